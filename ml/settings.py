@@ -1,0 +1,292 @@
+"""Settings: `refit.toml`, then `REFIT_*` from the environment. The one place that reads them.
+
+A nested value is `REFIT_<SECTION>__<KEY>`, for example `REFIT_DATA__TARGET=Churn`; a top-level one is
+`REFIT_<KEY>`. Lists are comma-separated or JSON, mappings are JSON. An unknown key is an error that
+names it. Only entry points (command line, DAG tasks, gunicorn's configuration) call `load()`;
+everything else is handed a `Settings`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_origin, get_type_hints
+
+import msgspec
+
+from ml.errors import SettingsError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every section: immutable, and a key that is not declared is an error."""
+
+
+class Data(Section):
+    """Where rows come from and what their columns mean."""
+
+    source: Literal["synthetic", "customers", "file", "sql"] = "synthetic"
+    path: str = ""  # file: local path or fsspec URL
+    url: str = ""  # sql: SQLAlchemy URL
+    query: str = ""  # sql: SELECT …
+    target: str = "target"
+    positive_label: str = ""  # binary only; empty: the rarer class
+    id_columns: list[str] = []
+    time_column: str = ""
+    exclude: list[str] = []
+    weight_column: str = ""
+    missing_markers: list[str] = ["", " ", "NA", "N/A", "n/a", "nan", "NaN", "null", "NULL", "None"]
+    kinds: dict[str, str] = {}  # column → "number" | "category"; overrides what is inferred
+    split: Literal["auto", "stratified", "time", "group"] = "auto"
+    test_share: float = 0.2
+    validation_share: float = 0.2  # of all rows
+    max_bytes: int = 2_000_000_000
+    max_columns: int = 2_000
+    max_cell_chars: int = 100_000
+    max_categories: int = 100  # a category column with more levels keeps the commonest, the rest is "other"
+    max_classes: int = 100
+
+
+class Synthetic(Section):
+    """Every parameter of scikit-learn's make_classification."""
+
+    n_samples: int = 1_000
+    n_features: int = 20
+    n_informative: int = 2
+    n_redundant: int = 2
+    n_repeated: int = 0
+    n_classes: int = 2
+    n_clusters_per_class: int = 2
+    weights: list[float] | None = None
+    flip_y: float = 0.01
+    class_sep: float = 1.0
+    hypercube: bool = True
+    shift: float = 0.0
+    scale: float = 1.0
+    shuffle: bool = True
+    random_state: int = 42
+
+
+class Customers(Section):
+    """The generated churn-like table: named mixed-type columns, missing values, an id, a time."""
+
+    n_samples: int = 5_000
+    random_state: int = 42
+
+
+class Train(Section):
+    """Fitting one candidate."""
+
+    families: list[str] = ["logistic", "mlp", "hist_gradient_boosting"]
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    seed: int = 42
+
+
+class Tune(Section):
+    """The hyperopt search."""
+
+    max_evals: int = 50
+    timeout_s: float = 0.0  # 0: no limit
+    workers: int = 0  # 0: one a core
+    seed: int = 42
+
+
+class Gate(Section):
+    """When a challenger may replace the champion."""
+
+    policy: Literal["gate", "always", "never"] = "gate"
+    floor_gain: float = 0.0  # log-loss must beat the class prior's by at least this
+    confidence: float = 0.95  # of the paired bootstrap
+    n_bootstrap: int = 2_000
+    max_latency_ms: float = 50.0  # one row through the bundle, median
+    max_bundle_mb: float = 200.0
+
+
+class Registry(Section):
+    """MLflow."""
+
+    tracking_uri: str = ""  # empty: the local server on mlflow_port where it runs, else SQLite under REFIT_HOME
+    model_name: str = "One_Customer_Classifier"
+    experiment: str = "refit"
+    confirm: Literal["auto", "required", "never"] = "auto"  # must every service worker report the new version?
+    confirm_timeout_s: float = 30.0
+
+
+class Serving(Section):
+    """The gunicorn-hosted Flask service."""
+
+    host: str = "127.0.0.1"
+    urls: list[str] = []  # every service that must confirm a promotion; empty: the local one
+    workers: int = 2
+    worker_class: Literal["fast", "gthread", "sync"] = "fast"
+    reload_interval_s: float = 0.5  # how often the follower asks the registry
+    max_body_bytes: int = 100_000_000
+    max_rows: int = 10_000  # of one JSON request
+
+
+class Log(Section):
+    """The prediction log."""
+
+    durability: Literal["process", "machine"] = "process"  # survives kill -9, or also a power cut
+    retention_days: float = 365.0
+    drop_columns: list[str] = []
+    hash_columns: list[str] = []
+
+
+class Drift(Section):
+    """The drift check."""
+
+    min_rows: int = 200
+    window_rows: int = 5_000
+
+
+class Schedule(Section):
+    """Airflow's side."""
+
+    retrain_cron: str = "0 3 * * *"
+    drift_cron: str = "*/15 * * * *"
+
+
+class Settings(Section):
+    """Everything that can be set. `home` holds `data/`, `models/` and `var/`."""
+
+    home: Path = CHECKOUT
+    serving_port: int = 8000
+    airflow_port: int = 8080
+    mlflow_port: int = 5000
+    approval: Literal["none", "required"] = "none"
+    database_url: str = ""  # predictions, labels, checks, ledger; empty: SQLite under REFIT_HOME
+    data: Data = Data()
+    synthetic: Synthetic = Synthetic()
+    customers: Customers = Customers()
+    train: Train = Train()
+    tune: Tune = Tune()
+    gate: Gate = Gate()
+    registry: Registry = Registry()
+    serving: Serving = Serving()
+    log: Log = Log()
+    drift: Drift = Drift()
+    schedule: Schedule = Schedule()
+
+    @property
+    def var(self) -> Path:
+        """Databases, logs, reports, run workspaces."""
+        return self.home / "var"
+
+    @property
+    def data_dir(self) -> Path:
+        """Snapshots and the course-format pickle."""
+        return self.home / "data"
+
+    @property
+    def models_dir(self) -> Path:
+        """Saved models."""
+        return self.home / "models"
+
+
+def load(
+    environ: Mapping[str, str] | None = None, *, file: Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Read `refit.toml`, lay the environment over it, then `overrides`.
+
+    Parameters
+    ----------
+    environ
+        Defaults to the process's environment.
+    file
+        Defaults to `$REFIT_CONFIG`, else `refit.toml` in the home, else in the checkout.
+    overrides
+        Nested mapping, as `{"tune": {"max_evals": 5}}`: a DAG run's parameters, a command's options.
+
+    Raises
+    ------
+    SettingsError
+        An unknown key, a value of the wrong type, or a file that is not TOML.
+    """
+    environ = os.environ if environ is None else environ
+    home = Path(environ.get("REFIT_HOME") or CHECKOUT).expanduser().resolve()
+    values = _read_toml(file or _config_file(environ, home))
+    _merge(values, _from_environment(environ))
+    _merge(values, dict(overrides or {}))
+    values["home"] = str(home)
+    return from_values(values)
+
+
+def from_values(values: Mapping[str, Any]) -> Settings:
+    """Settings from a nested mapping, with the same checks as `load`."""
+    try:
+        return msgspec.convert(
+            values, Settings, strict=False, dec_hook=lambda kind, value: kind(value) if kind is Path else value
+        )
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"settings: {error}") from error
+
+
+def to_values(settings: Settings) -> dict[str, Any]:
+    """The nested mapping that `from_values` reads back: JSON-able."""
+    return msgspec.to_builtins(settings, enc_hook=str)
+
+
+def _config_file(environ: Mapping[str, str], home: Path) -> Path:
+    if named := environ.get("REFIT_CONFIG"):
+        return Path(named)
+    return home / "refit.toml" if (home / "refit.toml").exists() else CHECKOUT / "refit.toml"
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    if not file.exists():
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: not valid TOML: {error}") from error
+
+
+# Read elsewhere or not a setting of the library.
+_NOT_SETTINGS = {"REFIT_HOME", "REFIT_CONFIG"}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, text in environ.items():
+        if not name.startswith("REFIT_") or name in _NOT_SETTINGS:
+            continue
+        section, _, key = name.removeprefix("REFIT_").lower().partition("__")
+        owner: Any = Settings
+        target, field = values, section
+        if key:
+            owner = get_type_hints(Settings).get(section)
+            if not (isinstance(owner, type) and issubclass(owner, Section)):
+                raise SettingsError(f"{name}: there is no section '{section}'")
+            target, field = values.setdefault(section, {}), key
+        hint = get_type_hints(owner).get(field)
+        if hint is None or (isinstance(hint, type) and issubclass(hint, Section)):
+            raise SettingsError(f"{name}: there is no setting '{field}'" + (f" in [{section}]" if key else ""))
+        target[field] = _parse(name, text, hint)
+    return values
+
+
+def _parse(name: str, text: str, hint: Any) -> Any:
+    """Text to what msgspec converts further: JSON or comma-separated for lists, JSON for mappings."""
+    kinds = {get_origin(hint) or hint} | {get_origin(arg) for arg in getattr(hint, "__args__", ())}
+    if not kinds & {list, dict}:
+        return text
+    if text.lstrip()[:1] in ("[", "{"):
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            raise SettingsError(f"{name}: not valid JSON: {error}") from error
+    if dict in kinds:
+        raise SettingsError(f'{name}: expected a JSON object such as {{"column": "category"}}, got {text!r}')
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = dict(value) if isinstance(value, Mapping) else value
