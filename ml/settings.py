@@ -34,11 +34,11 @@ class Data(Section):
     query: str = ""  # sql: SELECT …
     target: str = "target"
     positive_label: str = ""  # binary only; empty: the rarer class
-    id_columns: list[str] = []
+    id_columns: tuple[str, ...] = ()
     time_column: str = ""
-    exclude: list[str] = []
+    exclude: tuple[str, ...] = ()
     weight_column: str = ""
-    missing_markers: list[str] = ["", " ", "NA", "N/A", "n/a", "nan", "NaN", "null", "NULL", "None"]
+    missing_markers: tuple[str, ...] = ("", " ", "NA", "N/A", "n/a", "nan", "NaN", "null", "NULL", "None")
     kinds: dict[str, str] = {}  # column → "number" | "category"; overrides what is inferred
     split: Literal["auto", "stratified", "time", "group"] = "auto"
     test_share: float = 0.2
@@ -60,7 +60,7 @@ class Synthetic(Section):
     n_repeated: int = 0
     n_classes: int = 2
     n_clusters_per_class: int = 2
-    weights: list[float] | None = None
+    weights: tuple[float, ...] | None = None
     flip_y: float = 0.01
     class_sep: float = 1.0
     hypercube: bool = True
@@ -80,7 +80,7 @@ class Customers(Section):
 class Train(Section):
     """Fitting one candidate."""
 
-    families: list[str] = ["logistic", "mlp", "hist_gradient_boosting"]
+    families: tuple[str, ...] = ("logistic", "mlp", "hist_gradient_boosting")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     seed: int = 42
 
@@ -119,7 +119,7 @@ class Serving(Section):
     """The gunicorn-hosted Flask service."""
 
     host: str = "127.0.0.1"
-    urls: list[str] = []  # every service that must confirm a promotion; empty: the local one
+    urls: tuple[str, ...] = ()  # every service that must confirm a promotion; empty: the local one
     workers: int = 2
     worker_class: Literal["fast", "gthread", "sync"] = "fast"
     reload_interval_s: float = 0.5  # how often the follower asks the registry
@@ -132,8 +132,8 @@ class Log(Section):
 
     durability: Literal["process", "machine"] = "process"  # survives kill -9, or also a power cut
     retention_days: float = 365.0
-    drop_columns: list[str] = []
-    hash_columns: list[str] = []
+    drop_columns: tuple[str, ...] = ()
+    hash_columns: tuple[str, ...] = ()
 
 
 class Drift(Section):
@@ -272,7 +272,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def _parse(name: str, text: str, hint: Any) -> Any:
     """Text to what msgspec converts further: JSON or comma-separated for lists, JSON for mappings."""
     kinds = {get_origin(hint) or hint} | {get_origin(arg) for arg in getattr(hint, "__args__", ())}
-    if not kinds & {list, dict}:
+    if not kinds & {tuple, dict}:
         return text
     if text.lstrip()[:1] in ("[", "{"):
         try:
