@@ -1,0 +1,69 @@
+"""The database of predictions, labels, checks and ledger: SQLite in WAL mode, or PostgreSQL by settings.
+
+Every moment in it is a float: seconds since 1970-01-01 UTC.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+
+from ml.errors import StoreUnavailable
+from ml.settings import Settings
+
+metadata = sa.MetaData()
+
+
+def url(settings: Settings) -> str:
+    """The SQLAlchemy URL in force: the configured one, else `var/refit.db`."""
+    return settings.database_url or f"sqlite:///{settings.var / 'refit.db'}"
+
+
+def engine(settings: Settings) -> sa.Engine:
+    """One engine a URL and process; the tables that are known by now are made where they are missing."""
+    if not settings.database_url:
+        settings.var.mkdir(parents=True, exist_ok=True)
+    found = _engine(url(settings))
+    with unavailable_as_transient():
+        metadata.create_all(found, checkfirst=True)
+    return found
+
+
+@functools.cache
+def _engine(address: str) -> sa.Engine:
+    made = sa.create_engine(address, pool_pre_ping=not address.startswith("sqlite"))
+    if made.dialect.name == "sqlite":
+        event.listen(made, "connect", _sqlite_pragmas)
+    return made
+
+
+def _sqlite_pragmas(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    # WAL: readers never wait for the writer. NORMAL: a power cut may lose the last commits, never the file.
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def insert_ignore(table: sa.Table, dialect: str) -> Any:
+    """An INSERT that leaves an existing row with the same key as it is, in both dialects."""
+    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
+    return insert(table).on_conflict_do_nothing()
+
+
+@contextlib.contextmanager
+def unavailable_as_transient() -> Iterator[None]:
+    """Turn the driver's connection and lock errors into `StoreUnavailable`."""
+    try:
+        yield
+    except DBAPIError as error:
+        if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+            raise StoreUnavailable(f"the database does not answer: {error.orig}; it is tried again later") from error
+        raise
