@@ -1,0 +1,338 @@
+"""Rows as the model takes them: validated against a schema, with what is unusual about each one flagged.
+
+Light on purpose (NumPy and msgspec only): a service worker imports it. A value that cannot be what its
+column is (a word in a number column) is an error that names row and column. A value that can be, but
+was not seen in training (a new category, a number outside of the range), is kept and flagged.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ml.errors import SchemaError
+from ml.schema import Column, Schema
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+MAX_FAULTS = 20  # our choice: enough to mend a file in one go, small enough to read
+_SHOWN_CHARS = 80
+
+Floats = npt.NDArray[np.float32]
+Texts = npt.NDArray[np.object_]
+
+
+class Fault(NamedTuple):
+    """One thing wrong with a request: where, what was expected, what came. `row` counts from 0."""
+
+    row: int | None
+    column: str | None
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        place = ", ".join(
+            part
+            for part in (
+                f"rows[{self.row}]" if self.row is not None else "",
+                f"column '{shown(self.column)}'" if self.column is not None else "",
+            )
+            if part
+        )
+        what = f"expected {self.expected}, got {self.got}"
+        return f"{place}: {what}" if place else what
+
+
+class RowsError(SchemaError):
+    """Raised when rows do not fit the schema; `faults` has up to MAX_FAULTS of what is wrong."""
+
+    def __init__(self, faults: Sequence[Fault]):
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        super().__init__(f"{faults[0]}{more}")
+        self.faults = tuple(faults[:MAX_FAULTS])
+        self.column = faults[0].column
+
+
+class Flag(NamedTuple):
+    """One unusual value that was scored all the same. `code` is "unseen_category" or "out_of_range"."""
+
+    column: str
+    code: str
+    message: str
+
+
+class Rows(msgspec.Struct, frozen=True, gc=False):
+    """Canonical rows.
+
+    `numbers` is (n, K) float32, NaN for missing; `categories` is (n, M) object holding str, "" for missing;
+    `flags` has one tuple a row, or is empty when no row is unusual.
+    """
+
+    numbers: Floats
+    categories: Texts
+    flags: tuple[tuple[Flag, ...], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def flags_of(self, row: int) -> tuple[Flag, ...]:
+        """Flags of one row."""
+        return self.flags[row] if self.flags else ()
+
+    def part(self, start: int, stop: int) -> Rows:
+        """Rows `start` to `stop` (exclusive), sharing memory with these."""
+        return Rows(self.numbers[start:stop], self.categories[start:stop], self.flags[start:stop])
+
+    @classmethod
+    def from_records(cls, records: Sequence[Mapping[str, Any]], schema: Schema) -> Rows:
+        """Rows from dictionaries. See `RowReader.records`."""
+        return RowReader(schema).records(records)
+
+
+class RowReader:
+    """Reads rows of one schema. Build once, use for every request.
+
+    Parameters
+    ----------
+    schema
+        What a row is.
+
+    Example
+    -------
+    >>> from ml.schema import Column, Schema
+    >>> schema = Schema(target="y", classes=("0", "1"), positive_label="1", columns=(
+    ...     Column(name="age", kind="number", minimum=0.0, maximum=90.0),
+    ...     Column(name="plan", kind="category", categories=("free", "paid"))))
+    >>> rows = RowReader(schema).records([{"age": 200, "plan": None}])
+    >>> rows.numbers.tolist(), rows.categories.tolist(), rows.flags[0][0].code
+    ([[200.0]], [['']], 'out_of_range')
+    """
+
+    def __init__(self, schema: Schema):
+        self.schema = schema
+        self.number_columns = tuple(c for c in schema.columns if c.kind == "number")
+        self.category_columns = tuple(c for c in schema.columns if c.kind == "category")
+        self.minimum = np.array([_edge(_or(c.minimum, -FLOAT32_MAX), -np.inf) for c in self.number_columns])
+        self.maximum = np.array([_edge(_or(c.maximum, FLOAT32_MAX), np.inf) for c in self.number_columns])
+        self.levels = [_levels(c, schema) for c in self.category_columns]
+        self._names = frozenset(c.name for c in schema.columns)
+        self._known = self._names | frozenset(schema.ignored)
+
+    def records(self, records: Sequence[Mapping[str, Any]]) -> Rows:
+        """Rows from dictionaries of JSON values: a number column takes numbers, a category column text.
+
+        None is a missing value, an absent column is an error, and `schema.ignored` columns are passed over.
+        A whole number or a boolean is taken for a category whose levels it spells ("0", "1", "true").
+
+        Raises
+        ------
+        RowsError
+            Naming row and column, for anything that does not fit.
+        """
+        faults: list[Fault] = []
+        numbers = np.full((len(records), len(self.number_columns)), np.nan)
+        texts = np.full((len(records), len(self.category_columns)), "", object)
+        for i, record in enumerate(records):
+            self._record(i, record, numbers[i], texts[i], faults)
+            if len(faults) > MAX_FAULTS:
+                break
+        if faults:
+            raise RowsError(faults)
+        return self.arrays(numbers, texts)
+
+    def columns(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]], *, first_row: int = 0) -> Rows:
+        """Rows from columns of equal length, with the rules of `records`; `first_row` is for messages."""
+        faults = self.name_faults(columns)
+        lengths = {len(values) for name, values in columns.items() if name in self._names}
+        if len(lengths) > 1:
+            faults.append(Fault(None, None, "columns of one length", f"lengths {sorted(lengths)}"))
+        if faults:
+            raise RowsError(faults)
+        n = lengths.pop() if lengths else 0
+        numbers = np.full((n, len(self.number_columns)), np.nan)
+        texts = np.full((n, len(self.category_columns)), "", object)
+        for j, column in enumerate(self.number_columns):
+            _number_column(columns[column.name], column, numbers[:, j], first_row, faults)
+        for j, column in enumerate(self.category_columns):
+            _text_column(columns[column.name], column, self.levels[j], texts[:, j], first_row, faults)
+        if faults:
+            raise RowsError(faults)
+        return self.arrays(numbers, texts)
+
+    def arrays(self, numbers: npt.NDArray[np.float64], texts: Texts) -> Rows:
+        """Canonical rows from (n, K) float64 and (n, M) text or None, flagged; `texts` is changed in place.
+
+        Infinity is missing, as it was in training; beyond float32's range is the end of that range.
+        """
+        if self.number_columns and len(numbers):
+            low, high = numbers < self.minimum, numbers > self.maximum
+            unusual = low | high
+            found = bool(unusual.any())
+        else:
+            unusual, found = np.zeros(numbers.shape, bool), False
+        flags: dict[int, list[Flag]] = {}
+        if found:
+            numbers = numbers.copy()
+            infinite = np.isinf(numbers)
+            numbers[infinite] = np.nan
+            for i, j in np.argwhere(unusual & ~infinite).tolist():
+                flags.setdefault(i, []).append(_out_of_range(self.number_columns[j], float(numbers[i, j])))
+            np.clip(numbers, -FLOAT32_MAX, FLOAT32_MAX, out=numbers)
+        for j, levels in enumerate(self.levels):
+            column = texts[:, j]
+            for i, value in enumerate(column):
+                level = levels.get(value)
+                if level is None:
+                    flags.setdefault(i, []).append(_unseen(self.category_columns[j], value))
+                elif level is not value:
+                    column[i] = level
+        packed = tuple(tuple(flags.get(i, ())) for i in range(len(numbers))) if flags else ()
+        return Rows(numbers.astype(np.float32), texts, packed)
+
+    def name_faults(self, names: Iterable[str], row: int | None = None) -> list[Fault]:
+        """What is wrong with a set of column names: absent and unknown ones, the latter with near matches."""
+        given = set(names)
+        faults = [
+            Fault(row, c.name, f"a {c.kind}, or null where it is missing", "no such column in the row")
+            for c in self.schema.columns
+            if c.name not in given
+        ]
+        for name in sorted(given - self._known, key=str):
+            near = difflib.get_close_matches(str(name), self._names, n=3)
+            hint = f"one of the model's columns (did you mean {' or '.join(map(repr, near))}?)" if near else ""
+            faults.append(Fault(row, str(name), hint or "one of the model's columns", "an unknown column"))
+        return faults
+
+    def _record(self, i: int, record: object, numbers: npt.NDArray[Any], texts: Texts, faults: list[Fault]) -> None:
+        if not isinstance(record, Mapping):
+            faults.append(Fault(i, None, "an object of column: value", _kind_of(record)))
+            return
+        if not (record.keys() >= self._names and record.keys() <= self._known):
+            faults.extend(self.name_faults(record, i))
+        for j, column in enumerate(self.number_columns):
+            value = record.get(column.name)
+            if value is not None:
+                number = as_number(value)
+                if number is None:
+                    faults.append(Fault(i, column.name, "a finite number or null", _kind_of(value)))
+                else:
+                    numbers[j] = number
+        for j, column in enumerate(self.category_columns):
+            value = record.get(column.name)
+            if value is not None:
+                text = as_level(value, self.levels[j])
+                if text is None:
+                    faults.append(Fault(i, column.name, "a text or null", _kind_of(value)))
+                else:
+                    texts[j] = text
+
+
+def as_number(value: Any) -> float | None:
+    """A finite float of a JSON or NumPy number; None for everything else (booleans, texts, NaN, 1e400)."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def as_level(value: Any, levels: Mapping[Any, str]) -> str | None:
+    """The text of a category value: a text itself, or a whole number or boolean that spells a known level."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | np.bool_):
+        return next((text for text in (str(bool(value)), str(bool(value)).lower()) if text in levels), None)
+    if isinstance(value, int | np.integer) and abs(int(value)) < 1 << 63:
+        return str(int(value)) if str(int(value)) in levels else None
+    return None
+
+
+def shown(value: object) -> str:
+    """A value for a message: printable, on one line, cut to a readable length."""
+    text = str(value)
+    if len(text) > _SHOWN_CHARS:
+        text = text[: _SHOWN_CHARS - 1] + "…"
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _number_column(
+    values: Sequence[Any] | npt.NDArray[Any], column: Column, out: npt.NDArray[Any], first: int, faults: list[Fault]
+) -> None:
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        out[:] = values  # NaN is missing here: a typed array has no other way to say so
+        return
+    for i, value in enumerate(values):
+        if value is None:
+            continue
+        number = as_number(value)
+        if number is None and len(faults) <= MAX_FAULTS:
+            faults.append(Fault(first + i, column.name, "a finite number or null", _kind_of(value)))
+        elif number is not None:
+            out[i] = number
+
+
+def _text_column(
+    values: Sequence[Any] | npt.NDArray[Any],
+    column: Column,
+    levels: Mapping[Any, str],
+    out: Texts,
+    first: int,
+    faults: list[Fault],
+) -> None:
+    for i, value in enumerate(values):
+        if value is None or type(value) is str:
+            out[i] = value
+            continue
+        text = as_level(value, levels)
+        if text is None and len(faults) <= MAX_FAULTS:
+            faults.append(Fault(first + i, column.name, "a text or null", _kind_of(value)))
+        out[i] = text
+
+
+def _levels(column: Column, schema: Schema) -> dict[Any, str]:
+    """Text as it comes → canonical text, for every known level and every way to say "missing"."""
+    levels: dict[Any, str] = dict.fromkeys(("", *schema.missing_markers), "")
+    levels[None] = ""
+    levels.update((level, level) for level in column.categories)
+    return levels
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+def _edge(bound: float, towards: float) -> float:
+    """Last double that float32 rounds to `bound`: 0.1 sent as a double is not below a float32 minimum of 0.1."""
+    rounded = np.float32(np.clip(bound, -FLOAT32_MAX, FLOAT32_MAX))
+    if abs(rounded) == np.float32(FLOAT32_MAX):
+        return float(rounded)
+    return (float(rounded) + float(np.nextafter(rounded, np.float32(towards)))) / 2
+
+
+def _kind_of(value: object) -> str:
+    """What came, for a message: its JSON kind and its text."""
+    if isinstance(value, bool | np.bool_):
+        return f"the boolean {str(bool(value)).lower()}"
+    if isinstance(value, str):
+        return f"the text '{shown(value)}'"
+    if isinstance(value, int) and abs(value) > 1 << 1024:
+        return "a number too large for a double"
+    if isinstance(value, int | float | np.number):
+        return f"the number {shown(value)}"
+    return {dict: "an object", list: "a list", type(None): "null"}.get(type(value), f"a {type(value).__name__}")
+
+
+def _out_of_range(column: Column, value: float) -> Flag:
+    low, high = (f"{bound:.9g}" if bound is not None else "…" for bound in (column.minimum, column.maximum))
+    return Flag(column.name, "out_of_range", f"{value:.9g} is outside of {low} to {high}, the range in training")
+
+
+def _unseen(column: Column, value: object) -> Flag:
+    return Flag(column.name, "unseen_category", f"'{shown(value)}' was not seen in training")
