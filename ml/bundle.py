@@ -1,0 +1,313 @@
+"""The artifact: one ONNX graph from raw columns to calibrated probabilities, with its side files.
+
+A bundle is a folder. `bundle.json` lists every other file with its SHA-256; the SHA-256 of
+`bundle.json` itself names the bundle, so one hash, kept as a tag in the registry, vouches for all.
+Nothing in it is a pickle, and reading it needs NumPy, ONNX Runtime and msgspec alone.
+
+| file | content |
+|---|---|
+| `model.onnx` | `numbers` float32 [N, K] and `categories` string [N, M] in, `probabilities` float32 [N, C] out |
+| `schema.json`, `decision.json` | columns and classes; calibration (already inside the graph) and threshold |
+| `examples.json` | raw rows with the probabilities the model must give: what `self_check` recomputes |
+| `reference.parquet` | held-out rows with scores, the drift reference (columns: see `reference_frame`) |
+| `background.json` | rows that explanations are made against |
+| `metrics.json`, `history.json`, `trials.json`, `gate.json`, `model_card.md` | how it was made and judged |
+| `weights.safetensors`, `architecture.json`, `figures/*.png` | where there are any |
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from ml.atomic import write_bytes
+from ml.decision import Decision
+from ml.errors import BundleError
+from ml.rows import Rows
+from ml.schema import Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = npt.NDArray[np.float32]
+
+MANIFEST = "bundle.json"
+FORMAT = 1
+REQUIRED = ("model.onnx", "schema.json", "decision.json", "examples.json")
+MAX_MANIFEST_BYTES = 1_000_000
+TOLERANCE = 1e-5  # ONNX Runtime sums in another order on another processor; the class probabilities are float32
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    sha256: str
+    bytes: int
+
+
+class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: int
+    files: dict[str, _File]
+
+
+class Bundle:
+    """An opened bundle. Safe to share between threads: nothing changes after `open`."""
+
+    def __init__(self, path: Path, sha256: str, schema: Schema, decision: Decision, session: Any) -> None:
+        self.path = path
+        self.sha256 = sha256
+        self.schema = schema
+        self.decision = decision
+        self._session = session
+        self._inputs = frozenset(i.name for i in session.get_inputs())
+
+    @classmethod
+    def open(cls, path: Path | str, *, verify: bool = True, sha256: str | None = None) -> Bundle:
+        """Open a bundle folder.
+
+        Parameters
+        ----------
+        path
+            The folder that holds `bundle.json`.
+        verify
+            Recompute every file's hash. Only a reader of its own verified cache may leave it out.
+        sha256
+            What `bundle.json` must hash to: the registry's tag.
+
+        Raises
+        ------
+        BundleError
+            A file is missing, altered, not listed, or outside of the folder; or the graph does not load
+            or does not fit the schema.
+        """
+        path = Path(path)
+        manifest, found = _read_manifest(path)
+        if sha256 is not None and found != sha256:
+            raise BundleError(f"{path / MANIFEST}: expected SHA-256 {sha256}, got {found}: not the registered bundle")
+        if verify:
+            _verify(path, manifest)
+        schema = _decode(path / "schema.json", Schema)
+        decision = _decode(path / "decision.json", Decision)
+        bundle = cls(path, found, schema, decision, _session(path / "model.onnx"))
+        bundle._check_graph()
+        return bundle
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels as text, in the order of the probability columns."""
+        return self.schema.classes
+
+    def run(self, numbers: Floats | None, categories: npt.NDArray[Any] | None) -> Floats:
+        """Calibrated class probabilities.
+
+        Parameters
+        ----------
+        numbers: (n, K) float32, NaN for missing. Ignored where the model has no number column.
+        categories: (n, M) object array of str, "" for missing. Ignored where there is none.
+
+        Returns
+        -------
+        (n, C) float32 in [0, 1], rows sum to 1.
+        """
+        feeds: dict[str, Any] = {}
+        if "numbers" in self._inputs:
+            feeds["numbers"] = numbers
+        if "categories" in self._inputs:
+            feeds["categories"] = categories
+        n = len(next(iter(feeds.values())))
+        if n == 0:
+            return np.empty((0, len(self.schema.classes)), dtype=np.float32)
+        probabilities: Floats = self._session.run(["probabilities"], feeds)[0]
+        return probabilities
+
+    def label(self, probabilities: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The decided class of each row, as text: (n, C) probabilities → (n,) object array of str."""
+        codes = self.decision.codes(probabilities, self.schema)
+        return np.asarray(self.schema.classes, dtype=object)[codes]
+
+    def json(self, name: str) -> Any:
+        """The decoded content of a JSON side file; None where the bundle has none of that name."""
+        file = self.path / name
+        return msgspec.json.decode(file.read_bytes()) if file.exists() else None
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What the test split gave, with intervals."""
+        return self.json("metrics.json") or {}
+
+    @property
+    def background(self) -> Rows:
+        """Rows that explanations are made against."""
+        return decode_inputs(self.json("background.json") or {}, self.schema)
+
+    def reference(self) -> pd.DataFrame:
+        """The drift reference; imports pandas, so not for a worker. Columns: see `reference_frame`."""
+        import pandas as pd
+
+        return pd.read_parquet(self.path / "reference.parquet")
+
+    def self_check(self) -> float:
+        """Recompute the bundle's own examples, together and one by one.
+
+        Returns
+        -------
+        The largest difference from the recorded probabilities.
+
+        Raises
+        ------
+        BundleError
+            There is no example, or one differs by more than `TOLERANCE`, is not finite, or does not sum to 1.
+        """
+        examples = self.json("examples.json") or {}
+        rows = decode_inputs(examples, self.schema)
+        expected = np.asarray(examples.get("probabilities", []), dtype=np.float32)
+        if not len(expected):
+            raise BundleError(f"{self.path / 'examples.json'}: no example to check the model with")
+        together = self.run(rows.numbers, rows.categories)
+        alone = np.concatenate(
+            [self.run(rows.numbers[i : i + 1], rows.categories[i : i + 1]) for i in range(len(rows))]
+        )
+        if together.shape != expected.shape:
+            raise BundleError(f"{self.path}: expected probabilities of shape {expected.shape}, got {together.shape}")
+        worst = float(np.max(np.abs(np.stack([together, alone]) - expected)))
+        if not worst <= TOLERANCE:  # catches NaN as well
+            raise BundleError(
+                f"{self.path}: its own examples differ by {worst:.2g} (at most {TOLERANCE:.0e} allowed): "
+                "this machine does not compute what was judged"
+            )
+        if not np.allclose(together.sum(axis=1), 1, atol=1e-4):
+            raise BundleError(f"{self.path}: probabilities of an example do not sum to 1")
+        return worst
+
+    def _check_graph(self) -> None:
+        wanted = {n for n, names in (("numbers", self.schema.numbers), ("categories", self.schema.categories)) if names}
+        outputs = {o.name for o in self._session.get_outputs()}
+        if self._inputs != wanted or "probabilities" not in outputs:
+            raise BundleError(
+                f"{self.path / 'model.onnx'}: expected inputs {sorted(wanted)} and output 'probabilities', "
+                f"got {sorted(self._inputs)} and {sorted(outputs)}"
+            )
+
+
+def seal(path: Path) -> str:
+    """List and hash every file of the folder into `bundle.json`; the last step of writing a bundle.
+
+    Returns
+    -------
+    The bundle's SHA-256. Sealing again after adding a file gives another bundle with another hash.
+    """
+    files = {
+        name: _File(_hash(path / name), (path / name).stat().st_size)
+        for name in sorted(_walk(path))
+        if name != MANIFEST
+    }
+    if missing := [name for name in REQUIRED if name not in files]:
+        raise BundleError(f"{path}: cannot be sealed, there is no {missing[0]}")
+    content = msgspec.json.format(msgspec.json.encode(_Manifest(FORMAT, files)), indent=1)
+    write_bytes(path / MANIFEST, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def verify(path: Path | str, sha256: str | None = None) -> str:
+    """Check a folder's files against its `bundle.json` without loading the model; returns the bundle's SHA-256."""
+    manifest, found = _read_manifest(Path(path))
+    if sha256 is not None and found != sha256:
+        raise BundleError(f"{path}: expected bundle SHA-256 {sha256}, got {found}")
+    _verify(Path(path), manifest)
+    return found
+
+
+def encode_inputs(rows: Rows) -> dict[str, Any]:
+    """JSON form of canonical rows: NaN as null, "" as itself. `decode_inputs` is the inverse."""
+    numbers = np.asarray(rows.numbers, dtype=np.float64)
+    return {
+        "numbers": [[None if np.isnan(v) else v for v in row] for row in numbers.tolist()],
+        "categories": np.asarray(rows.categories, dtype=object).tolist(),
+    }
+
+
+def decode_inputs(value: dict[str, Any], schema: Schema) -> Rows:
+    """Canonical rows from the JSON form."""
+    numbers = value.get("numbers") or []
+    categories = value.get("categories") or []
+    n = max(len(numbers), len(categories))
+    k, m = len(schema.numbers), len(schema.categories)
+    filled = [[np.nan if v is None else v for v in row] for row in numbers]
+    return Rows(
+        np.asarray(filled, dtype=np.float32).reshape(n, k),
+        np.asarray(categories, dtype=object).reshape(n, m),
+    )
+
+
+def _session(model: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1  # a worker is one core's worth; more threads only fight over it
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated classes of its own
+        raise BundleError(f"{model}: ONNX Runtime cannot load it: {error}") from error
+
+
+def _decode(file: Path, kind: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{file}: {error}") from error
+
+
+def _read_manifest(path: Path) -> tuple[_Manifest, str]:
+    file = path / MANIFEST
+    try:
+        if file.stat().st_size > MAX_MANIFEST_BYTES:
+            raise BundleError(f"{file}: larger than {MAX_MANIFEST_BYTES} bytes: not a manifest of this project")
+        content = file.read_bytes()
+        manifest = msgspec.json.decode(content, type=_Manifest)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{file}: not a readable bundle manifest: {error}") from error
+    if manifest.format != FORMAT:
+        raise BundleError(f"{file}: expected format {FORMAT}, got {manifest.format}: made by another Refit")
+    for name in manifest.files:
+        if not _is_safe(name):
+            raise BundleError(f"{file}: file name {name!r} leaves the bundle")
+    if missing := [name for name in REQUIRED if name not in manifest.files]:
+        raise BundleError(f"{file}: lists no {missing[0]}")
+    return manifest, hashlib.sha256(content).hexdigest()
+
+
+def _is_safe(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return bool(parts) and not name.startswith("/") and "\\" not in name and "\0" not in name and ".." not in parts
+
+
+def _verify(path: Path, manifest: _Manifest) -> None:
+    for name, entry in manifest.files.items():
+        file = path / name
+        if file.is_symlink() or not file.is_file():
+            raise BundleError(f"{file}: listed in {MANIFEST} and not there")
+        if (size := file.stat().st_size) != entry.bytes:
+            raise BundleError(f"{file}: expected {entry.bytes} bytes, got {size}: truncated or altered")
+        if (found := _hash(file)) != entry.sha256:
+            raise BundleError(f"{file}: expected SHA-256 {entry.sha256}, got {found}: altered")
+    for name in _walk(path):
+        if name != MANIFEST and name not in manifest.files:
+            raise BundleError(f"{path / name}: not listed in {MANIFEST}")
+
+
+def _walk(path: Path) -> Iterator[str]:
+    for file in path.rglob("*"):
+        if file.is_symlink():
+            raise BundleError(f"{file}: a symbolic link has no place in a bundle")
+        if file.is_file():
+            yield file.relative_to(path).as_posix()
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
