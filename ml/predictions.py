@@ -1,0 +1,279 @@
+"""The prediction log: what was answered, the labels that came later, and windows over both.
+
+Light to import: pandas is needed only by the functions that return frames, so the process that moves
+the service's log into the database never loads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+
+from ml import store
+from ml.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+predictions = sa.Table(
+    "predictions",
+    store.metadata,
+    sa.Column("prediction_id", sa.Text, primary_key=True),
+    sa.Column("time", sa.Double, nullable=False),  # answered at
+    sa.Column("model_version", sa.Text, nullable=False),
+    sa.Column("inputs", sa.Text, nullable=False),  # JSON object: column → value, null for missing
+    sa.Column("label", sa.Text, nullable=False),  # predicted
+    sa.Column("probability", sa.Double, nullable=False),  # of the predicted or positive label, as answered
+    sa.Column("probabilities", sa.Text, nullable=False),  # JSON object: class → probability
+    sa.Column("flags", sa.Text, nullable=False),  # JSON list of warnings, as answered
+    sa.Index("predictions_by_version_and_time", "model_version", "time"),
+    sa.Index("predictions_by_time", "time"),
+)
+feedback = sa.Table(
+    "feedback",
+    store.metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("prediction_id", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),  # what turned out to be true
+    sa.Column("received_at", sa.Double, nullable=False),
+    sa.Index("feedback_by_prediction", "prediction_id", "received_at", "id"),
+)
+
+# Rows of one INSERT … VALUES round; bounds memory, and how long other writers wait for SQLite's lock.
+BATCH_ROWS = 2_000
+
+
+def insert(engine: sa.Engine, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write answered predictions; one whose `prediction_id` is already there is left as it is.
+
+    Parameters
+    ----------
+    records
+        Mappings with `prediction_id`, `time` (seconds since 1970 UTC, or an aware datetime), `model_version`,
+        `inputs` (mapping column → value, or its JSON), `label`, `probability`, `probabilities` (mapping class →
+        probability, or its JSON) and, optionally, `flags` (list of text, or its JSON).
+
+    Raises
+    ------
+    StoreUnavailable
+        The database cannot be reached or stays locked; nothing of the batch in flight was written, and
+        the same call may be made again.
+    """
+    _write(engine, predictions, (_prediction(record) for record in records))
+
+
+def insert_feedback(engine: sa.Engine, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write labels that came for predictions. History is kept; readers take the latest of a prediction.
+
+    A label may come before its prediction is in the database, twice, or corrected later.
+
+    Parameters
+    ----------
+    records
+        Mappings with `prediction_id`, `label`, `received_at` (as `time` above) and, optionally, `id`: the same
+        `id` is written once. Without it, the same label at the same moment is written once.
+    """
+    _write(engine, feedback, (_feedback(record) for record in records))
+
+
+def window(
+    engine: sa.Engine,
+    *,
+    since: float | None = None,
+    until: float | None = None,
+    rows: int | None = None,
+    version: str | None = None,
+    labelled_only: bool = False,
+) -> pd.DataFrame:
+    """Predictions in time order with the latest label of each, where one has come.
+
+    Parameters
+    ----------
+    since, until
+        Bounds on the moment of the answer, seconds: since <= time < until.
+    rows
+        At most this many, the newest.
+    version
+        Only what this model version answered.
+
+    Returns
+    -------
+    DataFrame
+        `prediction_id, time, model_version, inputs, label, probability, probabilities, flags` as logged
+        (JSON as text: see `inputs_frame` and `probabilities_array`), `actual` (the latest label, None where none has
+        come) and `labelled_at` (seconds, NaN where none).
+    """
+    import pandas as pd
+
+    p, f = predictions.c, feedback.c
+    newer = feedback.alias("newer")
+    superseded = sa.exists().where(
+        newer.c.prediction_id == f.prediction_id,
+        sa.tuple_(newer.c.received_at, newer.c.id) > sa.tuple_(f.received_at, f.id),
+    )
+    joined = predictions.join(feedback, sa.and_(f.prediction_id == p.prediction_id, ~superseded), isouter=True)
+    query = sa.select(predictions, f.label.label("actual"), f.received_at.label("labelled_at")).select_from(joined)
+    query = query.where(*_bounds(since, until, version))
+    if labelled_only:
+        query = query.where(f.label.is_not(None))
+    # prediction_id settles ties, so that two calls over the same log give the same rows.
+    query = query.order_by(p.time.desc(), p.prediction_id.desc()).limit(rows)
+    with store.unavailable_as_transient(), engine.connect() as connection:
+        result = connection.execute(query)
+        frame = pd.DataFrame(result.fetchall(), columns=list(result.keys()))
+    frame["labelled_at"] = frame["labelled_at"].astype("float64")
+    return frame.iloc[::-1].reset_index(drop=True)
+
+
+def labelled(
+    settings: Settings,
+    since: float | None = None,
+    *,
+    until: float | None = None,
+    rows: int | None = None,
+) -> pd.DataFrame:
+    """Predictions whose label has come, as raw training rows: what `generate(labelled=…)` adds.
+
+    Returns
+    -------
+    DataFrame
+        The logged input columns, the target column with the latest label (text), `prediction_id` and `time`
+        (seconds), oldest first. Predictions without a label are not in it.
+    """
+    found = window(store.engine(settings), since=since, until=until, rows=rows, labelled_only=True)
+    frame = inputs_frame(found)
+    frame[settings.data.target] = found["actual"]
+    frame["prediction_id"] = found["prediction_id"]
+    frame["time"] = found["time"]
+    return frame
+
+
+def inputs_frame(found: pd.DataFrame) -> pd.DataFrame:
+    """The logged inputs of a window as columns; a column that some rows lack is missing there."""
+    import pandas as pd
+
+    rows = msgspec.json.decode("[" + ",".join(found["inputs"]) + "]")
+    return pd.DataFrame.from_records(rows, index=found.index)
+
+
+def probabilities_array(found: pd.DataFrame, classes: Iterable[str]) -> Any:
+    """(n_rows, n_classes) float64, columns in the order of `classes`; NaN where a class was not answered."""
+    import numpy as np
+
+    names = list(classes)
+    rows = msgspec.json.decode("[" + ",".join(found["probabilities"]) + "]")
+    table = [[row.get(name, math.nan) for name in names] for row in rows]
+    return np.asarray(table, dtype=np.float64).reshape(len(table), len(names))
+
+
+def counts(engine: sa.Engine, *, since: float | None = None, until: float | None = None) -> dict[str, Any]:
+    """How many predictions, how many of them labelled, and the median delay of a label in seconds.
+
+    `coverage` is labelled / predictions in [0, 1], None without predictions; `delay_s` is None without labels.
+    """
+    found = window_delays(engine, since=since, until=until)
+    labels = sorted(delay for delay in found if delay is not None)
+    return {
+        "predictions": len(found),
+        "labelled": len(labels),
+        "coverage": len(labels) / len(found) if found else None,
+        "delay_s": labels[len(labels) // 2] if labels else None,
+    }
+
+
+def window_delays(engine: sa.Engine, *, since: float | None, until: float | None) -> list[float | None]:
+    """For each prediction, seconds from the answer to its first label, or None."""
+    p, f = predictions.c, feedback.c
+    first = sa.select(sa.func.min(f.received_at)).where(f.prediction_id == p.prediction_id).scalar_subquery()
+    query = sa.select(first - p.time).where(*_bounds(since, until, None))
+    with store.unavailable_as_transient(), engine.connect() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def purge(settings: Settings, older_than: float) -> int:
+    """Delete predictions answered before `older_than` (seconds), with their labels; return how many.
+
+    In short transactions: the service's writer is never kept waiting for long. Labels whose prediction never
+    came are deleted by their own age.
+    """
+    engine, gone = store.engine(settings), 0
+    p, f = predictions.c, feedback.c
+    while True:
+        with store.unavailable_as_transient(), engine.begin() as connection:
+            ids = list(
+                connection.execute(sa.select(p.prediction_id).where(p.time < older_than).limit(500)).scalars()
+            )
+            connection.execute(sa.delete(feedback).where(f.prediction_id.in_(ids)))
+            connection.execute(sa.delete(predictions).where(p.prediction_id.in_(ids)))
+            if not ids:
+                orphan = ~sa.exists().where(p.prediction_id == f.prediction_id)
+                connection.execute(sa.delete(feedback).where(f.received_at < older_than, orphan))
+                return gone
+            gone += len(ids)
+
+
+def _bounds(since: float | None, until: float | None, version: str | None) -> list[Any]:
+    p = predictions.c
+    return (
+        ([p.time >= since] if since is not None else [])
+        + ([p.time < until] if until is not None else [])
+        + ([p.model_version == version] if version is not None else [])
+    )
+
+
+def _write(engine: sa.Engine, table: sa.Table, rows: Iterable[dict[str, Any]]) -> None:
+    statement = store.insert_ignore(table, engine.dialect.name)
+    batch: list[dict[str, Any]] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == BATCH_ROWS:
+            _execute(engine, statement, batch)
+            batch = []
+    if batch:
+        _execute(engine, statement, batch)
+
+
+def _execute(engine: sa.Engine, statement: Any, batch: list[dict[str, Any]]) -> None:
+    with store.unavailable_as_transient(), engine.begin() as connection:
+        connection.execute(statement, batch)
+
+
+def _prediction(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "prediction_id": record["prediction_id"],
+        "time": _seconds(record["time"]),
+        "model_version": str(record["model_version"]),
+        "inputs": _json(record["inputs"]),
+        "label": str(record["label"]),
+        "probability": float(record["probability"]),
+        "probabilities": _json(record["probabilities"]),
+        "flags": _json(record.get("flags") or []),
+    }
+
+
+def _feedback(record: Mapping[str, Any]) -> dict[str, Any]:
+    row = {
+        "prediction_id": record["prediction_id"],
+        "label": str(record["label"]),
+        "received_at": _seconds(record["received_at"]),
+    }
+    content = "\x00".join(map(str, row.values()))
+    row["id"] = str(record.get("id") or hashlib.sha256(content.encode()).hexdigest()[:32])
+    return row
+
+
+def _seconds(moment: float | datetime) -> float:
+    return moment.timestamp() if isinstance(moment, datetime) else float(moment)
+
+
+def _json(value: Any) -> str:
+    """JSON text; a non-finite number becomes null, which is what a missing number is in the log."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode("utf-8")
