@@ -1,0 +1,203 @@
+"""Charts as SVG drawn by the server: no script, no inline style, colours from the page's own CSS.
+
+Every text goes through `escape`; numbers are formatted here. Each function returns Markup with a
+`<title>` for screen readers; the page puts the same numbers in a table below it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+from markupsafe import Markup, escape
+
+WIDTH, HEIGHT = 640, 260
+LEFT, RIGHT, TOP, BOTTOM = 56, 16, 16, 40
+
+
+class Series(msgspec.Struct, frozen=True, kw_only=True):
+    """One line: points (x, y) in data units; `y` None breaks the line; `band` is (low, high) a point."""
+
+    name: str
+    points: tuple[tuple[float, float | None], ...]
+    band: tuple[tuple[float, float] | None, ...] = ()
+    dots: bool = False
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A vertical mark: what happened at `x`. `kind` picks the colour: promoted, rolled-back, drift."""
+
+    x: float
+    text: str
+    kind: str = "promoted"
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Round positions between low and high (Heckbert's nice numbers, Graphics Gems 1990)."""
+    if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
+        return [low] if math.isfinite(low) else [0.0]
+    raw = (high - low) / max(count - 1, 1)
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = min((m * power for m in (1, 2, 5, 10)), key=lambda s: abs(s - raw))
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def short(value: float) -> str:
+    """A number for an axis: at most four significant digits, no exponent in the usual range."""
+    return f"{value:.4g}"
+
+
+class _Frame:
+    """Maps data units to the picture and draws the axes."""
+
+    def __init__(self, x: tuple[float, float], y: tuple[float, float]):
+        (self.x0, self.x1), (self.y0, self.y1) = _widen(*x), _widen(*y)
+
+    def x(self, value: float) -> float:
+        return LEFT + (value - self.x0) / (self.x1 - self.x0) * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value: float) -> float:
+        return HEIGHT - BOTTOM - (value - self.y0) / (self.y1 - self.y0) * (HEIGHT - TOP - BOTTOM)
+
+    def axes(self, x_label: str, y_label: str, x_names: Sequence[tuple[float, str]] | None) -> list[str]:
+        parts: list[str] = []
+        for tick in ticks(self.y0, self.y1):
+            y = self.y(tick)
+            parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+            parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(tick)}</text>')
+        names = x_names if x_names is not None else [(t, short(t)) for t in ticks(self.x0, self.x1, 6)]
+        for value, name in names:
+            parts.append(
+                f'<text class="tick" x="{self.x(value):.1f}" y="{HEIGHT - BOTTOM + 16}" '
+                f'text-anchor="middle">{escape(name)}</text>'
+            )
+        parts.append(
+            f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" '
+            f'text-anchor="middle">{escape(x_label)}</text>'
+        )
+        parts.append(
+            f'<text class="axis" transform="translate(12 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" '
+            f'text-anchor="middle">{escape(y_label)}</text>'
+        )
+        return parts
+
+
+def line_chart(
+    series: Sequence[Series],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    events: Sequence[Event] = (),
+    x_names: Sequence[tuple[float, str]] | None = None,
+    y_range: tuple[float, float] | None = None,
+    diagonal: bool = False,
+) -> Markup:
+    """Lines with optional bands, marks for events, and a dashed diagonal (ROC, calibration)."""
+    xs = [x for s in series for x, _ in s.points] + [e.x for e in events]
+    ys = [y for s in series for _, y in s.points if y is not None]
+    ys += [edge for s in series for pair in s.band if pair for edge in pair]
+    if not xs or not ys:
+        return Markup("")
+    frame = _Frame((min(xs), max(xs)), y_range or (min(ys), max(ys)))
+    parts = frame.axes(x_label, y_label, x_names)
+    if diagonal:
+        parts.append(
+            f'<line class="diagonal" x1="{frame.x(frame.x0):.1f}" y1="{frame.y(frame.y0):.1f}" '
+            f'x2="{frame.x(frame.x1):.1f}" y2="{frame.y(frame.y1):.1f}"/>'
+        )
+    for event in events:
+        x = f"{frame.x(event.x):.1f}"
+        parts.append(
+            f'<line class="event event-{escape(event.kind)}" x1="{x}" x2="{x}" y1="{TOP}" y2="{HEIGHT - BOTTOM}">'
+            f"<title>{escape(event.text)}</title></line>"
+        )
+    for index, one in enumerate(series, 1):
+        parts += _line(frame, one, index)
+    return _svg(parts, title, HEIGHT)
+
+
+def _line(frame: _Frame, one: Series, index: int) -> list[str]:
+    parts = []
+    band = [(x, pair) for (x, _), pair in zip(one.points, one.band, strict=False) if pair]
+    if len(band) > 1:
+        upper = " ".join(f"{frame.x(x):.1f},{frame.y(high):.1f}" for x, (_, high) in band)
+        lower = " ".join(f"{frame.x(x):.1f},{frame.y(low):.1f}" for x, (low, _) in reversed(band))
+        parts.append(f'<polygon class="band band-{index}" points="{upper} {lower}"/>')
+    path, pen_down = [], False
+    for x, y in one.points:
+        if y is not None:
+            path.append(f"{'L' if pen_down else 'M'}{frame.x(x):.1f} {frame.y(y):.1f}")
+        pen_down = y is not None
+    parts.append(f'<path class="line line-{index}" d="{"".join(path)}"/>')
+    if one.dots or len(one.points) == 1:
+        parts += [
+            f'<circle class="dot dot-{index}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3.5">'
+            f"<title>{escape(one.name)}: {short(y)}</title></circle>"
+            for x, y in one.points
+            if y is not None
+        ]
+    return parts
+
+
+def signed_bars(items: Sequence[tuple[str, float]], *, title: str) -> Markup:
+    """Horizontal bars around zero, in the given order: what pushed the score up or down."""
+    if not items:
+        return Markup("")
+    row, label_width = 30, 220
+    height = row * len(items) + 12
+    widest = max(abs(value) for _, value in items) or 1.0
+    middle = label_width + (WIDTH - label_width) / 2
+    scale = (WIDTH - label_width) / 2 - 58
+    parts = [f'<line class="zero" x1="{middle}" x2="{middle}" y1="4" y2="{height - 4}"/>']
+    for index, (name, value) in enumerate(items):
+        y, length = 6 + index * row, abs(value) / widest * scale
+        x = middle if value >= 0 else middle - length
+        kind = "up" if value >= 0 else "down"
+        text_x, anchor = (middle + length + 6, "start") if value >= 0 else (middle - length - 6, "end")
+        shown = name if len(name) <= 30 else name[:29] + "…"
+        parts.append(
+            f'<text class="bar-label" x="{label_width - 10}" y="{y + 18}" text-anchor="end">{escape(shown)}</text>'
+            f'<rect class="bar bar-{kind}" x="{x:.1f}" y="{y + 3}" width="{max(length, 0.8):.1f}" height="{row - 8}" rx="3"/>'
+            f'<text class="bar-value" x="{text_x:.1f}" y="{y + 18}" text-anchor="{anchor}">{value:+.3f}</text>'
+        )
+    return _svg(parts, title, height)
+
+
+def bars(items: Sequence[tuple[str, float]], *, title: str, maximum: float | None = None, percent: bool = False) -> Markup:
+    """Horizontal bars from zero: shares, drift by column, counts."""
+    if not items:
+        return Markup("")
+    row, label_width = 30, 220
+    height = row * len(items) + 12
+    top = maximum or max((value for _, value in items), default=1.0) or 1.0
+    parts = []
+    for index, (name, value) in enumerate(items):
+        y = 6 + index * row
+        length = max(min(value / top, 1.0), 0.0) * (WIDTH - label_width - 70)
+        shown = name if len(name) <= 30 else name[:29] + "…"
+        text = f"{value:.1%}" if percent else short(value)
+        parts.append(
+            f'<text class="bar-label" x="{label_width - 10}" y="{y + 18}" text-anchor="end">{escape(shown)}</text>'
+            f'<rect class="bar bar-plain" x="{label_width}" y="{y + 3}" width="{max(length, 0.8):.1f}" height="{row - 8}" rx="3"/>'
+            f'<text class="bar-value" x="{label_width + length + 6:.1f}" y="{y + 18}">{text}</text>'
+        )
+    return _svg(parts, title, height)
+
+
+def _widen(low: float, high: float) -> tuple[float, float]:
+    if high > low:
+        return low, high
+    pad = abs(low) * 0.1 or 0.5
+    return low - pad, high + pad
+
+
+def _svg(parts: Sequence[str], title: str, height: float) -> Markup:
+    # Every piece above is numbers, class names of ours, or escaped text.
+    return Markup(  # noqa: S704
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
+        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
+    )

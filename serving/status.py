@@ -1,0 +1,87 @@
+"""What the pages and /metrics know of the world outside of a worker: one JSON file, `var/serving/status.json`.
+
+The mover writes it every few seconds (it has the database), workers only read it, so that no worker
+imports SQLAlchemy or MLflow. Every field has a default: a reader shows what is there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from ml.atomic import write_bytes
+
+
+class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One event: `time` in seconds since 1970; versions are "" where there is none."""
+
+    time: float
+    what: str
+    from_version: str = ""
+    to_version: str = ""
+    who: str = ""
+    why: str = ""
+
+
+class VersionEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One registered version, newest first. `metrics` maps a name to (value, low, high)."""
+
+    version: str
+    time: float = 0.0
+    family: str = ""
+    verdict: str = ""
+    sentence: str = ""
+    aliases: tuple[str, ...] = ()
+    quarantined: bool = False
+    run_id: str = ""
+    metrics: dict[str, tuple[float, float | None, float | None]] = {}
+
+
+class CheckEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One drift check, newest first. `columns` maps a column to its effect size; `report` names the HTML file."""
+
+    id: str
+    time: float
+    verdict: str
+    retrain: bool = False
+    reasons: tuple[str, ...] = ()
+    columns: dict[str, float] = {}
+    rows: int = 0
+    report: str = ""
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """One slice of traffic in time order: how much came, how much of it is labelled, how right it was."""
+
+    start: float
+    end: float
+    version: str = ""
+    predictions: int = 0
+    labelled: int = 0
+    accuracy: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything above, and when it was written."""
+
+    time: float = 0.0
+    ledger: tuple[LedgerEntry, ...] = ()
+    versions: tuple[VersionEntry, ...] = ()
+    checks: tuple[CheckEntry, ...] = ()
+    windows: tuple[Window, ...] = ()
+
+
+def write(folder: Path, status: Status) -> None:
+    """Replace `status.json` in `folder`."""
+    write_bytes(folder / "status.json", msgspec.json.encode(status))
+
+
+def read(folder: Path) -> Status:
+    """The last status; an empty one where there is none yet or it cannot be read."""
+    try:
+        return msgspec.json.decode((folder / "status.json").read_bytes(), type=Status)
+    except (OSError, msgspec.DecodeError):
+        return Status()
