@@ -1,8 +1,26 @@
-"""How probabilities become a label: calibration (inside the graph) and threshold. Light: used by the service."""
+"""From a model's scores to what is answered: calibrated probabilities, then a label.
+
+Light on purpose: the service imports this, so nothing here needs more than NumPy and msgspec.
+
+Every calibration is one formula, softmax(scale · log p + bias) over the classes, so that it is a few
+nodes at the end of model.onnx (`ml.models.onnx_calibration`):
+
+===========  ===================================  ================================================
+kind         free parameters                      two classes
+===========  ===================================  ================================================
+none         –                                    p
+temperature  one scale (1 / temperature)          log-odds divided by the temperature
+sigmoid      one scale, a bias per class          Platt scaling of the log-odds
+beta         a scale and a bias per class         beta calibration; vector scaling for more classes
+===========  ===================================  ================================================
+
+**Sources**: Guo et al. 2017, "On Calibration of Modern Neural Networks" (temperature, vector scaling);
+Platt 1999 (sigmoid); Kull et al. 2017, "Beta calibration".
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -10,22 +28,100 @@ import numpy.typing as npt
 
 from ml.schema import Schema
 
+Floats = npt.NDArray[np.floating]
+
+# A probability below this is taken as this: log of it is finite in float32, and in the graph.
+SMALLEST = 1e-7
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """softmax(scale · log(max(p, 1e-7)) + bias); `scale` and `bias` have one entry a class."""
+
+    kind: Literal["none", "temperature", "sigmoid", "beta"] = "none"
+    scale: tuple[float, ...] = ()
+    bias: tuple[float, ...] = ()
+
+    def apply(self, probabilities: Floats) -> npt.NDArray[np.float64]:
+        """Calibrated probabilities.
+
+        Parameters
+        ----------
+        probabilities
+            (n_rows, n_classes), each row summing to 1.
+
+        Returns
+        -------
+        (n_rows, n_classes) float64, each row summing to 1.
+
+        >>> Calibration(kind="temperature", scale=(0.5, 0.5), bias=(0.0, 0.0)).apply(np.array([[0.2, 0.8]])).round(3)
+        array([[0.333, 0.667]])
+        """
+        p = np.asarray(probabilities, dtype=np.float64)
+        if self.kind == "none":
+            return p
+        return softmax(np.log(np.maximum(p, SMALLEST)) * np.array(self.scale) + np.array(self.bias))
+
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """The decision that was chosen on validation rows.
+    """How a row of calibrated probabilities becomes a label: the content of decision.json.
 
-    `threshold` in (0, 1): the positive class is answered from this probability on (two classes); None:
-    the likeliest class. `calibration` is what the graph applies already. `objective` names what the
-    threshold was chosen for.
+    `threshold` is compared with the probability of the schema's positive label (two classes only);
+    `costs[j][k]` is the cost of answering class k where j is true (None: every error costs the same);
+    `objective` says what the threshold was chosen for, and `calibration` what model.onnx ends with.
     """
 
     threshold: float | None = None
-    calibration: dict[str, Any] = msgspec.field(default_factory=lambda: {"kind": "none"})
-    objective: str = ""
+    calibration: Calibration = Calibration()
+    objective: str = "accuracy"
+    costs: tuple[tuple[float, ...], ...] | None = None
 
-    def codes(self, probabilities: npt.NDArray[Any], schema: Schema) -> npt.NDArray[np.int64]:
-        """(n, C) probabilities → (n,) index of the decided class."""
-        if self.threshold is None or len(schema.classes) != 2:
-            return np.asarray(probabilities).argmax(axis=1).astype(np.int64)
-        positive = schema.classes.index(schema.positive_label)
-        return np.where(np.asarray(probabilities)[:, positive] >= self.threshold, positive, 1 - positive)
+    def codes(self, probabilities: Floats, schema: Schema) -> npt.NDArray[np.int64]:
+        """The class number answered for each row.
+
+        Two classes with a threshold: the positive label where its probability reaches the threshold.
+        Otherwise the class with the least expected cost, which without costs is the most probable one.
+
+        Parameters
+        ----------
+        probabilities
+            (n_rows, n_classes), calibrated already: what model.onnx returns.
+
+        Returns
+        -------
+        (n_rows,) int64
+
+        >>> schema = Schema(target="y", classes=("no", "yes"), positive_label="yes", columns=())
+        >>> Decision(threshold=0.3).codes(np.array([[0.65, 0.35], [0.9, 0.1]]), schema)
+        array([1, 0])
+        """
+        p = np.asarray(probabilities)
+        if self.threshold is not None and p.shape[1] == 2:
+            # In float32, the graph's own precision: what was on the threshold when it was chosen stays there.
+            positive = positive_code(schema)
+            reached = p[:, positive].astype(np.float32) >= np.float32(self.threshold)
+            return np.where(reached, positive, 1 - positive).astype(np.int64)
+        if self.costs is not None:
+            return np.asarray((p @ np.array(self.costs)).argmin(axis=1), dtype=np.int64)
+        return np.asarray(p.argmax(axis=1), dtype=np.int64)
+
+    def to_json(self) -> bytes:
+        """The content of decision.json."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> Decision:
+        """Read what `to_json` wrote."""
+        return msgspec.json.decode(text, type=cls)
+
+
+def positive_code(schema: Schema) -> int:
+    """Class number of the positive label; the last class where none is named."""
+    if schema.positive_label in schema.classes:
+        return schema.classes.index(schema.positive_label)
+    return len(schema.classes) - 1
+
+
+def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Rows of (n_rows, n_classes) as probabilities."""
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

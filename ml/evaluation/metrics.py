@@ -1,0 +1,92 @@
+"""The metrics, each for many weightings of the same rows at once.
+
+Every function takes `w`: (n_weightings, n_rows), and returns (n_weightings,) float64, NaN where the
+metric does not exist (a ranking metric with one class only). Definitions are scikit-learn's.
+"""
+
+from __future__ import annotations
+
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.decision import Floats
+
+Array = npt.NDArray[np.float64]
+
+SMALLEST = 1e-15  # log-loss of an impossible answer is capped at 34.5 nats
+BINS = 15  # of the calibration error, equal width. Guo et al. 2017
+
+LIMITS: dict[str, tuple[float, float]] = {"log_loss": (0.0, np.inf), "brier": (0.0, 2.0)}
+
+
+def log_losses(p: Floats, y: npt.NDArray[np.int64]) -> Array:
+    """Per row, in nats: (n_rows,)."""
+    return np.asarray(-np.log(np.clip(p[np.arange(len(y)), y].astype(np.float64), SMALLEST, 1.0)))
+
+
+def brier_scores(p: Floats, y: npt.NDArray[np.int64]) -> Array:
+    """Per row. Two classes: (p - y)²; more: the sum of squares over the classes (Brier 1950)."""
+    hot = np.zeros(p.shape)
+    hot[np.arange(len(y)), y] = 1
+    squares = ((p - hot) ** 2).sum(axis=1)
+    return np.asarray(squares / 2 if p.shape[1] == 2 else squares)
+
+
+def mean(w: Floats, values: Floats) -> Array:
+    """Weighted mean of a value per row."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((w @ values) / w.sum(axis=1), dtype=np.float64)
+
+
+def confusion(w: Floats, y: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], n_classes: int) -> Array:
+    """Weight of each (true, answered) pair: (n_weightings, n_classes, n_classes)."""
+    cell = y * n_classes + codes
+    out = np.zeros((len(w), n_classes * n_classes))
+    for c in np.unique(cell):
+        out[:, c] = w[:, cell == c].sum(axis=1)
+    return out.reshape(len(w), n_classes, n_classes)
+
+
+def precision_recall_f1(table: Array) -> tuple[Array, Array, Array]:
+    """Each (n_weightings, n_classes) from `confusion`; 0 where a class is never answered or never true."""
+    hit = np.einsum("bcc->bc", table)
+    answered, true = table.sum(axis=1), table.sum(axis=2)
+    precision = hit / np.maximum(answered, 1e-12)
+    recall = hit / np.maximum(true, 1e-12)
+    return precision, recall, 2 * hit / np.maximum(answered + true, 1e-12)
+
+
+def ranking(w: Floats, score: Floats, is_positive: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
+    """ROC-AUC and average precision (PR-AUC), ties handled as scikit-learn does."""
+    order = np.argsort(-score, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    sorted_w, sorted_y = w[:, order], is_positive[order]
+    tp = np.cumsum(np.where(sorted_y, sorted_w, 0), axis=1, dtype=np.float64)[:, ends]
+    fp = np.cumsum(np.where(sorted_y, 0, sorted_w), axis=1, dtype=np.float64)[:, ends]
+    positives, negatives = tp[:, -1:], fp[:, -1:]
+    gained = np.diff(tp, axis=1, prepend=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        above = np.diff(fp, axis=1, prepend=0)
+        area = ((tp - gained / 2) * above).sum(axis=1) / (positives * negatives)[:, 0]
+        precision = np.where(tp + fp > 0, tp / (tp + fp), 0)
+        average = (gained * precision).sum(axis=1) / positives[:, 0]
+    nothing = (positives[:, 0] == 0) | (negatives[:, 0] == 0)
+    return np.where(nothing, np.nan, area), np.where(nothing, np.nan, average)
+
+
+def calibration_error(w: Floats, confidence: Floats, correct: npt.NDArray[np.bool_]) -> Array:
+    """Expected calibration error over 15 bins: the mean distance of what was said from what came."""
+    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    error = np.zeros(len(w))
+    for b in np.unique(bins):
+        member = bins == b
+        error += np.abs(w[:, member] @ (correct[member] - confidence[member]))
+    return np.asarray(error / np.maximum(w.sum(axis=1), 1e-12))
+
+
+def limits(name: str) -> tuple[float, float]:
+    """The range a metric can have."""
+    return LIMITS.get(name, (0.0, 1.0))
+
+

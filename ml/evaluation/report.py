@@ -1,0 +1,130 @@
+"""All that is measured of a model on one set of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.decision import Decision, Floats, positive_code
+from ml.evaluation import metrics
+from ml.evaluation.resample import CONFIDENCE, Resamples, interval
+from ml.evaluation.slices import slice_metrics
+from ml.schema import Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Values = dict[str, npt.NDArray[np.float64]]
+
+
+def evaluate(
+    predict_proba: Callable[[Any], Floats] | Floats,
+    X: pd.DataFrame | None,
+    y: npt.NDArray[np.int64],
+    schema: Schema,
+    *,
+    decision: Decision,
+    n_bootstrap: int = 1_000,
+    seed: int = 0,
+    weight: Floats | None = None,
+    slices: bool = True,
+) -> dict[str, Any]:
+    """Metrics with 95% bootstrap intervals: over all rows, per class and per slice.
+
+    Parameters
+    ----------
+    predict_proba
+        X → (n_rows, n_classes) probabilities as they are served, so calibrated already; or the array itself.
+    X
+        (n_rows, n_columns) canonical frame; None skips the slices when an array is given.
+    y
+        (n_rows,) class codes.
+    decision
+        Turns probabilities into labels; its calibration is *not* applied again here.
+    n_bootstrap
+        Resamples behind each interval (slices use at most 200 of them).
+    weight
+        (n_rows,) sample weights.
+
+    Returns
+    -------
+    JSON-able: `rows`, `confidence`, `metrics` {name: {value, low, high}}, `per_class` {label: {…, support}},
+    `slices` [{column, value, rows, metrics}], `confusion` (true × answered), `threshold`, `classes`.
+    A metric that does not exist on these rows (ROC-AUC of one class) is None.
+
+    With two classes precision, recall, F1, ROC-AUC and PR-AUC are the positive class's; with more they
+    are means over the classes (macro). The calibration error is that of the positive class's probability
+    with two classes, and of the most probable class's otherwise.
+    """
+    p = np.asarray(predict_proba(X) if callable(predict_proba) else predict_proba, dtype=np.float64)
+    y = np.asarray(y, dtype=np.int64)
+    if len(p) != len(y) or p.shape[1] != len(schema.classes) or not len(y):
+        raise ValueError(f"evaluate: expected ({len(y)}, {len(schema.classes)}) probabilities of ≥ 1 row, got {p.shape}")
+    weight = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
+    codes = decision.codes(p, schema)
+    draws = Resamples(weight, n_bootstrap, seed)
+    full = _measure(weight[None, :], p, y, codes, schema)
+    base = _measure(weight[None, draws.rows], p[draws.rows], y[draws.rows], codes[draws.rows], schema)
+    boot = _measure(draws.weights, p[draws.rows], y[draws.rows], codes[draws.rows], schema)
+    overall, per_class = _with_intervals(full, base, boot, schema)
+    for code, label in enumerate(schema.classes):
+        per_class[label]["support"] = int((y == code).sum())
+    table = metrics.confusion(weight[None, :], y, codes, len(schema.classes))[0]
+    return {
+        "rows": len(y),
+        "confidence": CONFIDENCE,
+        "n_bootstrap": n_bootstrap,
+        "classes": list(schema.classes),
+        "positive_label": schema.positive_label,
+        "threshold": decision.threshold,
+        "metrics": overall,
+        "per_class": per_class,
+        "slices": slice_metrics(p, y, codes, X, schema, draws, weight) if slices and X is not None else [],
+        "confusion": table.tolist(),
+    }
+
+
+def _measure(
+    w: Floats, p: Floats, y: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], schema: Schema
+) -> Values:
+    """Every metric for every weighting; names of per-class ones are `<metric>/<class number>`."""
+    n_classes = len(schema.classes)
+    out: Values = {
+        "accuracy": metrics.mean(w, codes == y),
+        "log_loss": metrics.mean(w, metrics.log_losses(p, y)),
+        "brier": metrics.mean(w, metrics.brier_scores(p, y)),
+    }
+    prf = metrics.precision_recall_f1(metrics.confusion(w, y, codes, n_classes))
+    for name, values in zip(("precision", "recall", "f1"), prf, strict=True):
+        out |= {f"{name}/{c}": values[:, c] for c in range(n_classes)}
+    for c in range(n_classes):
+        # The two classes of a binary problem mirror each other's ROC curve, not their PR curve.
+        out[f"roc_auc/{c}"], out[f"pr_auc/{c}"] = metrics.ranking(w, p[:, c], y == c)
+    if n_classes == 2:
+        positive = positive_code(schema)
+        out |= {name: out[f"{name}/{positive}"] for name in ("precision", "recall", "f1", "roc_auc", "pr_auc")}
+        out["ece"] = metrics.calibration_error(w, p[:, positive], y == positive)
+    else:
+        for name in ("precision", "recall", "f1", "roc_auc", "pr_auc"):
+            out[name] = np.mean([out[f"{name}/{c}"] for c in range(n_classes)], axis=0)
+        out["ece"] = metrics.calibration_error(w, p.max(axis=1), p.argmax(axis=1) == y)
+    out["macro_f1"] = np.mean([out[f"f1/{c}"] for c in range(n_classes)], axis=0)
+    return out
+
+
+def _with_intervals(full: Values, base: Values, boot: Values, schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
+    overall: dict[str, Any] = {}
+    per_class: dict[str, Any] = {label: {} for label in schema.classes}
+    for key, value in full.items():
+        name, _, code = key.partition("/")
+        # Resampling only ever adds calibration error, so its replicates are centred on their own mean.
+        around = np.nanmean(boot[key]) if name == "ece" else base[key][0]
+        measured = interval(float(value[0]), float(around), boot[key], *metrics.limits(name))
+        if code:
+            per_class[schema.classes[int(code)]][name] = measured
+        else:
+            overall[name] = measured
+    return overall, per_class

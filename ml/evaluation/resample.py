@@ -1,0 +1,59 @@
+"""Bootstrap of everything at once: one matrix of resampling weights, every metric a product with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.floating[Any]]
+
+# Above this many rows the resamples are drawn on a random subset, with weights that sum to all rows (a bag
+# of little bootstraps with one bag), so the cost stops growing. Kleiner et al. 2014.
+MAX_ROWS = 10_000
+CONFIDENCE = 0.95
+
+
+class Resamples:
+    """Bootstrap weights over (a subset of) n rows.
+
+    Attributes
+    ----------
+    rows
+        (m,) row numbers that are resampled; all rows up to `MAX_ROWS`.
+    weights
+        (n_bootstrap, m) float32: how often each row is drawn, times its sample weight.
+    """
+
+    def __init__(self, weight: Array, n_bootstrap: int, seed: int, *, max_rows: int = MAX_ROWS) -> None:
+        n = len(weight)
+        rng = np.random.default_rng(seed)
+        self.rows = np.arange(n) if n <= max_rows else np.sort(rng.choice(n, max_rows, replace=False))
+        m = len(self.rows)
+        if m == n:
+            draws = rng.integers(0, n, (n_bootstrap, n)) + np.arange(n_bootstrap)[:, None] * n
+            counts = np.bincount(draws.ravel(), minlength=n_bootstrap * n).reshape(n_bootstrap, n)
+        else:
+            counts = rng.poisson(n / m, (n_bootstrap, m))
+        self.weights = counts.astype(np.float32) * weight[self.rows].astype(np.float32)
+
+
+def interval(value: float, base: float, replicates: Array, low: float, high: float) -> dict[str, float | None]:
+    """A metric with its percentile interval.
+
+    `base` is the metric on the resampled rows themselves: the replicates' distance from it is the
+    sampling error, which is laid around `value` (the two are the same unless rows were subsampled).
+    """
+    if not np.isfinite(value):
+        return {"value": None, "low": None, "high": None}
+    finite = replicates[np.isfinite(replicates)]
+    if len(finite) < 2:
+        return {"value": float(value), "low": None, "high": None}
+    tail = (1 - CONFIDENCE) / 2 * 100
+    lower, upper = np.percentile(finite, [tail, 100 - tail]) - base + value
+    return {
+        "value": float(value),
+        "low": float(np.clip(min(lower, value), low, high)),
+        "high": float(np.clip(max(upper, value), low, high)),
+    }
