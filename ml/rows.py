@@ -28,17 +28,22 @@ Texts = npt.NDArray[np.object_]
 
 
 class Fault(NamedTuple):
-    """One thing wrong with a request: where, what was expected, what came. `row` counts from 0."""
+    """One thing wrong with what came: where, what was expected, what it was.
+
+    `row` counts from 0 in a request; `line` counts from 1 in a file.
+    """
 
     row: int | None
     column: str | None
     expected: str
     got: str
+    line: int | None = None
 
     def __str__(self) -> str:
         place = ", ".join(
             part
             for part in (
+                f"line {self.line}" if self.line is not None else "",
                 f"rows[{self.row}]" if self.row is not None else "",
                 f"column '{shown(self.column)}'" if self.column is not None else "",
             )

@@ -1,0 +1,209 @@
+"""Request bodies, read strictly: JSON without duplicate keys, and the rows of `POST /predict`.
+
+The common case takes one typed pass of msgspec. Whatever that refuses is read again, slowly, by code
+that can say which row and column is wrong; both give the same rows, and a test holds them to it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ml.rows import Fault, RowReader, Rows, RowsError, shown
+from serving.problems import Problem
+
+MAX_ID_CHARS = 200
+ID_KEY = "prediction_id"
+IDS_KEY = "prediction_ids"
+
+Ids = list[str | None]
+
+
+def strict_json(body: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises
+    ------
+    Problem
+        400: not UTF-8, not JSON (NaN and Infinity are not), nested too deeply, a number beyond a double,
+        or a key given twice in one object.
+    """
+    if not body.strip():
+        raise Problem(400, "expected a JSON body, got an empty one")
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise Problem(400, f"expected JSON in UTF-8, got something else: {shown(error)}") from error
+    except RecursionError as error:
+        raise Problem(400, "expected JSON nested a few levels deep, got hundreds of levels") from error
+    refuse_duplicates(body)
+    return value
+
+
+def refuse_duplicates(body: bytes) -> None:
+    """Raise Problem (400) where one object has a key twice; parsers differ in which value they keep."""
+
+    def pairs(items: list[tuple[str, Any]]) -> None:
+        keys = {key for key, _ in items}
+        if len(keys) < len(items):
+            seen: set[str] = set()
+            twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            raise Problem(400, f"expected each key once in an object, got '{shown(twice)}' twice")
+
+    try:
+        # Numbers are not needed here, and int() refuses more than some thousand digits.
+        json.loads(body, object_pairs_hook=pairs, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, f"expected JSON in UTF-8, got something else: {shown(error)}") from error
+
+
+class PredictBody:
+    """Reads `{"rows": [{column: value, …}, …]}` for one schema. Built once a served version.
+
+    A row may carry its own `prediction_id`; `prediction_ids`, a list as long as `rows`, does the same.
+    """
+
+    def __init__(self, reader: RowReader, *, max_rows: int):
+        self.reader = reader
+        self.max_rows = max_rows
+        self._k, self._m = len(reader.number_columns), len(reader.category_columns)
+        self._ids_in_rows = all(c.name != ID_KEY for c in reader.schema.columns)
+        self._decoder = self._typed_decoder()
+
+    def read(self, body: bytes) -> tuple[Rows, Ids | None]:
+        """Rows and the ids that the caller gave (None where it gave none).
+
+        Raises
+        ------
+        Problem
+            400 for broken JSON, 413 for too many rows, 422 for a body of another form.
+        RowsError
+            Rows do not fit the schema.
+        """
+        if self._decoder is not None:
+            try:
+                request = self._decoder.decode(body)
+            except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
+                return self._slowly(body)  # which tells what is wrong, and where
+            return self._fast(request, body)
+        return self._slowly(body)
+
+    def _typed_decoder(self) -> msgspec.json.Decoder[Any] | None:
+        number_names = [c.name for c in self.reader.number_columns]
+        category_names = [c.name for c in self.reader.category_columns]
+        optional = [name for name in self.reader.schema.ignored if name not in (*number_names, *category_names)]
+        if self._ids_in_rows:
+            optional = [ID_KEY, *(name for name in optional if name != ID_KEY)]
+        fields: list[Any] = [(f"n{j}", float | None) for j in range(self._k)]
+        fields += [(f"c{j}", str | None) for j in range(self._m)]
+        fields += [(f"o{j}", Any, msgspec.UNSET) for j in range(len(optional))]
+        names = dict(zip((field[0] for field in fields), (*number_names, *category_names, *optional), strict=True))
+        try:
+            row = msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, gc=False)
+        except ValueError:  # msgspec takes no quote or backslash in a name; the slow way does
+            return None
+        rows: Any = list[row]  # type: ignore[valid-type]
+        ids: Any = list[str | None] | None
+        request = msgspec.defstruct("Request", [("rows", rows), (IDS_KEY, ids, None)], forbid_unknown_fields=True)
+        return msgspec.json.Decoder(request)
+
+    def _fast(self, request: Any, body: bytes) -> tuple[Rows, Ids | None]:
+        tuples = [msgspec.structs.astuple(row) for row in request.rows]
+        n, k, m = len(tuples), self._k, self._m
+        given = getattr(request, IDS_KEY)
+        columns = list(zip(*tuples, strict=True))
+        extras = sum(n - column.count(msgspec.UNSET) for column in columns[k + m :])
+        # One colon a key: as many colons as keys that were kept means that no key came twice.
+        if body.count(b":") != 1 + (given is not None) + n * (k + m) + extras:
+            refuse_duplicates(body)
+        self._check_count(n)
+        numbers = np.array([row[:k] for row in tuples], np.float64).reshape(n, k)  # None becomes NaN
+        texts = np.empty((n, m), object)
+        if m:
+            texts[:] = [row[k : k + m] for row in tuples]
+        ids: Ids | None = given
+        if extras and self._ids_in_rows and given is None:
+            ids = [None if value is msgspec.UNSET else value for value in columns[k + m]]
+        return self.reader.arrays(numbers, texts), self._checked(ids, n)
+
+    def _slowly(self, body: bytes) -> tuple[Rows, Ids | None]:
+        try:
+            request = strict_json(body)
+        except Problem:
+            self._name_the_number(body)
+            raise
+        if not isinstance(request, dict) or not isinstance(request.get("rows"), list):
+            raise Problem(422, 'expected {"rows": [{column: value, …}, …]}, got ' + _form(request))
+        if unknown := sorted(request.keys() - {"rows", IDS_KEY}):
+            raise Problem(422, f"expected the keys rows and {IDS_KEY}, got '{shown(unknown[0])}' too")
+        rows = request["rows"]
+        self._check_count(len(rows))
+        ids = request.get(IDS_KEY)
+        if self._ids_in_rows:
+            if ids is None and any(isinstance(row, dict) and ID_KEY in row for row in rows):
+                ids = [row.get(ID_KEY) if isinstance(row, dict) else None for row in rows]
+            rows = [
+                {key: value for key, value in row.items() if key != ID_KEY} if isinstance(row, dict) else row
+                for row in rows
+            ]
+        return self.reader.records(rows), self._checked(ids, len(rows))
+
+    def _name_the_number(self, body: bytes) -> None:
+        """Raise RowsError where all that is wrong with the JSON is NaN, Infinity or a number beyond a double."""
+        try:
+            request = json.loads(body, parse_int=lambda digits: int(digits) if len(digits) < 300 else math.inf)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(request, dict) and isinstance(rows := request.get("rows"), list):
+            self.reader.records(rows[: self.max_rows])
+
+    def _check_count(self, n: int) -> None:
+        if n == 0:
+            raise Problem(422, "expected at least one row in rows, got none")
+        if n > self.max_rows:
+            raise Problem(
+                413, f"expected at most {self.max_rows} rows in one request, got {n}; send a file to /predict/file"
+            )
+
+    def _checked(self, ids: Any, n: int) -> Ids | None:
+        return None if ids is None else checked_ids(ids, n)
+
+
+def checked_ids(ids: Any, n: int) -> Ids:
+    """`n` ids as a caller may send them: printable text of 1 to MAX_ID_CHARS characters, or None.
+
+    Raises
+    ------
+    Problem
+        422: not a list of `n`.
+    RowsError
+        An id that is not such a text.
+    """
+    if not isinstance(ids, list) or len(ids) != n:
+        came = f"a list of {len(ids)}" if isinstance(ids, list) else _form(ids)
+        raise Problem(422, f"expected {IDS_KEY} to be a list as long as rows ({n}), got {came}")
+    faults = [
+        Fault(i, ID_KEY, f"a printable text of 1 to {MAX_ID_CHARS} characters", f"'{shown(value)}'")
+        for i, value in enumerate(ids)
+        if value is not None and not (isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS and value.isprintable())
+    ]
+    if faults:
+        raise RowsError(faults)
+    return ids
+
+
+def _form(value: object) -> str:
+    """The form of a JSON value, for a message."""
+    if isinstance(value, Mapping):
+        keys = ", ".join(shown(key) for key in list(value)[:5])
+        return f"an object with the keys {keys}" if keys else "an empty object"
+    if isinstance(value, str):
+        return "a text"
+    if isinstance(value, Sequence):
+        return "a list"
+    return f"{shown(json.dumps(value))}"

@@ -1,0 +1,138 @@
+"""Errors as `application/problem+json` (RFC 9457): a status, a title, and a detail that names the place.
+
+Everything that can go wrong in a request ends here once: a `Problem` raised on purpose, rows that do not
+fit, an error of the library, Werkzeug's own HTTP errors, and a fault of ours (500, without its trace).
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from ml.errors import DataError, Permanent, RefitError, StoreUnavailable, Transient
+from ml.rows import Fault, RowsError
+
+MEDIA_TYPE = "application/problem+json"
+
+_logger = logging.getLogger(__name__)
+
+
+class Problem(RefitError):
+    """Raised when a request cannot be answered: becomes one problem+json answer.
+
+    Parameters
+    ----------
+    status
+        HTTP status, 400 to 599.
+    detail
+        What was expected, what came, and the next step.
+    faults
+        Each thing wrong with the rows that came.
+    headers
+        Further response headers, such as Retry-After.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        title: str = "",
+        faults: tuple[Fault, ...] = (),
+        headers: dict[str, str] | None = None,
+    ):
+        super().__init__(detail)
+        self.status = status
+        self.title = title or HTTPStatus(status).phrase
+        self.detail = detail
+        self.faults = faults
+        self.headers = headers or {}
+
+
+def body(problem: Problem) -> bytes:
+    """The JSON of a problem; `errors` has one object a fault: row (from 0) or line (from 1), column, expected, got."""
+    content: dict[str, Any] = {
+        "type": "about:blank",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    if problem.faults:
+        content["errors"] = [{k: v for k, v in fault._asdict().items() if v is not None} for fault in problem.faults]
+    try:
+        return msgspec.json.encode(content)
+    except UnicodeEncodeError:  # a detail quotes what came, and that held a lone surrogate
+        return msgspec.json.encode(_cleaned(content))
+
+
+def response(problem: Problem) -> Response:
+    """The Flask response of a problem."""
+    return Response(body(problem), problem.status, headers=problem.headers, mimetype=MEDIA_TYPE)
+
+
+def of(error: Exception) -> Problem:
+    """The problem that an error means to the caller. What nobody foresaw is a 500 that says nothing of the inside."""
+    match error:
+        case Problem():
+            return error
+        case RowsError():
+            return Problem(422, str(error), title="Rows do not fit the model", faults=error.faults)
+        case DataError():
+            return Problem(422, str(error), title="The table does not fit", faults=faults_of(error))
+        case StoreUnavailable():
+            detail = f"{error}: nothing was lost; try again in a moment"
+            return Problem(503, detail, headers={"Retry-After": "5"})
+        case Transient():
+            return Problem(503, str(error), headers={"Retry-After": "5"})
+        case Permanent():
+            return Problem(422, str(error))
+        case HTTPException():
+            return _of_http(error)
+        case _:
+            return Problem(500, "a fault of the service, which is in its log; the request may be sent again")
+
+
+def faults_of(error: DataError) -> tuple[Fault, ...]:
+    """The place that an error of a table names, as one fault; nothing where it names none."""
+    if error.line is None and error.column is None:
+        return ()
+    return (Fault(None, error.column, "a table that fits the model", str(error), error.line),)
+
+
+def install(app: Flask) -> None:
+    """Answer every error of the application as a problem."""
+
+    def answer(error: Exception) -> Response:
+        problem = of(error)
+        if problem.status >= 500 and not isinstance(error, Problem | Transient | HTTPException):
+            _logger.error("a request failed for an unforeseen reason", exc_info=error)
+        return response(problem)
+
+    app.register_error_handler(Exception, answer)
+
+
+def _of_http(error: HTTPException) -> Problem:
+    status = error.code or 500
+    headers = {
+        name: value
+        for name, value in error.get_headers()
+        if name.lower() in ("allow", "retry-after", "www-authenticate")
+    }
+    return Problem(status, error.description or HTTPStatus(status).phrase, headers=headers)
+
+
+def _cleaned(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case dict():
+            return {key: _cleaned(item) for key, item in value.items()}
+        case list():
+            return [_cleaned(item) for item in value]
+        case _:
+            return value
