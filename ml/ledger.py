@@ -1,0 +1,147 @@
+"""The ledger: every registration, verdict, promotion and rollback, with who, when and why. Rows are only added.
+
+A move of the alias is two rows: an intention before it, and an outcome after it that names the intention.
+An intention without an outcome is a move that was cut short; `ml.registry.reconcile` finishes it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from ml import store
+from ml.settings import Settings
+
+# What happened. The first two are intentions, kept out of what people read.
+PROMOTING = "promoting"
+ROLLING_BACK = "rolling back"
+REGISTERED = "registered"
+REFUSED = "refused"
+PROMOTED = "promoted"
+PROMOTION_FAILED = "promotion failed"
+ROLLED_BACK = "rolled back"
+ROLLBACK_FAILED = "rollback failed"
+QUARANTINED = "quarantined"
+RELEASED = "released from quarantine"
+INTENTIONS = (PROMOTING, ROLLING_BACK)
+SERVED = (PROMOTED, ROLLED_BACK)  # outcomes after which `to_version` serves
+
+table = sa.Table(
+    "ledger",
+    store.metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("time", sa.Double, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("from_version", sa.Text, nullable=False, server_default=""),
+    sa.Column("to_version", sa.Text, nullable=False, server_default=""),
+    sa.Column("why", sa.Text, nullable=False, server_default=""),
+    sa.Column("run_key", sa.Text, nullable=False, server_default=""),
+    sa.Column("intention", sa.Integer, nullable=True),  # id of the row that this one is the outcome of
+    sa.Column("model_name", sa.Text, nullable=False, server_default=""),
+    sa.Column("numbers", sa.Text, nullable=False, server_default="{}"),  # JSON: what the verdict rested on
+    sa.Index("ledger_by_intention", "intention"),
+)
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One row. `time` is seconds since 1970 UTC; versions are "" where there is none."""
+
+    id: int
+    time: float
+    who: str
+    what: str
+    from_version: str = ""
+    to_version: str = ""
+    why: str = ""
+    run_key: str = ""
+    intention: int | None = None
+    model_name: str = ""
+    numbers: dict[str, Any] = {}
+
+
+def append(
+    settings: Settings,
+    what: str,
+    *,
+    who: str,
+    why: str = "",
+    from_version: str = "",
+    to_version: str = "",
+    run_key: str = "",
+    intention: int | None = None,
+    numbers: dict[str, Any] | None = None,
+) -> int:
+    """Add a row; returns its id.
+
+    Raises
+    ------
+    StoreUnavailable
+        The database does not answer: nothing was written.
+    """
+    values = {
+        "time": time.time(),
+        "who": who,
+        "what": what,
+        "from_version": from_version,
+        "to_version": to_version,
+        "why": why,
+        "run_key": run_key,
+        "intention": intention,
+        "model_name": settings.registry.model_name,
+        "numbers": json.dumps(numbers or {}, default=str),
+    }
+    engine = store.engine(settings)
+    with store.unavailable_as_transient(), engine.begin() as connection:
+        result = connection.execute(table.insert().values(values))
+    key = result.inserted_primary_key
+    assert key is not None  # an INSERT of one row has one
+    return int(key[0])
+
+
+def events(
+    settings: Settings, *, limit: int | None = None, what: Iterable[str] = (), run_key: str | None = None
+) -> list[Event]:
+    """Rows of this model, newest first; intentions only when asked for by name."""
+    query = sa.select(table).where(table.c.model_name == settings.registry.model_name).order_by(table.c.id.desc())
+    wanted = list(what)
+    query = query.where(table.c.what.in_(wanted) if wanted else table.c.what.not_in(INTENTIONS))
+    if run_key is not None:
+        query = query.where(table.c.run_key == run_key)
+    return _read(settings, query.limit(limit) if limit is not None else query)
+
+
+def open_intention(settings: Settings) -> Event | None:
+    """The newest intention that has no outcome, or None."""
+    outcome = table.alias("outcome")
+    query = (
+        sa.select(table)
+        .where(table.c.model_name == settings.registry.model_name, table.c.what.in_(INTENTIONS))
+        .where(~sa.exists().where(outcome.c.intention == table.c.id))
+        .order_by(table.c.id.desc())
+        .limit(1)
+    )
+    found = _read(settings, query)
+    return found[0] if found else None
+
+
+def served_before(settings: Settings, version: str) -> list[str]:
+    """Versions that really served before `version` came to serve, most recent first, each once."""
+    order: list[str] = []
+    for event in events(settings, what=SERVED):  # newest first
+        order.extend(v for v in (event.to_version, event.from_version) if v and (not order or order[-1] != v))
+    if version in order:
+        order = order[order.index(version) + 1 :]
+    return [v for v in dict.fromkeys(order) if v != version]
+
+
+def _read(settings: Settings, query: Any) -> list[Event]:
+    engine = store.engine(settings)
+    with store.unavailable_as_transient(), engine.connect() as connection:
+        rows = connection.execute(query).mappings().all()
+    return [Event(**{**row, "numbers": json.loads(row["numbers"])}) for row in rows]
