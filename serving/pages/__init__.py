@@ -1,0 +1,94 @@
+"""The pages people see: `/`, `/models`, `/monitoring`. English and Vietnamese, light and dark.
+
+Server-rendered, and complete without JavaScript. Nothing is loaded from elsewhere and nothing is inline,
+so the policy below can be strict. `install(app)` adds translations, filters and the blueprint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Flask, Response, request, url_for
+from flask_babel import Babel, format_percent
+
+from serving.service import service
+
+LOCALES = ("en", "vi")
+THEMES = ("auto", "dark", "light")
+COOKIE_AGE_S = 365 * 24 * 3600
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+STATIC = Path(__file__).resolve().parent.parent / "static"
+
+pages = Blueprint("pages", __name__)
+
+
+def install(app: Flask) -> None:
+    """Serve the pages from `app`."""
+    from serving.pages import models, monitoring, predict  # noqa: F401  (they add their routes to the blueprint)
+
+    app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", str(STATIC.parent / "translations"))
+    Babel(app, locale_selector=locale)
+    app.jinja_env.filters["percent"] = lambda share: format_percent(float(share), "#,##0.0%")
+    app.register_blueprint(pages)
+
+
+def locale() -> str:
+    """What `?lang=`, then the cookie, then the browser asks for."""
+    for asked in (request.args.get("lang"), request.cookies.get("lang")):
+        if asked in LOCALES:
+            return asked
+    return request.accept_languages.best_match(LOCALES) or "en"
+
+
+def theme() -> str:
+    """What `?theme=`, then the cookie says; "auto" follows the system."""
+    for asked in (request.args.get("theme"), request.cookies.get("theme")):
+        if asked in THEMES:
+            return asked
+    return "auto"
+
+
+@cache
+def _digest(name: str) -> str:
+    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+
+
+def asset(name: str) -> str:
+    """Address of a static file that changes with its content, so that browsers may keep it for good."""
+    return url_for("static", filename=name, v=_digest(name))
+
+
+def switch(**choice: str) -> str:
+    """This page's address with another language or theme; a form's answer goes back to the empty page."""
+    view = {**(request.view_args or {}), **(request.args.to_dict() if request.method == "GET" else {}), **choice}
+    return url_for(request.endpoint if request.method == "GET" and request.endpoint else "pages.predict", **view)
+
+
+@pages.context_processor
+def _common() -> dict[str, Any]:
+    one = service()
+    return {
+        "locale": locale(),
+        "theme": theme(),
+        "asset": asset,
+        "switch": switch,
+        "served": one.store.current(),
+        "model_name": one.settings.registry.model_name,
+    }
+
+
+@pages.after_request
+def _headers(response: Response) -> Response:
+    response.headers.setdefault("Content-Security-Policy", POLICY)
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["Vary"] = "Accept-Language, Cookie"
+    for name, allowed in (("lang", LOCALES), ("theme", THEMES)):
+        if (asked := request.args.get(name)) in allowed:
+            response.set_cookie(name, asked, max_age=COOKIE_AGE_S, samesite="Lax", httponly=True)
+    return response

@@ -1,0 +1,199 @@
+"""`/monitoring`: is the model still good? Verdicts, drift, labelled accuracy, traffic, reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import abort, render_template, request, send_file, url_for
+from flask_babel import gettext
+from werkzeug.wrappers import Response
+
+from serving import status as status_file
+from serving.pages import charts, pages, words
+from serving.service import service
+from serving.status import CheckEntry, Status, Window
+
+SHOWN_COLUMNS = 20
+# A report holds scripts made from customers' values: it runs in an origin of its own, and reaches nothing.
+REPORT_POLICY = (
+    "sandbox allow-scripts allow-downloads; default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; font-src data:; img-src data: blob:; frame-ancestors 'self'"
+)
+
+
+@pages.get("/monitoring")
+def monitoring() -> str:
+    """Verdict first, then what it rests on."""
+    known = status_file.read(service().folder)
+    chosen = next((c for c in known.checks if c.report and c.id == request.args.get("report")), None)
+    return render_template(
+        "monitoring.html",
+        latest=_check(known.checks[0]) if known.checks else None,
+        cards=_cards(known),
+        performance=_performance(known),
+        traffic=_traffic(known.windows),
+        latency=_latency(),
+        drift=_drift(known.checks),
+        checks=[_check(check) for check in known.checks],
+        report={"url": url_for("pages.report", check_id=chosen.id), "when": words.when(chosen.time)} if chosen else None,
+    )
+
+
+@pages.get("/monitoring/report/<check_id>")
+def report(check_id: str) -> Response:
+    """Evidently's HTML of one check, in a sandbox. Only files that the status names are served."""
+    one = service()
+    known = {c.id: c.report for c in status_file.read(one.folder).checks if c.report}
+    folder = one.settings.var / "reports"
+    file = (folder / known[check_id]).resolve() if check_id in known else None
+    if file is None or file.parent != folder.resolve() or not file.exists():
+        abort(404, gettext("There is no report of that check; reports are kept for a limited time."))
+    response = send_file(file, mimetype="text/html")
+    response.headers["Content-Security-Policy"] = REPORT_POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _check(check: CheckEntry) -> dict[str, Any]:
+    text, kind = words.VERDICTS.get(check.verdict, (check.verdict, ""))
+    return {
+        "id": check.id,
+        "when": words.when(check.time),
+        "verdict": text,
+        "kind": kind,
+        "retrain": check.retrain,
+        "rows": words.number(check.rows, 0),
+        "reasons": check.reasons,
+        "report": check.report,
+    }
+
+
+def _cards(known: Status) -> list[dict[str, str]]:
+    total = sum(w.predictions for w in known.windows)
+    labelled = sum(w.labelled for w in known.windows)
+    right = sum(w.accuracy * w.labelled for w in known.windows if w.accuracy is not None)
+    cards = [{"name": gettext("Predictions"), "figure": words.number(total, 0), "note": gettext("in the windows below")}]
+    if total:
+        cards.append(
+            {
+                "name": gettext("Label coverage"),
+                "figure": f"{words.number(100 * labelled / total, 1)} %",
+                "note": gettext("%(n)s labels came back", n=words.number(labelled, 0)),
+            }
+        )
+    if labelled:
+        cards.append(
+            {
+                "name": gettext("Accuracy on labelled traffic"),
+                "figure": words.number(right / labelled),
+                "note": gettext("all windows together"),
+            }
+        )
+    cards.append({"name": gettext("Checks"), "figure": words.number(len(known.checks), 0), "note": gettext("kept")})
+    return cards
+
+
+def _performance(known: Status) -> dict[str, Any] | None:
+    windows = [w for w in known.windows if w.accuracy is not None]
+    if not windows:
+        return None
+    series = charts.Series(
+        name=gettext("Accuracy"),
+        points=tuple((w.end, w.accuracy) for w in windows),
+        band=tuple((w.low, w.high) if w.low is not None and w.high is not None else None for w in windows),
+        dots=True,
+    )
+    first, last = windows[0].start, windows[-1].end
+    events = [*_ledger_events(known, first, last), *_drift_events(known, first, last)]
+    names = {"promoted": gettext("Promotion"), "rolled-back": gettext("Rollback"), "drift": gettext("Drift or degraded")}
+    return {
+        "svg": charts.line_chart(
+            [series],
+            title=gettext("Accuracy over time"),
+            x_label=gettext("Time"),
+            y_label=gettext("Accuracy"),
+            events=events,
+            x_names=_time_names(first, last),
+        ),
+        "series": [series.name],
+        "events": [(kind, name) for kind, name in names.items() if any(e.kind == kind for e in events)],
+        "head": [gettext("Until"), gettext("Version"), gettext("Labels"), gettext("Accuracy"), gettext("95% interval")],
+        "rows": [
+            [words.when(w.end), w.version, w.labelled, words.number(w.accuracy), f"{words.number(w.low)} – {words.number(w.high)}"]
+            for w in windows
+        ],
+    }
+
+
+def _ledger_events(known: Status, first: float, last: float) -> list[charts.Event]:
+    kinds = {"promoted": "promoted", "rolled back": "rolled-back"}
+    return [
+        charts.Event(x=e.time, kind=kinds[e.what], text=f"{words.EVENTS[e.what][0]}: {e.to_version} · {words.when(e.time)}")
+        for e in known.ledger
+        if e.what in kinds and first <= e.time <= last
+    ]
+
+
+def _drift_events(known: Status, first: float, last: float) -> list[charts.Event]:
+    return [
+        charts.Event(x=c.time, kind="drift", text=f"{words.VERDICTS[c.verdict][0]} · {words.when(c.time)}")
+        for c in known.checks
+        if c.verdict in ("drift", "degraded", "broken data") and first <= c.time <= last
+    ]
+
+
+def _traffic(windows: tuple[Window, ...]) -> dict[str, Any] | None:
+    if not any(w.predictions for w in windows):
+        return None
+    series = [
+        charts.Series(name=gettext("Predictions"), points=tuple((w.end, float(w.predictions)) for w in windows), dots=True),
+        charts.Series(name=gettext("With a label"), points=tuple((w.end, float(w.labelled)) for w in windows), dots=True),
+    ]
+    top = max(w.predictions for w in windows)
+    return {
+        "svg": charts.line_chart(
+            series,
+            title=gettext("Traffic and labels"),
+            x_label=gettext("Time"),
+            y_label=gettext("Rows"),
+            x_names=_time_names(windows[0].start, windows[-1].end),
+            y_range=(0.0, float(top)),
+        ),
+        "series": [one.name for one in series],
+        "head": [gettext("Until"), gettext("Version"), gettext("Predictions"), gettext("With a label")],
+        "rows": [[words.when(w.end), w.version, w.predictions, w.labelled] for w in windows],
+    }
+
+
+def _drift(checks: tuple[CheckEntry, ...]) -> dict[str, Any] | None:
+    newest = next((check for check in checks if check.columns), None)
+    if newest is None:
+        return None
+    ordered = sorted(newest.columns.items(), key=lambda pair: -pair[1])
+    return {
+        "svg": charts.bars(ordered[:SHOWN_COLUMNS], title=gettext("Drift by column"), maximum=1.0),
+        "rows": [(name, words.number(value)) for name, value in ordered],
+    }
+
+
+def _latency() -> dict[str, Any] | None:
+    shares = service().metrics.latency_quantiles()
+    if not shares:
+        return None
+    items = [(f"p{100 * q:g}", 1000 * seconds) for q, seconds in shares.items()]
+    return {
+        "svg": charts.bars(items, title=gettext("Latency")),
+        "head": [gettext("Share of requests"), gettext("Milliseconds, at most")],
+        "rows": [(name, words.number(ms, 2)) for name, ms in items],
+    }
+
+
+def _time_names(first: float, last: float) -> list[tuple[float, str]]:
+    """Five labels along the time axis; the date only where the span needs it."""
+    from datetime import UTC, datetime
+
+    from flask_babel import format_date, format_time
+
+    steps = [first + (last - first) * i / 4 for i in range(5)] if last > first else [first]
+    one = format_date if last - first > 2 * 86_400 else format_time
+    return [(x, one(datetime.fromtimestamp(x, UTC), "short")) for x in steps]

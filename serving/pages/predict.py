@@ -1,0 +1,165 @@
+"""`/`: predict one row by a form that is built from the schema, or a file of rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from flask import redirect, render_template, request, url_for
+from flask_babel import gettext
+from werkzeug.wrappers import Response
+
+from ml.rows import Rows, RowsError
+from ml.schema import Column, Schema
+from serving import problems, scoring
+from serving.model_store import Served
+from serving.pages import charts, pages, words
+from serving.problems import Problem
+from serving.service import service
+
+SHOWN_FEATURES = 10
+
+
+class Field(msgspec.Struct, kw_only=True):
+    """One input of the form. `key` is the position, never the column's name, which may be anything."""
+
+    key: str
+    id: str
+    name: str
+    value: str
+    hint: str
+    number: bool
+    options: list[tuple[str, str]] = []
+    wrong: bool = False
+
+
+@pages.route("/", methods=["GET", "POST"])
+def predict() -> str | tuple[str, int]:
+    """The form; after a POST the answer above it, or the problem with the fields marked."""
+    one = service()
+    served = one.store.current()
+    if served is None:
+        return render_template("predict.html")
+    schema = served.bundle.schema
+    texts = _texts(schema)
+    shown: dict[str, Any] = {"max_size": words.size(one.settings.serving.max_body_bytes)}
+    wrong: set[str] = set()
+    status = 200
+    if request.method == "POST":
+        try:
+            shown["answer"] = _answer(served, texts)
+        except (Problem, RowsError) as error:
+            shown["problem"] = problems.of(error)
+            wrong = {fault.column for fault in shown["problem"].faults if fault.column}
+            status = shown["problem"].status
+    if request.args.get("thanks"):
+        shown["thanks"] = gettext("Thank you: the true label was kept. It counts in the next drift check.")
+    fields = [_field(i, column, texts[i], column.name in wrong) for i, column in enumerate(schema.columns)]
+    return render_template("predict.html", fields=fields, **shown), status
+
+
+@pages.post("/label")
+def label() -> Response:
+    """Keep the true label of one prediction, then back to the form."""
+    from serving.routes import feedback
+
+    feedback.accept(service(), [{"prediction_id": request.form["prediction_id"], "label": request.form["label"]}])
+    return redirect(url_for("pages.predict", thanks=1), code=303)
+
+
+def _texts(schema: Schema) -> list[str]:
+    """What stands in each field: what was sent, nothing, or the example."""
+    if request.method == "POST":
+        return [request.form.get(f"c{i}", "") for i in range(len(schema.columns))]
+    if "empty" in request.args:
+        return ["" for _ in schema.columns]
+    return [_plain(column.example) for column in schema.columns]
+
+
+def _plain(value: float | str | None) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else f"{value:.9g}"
+
+
+def _field(index: int, column: Column, text: str, wrong: bool) -> Field:
+    field = Field(
+        key=f"c{index}", id=f"field-{index}", name=column.name, value=text, wrong=wrong, hint="", number=False
+    )
+    if column.kind == "number":
+        field.number = True
+        field.hint = gettext("%(low)s to %(high)s", low=words.number(column.minimum, 4), high=words.number(column.maximum, 4))
+    else:
+        known = [(level, level) for level in column.categories]
+        if text and text not in column.categories:
+            known.insert(0, (text, text))
+        field.options = [("", gettext("(missing)")), *known]
+        field.hint = gettext("%(n)s known values", n=len(column.categories))
+    return field
+
+
+def _record(schema: Schema, texts: list[str]) -> dict[str, Any]:
+    """The form as a row of JSON values: numbers read with a point or, in Vietnamese fashion, a comma."""
+    record: dict[str, Any] = {}
+    for column, text in zip(schema.columns, texts, strict=True):
+        text = text.strip() if column.kind == "number" else text
+        if text == "":
+            record[column.name] = None
+        elif column.kind == "category":
+            record[column.name] = text
+        else:
+            record[column.name] = _number(text)
+    return record
+
+
+def _number(text: str) -> float | str:
+    for candidate in (text, text.replace(",", ".") if text.count(",") == 1 and "." not in text else text):
+        try:
+            return float(candidate)
+        except ValueError:
+            continue
+    return text  # not a number: the reader of rows says so, with the column's name
+
+
+def _answer(served: Served, texts: list[str]) -> dict[str, Any]:
+    one, schema = service(), served.bundle.schema
+    rows = scoring.reader(served).records([_record(schema, texts)])
+    scored = scoring.score(served, rows)
+    one.record(served, scored)
+    name = scored.labels[0]
+    probability = float(scored.chosen[0])
+    ranked = sorted(zip(schema.classes, scored.probabilities[0].tolist(), strict=True), key=lambda pair: -pair[1])
+    return {
+        "label": name,
+        "confidence": words.confidence(probability, len(schema.classes)),
+        "probabilities": ranked,
+        "flags": [f"{flag.column}: {flag.message}" for flag in rows.flags_of(0)],
+        "prediction_id": scored.ids[0],
+        **_explanation(served, rows, schema),
+    }
+
+
+def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
+    from serving.routes import explain
+
+    found = explain.of_row(served, rows)
+    items = sorted(found.contributions.items(), key=lambda pair: -abs(pair[1]))
+    values = dict(zip([c.name for c in schema.columns], _shown_values(rows, schema), strict=True))
+    return {
+        "toward": found.toward,
+        "chart": charts.signed_bars(
+            [(f"{name} = {values[name]}", value) for name, value in items[:SHOWN_FEATURES]], title=gettext("Why")
+        ),
+        "contributions": [(name, values[name], f"{value:+.4f}") for name, value in items],
+        "error": gettext("Estimated by sampling; standard error at most %(error)s.", error=words.number(found.error, 4))
+        if found.error
+        else "",
+        "changes": found.changes,
+    }
+
+
+def _shown_values(rows: Rows, schema: Schema) -> list[str]:
+    numbers = dict(zip(schema.numbers, rows.numbers[0].tolist(), strict=True))
+    texts = dict(zip(schema.categories, rows.categories[0].tolist(), strict=True))
+    values = [numbers[c.name] if c.kind == "number" else texts[c.name] for c in schema.columns]
+    return [gettext("(missing)") if value == "" or value != value else _plain(value) for value in values]

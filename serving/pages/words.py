@@ -1,0 +1,75 @@
+"""Numbers, times, verdicts and errors as words of the reader's language."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask_babel import format_datetime, format_decimal, gettext
+from flask_babel import lazy_gettext as _l
+
+VERDICTS = {
+    "insufficient data": (_l("insufficient data"), ""),
+    "stable": (_l("stable"), "good"),
+    "drift": (_l("drift"), "warn"),
+    "degraded": (_l("degraded"), "bad"),
+    "broken data": (_l("broken data"), "bad"),
+}
+EVENTS = {
+    "registered": (_l("registered"), ""),
+    "refused": (_l("refused"), "warn"),
+    "promoted": (_l("promoted"), "good"),
+    "rolled back": (_l("rolled back"), "bad"),
+    "quarantined": (_l("quarantined"), "bad"),
+    "promotion failed": (_l("promotion failed"), "bad"),
+}
+METRICS = {
+    "accuracy": _l("Accuracy"),
+    "roc_auc": _l("ROC-AUC"),
+    "pr_auc": _l("PR-AUC"),
+    "f1": _l("F1"),
+    "macro_f1": _l("Macro F1"),
+    "precision": _l("Precision"),
+    "recall": _l("Recall"),
+    "log_loss": _l("Log-loss"),
+    "brier": _l("Brier score"),
+    "ece": _l("Calibration error"),
+}
+
+
+def when(seconds: float) -> str:
+    """A time in the reader's format; "" for none. `seconds` since 1970, shown as UTC."""
+    return format_datetime(datetime.fromtimestamp(seconds, UTC), "short") if seconds else ""
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number in the reader's format, "–" for none."""
+    if value is None:
+        return "–"
+    return format_decimal(round(float(value), digits), format=f"#,##0.{'#' * digits}")
+
+
+def measured(entry: Any) -> str:
+    """A metric with its interval: `{value, low, high}` or `(value, low, high)`."""
+    value, low, high = (entry.get(k) for k in ("value", "low", "high")) if isinstance(entry, dict) else entry
+    if value is None:
+        return "–"
+    if low is None or high is None:
+        return number(value)
+    return f"{number(value)} ({number(low)} – {number(high)})"
+
+
+def confidence(probability: float, n_classes: int) -> str:
+    """How sure the model is, in words. The bounds are our choice; see docs/why.md."""
+    if probability >= 0.95:
+        return gettext("The model is almost certain.")
+    if probability >= 0.8:
+        return gettext("The model is fairly sure.")
+    if probability >= max(0.6, 1.5 / n_classes):
+        return gettext("The model leans this way.")
+    return gettext("The model is undecided: take this answer with care.")
+
+
+def size(n_bytes: int) -> str:
+    """A size for people: 100 MB."""
+    return f"{number(n_bytes / 1e6, 0)} MB" if n_bytes >= 1e6 else f"{number(n_bytes / 1e3, 0)} kB"
