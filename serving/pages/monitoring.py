@@ -177,15 +177,34 @@ def _drift(checks: tuple[CheckEntry, ...]) -> dict[str, Any] | None:
 
 
 def _latency() -> dict[str, Any] | None:
-    shares = service().metrics.latency_quantiles()
-    if not shares:
+    """Quantiles of all workers' answers, as the upper bounds of the histogram's buckets."""
+    buckets = _latency_buckets()
+    total = buckets.get(float("inf"), 0.0)
+    if not total:
         return None
-    items = [(f"p{100 * q:g}", 1000 * seconds) for q, seconds in shares.items()]
+    items = []
+    for share in (0.5, 0.9, 0.99):
+        bound = min(edge for edge, count in buckets.items() if count >= share * total)
+        items.append((f"p{100 * share:g}", bound * 1000))
+    finite = [(name, ms) for name, ms in items if ms != float("inf")]
     return {
-        "svg": charts.bars(items, title=gettext("Latency")),
+        "svg": charts.bars(finite, title=gettext("Latency")),
         "head": [gettext("Share of requests"), gettext("Milliseconds, at most")],
-        "rows": [(name, words.number(ms, 2)) for name, ms in items],
+        "rows": [(name, words.number(ms, 2)) for name, ms in finite],
     }
+
+
+def _latency_buckets() -> dict[float, float]:
+    """Upper bound in seconds → answers of `/predict` that took no longer."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    buckets: dict[float, float] = {}
+    for family in text_string_to_metric_families(service().metrics.render().decode()):
+        for sample in family.samples:
+            if sample.name == "refit_request_seconds_bucket" and sample.labels.get("route") == "/predict":
+                edge = float(sample.labels["le"])
+                buckets[edge] = buckets.get(edge, 0.0) + sample.value
+    return buckets
 
 
 def _time_names(first: float, last: float) -> list[tuple[float, str]]:
