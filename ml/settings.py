@@ -1,4 +1,6 @@
-"""Settings: `refit.toml`, then `REFIT_*` from the environment. The one place that reads them.
+"""Settings: `refit.toml`, then `var/settings.json`, then `REFIT_*`. The one place that reads them.
+
+`var/settings.json` is what `./run_pipeline.sh --data …` chose; it stays until `--data default`.
 
 A nested value is `REFIT_<SECTION>__<KEY>`, for example `REFIT_DATA__TARGET=Churn`; a top-level one is
 `REFIT_<KEY>`. Lists are comma-separated or JSON, mappings are JSON. An unknown key is an error that
@@ -36,18 +38,31 @@ class Data(Section):
     positive_label: str = ""  # binary only; empty: the rarer class
     id_columns: tuple[str, ...] = ()
     time_column: str = ""
+    time_format: str = ""  # strptime format of time_column; empty: ISO 8601 or a plain number
     exclude: tuple[str, ...] = ()
     weight_column: str = ""
     missing_markers: tuple[str, ...] = ("", " ", "NA", "N/A", "n/a", "nan", "NaN", "null", "NULL", "None")
     kinds: dict[str, str] = {}  # column → "number" | "category"; overrides what is inferred
+    schema: Literal["keep", "infer"] = "keep"  # keep: later tables must fit the columns of the first one
+    delimiter: str = ""  # CSV; empty: found among , ; tab |
+    encoding: str = ""  # CSV; empty: UTF-8, or UTF-16 with a byte order mark
+    decimal: Literal[".", ","] = "."  # CSV: the decimal mark
+    thousands: str = ""  # CSV: the mark between thousands, for example ","
     split: Literal["auto", "stratified", "time", "group"] = "auto"
     test_share: float = 0.2
     validation_share: float = 0.2  # of all rows
-    max_bytes: int = 2_000_000_000
+    seed: int = 42  # of the split
+    recent_share: float = 0.3  # of the labelled production rows: the newest, kept for the gate, never trained on
+    recent_min_rows: int = 50  # fewer than this in the newest slice: all labelled rows are trained on
+    leaks: Literal["warn", "exclude", "reject"] = "warn"  # a column that alone separates the classes
+    leak_auc: float = 0.999  # single-column ROC AUC from which a leak is suspected
+    max_bad_share: float = 0.05  # words in a number column up to this share become missing, above it is an error
+    max_bytes: int = 2_000_000_000  # of the unpacked table
     max_columns: int = 2_000
     max_cell_chars: int = 100_000
     max_categories: int = 100  # a category column with more levels keeps the commonest, the rest is "other"
     max_classes: int = 100
+    min_class_rows: int = 5  # a class with fewer rows cannot be split, trained and judged
 
 
 class Synthetic(Section):
@@ -86,21 +101,34 @@ class Train(Section):
 
 
 class Tune(Section):
-    """The hyperopt search."""
+    """The hyperopt search, and what the winner's probabilities and labels are chosen for."""
 
-    max_evals: int = 50
-    timeout_s: float = 0.0  # 0: no limit
-    workers: int = 0  # 0: one a core
+    max_evals: int = 50  # with the families' baselines
+    timeout_s: float = 0.0  # 0: no limit; trials that run then are finished
+    workers: int = 0  # processes; 0: one a core; 1: in this process
     seed: int = 42
+    small_rows: int = 5_000  # fewer training and validation rows: cross-validation; else the validation part
+    folds: int = 5  # of the cross-validation
+    max_rows: int = 100_000  # that a trial trains on; the winner is fitted on all
+    blend: int = 4  # most members of a weighted blend of the best candidates; 1: the single best
+    objective: Literal["auto", "accuracy", "balanced_accuracy", "f1", "cost"] = "auto"  # of the threshold
+    costs: tuple[tuple[float, ...], ...] = ()  # costs[true class][answered class]; for objective "cost"
+    n_bootstrap: int = 1_000  # resamples behind each metric's interval
 
 
 class Gate(Section):
-    """When a challenger may replace the champion."""
+    """When a challenger may replace the champion. Losses are log-losses in nats."""
 
     policy: Literal["gate", "always", "never"] = "gate"
-    floor_gain: float = 0.0  # log-loss must beat the class prior's by at least this
-    confidence: float = 0.95  # of the paired bootstrap
+    floor_gain: float = 0.0  # log-loss must beat the class shares' by more than this
+    confidence: float = 0.95  # of every bound, one-sided
     n_bootstrap: int = 2_000
+    min_rows: int = 100  # with fewer recent rows a champion is not replaced
+    margin: float = 0.02  # how much worse is not worse, where the champion is degraded
+    golden_margin: float = 0.05  # how much may be lost on the old, fixed rows
+    accuracy_margin: float = 0.01  # how much accuracy may be lost
+    slice_margin: float = 0.05  # how much one slice may lose
+    slice_min_rows: int = 100  # smaller slices are not guarded
     max_latency_ms: float = 50.0  # one row through the bundle, median
     max_bundle_mb: float = 200.0
 
@@ -125,12 +153,30 @@ class Serving(Section):
     reload_interval_s: float = 0.5  # how often the follower asks the registry
     max_body_bytes: int = 100_000_000
     max_rows: int = 10_000  # of one JSON request
+    big_body_bytes: int = 65_536  # fast worker: a larger body is answered by the executor, not by the event loop
+    executor_threads: int = 4  # fast worker: for every route but the hot one, and for large bodies
+    threads: int = 4  # gthread worker
+    max_connections: int = 16_384  # a worker; beyond it the connection that has been silent longest is closed
+    header_timeout_s: float = 10.0  # from the first byte of a request to the end of its headers
+    body_timeout_s: float = 30.0  # without a byte of the body coming in, or of the answer going out
+    keepalive_s: float = 75.0  # without a request
+    graceful_timeout_s: float = 30.0  # after SIGTERM, for what has been accepted
+    require_keys: Literal["auto", "always", "never"] = "auto"  # auto: as soon as the bind is not loopback
+    rate_limit_per_s: float = 0.0  # requests a second of one key or address and worker; 0: no limit
+    rate_burst: int = 100  # requests a key or address may send at once
+    access_log: Literal["all", "errors", "none"] = "errors"  # JSON lines; predictions have a log of their own
 
 
 class Log(Section):
     """The prediction log."""
 
     durability: Literal["process", "machine"] = "process"  # survives kill -9, or also a power cut
+    on_failure: Literal["refuse", "answer"] = "refuse"  # disk full: 503, or answer and keep it in memory until it fits
+    sync_interval_s: float = 0.1  # fdatasync of what was appended (durability "process")
+    segment_bytes: int = 16_000_000  # a segment is closed beyond it
+    max_backlog_bytes: int = 2_000_000_000  # segments the database has not taken; beyond it on_failure applies
+    max_memory_bytes: int = 64_000_000  # a worker's spool under on_failure "answer"; beyond it 503
+    move_interval_s: float = 0.5  # how often the mover looks for records
     retention_days: float = 365.0
     drop_columns: tuple[str, ...] = ()
     hash_columns: tuple[str, ...] = ()
@@ -190,7 +236,7 @@ class Settings(Section):
 def load(
     environ: Mapping[str, str] | None = None, *, file: Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Settings:
-    """Read `refit.toml`, lay the environment over it, then `overrides`.
+    """Read `refit.toml`, lay `var/settings.json` over it, then the environment, then `overrides`.
 
     Parameters
     ----------
@@ -204,11 +250,12 @@ def load(
     Raises
     ------
     SettingsError
-        An unknown key, a value of the wrong type, or a file that is not TOML.
+        An unknown key, a value of the wrong type, or a file that is not TOML (JSON for settings.json).
     """
     environ = os.environ if environ is None else environ
     home = Path(environ.get("REFIT_HOME") or CHECKOUT).expanduser().resolve()
     values = _read_toml(file or _config_file(environ, home))
+    _merge(values, _read_chosen(chosen_file(home)))
     _merge(values, _from_environment(environ))
     _merge(values, dict(overrides or {}))
     values["home"] = str(home)
@@ -243,6 +290,20 @@ def _read_toml(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: not valid TOML: {error}") from error
+
+
+def chosen_file(home: Path) -> Path:
+    """Where `./run_pipeline.sh --data …` keeps what it was told, for every later run."""
+    return home / "var" / "settings.json"
+
+
+def _read_chosen(file: Path) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        return {}
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"{file}: not valid JSON: {error}; remove it to go back to refit.toml") from error
 
 
 # Read elsewhere or not a setting of the library.

@@ -1,0 +1,277 @@
+"""Champion or challenger: may this model replace the one that serves?
+
+All comparisons are of log-loss, row by row, on the same rows, each model with its own preprocessing:
+d = loss(champion) - loss(challenger), positive where the challenger is better. What is asked for is a
+one-sided confidence bound of its mean, by the studentised bootstrap (Efron and Tibshirani 1993, ch. 12),
+which stays honest on the skewed differences that log-loss gives; above 5,000 rows the normal bound, to
+which it has converged by then.
+
+In order, and each "no" is a reason in the verdict:
+
+1. servability: the bundle loads, repeats its own examples, and keeps to its budgets;
+2. floor: better than always answering the classes' shares, with confidence;
+3. no champion yet: that is enough;
+4. better than the champion on the recent rows, with confidence; or, where the champion is known to be
+   degraded, not worse by more than a margin. Indistinguishable keeps the champion;
+5. accuracy not significantly and materially worse;
+6. nothing old forgotten: not significantly and materially worse on the golden rows (waived where the
+   champion is degraded and the challenger is better on the recent rows: the world has changed);
+7. no large slice significantly and materially worse (Bonferroni over the slices).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ml.decision import Floats
+from ml.settings import Gate
+
+Rows = npt.NDArray[Any]  # a mask of (n_rows,), or row numbers
+
+CLIP = 1e-6  # one row's log-loss counts at most 13.8 nats: a single absurd answer does not decide
+BOOTSTRAP_ROWS = 5_000
+SMALL = 1e-12
+
+
+class Servability(msgspec.Struct, frozen=True, kw_only=True):
+    """What trying to serve the bundle showed. `problem` is "" where it loads and repeats its examples."""
+
+    latency_ms: float = 0.0  # one row, median
+    bundle_mb: float = 0.0
+    problem: str = ""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Content of gate.json: the answer, a sentence, every reason, and the numbers behind them."""
+
+    promote: bool
+    sentence: str
+    reasons: list[str]
+    numbers: dict[str, Any]
+
+
+class _Bound(msgspec.Struct, frozen=True):
+    """A mean with its one-sided lower and upper confidence bounds."""
+
+    mean: float
+    lower: float
+    upper: float
+    rows: int
+
+
+def _plain(bound: _Bound) -> dict[str, float | None]:
+    """JSON has no infinity: a bound that is not known is None."""
+    values = {name: getattr(bound, name) for name in bound.__struct_fields__}
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+
+
+def judge(
+    challenger: Floats,
+    champion: Floats | None,
+    y: npt.NDArray[np.int64],
+    *,
+    settings: Gate,
+    parts: Mapping[str, Rows] | None = None,
+    prior: Floats | None = None,
+    slices: Mapping[str, Rows] | None = None,
+    servability: Servability | None = None,
+    degraded: bool = False,
+    seed: int = 0,
+) -> Verdict:
+    """Judge a challenger.
+
+    Parameters
+    ----------
+    challenger, champion
+        (n_rows, n_classes) probabilities of the same rows, which neither model was trained on; `champion`
+        is None where nothing serves yet.
+    y
+        (n_rows,) class codes.
+    parts
+        "recent": the rows that decide (the newest labelled ones); "golden": the fixed old ones that must
+        not be forgotten. Without "recent" all rows decide; without "golden" nothing is remembered.
+    prior
+        (n_classes,) shares of the classes in training: the floor. None: the shares in `y`.
+    slices
+        Named parts of the rows (`ml.evaluation.slices`).
+    degraded
+        The champion's labelled performance is known to have dropped.
+    """
+    y = np.asarray(y, dtype=np.int64)
+    reasons: list[str] = _servability(servability, settings)
+    numbers: dict[str, Any] = {"rows": len(y), "confidence": settings.confidence, "degraded": degraded}
+    if servability is not None:
+        numbers["servability"] = msgspec.to_builtins(servability)
+    loss = _losses(challenger, y)
+    everything = np.arange(len(y))
+    recent = _rows((parts or {}).get("recent"), everything)
+    reasons += _floor(loss[recent], y[recent], prior, settings, numbers, seed)
+    if champion is None or reasons:
+        return _verdict(reasons, numbers, settings, first=champion is None)
+    gain = _losses(champion, y) - loss
+    right = (challenger.argmax(axis=1) == y).astype(float) - (champion.argmax(axis=1) == y)
+    numbers["log_loss"] = {"challenger": float(loss[recent].mean()), "champion": float((gain + loss)[recent].mean())}
+    better = _bound(gain[recent], settings, seed)
+    accuracy = _bound(right[recent], settings, seed)
+    numbers["gain"], numbers["accuracy_gain"] = _plain(better), _plain(accuracy)
+    reasons += _against_champion(better, accuracy, settings, degraded)
+    golden = _rows((parts or {}).get("golden"), everything[:0])
+    if len(golden):
+        remembered = _bound(gain[golden], settings, seed)
+        numbers["golden_gain"] = _plain(remembered)
+        if remembered.upper < -settings.golden_margin and not (degraded and better.lower > 0):
+            reasons.append(
+                f"forgets: log-loss on the {len(golden)} golden rows is worse by {-remembered.mean:.4f} "
+                f"(at least {-remembered.upper:.4f} with confidence; allowed {settings.golden_margin:g})"
+            )
+    reasons += _slices(gain, slices or {}, len(y), settings, numbers, seed)
+    return _verdict(reasons, numbers, settings, first=False)
+
+
+def _rows(rows: Rows | None, otherwise: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    if rows is None:
+        return otherwise
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+
+
+def _losses(p: Floats, y: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return np.asarray(-np.log(np.clip(np.asarray(p, dtype=np.float64)[np.arange(len(y)), y], CLIP, 1.0)))
+
+
+def _servability(found: Servability | None, settings: Gate) -> list[str]:
+    if found is None:
+        return []
+    out = [f"cannot be served: {found.problem}"] if found.problem else []
+    if found.latency_ms > settings.max_latency_ms:
+        out.append(f"too slow: {found.latency_ms:.1f} ms a row, allowed {settings.max_latency_ms:g} ms")
+    if found.bundle_mb > settings.max_bundle_mb:
+        out.append(f"too large: {found.bundle_mb:.1f} MB, allowed {settings.max_bundle_mb:g} MB")
+    return out
+
+
+def _floor(
+    loss: npt.NDArray[np.float64], y: npt.NDArray[np.int64], prior: Floats | None, settings: Gate,
+    numbers: dict[str, Any], seed: int,
+) -> list[str]:  # fmt: skip
+    """Must beat answering the class shares, by `floor_gain`, with confidence."""
+    if not len(y):
+        return ["no labelled rows to judge on"]
+    shares = np.bincount(y, minlength=int(y.max()) + 1) / len(y) if prior is None else np.asarray(prior)
+    gain = _bound(-np.log(np.clip(shares[y], CLIP, 1.0)) - loss, settings, seed)
+    numbers["floor_gain"] = _plain(gain)
+    if gain.lower > settings.floor_gain:
+        return []
+    few = f"; {len(y)} rows are few" if len(y) < settings.min_rows else ""
+    return [
+        f"not shown to know more than the class shares: log-loss better by {gain.mean:.4f}, "
+        f"with confidence only {gain.lower:.4f} (asked for more than {settings.floor_gain:g}{few})"
+    ]
+
+
+def _against_champion(better: _Bound, accuracy: _Bound, settings: Gate, degraded: bool) -> list[str]:
+    if better.rows < settings.min_rows:
+        return [f"too few rows to judge: {better.rows}, at least {settings.min_rows} are needed; the champion stays"]
+    out = []
+    if degraded:
+        if better.lower <= -settings.margin:
+            out.append(
+                f"may be worse than the degraded champion: log-loss gain {better.mean:.4f}, "
+                f"with confidence only {better.lower:.4f} (asked for more than {-settings.margin:g})"
+            )
+    elif better.upper < 0:
+        out.append(f"worse than the champion: log-loss higher by {-better.mean:.4f}")
+    elif better.lower <= 0:
+        out.append(
+            f"indistinguishable from the champion on {better.rows} rows: log-loss gain {better.mean:.4f}, "
+            f"with confidence between {better.lower:.4f} and {better.upper:.4f}"
+        )
+    if accuracy.upper < -settings.accuracy_margin:
+        out.append(f"accuracy is lower by {-100 * accuracy.mean:.1f} points")
+    return out
+
+
+def _slices(
+    gain: npt.NDArray[np.float64], slices: Mapping[str, Rows], n: int, settings: Gate, numbers: dict[str, Any], seed: int
+) -> list[str]:
+    """Slices of at least `slice_min_rows` rows and 5% of all that lose more than `slice_margin`."""
+    everything = np.arange(n)
+    large = {name: _rows(rows, everything) for name, rows in slices.items()}
+    large = {name: rows for name, rows in large.items() if len(rows) >= max(settings.slice_min_rows, 0.05 * n)}
+    out: list[str] = []
+    numbers["slices_checked"], numbers["slices_worse"] = len(large), {}
+    for name, rows in large.items():
+        found = _bound(gain[rows], settings, seed, tests=len(large))
+        if found.upper < -settings.slice_margin:
+            numbers["slices_worse"][name] = _plain(found)
+            out.append(f"worse where {name} ({len(rows)} rows): log-loss higher by {-found.mean:.4f}")
+    return out
+
+
+def _bound(d: npt.NDArray[np.float64], settings: Gate, seed: int, *, tests: int = 1) -> _Bound:
+    """One-sided bounds of the mean at `confidence` (Bonferroni over `tests`)."""
+    n, mean = len(d), float(d.mean()) if len(d) else 0.0
+    spread = float(d.std(ddof=1)) if n > 1 else np.inf
+    error = spread / np.sqrt(max(n, 1))
+    alpha = (1 - settings.confidence) / tests
+    if n < 2:
+        return _Bound(mean, -np.inf, np.inf, n)
+    if spread < SMALL:
+        return _Bound(mean, mean, mean, n)
+    low_t, high_t = _t_quantiles(d, alpha, settings.n_bootstrap, seed)
+    return _Bound(mean, float(mean - high_t * error), float(mean - low_t * error), n)
+
+
+def _t_quantiles(d: npt.NDArray[np.float64], alpha: float, n_bootstrap: int, seed: int) -> tuple[float, float]:
+    """The alpha and 1 - alpha quantiles of the mean's t statistic over resamples of `d`."""
+    from scipy.stats import norm, t
+
+    n = len(d)
+    plain = float(norm.ppf(1 - alpha)) if n > BOOTSTRAP_ROWS else float(t.ppf(1 - alpha, n - 1))
+    if n > BOOTSTRAP_ROWS or alpha * n_bootstrap < 5:  # too few resamples for so far a tail
+        return -plain, plain
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(max(1, -(-n_bootstrap * n // 4_000_000))):  # at most 32 MB at a time
+        size = min(n_bootstrap, max(1, 4_000_000 // n))
+        sample = d[rng.integers(0, n, (size, n))]
+        error = sample.std(axis=1, ddof=1) / np.sqrt(n)
+        usable = error > SMALL
+        found.append((sample.mean(axis=1) - d.mean())[usable] / error[usable])
+    low, high = np.quantile(np.concatenate(found), [alpha, 1 - alpha])
+    # Never bolder than Student's t: on a handful of rows the resamples themselves are too alike.
+    return min(float(low), -plain), max(float(high), plain)
+
+
+def _verdict(reasons: list[str], numbers: dict[str, Any], settings: Gate, *, first: bool) -> Verdict:
+    numbers["policy"] = settings.policy
+    blocked = [r for r in reasons if r.startswith(("cannot be served", "too slow", "too large"))]
+    if settings.policy == "never":
+        return _say(False, "Not promoted: the policy is 'never'.", reasons, numbers)
+    if settings.policy == "always" and not blocked:
+        return _say(True, "Promoted: the policy is 'always'" + _but(reasons), reasons, numbers)
+    if reasons:
+        return _say(False, f"Not promoted: {'; '.join(reasons)}.", reasons, numbers)
+    floor, percent = numbers["floor_gain"], f"{settings.confidence:.0%}"
+    if first:
+        sentence = f"Promoted: the first champion; log-loss beats the class shares by {floor['mean']:.4f} ({percent} sure of {floor['lower']:.4f}) on {floor['rows']} rows."
+        return _say(True, sentence, [sentence], numbers)
+    gain = numbers["gain"]
+    if (gain["lower"] or 0) > 0:
+        sentence = f"Promoted: better than the champion on {gain['rows']} rows: log-loss lower by {gain['mean']:.4f} ({percent} sure of {gain['lower']:.4f}), {numbers['log_loss']['challenger']:.4f} against {numbers['log_loss']['champion']:.4f}."
+    else:
+        sentence = f"Promoted: the champion is degraded, and the challenger is not worse by more than {settings.margin:g} on {gain['rows']} rows (log-loss gain {gain['mean']:.4f}, {percent} sure of {gain['lower']:.4f})."
+    return _say(True, sentence, [sentence], numbers)
+
+
+def _but(reasons: list[str]) -> str:
+    return f", although {'; '.join(reasons)}." if reasons else "."
+
+
+def _say(promote: bool, sentence: str, reasons: list[str], numbers: dict[str, Any]) -> Verdict:
+    return Verdict(promote=promote, sentence=sentence, reasons=reasons, numbers=numbers)
