@@ -1,0 +1,52 @@
+"""The Flask application: `gunicorn -c serving/gunicorn.conf.py 'serving.app:create_app()'`.
+
+`app.extensions["refit"]` is the `Service` that every route uses. Making the application starts nothing: threads and
+files begin with the first request, or when gunicorn's configuration starts the service in a forked worker.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+
+from flask import Flask, Response, g, request
+
+from ml import settings as settings_module
+from ml.settings import Settings
+from serving import guard, problems
+from serving.service import Service
+
+# Each names a module with a blueprint `bp`.
+BLUEPRINTS = ("serving.health", "serving.routes.core")
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The application for `settings`; without them, for what refit.toml and the environment say."""
+    settings = settings or settings_module.load()
+    app = Flask("serving")
+    app.config["MAX_CONTENT_LENGTH"] = settings.serving.max_body_bytes
+    service = app.extensions["refit"] = Service(settings)
+    problems.install(app)
+    for name in BLUEPRINTS:
+        app.register_blueprint(importlib.import_module(name).bp)
+
+    @app.before_request
+    def begin() -> Response | None:
+        g.started = time.perf_counter()
+        g.context = guard.Context.of(request.headers.get)
+        service.start()
+        refused = guard.check(service, request.path, request.headers.get, request.remote_addr or "")
+        return problems.response(refused) if refused is not None else None
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        context: guard.Context = g.context
+        for name, value in guard.headers(context, response.content_type or ""):
+            response.headers.setdefault(name, value)
+        seconds = time.perf_counter() - g.started
+        route = request.url_rule.rule if request.url_rule is not None else "none"
+        service.metrics.answered(route, response.status_code, seconds)
+        guard.log_access(service, context, request.method, request.path, response.status_code, seconds)
+        return response
+
+    return app

@@ -1,0 +1,175 @@
+"""API keys: made on the command line, kept as hashes, each with the scopes it opens.
+
+`python -m serving.auth create --scope predict --name "billing job"` prints a new key once. A key is 256 random bits,
+so its SHA-256 is as hard to turn back as a slow hash would be. Keys are required as soon as the service listens
+beyond loopback; the pages' and health's read-only routes need none unless they give away data (`SCOPES`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Literal, get_args
+
+import msgspec
+
+from ml.atomic import write_bytes
+from ml.errors import SettingsError
+from ml.settings import Settings
+
+Scope = Literal["predict", "feedback", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+FILE = "api_keys.json"
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One key as it is kept. `created`: seconds since 1970."""
+
+    id: str
+    name: str
+    sha256: str
+    scopes: tuple[Scope, ...]
+    created: float
+
+
+class Keys:
+    """The keys in force, reread when the file changes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.file = settings.var / "secrets" / FILE
+        self.required = required(settings)
+        self._seen: tuple[int, int] | None = None
+        self._keys: dict[str, Key] = {}
+        self._next_look = 0.0
+
+    def find(self, presented: str) -> Key | None:
+        """The key that `presented` is, or None."""
+        self._reread()
+        digest = hashlib.sha256(presented.encode("utf-8", "surrogateescape")).hexdigest()
+        key = self._keys.get(digest)
+        return key if key is not None and hmac.compare_digest(key.sha256, digest) else None
+
+    def _reread(self) -> None:
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + 1.0
+        try:
+            found = self.file.stat()
+        except OSError:
+            self._keys, self._seen = {}, None
+            return
+        identity = (found.st_ino, found.st_mtime_ns)
+        if identity != self._seen:
+            self._keys = {key.sha256: key for key in read(self.file)}
+            self._seen = identity
+
+
+def required(settings: Settings) -> bool:
+    """Whether a caller must show a key."""
+    match settings.serving.require_keys:
+        case "always":
+            return True
+        case "never":
+            return False
+        case _:
+            return not is_loopback(settings.serving.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on `host`."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_bind(settings: Settings) -> None:
+    """Refuse to listen beyond loopback without a single key.
+
+    Raises
+    ------
+    SettingsError
+        Saying how to make a key.
+    """
+    if required(settings) and not read(settings.var / "secrets" / FILE):
+        raise SettingsError(
+            f"serving.host is {settings.serving.host}, which other machines can reach, and there is no API key. "
+            "Make one with: python -m serving.auth create --scope predict --scope feedback --name NAME "
+            '(or listen on 127.0.0.1, or set serving.require_keys = "never" behind a proxy that checks callers)'
+        )
+
+
+def read(file: Path) -> list[Key]:
+    """The kept keys."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=list[Key])
+    except FileNotFoundError:
+        return []
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"{file}: not a readable list of keys: {error}") from error
+
+
+def create(settings: Settings, scopes: tuple[Scope, ...], name: str) -> str:
+    """Make a key, keep its hash, return it: it cannot be shown again."""
+    file = settings.var / "secrets" / FILE
+    presented = "rk_" + secrets.token_urlsafe(32)
+    digest = hashlib.sha256(presented.encode()).hexdigest()
+    _write(file, [*read(file), Key(secrets.token_hex(4), name, digest, scopes, time.time())])
+    return presented
+
+
+def revoke(settings: Settings, key_id: str) -> bool:
+    """Forget a key; workers follow within a second. False when there is none of that id."""
+    file = settings.var / "secrets" / FILE
+    keys = read(file)
+    kept = [key for key in keys if key.id != key_id]
+    if len(kept) == len(keys):
+        return False
+    _write(file, kept)
+    return True
+
+
+def _write(file: Path, keys: list[Key]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_bytes(file, msgspec.json.encode(keys))
+    os.chmod(file, 0o600)
+
+
+def main() -> None:
+    """The command line: create, list, revoke."""
+    import click
+
+    from ml import settings as settings_module
+
+    @click.group(help="API keys of the service.")
+    def group() -> None: ...
+
+    @group.command("create", help="Make a key and print it; it cannot be shown again.")
+    @click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(SCOPES))
+    @click.option("--name", required=True, help="Who will use it.")
+    def _create(scopes: tuple[Scope, ...], name: str) -> None:
+        click.echo(create(settings_module.load(), scopes, name))
+
+    @group.command("list", help="Show the keys that are in force, without the keys themselves.")
+    def _list() -> None:
+        for key in read(settings_module.load().var / "secrets" / FILE):
+            made = time.strftime("%Y-%m-%d", time.gmtime(key.created))
+            click.echo(f"{key.id}  {made}  {','.join(key.scopes)}  {key.name}")
+
+    @group.command("revoke", help="Forget a key.")
+    @click.argument("key_id")
+    def _revoke(key_id: str) -> None:
+        if not revoke(settings_module.load(), key_id):
+            raise click.ClickException(f"there is no key {key_id}; `list` shows them")
+
+    group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""What stands in front of every route, Flask's and the fast one alike: keys, rate limit, ids, headers, access log."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from serving.auth import Scope
+from serving.problems import Problem
+from serving.service import Service
+
+access = logging.getLogger("refit.access")
+
+Header = Callable[[str], str | None]
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+# https://www.w3.org/TR/trace-context/: version 00, trace id, parent id, flags; ids of zeros only are invalid.
+TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
+
+SECURITY_HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-store"),
+)
+HTML_POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
+    "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+)
+
+# Longest prefix wins; what is not listed needs "predict". Probes and the pages' static files are open.
+ROUTE_SCOPES: tuple[tuple[str, Scope | None], ...] = (
+    ("/health", None),
+    ("/ping", None),
+    ("/version", None),
+    ("/v2/health", None),
+    ("/static/", None),
+    ("/feedback", "feedback"),
+    ("/metrics", "admin"),
+)
+
+
+class Context(NamedTuple):
+    """The request's id, and the trace it belongs to ("" where it came without one)."""
+
+    request_id: str
+    trace_id: str
+    traceparent: str
+
+    @classmethod
+    def of(cls, header: Header) -> Context:
+        """Taken from the headers where they are well-formed, else made."""
+        given = header("X-Request-ID")
+        request_id = given if given and REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
+        found = TRACEPARENT.fullmatch(header("traceparent") or "")
+        if found is None:
+            return cls(request_id, "", "")
+        trace_id, flags = found.groups()
+        return cls(request_id, trace_id, f"00-{trace_id}-{os.urandom(8).hex()}-{flags}")
+
+
+def check(service: Service, path: str, header: Header, address: str) -> Problem | None:
+    """Why the request must not go on: a missing, wrong or too narrow key (401, 403), or too many requests (429)."""
+    keys, limits = service.keys, service.limits
+    if not keys.required and not limits.rate:
+        return None
+    scope = scope_of(path)
+    if scope is None:
+        return None
+    presented, caller = _presented(header), address
+    if keys.required:
+        if not presented:
+            return Problem(
+                401,
+                "expected an API key in the header Authorization: Bearer KEY or X-API-Key, got none",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        key = keys.find(presented)
+        if key is None:
+            return Problem(401, "the API key is not known", headers={"WWW-Authenticate": "Bearer"})
+        if scope not in key.scopes and "admin" not in key.scopes:
+            return Problem(403, f"expected a key with the scope {scope}, got one with {', '.join(key.scopes)}")
+        caller = key.id
+    wait = limits.wait_s(caller)
+    if wait > 0:
+        return Problem(
+            429,
+            f"expected at most {limits.rate:g} requests a second; try again in {wait:.1f} s",
+            headers={"Retry-After": str(max(1, round(wait)))},
+        )
+    return None
+
+
+def scope_of(path: str) -> Scope | None:
+    """The scope a path needs; None where it is open."""
+    found = max((entry for entry in ROUTE_SCOPES if path.startswith(entry[0])), key=lambda e: len(e[0]), default=None)
+    return "predict" if found is None else found[1]
+
+
+def headers(context: Context, content_type: str) -> Iterator[tuple[str, str]]:
+    """Headers that every answer carries."""
+    yield "X-Request-ID", context.request_id
+    if context.traceparent:
+        yield "traceparent", context.traceparent
+    yield from SECURITY_HEADERS
+    if content_type.startswith("text/html"):
+        yield "Content-Security-Policy", HTML_POLICY
+
+
+def log_access(service: Service, context: Context, method: str, path: str, status: int, seconds: float) -> None:
+    """One JSON line, as `serving.access_log` says."""
+    wanted = service.settings.serving.access_log
+    if wanted == "none" or (wanted == "errors" and status < 500):
+        return
+    access.info(
+        "request",
+        extra={
+            "request_id": context.request_id,
+            "trace_id": context.trace_id,
+            "method": method,
+            "path": path,
+            "status": status,
+            "ms": round(seconds * 1000, 3),
+        },
+    )
+
+
+def _presented(header: Header) -> str:
+    scheme, _, credentials = (header("Authorization") or "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else (header("X-API-Key") or "")

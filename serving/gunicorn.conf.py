@@ -1,0 +1,62 @@
+"""gunicorn's configuration, from Refit's settings.
+
+`gunicorn -c serving/gunicorn.conf.py 'serving.app:create_app()'`
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from ml import settings as settings_module
+from serving import auth, logs
+
+settings = settings_module.load()
+auth.check_bind(settings)
+_serving = settings.serving
+_folder = settings.var / "serving"
+_metrics = _folder / "metrics"
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)
+_metrics.mkdir(parents=True, exist_ok=True)
+# One thread is one worker's share of the machine; ONNX Runtime and NumPy would take them all.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+proc_name = "refit-serving"
+bind = f"{_serving.host}:{settings.serving_port}"
+workers = _serving.workers
+worker_class = {"fast": "serving.worker.FastWorker"}.get(_serving.worker_class, _serving.worker_class)
+threads = _serving.threads if _serving.worker_class == "gthread" else 1
+worker_connections = _serving.max_connections
+backlog = 4096
+keepalive = round(_serving.keepalive_s)
+graceful_timeout = round(_serving.graceful_timeout_s)
+timeout = 60  # a worker that has not reported for so long is replaced
+preload_app = True  # modules are imported once and shared; a replaced worker is back within tenths of a second
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a heartbeat must not wait for a disk
+control_socket_disable = True
+accesslog = None  # serving/guard.py writes it, with request ids
+logconfig_dict = logs.config()
+
+
+def when_ready(server):
+    """The port is ours: what a service before this one left behind can go."""
+    shutil.rmtree(_folder / "workers", ignore_errors=True)
+    for file in _metrics.glob("*.db"):
+        file.unlink(missing_ok=True)
+
+
+def post_worker_init(worker):
+    """In the forked worker, before its first request."""
+    worker.wsgi.extensions["refit"].start()
+
+
+def worker_exit(server, worker):
+    """In the worker, at its end: nothing that was answered stays in memory."""
+    wsgi = getattr(worker, "wsgi", None)
+    if wsgi is not None:
+        wsgi.extensions["refit"].close()
+
+
+def child_exit(server, worker):
+    """In the master: a dead worker counts no more among the live ones."""
+    (_folder / "workers" / f"{worker.pid}.json").unlink(missing_ok=True)

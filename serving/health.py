@@ -1,0 +1,64 @@
+"""Is the process alive, and can it answer? `GET /health/live`, `GET /health/ready`, `GET /metrics`.
+
+`/health/ready` is what `promote` reads: the version of every worker of this machine, and what was refused and why.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response
+
+from serving.log import backlog_bytes
+from serving.model_store import Refusal, read_refusals, worker_states
+from serving.service import Service, service
+
+bp = Blueprint("health", __name__)
+
+
+@bp.get("/health/live")
+def live() -> Response:
+    """The process runs and handles requests."""
+    return _json({"status": "alive"})
+
+
+@bp.get("/health/ready")
+def ready() -> Response:
+    """200 when a model is loaded and answers can be logged, else 503; either way with what is the case."""
+    content, ok = readiness(service())
+    return _json(content, 200 if ok else 503)
+
+
+@bp.get("/metrics")
+def metrics() -> Response:
+    """Prometheus's text format."""
+    return Response(service().metrics.render(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def readiness(found: Service) -> tuple[dict[str, Any], bool]:
+    """What `/health/ready` tells, and whether this worker can answer predictions."""
+    served = found.store.current()
+    states = worker_states(found.folder)
+    problems = []
+    if served is None:
+        problems.append("no model version is loaded")
+    if found.log.problem:
+        problems.append(f"prediction log: {found.log.problem}")
+    ok = served is not None and not (found.log.problem and found.settings.log.on_failure == "refuse")
+    return {
+        "status": "ready" if ok else "not ready",
+        "model_version": served.version if served else None,
+        "workers": [{"pid": s.pid, "model_version": s.model_version, "refused": _refusal(s.refused)} for s in states],
+        "refused": _refusal(found.store.refused or next(iter(read_refusals(found.folder)), None)),
+        "problems": problems,
+        "log": {"lag_bytes": backlog_bytes(found.log.folder), "in_memory": found.log.waiting},
+    }, ok
+
+
+def _refusal(refused: Refusal | None) -> dict[str, Any] | None:
+    return None if refused is None else msgspec.to_builtins(refused)
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, mimetype="application/json")

@@ -1,0 +1,370 @@
+"""The prediction log, worker's side: append-only binary segments that a mover takes into the database.
+
+The guarantee, exactly. `append` returns after the record is in the kernel (`write` to an `O_APPEND` file), so an
+answered request survives `kill -9` of its worker and of the whole service. With `durability = "process"` (the
+default) it reaches the disk within `sync_interval_s`: a power cut or a kernel crash may lose that long. With
+`durability = "machine"` `append` returns after `fdatasync`: it survives these too, at about half the throughput.
+
+A segment is a row of frames: `RFT1`, length, CRC-32 (both little-endian uint32), then a MessagePack record (one of
+`Model`, `Predictions`, `Feedback`). Each worker writes segments of its own and holds a lock (`flock`) on the open
+one, which the kernel lets go when the worker dies: the mover knows by it that nothing more will come. A torn tail
+is a request that was never answered.
+
+When the disk is full, or the database has not taken `max_backlog_bytes`: with `on_failure = "refuse"` the request
+is answered 503; with "answer" it is answered, and its record waits in memory (at most `max_memory_bytes`, and lost
+with the worker) until it can be written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import struct
+import threading
+import time
+import zlib
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ml.errors import Transient
+from ml.settings import Settings
+from serving.secretfile import secret
+
+if TYPE_CHECKING:
+    from ml.rows import Rows
+    from serving.model_store import Served
+    from serving.scoring import Scored
+
+logger = logging.getLogger("refit.serving.log")
+
+MAGIC = b"RFT1"
+HEADER = struct.Struct("<4sII")
+SUFFIX = ".seg"
+BACKLOG_EVERY_S = 1.0
+
+
+class LogUnavailable(Transient):
+    """Raised when a record can neither be written nor, as the settings say, kept in memory."""
+
+
+class Model(msgspec.Struct, tag="M", array_like=True, frozen=True):
+    """What the rows of a version mean; comes before them in every segment. `absent` columns were not logged."""
+
+    version: str
+    numbers: tuple[str, ...]
+    categories: tuple[str, ...]
+    classes: tuple[str, ...]
+    absent: tuple[str, ...]
+
+
+class Predictions(msgspec.Struct, tag="P", array_like=True, gc=False):
+    """The rows of one answer: arrays as little-endian bytes, row-major; `flags` is empty when no row has any.
+
+    `hashed` maps a column to the keyed hash of each row's value ("" for missing).
+    """
+
+    time: float
+    version: str
+    ids: list[str]
+    numbers: bytes  # (n, K) float32
+    categories: list[list[str]]
+    labels: list[str]
+    chosen: bytes  # (n,) float32: the probability that was answered beside the label
+    probabilities: bytes  # (n, C) float32
+    flags: list[list[str]]
+    hashed: dict[str, list[str]] = {}
+
+
+class Label(msgspec.Struct, array_like=True, frozen=True):
+    """A label that came for a prediction. `id` makes writing it twice the same as once."""
+
+    id: str
+    prediction_id: str
+    label: str
+    received_at: float
+
+
+class Feedback(msgspec.Struct, tag="F", array_like=True, frozen=True):
+    """The labels of one request."""
+
+    labels: list[Label]
+
+
+Record = Model | Predictions | Feedback
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def frame(record: Record) -> bytes:
+    """The bytes of a record in a segment."""
+    payload = _encoder.encode(record)
+    return HEADER.pack(MAGIC, len(payload), zlib.crc32(payload)) + payload
+
+
+class PredictionLog:
+    """The open segment of one process. Threads may share it. `start` after the fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings.log
+        self.folder = settings.var / "serving" / "segments"
+        self._secrets = settings.var / "secrets"
+        self._machine = settings.log.durability == "machine"
+        self._private = frozenset(settings.log.drop_columns) | frozenset(settings.log.hash_columns)
+        self._key = b""
+        self._lock = threading.Lock()
+        self._fd = -1
+        self._size = 0
+        self._sequence = 0
+        self._known: set[str] = set()  # versions whose Model record is in the open segment
+        self._dirty = False
+        self._retired: list[int] = []
+        self._spool: deque[tuple[Model | None, bytes]] = deque()
+        self._spooled_bytes = 0
+        self._over_backlog = False
+        self._failing = ""
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.kept_in_memory = 0  # records, ever
+        self.failures = 0
+
+    def start(self) -> None:
+        """Make the folder and start the thread that syncs, retries and watches the backlog."""
+        with contextlib.suppress(OSError):  # a full disk is told at the first append
+            self.folder.mkdir(parents=True, exist_ok=True)
+        if self.settings.hash_columns:
+            self._key = secret(self._secrets / "log_hash_key")
+        self._watch_backlog()
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._housekeeping, name="refit-log-sync", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write out what waits in memory, sync, and close the segment."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+        self._drain()
+        if self._spool:
+            logger.error("%d answered records could not be written before the end", len(self._spool))
+        with self._lock:
+            self._retire()
+        self._sync()
+
+    @property
+    def problem(self) -> str:
+        """Why the last record could not be written; empty when all is well."""
+        return self._failing
+
+    @property
+    def waiting(self) -> int:
+        """Answered records that are in memory only."""
+        return len(self._spool)
+
+    def append(self, served: Served, scored: Scored) -> None:
+        """Log the rows of one answer; returns when the guarantee of the module holds.
+
+        Raises
+        ------
+        LogUnavailable
+            See the module.
+        """
+        rows = scored.rows
+        numbers, categories = rows.numbers, rows.categories
+        hashed: dict[str, list[str]] = {}
+        if self._private:
+            numbers, categories, hashed = self._without_private(served, rows)
+        record = Predictions(
+            time.time(),
+            served.version,
+            scored.ids,
+            numbers.tobytes(),
+            categories.tolist() if categories.size else [],
+            scored.labels,
+            scored.chosen.tobytes(),
+            scored.probabilities.tobytes(),
+            [[flag.message for flag in flags] for flags in rows.flags],
+            hashed,
+        )
+        self._put(frame(record), served)
+
+    def append_feedback(self, labels: Iterable[tuple[str, str]]) -> list[Label]:
+        """Log labels, pairs of prediction id and label, with the same guarantee."""
+        now = time.time()
+        written = [Label(os.urandom(16).hex(), prediction_id, label, now) for prediction_id, label in labels]
+        self._put(frame(Feedback(written)), None)
+        return written
+
+    def _put(self, content: bytes, served: Served | None) -> None:
+        with self._lock:
+            try:
+                if self._over_backlog:
+                    raise LogUnavailable(
+                        f"the database has not taken more than {self.settings.max_backlog_bytes} bytes of it"
+                    )
+                self._write(content, served)
+            except (OSError, LogUnavailable) as error:
+                self._failed(error, content, served)
+                return
+            self._failing = ""
+
+    def _write(self, content: bytes, served: Served | Model | None) -> None:
+        """Append to the open segment, whole or not at all."""
+        if self._fd < 0 or self._size >= self.settings.segment_bytes:
+            self._roll()
+        version = served.version if served is not None else ""
+        if served is not None and version not in self._known:
+            described = served if isinstance(served, Model) else self._model(served)
+            content = frame(described) + content
+        before, left = self._size, memoryview(content)
+        try:
+            while left:
+                left = left[os.write(self._fd, left) :]
+            if self._machine:
+                os.fdatasync(self._fd)
+        except OSError:
+            try:
+                os.ftruncate(self._fd, before)
+            except OSError:  # the half-written frame stays: the reader skips it, and nothing follows it
+                self._retire()
+            raise
+        self._size = before + len(content)
+        self._known.add(version)
+        self._dirty = True
+
+    def _failed(self, error: Exception, content: bytes, served: Served | None) -> None:
+        self.failures += 1
+        if not self._failing:
+            logger.error("the prediction log cannot be written: %s", error)
+        self._failing = str(error)
+        room = self.settings.max_memory_bytes - self._spooled_bytes
+        if self.settings.on_failure == "refuse" or len(content) > room:
+            raise LogUnavailable(str(error)) from error
+        self._spool.append((self._model(served) if served else None, content))
+        self._spooled_bytes += len(content)
+        self.kept_in_memory += 1
+
+    def _model(self, served: Served) -> Model:
+        schema = served.bundle.schema
+        absent = tuple(name for name in (*schema.numbers, *schema.categories) if name in self._private)
+        return Model(served.version, schema.numbers, schema.categories, schema.classes, absent)
+
+    def _roll(self) -> None:
+        self._retire()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._sequence += 1
+        name = f"{time.time_ns():x}-{os.getpid()}-{self._sequence}{SUFFIX}"
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        fd = os.open(self.folder / name, flags, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._fd, self._size, self._known = fd, 0, set()
+
+    def _retire(self) -> None:
+        if self._fd >= 0:
+            self._retired.append(self._fd)
+        self._fd = -1
+
+    def _housekeeping(self) -> None:
+        looked = 0.0
+        while not self._stop.wait(self.settings.sync_interval_s):
+            try:
+                self._sync()
+                if self._spool:
+                    self._drain()
+                if time.monotonic() - looked >= BACKLOG_EVERY_S:
+                    looked = time.monotonic()
+                    self._watch_backlog()
+            except Exception:  # this thread is what recovery depends on
+                logger.exception("the log's housekeeping failed; it goes on")
+
+    def _sync(self) -> None:
+        with self._lock:
+            retired, self._retired = self._retired, []
+            dirty, self._dirty = self._dirty, False
+            current = os.dup(self._fd) if dirty and self._fd >= 0 else -1
+        for fd in [*retired, current]:
+            if fd < 0:
+                continue
+            try:
+                os.fdatasync(fd)
+            except OSError as error:  # the pages may be gone: only a power cut can show, and nothing can mend it
+                logger.error("fdatasync of the prediction log: %s", error)
+            os.close(fd)
+
+    def _drain(self) -> None:
+        while self._spool:
+            with self._lock:
+                if self._over_backlog or not self._spool:
+                    return
+                model, content = self._spool[0]
+                try:
+                    self._write(content, model)
+                except OSError:
+                    return
+                self._spool.popleft()
+                self._spooled_bytes -= len(content)
+                self._failing = ""
+
+    def _watch_backlog(self) -> None:
+        over = backlog_bytes(self.folder) > self.settings.max_backlog_bytes
+        if over and not self._over_backlog:
+            logger.error("the database has not taken %d bytes of the log", self.settings.max_backlog_bytes)
+        self._over_backlog = over
+        if not over and self._failing and not self._spool:
+            self._probe()
+
+    def _probe(self) -> None:
+        """Tell `problem` the truth again although no request came since."""
+        with self._lock, contextlib.suppress(OSError):
+            if self._fd < 0:
+                self._roll()
+            self._write(frame(Feedback([])), None)
+            self._failing = ""
+
+    def _without_private(
+        self, served: Served, rows: Rows
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.object_], dict[str, list[str]]]:
+        """Rows without the columns that must not be logged, and keyed hashes of those that are hashed."""
+        schema = served.bundle.schema
+        numbers, categories, hashed = rows.numbers.copy(), rows.categories.copy(), {}
+        for names, values, missing in ((schema.numbers, numbers, np.nan), (schema.categories, categories, "")):
+            for j, name in enumerate(names):
+                if name not in self._private:
+                    continue
+                if name in self.settings.hash_columns and name not in self.settings.drop_columns:
+                    hashed[name] = [self._hash(name, value) for value in values[:, j].tolist()]
+                values[:, j] = missing
+        return numbers, categories, hashed
+
+    def _hash(self, name: str, value: object) -> str:
+        if value == "" or value != value:
+            return ""
+        text = f"{name}\0{value}".encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(text, key=self._key, digest_size=16).hexdigest()
+
+
+def backlog_bytes(folder: Path) -> int:
+    """Bytes of segments that have not been moved into the database."""
+    total = 0
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(SUFFIX):
+                with contextlib.suppress(OSError):
+                    total += entry.stat().st_size - moved_bytes(Path(entry.path))
+    return max(total, 0)
+
+
+def moved_bytes(segment: Path) -> int:
+    """How far a segment has been moved: the mover writes it beside the segment after each commit."""
+    try:
+        return int(segment.with_suffix(".moved").read_text())
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,228 @@
+"""The model a worker serves: follows the pointer file, loads beside the one in service, swaps one reference.
+
+The follower replaces `var/serving/current.json` ({"version", "path", "sha256"}) once a version is downloaded,
+verified and checked. A thread in every worker looks at the file's identity every `POLL_S` (a `stat` is 2 µs),
+opens and warms up the new bundle while the old one answers, and then assigns `_served`. A request takes the
+reference once and keeps it, so that no answer mixes two versions and a request in flight ends on its own.
+
+What each worker serves is written to `var/serving/workers/<pid>.json`: `promote` reads it, through
+`/health/ready`, to prove that all have swapped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ml.atomic import write_bytes
+from ml.bundle import Bundle
+from ml.errors import BundleError
+
+log = logging.getLogger("refit.serving")
+
+POLL_S = 0.01
+
+
+class Pointer(msgspec.Struct, frozen=True):
+    """Content of `current.json`: `path` is absolute or relative to the serving folder."""
+
+    version: str
+    path: str
+    sha256: str
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A version that could not be taken into service, and why. `time`: seconds since 1970."""
+
+    version: str
+    reason: str
+    time: float = 0.0
+
+
+class WorkerState(msgspec.Struct, frozen=True):
+    """Content of `workers/<pid>.json`."""
+
+    pid: int
+    model_version: str | None
+    time: float
+    refused: Refusal | None = None
+
+
+class Served:
+    """A version in service: immutable, so that a request that holds it sees one model throughout.
+
+    `derived` is for what is made from the bundle once and kept as long as it serves (row readers, documents).
+    """
+
+    __slots__ = ("bundle", "derived", "sha256", "version")
+
+    def __init__(self, version: str, bundle: Bundle, sha256: str) -> None:
+        self.version = version
+        self.bundle = bundle
+        self.sha256 = sha256
+        self.derived: dict[str, Any] = {}
+
+
+def read_pointer(folder: Path) -> Pointer | None:
+    """The pointer in `folder`, or None where there is none yet.
+
+    Raises
+    ------
+    BundleError
+        The file is there and cannot be read as a pointer.
+    """
+    try:
+        return msgspec.json.decode((folder / "current.json").read_bytes(), type=Pointer)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise BundleError(f"{folder / 'current.json'}: not a readable pointer: {error}") from error
+
+
+def write_pointer(folder: Path, pointer: Pointer) -> None:
+    """Replace the pointer in one step; every worker follows it within `POLL_S` and the loading time."""
+    write_bytes(folder / "current.json", msgspec.json.encode(pointer))
+
+
+class ModelStore:
+    """Holds the served model of one process. `start` after the fork, `close` at the end."""
+
+    def __init__(self, folder: Path, *, on_swap: Callable[[str], None] | None = None) -> None:
+        self.folder = folder
+        self.refused: Refusal | None = None
+        self._served: Served | None = None
+        self._seen: tuple[int, int, int] | None = None
+        self._on_swap = on_swap
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def current(self) -> Served | None:
+        """The version in service, or None before the first one."""
+        return self._served
+
+    def start(self) -> None:
+        """Load what the pointer names now, and follow it from then on."""
+        self.refresh()
+        self._report()
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._follow, name="refit-model-store", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following and withdraw this worker's report."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+        with contextlib.suppress(OSError):
+            self._report_file().unlink()
+
+    def refresh(self) -> None:
+        """Follow the pointer if it has been replaced since the last look."""
+        try:
+            found = os.stat(self.folder / "current.json")
+        except OSError:
+            return
+        identity = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if identity == self._seen:
+            return
+        with self._lock:
+            if identity == self._seen:
+                return
+            self._load()
+            self._seen = identity
+
+    def _follow(self) -> None:
+        while not self._stop.wait(POLL_S):
+            try:
+                self.refresh()
+            except Exception:  # the follower of the model must outlive anything, and says what it met
+                log.exception("following the model pointer failed; the served version stays")
+                self._stop.wait(1.0)
+
+    def _load(self) -> None:
+        version = "unknown"
+        try:
+            pointer = read_pointer(self.folder)
+            if pointer is None:
+                return
+            version = pointer.version
+            if self._served is not None and (self._served.version, self._served.sha256) == (version, pointer.sha256):
+                return
+            served = open_served(self.folder, pointer)
+        except Exception as error:  # whatever is wrong with a new version, the old one keeps serving
+            self.refused = Refusal(version, str(error) or type(error).__name__, time.time())
+            log.error("model version refused", extra={"model_version": version, "reason": self.refused.reason})
+            self._report()
+            return
+        self._served = served
+        self.refused = None
+        self._report()
+        log.info("model version in service", extra={"model_version": version})
+        if self._on_swap is not None:
+            self._on_swap(version)
+
+    def _report_file(self) -> Path:
+        return self.folder / "workers" / f"{os.getpid()}.json"
+
+    def _report(self) -> None:
+        state = WorkerState(os.getpid(), self._served.version if self._served else None, time.time(), self.refused)
+        try:
+            write_state(self._report_file(), state)
+        except OSError as error:  # a full disk must not stop a swap; /health/ready of this worker still tells
+            log.warning("cannot write the worker's report: %s", error)
+
+
+def open_served(folder: Path, pointer: Pointer) -> Served:
+    """Open, verify and warm up what a pointer names.
+
+    Raises
+    ------
+    BundleError
+        The bundle is incomplete or altered, or gives other numbers than its own examples.
+    """
+    bundle = Bundle.open(folder / pointer.path, sha256=pointer.sha256 or None)
+    bundle.self_check()  # also the warm-up: the first run allocates
+    return Served(pointer.version, bundle, bundle.sha256)
+
+
+def write_state(file: Path, state: WorkerState) -> None:
+    """Replace a worker's report. Not synced: it describes a process and is worthless after a power cut."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{threading.get_ident()}")
+    temporary.write_bytes(msgspec.json.encode(state))
+    os.replace(temporary, file)
+
+
+def worker_states(folder: Path) -> list[WorkerState]:
+    """Reports of the workers that live; those of dead ones are removed."""
+    states = []
+    for file in sorted((folder / "workers").glob("*.json")):
+        try:
+            state = msgspec.json.decode(file.read_bytes(), type=WorkerState)
+            os.kill(state.pid, 0)
+        except ProcessLookupError:
+            file.unlink(missing_ok=True)
+        except PermissionError:
+            states.append(state)  # alive, of another user
+        except (OSError, msgspec.DecodeError):
+            continue
+        else:
+            states.append(state)
+    return states
+
+
+def read_refusals(folder: Path) -> list[Refusal]:
+    """Versions that the follower refused, newest first: `refused.json`."""
+    try:
+        return msgspec.json.decode((folder / "refused.json").read_bytes(), type=list[Refusal])
+    except (OSError, msgspec.DecodeError):
+        return []

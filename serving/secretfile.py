@@ -1,0 +1,25 @@
+"""Generated secrets under `var/secrets`, readable by the owner alone."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def secret(file: Path, n_bytes: int = 32) -> bytes:
+    """The secret in `file`, made at the first call; two processes that make it at once get the same one."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not file.exists():
+        temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(secrets.token_bytes(n_bytes))
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            os.link(temporary, file)  # fails when another was first, unlike a rename
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    return file.read_bytes()

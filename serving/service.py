@@ -1,0 +1,104 @@
+"""What a worker is made of: `app.extensions["refit"]` holds one `Service`.
+
+Every route that answers predictions does three things: take `service.served()` once, score with it, and hand
+the result to `service.record` before answering. `record` returns when the log's guarantee holds (see
+`serving/log.py`) and raises a 503 problem when it cannot be given, so that no answer goes out unlogged.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+
+from flask import Flask, current_app
+
+from ml.settings import Settings
+from serving.auth import Keys
+from serving.limits import RateLimit
+from serving.log import LogUnavailable, PredictionLog
+from serving.metrics import Metrics
+from serving.model_store import ModelStore, Served
+from serving.problems import Problem
+from serving.scoring import Scored
+
+logger = logging.getLogger("refit.serving")
+
+
+class Service:
+    """Settings, model store, prediction log, metrics and keys of one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.folder = settings.var / "serving"
+        self.metrics = Metrics(self.folder)
+        self.store = ModelStore(self.folder, on_swap=self.metrics.swapped)
+        self.log = PredictionLog(settings)
+        self.keys = Keys(settings)
+        self.limits = RateLimit(settings.serving.rate_limit_per_s, settings.serving.rate_burst)
+        self._pid = 0
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start what belongs to one process. Safe to call at every request: it does its work once a process."""
+        if self._pid == os.getpid():
+            return
+        with self._lock:
+            if self._pid == os.getpid():
+                return
+            self.metrics.start()
+            self.log.start()
+            self.store.start()
+            self._pid = os.getpid()
+
+    def close(self) -> None:
+        """Write out what is in memory and stop the threads."""
+        if self._pid != os.getpid():
+            return
+        self.store.close()
+        self.log.close()
+        self.metrics.close()
+        self._pid = 0
+
+    def served(self) -> Served:
+        """The version in service.
+
+        Raises
+        ------
+        Problem
+            503: no version has been promoted yet, or none could be loaded.
+        """
+        served = self.store.current()
+        if served is None:
+            raise no_model(self)
+        return served
+
+    def record(self, served: Served, scored: Scored) -> None:
+        """Log and count the rows of one answer.
+
+        Raises
+        ------
+        Problem
+            503: the log cannot take them and the settings say to refuse.
+        """
+        try:
+            self.log.append(served, scored)
+        except LogUnavailable as error:
+            self.metrics.log_refused()
+            raise Problem(
+                503, f"the prediction log cannot take the answer: {error}", headers={"Retry-After": "1"}
+            ) from error
+        self.metrics.scored(served.version, len(scored.ids), scored.rows.flags)
+
+
+def no_model(service: Service) -> Problem:
+    """What a caller is told before the first version serves."""
+    refused = service.store.refused
+    why = f"version {refused.version} was refused: {refused.reason}" if refused else "no version has been promoted yet"
+    return Problem(503, f"there is no model to answer with: {why}", headers={"Retry-After": "5"})
+
+
+def service(app: Flask | None = None) -> Service:
+    """The service of `app`, or of the application that handles the current request."""
+    found: Service = (app or current_app).extensions["refit"]
+    return found
