@@ -50,7 +50,7 @@ def report(check_id: str) -> Response:
         abort(404, gettext("There is no report of that check; reports are kept for a limited time."))
     response = send_file(file, mimetype="text/html")
     response.headers["Content-Security-Policy"] = REPORT_POLICY
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Frame-Options"] = "SAMEORIGIN"  # /monitoring frames it
     return response
 
 
