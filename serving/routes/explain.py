@@ -1,0 +1,117 @@
+"""`POST /explain`: why each row gets its score, and what would change the answer. Nothing is logged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from ml.changes import Change, changes
+from ml.explain import Explainer, Explanation
+from ml.rows import Rows
+from serving import predict, scoring
+from serving.model_store import Served
+from serving.problems import Problem
+from serving.scoring import VERSION_HEADER, Scored
+from serving.service import service
+
+MAX_ROWS = 100  # one row costs some milliseconds, so a request stays well below a second
+
+bp = Blueprint("explain", __name__)
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What a page shows of one row: `contributions` by column, in log-odds of the class `toward`; `error` is the
+    largest standard error, 0 where the method is exact."""
+
+    toward: str
+    contributions: dict[str, float]
+    error: float
+    changes: list[Change]
+
+
+@bp.post("/explain")
+def explain_rows() -> Response:
+    """Attributions that add up to the score; the nearest changes that flip the label, unless `?changes=false`."""
+    predict.check_content_type(request.content_type)
+    with_changes = request.args.get("changes", "true")
+    if with_changes not in ("true", "false"):
+        raise Problem(422, f"expected changes=true or changes=false, got {with_changes[:80]!r}")
+    served = service().served()
+    rows, ids = scoring.predict_body(served, service().settings.serving.max_rows).read(request.get_data(cache=False))
+    if len(rows) > MAX_ROWS:
+        raise Problem(413, f"expected at most {MAX_ROWS} rows to explain in one request, got {len(rows)}")
+    scored = scoring.score(served, rows, ids)
+    explanations = explainer(served).explain(rows)
+    found = changes(served.bundle, rows) if with_changes == "true" else [[] for _ in explanations]
+    content = {
+        "model_version": served.version,
+        "explanations": [_content(scored, i, *pair) for i, pair in enumerate(zip(explanations, found, strict=True))],
+    }
+    return Response(msgspec.json.encode(content), mimetype="application/json", headers={VERSION_HEADER: served.version})
+
+
+def explainer(served: Served) -> Explainer:
+    """The explainer of a served version, made once.
+
+    Raises
+    ------
+    Problem
+        409: the version carries no background rows to explain against.
+    """
+    found: Explainer | None = served.derived.get("explainer")
+    if found is None:
+        background = served.bundle.background
+        if background is None or not len(background):
+            raise Problem(409, f"version {served.version} carries no background rows to explain against")
+        found = served.derived.setdefault("explainer", Explainer(served.bundle, background))
+    return found
+
+
+def of_row(served: Served, rows: Rows) -> Shown:
+    """What the page shows of the only row of `rows`."""
+    one = explainer(served)
+    (explanation,) = one.explain(rows)
+    return Shown(
+        toward=explanation.explained_class,
+        contributions=dict(zip(one.columns, explanation.attributions.tolist(), strict=True)),
+        error=float(explanation.standard_errors.max(initial=0.0)),
+        changes=changes(served.bundle, rows)[0],
+    )
+
+
+def _content(scored: Scored, i: int, explanation: Explanation, flips: list[Change]) -> dict[str, Any]:
+    columns = [column.name for column in scored.schema.columns]
+    values = row_values(scored.rows, i, scored)
+    order = sorted(range(len(columns)), key=lambda j: -abs(float(explanation.attributions[j])))
+    return {
+        "label": scored.labels[i],
+        "probability": float(scored.chosen[i]),
+        "explained_class": explanation.explained_class,
+        "score": explanation.score,
+        "baseline": explanation.baseline,
+        "method": explanation.method,
+        "background_rows": explanation.background_rows,
+        "attributions": [
+            {
+                "column": columns[j],
+                "value": values[columns[j]],
+                "attribution": float(explanation.attributions[j]),
+                "standard_error": float(explanation.standard_errors[j]),
+            }
+            for j in order
+        ],
+        "changes": flips,
+        "warnings": [flag._asdict() for flag in scored.rows.flags_of(i)],
+    }
+
+
+def row_values(rows: Rows, i: int, scored: Scored) -> dict[str, float | str | None]:
+    """The values that the model saw, by column; None where one is missing."""
+    numbers = dict(zip(scored.schema.numbers, rows.numbers[i].tolist(), strict=True))
+    texts = dict(zip(scored.schema.categories, rows.categories[i].tolist(), strict=True))
+    return {
+        **{name: None if value != value else value for name, value in numbers.items()},
+        **{name: value or None for name, value in texts.items()},
+    }

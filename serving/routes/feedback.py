@@ -1,0 +1,122 @@
+"""`POST /feedback`: the true labels, when they become known, by prediction id.
+
+One (`{"prediction_id": …, "label": …}`), many (`{"feedback": [{…}, …]}` or the bare list) or a CSV with the
+columns `prediction_id` and `label`. All are written or none. The latest label of a prediction counts; a repeated
+one changes nothing. The prediction itself may still be on its way to the database, so an id is not looked up here.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from ml.rows import MAX_FAULTS, Fault, RowsError, as_level, shown
+from serving.body import ID_KEY, MAX_ID_CHARS, strict_json
+from serving.log import LogUnavailable
+from serving.problems import Problem
+from serving.service import service
+
+MAX_LABELS = 100_000
+
+bp = Blueprint("feedback", __name__)
+
+
+@bp.post("/feedback")
+def add() -> Response:
+    """Write the labels of one request to the log; the answer says how many."""
+    found = service()
+    body = request.get_data(cache=False)
+    kind = request.mimetype
+    if kind == "text/csv":
+        items, lines = _from_csv(body)
+    elif kind == "application/json":
+        items, lines = _from_json(strict_json(body)), []
+    else:
+        raise Problem(415, f"expected Content-Type application/json or text/csv, got {shown(kind) or 'none'}")
+    pairs = checked(items, found.served().bundle.schema.classes, lines)
+    try:
+        found.log.append_feedback(pairs)
+    except LogUnavailable as error:
+        raise Problem(503, f"the labels cannot be written: {error}", headers={"Retry-After": "1"}) from error
+    return Response(msgspec.json.encode({"accepted": len(pairs)}), mimetype="application/json")
+
+
+def checked(items: list[Any], classes: tuple[str, ...], lines: list[int]) -> list[tuple[str, str]]:
+    """Pairs of prediction id and label.
+
+    Raises
+    ------
+    Problem
+        None or too many.
+    RowsError
+        An id that is no text, a label that is none of `classes`, or another key.
+    """
+    if not items:
+        raise Problem(422, "expected at least one label, got none")
+    if len(items) > MAX_LABELS:
+        raise Problem(413, f"expected at most {MAX_LABELS} labels in one request, got {len(items)}")
+    levels = {name: name for name in classes}
+    pairs: list[tuple[str, str]] = []
+    faults: list[Fault] = []
+    for i, item in enumerate(items):
+        line = lines[i] if lines else None
+        found = list(_faults(item, levels, None if lines else i, line))
+        faults += found
+        if not found:
+            pairs.append((item[ID_KEY], as_level(item["label"], levels) or ""))
+        if len(faults) > MAX_FAULTS:
+            break
+    if faults:
+        raise RowsError(faults)
+    return pairs
+
+
+def _faults(item: Any, levels: dict[str, str], row: int | None, line: int | None) -> Iterator[Fault]:
+    if not isinstance(item, dict):
+        yield Fault(row, None, f'{{"{ID_KEY}": …, "label": …}}', f"{shown(item)}", line)
+        return
+    key, label = item.get(ID_KEY), item.get("label")
+    if not (isinstance(key, str) and 0 < len(key) <= MAX_ID_CHARS and key.isprintable()):
+        yield Fault(row, ID_KEY, f"a printable text of 1 to {MAX_ID_CHARS} characters", f"'{shown(key)}'", line)
+    if (as_level(label, levels) if label is not None else None) not in levels:
+        yield Fault(row, "label", f"one of {', '.join(map(repr, levels))}", f"'{shown(label)}'", line)
+    for name in sorted(item.keys() - {ID_KEY, "label"}):
+        yield Fault(row, name, f"the keys {ID_KEY} and label only", "another key", line)
+
+
+def _from_json(content: Any) -> list[Any]:
+    match content:
+        case list():
+            return content
+        case {"feedback": list() as items, **rest} if not rest:
+            return items
+        case dict() if ID_KEY in content:
+            return [content]
+    raise Problem(422, f'expected {{"{ID_KEY}": …, "label": …}}, a list of them, or {{"feedback": [that list]}}')
+
+
+def _from_csv(body: bytes) -> tuple[list[Any], list[int]]:
+    """Items and the line each one ends on."""
+    try:
+        reader = csv.DictReader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
+        names = reader.fieldnames or []
+        if sorted(names) != sorted((ID_KEY, "label")):
+            raise Problem(
+                422, f"line 1: expected the columns {ID_KEY} and label, got {shown(', '.join(names)) or 'none'}"
+            )
+        items, lines = [], []
+        for item in reader:
+            if None in item or None in item.values():
+                raise Problem(
+                    422, f"line {reader.line_num}: expected 2 fields, got {'more' if None in item else 'fewer'}"
+                )
+            items.append(item)
+            lines.append(reader.line_num)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Problem(400, f"expected CSV in UTF-8, got something else: {shown(error)}") from error
+    return items, lines
