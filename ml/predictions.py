@@ -144,14 +144,24 @@ def labelled(
     -------
     DataFrame
         The logged input columns, the target column with the latest label (text), `prediction_id` and `time`
-        (seconds), oldest first. Predictions without a label are not in it.
+        (UTC), oldest first. Predictions without a label are not in it.
     """
+    import pandas as pd
+
     found = window(store.engine(settings), since=since, until=until, rows=rows, labelled_only=True)
     frame = inputs_frame(found)
-    frame[settings.data.target] = found["actual"]
+    frame[_target(settings)] = found["actual"]
     frame["prediction_id"] = found["prediction_id"]
-    frame["time"] = found["time"]
+    frame["time"] = pd.to_datetime(found["time"], unit="s", utc=True)
     return frame
+
+
+def _target(settings: Settings) -> str:
+    if settings.data.source == "customers":  # a source that brings a target of its own
+        from ml.data import customers
+
+        settings = customers.configure(settings)
+    return settings.data.target
 
 
 def inputs_frame(found: pd.DataFrame) -> pd.DataFrame:
@@ -172,28 +182,28 @@ def probabilities_array(found: pd.DataFrame, classes: Iterable[str]) -> Any:
     return np.asarray(table, dtype=np.float64).reshape(len(table), len(names))
 
 
-def counts(engine: sa.Engine, *, since: float | None = None, until: float | None = None) -> dict[str, Any]:
-    """How many predictions, how many of them labelled, and the median delay of a label in seconds.
+def counts(
+    engine: sa.Engine, *, until: float | None = None, version: str | None = None, rows: int | None = None
+) -> dict[str, Any]:
+    """How many of the newest predictions are labelled, and how long labels take.
 
-    `coverage` is labelled / predictions in [0, 1], None without predictions; `delay_s` is None without labels.
+    Returns
+    -------
+    `predictions`, `labelled`; `coverage`, labelled / predictions in [0, 1], None without predictions; `delay_s`,
+    median seconds from the answer to the first label, None without labels.
     """
-    found = window_delays(engine, since=since, until=until)
-    labels = sorted(delay for delay in found if delay is not None)
-    return {
-        "predictions": len(found),
-        "labelled": len(labels),
-        "coverage": len(labels) / len(found) if found else None,
-        "delay_s": labels[len(labels) // 2] if labels else None,
-    }
-
-
-def window_delays(engine: sa.Engine, *, since: float | None, until: float | None) -> list[float | None]:
-    """For each prediction, seconds from the answer to its first label, or None."""
     p, f = predictions.c, feedback.c
     first = sa.select(sa.func.min(f.received_at)).where(f.prediction_id == p.prediction_id).scalar_subquery()
-    query = sa.select(first - p.time).where(*_bounds(since, until, None))
+    query = sa.select(first - p.time).where(*_bounds(None, until, version)).order_by(p.time.desc()).limit(rows)
     with store.unavailable_as_transient(), engine.connect() as connection:
-        return list(connection.execute(query).scalars())
+        delays = list(connection.execute(query).scalars())
+    known = sorted(delay for delay in delays if delay is not None)
+    return {
+        "predictions": len(delays),
+        "labelled": len(known),
+        "coverage": len(known) / len(delays) if delays else None,
+        "delay_s": known[len(known) // 2] if known else None,
+    }
 
 
 def purge(settings: Settings, older_than: float) -> int:
@@ -206,9 +216,7 @@ def purge(settings: Settings, older_than: float) -> int:
     p, f = predictions.c, feedback.c
     while True:
         with store.unavailable_as_transient(), engine.begin() as connection:
-            ids = list(
-                connection.execute(sa.select(p.prediction_id).where(p.time < older_than).limit(500)).scalars()
-            )
+            ids = list(connection.execute(sa.select(p.prediction_id).where(p.time < older_than).limit(500)).scalars())
             connection.execute(sa.delete(feedback).where(f.prediction_id.in_(ids)))
             connection.execute(sa.delete(predictions).where(p.prediction_id.in_(ids)))
             if not ids:

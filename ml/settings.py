@@ -183,10 +183,37 @@ class Log(Section):
 
 
 class Drift(Section):
-    """The drift check."""
+    """The drift check. Measured error rates of these defaults: docs/drift.md."""
 
-    min_rows: int = 200
-    window_rows: int = 5_000
+    min_rows: int = 200  # fewer new predictions: "insufficient data"
+    window_rows: int = 5_000  # the newest of those since the last window
+    min_labels: int = 100  # labelled rows of the champion, and of its reference, to judge performance
+    label_rows: int = 2_000  # the newest labelled rows of the champion that performance is measured on
+    false_discovery_rate: float = 0.01  # over all columns of one check
+    material_effect: float = 0.1  # Kolmogorov-Smirnov distance or total variation, [0, 1]
+    material_missing: float = 0.05  # change of the missing share, [0, 1]
+    material_new: float = 0.02  # share of rows with a category never seen before, [0, 1]
+    drifted_share: float = 0.2  # of the columns, to stand in for missing labels
+    broken_missing: float = 0.5  # rise of the missing share that means a broken feed
+    stuck_share: float = 0.2  # a column stuck at a value that fewer reference rows had is a broken feed
+    confidence: float = 0.99  # one-sided, of a drop in performance
+    accuracy_margin: float = 0.02  # a smaller drop does not matter
+    log_loss_margin: float = 0.05  # nats; a smaller rise does not matter
+    large_drop: float = 0.05  # of accuracy: retrain without waiting for confirmation
+    confirm_hits: int = 2  # m: windows that must agree …
+    confirm_windows: int = 3  # n: … of the last n
+    cooldown_s: float = 60.0  # after a retraining ended; at least one label delay, up to cooldown_max_s
+    cooldown_max_s: float = 7 * 86_400.0
+    retrain_timeout_s: float = 2 * 3_600.0  # a retraining asked for and not answered by then is given up
+    breaker_refusals: int = 3  # challengers refused in a row that stop retraining by drift
+    breaker_reset_s: float = 86_400.0
+    history: int = 50  # earlier checks that are looked at
+    report_rows: int = 20_000  # drawn in the Evidently report, of each side; 0: no report
+    keep_reports: int = 100
+    track: bool = True  # figures to MLflow
+    seed: int = 42  # of the report's sample
+    webhook_url: str = ""  # alerts are posted there as JSON
+    webhook_timeout_s: float = 5.0
 
 
 class Schedule(Section):

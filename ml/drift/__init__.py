@@ -1,0 +1,27 @@
+"""Drift: is the champion still what it was judged to be, and should it be replaced?
+
+| module | what is in it |
+|---|---|
+| `checking` | the check itself: champion and log in, verdict out |
+| `baseline`, `champion` | what drift is measured against: the champion's own held-out rows |
+| `profile`, `statistics` | counts of a column, and the tests on them |
+| `columns`, `performance` | inputs and predictions compared; labelled and estimated performance |
+| `rule`, `policy` | from findings to a verdict and to the decision to retrain |
+| `findings`, `records` | verdicts as data, and the table they are kept in: light to import |
+| `report`, `tracking` | Evidently's page of a check, and its figures in MLflow |
+"""
+
+from __future__ import annotations
+
+from ml.drift.findings import DriftVerdict
+from ml.drift.records import history, latest
+from ml.settings import Settings
+
+__all__ = ["DriftVerdict", "check", "history", "latest"]
+
+
+def check(settings: Settings, *, now: float | None = None) -> DriftVerdict:
+    """Check the champion now, record the verdict and return it: see `ml.drift.checking.check`."""
+    from ml.drift import checking  # SciPy and pandas: not for those who only read verdicts
+
+    return checking.check(settings, now=now)

@@ -1,0 +1,71 @@
+"""What drift is measured against: the held-out rows of the champion's own bundle, with its scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from ml.schema import Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """The champion's reference.
+
+    Attributes
+    ----------
+    version
+        The registered version.
+    schema
+        What its rows are.
+    frame: DataFrame, (n, columns) in canonical form.
+    actual: (n,) object of str, the true labels; None where the rows have none.
+    label: (n,) object of str, as the model decides.
+    probabilities: (n, n_classes) float64, columns in the schema's order of classes.
+    rows_trained
+        Rows the model was fitted on; 0 where that is not known.
+    """
+
+    version: str
+    schema: Schema
+    frame: Any
+    actual: Any
+    label: Any
+    probabilities: Any
+    rows_trained: int = 0
+
+
+def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Logged inputs in canonical form, each column by itself: a strange one becomes a problem, not an error.
+
+    Returns
+    -------
+    frame
+        The schema's columns that are there: float64 with NaN, or object of str with "".
+    problems
+        Column → what is wrong with it, in words.
+    """
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    for column in schema.columns:
+        if column.name not in frame:
+            problems[column.name] = "the column is not in the data any more"
+            continue
+        values = frame[column.name]
+        if column.kind == "number":
+            found = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+            bad = np.isnan(found) & values.notna().to_numpy() & ~values.isin(schema.missing_markers).to_numpy()
+            if share := float(bad.mean()) if len(bad) else 0.0:
+                example = str(values[bad].iloc[0])[:40]
+                problems[column.name] = f"{share:.1%} of the values are not numbers, for example {example!r}"
+            columns[column.name] = np.where(np.isinf(found), np.nan, found)
+        else:
+            text = values.where(values.notna(), "").astype(str)
+            columns[column.name] = text.where(~text.isin(schema.missing_markers), "").to_numpy(dtype=object)
+    return pd.DataFrame(columns, index=frame.index), problems

@@ -1,0 +1,162 @@
+"""The drift check: champion and log in, verdict out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ml import predictions, store
+from ml.drift import champion, columns, performance, policy, records, report, rule, tracking
+from ml.drift.baseline import Baseline, canonical
+from ml.drift.findings import DriftVerdict, Performance, Window
+from ml.settings import Drift, Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+def check(settings: Settings, *, now: float | None = None, baseline: Baseline | None = None) -> DriftVerdict:
+    """Compare what the champion has answered since its last check with what it was judged on.
+
+    The window is what the champion itself answered since the end of its last window, at most the newest
+    `settings.drift.window_rows`: windows do not overlap, and a promotion starts anew with the new champion's own
+    reference. Labels are read over the champion's newest labelled rows, however late they came.
+
+    Parameters
+    ----------
+    now
+        Seconds; the clock by default.
+    baseline
+        Instead of the registered champion's.
+
+    Raises
+    ------
+    StoreUnavailable, RegistryUnavailable
+        Nothing was recorded; the check may be made again.
+    """
+    now = time.time() if now is None else now
+    baseline = baseline or champion.load(settings)
+    if baseline is None:
+        return _saved(settings, _insufficient(settings, now, "", "no model has been promoted yet"))
+    drift, engine = settings.drift, store.engine(settings)
+    earlier = records.history(settings, drift.history, version=baseline.version)
+    counted = [c for c in earlier if c.verdict != "insufficient data"]
+    # The end of the last window is in that window: the next begins just after it.
+    since = np.nextafter(counted[0].window.end, np.inf) if counted and counted[0].window.end else None
+    current = predictions.window(engine, since=since, until=now, rows=drift.window_rows, version=baseline.version)
+    if len(current) < drift.min_rows:
+        reason = f"{len(current)} new predictions of version {baseline.version}, {drift.min_rows} are needed"
+        return _saved(settings, _insufficient(settings, now, baseline.version, reason))
+    verdict = _examine(settings, now, baseline, current, counted)
+    _after(settings, verdict)
+    return verdict
+
+
+def _examine(
+    settings: Settings, now: float, baseline: Baseline, current: pd.DataFrame, counted: list[DriftVerdict]
+) -> DriftVerdict:
+    drift = settings.drift
+    classes = baseline.schema.classes
+    frame, problems = canonical(predictions.inputs_frame(current), baseline.schema)
+    probabilities = predictions.probabilities_array(current, classes)
+    findings = columns.examine(baseline, frame, problems, drift)
+    findings.append(columns.examine_predictions(baseline, probabilities, current["label"].to_numpy(object), drift))
+    measured = _measure(settings, now, baseline, counted)
+    guessed = performance.estimate(baseline, probabilities, drift)
+    word, reasons, signals = rule.verdict(findings, measured, guessed, drift)
+    holds = policy.holds(settings, now, measured.delay_s)
+    wanted, decision = rule.retrain(word, signals, measured, [c.signals for c in counted], holds, drift)
+    verdict = DriftVerdict(
+        id=_id(now, baseline.version),
+        time=now,
+        verdict=word,
+        retrain=wanted,
+        decision=decision,
+        reasons=reasons,
+        model_version=baseline.version,
+        window=Window(start=float(current["time"].iloc[0]), end=float(current["time"].iloc[-1]), rows=len(current)),
+        signals=signals,
+        findings=findings,
+        performance=measured,
+        estimate=guessed,
+        alerts=policy.alerts(word, reasons, holds),
+    )
+    verdict.numbers = tracking.numbers(verdict)
+    if drift.report_rows:
+        current["confidence"] = probabilities.max(axis=1)
+        verdict.report = report.write(
+            settings.var / "reports",
+            verdict.id,
+            baseline,
+            frame,
+            current,
+            findings,
+            sentence=verdict.sentence,
+            rows=drift.report_rows,
+            seed=drift.seed,
+        )
+    return _saved(settings, verdict)
+
+
+def _measure(settings: Settings, now: float, baseline: Baseline, counted: list[DriftVerdict]) -> Performance:
+    """Performance on the champion's newest labelled rows, with coverage and delay of the labels."""
+    engine, drift = store.engine(settings), settings.drift
+    rows = predictions.window(engine, until=now, rows=drift.label_rows, version=baseline.version, labelled_only=True)
+    mark = max((c.performance.labels_until for c in counted), default=0.0)
+    found = performance.combine(
+        _measured(baseline, rows[rows["labelled_at"] > mark], drift), _measured(baseline, rows, drift)
+    )
+    if found.judged:
+        mark = float(rows["labelled_at"].max())
+    found.labels_until = mark
+    counts = predictions.counts(engine, until=now, version=baseline.version, rows=drift.window_rows)
+    found.coverage, found.delay_s = counts["coverage"], counts["delay_s"]
+    return found
+
+
+def _measured(baseline: Baseline, rows: pd.DataFrame, drift: Drift) -> Performance:
+    return performance.measure(
+        baseline,
+        rows["actual"].to_numpy(dtype=object),
+        rows["label"].to_numpy(dtype=object),
+        predictions.probabilities_array(rows, baseline.schema.classes),
+        drift,
+        looks=2,
+    )
+
+
+def _insufficient(settings: Settings, now: float, version: str, reason: str) -> DriftVerdict:
+    """The same row again while nothing comes: a check every minute must not fill the history with nothing."""
+    last = records.latest(settings)
+    again = last is not None and last.verdict == "insufficient data" and last.model_version == version
+    return DriftVerdict(
+        id=last.id if last is not None and again else _id(now, version or "none"),
+        time=now,
+        verdict="insufficient data",
+        retrain=False,
+        decision="no reason to retrain",
+        reasons=[reason],
+        model_version=version,
+    )
+
+
+def _saved(settings: Settings, verdict: DriftVerdict) -> DriftVerdict:
+    records.save(settings, verdict)
+    return verdict
+
+
+def _after(settings: Settings, verdict: DriftVerdict) -> None:
+    """What may fail without costing the verdict: tracking and old reports."""
+    report.prune(settings.var / "reports", settings.drift.keep_reports)
+    if settings.drift.track:
+        tracking.log(settings, verdict)
+
+
+def _id(now: float, version: str) -> str:
+    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
+    return f"{moment}-{int(now * 1000) % 1000:03d}-v{version}"

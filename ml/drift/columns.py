@@ -1,0 +1,146 @@
+"""Column by column: is it broken, has it drifted, and how is that said in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from ml.drift import profile, statistics
+from ml.drift.baseline import Baseline
+from ml.drift.findings import PREDICTION, Finding
+from ml.drift.statistics import Test
+from ml.schema import Column
+from ml.settings import Drift
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOTHING = Test(0.0, 0.0, 1.0)
+
+
+class _Tests(msgspec.Struct):
+    finding: Finding
+    shape: Test = NOTHING
+    missing: Test = NOTHING
+    new: Test = NOTHING
+
+
+def examine(baseline: Baseline, frame: pd.DataFrame, problems: dict[str, str], drift: Drift) -> list[Finding]:
+    """Compare every input column of a window with the reference.
+
+    Parameters
+    ----------
+    frame, problems
+        What `baseline.canonical` gave for the current window.
+    """
+    tests = [_column(column, baseline, frame, problems.get(column.name), drift) for column in baseline.schema.columns]
+    return judge(tests, drift)
+
+
+def examine_predictions(baseline: Baseline, probabilities: Any, labels: Any, drift: Drift) -> Finding:
+    """Compare the model's scores (two classes) or its predicted labels (more) with those on the reference."""
+    if len(baseline.schema.classes) == 2:
+        before, now = baseline.probabilities[:, 1], probabilities[:, 1]
+        reference = profile.numbers(before)
+        current = profile.numbers(now, reference.edges)
+        shape = statistics.kolmogorov_smirnov(reference.counts, current.counts)
+        method = "two-sample Kolmogorov-Smirnov"
+    else:
+        shape = statistics.chi_square(profile.categories(baseline.label).counts, profile.categories(labels).counts)
+        method = "two-sample chi-square"
+    finding = Finding(column=PREDICTION, kind="prediction", method=method)
+    return judge([_Tests(finding, shape)], drift)[0]
+
+
+def judge(tests: list[_Tests], drift: Drift) -> list[Finding]:
+    """Settle significance over all tests together, then materiality one by one."""
+    p_values = [t.p for each in tests for t in (each.shape, each.missing, each.new)]
+    stands = iter(statistics.significant([p for p in p_values if p < 1.0] or [1.0], drift.false_discovery_rate))
+    passed = [p < 1.0 and bool(next(stands)) for p in p_values]
+    for i, each in enumerate(tests):
+        _judge_one(each, passed[3 * i : 3 * i + 3], drift)
+    return [each.finding for each in tests]
+
+
+def _judge_one(tests: _Tests, passed: list[bool], drift: Drift) -> None:
+    finding = tests.finding
+    name = "the predictions" if finding.column == PREDICTION else f"column '{finding.column}'"
+    finding.effect, finding.p = tests.shape.effect, tests.shape.p
+    if passed[0] and statistics.may_be_material(tests.shape, drift.material_effect):
+        measure = "distance" if "Smirnov" in finding.method else "share moved"
+        finding.reasons.append(f"{name}: the distribution changed ({measure} {tests.shape.effect:.2f})")
+    if passed[1] and statistics.may_be_material(tests.missing, drift.material_missing):
+        finding.reasons.append(
+            f"{name}: missing values went from {finding.missing_reference:.1%} to {finding.missing_current:.1%}"
+        )
+    if passed[2] and statistics.may_be_material(tests.new, drift.material_new):
+        finding.reasons.append(f"{name}: {finding.new_share:.1%} of the rows have a value never seen before")
+    finding.drifted = bool(finding.reasons) and not finding.broken
+
+
+def _column(column: Column, baseline: Baseline, frame: pd.DataFrame, problem: str | None, drift: Drift) -> _Tests:
+    number = column.kind == "number"
+    method = "two-sample Kolmogorov-Smirnov" if number else "two-sample chi-square"
+    finding = Finding(column=column.name, kind=column.kind, method=method)
+    if column.name not in frame or column.name not in baseline.frame:
+        finding.broken = True
+        finding.reasons.append(f"column '{column.name}': {problem or 'the reference has no such column'}")
+        return _Tests(finding)
+    tests = _number(finding, column, baseline, frame) if number else _category(finding, column, baseline, frame)
+    if reason := _broken(column, finding, baseline, frame, problem, drift):
+        finding.broken = True
+        finding.reasons.append(f"column '{column.name}': {reason}")
+    return tests
+
+
+def _number(finding: Finding, column: Column, baseline: Baseline, frame: pd.DataFrame) -> _Tests:
+    reference = profile.numbers(baseline.frame[column.name].to_numpy(dtype=np.float64))
+    current = profile.numbers(frame[column.name].to_numpy(dtype=np.float64), reference.edges)
+    shape = statistics.kolmogorov_smirnov(reference.counts, current.counts)
+    return _Tests(finding, shape, _missing(finding, reference, current))
+
+
+def _category(finding: Finding, column: Column, baseline: Baseline, frame: pd.DataFrame) -> _Tests:
+    reference = profile.categories(baseline.frame[column.name].to_numpy(dtype=object))
+    current = profile.categories(frame[column.name].to_numpy(dtype=object))
+    known = {*column.categories, *reference.counts}
+    new = sum(count for level, count in current.counts.items() if level not in known)
+    rows, rows_reference = sum(current.counts.values()), sum(reference.counts.values())
+    finding.new_share = new / rows if rows else 0.0
+    return _Tests(
+        finding,
+        statistics.chi_square(reference.counts, current.counts),
+        _missing(finding, reference, current),
+        statistics.proportions(0, rows_reference, new, rows) if new else NOTHING,
+    )
+
+
+def _missing(finding: Finding, reference: Any, current: Any) -> Test:
+    finding.missing_reference = reference.missing / max(1, reference.rows)
+    finding.missing_current = current.missing / max(1, current.rows)
+    return statistics.proportions(reference.missing, reference.rows, current.missing, current.rows)
+
+
+def _broken(
+    column: Column, finding: Finding, baseline: Baseline, frame: pd.DataFrame, problem: str | None, drift: Drift
+) -> str | None:
+    """Why the feed of a column cannot be trusted, or None."""
+    rise = finding.missing_current - finding.missing_reference
+    if problem and rise >= drift.material_missing:
+        return problem
+    if rise >= drift.broken_missing:
+        return "values are missing that were there: the feed is broken"
+    if column.kind != "number":
+        return None
+    values = frame[column.name].to_numpy(dtype=np.float64)
+    values = values[~np.isnan(values)]
+    if not len(values) or values.min() != values.max():
+        return None
+    before = baseline.frame[column.name].to_numpy(dtype=np.float64)
+    usual = float(np.mean(before[~np.isnan(before)] == values[0])) if len(before) else 0.0
+    # A value that was common may well fill a window (a light sensor at night); a rare one is a stuck feed.
+    if usual < drift.stuck_share and len(np.unique(before[~np.isnan(before)])) > 1:
+        return f"every value is {values[0]:.6g}, which {usual:.1%} of the reference rows had: the feed is stuck"
+    return None

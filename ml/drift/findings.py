@@ -1,0 +1,109 @@
+"""What a check finds, as data: light to import, for everything that reads verdicts."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Verdict = Literal["insufficient data", "stable", "drift", "degraded", "broken data"]
+
+PREDICTION = "prediction"  # the column name of the finding about the model's own scores
+
+
+class Finding(msgspec.Struct, kw_only=True):
+    """What the tests said about one column. Shares, effects and p-values in [0, 1]."""
+
+    column: str
+    kind: str
+    method: str
+    effect: float = 0.0
+    p: float = 1.0
+    missing_reference: float = 0.0
+    missing_current: float = 0.0
+    new_share: float = 0.0
+    drifted: bool = False
+    broken: bool = False
+    reasons: list[str] = []
+
+
+class Performance(msgspec.Struct, kw_only=True):
+    """Measured on labelled rows of the champion. Accuracies in [0, 1], log-loss in nats, delays in seconds."""
+
+    labels: int
+    coverage: float | None = None
+    delay_s: float | None = None
+    unknown_labels: int = 0
+    accuracy: float | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    reference_accuracy: float | None = None
+    log_loss: float | None = None
+    reference_log_loss: float | None = None
+    accuracy_drop_at_least: float | None = None
+    log_loss_rise_at_least: float | None = None
+    judged: bool = False  # enough labels that no earlier check has judged
+    labels_until: float = 0.0  # the newest of the labels that were judged came at this moment
+    degraded: bool = False
+    large: bool = False
+    reasons: list[str] = []
+
+
+class Estimate(msgspec.Struct, kw_only=True):
+    """Accuracy guessed from the scores alone: an estimate, blind to a changed relation of inputs and label."""
+
+    accuracy: float | None = None
+    drop_at_least: float | None = None
+    dropped: bool = False
+    reasons: list[str] = []
+
+
+class Signals(msgspec.Struct, frozen=True, kw_only=True):
+    """What one window says, kept with its check: later checks count these."""
+
+    degraded: bool = False
+    drifted: bool = False  # enough drift to stand in for missing labels
+    judged: bool = False  # enough new labels came to judge performance
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """The predictions that were looked at: `start` <= time <= `end`, seconds; None without rows."""
+
+    start: float | None = None
+    end: float | None = None
+    rows: int = 0
+
+
+class DriftVerdict(msgspec.Struct, kw_only=True):
+    """What one check found.
+
+    `time` in seconds; `retrain` says whether a retraining should start and `decision` why or why not;
+    `numbers` are the figures that go to MLflow; `report` maps "html" and "json" to files (empty without one).
+    """
+
+    id: str
+    time: float
+    verdict: Verdict
+    retrain: bool
+    decision: str
+    reasons: list[str]
+    model_version: str
+    window: Window = Window()
+    signals: Signals = Signals()
+    findings: list[Finding] = []
+    performance: Performance = msgspec.field(default_factory=lambda: Performance(labels=0))
+    estimate: Estimate = msgspec.field(default_factory=Estimate)
+    numbers: dict[str, float] = {}
+    report: dict[str, str] = {}
+    alerts: list[str] = []
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+    @property
+    def sentence(self) -> str:
+        """One line for people."""
+        answer = "yes" if self.retrain else "no"
+        return f"{self.verdict}: {'; '.join(self.reasons[:3])}. Retrain: {answer}, {self.decision}"

@@ -1,0 +1,63 @@
+"""What forbids a retraining at this moment: one under way, the cool-down, the breaker. And who is told."""
+
+from __future__ import annotations
+
+from ml import ledger
+from ml.drift import records
+from ml.drift.findings import Verdict
+from ml.drift.rule import Hold
+from ml.settings import Settings
+
+# What ends a retraining, in the ledger's words.
+ANSWERS = (ledger.REFUSED, ledger.PROMOTED, ledger.PROMOTION_FAILED)
+
+
+def holds(settings: Settings, now: float, label_delay_s: float | None) -> list[Hold]:
+    """Reasons not to start a retraining now, the most telling first.
+
+    Parameters
+    ----------
+    label_delay_s
+        Median delay of a label: before it has passed, a new model cannot be judged by new labels.
+    """
+    drift = settings.drift
+    events = ledger.events(settings, limit=50, what=[*ANSWERS, ledger.ROLLED_BACK])
+    found = []
+    refused = _refused_in_a_row(events)
+    newest = events[0].time if events else 0.0
+    if refused >= drift.breaker_refusals and now - newest < drift.breaker_reset_s:
+        found.append(
+            Hold(
+                f"the last {refused} challengers were refused: the breaker is open, a person should look "
+                f"(it closes by itself after {drift.breaker_reset_s / 3600:.0f} h, or with the next promotion)"
+            )
+        )
+    asked = records.last_retrain(settings)
+    answered = asked is not None and any(e.time >= asked.time and e.what in ANSWERS for e in events)
+    if asked is not None and not answered and now - asked.time < drift.retrain_timeout_s:
+        found.append(Hold("a retraining that was asked for is still under way"))
+    moved = next((e.time for e in events if e.what in (*ANSWERS, ledger.ROLLED_BACK)), None)
+    cooldown = max(drift.cooldown_s, min(label_delay_s or 0.0, drift.cooldown_max_s))
+    if moved is not None and now - moved < cooldown:
+        found.append(Hold(f"the last retraining ended {now - moved:.0f} s ago and the cool-down is {cooldown:.0f} s"))
+    return found
+
+
+def alerts(verdict: Verdict, reasons: list[str], held: list[Hold]) -> list[str]:
+    """What a person should be told of now, in sentences; empty when nothing needs one."""
+    found = []
+    if verdict in ("broken data", "degraded"):
+        found.append(f"{verdict}: {'; '.join(reasons[:5])}")
+    if breaker := [h.reason for h in held if "breaker" in h.reason]:
+        found.append(breaker[0])
+    return found
+
+
+def _refused_in_a_row(events: list[ledger.Event]) -> int:
+    """Refusals since the last promotion or rollback; `events` newest first."""
+    count = 0
+    for event in events:
+        if event.what in (ledger.PROMOTED, ledger.ROLLED_BACK):
+            break
+        count += event.what in (ledger.REFUSED, ledger.PROMOTION_FAILED)
+    return count

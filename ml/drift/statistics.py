@@ -1,0 +1,134 @@
+"""The tests behind a verdict: two-sample, corrected for many columns, with effect sizes.
+
+Both windows are samples here. (Evidently's own chi-square takes the reference as exact, which gives a
+false alarm for half of the unchanged columns: measured, see docs/drift.md.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+MIN_EXPECTED = 5.0  # rows expected in a level of either window, below which levels are pooled (Cochran 1954)
+
+
+class Test(NamedTuple):
+    """`effect` in [0, 1] and its standard error, and the `p` of "nothing changed"."""
+
+    effect: float
+    error: float
+    p: float
+
+
+def kolmogorov_smirnov(reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Test:
+    """Two-sample Kolmogorov-Smirnov on counts over the same ordered cells.
+
+    Effect: D, the largest distance between the two distribution functions. The p is asymptotic and with
+    ties on the safe side. Source: Kolmogorov 1933, Smirnov 1948.
+    """
+    n, m = int(reference.sum()), int(current.sum())
+    if not n or not m:
+        return Test(0.0, 1.0, 1.0)
+    distance = float(np.abs(np.cumsum(reference) / n - np.cumsum(current) / m).max())
+    return Test(distance, share_error(n, m), float(special.kolmogorov(np.sqrt(n * m / (n + m)) * distance)))
+
+
+def chi_square(reference: Mapping[str, int], current: Mapping[str, int]) -> Test:
+    """Two-sample chi-square (homogeneity) over levels, the rare ones pooled by their count in both windows.
+
+    Effect: total variation distance of the pooled distributions, half the sum of |p - q|.
+    """
+    names = list(dict.fromkeys([*reference, *current]))
+    table = np.array([[source.get(name, 0) for name in names] for source in (reference, current)], dtype=np.float64)
+    n, m = table.sum(axis=1).tolist() if names else (0.0, 0.0)
+    if not n or not m:
+        return Test(0.0, 1.0, 1.0)
+    expected = table.sum(axis=0) * min(n, m) / (n + m)
+    rare = expected < MIN_EXPECTED
+    if rare.sum() > 1:
+        table = np.column_stack([table[:, ~rare], table[:, rare].sum(axis=1)])
+    shares = table / table.sum(axis=1, keepdims=True)
+    effect = float(np.abs(shares[0] - shares[1]).sum() / 2)
+    if table.shape[1] < 2:
+        return Test(effect, share_error(n, m), 1.0)
+    expected_table = np.outer(table.sum(axis=1), table.sum(axis=0)) / (n + m)
+    statistic = float(((table - expected_table) ** 2 / expected_table).sum())
+    return Test(effect, share_error(n, m), float(stats.chi2.sf(statistic, table.shape[1] - 1)))
+
+
+def proportions(hits_a: int, n_a: int, hits_b: int, n_b: int) -> Test:
+    """Two shares compared. Effect: |share a - share b|. Fisher's exact test where a count is small, else z."""
+    if not n_a or not n_b:
+        return Test(0.0, 1.0, 1.0)
+    a, b, pooled = hits_a / n_a, hits_b / n_b, (hits_a + hits_b) / (n_a + n_b)
+    if pooled in (0.0, 1.0):
+        return Test(0.0, 0.0, 1.0)
+    error = float(np.sqrt(a * (1 - a) / n_a + b * (1 - b) / n_b))
+    if min(pooled, 1 - pooled) * min(n_a, n_b) < MIN_EXPECTED:
+        p = float(stats.fisher_exact([[hits_a, n_a - hits_a], [hits_b, n_b - hits_b]]).pvalue)
+    else:
+        z = abs(a - b) / np.sqrt(pooled * (1 - pooled) * (1 / n_a + 1 / n_b))
+        p = float(2 * stats.norm.sf(z))
+    return Test(abs(a - b), error, p)
+
+
+def significant(p_values: Sequence[float], q: float) -> npt.NDArray[np.bool_]:
+    """Which of many tests stand when at most a share `q` of the findings may be false.
+
+    Source: Benjamini and Hochberg 1995. Where nothing changed, any finding at all has probability q at most.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if not len(p):
+        return np.zeros(0, dtype=bool)
+    ordered = np.sort(p)
+    below = np.nonzero(ordered <= q * np.arange(1, len(p) + 1) / len(p))[0]
+    return p <= (ordered[below[-1]] if len(below) else -1.0)
+
+
+def may_be_material(test: Test, material: float) -> bool:
+    """Whether the effect cannot be told from a material one: its one-sided 95% upper bound reaches `material`.
+
+    Asked only of significant effects. Comparing the estimate itself would miss half of the effects that
+    are exactly material; with many rows both are the same. Our choice, measured by bench/drift_rule.py.
+    """
+    return test.effect + 1.645 * test.error >= material
+
+
+def share_error(n: float, m: float) -> float:
+    """Standard error of a difference of two shares at its largest (both a half)."""
+    return float(np.sqrt(0.25 / n + 0.25 / m))
+
+
+def drop_lower_bound(
+    reference: npt.NDArray[Any], current: npt.NDArray[Any], confidence: float, *, shares: bool = False
+) -> float:
+    """One-sided lower bound of mean(reference) - mean(current): (n,) and (m,) per-row scores.
+
+    Welch's t. With `shares` (rows are 0 or 1) one success and one failure are added to each side (Agresti
+    and Caffo 2000), which keeps the bound honest where the share is near 1 or rows are few.
+    """
+    a, b = (np.asarray(x, dtype=np.float64) for x in (reference, current))
+    if shares:
+        a, b = (np.concatenate([x, [0.0, 1.0]]) for x in (a, b))
+    if min(len(a), len(b)) < 2:
+        return float("-inf")
+    va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    if va + vb == 0:
+        return float(a.mean() - b.mean())
+    freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
+    return float(a.mean() - b.mean() - stats.t.ppf(confidence, freedom) * np.sqrt(va + vb))
+
+
+def wilson(hits: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a share. Source: Wilson 1927."""
+    if not n:
+        return 0.0, 1.0
+    z = float(stats.norm.ppf((1 + confidence) / 2))
+    share = hits / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
