@@ -44,6 +44,10 @@ class SchemaError(DataError):
     """Raised when a table or a row does not fit the schema that a model was trained with."""
 
 
+class TrainingError(Permanent):
+    """Raised when a fit cannot give a usable model: its loss is no longer a number, or its parameters make no sense."""
+
+
 class BundleError(Permanent):
     """Raised when an artifact is incomplete, altered, or gives other numbers than its own examples."""
 

@@ -1,0 +1,186 @@
+"""Logistic regression: the grid of the course report, and what larger tables need."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import check_is_fitted
+
+from ml.models.base import OnEpoch, check_trainable, encode_labels, spread
+from ml.models.onnx_graph import Graph
+from ml.models.preprocess import Options, Preprocessor, State
+from ml.schema import Schema
+
+
+class LogisticClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+    """Regularised logistic regression on bounded z-scores and one-hot columns.
+
+    Parameters
+    ----------
+    C
+        Inverse strength of the L2 penalty.
+    solver
+        As in scikit-learn. `liblinear` fits one class against the rest; the others are multinomial.
+    max_iter
+        Iterations of the solver. Unscaled data would need more; here columns are scaled.
+    scaling, clip, clip_at, rare
+        See `ml.models.preprocess.Options`.
+    class_weight
+        None or "balanced". Balancing spoils probabilities unless they are calibrated later.
+    classes
+        All labels in the order of the probability columns; default: those in y.
+    """
+
+    def __init__(
+        self,
+        C: float = 1.0,
+        solver: str = "lbfgs",
+        max_iter: int = 1_000,
+        scaling: str = "zscore",
+        clip: str = "smooth",
+        clip_at: float = 3.0,
+        rare: int = 5,
+        class_weight: str | None = None,
+        classes: tuple[Any, ...] | None = None,
+        random_state: int | None = None,
+    ) -> None:
+        self.C = C
+        self.solver = solver
+        self.max_iter = max_iter
+        self.scaling = scaling
+        self.clip = clip
+        self.clip_at = clip_at
+        self.rare = rare
+        self.class_weight = class_weight
+        self.classes = classes
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        validation: tuple[Any, Any] | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Self:
+        """Fit on canonical rows; `validation` is not used: the penalty does the regularising."""
+        classes, codes = encode_labels(y, self.classes)
+        options = msgspec.convert(
+            {"scaling": self.scaling, "clip": self.clip, "clip_at": self.clip_at, "rare": self.rare}, Options
+        )
+        preprocessor = Preprocessor(options).fit(X)
+        check_trainable(len(codes), preprocessor.width, codes)
+        rows = preprocessor.transform(X).dense()
+        # float32 halves time and memory where the table is large; the log-loss is the same.
+        rows = rows if len(rows) > 100_000 else rows.astype(np.float64)
+        seen = np.unique(codes)
+        if self.solver == "liblinear" and len(seen) > 2:
+            models = [self._solve(rows, (codes == c).astype(np.int64), sample_weight) for c in seen]
+            coef, intercept = np.concatenate([m[0] for m in models]), np.concatenate([m[1] for m in models])
+        else:
+            coef, intercept = self._solve(rows, codes, sample_weight)
+        self.preprocessor_, self.classes_, self.seen_ = preprocessor, classes, seen
+        self.coef_, self.intercept_ = coef.astype(np.float64), intercept.astype(np.float64)
+        self.history: list[dict[str, float]] = []
+        self.n_features_in_ = len(preprocessor.fitted.numbers) + len(preprocessor.fitted.categories)
+        return self
+
+    def _solve(
+        self, rows: NDArray[Any], codes: NDArray[np.int64], weight: Any
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        model = LogisticRegression(
+            C=self.C,
+            solver=self.solver,
+            max_iter=self.max_iter,
+            class_weight=self.class_weight,
+            random_state=self.random_state,
+        )
+        model.fit(rows, codes, sample_weight=weight)
+        return model.coef_, model.intercept_
+
+    @property
+    def _one_against_rest(self) -> bool:
+        return self.solver == "liblinear" and len(self.seen_) > 2
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """(n, C) float64, rows sum to 1; 0 for a class that training never showed."""
+        check_is_fitted(self, "coef_")
+        margin = self.preprocessor_.transform(X).dense().astype(np.float64) @ self.coef_.T + self.intercept_
+        if self._one_against_rest:
+            each = 1.0 / (1.0 + np.exp(-margin))
+            return spread(each / each.sum(axis=1, keepdims=True), self.seen_, len(self.classes_))
+        if margin.shape[1] == 1:
+            margin = np.concatenate([np.zeros_like(margin), margin], axis=1)
+        margin -= margin.max(axis=1, keepdims=True)
+        each = np.exp(margin)
+        return spread(each / each.sum(axis=1, keepdims=True), self.seen_, len(self.classes_))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The most probable class of each row: (n,)."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+    def to_onnx(self, schema: Schema) -> Any:
+        """Raw columns to probabilities. The linear part is float64, as it is in `predict_proba`."""
+        check_is_fitted(self, "coef_")
+        self.preprocessor_.check_schema(schema)
+        graph = Graph()
+        dense = graph.op("Cast", graph.concat(self.preprocessor_.emit(graph)), to=11)
+        coef, intercept = self.coef_, self.intercept_
+        if len(coef) == 1:  # two classes: a zero margin for the first
+            coef = np.concatenate([np.zeros_like(coef), coef])
+            intercept = np.concatenate([np.zeros(1), intercept])
+        margin = graph.op("MatMul", dense, graph.constant(coef.T))
+        margin = graph.op("Add", margin, graph.constant(intercept[None, :]))
+        if self._one_against_rest:
+            each = graph.op("Sigmoid", margin)
+            value = graph.op("Div", each, graph.op("ReduceSum", each, graph.int64(1)))
+        else:
+            value = graph.op("Softmax", margin, axis=1)
+        value = graph.op("Cast", graph.spread(value, self.seen_, len(self.classes_)), to=1)
+        return graph.model(
+            value,
+            n_numbers=len(schema.numbers),
+            n_categories=len(schema.categories),
+            n_classes=len(self.classes_),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What was fitted, with the size of every dense column's coefficient."""
+        check_is_fitted(self, "coef_")
+        strength = np.abs(self.coef_).max(axis=0)
+        return {
+            "family": "logistic",
+            "solver": self.solver,
+            "C": self.C,
+            "inputs": self.preprocessor_.width,
+            "parameters": int(self.coef_.size + self.intercept_.size),
+            "coefficients": dict(zip(self.preprocessor_.names, strength.round(6).tolist(), strict=True)),
+        }
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """JSON-able mapping and arrays; `logistic.from_state` reads them back."""
+        state = {
+            "params": self.get_params(),
+            "classes": self.classes_.tolist(),
+            "seen": self.seen_.tolist(),
+            "preprocessor": msgspec.to_builtins(self.preprocessor_.fitted),
+        }
+        return state, {"coef": self.coef_, "intercept": self.intercept_}
+
+
+def from_state(state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> LogisticClassifier:
+    """The fitted estimator that `to_state` described."""
+    model = LogisticClassifier(**state["params"])
+    saved = msgspec.convert(state["preprocessor"], State, strict=False)
+    model.preprocessor_ = Preprocessor(saved.options, saved)
+    model.classes_, model.seen_ = np.asarray(state["classes"]), np.asarray(state["seen"], dtype=np.int64)
+    model.coef_, model.intercept_ = arrays["coef"], arrays["intercept"]
+    model.history = []
+    model.n_features_in_ = len(saved.numbers) + len(saved.categories)
+    return model

@@ -1,0 +1,349 @@
+"""`MLPClassifier`: a PyTorch network behind the scikit-learn estimator interface."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils.validation import check_is_fitted
+
+from ml.errors import TrainingError
+from ml.models import loop
+from ml.models.base import OnEpoch, check_trainable, encode_labels, spread
+from ml.models.networks import ACTIVATIONS, Architecture, Network, Piecewise, architecture_from
+from ml.models.preprocess import Encoded, Options, Preprocessor, State
+from ml.schema import Schema
+
+
+class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+    """A multi-layer perceptron for tables, as strong as two cores can train.
+
+    `MLPClassifier.plain()` is the textbook configuration. The defaults take from RealMLP (robust
+    scaling, smooth clipping), TabM (members that share weights) and piecewise-linear embeddings what
+    paid in `bench/ablation.py`.
+
+    Parameters
+    ----------
+    hidden
+        Units of each hidden layer; any number of layers, () for none.
+    activation, normalisation, dropout, embedding, bins, embedding_width, frequencies,
+    frequency_scale, members
+        See `ml.models.networks.Architecture`.
+    epochs, batch_size, optimiser, learning_rate, weight_decay, schedule, patience,
+    label_smoothing, average, clip_norm, mixed_precision
+        See `ml.models.loop.Recipe`.
+    early_stopping
+        Keep the weights of the epoch with the lowest validation log-loss. Rows come from `fit`'s
+        `validation`, else a stratified `validation_fraction` of the training rows is held out.
+    scaling, clip, clip_at, rare
+        See `ml.models.preprocess.Options`.
+    class_weight
+        None, "balanced", or a mapping from label to weight.
+    classes
+        All labels in the order of the probability columns; default: those in y.
+    random_state
+        Same seed, same data, same threads: same weights, bit for bit.
+    device
+        "auto" (CUDA, then MPS, then CPU) or a torch device.
+    threads
+        Threads of torch on the CPU; for networks this small one is as good as two.
+    warm_start
+        Go on from the fitted weights instead of starting anew: fine-tuning.
+    """
+
+    def __init__(
+        self,
+        hidden: tuple[int, ...] = (128, 128),
+        activation: str = "relu",
+        normalisation: str = "none",
+        dropout: float = 0.1,
+        embedding: str = "piecewise",
+        bins: int = 8,
+        embedding_width: int = 8,
+        frequencies: int = 8,
+        frequency_scale: float = 0.2,
+        members: int = 4,
+        epochs: int = 60,
+        batch_size: int = 0,
+        optimiser: str = "adamw",
+        learning_rate: float = 3e-3,
+        weight_decay: float = 1e-2,
+        schedule: str = "flat_cosine",
+        patience: int = 16,
+        label_smoothing: float = 0.0,
+        average: float = 0.0,
+        clip_norm: float = 0.0,
+        mixed_precision: str = "auto",
+        early_stopping: bool = True,
+        validation_fraction: float = 0.15,
+        scaling: str = "robust",
+        clip: str = "smooth",
+        clip_at: float = 3.0,
+        rare: int = 5,
+        class_weight: str | dict[Any, float] | None = None,
+        classes: tuple[Any, ...] | None = None,
+        random_state: int | None = 0,
+        device: str = "auto",
+        threads: int = 1,
+        warm_start: bool = False,
+    ) -> None:
+        self.hidden = hidden
+        self.activation = activation
+        self.normalisation = normalisation
+        self.dropout = dropout
+        self.embedding = embedding
+        self.bins = bins
+        self.embedding_width = embedding_width
+        self.frequencies = frequencies
+        self.frequency_scale = frequency_scale
+        self.members = members
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.optimiser = optimiser
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.patience = patience
+        self.label_smoothing = label_smoothing
+        self.average = average
+        self.clip_norm = clip_norm
+        self.mixed_precision = mixed_precision
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.scaling = scaling
+        self.clip = clip
+        self.clip_at = clip_at
+        self.rare = rare
+        self.class_weight = class_weight
+        self.classes = classes
+        self.random_state = random_state
+        self.device = device
+        self.threads = threads
+        self.warm_start = warm_start
+
+    @classmethod
+    def plain(cls, **changes: Any) -> MLPClassifier:
+        """The textbook MLP: z-scores, ReLU layers, Adam, nothing else."""
+        return cls(**{**PLAIN, **changes})
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        validation: tuple[Any, Any] | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Self:
+        """Fit on canonical rows (n, d) and labels (n,).
+
+        Nothing of the estimator changes until the fit is over: an interrupt leaves it as it was.
+        `on_epoch` is called with the figures of each epoch as it ends.
+
+        Raises
+        ------
+        DataError
+            No rows, no varying column, or one class only.
+        TrainingError
+            The loss stopped being finite, or a parameter makes no sense.
+        """
+        going_on = self.warm_start and hasattr(self, "network_")
+        recipe, options = self._recipe(), self._options()
+        classes, codes = encode_labels(y, self.classes_ if going_on else self.classes)
+        seed = int(np.random.RandomState(self.random_state).randint(2**31 - 1))
+        fresh = None if going_on else Preprocessor(options).fit(X)
+        preprocessor = fresh or self.preprocessor_
+        check_trainable(len(codes), preprocessor.width, codes)
+        rows = preprocessor.transform(X)
+        weight = _row_weights(sample_weight, len(codes))
+        held, rows, codes, weight = self._hold_out(preprocessor, classes, rows, codes, weight, validation, seed)
+        device = loop.resolve_device(self.device)
+        with loop.reproducible(seed, self.threads):
+            network = self._network(preprocessor, rows, len(classes))
+            if going_on:
+                network.load_state_dict(self.network_.state_dict())
+            network.to(device)
+            fitted = loop.train(
+                network,
+                loop.Table.of(rows, codes, weight, device),
+                None if held is None else loop.Table.of(*held, None, device),
+                recipe,
+                class_weight=self._class_weights(classes, codes, device),
+                on_epoch=on_epoch,
+            )
+        self.preprocessor_, self.classes_, self.network_ = preprocessor, classes, network.cpu().eval()
+        self.history, self.best_epoch_ = fitted.history, fitted.best_epoch
+        self.n_features_in_ = len(preprocessor.fitted.numbers) + len(preprocessor.fitted.categories)
+        return self
+
+    def _recipe(self) -> loop.Recipe:
+        return _checked({name: getattr(self, name) for name in loop.Recipe.__struct_fields__}, loop.Recipe)
+
+    def _options(self) -> Options:
+        values = {"scaling": self.scaling, "clip": self.clip, "clip_at": self.clip_at, "rare": self.rare}
+        if self.scaling == "none":
+            raise TrainingError("expected scaling 'robust' or 'zscore' for a network, got 'none'")
+        return _checked(values, Options)
+
+    def _hold_out(
+        self,
+        preprocessor: Preprocessor,
+        classes: NDArray[Any],
+        rows: Encoded,
+        codes: NDArray[np.int64],
+        weight: NDArray[np.float32] | None,
+        validation: tuple[Any, Any] | None,
+        seed: int,
+    ) -> tuple[tuple[Encoded, Any] | None, Encoded, NDArray[np.int64], NDArray[np.float32] | None]:
+        """Rows to stop on: those given, or a stratified share of the training rows, or none."""
+        if validation is not None:
+            return (
+                (preprocessor.transform(validation[0]), encode_labels(validation[1], classes)[1]),
+                rows,
+                codes,
+                weight,
+            )
+        count = round(self.validation_fraction * len(codes))
+        if not self.early_stopping or count < 10 or np.bincount(codes)[np.unique(codes)].min() < 2:
+            return None, rows, codes, weight
+        n_classes = len(np.unique(codes))
+        train, held = train_test_split(
+            np.arange(len(codes)), test_size=max(count, n_classes), stratify=codes, random_state=seed
+        )
+        kept = None if weight is None else weight[train]
+        return (rows.take(held), codes[held]), rows.take(train), codes[train], kept
+
+    def _network(self, preprocessor: Preprocessor, rows: Encoded, n_classes: int) -> Network:
+        """A network of the right shape with fresh weights and, for bins, the quantiles of the training rows."""
+        state = preprocessor.fitted
+        named = {n: getattr(self, n) for n in Architecture.__struct_fields__ if hasattr(self, n)}
+        shape = {"n_numbers": len(state.kept), "n_flags": len(state.flagged), "n_levels": rows.width}
+        architecture = _checked({**named, **shape, "n_classes": n_classes}, Architecture)
+        if architecture.activation not in ACTIVATIONS:
+            raise TrainingError(f"expected activation among {sorted(ACTIVATIONS)}, got {architecture.activation!r}")
+        network = Network(architecture)
+        if isinstance(network.embedding, Piecewise):
+            network.embedding.set_edges(_quantile_edges(rows.numbers, self.bins))
+        return network
+
+    def _class_weights(
+        self, classes: NDArray[Any], codes: NDArray[np.int64], device: torch.device
+    ) -> torch.Tensor | None:
+        if self.class_weight is None:
+            return None
+        if self.class_weight == "balanced":
+            counts = np.bincount(codes, minlength=len(classes))
+            values = len(codes) / (len(classes) * np.maximum(counts, 1))
+        else:
+            values = np.asarray([dict(self.class_weight).get(label, 1.0) for label in classes.tolist()])  # type: ignore[call-overload]
+        return torch.as_tensor(values, dtype=torch.float32, device=device)
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """(n, C) float64, rows sum to 1."""
+        check_is_fitted(self, "network_")
+        rows = self.preprocessor_.transform(X)
+        with loop.reproducible(0, self.threads):
+            table = loop.Table.of(rows, np.zeros(len(rows), np.int64), None, torch.device("cpu"))
+            probabilities = loop.evaluate(self.network_, table).double().numpy()
+        return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The most probable class of each row: (n,)."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+    def to_onnx(self, schema: Schema) -> Any:
+        """Raw columns in, probabilities out."""
+        from ml.models.mlp_onnx import export
+
+        check_is_fitted(self, "network_")
+        self.preprocessor_.check_schema(schema)
+        return export(self.preprocessor_, self.network_, schema)
+
+    def describe(self) -> dict[str, Any]:
+        """Architecture, parameter count, and the epoch whose weights were kept."""
+        check_is_fitted(self, "network_")
+        return {
+            "family": "mlp",
+            "architecture": msgspec.to_builtins(self.network_.architecture),
+            "inputs": self.preprocessor_.width,
+            "parameters": self.network_.size,
+            "layers": {name: list(p.shape) for name, p in self.network_.named_parameters()},
+            "best_epoch": self.best_epoch_,
+            "epochs": len(self.history),
+        }
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """JSON-able mapping and the network's arrays; `from_state` reads them back."""
+        check_is_fitted(self, "network_")
+        state = {
+            "params": self.get_params(),
+            "classes": self.classes_.tolist(),
+            "architecture": msgspec.to_builtins(self.network_.architecture),
+            "preprocessor": msgspec.to_builtins(self.preprocessor_.fitted),
+            "best_epoch": self.best_epoch_,
+        }
+        return state, {name: value.numpy() for name, value in self.network_.state_dict().items()}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+PLAIN: dict[str, Any] = {
+    "embedding": "none",
+    "members": 1,
+    "dropout": 0.0,
+    "optimiser": "adam",
+    "learning_rate": 1e-3,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "scaling": "zscore",
+    "clip": "none",
+}
+
+
+def from_state(state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> MLPClassifier:
+    """The fitted estimator that `to_state` described; set `warm_start=True` to fine-tune it."""
+    params = dict(state["params"])
+    for name in ("hidden", "classes"):
+        params[name] = None if params[name] is None else tuple(params[name])
+    model = MLPClassifier(**params)
+    saved = msgspec.convert(state["preprocessor"], State, strict=False)
+    model.preprocessor_ = Preprocessor(saved.options, saved)
+    network = Network(architecture_from(state["architecture"]))
+    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in arrays.items()})
+    model.network_, model.classes_ = network.eval(), np.asarray(state["classes"])
+    model.history, model.best_epoch_ = [], int(state["best_epoch"])
+    model.n_features_in_ = len(saved.numbers) + len(saved.categories)
+    return model
+
+
+def _checked(values: dict[str, Any], kind: Any) -> Any:
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise TrainingError(f"parameters of the network: {error}") from error
+
+
+def _row_weights(weight: Any, n_rows: int) -> NDArray[np.float32] | None:
+    """Weights with mean 1, so that the step size does not depend on their unit."""
+    if weight is None:
+        return None
+    values = np.asarray(weight, dtype=np.float64).reshape(-1)
+    if len(values) != n_rows or not np.isfinite(values).all() or (values < 0).any() or values.sum() <= 0:
+        raise ValueError(f"expected {n_rows} finite sample weights, none negative and not all zero")
+    return np.asarray(values / values.mean(), dtype=np.float32)
+
+
+def _quantile_edges(numbers: NDArray[np.float32], bins: int) -> list[list[float]]:
+    """Distinct quantiles of each column; a column of few distinct values has fewer bins."""
+    sample = numbers if len(numbers) <= 200_000 else numbers[:: -(-len(numbers) // 200_000)]
+    points = np.quantile(sample, np.linspace(0.0, 1.0, bins + 1), axis=0)
+    edges = [np.unique(points[:, j]).tolist() for j in range(numbers.shape[1])]
+    return [e if len(e) > 1 else [e[0] - 0.5, e[0] + 0.5] for e in edges]

@@ -1,0 +1,95 @@
+"""A small builder for ONNX graphs: every family writes its own graph, op by op, with nothing converted.
+
+Writing the ops directly keeps the arithmetic of the estimator: the same operations in the same
+order and precision, so that probabilities agree to float32 rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 20  # StringConcat needs 20
+ML_OPSET = 3  # double-precision tree ensembles need 3
+IR_VERSION = 10
+
+NUMBERS, CATEGORIES, PROBABILITIES = "numbers", "categories", "probabilities"
+
+
+class Graph:
+    """Collects nodes and constants; every method returns the name of the value it made."""
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+        self._known: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+
+    def constant(self, value: NDArray[Any]) -> str:
+        """A constant; the same content is stored once."""
+        value = np.ascontiguousarray(value)
+        key = (str(value.dtype), value.shape, value.tobytes())
+        if key not in self._known:
+            name = f"c{len(self._constants)}"
+            self._constants.append(numpy_helper.from_array(value, name))
+            self._known[key] = name
+        return self._known[key]
+
+    def text(self, values: list[str], shape: tuple[int, ...]) -> str:
+        """A constant of strings."""
+        name = f"c{len(self._constants)}"
+        encoded = [value.encode("utf-8", "surrogatepass") for value in values]
+        self._constants.append(helper.make_tensor(name, TensorProto.STRING, shape, np.array(encoded, dtype=object)))
+        return name
+
+    def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """One node with one output."""
+        name = f"v{len(self._nodes)}"
+        self._nodes.append(helper.make_node(kind, list(inputs), [name], domain=domain, **attributes))
+        return name
+
+    def float32(self, value: float | NDArray[Any]) -> str:
+        """A float32 constant."""
+        return self.constant(np.asarray(value, dtype=np.float32))
+
+    def int64(self, *values: int) -> str:
+        """A vector of int64: axes, shapes, indices."""
+        return self.constant(np.asarray(values, dtype=np.int64))
+
+    def concat(self, parts: list[str]) -> str:
+        """Columns side by side; one part is returned as it is."""
+        return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=1)
+
+    def spread(self, probabilities: str, seen: NDArray[np.int64], n_classes: int) -> str:
+        """Columns of the classes seen in training to the columns of all classes, 0 for unseen ones."""
+        if len(seen) == n_classes:
+            return probabilities
+        source = np.zeros(n_classes, dtype=np.int64)
+        source[seen] = np.arange(len(seen))
+        absent = np.ones((1, n_classes), dtype=bool)
+        absent[0, seen] = False
+        wide = self.op("Gather", probabilities, self.constant(source), axis=1)
+        zero = self.op("CastLike", self.float32(0.0), wide)
+        return self.op("Where", self.constant(absent), zero, wide)
+
+    def model(self, probabilities: str, *, n_numbers: int, n_categories: int, n_classes: int) -> onnx.ModelProto:
+        """The finished, checked model: `numbers` [N, K] and `categories` [N, M] in, `probabilities` [N, C] out."""
+        inputs = []
+        if n_numbers:
+            inputs.append(helper.make_tensor_value_info(NUMBERS, TensorProto.FLOAT, ["N", n_numbers]))
+        if n_categories:
+            inputs.append(helper.make_tensor_value_info(CATEGORIES, TensorProto.STRING, ["N", n_categories]))
+        output = helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["N", n_classes])
+        self._nodes.append(helper.make_node("Identity", [probabilities], [PROBABILITIES]))
+        graph = helper.make_graph(self._nodes, "refit", inputs, [output], initializer=self._constants)
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="refit",
+        )
+        onnx.checker.check_model(model)
+        return model

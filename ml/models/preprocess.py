@@ -1,0 +1,336 @@
+"""What happens to a canonical row before a model sees it, fitted with the model and exported with it.
+
+Numbers: missing ones become the median (with an indicator column where missing was seen in
+training), are centred and scaled, and bounded, so that a drifting column cannot push a model far
+outside of where it was trained. Categories: one-hot over the levels that are common enough; rare
+levels share an "other" column, and a level never seen goes there too (if no training row ever was
+rare, an unseen level is all zeros: no column whose weight nobody trained).
+
+Every step is float32 and is emitted as the same ONNX operations in the same order (`Preprocessor.emit`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ml.errors import SchemaError
+from ml.models.onnx_graph import CATEGORIES, NUMBERS, Graph
+from ml.schema import Schema
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+
+# Squares of scaled values must stay finite in float32; far beyond every useful clip.
+_FAR = np.float32(1e6)
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to preprocess.
+
+    `scaling`: "robust" centres by the median and divides by the quartile range, "zscore" by mean and
+    standard deviation, "none" leaves values as they are with NaN for missing (trees).
+    `clip`: "smooth" is z / sqrt(1 + (z / clip_at)²), "hard" cuts at ±clip_at, "none" leaves z.
+    `rare`: a level seen fewer times than this shares the "other" column.
+
+    Source: robust scaling with smooth clipping at 3: RealMLP (Holzmüller et al. 2024, section 3).
+    """
+
+    scaling: Literal["robust", "zscore", "none"] = "robust"
+    clip: Literal["smooth", "hard", "none"] = "smooth"
+    clip_at: float = 3.0
+    indicators: bool = True
+    rare: int = 5
+    max_levels: int = 100
+
+
+class State(msgspec.Struct, frozen=True):
+    """Everything that `Preprocessor.fit` learns, JSON-able. Vectors are aligned with `kept`."""
+
+    options: Options
+    numbers: tuple[str, ...]
+    categories: tuple[str, ...]
+    kept: tuple[int, ...] = ()  # indices of number columns that vary
+    fill: tuple[float, ...] = ()  # medians
+    center: tuple[float, ...] = ()
+    factor: tuple[float, ...] = ()  # 1 / scale
+    flagged: tuple[int, ...] = ()  # indices of number columns with missing values in training
+    levels: tuple[tuple[str, ...], ...] = ()  # one tuple a category column
+    other: tuple[bool, ...] = ()  # does the column have an "other" output?
+
+
+@dataclass
+class Encoded:
+    """Rows as a model takes them.
+
+    numbers: (n, len(kept)) float32; flags: (n, len(flagged)) float32 of 0 and 1;
+    codes: (n, M) int64 positions in the one-hot block, `width` for "nowhere".
+    """
+
+    numbers: F32
+    flags: F32
+    codes: I64
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, index: I64) -> Encoded:
+        """The rows at `index`, as a copy."""
+        return Encoded(self.numbers[index], self.flags[index], self.codes[index], self.width)
+
+    def one_hot(self) -> F32:
+        """(n, width) float32."""
+        block = np.zeros((len(self.codes), self.width + 1), dtype=np.float32)
+        np.put_along_axis(block, self.codes, np.float32(1), axis=1)
+        return block[:, : self.width]
+
+    def dense(self) -> F32:
+        """(n, d) float32: numbers, then indicators, then one-hot."""
+        parts = [self.numbers, self.flags] + ([self.one_hot()] if self.width else [])
+        return np.ascontiguousarray(np.concatenate(parts, axis=1)) if len(parts) > 1 else self.numbers
+
+
+@dataclass
+class Preprocessor:
+    """Fits on canonical rows; transforms them; emits itself as ONNX."""
+
+    options: Options = field(default_factory=Options)
+    state: State | None = None
+
+    def fit(self, X: Any) -> Preprocessor:
+        """Learn medians, scales and levels.
+
+        X: canonical DataFrame (numeric columns are numbers, all others categories), or a
+        two-dimensional array of numbers.
+        """
+        frame = as_frame(X)
+        numbers = tuple(str(c) for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c]))
+        categories = tuple(str(c) for c in frame.columns if str(c) not in set(numbers))
+        kept, flagged, stats = self._fit_numbers(frame, numbers)
+        levels, other = self._fit_categories(frame, categories)
+        self.state = State(
+            options=self.options,
+            numbers=numbers,
+            categories=categories,
+            kept=tuple(kept),
+            fill=tuple(s[0] for s in stats),
+            center=tuple(s[1] for s in stats),
+            factor=tuple(s[2] for s in stats),
+            flagged=tuple(flagged),
+            levels=levels,
+            other=other,
+        )
+        return self
+
+    def _fit_numbers(
+        self, frame: pd.DataFrame, names: tuple[str, ...]
+    ) -> tuple[list[int], list[int], list[tuple[float, float, float]]]:
+        kept, flagged, stats = [], [], []
+        for index, name in enumerate(names):
+            values = frame[name].to_numpy(dtype=np.float32)
+            present = values[~np.isnan(values)]
+            if self.options.indicators and self.options.scaling != "none" and 0 < len(present) < len(values):
+                flagged.append(index)
+            if len(present) == 0 or present.min() == present.max():
+                continue
+            kept.append(index)
+            stats.append(_location_and_scale(present, self.options.scaling))
+        return kept, flagged, stats
+
+    def _fit_categories(
+        self, frame: pd.DataFrame, names: tuple[str, ...]
+    ) -> tuple[tuple[tuple[str, ...], ...], tuple[bool, ...]]:
+        levels, other = [], []
+        for name in names:
+            counts = frame[name].value_counts()
+            counts = counts[counts > 0]
+            # Ties in the count are broken by the text, so that row order does not matter.
+            ordered = sorted(((str(level), int(count)) for level, count in counts.items()), key=lambda p: (-p[1], p[0]))
+            common = [level for level, count in ordered if count >= self.options.rare][: self.options.max_levels]
+            levels.append(tuple(common))
+            other.append(len(common) < len(ordered))
+        return tuple(levels), tuple(other)
+
+    @property
+    def fitted(self) -> State:
+        """The state, or an error when `fit` was not called."""
+        if self.state is None:
+            raise ValueError("this Preprocessor is not fitted yet: call fit first")
+        return self.state
+
+    @property
+    def offsets(self) -> list[int]:
+        """Where each category column starts in the one-hot block; the last entry is its width."""
+        state = self.fitted
+        sizes = [len(names) + has for names, has in zip(state.levels, state.other, strict=True)]
+        return [0, *np.cumsum(sizes, dtype=int).tolist()] if sizes else [0]
+
+    @property
+    def width(self) -> int:
+        """Number of dense columns."""
+        state = self.fitted
+        return len(state.kept) + len(state.flagged) + self.offsets[-1]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the dense columns, as `age`, `age is missing`, `city=Hue`, `city=other`."""
+        state = self.fitted
+        names = [state.numbers[i] for i in state.kept] + [f"{state.numbers[i]} is missing" for i in state.flagged]
+        for column, levels, other in zip(state.categories, state.levels, state.other, strict=True):
+            names += [f"{column}={level}" for level in levels] + ([f"{column}=other"] if other else [])
+        return names
+
+    def transform(self, X: Any) -> Encoded:
+        """Canonical rows to what a model takes."""
+        state = self.fitted
+        frame = as_frame(X)
+        if absent := [name for name in (*state.numbers, *state.categories) if name not in frame.columns]:
+            raise SchemaError(
+                f"expected the columns the model was fitted with, and {absent[:5]} did not come", column=absent[0]
+            )
+        raw = np.empty((len(frame), len(state.numbers)), dtype=np.float32)
+        for index, name in enumerate(state.numbers):
+            raw[:, index] = frame[name].to_numpy(dtype=np.float32)
+        flags = np.isnan(raw[:, state.flagged]).astype(np.float32)
+        return Encoded(self._scale(raw), flags, self._codes(frame), self.offsets[-1])
+
+    def _scale(self, raw: F32) -> F32:
+        state = self.fitted
+        values = raw if len(state.kept) == raw.shape[1] else raw[:, state.kept]
+        if self.options.scaling == "none":
+            return values
+        for start in range(0, len(values), 65_536):  # in place, chunk by chunk: no second table in memory
+            chunk = values[start : start + 65_536]
+            with np.errstate(over="ignore"):
+                chunk = np.where(np.isnan(chunk), np.asarray(state.fill, np.float32), chunk)
+                chunk = (chunk - np.asarray(state.center, np.float32)) * np.asarray(state.factor, np.float32)
+            values[start : start + 65_536] = self._bound(chunk)
+        return values
+
+    def _bound(self, z: F32) -> F32:
+        at = np.float32(self.options.clip_at)
+        if self.options.clip == "hard":
+            return np.clip(z, -at, at)
+        z = np.clip(z, -_FAR, _FAR)
+        if self.options.clip == "none":
+            return z
+        t = z / at
+        return np.asarray(z / np.sqrt(t * t + np.float32(1)), dtype=np.float32)
+
+    def _codes(self, frame: pd.DataFrame) -> I64:
+        state, offsets = self.fitted, self.offsets
+        codes = np.empty((len(frame), len(state.categories)), dtype=np.int64)
+        for j, name in enumerate(state.categories):
+            place = {level: offsets[j] + i for i, level in enumerate(state.levels[j])}
+            default = offsets[j] + len(place) if state.other[j] else offsets[-1]
+            seen, uniques = pd.factorize(frame[name], use_na_sentinel=False)
+            codes[:, j] = np.array([place.get(str(u), default) for u in uniques], dtype=np.int64)[seen]
+        return codes
+
+    # --- export -----------------------------------------------------------------------------------
+
+    def check_schema(self, schema: Schema) -> None:
+        """Raises SchemaError when the model was fitted on other columns than the schema names."""
+        state = self.fitted
+        if (schema.numbers, schema.categories) != (state.numbers, state.categories):
+            raise SchemaError(
+                f"the model was fitted on numbers {state.numbers} and categories {state.categories}, "
+                f"the schema has {schema.numbers} and {schema.categories}"
+            )
+
+    def emit(self, graph: Graph) -> list[str]:
+        """Write the transform as ONNX ops; returns the values whose columns make up `Encoded.dense`."""
+        state = self.fitted
+        parts = []
+        if state.kept:
+            parts.append(self._emit_numbers(graph))
+        if state.flagged:
+            flagged = self._gather(graph, NUMBERS, state.flagged, len(state.numbers))
+            parts.append(graph.op("Cast", graph.op("IsNaN", flagged), to=1))
+        if self.offsets[-1]:
+            parts.append(self._emit_one_hot(graph))
+        return parts
+
+    @staticmethod
+    def _gather(graph: Graph, value: str, wanted: tuple[int, ...], available: int) -> str:
+        if len(wanted) == available:
+            return value
+        return graph.op("Gather", value, graph.int64(*wanted), axis=1)
+
+    def _emit_numbers(self, graph: Graph) -> str:
+        state = self.fitted
+        value = self._gather(graph, NUMBERS, state.kept, len(state.numbers))
+        if self.options.scaling == "none":
+            return value
+        value = graph.op("Where", graph.op("IsNaN", value), graph.float32(np.asarray([state.fill])), value)
+        value = graph.op("Sub", value, graph.float32(np.asarray([state.center])))
+        value = graph.op("Mul", value, graph.float32(np.asarray([state.factor])))
+        at = self.options.clip_at
+        bound = at if self.options.clip == "hard" else float(_FAR)
+        value = graph.op("Clip", value, graph.float32(-bound), graph.float32(bound))
+        if self.options.clip != "smooth":
+            return value
+        t = graph.op("Div", value, graph.float32(at))
+        square = graph.op("Add", graph.op("Mul", t, t), graph.float32(1.0))
+        return graph.op("Div", value, graph.op("Sqrt", square))
+
+    def _emit_one_hot(self, graph: Graph) -> str:
+        """All columns at once: "<column>␟<level>" is looked up in one table, then scattered into zeros."""
+        state, offsets = self.fitted, self.offsets
+        width, n_columns = offsets[-1], len(state.categories)
+        prefix = graph.text([f"{j}\x1f" for j in range(n_columns)], (1, n_columns))
+        keys = [f"{j}\x1f{level}" for j, levels in enumerate(state.levels) for level in levels]
+        places = [offsets[j] + i for j, levels in enumerate(state.levels) for i in range(len(levels))]
+        text = graph.op("StringConcat", prefix, CATEGORIES)
+        # A table without keys is not allowed; this one can match no cell.
+        keys, places = (keys, places) if keys else (["\x1f"], [width])
+        codes = graph.op(
+            "LabelEncoder", text, domain="ai.onnx.ml", keys_strings=keys, values_int64s=places, default_int64=-1
+        )
+        fallback = [offsets[j] + len(state.levels[j]) if state.other[j] else width for j in range(n_columns)]
+        unknown = graph.op("Less", codes, graph.int64(0))
+        codes = graph.op("Where", unknown, graph.constant(np.asarray([fallback], np.int64)), codes)
+        rows = graph.op("Concat", graph.op("Shape", text, start=0, end=1), graph.int64(1), axis=0)
+        zeros = graph.op("Expand", graph.float32(np.zeros((1, width + 1))), rows)
+        ones = graph.op("Expand", graph.float32(np.ones((1, n_columns))), graph.op("Shape", text))
+        block = graph.op("ScatterElements", zeros, codes, ones, axis=1)
+        return graph.op("Slice", block, graph.int64(0), graph.int64(width), graph.int64(1))
+
+
+def _location_and_scale(present: F32, scaling: str) -> tuple[float, float, float]:
+    """(median, center, 1 / scale) as float32 values; `present` varies and has no NaN."""
+    low, quarter, median, three_quarters, high = np.quantile(present, [0.0, 0.25, 0.5, 0.75, 1.0]).astype(np.float64)
+    if scaling == "none":
+        return _f32(median), 0.0, 1.0
+    if scaling == "zscore":
+        with np.errstate(over="ignore"):
+            mean, spread = float(present.mean(dtype=np.float64)), float(present.std(dtype=np.float64))
+        return _f32(median), _f32(mean), _f32(1.0 / spread)
+    # More than half of the rows equal: the quartile range says nothing, half of the range is taken.
+    spread = three_quarters - quarter if three_quarters > quarter else (high - low) / 2.0
+    return _f32(median), _f32(median), _f32(1.0 / spread)
+
+
+def _f32(value: float) -> float:
+    """The nearest finite float32, as a float that JSON keeps exactly."""
+    limit = float(np.finfo(np.float32).max)
+    return float(np.float32(min(max(float(value), -limit), limit)))
+
+
+def as_frame(X: Any) -> pd.DataFrame:
+    """A DataFrame as it is with text column names; an array as number columns `f0`, `f1`, …"""
+    if isinstance(X, pd.DataFrame):
+        return X if all(isinstance(c, str) for c in X.columns) else X.set_axis([str(c) for c in X.columns], axis=1)
+    array = np.asarray(X)
+    if array.ndim != 2:
+        raise ValueError(f"Expected a two-dimensional array of rows, got {array.ndim} dimension(s). Reshape your data.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return pd.DataFrame(array.astype(np.float32, copy=False), columns=[f"f{i}" for i in range(array.shape[1])])

@@ -1,0 +1,149 @@
+"""The families: baselines, grids and search spaces; light, so that a command line may list them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ml.models.base import Params
+from ml.schema import Schema
+
+LARGE = 100_000  # rows; above it liblinear and saga take minutes for the same log-loss
+
+
+def _cast(params: Params, *, whole: tuple[str, ...] = ()) -> Params:
+    """A search hands over floats where whole numbers are meant, and lists where tuples are."""
+    return {k: round(v) if k in whole else tuple(v) if isinstance(v, list) else v for k, v in params.items()}
+
+
+def _classes(schema: Schema) -> tuple[int, ...]:
+    return tuple(range(len(schema.classes)))
+
+
+class LogisticFamily:
+    """Logistic regression."""
+
+    name = "logistic"
+    solvers = ("liblinear", "lbfgs", "saga")
+
+    def space(self, n_rows: int, n_classes: int) -> dict[str, Any]:
+        """C and solver; on large tables only solvers that finish."""
+        from hyperopt import hp
+
+        return {
+            "C": hp.loguniform("logistic.C", -6.9, 6.9),
+            "solver": hp.choice("logistic.solver", list(self._solvers(n_rows))),
+            "clip": hp.choice("logistic.clip", ["smooth", "none"]),
+        }
+
+    def _solvers(self, n_rows: int) -> tuple[str, ...]:
+        return ("lbfgs", "newton-cholesky") if n_rows > LARGE else self.solvers
+
+    def baseline(self, n_rows: int) -> Params:
+        """C = 1 with lbfgs."""
+        return {"C": 1.0, "solver": "lbfgs"}
+
+    def grid(self) -> list[Params]:
+        """The course report's grid: five strengths by three solvers."""
+        return [{"C": c, "solver": solver} for c in (0.01, 0.1, 1.0, 10.0, 100.0) for solver in self.solvers]
+
+    def build(self, params: Params, schema: Schema, *, seed: int, device: str = "cpu", threads: int = 1) -> Any:
+        """An unfitted `LogisticClassifier`."""
+        from ml.models.logistic import LogisticClassifier
+
+        values = _cast(params, whole=("max_iter", "rare"))
+        return LogisticClassifier(**values, classes=_classes(schema), random_state=seed)
+
+    def from_state(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
+        """The fitted estimator that `to_state` described."""
+        from ml.models.logistic import from_state
+
+        return from_state(state, arrays)
+
+
+class MLPFamily:
+    """The PyTorch multi-layer perceptron."""
+
+    name = "mlp"
+    whole = ("bins", "embedding_width", "frequencies", "members", "epochs", "batch_size", "patience", "rare")
+
+    def space(self, n_rows: int, n_classes: int) -> dict[str, Any]:
+        """Centred on the defaults, so that most of fifty candidates are good ones."""
+        from hyperopt import hp
+
+        return {
+            "hidden": hp.choice("mlp.hidden", [(64,), (128,), (64, 64), (128, 128), (128, 128, 128), (256, 256)]),
+            "learning_rate": hp.loguniform("mlp.learning_rate", -6.9, -4.6),
+            "weight_decay": hp.loguniform("mlp.weight_decay", -6.9, -0.7),
+            "dropout": hp.choice("mlp.dropout", [0.0, 0.1, 0.2, 0.35, 0.5]),
+            "embedding": hp.choice("mlp.embedding", ["none", "piecewise"]),
+            "activation": hp.choice("mlp.activation", ["relu", "silu"]),
+        }
+
+    def baseline(self, n_rows: int) -> Params:
+        """The estimator's defaults."""
+        return {}
+
+    def grid(self) -> list[Params]:
+        """No grid: a search does better."""
+        return []
+
+    def build(self, params: Params, schema: Schema, *, seed: int, device: str = "cpu", threads: int = 1) -> Any:
+        """An unfitted `MLPClassifier`."""
+        from ml.models.mlp import MLPClassifier
+
+        values = _cast(params, whole=self.whole)
+        if "hidden" in values:
+            values["hidden"] = tuple(round(units) for units in values["hidden"])
+        return MLPClassifier(**values, classes=_classes(schema), random_state=seed, device=device, threads=threads)
+
+    def from_state(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
+        """The fitted estimator that `to_state` described."""
+        from ml.models.mlp import from_state
+
+        return from_state(state, arrays)
+
+
+class BoostingFamily:
+    """scikit-learn's histogram gradient boosting."""
+
+    name = "hist_gradient_boosting"
+    whole = ("max_iter", "max_leaf_nodes", "min_samples_leaf", "patience", "rare")
+
+    def space(self, n_rows: int, n_classes: int) -> dict[str, Any]:
+        """Small trees and slow rates for small tables, larger trees as rows grow."""
+        from hyperopt import hp
+
+        leaves = [4, 8, 16, 31] if n_rows < 10_000 else [8, 16, 31, 63, 127]
+        return {
+            "learning_rate": hp.loguniform("hist_gradient_boosting.learning_rate", -4.2, -1.2),
+            "max_leaf_nodes": hp.choice("hist_gradient_boosting.max_leaf_nodes", leaves),
+            "min_samples_leaf": hp.qloguniform("hist_gradient_boosting.min_samples_leaf", 0.7, 4.4, 1),
+            "l2_regularization": hp.loguniform("hist_gradient_boosting.l2_regularization", -6.9, 3.0),
+            "max_features": hp.uniform("hist_gradient_boosting.max_features", 0.3, 1.0),
+            "max_iter": hp.qloguniform("hist_gradient_boosting.max_iter", 3.4, 5.7, 10),
+        }
+
+    def baseline(self, n_rows: int) -> Params:
+        """scikit-learn's defaults, slowed down for small tables, where they overfit."""
+        if n_rows < 10_000:
+            return {"learning_rate": 0.05, "max_leaf_nodes": 8, "max_iter": 100}
+        return {"learning_rate": 0.1, "max_leaf_nodes": 31, "max_iter": 200}
+
+    def grid(self) -> list[Params]:
+        """No grid: a search does better."""
+        return []
+
+    def build(self, params: Params, schema: Schema, *, seed: int, device: str = "cpu", threads: int = 1) -> Any:
+        """An unfitted `BoostingClassifier`."""
+        from ml.models.hist_gradient_boosting import BoostingClassifier
+
+        values = _cast(params, whole=self.whole)
+        return BoostingClassifier(**values, classes=_classes(schema), random_state=seed, threads=threads)
+
+    def from_state(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
+        """The fitted estimator that `to_state` described."""
+        from ml.models.hist_gradient_boosting import from_state
+
+        return from_state(state, arrays)

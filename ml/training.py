@@ -1,0 +1,192 @@
+"""Fit one candidate, with its curves; save it and load it back."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ml import atomic
+from ml.errors import TrainingError
+from ml.models import FAMILIES
+from ml.models.base import OnEpoch
+from ml.schema import Schema
+
+WEIGHTS, ARCHITECTURE, CANDIDATE, SCHEMA = "weights.safetensors", "architecture.json", "candidate.json", "schema.json"
+
+
+class CandidateSpec(msgspec.Struct, frozen=True):
+    """What is to be fitted: a family, its parameters (JSON-able), and the seed."""
+
+    family: str
+    params: dict[str, Any] = {}
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A fitted model and how it came to be.
+
+    `history` has one entry an epoch (log-loss, accuracy, F1; `validation_` before the held-out ones)
+    and is empty for families that are fitted in one go; `seconds` is wall time; `scores` are those of
+    the validation rows, where some were given.
+    """
+
+    spec: CandidateSpec
+    model: Any
+    schema: Schema
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+def fit_candidate(
+    spec: CandidateSpec,
+    X: Any,
+    y: Any,
+    *,
+    schema: Schema,
+    validation: tuple[Any, Any] | None = None,
+    sample_weight: Any = None,
+    on_epoch: OnEpoch | None = None,
+    device: str = "auto",
+    threads: int = 1,
+) -> Candidate:
+    """Fit `spec` on canonical rows.
+
+    Parameters
+    ----------
+    X, y
+        Canonical DataFrame (n, d) in schema order; class codes (n,) int64.
+    validation
+        Held-out (X, y): stops the fit early and is scored. Without it, a family that needs rows to
+        stop on takes its own share of X, and `scores` is empty.
+    on_epoch
+        Called with each epoch's figures as it ends.
+
+    Raises
+    ------
+    TrainingError
+        An unknown family or parameter, or a fit that does not converge to numbers.
+    """
+    if spec.family not in FAMILIES:
+        raise TrainingError(f"expected a family among {', '.join(FAMILIES)}, got '{spec.family}'")
+    try:
+        model = FAMILIES[spec.family].build(spec.params, schema, seed=spec.seed, device=device, threads=threads)
+    except TypeError as error:
+        raise TrainingError(f"parameters of {spec.family}: {error}") from error
+    started = time.perf_counter()
+    model.fit(X, y, sample_weight=sample_weight, validation=validation, on_epoch=on_epoch)
+    seconds = time.perf_counter() - started
+    scores = {} if validation is None else score(model.predict_proba(validation[0]), validation[1])
+    return Candidate(spec, model, schema, list(model.history), seconds, scores)
+
+
+def score(probabilities: NDArray[Any], y: Any) -> dict[str, float]:
+    """Log-loss (natural logarithm, probabilities kept above 1e-15), accuracy, and F1 as in `history`.
+
+    probabilities: (n, C); y: (n,) codes.
+
+    >>> score(np.array([[0.9, 0.1], [0.2, 0.8]]), [0, 1])["accuracy"]
+    1.0
+    """
+    codes = np.asarray(y, dtype=np.int64)
+    guess = probabilities.argmax(axis=1)
+    of_label = np.clip(probabilities[np.arange(len(codes)), codes], 1e-15, 1.0)
+    return {
+        "log_loss": float(-np.log(of_label).mean()),
+        "accuracy": float((guess == codes).mean()),
+        "f1": _f1(codes, guess, probabilities.shape[1]),
+    }
+
+
+def _f1(codes: NDArray[np.int64], guess: NDArray[np.int64], n_classes: int) -> float:
+    wanted = [1] if n_classes == 2 else range(n_classes)
+    each = []
+    for c in wanted:
+        hit = int(((codes == c) & (guess == c)).sum())
+        total = int((codes == c).sum() + (guess == c).sum())
+        each.append(2.0 * hit / total if total else 0.0)
+    return float(np.mean(each))
+
+
+def save_candidate(candidate: Candidate, folder: Path) -> Path:
+    """Write the candidate to `folder`: arrays as safetensors, the rest as JSON. All of it or nothing.
+
+    A folder that is there already is replaced.
+    """
+    from safetensors.numpy import save
+
+    state, arrays = candidate.model.to_state()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        atomic.write_bytes(temporary / WEIGHTS, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
+        atomic.write_json(temporary / ARCHITECTURE, {"family": candidate.spec.family, **state})
+        atomic.write_bytes(temporary / SCHEMA, candidate.schema.to_json())
+        atomic.write_json(temporary / CANDIDATE, _facts(candidate))
+        _replace_folder(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return folder
+
+
+def load_candidate(folder: Path) -> Candidate:
+    """Read what `save_candidate` wrote. Nothing is unpickled.
+
+    Raises
+    ------
+    TrainingError
+        A file is missing, cut short, or of another make.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        facts = msgspec.json.decode((folder / CANDIDATE).read_bytes())
+        state = msgspec.json.decode((folder / ARCHITECTURE).read_bytes())
+        arrays = load((folder / WEIGHTS).read_bytes())
+        schema = Schema.from_json((folder / SCHEMA).read_bytes())
+        spec = msgspec.convert(facts["spec"], CandidateSpec)
+        model = FAMILIES[state.pop("family")].from_state(state, arrays)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, msgspec.MsgspecError, SafetensorError) as error:
+        raise TrainingError(f"{folder}: expected a saved candidate, got {type(error).__name__}: {error}") from error
+    model.history = facts["history"]
+    return Candidate(spec, model, schema, facts["history"], facts["seconds"], facts["scores"])
+
+
+def _facts(candidate: Candidate) -> dict[str, Any]:
+    scores = {k: v if math.isfinite(v) else None for k, v in candidate.scores.items()}
+    return {
+        "spec": msgspec.to_builtins(candidate.spec, enc_hook=lambda value: value.tolist()),
+        "history": candidate.history,
+        "seconds": candidate.seconds,
+        "scores": scores,
+    }
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    """Put `source` in the place of `target`: a rename, and at worst an old folder set aside and put back."""
+    if not target.exists():
+        os.replace(source, target)
+    else:
+        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+        os.replace(target, aside / "old")
+        try:
+            os.replace(source, target)
+        except OSError:
+            os.replace(aside / "old", target)
+            raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    atomic.sync_folder(target.parent)
