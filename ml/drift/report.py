@@ -142,10 +142,10 @@ def _tables(
 def _definition(
     baseline: Baseline, before: pd.DataFrame, now: pd.DataFrame, shown: dict[str, str], findings: list[Finding]
 ) -> tuple[Any, list[Any]]:
-    from evidently import DataDefinition, MulticlassClassification
+    from evidently import BinaryClassification, DataDefinition, MulticlassClassification
     from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
     from evidently.legacy.core import ColumnType
-    from evidently.presets import ClassificationPreset, DataDriftPreset
+    from evidently.presets import ClassificationQuality, DataDriftPreset
 
     by_name = {shown[f.column]: f for f in findings if f.column in shown}
     numbers = [name for name, f in by_name.items() if f.kind != "category"]
@@ -157,14 +157,25 @@ def _definition(
 
     method = StatTest("refit", "two-sample distance, Refit's rule", [ColumnType.Numerical, ColumnType.Categorical], 0.1)
     register_stattest(method, default_impl=rule)
-    presets: list[Any] = [DataDriftPreset(columns=[*numbers, *categories], method=method)]
+    presets: list[Any] = [DataDriftPreset(columns=list(by_name), method=method)]
     labelled = now["actual label"].notna()
     both = [before["actual label"].dropna().nunique(), now.loc[labelled, "actual label"].nunique()]
     classification = []
     # Evidently needs every label there, and every class on both sides.
     if before["actual label"].notna().all() and labelled.all() and min(both) == len(baseline.schema.classes):
-        classification = [MulticlassClassification(target="actual label", prediction_labels="predicted label")]
-        presets.append(ClassificationPreset(include_tests=False))
+        names: dict[str, Any] = {"target": "actual label", "prediction_labels": "predicted label"}
+        positive = baseline.schema.positive_label
+        classification = [
+            BinaryClassification(**names, pos_label=harmless(positive))
+            if positive in baseline.schema.classes
+            else MulticlassClassification(**names)
+        ]
+        # Without its own tests (they pass a fall of accuracy by 20%): the verdict's are the ones that count.
+        presets.append(ClassificationQuality(include_tests=False))
+        categories += ["actual label", "predicted label"]
+    else:
+        for side in (before, now):
+            side.drop(columns=["actual label", "predicted label"], inplace=True)
     definition = DataDefinition(
         numerical_columns=numbers, categorical_columns=categories, classification=classification or None
     )
