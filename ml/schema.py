@@ -8,9 +8,18 @@ number columns are float32 with NaN for missing; category columns are text with 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+
+from ml.report import Finding, Report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ml.settings import Data
+
+__all__ = ["Column", "Finding", "Kind", "Report", "Schema", "canonical", "infer"]
 
 Kind = Literal["number", "category"]
 
@@ -37,7 +46,8 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
 
     `classes` are the labels as text, in the order of the probability columns; `positive_label` is one
     of them for two classes and "" otherwise. `ignored` are columns that may come and are not used:
-    ids, time, weight, excluded ones, and the target itself.
+    ids, time, weight, excluded ones, and the target itself. `decimal` and `thousands` are how text
+    cells of a file write numbers; up to `max_bad_share` of a file's cells may be words in a number column.
     """
 
     target: str
@@ -49,6 +59,9 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     weight_column: str = ""
     ignored: tuple[str, ...] = ()
     missing_markers: tuple[str, ...] = ("",)
+    decimal: str = "."
+    thousands: str = ""
+    max_bad_share: float = 0.05
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -68,3 +81,30 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     def from_json(cls, text: bytes | str) -> Schema:
         """Read what `to_json` wrote."""
         return msgspec.json.decode(text, type=cls)
+
+    def column(self, name: str) -> Column:
+        """The input column of that name.
+
+        Raises
+        ------
+        KeyError
+            There is no such input column.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+
+def infer(frame: pd.DataFrame, data: Data) -> tuple[Schema, Report]:
+    """Find out what the columns of a raw table are; see `ml.data.inference`."""
+    from ml.data import inference  # pandas: not for the service
+
+    return inference.infer(frame, data)
+
+
+def canonical(frame: pd.DataFrame, schema: Schema, *, file: str | None = None) -> tuple[Any, Report]:
+    """Validate a raw table against a schema and coerce it; see `ml.data.coerce`."""
+    from ml.data import coerce
+
+    return coerce.canonical(frame, schema, file=file)

@@ -1,0 +1,131 @@
+"""The first lines of a CSV file: where the header is, what separates, what the columns are called."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import NamedTuple
+
+from ml.errors import DataError
+from ml.report import Report
+
+DELIMITERS = ",;\t|"
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_SAMPLE_LINES = 50
+_NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+
+
+class Head(NamedTuple):
+    """`size` bytes and `lines` lines up to and with the header; `names` has "" for unnamed columns."""
+
+    delimiter: str
+    names: tuple[str, ...]
+    raw: bytes
+    size: int
+    lines: int
+
+
+def read_head(block: bytes, file: str, *, delimiter: str, max_columns: int, report: Report) -> Head:
+    """Find the header in the first block of a file, which begins with whole lines of UTF-8.
+
+    Raises
+    ------
+    DataError
+        There is no header, or it has doubles or too many columns.
+    """
+    skipped, lines, declared = _preamble(block, report)
+    text = block[skipped : skipped + 4_000_000].decode("utf-8", errors="replace")
+    if not text.strip():
+        raise DataError("the file has no header and no rows", file=file)
+    delimiter = delimiter or declared or _sniff(text)
+    header, length = _first_record(text, delimiter, file, lines + 1)
+    names = tuple(name.strip() for name in header)
+    _check(names, delimiter, file, lines + 1, max_columns)
+    if any(name != padded for name, padded in zip(names, header, strict=True)):
+        report.info("spaces around column names are left out")
+    if delimiter != ",":
+        report.info(f"the delimiter is {_NAMES.get(delimiter, repr(delimiter))}")
+    raw = text[:length].encode()
+    return Head(delimiter, names, raw.rstrip(b"\r\n"), skipped + len(raw), lines + _count_lines(raw))
+
+
+def _count_lines(raw: bytes) -> int:
+    return raw.count(b"\n") or raw.count(b"\r") or 1
+
+
+def _preamble(block: bytes, report: Report) -> tuple[int, int, str]:
+    """(bytes, lines, declared delimiter) of Excel's `sep=` line, comments and blank lines at the top."""
+    size = lines = comments = 0
+    declared = ""
+    for line in block[:1_000_000].splitlines(keepends=True):
+        content = line.strip()
+        if content.startswith(b"#"):
+            comments += 1
+        elif content[:4].lower() == b"sep=" and len(content) <= 5 and not declared:
+            declared = content[4:].decode("latin-1") or "\t"
+        elif content or b"\t" in line:
+            break
+        size, lines = size + len(line), lines + 1
+    if comments:
+        report.info(f"{comments} comment lines at the top are skipped")
+    return size, lines, declared
+
+
+def _sniff(text: str) -> str:
+    """The delimiter under which most of the first lines have as many fields as the header."""
+    sample = "".join(text.splitlines(keepends=True)[: _SAMPLE_LINES + 1])
+    best, best_score = ",", (0.0, 0)
+    for delimiter in DELIMITERS:
+        try:
+            counts = [len(row) for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter) if row]
+        except csv.Error:
+            continue
+        if counts and counts[0] > 1:
+            score = (sum(count == counts[0] for count in counts) / len(counts), counts[0])
+            if score > best_score:
+                best, best_score = delimiter, score
+    return best
+
+
+def _first_record(text: str, delimiter: str, file: str, line: int) -> tuple[list[str], int]:
+    """The fields of the first record and its length in characters, line end included."""
+    pieces = text.splitlines(keepends=True) if "\n" not in text else text.split("\n")
+    if "\n" in text:
+        pieces = [piece + "\n" for piece in pieces[:-1]] + ([pieces[-1]] if pieces[-1] else [])
+    reader = csv.reader(iter(pieces), delimiter=delimiter, strict=True)
+    try:
+        header = next(reader)
+    except (csv.Error, StopIteration) as error:
+        raise DataError(f"the header cannot be read: {error}", file=file, line=line) from error
+    return header, sum(len(piece) for piece in pieces[: reader.line_num])
+
+
+def _check(names: tuple[str, ...], delimiter: str, file: str, line: int, max_columns: int) -> None:
+    if any("\0" in name for name in names):
+        raise DataError("the header has NUL bytes: not a text file", file=file, line=line)
+    if len(names) > max_columns:
+        raise DataError(
+            f"{len(names):,} columns are more than the limit of {max_columns:,} (data.max_columns)",
+            file=file,
+            line=line,
+        )
+    named = [name for name in names if name]
+    seen = set(named)
+    if len(seen) < len(named):
+        doubles = sorted({name for name in named if named.count(name) > 1})
+        shown = ", ".join(f"'{name[:60]}'" for name in doubles[:5])
+        raise DataError(
+            f"two columns of one name: {shown}; give each its own name, or add the header if the file has none",
+            file=file,
+            line=line,
+        )
+    counting = [str(i) for i in range(len(named))]
+    if named and named != counting and all(_NUMBER.match(name) for name in named):
+        raise DataError(
+            f"expected a header with column names, got numbers ('{named[0]}' …); add a header line",
+            file=file,
+            line=line,
+        )
+    if not named:
+        raise DataError("the header names no column", file=file, line=line)

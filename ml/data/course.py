@@ -1,0 +1,55 @@
+"""The course format: one pickle with X_train, X_val, X_test, y_train, y_val, y_test.
+
+A pickle runs code when it is read, so this one is read back only from where it was written, and only
+while it has the hash that was noted then.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ml.data import atomic
+from ml.data.snapshot import Snapshot
+from ml.errors import DataError
+from ml.settings import Settings
+
+NAMES = {"train": "train", "val": "validation", "test": "test"}
+
+
+def write(snapshot: Snapshot, settings: Settings) -> None:
+    """Write `data/course.pkl`, and its hash in `data/course.json`: DataFrames, and codes as int64."""
+    content: dict[str, Any] = {}
+    for short, name in NAMES.items():
+        part = snapshot.part(name)
+        content[f"X_{short}"], content[f"y_{short}"] = part.X, part.y
+    path = settings.data_dir / "course.pkl"
+    atomic.write(path, lambda stream: pickle.dump(content, stream, protocol=pickle.HIGHEST_PROTOCOL))
+    note = {"sha256": atomic.sha256(path), "snapshot": snapshot.id, "classes": snapshot.schema.classes}
+    atomic.write(path.with_suffix(".json"), lambda stream: stream.write(msgspec.json.encode(note)))
+
+
+def read(settings: Settings) -> dict[str, Any]:
+    """Read what `write` wrote.
+
+    Raises
+    ------
+    DataError
+        It is not there, or is not the file that was written.
+    """
+    path = settings.data_dir / "course.pkl"
+    try:
+        noted = msgspec.json.decode(path.with_suffix(".json").read_bytes())["sha256"]
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError("not there; run: python -m ml generate", file=str(path)) from error
+    import hashlib
+
+    if hashlib.sha256(content).hexdigest() != noted:
+        raise DataError("is not the file that was written; run: python -m ml generate", file=str(path))
+    loaded: dict[str, Any] = pickle.loads(content)
+    assert all(isinstance(value, np.ndarray) for key, value in loaded.items() if key.startswith("y_"))
+    return loaded

@@ -1,0 +1,124 @@
+"""Tables from files: CSV (packed or not) and Parquet, local or on any store that fsspec knows."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml.errors import DataError, Transient
+from ml.settings import Data, Settings
+from ml.tables import Chunk, CsvReader, Options
+
+_PARQUET = (".parquet", ".pq")
+
+
+def read(settings: Settings) -> pd.DataFrame:
+    """Read `data.path`. Cells of a CSV stay text, and the index holds their lines.
+
+    Raises
+    ------
+    DataError
+        It is not there or not a table; the message names the line where one is to blame.
+    """
+    data = settings.data
+    if not data.path:
+        raise DataError('data.source = "file" needs data.path')
+    shown = without_password(data.path)
+    with _open(data.path) as stream:
+        if data.path.casefold().endswith(_PARQUET):
+            return read_parquet(stream, shown, data)
+        return read_csv(stream, shown, data)
+
+
+def read_csv(stream: BinaryIO, name: str, data: Data) -> pd.DataFrame:
+    """A CSV stream as text columns, indexed by line; see `ml.tables.CsvReader`."""
+    options = Options(
+        delimiter={"tab": "\t", "\\t": "\t"}.get(data.delimiter, data.delimiter),
+        encoding=data.encoding,
+        max_bytes=data.max_bytes,
+        max_columns=data.max_columns,
+        max_cell_chars=data.max_cell_chars,
+    )
+    if len(options.delimiter) > 1:
+        raise DataError(f"data.delimiter must be one character or \"tab\", got '{data.delimiter}'")
+    reader = CsvReader(stream, name, options)
+    chunks = list(reader)
+    frame = pa.concat_tables(chunk.table for chunk in chunks).to_pandas()
+    frame.index = _line_index(chunks)
+    frame.attrs["findings"] = tuple(reader.report.findings)
+    return cast(pd.DataFrame, frame)
+
+
+def _line_index(chunks: list[Chunk]) -> pd.Index:
+    lines = np.concatenate([chunk.lines for chunk in chunks])
+    if lines[-1] - lines[0] == len(lines) - 1:
+        return pd.RangeIndex(int(lines[0]), int(lines[-1]) + 1, name="line")
+    return pd.Index(lines, name="line")
+
+
+def read_parquet(stream: Any, name: str, data: Data) -> pd.DataFrame:
+    """A Parquet file; its size is looked up before it is unpacked."""
+    try:
+        file = pq.ParquetFile(stream)
+        size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+        if size > data.max_bytes:
+            raise DataError(f"{size:,} bytes, unpacked, are over data.max_bytes = {data.max_bytes:,}", file=name)
+        if len(file.schema_arrow.names) > data.max_columns:
+            raise DataError(
+                f"{len(file.schema_arrow.names):,} columns are over data.max_columns = {data.max_columns:,}", file=name
+            )
+        table = file.read()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise DataError(f"not a readable Parquet file: {error}", file=name) from error
+    index = [column for column in table.column_names if re.fullmatch(r"__index_level_\d+__", column)]
+    frame = table.drop_columns(index).replace_schema_metadata(None).to_pandas()
+    return cast(pd.DataFrame, frame)
+
+
+def _open(path: str) -> Any:
+    if "://" in path:
+        return _open_remote(path)
+    local = Path(path).expanduser()
+    if not local.exists():
+        raise DataError(f"there is no such file{_near(local)}; data.path is relative to {Path.cwd()}", file=path)
+    if not local.is_file():
+        raise DataError("is not a file; data.path names one CSV or Parquet file", file=path)
+    try:
+        return local.open("rb")
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", file=path) from error
+
+
+def _near(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f", nor the folder {path.parent}"
+    near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _open_remote(path: str) -> Any:
+    import fsspec
+
+    shown = without_password(path)
+    try:
+        return fsspec.open(path, "rb").open()
+    except (ValueError, ImportError) as error:
+        raise DataError(f"data.path: {error}", file=shown) from error
+    except FileNotFoundError as error:
+        raise DataError("there is no such file", file=shown) from error
+    except PermissionError as error:
+        raise DataError(f"not allowed: {error}", file=shown) from error
+    except OSError as error:
+        raise Transient(f"{shown}: cannot be reached: {error}") from error
+
+
+def without_password(path: str) -> str:
+    """The path or URL as messages and manifests may show it."""
+    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", path).split("?")[0]

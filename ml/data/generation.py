@@ -1,0 +1,108 @@
+"""generate: read, infer or validate, split, keep."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ml.data import course, customers, labels, production, row_facts, snapshot, sources, split
+from ml.data.coerce import canonical
+from ml.data.inference import infer, profile
+from ml.data.snapshot import Rows, Snapshot
+from ml.errors import DataError
+from ml.report import Report
+from ml.schema import Schema
+from ml.settings import Settings
+
+
+def generate(settings: Settings, *, labelled: pd.DataFrame | None = None) -> Snapshot:
+    """Make the snapshot of the configured source, with the labelled production rows added.
+
+    Parameters
+    ----------
+    labelled
+        Matured production rows: raw input columns, the target, `prediction_id` and `time`. A repeated
+        `prediction_id` counts once. The newest `data.recent_share` become the part "recent", which the
+        gate judges on and nobody trains on; the others join training and validation.
+
+    Raises
+    ------
+    DataError
+        The table is broken; nothing is written.
+    """
+    if settings.data.source == "customers":
+        settings = customers.configure(settings)
+    raw = sources.read(settings)
+    report = Report()
+    report.extend(raw.attrs.get("findings", ()))
+    raw.attrs = {}
+    raw.columns = [str(name).strip() for name in raw.columns]
+    parent = _latest(settings)
+    schema, rows = _prepare(raw, settings, parent, report)
+    parts, method = split.assign(rows.y, settings.data, report, ids=rows.ids, time=rows.time)
+    extra = {"source": sources.describe(settings), "signature": signature(settings), "split": method}
+    if labelled is not None and len(labelled):
+        rows, parts, extra["labelled"] = production.add(rows, parts, labelled, schema, settings.data, report)
+    schema = profile(schema, rows.X[parts == split.TRAIN], max_categories=settings.data.max_categories)
+    made = snapshot.write(rows, schema, report, parts, settings, parent=parent.id if parent else None, extra=extra)
+    course.write(made, settings)
+    _remember(made, settings)
+    return made
+
+
+def _prepare(raw: pd.DataFrame, settings: Settings, parent: Snapshot | None, report: Report) -> tuple[Schema, Rows]:
+    """Infer the schema, or hold the table against the one of the snapshot before."""
+    if parent is None or settings.data.schema == "infer":
+        schema, found = infer(raw, settings.data)
+        report.extend(found.findings)
+    else:
+        schema = parent.schema
+    x, found = canonical(raw, schema)
+    report.extend(found.findings)
+    y = labels.codes(raw, schema) if parent is not None else labels.codes(raw, schema, leave_out=True)
+    facts = row_facts.read(raw, schema, settings.data)
+    keep = y >= 0
+    rows = Rows(x, y, *facts)
+    return schema, _take(rows, keep)
+
+
+def _take(rows: Rows, keep: NDArray[np.bool_]) -> Rows:
+    return Rows(
+        rows.X[keep].reset_index(drop=True),
+        *(None if values is None else values[keep] for values in rows[1:]),  # type: ignore[arg-type]
+    )
+
+
+def signature(settings: Settings) -> str:
+    """What the schema depends on: with another one, the schema of the snapshot before does not count."""
+    data = msgspec.to_builtins(settings.data)
+    for name in ("seed", "split", "test_share", "validation_share", "recent_share", "recent_min_rows", "schema"):
+        data.pop(name)
+    if settings.data.source == "synthetic":
+        data["synthetic"] = {k: getattr(settings.synthetic, k) for k in ("n_features", "n_classes")}
+    return hashlib.sha256(msgspec.json.encode(data, order="sorted")).hexdigest()[:16]
+
+
+def _latest(settings: Settings) -> Snapshot | None:
+    """The snapshot made last from the same settings, if it is still there."""
+    pointer = settings.data_dir / "latest.json"
+    if not pointer.exists():
+        return None
+    try:
+        noted = msgspec.json.decode(pointer.read_bytes())
+        if noted["signature"] != signature(settings):
+            return None
+        return snapshot.open(settings, noted["snapshot"])
+    except (msgspec.DecodeError, KeyError, TypeError, DataError):
+        return None
+
+
+def _remember(made: Snapshot, settings: Settings) -> None:
+    from ml.data import atomic
+
+    note = {"snapshot": made.id, "signature": signature(settings)}
+    atomic.write(settings.data_dir / "latest.json", lambda stream: stream.write(msgspec.json.encode(note)))

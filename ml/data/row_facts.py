@@ -1,0 +1,88 @@
+"""What belongs to a row beside its inputs: weight, id, time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ml import values
+from ml.data.frames import line_of, place_of
+from ml.errors import DataError, SchemaError
+from ml.schema import Schema
+from ml.settings import Data
+
+Facts = tuple[NDArray[np.float64] | None, NDArray[np.object_] | None, NDArray[Any] | None]
+
+
+def read(frame: pd.DataFrame, schema: Schema, data: Data) -> Facts:
+    """(weight, ids, time) of every row, each None where the schema names no such column.
+
+    Raises
+    ------
+    DataError
+        A weight that is negative or missing, a time that cannot be read, a column that is absent.
+    """
+    for name in (*schema.id_columns, schema.time_column, schema.weight_column):
+        if name and name not in frame.columns:
+            raise SchemaError("the table lacks this column, which the settings name", column=name)
+    weight = weights(frame, schema) if schema.weight_column else None
+    ids = identifiers(frame, schema) if schema.id_columns else None
+    time = times(frame, schema.time_column, data) if schema.time_column else None
+    return weight, ids, time
+
+
+def weights(frame: pd.DataFrame, schema: Schema) -> NDArray[np.float64]:
+    """(n_rows,) float64 ≥ 0, not all 0."""
+    name = schema.weight_column
+    cells, _ = values.numbers(
+        frame[name], markers=schema.missing_markers, decimal=schema.decimal, thousands=schema.thousands
+    )
+    wrong = ~np.isfinite(cells) | (cells < 0)
+    if wrong.any():
+        position = int(np.argmax(wrong))
+        raise DataError(
+            f"{place_of(frame, position)}: a sample weight must be a number of at least 0, got "
+            f"'{frame[name].iloc[position]}' ({int(wrong.sum()):,} such rows)",
+            column=name,
+        )
+    if not cells.any():
+        raise DataError("every sample weight is 0", column=name)
+    return cells
+
+
+def identifiers(frame: pd.DataFrame, schema: Schema) -> NDArray[np.object_]:
+    """(n_rows,) text; several id columns are joined. A row without an id stands for itself."""
+    joined = pc.binary_join_element_wise(
+        *(values.texts(frame[name], markers=schema.missing_markers) for name in schema.id_columns),
+        pa.scalar("\x1f", pa.large_string()),
+    )
+    ids: NDArray[np.object_] = joined.to_numpy(zero_copy_only=False).astype(object)
+    blank = np.array([not text.strip("\x1f") for text in ids], bool)
+    ids[blank] = [f"\x1frow {position}" for position in np.flatnonzero(blank)]
+    return ids
+
+
+def times(frame: pd.DataFrame, name: str, data: Data) -> NDArray[Any]:
+    """(n_rows,) datetime64[us] in UTC, or float64 where the column holds plain numbers."""
+    array = values.flat(frame[name])
+    cells, bad = values.numbers(array, markers=data.missing_markers)
+    if not bad.any() and not np.isnan(cells).any():
+        return cells
+    texts = frame[name] if not values.is_text(array) else pd.Series(array.to_pandas(), index=frame.index)
+    moments = pd.to_datetime(texts, format=data.time_format or "ISO8601", utc=True, errors="coerce")
+    wrong = moments.isna().to_numpy()
+    if wrong.any():
+        position = int(np.argmax(wrong))
+        raise DataError(
+            f"expected {'a time as ' + data.time_format if data.time_format else 'an ISO 8601 time or a number'}, got "
+            f"'{frame[name].iloc[position]}' in {place_of(frame, position)} ({int(wrong.sum()):,} such rows); set "
+            'data.time_format, for example "%d/%m/%Y"',
+            line=line_of(frame, position),
+            column=name,
+        )
+    return moments.dt.tz_localize(None).to_numpy().astype("datetime64[us]")

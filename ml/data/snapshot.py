@@ -1,0 +1,214 @@
+"""Immutable tables: `<id>.parquet`, named by the hash of its bytes, and its manifest `<id>.json`.
+
+The manifest is written last: a snapshot without one does not exist. Everything that training reads
+(rows, codes, parts, schema) is inside the hashed file; the manifest tells people where it came from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ml.data import atomic
+from ml.data.split import PARTS
+from ml.errors import DataError
+from ml.report import Report
+from ml.schema import Schema
+from ml.settings import Settings
+
+# Columns beside the inputs; the prefix keeps them apart from any customer's own names.
+Y, PART, WEIGHT, ID, TIME = (f"__refit_{name}" for name in ("y", "part", "weight", "id", "time"))
+_SCHEMA_KEY = b"refit.schema"
+
+
+class Part(NamedTuple):
+    """Rows of one part: canonical inputs (n, K + M), codes (n,) int64, and what belongs to each row."""
+
+    X: pd.DataFrame
+    y: NDArray[np.int64]
+    weight: NDArray[np.float64] | None
+    ids: NDArray[np.object_] | None
+    time: NDArray[Any] | None
+
+
+class Snapshot:
+    """One snapshot, verified when it was opened."""
+
+    def __init__(self, path: Path, manifest: dict[str, Any], schema: Schema):
+        self.path = path
+        self.manifest = manifest
+        self.schema = schema
+
+    @property
+    def id(self) -> str:
+        """The first 16 hex digits of the file's SHA-256."""
+        return self.path.stem
+
+    def __repr__(self) -> str:
+        return f"Snapshot({self.id}, {self.manifest['rows']:,} rows)"
+
+    @functools.cached_property
+    def _table(self) -> pd.DataFrame:
+        return pq.read_table(self.path).to_pandas()
+
+    def frame(self) -> pd.DataFrame:
+        """All rows: the canonical inputs, the target as int64 codes in `schema.target`, and `part`-wise order kept."""
+        frame: pd.DataFrame = self._table[[column.name for column in self.schema.columns]].copy()
+        frame[self.schema.target] = self._table[Y].to_numpy()
+        return frame
+
+    def part(self, name: str) -> Part:
+        """The rows of "train", "validation", "test" or "recent" (which may be empty).
+
+        Raises
+        ------
+        KeyError
+            Another name.
+        """
+        if name not in PARTS:
+            raise KeyError(f"no part '{name}': one of {', '.join(PARTS)}")
+        rows = self._table[self._table[PART] == PARTS.index(name)]
+        return Part(
+            X=rows[[column.name for column in self.schema.columns]].reset_index(drop=True),
+            y=rows[Y].to_numpy(np.int64),
+            weight=rows[WEIGHT].to_numpy(np.float64) if WEIGHT in rows else None,
+            ids=rows[ID].to_numpy(object) if ID in rows else None,
+            time=rows[TIME].to_numpy() if TIME in rows else None,
+        )
+
+
+class Rows(NamedTuple):
+    """A whole table, ready to be kept: canonical inputs and what belongs to each row."""
+
+    X: pd.DataFrame
+    y: NDArray[np.int64]
+    weight: NDArray[np.float64] | None = None
+    ids: NDArray[np.object_] | None = None
+    time: NDArray[Any] | None = None
+
+
+def write(
+    rows: Rows,
+    schema: Schema,
+    report: Report,
+    parts: NDArray[np.int8],
+    settings: Settings,
+    *,
+    parent: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Snapshot:
+    """Keep a table. The same table gives the same id and is not written again.
+
+    Raises
+    ------
+    DataError
+        The disk is full or not writable; nothing half-written is left.
+    """
+    folder = settings.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = _write_table(_table(rows, schema, parts), folder)
+        manifest = _manifest(path, rows, schema, report, parts, settings, parent, dict(extra or {}))
+        target = path.with_suffix(".json")
+        if not target.exists():
+            atomic.write(target, lambda stream: stream.write(msgspec.json.format(msgspec.json.encode(manifest))))
+    except OSError as error:
+        raise DataError(f"cannot write the snapshot: {error}", file=str(folder)) from error
+    return open(settings, path.stem)
+
+
+def open(settings: Settings, snapshot_id: str) -> Snapshot:
+    """Open a snapshot by its id, once its bytes were found to be those that were written.
+
+    Raises
+    ------
+    DataError
+        There is none of that id, or its content is not what the id says.
+    """
+    path = settings.data_dir / f"{snapshot_id}.parquet"
+    if not snapshot_id.isalnum() or not path.exists() or not path.with_suffix(".json").exists():
+        raise DataError(f"no snapshot '{snapshot_id}' in {settings.data_dir}; run: python -m ml generate")
+    digest = atomic.sha256(path)
+    if not digest.startswith(snapshot_id) or len(snapshot_id) != 16:
+        raise DataError(
+            f"its SHA-256 is {digest}, which is not what its name says: it was altered or damaged; "
+            "delete it and run: python -m ml generate",
+            file=str(path),
+        )
+    try:
+        manifest = msgspec.json.decode(path.with_suffix(".json").read_bytes())
+        schema = Schema.from_json(pq.read_schema(path).metadata[_SCHEMA_KEY])
+    except (msgspec.DecodeError, KeyError, TypeError, pa.ArrowInvalid) as error:
+        raise DataError(
+            f"not a snapshot of this version: {error}; run: python -m ml generate", file=str(path)
+        ) from error
+    return Snapshot(path, manifest, schema)
+
+
+def _table(rows: Rows, schema: Schema, parts: NDArray[np.int8]) -> pa.Table:
+    frame = rows.X[[column.name for column in schema.columns]].reset_index(drop=True)
+    more = {Y: rows.y, PART: parts, WEIGHT: rows.weight, ID: rows.ids, TIME: rows.time}
+    frame = pd.concat([frame, pd.DataFrame({k: v for k, v in more.items() if v is not None})], axis=1)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _SCHEMA_KEY: schema.to_json()})
+
+
+def _write_table(table: pa.Table, folder: Path) -> Path:
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".snapshot.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            pq.write_table(table, stream, compression="zstd")
+            stream.flush()
+            os.fsync(stream.fileno())
+        path = folder / f"{atomic.sha256(Path(name))[:16]}.parquet"
+        if path.exists() and atomic.sha256(path)[:16] == path.stem:
+            os.unlink(name)
+        else:
+            os.replace(name, path)
+            atomic.sync_directory(folder)
+        return path
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def _manifest(
+    path: Path,
+    rows: Rows,
+    schema: Schema,
+    report: Report,
+    parts: NDArray[np.int8],
+    settings: Settings,
+    parent: str | None,
+    extra: dict[str, Any],
+) -> dict[str, Any]:
+    counts = {name: int((parts == code).sum()) for code, name in enumerate(PARTS)}
+    return {
+        "id": path.stem,
+        "sha256": atomic.sha256(path),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rows": len(rows.y),
+        "columns": [column.name for column in schema.columns],
+        "classes": {label: int((rows.y == code).sum()) for code, label in enumerate(schema.classes)},
+        "parts": counts,
+        "seed": settings.data.seed,
+        "parent": parent,
+        "time_range": None if rows.time is None else [str(rows.time.min()), str(rows.time.max())],
+        "report": report.to_builtins(),
+        "schema": msgspec.to_builtins(schema),
+        **extra,
+    }

@@ -1,0 +1,39 @@
+"""The sources of raw tables. A new source is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from ml.data import customers, files, sql, synthetic
+from ml.settings import Settings
+
+SOURCES: dict[str, Callable[[Settings], pd.DataFrame]] = {
+    "synthetic": synthetic.read,
+    "customers": customers.read,
+    "file": files.read,
+    "sql": sql.read,
+}
+
+
+def read(settings: Settings) -> pd.DataFrame:
+    """The raw table that `[data]` describes; findings made on the way are in `frame.attrs["findings"]`.
+
+    Raises
+    ------
+    DataError
+        The table cannot be read; the message names the file and, where known, the line.
+    """
+    return SOURCES[settings.data.source](settings)
+
+
+def describe(settings: Settings) -> dict[str, str]:
+    """What the manifest says about the source; a password in a URL is left out."""
+    data = settings.data
+    described = {"source": data.source}
+    if data.source == "file":
+        described["path"] = files.without_password(data.path)
+    if data.source == "sql":
+        described |= {"url": sql.without_password(data.url), "query": data.query}
+    return described

@@ -1,0 +1,59 @@
+"""What was noticed about a table: printed by the command line, kept in the snapshot's manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+Level = Literal["info", "warning", "error"]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One sentence about a table; `column` is "" where it concerns the whole table."""
+
+    level: Level
+    column: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"column '{self.column}': " if self.column else ""
+        return f"{self.level}: {place}{self.message}"
+
+
+class Report(msgspec.Struct):
+    """Findings in the order in which they were made.
+
+    >>> report = Report()
+    >>> report.warn("constant: dropped", "tenure")
+    >>> [str(finding) for finding in report.findings]
+    ["warning: column 'tenure': constant: dropped"]
+    """
+
+    findings: list[Finding] = []
+
+    def info(self, message: str, column: str = "") -> None:
+        """Add something good to know."""
+        self.findings.append(Finding("info", column, message))
+
+    def warn(self, message: str, column: str = "") -> None:
+        """Add something that a person should look at."""
+        self.findings.append(Finding("warning", column, message))
+
+    def error(self, message: str, column: str = "") -> None:
+        """Add something that makes the table unusable."""
+        self.findings.append(Finding("error", column, message))
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        """Add another report's findings; one that is already here is not repeated."""
+        self.findings += [finding for finding in findings if finding not in self.findings]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """The findings of level `warning`."""
+        return [finding for finding in self.findings if finding.level == "warning"]
+
+    def to_builtins(self) -> list[dict[str, str]]:
+        """JSON-able: `[{"level", "column", "message"}, …]`."""
+        return [{"level": f.level, "column": f.column, "message": f.message} for f in self.findings]
