@@ -1,0 +1,198 @@
+"""Where trials run. The search only asks and is told, so an engine is these three methods.
+
+`Processes` starts its workers as plain programs (`python -m ml.tuning.worker`), not by
+multiprocessing: it works inside a daemon process (an Airflow task), inherits no thread pool half-way
+(fork after OpenMP hangs), and a worker that dies takes one trial with it, not the pool.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Protocol
+
+import msgspec
+
+from ml.settings import CHECKOUT
+from ml.tuning.problem import Problem
+from ml.tuning.trial import Ask, run
+from ml.tuning.trials import Trial, TrialStore
+
+
+class Executor(Protocol):
+    """Runs asks in any order; each finished trial is in the store before `wait` returns it."""
+
+    capacity: int  # how many asks to keep outstanding
+
+    def submit(self, ask: Ask) -> None:
+        """Take an ask; does not block."""
+        ...
+
+    def wait(self) -> Trial:
+        """The next finished trial, failed ones included; blocks."""
+        ...
+
+    def close(self) -> None:
+        """End the workers; what was not finished is lost."""
+        ...
+
+
+class Serial:
+    """One trial at a time, in this process."""
+
+    capacity = 1
+
+    def __init__(self, problem: Problem, store: TrialStore) -> None:
+        self._problem, self._store = problem, store
+        self._asked: list[Ask] = []
+
+    def submit(self, ask: Ask) -> None:
+        """Keep the ask until `wait`."""
+        self._asked.append(ask)
+
+    def wait(self) -> Trial:
+        """Run the oldest ask."""
+        return run(self._asked.pop(0), self._problem, self._store)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class Processes:
+    """`workers` programs, each with one trial at a time; one more ask waits, so none is ever idle."""
+
+    def __init__(self, folder: Path, store: TrialStore, workers: int) -> None:
+        self.capacity = workers + 1
+        self._store = store
+        self._asked: queue.SimpleQueue[Ask | None] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[Trial | BaseException] = queue.SimpleQueue()
+        self._workers = [_Worker(folder, number) for number in range(workers)]
+        self._threads = [threading.Thread(target=self._serve, args=(w,), daemon=True) for w in self._workers]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, ask: Ask) -> None:
+        """Queue the ask for the next idle worker."""
+        self._asked.put(ask)
+
+    def wait(self) -> Trial:
+        """The next trial that any worker finished."""
+        found = self._finished.get()
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def close(self) -> None:
+        """End the workers."""
+        for _ in self._threads:
+            self._asked.put(None)
+        for worker in self._workers:
+            worker.stop()
+        for thread in self._threads:
+            thread.join(timeout=10)
+
+    def _serve(self, worker: _Worker) -> None:
+        while (ask := self._asked.get()) is not None:
+            try:
+                self._finished.put(self._run(worker, ask))
+            except Exception as error:  # handed to the search, which is waiting in another thread
+                self._finished.put(error)
+
+    def _run(self, worker: _Worker, ask: Ask) -> Trial:
+        try:
+            return worker.run(ask)
+        except WorkerDied as died:
+            trial = Trial(
+                number=ask.number, family=ask.family, params=ask.params, seed=ask.seed, values=ask.values,
+                status="failed", error=str(died),
+            )  # fmt: skip
+            if not worker.stopped:
+                self._store.save(trial, None)
+            return trial
+
+
+class WorkerDied(Exception):
+    """Raised when a worker ended in the middle of a trial: out of memory, or a crash in native code."""
+
+
+class _Worker:
+    """One worker program, started on its first ask and again after it died."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self._folder, self._number = folder, number
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self.stopped = False
+        self._start()
+
+    def run(self, ask: Ask) -> Trial:
+        """Send an ask and wait for its trial."""
+        with self._lock:
+            if self._process is None and not self.stopped:
+                self._start()
+        process = self._process
+        if process is None:
+            raise WorkerDied("the search was stopped")
+        answer = b""
+        try:
+            _pipe(process.stdin).write(msgspec.json.encode(ask) + b"\n")
+            _pipe(process.stdin).flush()
+            answer = _pipe(process.stdout).readline()
+        except (BrokenPipeError, ValueError, OSError):
+            pass  # told below: no answer
+        if not answer.endswith(b"\n"):
+            code = process.wait()
+            self._process = None
+            raise WorkerDied(f"the worker process ended with code {code}; its last words: {self._last_words()}")
+        return msgspec.json.decode(answer, type=Trial)
+
+    def stop(self) -> None:
+        """End the program, in the middle of a trial if need be."""
+        with self._lock:
+            self.stopped = True
+            process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            for pipe in (process.stdin, process.stdout):
+                _close(pipe)
+
+    def _start(self) -> None:
+        # One thread a worker: two threads made such small fits slower, not faster.
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        path = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH", "")]))
+        with self._log().open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "ml.tuning.worker", str(self._folder)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=CHECKOUT,
+                env={**os.environ, **threads, "PYTHONPATH": path},
+            )  # fmt: skip
+
+    def _log(self) -> Path:
+        return self._folder / f"worker-{self._number}.log"
+
+    def _last_words(self) -> str:
+        lines = self._log().read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1] if lines else "none"
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    if pipe is None:
+        raise ValueError("the worker was started without pipes")
+    return pipe
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    if pipe is not None:
+        try:
+            pipe.close()
+        except BrokenPipeError:
+            pass
