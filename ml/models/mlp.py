@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ml.errors import TrainingError
 from ml.models import loop
-from ml.models.base import OnEpoch, check_trainable, encode_labels, spread
+from ml.models.base import OnEpoch, check_trainable, encode_labels
 from ml.models.networks import ACTIVATIONS, Architecture, Network, Piecewise, architecture_from
 from ml.models.preprocess import Encoded, Options, Preprocessor, State
 from ml.schema import Schema
@@ -55,6 +55,11 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     warm_start
         Go on from the fitted weights instead of starting anew: fine-tuning.
     """
+
+    classes_: NDArray[Any]
+    preprocessor_: Preprocessor
+    network_: Network
+    history: list[dict[str, float]]
 
     def __init__(
         self,
@@ -202,12 +207,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     ) -> tuple[tuple[Encoded, Any] | None, Encoded, NDArray[np.int64], NDArray[np.float32] | None]:
         """Rows to stop on: those given, or a stratified share of the training rows, or none."""
         if validation is not None:
-            return (
-                (preprocessor.transform(validation[0]), encode_labels(validation[1], classes)[1]),
-                rows,
-                codes,
-                weight,
-            )
+            given = preprocessor.transform(validation[0]), encode_labels(validation[1], classes)[1]
+            return given, rows, codes, weight
         count = round(self.validation_fraction * len(codes))
         if not self.early_stopping or count < 10 or np.bincount(codes)[np.unique(codes)].min() < 2:
             return None, rows, codes, weight
@@ -236,11 +237,13 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     ) -> torch.Tensor | None:
         if self.class_weight is None:
             return None
-        if self.class_weight == "balanced":
+        if isinstance(self.class_weight, dict):
+            values = np.asarray([self.class_weight.get(label, 1.0) for label in classes.tolist()])
+        elif self.class_weight == "balanced":
             counts = np.bincount(codes, minlength=len(classes))
             values = len(codes) / (len(classes) * np.maximum(counts, 1))
         else:
-            values = np.asarray([dict(self.class_weight).get(label, 1.0) for label in classes.tolist()])  # type: ignore[call-overload]
+            raise TrainingError(f"expected class_weight None, 'balanced' or a mapping, got {self.class_weight!r}")
         return torch.as_tensor(values, dtype=torch.float32, device=device)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -295,6 +298,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         return tags
 
 
+_Kind = TypeVar("_Kind")
+
 PLAIN: dict[str, Any] = {
     "embedding": "none",
     "members": 1,
@@ -324,7 +329,7 @@ def from_state(state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> MLPCla
     return model
 
 
-def _checked(values: dict[str, Any], kind: Any) -> Any:
+def _checked(values: dict[str, Any], kind: type[_Kind]) -> _Kind:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
