@@ -94,7 +94,7 @@ class CsvReader:
         following = self._text.read(self._options.block_bytes)
         while block or following:
             final = not following
-            self._check_text(block, self._lines + 1)
+            self._check_text(block, self._lines + 1, final=final)
             try:
                 records = csv_blocks.find_records(block, delimiter, final=final)
             except csv_blocks.UnusualQuotes:
@@ -115,8 +115,8 @@ class CsvReader:
             if final:
                 return
 
-    def _check_text(self, block: bytes, first_line: int) -> None:
-        """NUL bytes and bytes that are no UTF-8, by line. A block may end inside a character."""
+    def _check_text(self, block: bytes, first_line: int, *, final: bool = False) -> None:
+        """NUL bytes and bytes that are no UTF-8, by line. All but the last block may end inside a character."""
         nul = block.find(b"\0")
         if nul >= 0:
             line = first_line + block.count(b"\n", 0, nul)
@@ -124,7 +124,7 @@ class CsvReader:
         try:
             block.decode("utf-8")
         except UnicodeDecodeError as error:
-            if len(block) - error.start < 4 and error.reason == "unexpected end of data":
+            if not final and len(block) - error.start < 4 and error.reason == "unexpected end of data":
                 return
             line = first_line + block.count(b"\n", 0, error.start)
             raise DataError(

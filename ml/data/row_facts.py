@@ -73,7 +73,7 @@ def times(frame: pd.DataFrame, name: str, data: Data) -> NDArray[Any]:
     cells, bad = values.numbers(array, markers=data.missing_markers)
     if not bad.any() and not np.isnan(cells).any():
         return cells
-    texts = frame[name] if not values.is_text(array) else pd.Series(array.to_pandas(), index=frame.index)
+    texts = array.to_pandas()
     moments = pd.to_datetime(texts, format=data.time_format or "ISO8601", utc=True, errors="coerce")
     wrong = moments.isna().to_numpy()
     if wrong.any():
