@@ -53,6 +53,7 @@ class Data(Section):
     validation_share: float = 0.2  # of all rows
     seed: int = 42  # of the split
     recent_share: float = 0.3  # of the labelled production rows: the newest, kept for the gate, never trained on
+    recent_max_rows: int = 1_000  # enough to judge on; holding out more would keep the newest rows from training
     recent_min_rows: int = 50  # fewer than this in the newest slice: all labelled rows are trained on
     leaks: Literal["warn", "exclude", "reject"] = "warn"  # a column that alone separates the classes
     leak_auc: float = 0.999  # single-column ROC AUC from which a leak is suspected
@@ -216,6 +217,16 @@ class Drift(Section):
     webhook_timeout_s: float = 5.0
 
 
+class Retrain(Section):
+    """Which labelled production rows a retraining learns from."""
+
+    policy: Literal["auto", "all", "sliding", "since drift"] = "auto"
+    sliding_rows: int = 5_000
+    min_rows: int = 300  # a window with fewer labelled rows is not trained on alone
+    max_rows: int = 1_000_000  # the newest
+    backtest_rows: int = 20_000  # of each fit of the backtest
+
+
 class Schedule(Section):
     """Airflow's side."""
 
@@ -242,6 +253,7 @@ class Settings(Section):
     serving: Serving = Serving()
     log: Log = Log()
     drift: Drift = Drift()
+    retrain: Retrain = Retrain()
     schedule: Schedule = Schedule()
 
     @property

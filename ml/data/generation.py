@@ -19,7 +19,13 @@ from ml.schema import Schema
 from ml.settings import Settings
 
 
-def generate(settings: Settings, *, labelled: pd.DataFrame | None = None) -> Snapshot:
+def generate(
+    settings: Settings,
+    *,
+    labelled: pd.DataFrame | None = None,
+    gate_since: pd.Timestamp | None = None,
+    train_on_base: bool = True,
+) -> Snapshot:
     """Make the snapshot of the configured source, with the labelled production rows added.
 
     Parameters
@@ -28,6 +34,10 @@ def generate(settings: Settings, *, labelled: pd.DataFrame | None = None) -> Sna
         Matured production rows: raw input columns, the target, `prediction_id` and `time`. A repeated
         `prediction_id` counts once. The newest `data.recent_share` become the part "recent", which the
         gate judges on and nobody trains on; the others join training and validation.
+    gate_since
+        Rows answered before this moment (UTC) may have trained the champion and are not held out for the gate.
+    train_on_base
+        False keeps only the test part of the configured source: the labelled rows alone are trained on.
 
     Raises
     ------
@@ -41,17 +51,25 @@ def generate(settings: Settings, *, labelled: pd.DataFrame | None = None) -> Sna
     report.extend(raw.attrs.get("findings", ()))
     raw.attrs = {}
     raw.columns = [str(name).strip() for name in raw.columns]
-    parent = _latest(settings)
+    parent = latest(settings)
     schema, rows = _prepare(raw, settings, parent, report)
     parts, method = split.assign(rows.y, settings.data, report, ids=rows.ids, time=rows.time)
     extra = {"source": sources.describe(settings), "signature": signature(settings), "split": method}
     if labelled is not None and len(labelled):
-        rows, parts, extra["labelled"] = production.add(rows, parts, labelled, schema, settings.data, report)
+        rows, parts, extra["labelled"] = production.add(rows, parts, labelled, schema, settings.data, report, gate_since=gate_since)
+        if not train_on_base:
+            keep = (parts == split.TEST) | (np.arange(len(parts)) >= len(parts) - _added(extra["labelled"]))
+            rows, parts = _take(rows, keep), parts[keep]
+            report.info("the configured source is only judged on: labelled production rows alone are trained on")
     schema = profile(schema, rows.X[parts == split.TRAIN], max_categories=settings.data.max_categories)
     made = snapshot.write(rows, schema, report, parts, settings, parent=parent.id if parent else None, extra=extra)
     course.write(made, settings)
     _remember(made, settings)
     return made
+
+
+def _added(counts: dict[str, int]) -> int:
+    return counts["given"] - counts["repeated"] - counts["unusable"]
 
 
 def _prepare(raw: pd.DataFrame, settings: Settings, parent: Snapshot | None, report: Report) -> tuple[Schema, Rows]:
@@ -80,14 +98,14 @@ def _take(rows: Rows, keep: NDArray[np.bool_]) -> Rows:
 def signature(settings: Settings) -> str:
     """What the schema depends on: with another one, the schema of the snapshot before does not count."""
     data = msgspec.to_builtins(settings.data)
-    for name in ("seed", "split", "test_share", "validation_share", "recent_share", "recent_min_rows", "schema"):
+    for name in ("seed", "split", "test_share", "validation_share", "recent_share", "recent_min_rows", "recent_max_rows", "schema"):
         data.pop(name)
     if settings.data.source == "synthetic":
         data["synthetic"] = {k: getattr(settings.synthetic, k) for k in ("n_features", "n_classes")}
     return hashlib.sha256(msgspec.json.encode(data, order="sorted")).hexdigest()[:16]
 
 
-def _latest(settings: Settings) -> Snapshot | None:
+def latest(settings: Settings) -> Snapshot | None:
     """The snapshot made last from the same settings, if it is still there."""
     pointer = settings.data_dir / "latest.json"
     if not pointer.exists():

@@ -20,9 +20,21 @@ PREDICTION_ID, MOMENT = "prediction_id", "time"
 
 
 def add(
-    rows: Rows, parts: NDArray[np.int8], labelled: pd.DataFrame, schema: Schema, data: Data, report: Report
+    rows: Rows,
+    parts: NDArray[np.int8],
+    labelled: pd.DataFrame,
+    schema: Schema,
+    data: Data,
+    report: Report,
+    *,
+    gate_since: pd.Timestamp | None = None,
 ) -> tuple[Rows, NDArray[np.int8], dict[str, Any]]:
     """Append matured production rows to a split table; the base rows keep their parts.
+
+    Parameters
+    ----------
+    gate_since
+        Rows answered before this moment (UTC) may have trained the champion: they are not held out for the gate.
 
     Returns
     -------
@@ -53,8 +65,9 @@ def add(
         labelled, y, known = labelled[fresh].reset_index(drop=True), y[fresh], known[fresh]
     x, found = canonical(labelled, schema)
     report.extend(found.findings)
-    new_parts = deal(len(y), data)
     times = labelled[MOMENT].to_numpy()
+    since = None if gate_since is None else np.datetime64(gate_since.tz_convert(None), "us")
+    new_parts = deal(len(y), data, len(y) if since is None else int((times >= since).sum()))
     counts = {
         "given": given,
         "repeated": given - unique,
@@ -66,9 +79,12 @@ def add(
     return _joined(rows, x, y, known, times), np.concatenate([parts, new_parts]), counts
 
 
-def deal(n: int, data: Data) -> NDArray[np.int8]:
-    """Parts of `n` rows in time order: train, then validation, then recent."""
-    recent = round(n * data.recent_share)
+def deal(n: int, data: Data, untouched: int | None = None) -> NDArray[np.int8]:
+    """Parts of `n` rows in time order: train, then validation, then recent.
+
+    `untouched`: how many of the newest rows no model has been trained on; only they can be "recent".
+    """
+    recent = min(round(n * data.recent_share), data.recent_max_rows, n if untouched is None else untouched)
     if recent < data.recent_min_rows:
         recent = 0
     validation = round((n - recent) * data.validation_share / (1 - data.test_share))
