@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ml.errors import SchemaError
 from ml.schema import Column, Schema
 
-FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT32_LIMIT = 3.4e38  # just below the largest float32, as in ml/values.py
 MAX_FAULTS = 20  # our choice: enough to mend a file in one go, small enough to read
 _SHOWN_CHARS = 80
 
@@ -69,6 +69,9 @@ class Flag(NamedTuple):
     column: str
     code: str
     message: str
+
+
+_Flags = dict[int, list[Flag]]
 
 
 class Rows(msgspec.Struct, frozen=True, gc=False):
@@ -122,8 +125,8 @@ class RowReader:
         self.schema = schema
         self.number_columns = tuple(c for c in schema.columns if c.kind == "number")
         self.category_columns = tuple(c for c in schema.columns if c.kind == "category")
-        self.minimum = np.array([_edge(_or(c.minimum, -FLOAT32_MAX), -np.inf) for c in self.number_columns])
-        self.maximum = np.array([_edge(_or(c.maximum, FLOAT32_MAX), np.inf) for c in self.number_columns])
+        self.minimum = np.array([_edge(_or(c.minimum, -FLOAT32_LIMIT), -np.inf) for c in self.number_columns])
+        self.maximum = np.array([_edge(_or(c.maximum, FLOAT32_LIMIT), np.inf) for c in self.number_columns])
         self.levels = [_levels(c, schema) for c in self.category_columns]
         self._names = frozenset(c.name for c in schema.columns)
         self._known = self._names | frozenset(schema.ignored)
@@ -169,7 +172,7 @@ class RowReader:
             raise RowsError(faults)
         return self.arrays(numbers, texts)
 
-    def arrays(self, numbers: npt.NDArray[np.float64], texts: Texts) -> Rows:
+    def arrays(self, numbers: npt.NDArray[np.float64], texts: Texts, *, only_numbers: bool = False) -> Rows:
         """Canonical rows from (n, K) float64 and (n, M) text or None, flagged; `texts` is changed in place.
 
         Infinity is missing, as it was in training; beyond float32's range is the end of that range.
@@ -180,24 +183,40 @@ class RowReader:
             found = bool(unusual.any())
         else:
             unusual, found = np.zeros(numbers.shape, bool), False
-        flags: dict[int, list[Flag]] = {}
+        flags: _Flags = {}
         if found:
-            numbers = numbers.copy()
-            infinite = np.isinf(numbers)
-            numbers[infinite] = np.nan
-            for i, j in np.argwhere(unusual & ~infinite).tolist():
-                flags.setdefault(i, []).append(_out_of_range(self.number_columns[j], float(numbers[i, j])))
-            np.clip(numbers, -FLOAT32_MAX, FLOAT32_MAX, out=numbers)
-        for j, levels in enumerate(self.levels):
+            numbers = self._bounded(numbers, unusual, flags)
+        for j, levels in enumerate(self.levels if not only_numbers else ()):
             column = texts[:, j]
             for i, value in enumerate(column):
                 level = levels.get(value)
                 if level is None:
-                    flags.setdefault(i, []).append(_unseen(self.category_columns[j], value))
-                elif level is not value:
+                    level, flag = _unlisted(value, levels, self.category_columns[j])
+                    if flag is not None:
+                        flags.setdefault(i, []).append(flag)
+                if level is not value:
                     column[i] = level
-        packed = tuple(tuple(flags.get(i, ())) for i in range(len(numbers))) if flags else ()
-        return Rows(numbers.astype(np.float32), texts, packed)
+        return Rows(numbers.astype(np.float32), texts, _packed(flags, len(numbers)))
+
+    def encoded(
+        self, numbers: npt.NDArray[np.float64], texts: Sequence[tuple[Sequence[str | None], npt.NDArray[np.int64]]]
+    ) -> Rows:
+        """As `arrays`, with each category column as its distinct values and (n,) indices into them: for many rows."""
+        rows = self.arrays(numbers, np.empty((len(numbers), 0), object), only_numbers=True)
+        flags: _Flags = {i: list(found) for i, found in enumerate(rows.flags) if found}
+        canonical = np.empty((len(numbers), len(self.category_columns)), object)
+        for j, ((distinct, index), column) in enumerate(zip(texts, self.category_columns, strict=True)):
+            values = np.empty(len(distinct), object)
+            for code, value in enumerate(distinct):
+                level = self.levels[j].get(value)
+                if level is None:
+                    level, flag = _unlisted(value or "", self.levels[j], column)
+                    if flag is not None:
+                        for i in np.flatnonzero(index == code).tolist():
+                            flags.setdefault(i, []).append(flag)
+                values[code] = level
+            canonical[:, j] = values[index]
+        return Rows(rows.numbers, canonical, _packed(flags, len(numbers)))
 
     def name_faults(self, names: Iterable[str], row: int | None = None) -> list[Fault]:
         """What is wrong with a set of column names: absent and unknown ones, the latter with near matches."""
@@ -212,6 +231,16 @@ class RowReader:
             hint = f"one of the model's columns (did you mean {' or '.join(map(repr, near))}?)" if near else ""
             faults.append(Fault(row, str(name), hint or "one of the model's columns", "an unknown column"))
         return faults
+
+    def _bounded(
+        self, numbers: npt.NDArray[np.float64], unusual: npt.NDArray[np.bool_], flags: _Flags
+    ) -> npt.NDArray[np.float64]:
+        numbers = numbers.copy()
+        infinite = np.isinf(numbers)
+        numbers[infinite] = np.nan
+        for i, j in np.argwhere(unusual & ~infinite).tolist():
+            flags.setdefault(i, []).append(_out_of_range(self.number_columns[j], float(numbers[i, j])))
+        return np.clip(numbers, -FLOAT32_LIMIT, FLOAT32_LIMIT)
 
     def _record(self, i: int, record: object, numbers: npt.NDArray[Any], texts: Texts, faults: list[Fault]) -> None:
         if not isinstance(record, Mapping):
@@ -303,10 +332,22 @@ def _text_column(
 
 def _levels(column: Column, schema: Schema) -> dict[Any, str]:
     """Text as it comes → canonical text, for every known level and every way to say "missing"."""
-    levels: dict[Any, str] = dict.fromkeys(("", *schema.missing_markers), "")
+    levels: dict[Any, str] = dict.fromkeys(("", *(marker.strip() for marker in schema.missing_markers)), "")
     levels[None] = ""
     levels.update((level, level) for level in column.categories)
     return levels
+
+
+def _unlisted(value: str, levels: Mapping[Any, str], column: Column) -> tuple[str, Flag | None]:
+    """Canonical text of what is no level as it stands: without white space around it, as in training."""
+    text = value.strip()
+    if (level := levels.get(text)) is not None:
+        return level, None
+    return text, _unseen(column, text)
+
+
+def _packed(flags: _Flags, n: int) -> tuple[tuple[Flag, ...], ...]:
+    return tuple(tuple(flags.get(i, ())) for i in range(n)) if flags else ()
 
 
 def _or(value: float | None, default: float) -> float:
@@ -315,8 +356,8 @@ def _or(value: float | None, default: float) -> float:
 
 def _edge(bound: float, towards: float) -> float:
     """Last double that float32 rounds to `bound`: 0.1 sent as a double is not below a float32 minimum of 0.1."""
-    rounded = np.float32(np.clip(bound, -FLOAT32_MAX, FLOAT32_MAX))
-    if abs(rounded) == np.float32(FLOAT32_MAX):
+    rounded = np.float32(np.clip(bound, -FLOAT32_LIMIT, FLOAT32_LIMIT))
+    if abs(rounded) == np.float32(FLOAT32_LIMIT):
         return float(rounded)
     return (float(rounded) + float(np.nextafter(rounded, np.float32(towards)))) / 2
 

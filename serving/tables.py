@@ -1,0 +1,300 @@
+"""Uploaded tables, read strictly and in parts: CSV (packed or not) and Parquet to canonical rows.
+
+Most CSV files are plain: no quotes, no carriage returns. Arrow reads those at full speed, a block at a time.
+Whatever is not plain, and whatever Arrow refuses, goes through `ml.tables.CsvReader`, which is slower and says
+exactly which line and column is wrong. Both give the same rows.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from ml import csv_head, tables, unpack, values
+from ml.errors import DataError, SchemaError
+from ml.report import Report
+from ml.rows import MAX_FAULTS, Fault, RowReader, Rows, RowsError, shown
+from serving.body import ID_KEY, Ids, checked_ids
+
+PARQUET_ENDINGS = (".parquet", ".pq")
+BLOCK_BYTES = 1_000_000
+PARQUET_ROWS = 8_192
+ENOUGH_ROWS = 20  # from here on a number column in which every cell is a word like "n/a" is a broken feed
+
+
+class Part(NamedTuple):
+    """Some rows of an upload, as they came and as the model takes them.
+
+    `raw` is the lines themselves where they can be written back as they stand; `table` has every named column.
+    """
+
+    rows: Rows
+    table: pa.Table
+    raw: bytes | None
+    ids: Ids | None
+
+
+class _NotPlain(Exception):
+    """The fast way does not do for this file."""
+
+
+class Upload:
+    """One uploaded table. Iterate over it as often as needed; each time it is read from its start.
+
+    Parameters
+    ----------
+    stream
+        Seekable.
+    name
+        File name: its ending says how the content is packed, and messages begin with it.
+    reader
+        Of the schema to fit.
+    max_bytes
+        Of the unpacked content.
+
+    Raises
+    ------
+    DataError
+        On iteration: names the line and column of the first thing that is wrong.
+    RowsError
+        On iteration: cells that are no numbers, up to MAX_FAULTS of them with their lines.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str, reader: RowReader, *, max_bytes: int, options: tables.Options):
+        self.stream = stream
+        self.name = name
+        self.reader = reader
+        self.options = options._replace(max_bytes=max_bytes)
+        self.report = Report()
+        self._plain = not self.is_parquet
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether the name says Parquet."""
+        return self.name.casefold().endswith(PARQUET_ENDINGS)
+
+    def __iter__(self) -> Iterator[Part]:
+        """Parts of at least one row."""
+        if self.is_parquet:
+            return self._parquet()
+        return self._fast() if self._plain else self._strict()
+
+    def checked(self, keep_bytes: int) -> list[Part] | None:
+        """Read all of it once, so that nothing is scored of a table that is wrong somewhere.
+
+        Returns the parts where they take at most about `keep_bytes`; None means: iterate again.
+        """
+        try:
+            return self._check(keep_bytes)
+        except _NotPlain:
+            self._plain = False
+            return self._check(keep_bytes)
+
+    def _check(self, keep_bytes: int) -> list[Part] | None:
+        self.report = Report()
+        kept: list[Part] | None = []
+        size = rows = 0
+        written = np.zeros(len(self.reader.number_columns), bool)
+        for part in self:
+            rows += len(part.rows)
+            size += part.rows.numbers.nbytes + (len(part.raw) if part.raw is not None else part.table.nbytes)
+            if kept is not None:
+                kept.append(part)
+                if size > keep_bytes:
+                    kept = None
+            written |= self._has_value(part)
+        if rows >= ENOUGH_ROWS and not written.all():
+            column = self.reader.number_columns[int(np.argmin(written))]
+            raise SchemaError(
+                "expected numbers, but every row has a word for missing", file=self.name, column=column.name
+            )
+        return kept
+
+    def _has_value(self, part: Part) -> npt.NDArray[np.bool_]:
+        """Which number columns have a number, or say in a usual way (empty, NaN, infinite) that they have none."""
+        found: npt.NDArray[np.bool_] = ~np.isnan(part.rows.numbers).all(axis=0)
+        for j in np.flatnonzero(~found).tolist():
+            column = self.reader.number_columns[j]
+            cells = part.table[column.name]
+            if column.missing_share > 0.5 or not values.is_text(values.flat(cells)):
+                found[j] = True
+                continue
+            words = {str(word or "").strip().lstrip("+-").casefold() for word in pc.unique(cells).to_pylist()}
+            found[j] = bool(words & {"", "nan", "inf", "infinity"})
+        return found
+
+    def _fast(self) -> Iterator[Part]:
+        self.stream.seek(0)
+        text = unpack.open_text(
+            self.stream, self.name, encoding=self.options.encoding, max_bytes=self.options.max_bytes
+        )
+        block = text.read(BLOCK_BYTES)
+        _check_plain(block)
+        if not block.strip():
+            raise _NotPlain
+        head = csv_head.read_head(
+            block, self.name, delimiter=self.options.delimiter, max_columns=self.options.max_columns, report=Report()
+        )
+        if not all(head.names) or head.lines != 1:
+            raise _NotPlain
+        self._match_names(head.names)
+        convert = self._conversion(head.names)
+        carry, rows = block[head.size :], 0
+        while True:
+            end = carry.rfind(b"\n") + 1
+            following = b"" if end == 0 and len(carry) > 16 * BLOCK_BYTES else text.read(BLOCK_BYTES)
+            if not following:
+                end = len(carry)
+            elif end == 0:
+                carry += following
+                continue
+            if end:
+                part = self._plain_part(carry[:end], head, convert)
+                rows += len(part.rows)
+                yield part
+            if not following:
+                break
+            _check_plain(following)
+            carry = carry[end:] + following
+        if not rows:
+            raise _NotPlain
+
+    def _plain_part(self, block: bytes, head: csv_head.Head, convert: pacsv.ConvertOptions) -> Part:
+        lines = block.count(b"\n") + (not block.endswith(b"\n"))
+        try:
+            table = pacsv.read_csv(
+                pa.BufferReader(block),
+                pacsv.ReadOptions(column_names=list(head.names), block_size=len(block) + 1, use_threads=False),
+                pacsv.ParseOptions(delimiter=head.delimiter, quote_char=False),
+                convert,
+            )
+        except pa.ArrowInvalid as error:
+            raise _NotPlain from error
+        if table.num_rows != lines or (not self.reader.number_columns and head.raw in block):
+            raise _NotPlain
+        for column in table.columns:
+            if pa.types.is_string(column.type):
+                longest = pc.max(pc.binary_length(column)).as_py() or 0
+                if longest > self.options.max_cell_chars:
+                    raise _NotPlain
+        raw = block if head.delimiter == "," else None
+        return Part(self._rows(table, None), table, raw, self._ids(table))
+
+    def _conversion(self, names: tuple[str, ...]) -> pacsv.ConvertOptions:
+        schema = self.reader.schema
+        if schema.decimal != "." or schema.thousands:
+            raise _NotPlain
+        markers = [marker for marker in {"", *schema.missing_markers} if marker == marker.strip()]
+        numbers = set(schema.numbers)
+        return pacsv.ConvertOptions(
+            column_types={name: pa.float64() if name in numbers else pa.string() for name in names},
+            null_values=markers,
+            strings_can_be_null=False,
+        )
+
+    def _strict(self) -> Iterator[Part]:
+        self.stream.seek(0)
+        reader = tables.CsvReader(self.stream, self.name, self.options)
+        self.report.extend(reader.report.findings)
+        self._match_names(reader.names)
+        for chunk in reader:
+            yield Part(self._rows(chunk.table, chunk.lines), chunk.table, None, self._ids(chunk.table))
+
+    def _parquet(self) -> Iterator[Part]:
+        self.stream.seek(0)
+        try:
+            file = pq.ParquetFile(self.stream)
+            size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+            if size > self.options.max_bytes:
+                raise DataError(
+                    f"{size:,} bytes, unpacked, are over the limit of {self.options.max_bytes:,}", file=self.name
+                )
+            if file.metadata.num_columns > self.options.max_columns:
+                raise DataError(
+                    f"{file.metadata.num_columns:,} columns are over the limit of {self.options.max_columns:,}",
+                    file=self.name,
+                )
+            names = tuple(file.schema_arrow.names)
+            if len(set(names)) < len(names):
+                raise DataError("two columns of one name", file=self.name)
+            self._match_names(names)
+            begun = 0
+            for batch in file.iter_batches(PARQUET_ROWS):
+                if batch.num_rows:
+                    table = pa.table(batch)
+                    yield Part(self._rows(table, None, begun), table, None, self._ids(table))
+                begun += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"not a readable Parquet file: {shown(error)}", file=self.name) from error
+        if not begun:
+            raise DataError("the file has columns but no rows", file=self.name)
+
+    def _match_names(self, names: tuple[str, ...]) -> None:
+        faults = self.reader.name_faults(names)
+        absent = [fault.column for fault in faults if "no such column" in fault.got]
+        if absent:
+            listed = ", ".join(f"'{shown(name)}'" for name in absent[:5]) + (" …" if len(absent) > 5 else "")
+            raise SchemaError(
+                f"the model needs {len(self.reader.schema.columns)} columns and the table lacks {listed}; "
+                f"it has {', '.join(repr(shown(name)) for name in names[:10])}{' …' if len(names) > 10 else ''}",
+                file=self.name,
+                column=absent[0],
+            )
+        unknown = [shown(fault.column) for fault in faults if fault.column != ID_KEY]
+        if unknown:
+            listed = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
+            self.report.warn(f"columns that the model does not know are ignored: {listed}")
+
+    def _rows(self, table: pa.Table, lines: npt.NDArray[np.int64] | None, first: int = 0) -> Rows:
+        schema = self.reader.schema
+        numbers = np.empty((table.num_rows, len(self.reader.number_columns)))
+        faults: list[Fault] = []
+        for j, column in enumerate(self.reader.number_columns):
+            cells, bad = values.numbers(
+                table[column.name], markers=schema.missing_markers, decimal=schema.decimal, thousands=schema.thousands
+            )
+            numbers[:, j] = cells
+            for i in np.flatnonzero(bad)[:MAX_FAULTS].tolist():
+                got = f"'{shown(table[column.name][i].as_py())}'"
+                line = int(lines[i]) if lines is not None else None
+                faults.append(Fault(None if line else first + i, column.name, "a number", got, line))
+        if faults:
+            raise RowsError(sorted(faults, key=lambda fault: (fault.line or 0, fault.row or 0)))
+        return self.reader.encoded(numbers, [self._coded(table[c.name]) for c in self.reader.category_columns])
+
+    def _coded(self, cells: pa.ChunkedArray) -> tuple[list[str | None], npt.NDArray[np.int64]]:
+        texts = pc.dictionary_encode(values.texts(cells, markers=self.reader.schema.missing_markers))
+        return texts.dictionary.to_pylist(), texts.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+
+    def _ids(self, table: pa.Table) -> Ids | None:
+        """Ids that the caller gave in a column of their own."""
+        if ID_KEY not in table.column_names or any(c.name == ID_KEY for c in self.reader.schema.columns):
+            return None
+        given = values.texts(table[ID_KEY]).to_pylist()
+        return checked_ids([value or None for value in given], len(given))
+
+
+def _check_plain(block: bytes) -> None:
+    if b'"' in block or b"\r" in block or b"\0" in block:
+        raise _NotPlain
+
+
+def spooled(stream: BinaryIO, into: BinaryIO) -> BinaryIO:
+    """Copy what came over the wire into a file that can be read twice."""
+    while chunk := stream.read(1 << 18):
+        into.write(chunk)
+    into.seek(0)
+    return into
+
+
+def from_bytes(body: bytes) -> BinaryIO:
+    """A body in memory as a stream."""
+    return io.BytesIO(body)
