@@ -197,7 +197,12 @@ def _against_champion(better: _Bound, accuracy: _Bound, settings: Gate, degraded
 
 
 def _slices(
-    gain: npt.NDArray[np.float64], slices: Mapping[str, Rows], n: int, settings: Gate, numbers: dict[str, Any], seed: int
+    gain: npt.NDArray[np.float64],
+    slices: Mapping[str, Rows],
+    n: int,
+    settings: Gate,
+    numbers: dict[str, Any],
+    seed: int,
 ) -> list[str]:
     """Slices of at least `slice_min_rows` rows and 5% of all that lose more than `slice_margin`."""
     everything = np.arange(n)

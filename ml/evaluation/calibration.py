@@ -48,9 +48,7 @@ def calibrate(
     return fit(probabilities, y, best, weight=weight)
 
 
-def fit(
-    probabilities: Floats, y: npt.NDArray[np.int64], kind: Kind, *, weight: Floats | None = None
-) -> Calibration:
+def fit(probabilities: Floats, y: npt.NDArray[np.int64], kind: Kind, *, weight: Floats | None = None) -> Calibration:
     """Fit one kind by (weighted) maximum likelihood with a weak prior; the problem is convex."""
     n_classes = probabilities.shape[1]
     if kind == "none":
@@ -73,9 +71,9 @@ def crossed(
     fold = _folds(y, seed)
     for k in range(FOLDS):
         rest = fold != k
-        out[~rest] = fit(
-            probabilities[rest], y[rest], kind, weight=None if weight is None else weight[rest]
-        ).apply(probabilities[~rest])
+        out[~rest] = fit(probabilities[rest], y[rest], kind, weight=None if weight is None else weight[rest]).apply(
+            probabilities[~rest]
+        )
     return out
 
 

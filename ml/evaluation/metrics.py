@@ -6,7 +6,6 @@ metric does not exist (a ranking metric with one class only). Definitions are sc
 
 from __future__ import annotations
 
-
 import numpy as np
 import numpy.typing as npt
 
@@ -88,5 +87,3 @@ def calibration_error(w: Floats, confidence: Floats, correct: npt.NDArray[np.boo
 def limits(name: str) -> tuple[float, float]:
     """The range a metric can have."""
     return LIMITS.get(name, (0.0, 1.0))
-
-

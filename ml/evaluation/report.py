@@ -62,7 +62,9 @@ def evaluate(
     p = np.asarray(predict_proba(X) if callable(predict_proba) else predict_proba, dtype=np.float64)
     y = np.asarray(y, dtype=np.int64)
     if len(p) != len(y) or p.shape[1] != len(schema.classes) or not len(y):
-        raise ValueError(f"evaluate: expected ({len(y)}, {len(schema.classes)}) probabilities of ≥ 1 row, got {p.shape}")
+        raise ValueError(
+            f"evaluate: expected ({len(y)}, {len(schema.classes)}) probabilities of ≥ 1 row, got {p.shape}"
+        )
     weight = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
     codes = decision.codes(p, schema)
     draws = Resamples(weight, n_bootstrap, seed)
@@ -87,9 +89,7 @@ def evaluate(
     }
 
 
-def _measure(
-    w: Floats, p: Floats, y: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], schema: Schema
-) -> Values:
+def _measure(w: Floats, p: Floats, y: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], schema: Schema) -> Values:
     """Every metric for every weighting; names of per-class ones are `<metric>/<class number>`."""
     n_classes = len(schema.classes)
     out: Values = {

@@ -58,7 +58,13 @@ def decide(
     if probabilities.shape[1] == 2:
         honest = crossed(probabilities, y, calibration.kind, weight=weight, seed=seed)
         threshold = choose_threshold(
-            honest[:, positive], y == positive, objective=chosen, costs=matrix, positive=positive, weight=weight, seed=seed
+            honest[:, positive],
+            y == positive,
+            objective=chosen,
+            costs=matrix,
+            positive=positive,
+            weight=weight,
+            seed=seed,
         )
     elif chosen not in ("cost", "accuracy"):
         chosen = "accuracy"
@@ -119,7 +125,9 @@ def choose_threshold(
         values = _values(w, is_positive, group, len(edges), objective, costs, positive)
         best.append(edges[np.flatnonzero(values >= values.max() - 1e-12)].mean())
     chosen = float(np.clip(np.mean(best), 1e-6, 1.0))
-    if objective in ("accuracy", "cost") and not _clearly_better(p, is_positive, weight, chosen, default, costs, positive):
+    if objective in ("accuracy", "cost") and not _clearly_better(
+        p, is_positive, weight, chosen, default, costs, positive
+    ):
         return default
     return chosen
 

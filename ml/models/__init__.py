@@ -4,8 +4,12 @@ Importing this package loads neither torch nor scikit-learn: a family loads its 
 """
 
 from ml.models.base import Family
-from ml.models.spaces import BoostingFamily, LogisticFamily, MLPFamily
+from ml.models.spaces import BlendFamily, BoostingFamily, LogisticFamily, MLPFamily
 
+# What a search may try.
 FAMILIES: dict[str, Family] = {family.name: family for family in (LogisticFamily(), MLPFamily(), BoostingFamily())}
 
-__all__ = ["FAMILIES", "Family"]
+# What can be fitted, saved and loaded: also a weighted mean of candidates.
+ALL_FAMILIES: dict[str, Family] = {**FAMILIES, "blend": BlendFamily(FAMILIES)}
+
+__all__ = ["ALL_FAMILIES", "FAMILIES", "Family"]

@@ -33,7 +33,9 @@ class Space:
         self.expression = hp.choice("family", branches)
         self._domain = Domain(lambda point: 0.0, self.expression)
 
-    def suggest(self, number: int, finished: Sequence[Trial], *, seed: int) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    def suggest(
+        self, number: int, finished: Sequence[Trial], *, seed: int
+    ) -> tuple[str, dict[str, Any], dict[str, Any]]:
         """Family, parameters, and hyperopt's own values of trial `number`.
 
         The same number, finished trials and seed give the same suggestion: the generator is seeded by

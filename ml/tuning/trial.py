@@ -121,4 +121,3 @@ def _scores(p: Any, y: npt.NDArray[np.int64], weight: Any) -> dict[str, float]:
         "accuracy": float(accuracy_score(y, answered, sample_weight=weight)),
         "macro_f1": float(f1_score(y, answered, sample_weight=weight, average="macro", zero_division=0)),
     }
-

@@ -1,0 +1,116 @@
+"""A weighted mean of several candidates' probabilities: what tuning may choose over the single best."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.errors import TrainingError
+from ml.models.base import OnEpoch
+from ml.models.estimator import TabularClassifier
+from ml.models.onnx_graph import Graph
+from ml.schema import Schema
+
+
+class BlendClassifier(TabularClassifier):
+    """Fits each member on the same rows; the probabilities' weighted mean is exported as one graph.
+
+    Parameters
+    ----------
+    members
+        Pairs of a member's family name and its unfitted estimator.
+    weights
+        One a member, none negative; they are scaled to sum to 1.
+    """
+
+    def __init__(
+        self,
+        members: tuple[tuple[str, Any], ...] = (),
+        weights: tuple[float, ...] = (),
+        classes: tuple[Any, ...] | None = None,
+    ) -> None:
+        self.members = members
+        self.weights = weights
+        self.classes = classes
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        validation: tuple[Any, Any] | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Self:
+        """Fit every member; `history` is that of the heaviest member that has epochs."""
+        weights = np.asarray(self.weights, dtype=np.float64)
+        if not self.members or len(weights) != len(self.members) or (weights < 0).any() or weights.sum() <= 0:
+            raise TrainingError(
+                f"a blend: expected one weight a member, none negative, got {len(self.members)} members "
+                f"and the weights {list(self.weights)}"
+            )
+        _, classes, _ = self._training_rows(X, y)
+        for _, model in self.members:
+            model.fit(X, y, sample_weight=sample_weight, validation=validation, on_epoch=on_epoch)
+        self.weights_, self.classes_ = weights / weights.sum(), classes
+        histories = [self.members[i][1].history for i in np.argsort(-weights, kind="stable")]
+        self.history = next((history for history in histories if history), [])
+        self._set_features(X)
+        return self
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """(n, C) float64: the members' weighted mean."""
+        frame = self._rows(X)
+        total = np.zeros((len(frame), len(self.classes_)))
+        for weight, (_, model) in zip(self.weights_, self.members, strict=True):
+            total += weight * model.predict_proba(X)
+        return total
+
+    def emit(self, graph: Graph) -> str:
+        """Each member's ops, then the weighted sum; preprocessing in common is written once."""
+        parts = [
+            graph.op("Mul", model.emit(graph), graph.float32(weight))
+            for weight, (_, model) in zip(self.weights_, self.members, strict=True)
+        ]
+        total = parts[0]
+        for part in parts[1:]:
+            total = graph.op("Add", total, part)
+        return total
+
+    def check_schema(self, schema: Schema) -> None:
+        """Raises SchemaError when the members were fitted on other columns."""
+        for _, model in self.members:
+            model.check_schema(schema)
+
+    def describe(self) -> dict[str, Any]:
+        """The members with their weights, and the number of parameters of all."""
+        members = [
+            {"weight": float(weight), **model.describe()}
+            for weight, (_, model) in zip(self.weights_, self.members, strict=True)
+        ]
+        return {"family": "blend", "parameters": sum(m["parameters"] for m in members), "members": members}
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """JSON-able mapping and arrays, each member's under its number."""
+        listed, arrays = [], {}
+        for number, (family, model) in enumerate(self.members):
+            state, own = model.to_state()
+            listed.append({**state, "family": family})
+            arrays.update({f"{number}.{name}": value for name, value in own.items()})
+        return {"members": listed, "weights": self.weights_.tolist(), "classes": self.classes_.tolist()}, arrays
+
+
+def from_state(state: dict[str, Any], arrays: dict[str, NDArray[Any]], families: dict[str, Any]) -> BlendClassifier:
+    """The fitted estimator that `to_state` described."""
+    members = []
+    for number, listed in enumerate(state["members"]):
+        prefix = f"{number}."
+        own = {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+        family = listed["family"]
+        members.append((family, families[family].from_state(listed, own)))
+    model = BlendClassifier(tuple(members), tuple(state["weights"]), tuple(state["classes"]))
+    model.weights_, model.classes_ = np.asarray(state["weights"]), np.asarray(state["classes"])
+    model.history, model.n_features_in_ = [], members[0][1].n_features_in_
+    return model
