@@ -73,11 +73,11 @@ def client(settings: Settings) -> MlflowClient:
     address = uri(settings)
     with errors(address):
         if address != local_uri(settings):
-            return _client(address)
+            return _as_default(address)
         # Two processes that made the tables of a new store at the same time would break it.
         with locks.exclusive(settings, "mlflow-store"):
             _prepare_local(settings.var)
-            return _client(address)
+            return _as_default(address)
 
 
 def quiet_environment() -> None:
@@ -95,6 +95,16 @@ def quiet_environment() -> None:
         os.environ.setdefault(name, value)
 
 
+def _as_default(address: str) -> MlflowClient:
+    made = _client(address)
+    import mlflow
+
+    if mlflow.get_tracking_uri() != address:
+        mlflow.set_tracking_uri(address)
+        mlflow.set_registry_uri(address)
+    return made
+
+
 @functools.cache
 def _client(address: str) -> MlflowClient:
     quiet_environment()
@@ -104,8 +114,6 @@ def _client(address: str) -> MlflowClient:
 
     for noisy in ("mlflow.store", "mlflow.utils", "alembic", "mlflow.tracking", "mlflow.types"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    mlflow.set_tracking_uri(address)
-    mlflow.set_registry_uri(address)
     made = mlflow.MlflowClient(address, registry_uri=address)
     made.search_experiments(max_results=1)  # opens the store here, where an error is understood
     return made

@@ -1,0 +1,125 @@
+"""Has every service worker taken over the new version? Asked of `/health/ready` after the alias moved."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ml.errors import PromotionError
+from ml.settings import Settings
+
+POLL_S = 0.1
+_MAX_ANSWER_BYTES = 1_000_000
+
+
+class Confirmation(msgspec.Struct, frozen=True):
+    """`services` that answered with the version on every worker; `note` says it for the ledger."""
+
+    services: tuple[str, ...]
+    workers: int
+    note: str
+
+
+def urls(settings: Settings) -> tuple[str, ...]:
+    """Base URLs of the services that must confirm."""
+    host = "127.0.0.1" if settings.serving.host in ("0.0.0.0", "::", "") else settings.serving.host
+    return settings.serving.urls or (f"http://{host}:{settings.serving_port}",)
+
+
+def poke(settings: Settings) -> None:
+    """Tell the follower of this machine to look now rather than at its next round."""
+    file = settings.var / "serving" / "poke"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+
+
+def confirm(
+    settings: Settings,
+    version: str,
+    *,
+    get: Callable[[str, float], Any] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Confirmation:
+    """Wait until every worker of every service reports `version`.
+
+    `settings.registry.confirm` is `never` (ask nobody), `auto` (a service that does not listen is passed over
+    and the note says so) or `required` (every service must answer).
+
+    Raises
+    ------
+    PromotionError
+        A service refused the version, or did not report it on every worker within `confirm_timeout_s`.
+    """
+    if settings.registry.confirm == "never":
+        return Confirmation((), 0, "not confirmed: registry.confirm is 'never'")
+    fetch = get or ready
+    poke(settings)
+    deadline = time.monotonic() + settings.registry.confirm_timeout_s
+    confirmed, absent, workers = [], [], 0
+    for url in urls(settings):
+        count = _one(settings, url, version, deadline, fetch, sleep)
+        if count is None:
+            absent.append(url)
+        else:
+            confirmed.append(url)
+            workers += count
+    note = f"confirmed by {workers} workers at {', '.join(confirmed)}" if confirmed else "not confirmed"
+    if absent:
+        note += f"; no service listens at {', '.join(absent)}"
+    return Confirmation(tuple(confirmed), workers, note)
+
+
+def ready(url: str, timeout_s: float) -> dict[str, Any] | None:
+    """The JSON of `GET {url}/health/ready`, also of a 503; None where nothing listens.
+
+    A service that listens and answers something else gives an empty mapping.
+    """
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health/ready", timeout=timeout_s) as answer:
+            content = answer.read(_MAX_ANSWER_BYTES)
+    except urllib.error.HTTPError as error:  # 503 "not ready" carries the same JSON
+        content = error.read(_MAX_ANSWER_BYTES)
+    except urllib.error.URLError as error:
+        return None if isinstance(error.reason, ConnectionRefusedError) else {}
+    except OSError:
+        return {}
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _one(
+    settings: Settings,
+    url: str,
+    version: str,
+    deadline: float,
+    fetch: Callable[[str, float], Any],
+    sleep: Callable[[float], None],
+) -> int | None:
+    """Number of workers that report the version; None where no service listens and none is required."""
+    began = time.time() - 1  # an older refusal is of an earlier try
+    while True:
+        answer = fetch(url, 2.0)
+        if answer is None and settings.registry.confirm == "auto":
+            return None
+        found = answer or {}
+        workers = [str(w.get("model_version")) for w in found.get("workers", []) if isinstance(w, dict)]
+        if str(found.get("model_version")) == version and workers and set(workers) == {version}:
+            return len(workers)
+        refused = found.get("refused")
+        if isinstance(refused, dict) and str(refused.get("version")) == version and refused.get("time", began) >= began:
+            raise PromotionError(f"{url} refused version {version}: {refused.get('reason', 'no reason given')}")
+        if time.monotonic() > deadline:
+            seen = f"reports {found.get('model_version')!r} and workers {workers}" if answer else "does not answer"
+            raise PromotionError(
+                f"{url} {seen} after {settings.registry.confirm_timeout_s:g} s: version {version} was not taken over"
+            )
+        sleep(POLL_S)

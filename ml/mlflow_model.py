@@ -1,0 +1,137 @@
+"""A bundle as an MLflow model: what goes into the model store, and how it gets there."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml import tracking
+from ml.bundle import Bundle
+from ml.schema import Column, Schema
+from ml.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CODE = Path(__file__).with_name("pyfunc_model.py")
+REQUIREMENTS = ("mlflow", "onnxruntime", "pandas", "numpy")
+NAME = "bundle"
+
+
+def log_bundle(settings: Settings, folder: Path, run_id: str) -> str:
+    """Log a sealed bundle as a model of a run; returns its `models:/…` URI.
+
+    The same bundle logged again for the same run is found, not doubled; one whose upload was cut short is
+    left behind unfinished and never referred to.
+    """
+    found, where = tracking.client(settings), tracking.experiment(settings)
+    bundle = Bundle.open(folder)
+    with tracking.errors(tracking.uri(settings)):
+        logged = found.search_logged_models([where], f"source_run_id = '{run_id}'")
+        for model in logged:
+            if model.status == "READY" and model.tags.get("refit.sha256") == bundle.sha256:
+                return str(model.model_uri)
+        with tempfile.TemporaryDirectory(prefix="refit-model-") as temporary:
+            target = Path(temporary) / "model"
+            save(bundle, target)
+            made = found.create_logged_model(
+                where, name=NAME, source_run_id=run_id, tags={"refit.sha256": bundle.sha256}, model_type="classifier"
+            )
+            found.log_model_artifacts(made.model_id, str(target))
+            found.finalize_logged_model(made.model_id, "READY")
+        values = {k: v["value"] for k, v in bundle.metrics.get("metrics", {}).items() if v}
+        tracking.log(
+            settings, run_id, metrics={f"model_{k}": v for k, v in values.items()}, model_id=str(made.model_id)
+        )
+        return str(made.model_uri)
+
+
+def save(bundle: Bundle, target: Path) -> None:
+    """Write the MLflow model folder: the pyfunc flavour from code, with the bundle as its artifact."""
+    rows = examples(bundle, 3)
+    with _quiet(), tempfile.TemporaryDirectory(prefix="refit-bundle-") as temporary:
+        import mlflow.pyfunc
+        from mlflow.models import ModelSignature
+
+        # MLflow keeps an artifact under its folder's own name; every bundle is found under the same one.
+        named = Path(shutil.copytree(bundle.path, Path(temporary) / NAME))
+        mlflow.pyfunc.save_model(
+            path=str(target),
+            python_model=str(CODE),
+            artifacts={NAME: str(named)},
+            signature=ModelSignature(inputs=_inputs(bundle.schema), outputs=_outputs(bundle.schema)),
+            input_example=rows if len(rows) else None,
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+        )
+
+
+def examples(bundle: Bundle, n: int) -> pd.DataFrame:
+    """Raw rows as a user would have them: the first `n` of the bundle's examples."""
+    import pandas as pd
+
+    records = (bundle.json("examples.json") or {}).get("records", [])[:n]
+    frame = pd.DataFrame(records, columns=[c.name for c in bundle.schema.columns])
+    for column in bundle.schema.columns:
+        cells = frame[column.name]
+        frame[column.name] = cells.astype("float64") if column.kind == "number" else cells.astype("object")
+    return frame
+
+
+def _inputs(schema: Schema) -> Any:
+    from mlflow.types.schema import ColSpec
+    from mlflow.types.schema import Schema as Signature
+
+    return Signature([ColSpec(type=_type(c), name=c.name, required=True) for c in schema.columns])
+
+
+def _type(column: Column) -> Any:
+    """MLflow refuses whole numbers for a double and decimals for a long; a column that may come as either is `any`."""
+    from mlflow.types.schema import AnyType, DataType
+
+    either: Any = AnyType  # untyped in MLflow
+    if column.kind == "number":
+        return either() if column.integer else DataType.double
+    return either() if _numeric_levels(column) else DataType.string
+
+
+def _numeric_levels(column: Column) -> bool:
+    """Levels such as "1" or "True" are numbers or booleans in many a table."""
+
+    def plain(level: str) -> bool:
+        with contextlib.suppress(ValueError):
+            float(level)
+            return True
+        return level.lower() in ("true", "false")
+
+    return any(plain(level) for level in column.categories)
+
+
+def _outputs(schema: Schema) -> Any:
+    from mlflow.types.schema import ColSpec, DataType
+    from mlflow.types.schema import Schema as Signature
+
+    probabilities = [ColSpec(DataType.float, f"probability_{c}") for c in schema.classes]
+    return Signature([ColSpec(DataType.string, "label"), ColSpec(DataType.float, "probability"), *probabilities])
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hints on type annotations and integer columns are for people who write models by hand."""
+    loud = [logging.getLogger(name) for name in ("mlflow.pyfunc", "mlflow.models.model", "mlflow.types.utils")]
+    levels = [logger.level for logger in loud]
+    try:
+        for logger in loud:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loud, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,112 @@
+"""The registered model for any MLflow user: raw columns in, label and probabilities out.
+
+This file is logged with the model ("models from code") and runs without Refit: it may import nothing but
+MLflow, ONNX Runtime, pandas and NumPy. Its numbers are those of the service.
+
+`predict` returns one row a row of input, with the input's index, and the columns
+`label` (the decided class, text), `probability` (of that class) and `probability_<class>` for every class.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import onnxruntime as ort
+import pandas as pd
+from mlflow.pyfunc.model import PythonModel
+
+# Not meant for a model that has a signature; MLflow says it at every load.
+warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method", category=UserWarning)
+
+LIMIT = 3.4e38  # just below the largest float32
+
+
+class RefitModel(PythonModel):
+    """Reads the bundle that was logged beside this file."""
+
+    def load_context(self, context: Any) -> None:
+        """Open the graph, the schema and the decision of the bundle."""
+        folder = Path(context.artifacts["bundle"])
+        self.schema = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
+        self.decision = json.loads((folder / "decision.json").read_text(encoding="utf-8"))
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = ort.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+
+    # MLflow makes a data contract out of type hints here, and the signature says it better.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        """Label and probabilities of raw rows: a frame with the columns of the signature, in any order."""
+        frame = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
+        columns, markers = self.schema["columns"], {m.strip() for m in self.schema["missing_markers"]} | {""}
+        if absent := [c["name"] for c in columns if c["name"] not in frame.columns]:
+            raise ValueError(f"the table lacks {absent}; the model needs {[c['name'] for c in columns]}")
+        numbers = [self._number(frame[c["name"]], markers) for c in columns if c["kind"] == "number"]
+        texts = [_texts(frame[c["name"]], markers, c["categories"]) for c in columns if c["kind"] == "category"]
+        wanted = {i.name for i in self.session.get_inputs()}
+        feeds: dict[str, Any] = {}
+        if "numbers" in wanted:
+            feeds["numbers"] = np.column_stack(numbers).astype(np.float32)
+        if "categories" in wanted:
+            feeds["categories"] = np.column_stack(texts).astype(object)
+        classes = self.schema["classes"]
+        if len(frame):
+            probabilities = self.session.run(["probabilities"], feeds)[0]
+        else:
+            probabilities = np.empty((0, len(classes)), np.float32)
+        codes = self._codes(probabilities)
+        answer = {
+            "label": np.asarray(classes, dtype=object)[codes],
+            "probability": probabilities[np.arange(len(codes)), codes],
+            **{f"probability_{c}": probabilities[:, j] for j, c in enumerate(classes)},
+        }
+        return pd.DataFrame(answer, index=frame.index)
+
+    def _number(self, cells: pd.Series, markers: set[str]) -> np.ndarray:
+        """(n,) float32 with NaN for missing, as `ml.values` reads a number column."""
+        if not pd.api.types.is_numeric_dtype(cells):
+            text = cells.where(cells.notna(), "").astype(str).str.strip()
+            if self.schema["thousands"]:
+                text = text.str.replace(self.schema["thousands"], "", regex=False)
+            if self.schema["decimal"] != ".":
+                text = text.str.replace(self.schema["decimal"], ".", regex=False)
+            try:
+                cells = pd.to_numeric(text.mask(text.isin(markers)), errors="raise")
+            except ValueError as error:
+                raise ValueError(f"column '{cells.name}': expected numbers: {error}") from None
+        values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.clip(np.where(np.isinf(values), np.nan, values), -LIMIT, LIMIT).astype(np.float32)
+
+    def _codes(self, probabilities: np.ndarray) -> np.ndarray:
+        """The decided class of each row, as `ml.decision.Decision.codes` decides it."""
+        threshold, classes = self.decision.get("threshold"), self.schema["classes"]
+        if threshold is not None and len(classes) == 2:
+            positive = classes.index(self.schema["positive_label"]) if self.schema["positive_label"] in classes else 1
+            reached = probabilities[:, positive] >= np.float32(threshold)
+            return np.where(reached, positive, 1 - positive)
+        if costs := self.decision.get("costs"):
+            return np.asarray((probabilities @ np.asarray(costs)).argmin(axis=1))
+        return np.asarray(probabilities.argmax(axis=1))
+
+
+def _texts(cells: pd.Series, markers: set[str], known: list[str]) -> np.ndarray:
+    """(n,) text, "" for missing, as `ml.values` reads a category column."""
+    lower = pd.api.types.is_bool_dtype(cells) and "true" in known
+    texts = [_text(cell) for cell in cells.astype(object)]
+    texts = [text.lower() if lower else text for text in texts]
+    return np.asarray(["" if text in markers else text for text in texts], dtype=object)
+
+
+def _text(cell: Any) -> str:
+    if cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and cell != cell):
+        return ""
+    if isinstance(cell, float | np.floating) and float(cell).is_integer():
+        return str(int(cell))  # a missing cell elsewhere makes a column of whole numbers floating
+    return str(cell).strip()
+
+
+mlflow.models.set_model(RefitModel())

@@ -1,0 +1,324 @@
+"""The registry: one version a run, aliases that move last and go back, and a ledger that tells the truth."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml import ledger, registry, tracking
+from ml.bundle import Bundle
+from ml.confirm import Confirmation
+from ml.errors import BundleError, PromotionError, RegistryError, RegistryUnavailable
+from ml.mlflow_model import log_bundle
+from ml.registry import VersionInfo
+from ml.settings import Settings, from_values
+from tests.ml.tiny import tiny_bundle
+
+
+def make_settings(home: Path, **registry_values: Any) -> Settings:
+    return from_values(
+        {"home": str(home), "mlflow_port": 1, "serving_port": 1, "registry": {"confirm": "auto", **registry_values}}
+    )
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """One store for the module: MLflow takes seconds to make one. Every test uses a model name of its own."""
+    return make_settings(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def own(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    name = "M_" + "".join(c if c.isalnum() else "_" for c in request.node.name)
+    return make_settings(settings.home, model_name=name)
+
+
+def make_version(own: Settings, tmp_path: Path, slope: float = 1.0) -> VersionInfo:
+    run_key = f"{own.registry.model_name}-{slope}"
+    folder = tmp_path / f"bundle-{slope}"
+    sha256 = Bundle.open(folder).sha256 if folder.exists() else tiny_bundle(folder, slope=slope)
+    run_id = tracking.run(own, run_key)
+    uri = log_bundle(own, folder, run_id)
+    return registry.register(own, model_uri=uri, run_id=run_id, run_key=run_key, sha256=sha256)
+
+
+def agree(settings: Settings, version: str) -> Confirmation:
+    return Confirmation(("fake",), 2, "confirmed by 2 workers")
+
+
+def refuse(settings: Settings, version: str) -> Confirmation:
+    raise PromotionError(f"the service refused version {version}: out of memory")
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the code may catch it."""
+
+
+def die(settings: Settings, version: str) -> Confirmation:
+    raise Killed
+
+
+def aliases(own: Settings) -> tuple[str, str]:
+    found = [registry.by_alias(own, alias) for alias in (registry.CHAMPION, registry.PREVIOUS)]
+    return found[0].version if found[0] else "", found[1].version if found[1] else ""
+
+
+def promote(own: Settings, info: VersionInfo, confirm_with: registry.Confirm = agree, **more: Any) -> ledger.Event:
+    return registry.promote(own, info.version, who="test", why="because", confirm_with=confirm_with, **more)
+
+
+def test_no_champion_at_first(own: Settings) -> None:
+    """An empty registry has no champion, no versions, and says so without an error."""
+    assert registry.champion(own) is None
+    assert registry.versions(own) == []
+
+
+def test_registering_twice_makes_one_version(own: Settings, tmp_path: Path) -> None:
+    """The same run key finds its version again, and its model is logged once."""
+    first, second = make_version(own, tmp_path), make_version(own, tmp_path)
+    assert first == second
+    assert [v.version for v in registry.versions(own)] == [first.version]
+    assert first.run_key.startswith(own.registry.model_name)
+
+
+def test_downloaded_bundle_is_the_registered_one(own: Settings, tmp_path: Path) -> None:
+    """What comes back hashes to the version's tag, and gives the same numbers."""
+    info = make_version(own, tmp_path)
+    folder = registry.download(own, info)
+    assert Bundle.open(folder, sha256=info.sha256).self_check() < 1e-5
+    assert registry.download(own, info) == folder
+
+
+def test_damaged_cache_is_loaded_again(own: Settings, tmp_path: Path) -> None:
+    """A file that rotted in the cache is never used."""
+    info = make_version(own, tmp_path)
+    (registry.download(own, info) / "model.onnx").write_bytes(b"rotten")
+    assert Bundle.open(registry.download(own, info)).sha256 == info.sha256
+
+
+def test_overwritten_artifact_is_refused(own: Settings, tmp_path: Path) -> None:
+    """Who can write to the artifact store cannot slip in another model."""
+    info = make_version(own, tmp_path)
+    stored = next(
+        tracking.artifact_root(own).rglob(f"{info.source.split('/')[-1]}/artifacts/artifacts/bundle/model.onnx")
+    )
+    stored.write_bytes(stored.read_bytes()[:-1] + b"x")
+    shutil.rmtree(own.var / "cache", ignore_errors=True)
+    with pytest.raises(BundleError, match=r"model\.onnx"):
+        promote(own, info)
+    assert registry.champion(own) is None
+
+
+def test_promotion_moves_the_aliases_and_is_written_down(own: Settings, tmp_path: Path) -> None:
+    """`champion` is the new one, `previous` what it replaced, the ledger has who and why."""
+    one, two = make_version(own, tmp_path, 1.0), make_version(own, tmp_path, 2.0)
+    promote(own, one)
+    event = promote(own, two)
+    assert aliases(own) == (two.version, one.version)
+    assert (event.what, event.from_version, event.to_version) == (ledger.PROMOTED, one.version, two.version)
+    assert (event.who, event.why, event.numbers["workers"]) == ("test", "because", 2)
+
+
+def test_promoting_the_champion_again_changes_nothing(own: Settings, tmp_path: Path) -> None:
+    """A task that is run again gives the same end state and the same event."""
+    one = make_version(own, tmp_path)
+    first = promote(own, one)
+    assert promote(own, one) == first
+    assert len(ledger.events(own)) == 1
+
+
+def test_unconfirmed_promotion_puts_the_aliases_back(own: Settings, tmp_path: Path) -> None:
+    """When the service does not take a version over, the old one stays, and the reason is kept."""
+    one, two = make_version(own, tmp_path, 1.0), make_version(own, tmp_path, 2.0)
+    promote(own, one)
+    with pytest.raises(PromotionError, match=r"out of memory.*serves on"):
+        promote(own, two, refuse)
+    assert aliases(own) == (one.version, "")
+    newest = ledger.events(own)[0]
+    assert newest.what == ledger.PROMOTION_FAILED
+    assert "out of memory" in newest.why
+
+
+def test_first_promotion_that_fails_leaves_no_alias(own: Settings, tmp_path: Path) -> None:
+    """Without an old champion, putting back means no champion."""
+    with pytest.raises(PromotionError, match="no version serves on"):
+        promote(own, make_version(own, tmp_path), refuse)
+    assert aliases(own) == ("", "")
+
+
+def test_changed_champion_refuses_the_challenger(own: Settings, tmp_path: Path) -> None:
+    """A challenger that was judged against another champion is not promoted."""
+    one, two, three = (make_version(own, tmp_path, s) for s in (1.0, 2.0, 3.0))
+    promote(own, one)
+    promote(own, two, expected_champion=one.version)
+    with pytest.raises(PromotionError, match="run the evaluation again"):
+        promote(own, three, expected_champion=one.version)
+    assert aliases(own) == (two.version, one.version)
+    assert ledger.events(own)[0].what == ledger.REFUSED
+
+
+def test_kill_after_the_alias_moved_is_finished_later(own: Settings, tmp_path: Path) -> None:
+    """The next caller asks the service again and completes the promotion."""
+    one, two = make_version(own, tmp_path, 1.0), make_version(own, tmp_path, 2.0)
+    promote(own, one)
+    with pytest.raises(Killed):
+        promote(own, two, die)
+    assert aliases(own)[0] == two.version, "a version that loads and passed its examples"
+    event = registry.reconcile(own, agree)
+    assert event is not None
+    assert (event.what, event.to_version) == (ledger.PROMOTED, two.version)
+    assert aliases(own) == (two.version, one.version)
+    assert registry.reconcile(own, agree) is None
+
+
+def test_kill_after_the_alias_moved_is_taken_back_when_refused(own: Settings, tmp_path: Path) -> None:
+    """The next caller finds that the service does not want it, and puts the alias back."""
+    one, two = make_version(own, tmp_path, 1.0), make_version(own, tmp_path, 2.0)
+    promote(own, one)
+    with pytest.raises(Killed):
+        promote(own, two, die)
+    event = registry.reconcile(own, refuse)
+    assert event is not None
+    assert event.what == ledger.PROMOTION_FAILED
+    assert aliases(own)[0] == one.version
+
+
+def test_kill_before_the_alias_moved_is_told(own: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An intention that led to nothing is closed as failed."""
+    one, two = make_version(own, tmp_path, 1.0), make_version(own, tmp_path, 2.0)
+    promote(own, one)
+
+    def killed(*args: Any, **more: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "_set_alias", killed)
+        with pytest.raises(Killed):
+            promote(own, two)
+    event = registry.reconcile(own, agree)
+    assert event is not None
+    assert event.what == ledger.PROMOTION_FAILED
+    assert aliases(own) == (one.version, "")
+
+
+def test_retry_after_a_kill_ends_promoted_once(own: Settings, tmp_path: Path) -> None:
+    """The task that is run again after a kill finds its own half-done move and finishes it."""
+    one = make_version(own, tmp_path)
+    with pytest.raises(Killed):
+        promote(own, one, die)
+    assert promote(own, one).what == ledger.PROMOTED
+    assert [e.what for e in ledger.events(own)] == [ledger.PROMOTED]
+
+
+def test_rollback_goes_to_what_served_and_quarantines(own: Settings, tmp_path: Path) -> None:
+    """Version 2 was never served: the way back from 3 is to 1; 3 does not come back by itself."""
+    one, two, three = (make_version(own, tmp_path, s) for s in (1.0, 2.0, 3.0))
+    promote(own, one)
+    with pytest.raises(PromotionError):
+        promote(own, two, refuse)
+    promote(own, three)
+    event = registry.rollback(own, who="ann", why="complaints", confirm_with=agree)
+    assert (event.what, event.from_version, event.to_version) == (ledger.ROLLED_BACK, three.version, one.version)
+    assert aliases(own) == (one.version, "")
+    assert "complaints" in registry.version(own, three.version).quarantined
+    with pytest.raises(PromotionError, match="quarantined"):
+        promote(own, three)
+    promote(own, three, force=True)
+    assert registry.version(own, three.version).quarantined == ""
+
+
+def test_rollback_twice_goes_two_steps(own: Settings, tmp_path: Path) -> None:
+    """Every step goes further back, never to what was just left."""
+    one, two, three = (make_version(own, tmp_path, s) for s in (1.0, 2.0, 3.0))
+    for info in (one, two, three):
+        promote(own, info)
+    registry.rollback(own, who="t", why="bad", confirm_with=agree)
+    assert aliases(own) == (two.version, one.version)
+    registry.rollback(own, who="t", why="bad too", confirm_with=agree)
+    assert aliases(own) == (one.version, "")
+    with pytest.raises(PromotionError, match="nothing to go back to"):
+        registry.rollback(own, who="t", why="again", confirm_with=agree)
+
+
+def test_rollback_that_is_not_confirmed_changes_nothing(own: Settings, tmp_path: Path) -> None:
+    """A rollback is a move like any other: confirmed, or put back."""
+    one, two = make_version(own, tmp_path, 1.0), make_version(own, tmp_path, 2.0)
+    promote(own, one)
+    promote(own, two)
+    with pytest.raises(PromotionError):
+        registry.rollback(own, who="t", why="bad", confirm_with=refuse)
+    assert aliases(own) == (two.version, one.version)
+    assert registry.version(own, two.version).quarantined == ""
+    assert ledger.events(own)[0].what == ledger.ROLLBACK_FAILED
+
+
+def test_rollback_to_a_damaged_version_changes_nothing(own: Settings, tmp_path: Path) -> None:
+    """What does not load is never gone back to."""
+    one, two = make_version(own, tmp_path, 1.0), make_version(own, tmp_path, 2.0)
+    promote(own, one)
+    promote(own, two)
+    (registry.download(own, one) / "bundle.json").unlink()
+    stored = next(
+        tracking.artifact_root(own).rglob(f"{one.source.split('/')[-1]}/artifacts/artifacts/bundle/model.onnx")
+    )
+    stored.write_bytes(b"gone")
+    with pytest.raises(BundleError):
+        registry.rollback(own, who="t", why="bad", confirm_with=agree)
+    assert aliases(own)[0] == two.version
+
+
+def test_unknown_version_is_an_error_that_names_it(own: Settings, tmp_path: Path) -> None:
+    """A typing mistake is answered by the registry's own words."""
+    make_version(own, tmp_path)
+    with pytest.raises(RegistryError, match="99"):
+        registry.version(own, "99")
+
+
+def test_unreachable_server_is_transient_and_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing listens, the caller is told that trying later may help."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    away = make_settings(tmp_path, tracking_uri="http://127.0.0.1:9")
+    with pytest.raises(RegistryUnavailable, match="does not answer"):
+        registry.champion(away)
+
+
+STOCK = """
+import sys, json
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("ml", "serving", "torch", "sklearn", "onnx", "msgspec"):
+            raise ImportError(f"blocked: {name}")
+sys.meta_path.insert(0, Block())
+import mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model(sys.argv[2])
+print(model.predict(pd.read_json(sys.argv[3], orient="records", dtype=False)).to_json(orient="records"))
+"""
+
+
+def test_stock_mlflow_gets_the_numbers_of_the_bundle(own: Settings, tmp_path: Path) -> None:
+    """Without this project on the path, `mlflow.pyfunc.load_model(…@champion)` answers as the service does."""
+    import pandas as pd
+
+    info = make_version(own, tmp_path)
+    promote(own, info)
+    opened = Bundle.open(registry.download(own, info))
+    frame = pd.DataFrame({"n0": [0.5, None, 3.0], "n1": [-1.0, 2.5, None], "c0": ["red", "unseen", None]})
+    frame.to_json(tmp_path / "rows.json", orient="records")
+    arguments = [tracking.local_uri(own), f"models:/{own.registry.model_name}@champion", str(tmp_path / "rows.json")]
+    done = subprocess.run(
+        [sys.executable, "-c", STOCK, *arguments],
+        capture_output=True, text=True, check=True, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    answer = pd.read_json(io.StringIO(done.stdout.strip().splitlines()[-1]), orient="records")
+    texts = np.asarray([["red"], ["unseen"], [""]], dtype=object)
+    expected = opened.run(frame[["n0", "n1"]].to_numpy(np.float32), texts)
+    np.testing.assert_allclose(answer[["probability_no", "probability_yes"]], expected, atol=1e-6)
+    assert answer["label"].tolist() == opened.label(expected).tolist()
