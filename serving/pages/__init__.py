@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Flask, Response, request, url_for
-from flask_babel import Babel, format_percent
+from flask_babel import Babel
 
 from serving.service import service
 
@@ -30,11 +30,11 @@ pages = Blueprint("pages", __name__)
 
 def install(app: Flask) -> None:
     """Serve the pages from `app`."""
-    from serving.pages import models, monitoring, predict  # noqa: F401  (they add their routes to the blueprint)
+    from serving.pages import models, monitoring, predict, words  # noqa: F401  (they add their routes to the blueprint)
 
     app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", str(STATIC.parent / "translations"))
     Babel(app, locale_selector=locale)
-    app.jinja_env.filters["percent"] = lambda share: format_percent(float(share), "#,##0.0%")
+    app.jinja_env.filters["percent"] = words.percent
     app.register_blueprint(pages)
 
 

@@ -17,12 +17,16 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 16, 16, 40
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """One line: points (x, y) in data units; `y` None breaks the line; `band` is (low, high) a point."""
+    """One line: points (x, y) in data units; `y` None breaks the line; `band` is (low, high) a point.
+
+    `dots` marks the points; `line` joins them.
+    """
 
     name: str
     points: tuple[tuple[float, float | None], ...]
     band: tuple[tuple[float, float] | None, ...] = ()
     dots: bool = False
+    line: bool = True
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,9 +74,12 @@ class _Frame:
             parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(tick)}</text>')
         names = x_names if x_names is not None else [(t, short(t)) for t in ticks(self.x0, self.x1, 6)]
         for value, name in names:
+            x = self.x(value)
+            # Named ticks may be long and stand at the very ends: these grow inwards.
+            anchor = "middle" if x_names is None or LEFT < x < WIDTH - RIGHT else ("start" if x <= LEFT else "end")
             parts.append(
-                f'<text class="tick" x="{self.x(value):.1f}" y="{HEIGHT - BOTTOM + 16}" '
-                f'text-anchor="middle">{escape(name)}</text>'
+                f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" '
+                f'text-anchor="{anchor}">{escape(name)}</text>'
             )
         parts.append(
             f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" '
@@ -132,7 +139,8 @@ def _line(frame: _Frame, one: Series, index: int) -> list[str]:
         if y is not None:
             path.append(f"{'L' if pen_down else 'M'}{frame.x(x):.1f} {frame.y(y):.1f}")
         pen_down = y is not None
-    parts.append(f'<path class="line line-{index}" d="{"".join(path)}"/>')
+    if one.line:
+        parts.append(f'<path class="line line-{index}" d="{"".join(path)}"/>')
     if one.dots or len(one.points) == 1:
         parts += [
             f'<circle class="dot dot-{index}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3.5">'
@@ -151,7 +159,7 @@ def signed_bars(items: Sequence[tuple[str, float]], *, title: str) -> Markup:
     height = row * len(items) + 12
     widest = max(abs(value) for _, value in items) or 1.0
     middle = label_width + (WIDTH - label_width) / 2
-    scale = (WIDTH - label_width) / 2 - 58
+    scale = (WIDTH - label_width) / 2 - 84
     parts = [f'<line class="zero" x1="{middle}" x2="{middle}" y1="4" y2="{height - 4}"/>']
     for index, (name, value) in enumerate(items):
         y, length = 6 + index * row, abs(value) / widest * scale
@@ -161,28 +169,40 @@ def signed_bars(items: Sequence[tuple[str, float]], *, title: str) -> Markup:
         shown = name if len(name) <= 30 else name[:29] + "…"
         parts.append(
             f'<text class="bar-label" x="{label_width - 10}" y="{y + 18}" text-anchor="end">{escape(shown)}</text>'
-            f'<rect class="bar bar-{kind}" x="{x:.1f}" y="{y + 3}" width="{max(length, 0.8):.1f}" height="{row - 8}" rx="3"/>'
+            f'<rect class="bar bar-{kind}" x="{x:.1f}" y="{y + 3}" width="{max(length, 0.8):.1f}" '
+            f'height="{row - 8}" rx="3"/>'
             f'<text class="bar-value" x="{text_x:.1f}" y="{y + 18}" text-anchor="{anchor}">{value:+.3f}</text>'
         )
     return _svg(parts, title, height)
 
 
-def bars(items: Sequence[tuple[str, float]], *, title: str, maximum: float | None = None, percent: bool = False) -> Markup:
-    """Horizontal bars from zero: shares, drift by column, counts."""
+def bars(
+    items: Sequence[tuple[str, float]],
+    *,
+    title: str,
+    maximum: float | None = None,
+    percent: bool = False,
+    mark: float | None = None,
+) -> Markup:
+    """Horizontal bars from zero: shares, drift by column, counts. `mark` draws a dashed line at a limit."""
     if not items:
         return Markup("")
     row, label_width = 30, 220
     height = row * len(items) + 12
     top = maximum or max((value for _, value in items), default=1.0) or 1.0
     parts = []
+    if mark is not None:
+        x = label_width + mark / top * (WIDTH - label_width - 84)
+        parts.append(f'<line class="event event-drift" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{height - 2}"/>')
     for index, (name, value) in enumerate(items):
         y = 6 + index * row
-        length = max(min(value / top, 1.0), 0.0) * (WIDTH - label_width - 70)
+        length = max(min(value / top, 1.0), 0.0) * (WIDTH - label_width - 84)
         shown = name if len(name) <= 30 else name[:29] + "…"
         text = f"{value:.1%}" if percent else short(value)
         parts.append(
             f'<text class="bar-label" x="{label_width - 10}" y="{y + 18}" text-anchor="end">{escape(shown)}</text>'
-            f'<rect class="bar bar-plain" x="{label_width}" y="{y + 3}" width="{max(length, 0.8):.1f}" height="{row - 8}" rx="3"/>'
+            f'<rect class="bar bar-plain" x="{label_width}" y="{y + 3}" width="{max(length, 0.8):.1f}" '
+            f'height="{row - 8}" rx="3"/>'
             f'<text class="bar-value" x="{label_width + length + 6:.1f}" y="{y + 18}">{text}</text>'
         )
     return _svg(parts, title, height)
@@ -197,7 +217,7 @@ def _widen(low: float, high: float) -> tuple[float, float]:
 
 def _svg(parts: Sequence[str], title: str, height: float) -> Markup:
     # Every piece above is numbers, class names of ours, or escaped text.
-    return Markup(  # noqa: S704
+    return Markup(
         f'<svg class="chart" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
     )

@@ -81,7 +81,9 @@ def _cards(served: Served) -> list[dict[str, str]]:
             note = ""
             if entry.get("low") is not None:
                 note = gettext(
-                    "95%% interval %(low)s to %(high)s", low=words.number(entry["low"]), high=words.number(entry["high"])
+                    "95%% interval %(low)s to %(high)s",
+                    low=words.number(entry["low"]),
+                    high=words.number(entry["high"]),
                 )
             cards.append({"name": words.METRICS[name], "figure": words.number(entry["value"]), "note": note})
     rows = served.bundle.metrics.get("rows")
@@ -127,17 +129,22 @@ def _tuning(served: Served) -> dict[str, Any] | None:
     losses = [float(t["loss"]) for t in trials]
     best = [min(losses[: i + 1]) for i in range(len(losses))]
     each = tuple((float(i), loss) for i, loss in enumerate(losses, 1))
+    title = gettext("Tuning")
+    # Hopeless trials would flatten the picture; the table has them.
+    top = max(best[0], sorted(losses)[int(0.9 * (len(losses) - 1))])
+    shown = tuple(point for point in each if point[1] <= top)
     series = [
         charts.Series(name=gettext("Best so far"), points=tuple((float(i), b) for i, b in enumerate(best, 1))),
-        charts.Series(name=gettext("Each trial"), points=each, dots=True),
+        charts.Series(name=gettext("Each trial"), points=shown, dots=True, line=False),
     ]
-    title = gettext("Tuning")
-    top = max(best[0], sorted(losses)[int(0.9 * (len(losses) - 1))])
     return {
         "title": title,
         "note": gettext("Validation log-loss of each configuration that was tried; lower is better."),
         "svg": charts.line_chart(
-            [series[0], charts.Series(name=series[1].name, points=tuple(p for p in each if p[1] <= top), dots=True)],
+            [
+                series[0],
+                charts.Series(name=series[1].name, points=tuple(p for p in each if p[1] <= top), dots=True, line=False),
+            ],
             title=title,
             x_label=gettext("Trial"),
             y_label=gettext("Log-loss"),

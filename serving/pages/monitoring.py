@@ -26,6 +26,7 @@ def monitoring() -> str:
     """Verdict first, then what it rests on."""
     known = status_file.read(service().folder)
     chosen = next((c for c in known.checks if c.report and c.id == request.args.get("report")), None)
+    report = chosen and {"url": url_for("pages.report", check_id=chosen.id), "when": words.when(chosen.time)}
     return render_template(
         "monitoring.html",
         latest=_check(known.checks[0]) if known.checks else None,
@@ -35,7 +36,9 @@ def monitoring() -> str:
         latency=_latency(),
         drift=_drift(known.checks),
         checks=[_check(check) for check in known.checks],
-        report={"url": url_for("pages.report", check_id=chosen.id), "when": words.when(chosen.time)} if chosen else None,
+        report={"url": url_for("pages.report", check_id=chosen.id), "when": words.when(chosen.time)}
+        if chosen
+        else None,
     )
 
 
@@ -72,7 +75,9 @@ def _cards(known: Status) -> list[dict[str, str]]:
     total = sum(w.predictions for w in known.windows)
     labelled = sum(w.labelled for w in known.windows)
     right = sum(w.accuracy * w.labelled for w in known.windows if w.accuracy is not None)
-    cards = [{"name": gettext("Predictions"), "figure": words.number(total, 0), "note": gettext("in the windows below")}]
+    cards = [
+        {"name": gettext("Predictions"), "figure": words.number(total, 0), "note": gettext("in the windows below")}
+    ]
     if total:
         cards.append(
             {
@@ -105,7 +110,11 @@ def _performance(known: Status) -> dict[str, Any] | None:
     )
     first, last = windows[0].start, windows[-1].end
     events = [*_ledger_events(known, first, last), *_drift_events(known, first, last)]
-    names = {"promoted": gettext("Promotion"), "rolled-back": gettext("Rollback"), "drift": gettext("Drift or degraded")}
+    names = {
+        "promoted": gettext("Promotion"),
+        "rolled-back": gettext("Rollback"),
+        "drift": gettext("Drift or degraded"),
+    }
     return {
         "svg": charts.line_chart(
             [series],
@@ -119,7 +128,13 @@ def _performance(known: Status) -> dict[str, Any] | None:
         "events": [(kind, name) for kind, name in names.items() if any(e.kind == kind for e in events)],
         "head": [gettext("Until"), gettext("Version"), gettext("Labels"), gettext("Accuracy"), gettext("95% interval")],
         "rows": [
-            [words.when(w.end), w.version, w.labelled, words.number(w.accuracy), f"{words.number(w.low)} – {words.number(w.high)}"]
+            [
+                words.when(w.end),
+                w.version,
+                w.labelled,
+                words.number(w.accuracy),
+                f"{words.number(w.low)} – {words.number(w.high)}",
+            ]
             for w in windows
         ],
     }
@@ -128,7 +143,9 @@ def _performance(known: Status) -> dict[str, Any] | None:
 def _ledger_events(known: Status, first: float, last: float) -> list[charts.Event]:
     kinds = {"promoted": "promoted", "rolled back": "rolled-back"}
     return [
-        charts.Event(x=e.time, kind=kinds[e.what], text=f"{words.EVENTS[e.what][0]}: {e.to_version} · {words.when(e.time)}")
+        charts.Event(
+            x=e.time, kind=kinds[e.what], text=f"{words.EVENTS[e.what][0]}: {e.to_version} · {words.when(e.time)}"
+        )
         for e in known.ledger
         if e.what in kinds and first <= e.time <= last
     ]
@@ -146,8 +163,12 @@ def _traffic(windows: tuple[Window, ...]) -> dict[str, Any] | None:
     if not any(w.predictions for w in windows):
         return None
     series = [
-        charts.Series(name=gettext("Predictions"), points=tuple((w.end, float(w.predictions)) for w in windows), dots=True),
-        charts.Series(name=gettext("With a label"), points=tuple((w.end, float(w.labelled)) for w in windows), dots=True),
+        charts.Series(
+            name=gettext("Predictions"), points=tuple((w.end, float(w.predictions)) for w in windows), dots=True
+        ),
+        charts.Series(
+            name=gettext("With a label"), points=tuple((w.end, float(w.labelled)) for w in windows), dots=True
+        ),
     ]
     top = max(w.predictions for w in windows)
     return {
@@ -171,7 +192,7 @@ def _drift(checks: tuple[CheckEntry, ...]) -> dict[str, Any] | None:
         return None
     ordered = sorted(newest.columns.items(), key=lambda pair: -pair[1])
     return {
-        "svg": charts.bars(ordered[:SHOWN_COLUMNS], title=gettext("Drift by column"), maximum=1.0),
+        "svg": charts.bars(ordered[:SHOWN_COLUMNS], title=gettext("Drift by column"), maximum=1.0, mark=0.1),
         "rows": [(name, words.number(value)) for name, value in ordered],
     }
 

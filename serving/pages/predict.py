@@ -9,12 +9,15 @@ from flask import redirect, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
+from ml.changes import Change
 from ml.rows import Rows, RowsError
 from ml.schema import Column, Schema
 from serving import problems, scoring
+from serving.log import LogUnavailable
 from serving.model_store import Served
 from serving.pages import charts, pages, words
 from serving.problems import Problem
+from serving.routes import explain, feedback
 from serving.service import service
 
 SHOWN_FEATURES = 10
@@ -59,12 +62,27 @@ def predict() -> str | tuple[str, int]:
 
 
 @pages.post("/label")
-def label() -> Response:
+def label() -> Response | tuple[str, int]:
     """Keep the true label of one prediction, then back to the form."""
-    from serving.routes import feedback
-
-    feedback.accept(service(), [{"prediction_id": request.form["prediction_id"], "label": request.form["label"]}])
+    one = service()
+    item = {name: request.form.get(name, "") for name in ("prediction_id", "label")}
+    try:
+        pairs = feedback.checked([item], one.served().bundle.schema.classes, [])
+        one.log.append_feedback(pairs)
+    except LogUnavailable as error:
+        return failure(Problem(503, f"the label cannot be written: {error}"))
+    except (Problem, RowsError) as error:
+        return failure(problems.of(error))
     return redirect(url_for("pages.predict", thanks=1), code=303)
+
+
+def failure(problem: Problem) -> tuple[str, int]:
+    """The form with a problem above it."""
+    shown = {"max_size": words.size(service().settings.serving.max_body_bytes), "problem": problem}
+    served = service().store.current()
+    columns = served.bundle.schema.columns if served else ()
+    fields = [_field(i, column, _plain(column.example), False) for i, column in enumerate(columns)]
+    return render_template("predict.html", fields=fields, **shown), problem.status
 
 
 def _texts(schema: Schema) -> list[str]:
@@ -88,7 +106,9 @@ def _field(index: int, column: Column, text: str, wrong: bool) -> Field:
     )
     if column.kind == "number":
         field.number = True
-        field.hint = gettext("%(low)s to %(high)s", low=words.number(column.minimum, 4), high=words.number(column.maximum, 4))
+        field.hint = gettext(
+            "%(low)s to %(high)s", low=words.number(column.minimum, 4), high=words.number(column.maximum, 4)
+        )
     else:
         known = [(level, level) for level in column.categories]
         if text and text not in column.categories:
@@ -140,9 +160,10 @@ def _answer(served: Served, texts: list[str]) -> dict[str, Any]:
 
 
 def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
-    from serving.routes import explain
-
-    found = explain.of_row(served, rows)
+    try:
+        found = explain.of_row(served, rows)
+    except Problem:  # a version without background rows answers all the same
+        return {}
     items = sorted(found.contributions.items(), key=lambda pair: -abs(pair[1]))
     values = dict(zip([c.name for c in schema.columns], _shown_values(rows, schema), strict=True))
     return {
@@ -154,7 +175,7 @@ def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
         "error": gettext("Estimated by sampling; standard error at most %(error)s.", error=words.number(found.error, 4))
         if found.error
         else "",
-        "changes": found.changes,
+        "changes": [_change(change) for change in found.changes],
     }
 
 
@@ -163,3 +184,15 @@ def _shown_values(rows: Rows, schema: Schema) -> list[str]:
     texts = dict(zip(schema.categories, rows.categories[0].tolist(), strict=True))
     values = [numbers[c.name] if c.kind == "number" else texts[c.name] for c in schema.columns]
     return [gettext("(missing)") if value == "" or value != value else _plain(value) for value in values]
+
+
+def _change(change: Change) -> str:
+    old = gettext("(missing)") if change.old is None else _plain(change.old)
+    return gettext(
+        "%(column)s: %(new)s instead of %(old)s would give “%(label)s” (%(probability)s)",
+        column=change.column,
+        new=_plain(change.new),
+        old=old,
+        label=change.label,
+        probability=words.percent(change.probability),
+    )

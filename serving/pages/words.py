@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flask_babel import format_datetime, format_decimal, gettext
+from flask_babel import format_datetime, format_decimal, format_percent, gettext
 from flask_babel import lazy_gettext as _l
 
 VERDICTS = {
@@ -49,6 +49,11 @@ def number(value: Any, digits: int = 3) -> str:
     return format_decimal(round(float(value), digits), format=f"#,##0.{'#' * digits}")
 
 
+def percent(share: float) -> str:
+    """A share in [0, 1] as a percentage with one decimal."""
+    return format_percent(float(share), "#,##0.0%")
+
+
 def measured(entry: Any) -> str:
     """A metric with its interval: `{value, low, high}` or `(value, low, high)`."""
     value, low, high = (entry.get(k) for k in ("value", "low", "high")) if isinstance(entry, dict) else entry
@@ -56,7 +61,12 @@ def measured(entry: Any) -> str:
         return "–"
     if low is None or high is None:
         return number(value)
-    return f"{number(value)} ({number(low)} – {number(high)})"
+    return f"{number(value)} ({interval(low, high)})"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Two bounds of an interval."""
+    return f"{number(low)} – {number(high)}"
 
 
 def confidence(probability: float, n_classes: int) -> str:
