@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from ml.atomic import write_bytes
 from ml.decision import Decision
@@ -244,7 +243,12 @@ def decode_inputs(value: dict[str, Any], schema: Schema) -> Rows:
     )
 
 
-def _session(model: Path) -> ort.InferenceSession:
+def _session(model: Path) -> Any:
+    # Here and not above: its import starts threads, and a process that forks after it (gunicorn's master,
+    # with the application preloaded) leaves children that hang at their exit.
+    import onnxruntime as ort
+
+    ort.disable_telemetry_events()  # the wheel carries a usage reporter, and a service reports to nobody
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1  # a worker is one core's worth; more threads only fight over it
     options.inter_op_num_threads = 1
