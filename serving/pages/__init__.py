@@ -89,6 +89,6 @@ def _headers(response: Response) -> Response:
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Vary"] = "Accept-Language, Cookie"
     for name, allowed in (("lang", LOCALES), ("theme", THEMES)):
-        if (asked := request.args.get(name)) in allowed:
+        if (asked := request.args.get(name, "")) in allowed:
             response.set_cookie(name, asked, max_age=COOKIE_AGE_S, samesite="Lax", httponly=True)
     return response

@@ -26,7 +26,7 @@ def monitoring() -> str:
     """Verdict first, then what it rests on."""
     known = status_file.read(service().folder)
     chosen = next((c for c in known.checks if c.report and c.id == request.args.get("report")), None)
-    report = chosen and {"url": url_for("pages.report", check_id=chosen.id), "when": words.when(chosen.time)}
+    shown = chosen and {"url": url_for("pages.report", check_id=chosen.id), "when": words.when(chosen.time)}
     return render_template(
         "monitoring.html",
         latest=_check(known.checks[0]) if known.checks else None,
@@ -36,9 +36,7 @@ def monitoring() -> str:
         latency=_latency(),
         drift=_drift(known.checks),
         checks=[_check(check) for check in known.checks],
-        report={"url": url_for("pages.report", check_id=chosen.id), "when": words.when(chosen.time)}
-        if chosen
-        else None,
+        report=shown,
     )
 
 
