@@ -262,16 +262,29 @@ def _verdict(reasons: list[str], numbers: dict[str, Any], settings: Gate, *, fir
         return _say(True, "Promoted: the policy is 'always'" + _but(reasons), reasons, numbers)
     if reasons:
         return _say(False, f"Not promoted: {'; '.join(reasons)}.", reasons, numbers)
-    floor, percent = numbers["floor_gain"], f"{settings.confidence:.0%}"
-    if first:
-        sentence = f"Promoted: the first champion; log-loss beats the class shares by {floor['mean']:.4f} ({percent} sure of {floor['lower']:.4f}) on {floor['rows']} rows."
-        return _say(True, sentence, [sentence], numbers)
-    gain = numbers["gain"]
-    if (gain["lower"] or 0) > 0:
-        sentence = f"Promoted: better than the champion on {gain['rows']} rows: log-loss lower by {gain['mean']:.4f} ({percent} sure of {gain['lower']:.4f}), {numbers['log_loss']['challenger']:.4f} against {numbers['log_loss']['champion']:.4f}."
-    else:
-        sentence = f"Promoted: the champion is degraded, and the challenger is not worse by more than {settings.margin:g} on {gain['rows']} rows (log-loss gain {gain['mean']:.4f}, {percent} sure of {gain['lower']:.4f})."
+    sentence = _first(numbers, settings) if first else _better(numbers, settings)
     return _say(True, sentence, [sentence], numbers)
+
+
+def _first(numbers: dict[str, Any], settings: Gate) -> str:
+    floor = numbers["floor_gain"]
+    return (
+        f"Promoted: the first champion; log-loss beats the class shares by {floor['mean']:.4f} "
+        f"({settings.confidence:.0%} sure of {floor['lower']:.4f}) on {floor['rows']} rows."
+    )
+
+
+def _better(numbers: dict[str, Any], settings: Gate) -> str:
+    gain, loss, sure = numbers["gain"], numbers["log_loss"], f"{settings.confidence:.0%} sure of"
+    if gain["lower"] > 0:
+        return (
+            f"Promoted: better than the champion on {gain['rows']} rows: log-loss {loss['challenger']:.4f} against "
+            f"{loss['champion']:.4f}, lower by {gain['mean']:.4f} ({sure} {gain['lower']:.4f})."
+        )
+    return (
+        f"Promoted: the champion is degraded, and the challenger is not worse by more than {settings.margin:g} "
+        f"on {gain['rows']} rows (log-loss gain {gain['mean']:.4f}, {sure} {gain['lower']:.4f})."
+    )
 
 
 def _but(reasons: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def _number_parts(values: npt.NDArray[np.float64]) -> Iterator[tuple[str, Mask]]
     edges = np.unique(np.quantile(values[~missing], [0, 0.25, 0.5, 0.75, 1]))
     if len(edges) == 1:
         yield f"{edges[0]:.6g}", ~missing
-    for k, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for k, (low, high) in enumerate(itertools.pairwise(edges)):
         last = k == len(edges) - 2
         inside = (values >= low) & ((values <= high) if last else (values < high))
         yield f"{low:.6g} to {high:.6g}", inside & ~missing

@@ -7,6 +7,7 @@ multiprocessing: it works inside a daemon process (an Airflow task), inherits no
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import subprocess
@@ -192,7 +193,5 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 def _close(pipe: IO[bytes] | None) -> None:
     if pipe is not None:
-        try:
+        with contextlib.suppress(BrokenPipeError):
             pipe.close()
-        except BrokenPipeError:
-            pass

@@ -1,15 +1,13 @@
 """Which rows a trial trains on and which it is scored on: the same for every trial of a search.
 
-| rows | no time order | time order | groups |
-|---|---|---|---|
-| few (`tune.small_rows`) | stratified k-fold | forward chaining: each of the last k blocks, trained on all before it | grouped k-fold |
-| many | the snapshot's training and validation parts | the same | the same |
+Few rows (below `tune.small_rows`): cross-validation as the snapshot was split: stratified k-fold, grouped
+k-fold, or forward chaining in time. Many rows: the snapshot's own training and validation parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Literal
+import itertools
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +18,7 @@ Fold = tuple[Rows, Rows]  # training rows, held-out rows
 
 
 def cross_validation(
-    y: npt.NDArray[np.int64], *, kind: Kind, folds: int, groups: Sequence[Hashable] | None = None, seed: int = 0
+    y: npt.NDArray[np.int64], *, kind: Kind, folds: int, groups: npt.NDArray[Any] | None = None, seed: int = 0
 ) -> list[Fold]:
     """Folds over rows that are, for `kind="time"`, in time order already.
 
@@ -30,7 +28,7 @@ def cross_validation(
     if kind == "time":
         return forward_chain(len(y), folds)
     if kind == "group" and groups is not None:
-        codes = np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
+        codes = np.unique(groups.astype(str), return_inverse=True)[1]
         k = max(2, min(folds, len(np.unique(codes))))
         return _from_numbers(_group_numbers(y, codes, k, seed), k)
     k = max(2, min(folds, int(np.bincount(y)[np.bincount(y) > 0].min())))
@@ -40,7 +38,7 @@ def cross_validation(
 def forward_chain(n: int, folds: int) -> list[Fold]:
     """The last 60% of the rows in `folds` blocks; each is held out once, after training on all before it."""
     edges = np.linspace(round(0.4 * n), n, folds + 1).astype(np.int64)
-    return [(np.arange(a), np.arange(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a > 0]
+    return [(np.arange(a), np.arange(a, b)) for a, b in itertools.pairwise(edges) if b > a > 0]
 
 
 def held_out(n_train: int, n: int) -> list[Fold]:

@@ -51,21 +51,19 @@ class Space:
                 continue
             done = trial.loss is not None
             result = {"status": STATUS_OK, "loss": trial.loss} if done else {"status": STATUS_FAIL}
-            misc = {
-                "tid": trial.number, "cmd": None, "workdir": None,
-                "idxs": {label: [trial.number] if label in trial.values else [] for label in self._domain.params},
-                "vals": {label: [trial.values[label]] if label in trial.values else [] for label in self._domain.params},
-            }  # fmt: skip
+            values = {label: [trial.values[label]] if label in trial.values else [] for label in self._domain.params}
+            idxs = {label: [trial.number] * len(found) for label, found in values.items()}
+            misc = {"tid": trial.number, "cmd": None, "workdir": None, "idxs": idxs, "vals": values}
             doc = trials.new_trial_docs([trial.number], [None], [result], [misc])[0]
             doc["state"] = JOB_STATE_DONE if done else JOB_STATE_NEW
             docs.append(doc)
         trials.insert_trial_docs(docs)
         trials.refresh()
         draw = int(np.random.default_rng([seed, number]).integers(2**31 - 1))
-        found = tpe.suggest([number], self._domain, trials, draw, n_startup_jobs=STARTUP, verbose=False)[0]
-        values = {label: _plain(v[0]) for label, v in found["misc"]["vals"].items() if v}
-        point = space_eval(self.expression, values)
-        return point["family"], _plain(point["params"]), values
+        made = tpe.suggest([number], self._domain, trials, draw, n_startup_jobs=STARTUP, verbose=False)[0]
+        drawn = {label: _plain(v[0]) for label, v in made["misc"]["vals"].items() if v}
+        point = space_eval(self.expression, drawn)
+        return point["family"], _plain(point["params"]), drawn
 
 
 def _plain(value: Any) -> Any:
