@@ -1,0 +1,149 @@
+"""Writing a bundle: the graph with its calibration, and everything that travels with it. Read by `ml.bundle`."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ml import bundle
+from ml.atomic import to_json, write_bytes
+from ml.bundle import Bundle
+from ml.decision import Decision
+from ml.rows import Rows
+from ml.schema import Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ml.training import Candidate
+
+# Columns of reference.parquet beside the inputs; the prefix keeps them apart from a customer's own names.
+ACTUAL = "__refit_actual"  # the true label, text
+PREDICTED = "__refit_predicted"  # the label that the model answers, text
+EXAMPLES = 12
+BACKGROUND_ROWS = 100  # what an explanation averages over: our choice, between its cost and its noise
+REFERENCE_ROWS = 20_000  # above this a drift statistic gains nothing: its resolution is far below a material effect
+
+
+def probability_column(label: str) -> str:
+    """Name of a class's probability column in reference.parquet."""
+    return f"__refit_probability_{label}"
+
+
+def rows_of(X: pd.DataFrame, schema: Schema) -> Rows:
+    """A canonical frame as the arrays that a bundle takes."""
+    numbers = X[list(schema.numbers)].to_numpy(dtype=np.float32)
+    return Rows(np.ascontiguousarray(numbers), X[list(schema.categories)].to_numpy(dtype=object))
+
+
+def begin(folder: Path, candidate: Candidate, decision: Decision, X: pd.DataFrame, *, seed: int = 0) -> Bundle:
+    """Write the model part of a bundle and open it.
+
+    The examples' probabilities are the estimator's own, calibrated in float64, so `self_check` compares the
+    graph with what was trained.
+
+    Parameters
+    ----------
+    X
+        Canonical rows to take examples and background from; never of the test part.
+    """
+    from ml.models.onnx_calibration import append_calibration
+
+    schema = candidate.schema
+    if folder.exists():
+        shutil.rmtree(folder)  # what a kill left behind
+    folder.mkdir(parents=True)
+    graph = append_calibration(candidate.model.to_onnx(schema), decision.calibration)
+    write_bytes(folder / "model.onnx", graph.SerializeToString())
+    write_bytes(folder / "schema.json", schema.to_json())
+    write_bytes(folder / "decision.json", decision.to_json())
+    write_bytes(folder / "examples.json", to_json(_examples(candidate, decision, X, seed)))
+    chosen = _sample(len(X), BACKGROUND_ROWS, seed + 1)
+    write_bytes(folder / "background.json", to_json(bundle.encode_inputs(rows_of(X.iloc[chosen], schema))))
+    bundle.seal(folder)
+    return Bundle.open(folder)
+
+
+def finish(folder: Path, files: dict[str, Any], *, reference: pd.DataFrame | None = None) -> Bundle:
+    """Add side files and seal: the bundle as it is registered.
+
+    Parameters
+    ----------
+    files
+        Name → JSON-able value, or bytes taken as they are, or a `Path` to copy.
+    reference
+        As `reference_frame` makes it.
+    """
+    for name, value in files.items():
+        target = folder / name
+        if isinstance(value, Path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(value, target)
+        else:
+            write_bytes(target, value if isinstance(value, bytes) else to_json(value))
+    if reference is not None:
+        buffer = io.BytesIO()
+        reference.to_parquet(buffer, index=False)
+        write_bytes(folder / "reference.parquet", buffer.getvalue())
+    bundle.seal(folder)
+    return Bundle.open(folder)
+
+
+def reference_frame(
+    X: pd.DataFrame, y: npt.NDArray[np.int64], probabilities: npt.NDArray[Any], opened: Bundle, *, seed: int = 0
+) -> pd.DataFrame:
+    """Held-out rows with their scores: what drift is measured against, as long as this version serves.
+
+    The inputs, then `ACTUAL`, `PREDICTED` and one `probability_column` a class. At most `REFERENCE_ROWS` rows.
+    """
+    chosen = _sample(len(X), REFERENCE_ROWS, seed)
+    frame = X.iloc[chosen].reset_index(drop=True)
+    frame[ACTUAL] = np.asarray(opened.classes, dtype=object)[y[chosen]]
+    frame[PREDICTED] = opened.label(probabilities[chosen])
+    for j, label in enumerate(opened.classes):
+        frame[probability_column(label)] = probabilities[chosen, j].astype(np.float32)
+    return frame
+
+
+def _examples(candidate: Candidate, decision: Decision, X: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """Rows as they are, one with everything missing, and one with an unseen level in every category."""
+    import pandas as pd
+
+    schema = candidate.schema
+    some = X.iloc[_sample(len(X), EXAMPLES - 2, seed)].reset_index(drop=True)
+    odd = some.iloc[[0, 0]].reset_index(drop=True)
+    for name in schema.numbers:
+        odd.loc[0, name] = np.nan
+    for name in schema.categories:
+        odd[name] = ["", "a level that was not seen"]
+    frame = pd.concat([some, odd], ignore_index=True)
+    rows = rows_of(frame, schema)
+    expected = decision.calibration.apply(candidate.model.predict_proba(frame))
+    return {
+        "records": [_record(frame.iloc[i], schema) for i in range(len(frame))],
+        **bundle.encode_inputs(rows),
+        "probabilities": np.asarray(expected).tolist(),
+    }
+
+
+def _record(row: Any, schema: Schema) -> dict[str, Any]:
+    """A raw row as a client would send it: null where something is missing."""
+    record: dict[str, Any] = {}
+    for column in schema.columns:
+        value = row[column.name]
+        if column.kind == "number":
+            record[column.name] = None if value != value else float(value)
+        else:
+            record[column.name] = str(value) or None
+    return record
+
+
+def _sample(n: int, most: int, seed: int) -> npt.NDArray[np.int64]:
+    if n <= most:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
