@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ml import atomic
 from ml.errors import TrainingError
-from ml.models import FAMILIES
+from ml.models import ALL_FAMILIES
 from ml.models.base import OnEpoch
 from ml.schema import Schema
 
@@ -78,10 +78,10 @@ def fit_candidate(
     TrainingError
         An unknown family or parameter, or a fit that does not converge to numbers.
     """
-    if spec.family not in FAMILIES:
-        raise TrainingError(f"expected a family among {', '.join(FAMILIES)}, got '{spec.family}'")
+    if spec.family not in ALL_FAMILIES:
+        raise TrainingError(f"expected a family among {', '.join(ALL_FAMILIES)}, got '{spec.family}'")
     try:
-        model = FAMILIES[spec.family].build(spec.params, schema, seed=spec.seed, device=device, threads=threads)
+        model = ALL_FAMILIES[spec.family].build(spec.params, schema, seed=spec.seed, device=device, threads=threads)
     except TypeError as error:
         raise TrainingError(f"parameters of {spec.family}: {error}") from error
     started = time.perf_counter()
@@ -158,7 +158,7 @@ def load_candidate(folder: Path) -> Candidate:
         arrays = load((folder / WEIGHTS).read_bytes())
         schema = Schema.from_json((folder / SCHEMA).read_bytes())
         spec = msgspec.convert(facts["spec"], CandidateSpec)
-        model = FAMILIES[state.pop("family")].from_state(state, arrays)
+        model = ALL_FAMILIES[state.pop("family")].from_state(state, arrays)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, msgspec.MsgspecError, SafetensorError) as error:
         raise TrainingError(f"{folder}: expected a saved candidate, got {type(error).__name__}: {error}") from error
     model.history = facts["history"]

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ml.models.base import OnEpoch, check_trainable, encode_labels, spread
+from ml.models.estimator import TabularClassifier, restored_params
 from ml.models.onnx_graph import Graph
-from ml.models.preprocess import Options, Preprocessor, State
-from ml.schema import Schema
+from ml.models.preprocess import Options, Preprocessor
 
 _NO_CATEGORIES = np.empty((0, 8), dtype=np.uint32)
 
 
-class BoostingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+class BoostingClassifier(TabularClassifier):
     """`HistGradientBoostingClassifier` behind Refit's preprocessing, with an exact ONNX export.
 
     Parameters are scikit-learn's; `rare` is `Options.rare`; `patience` is the number of rounds without
@@ -70,10 +69,10 @@ class BoostingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         on_epoch: OnEpoch | None = None,
     ) -> Self:
         """Boost on canonical rows; stops early on validation log-loss where `validation` is given."""
-        classes, codes = encode_labels(y, self.classes)
-        preprocessor = Preprocessor(Options(scaling="none", indicators=False, rare=self.rare)).fit(X)
+        frame, classes, codes = self._training_rows(X, y)
+        preprocessor = Preprocessor(Options(scaling="none", indicators=False, rare=self.rare)).fit(frame)
         check_trainable(len(codes), preprocessor.width, codes)
-        rows = preprocessor.transform(X).dense()
+        rows = preprocessor.transform(frame).dense()
         seen = np.unique(codes)
         model = HistGradientBoostingClassifier(
             learning_rate=self.learning_rate,
@@ -99,13 +98,12 @@ class BoostingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.history = _history(model)
         for epoch in self.history if on_epoch else []:
             on_epoch(epoch)  # type: ignore[misc]
-        self.n_features_in_ = len(preprocessor.fitted.numbers) + len(preprocessor.fitted.categories)
+        self._set_features(X)
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n, C) float64, rows sum to 1; 0 for a class that training never showed."""
-        check_is_fitted(self, "trees_")
-        rows = self.preprocessor_.transform(X).dense().astype(np.float64)
+        rows = self.preprocessor_.transform(self._rows(X)).dense().astype(np.float64)
         width = len(self.base_)
         raw = np.tile(self.base_, (len(rows), 1))
         index = np.empty(0, dtype=np.uint32)
@@ -117,26 +115,13 @@ class BoostingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         each = np.exp(raw)
         return spread(each / each.sum(axis=1, keepdims=True), self.seen_, len(self.classes_))
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The most probable class of each row: (n,)."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
-
-    def to_onnx(self, schema: Schema) -> Any:
-        """Raw columns to probabilities; thresholds, leaves and their sum stay float64, so trees take the same turns."""
-        check_is_fitted(self, "trees_")
-        self.preprocessor_.check_schema(schema)
-        graph = Graph()
+    def emit(self, graph: Graph) -> str:
+        """Thresholds, leaves and their sum stay float64, so that trees take the same turns."""
         rows = graph.op("Cast", graph.concat(self.preprocessor_.emit(graph)), to=11)
         raw = graph.op("TreeEnsembleRegressor", rows, domain="ai.onnx.ml", **_tree_attributes(self.trees_, self.base_))
         if len(self.base_) == 1:
             raw = graph.op("Concat", graph.op("Sub", raw, raw), raw, axis=1)
-        value = graph.spread(graph.op("Softmax", raw, axis=1), self.seen_, len(self.classes_))
-        return graph.model(
-            value,
-            n_numbers=len(schema.numbers),
-            n_categories=len(schema.categories),
-            n_classes=len(self.classes_),
-        )
+        return graph.spread(graph.op("Softmax", raw, axis=1), self.seen_, len(self.classes_))
 
     def describe(self) -> dict[str, Any]:
         """Number of trees and nodes."""
@@ -153,35 +138,25 @@ class BoostingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         """JSON-able mapping and arrays; `from_state` reads them back."""
         check_is_fitted(self, "trees_")
         nodes = np.concatenate([tree.nodes for tree in self.trees_])
-        arrays = {f"nodes.{name}": np.ascontiguousarray(nodes[name]) for name in nodes.dtype.names}
+        arrays = {f"nodes.{name}": np.ascontiguousarray(nodes[name]) for name in PREDICTOR_RECORD_DTYPE.fields or {}}
         arrays["sizes"] = np.asarray([len(tree.nodes) for tree in self.trees_], dtype=np.int64)
         arrays["base"] = self.base_
-        state = {
-            "params": self.get_params(),
-            "classes": self.classes_.tolist(),
-            "seen": self.seen_.tolist(),
-            "preprocessor": msgspec.to_builtins(self.preprocessor_.fitted),
-        }
+        state = {**self._common_state(), "seen": self.seen_.tolist()}
         return state, arrays
 
 
 def from_state(state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> BoostingClassifier:
     """The fitted estimator that `to_state` described."""
-    from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
-
-    model = BoostingClassifier(**state["params"])
+    model = BoostingClassifier(**restored_params(state["params"]))._restore(state)
     nodes = np.empty(len(arrays["nodes.value"]), dtype=PREDICTOR_RECORD_DTYPE)
-    for name in PREDICTOR_RECORD_DTYPE.names:
+    for name in PREDICTOR_RECORD_DTYPE.fields or {}:
         nodes[name] = arrays[f"nodes.{name}"]
     ends = np.cumsum(arrays["sizes"])
     model.trees_ = [
         TreePredictor(part.copy(), _NO_CATEGORIES, _NO_CATEGORIES) for part in np.split(nodes, ends[:-1].tolist())
     ]
-    saved = msgspec.convert(state["preprocessor"], State, strict=False)
-    model.preprocessor_ = Preprocessor(saved.options, saved)
-    model.classes_, model.seen_ = np.asarray(state["classes"]), np.asarray(state["seen"], dtype=np.int64)
-    model.base_, model.history = arrays["base"], []
-    model.n_features_in_ = len(saved.numbers) + len(saved.categories)
+    model.seen_ = np.asarray(state["seen"], dtype=np.int64)
+    model.base_ = arrays["base"]
     return model
 
 

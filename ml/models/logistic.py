@@ -7,17 +7,16 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
-from ml.models.base import OnEpoch, check_trainable, encode_labels, spread
+from ml.models.base import OnEpoch, check_trainable, spread
+from ml.models.estimator import TabularClassifier, restored_params
 from ml.models.onnx_graph import Graph
-from ml.models.preprocess import Options, Preprocessor, State
-from ml.schema import Schema
+from ml.models.preprocess import Options, Preprocessor
 
 
-class LogisticClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+class LogisticClassifier(TabularClassifier):
     """Regularised logistic regression on bounded z-scores and one-hot columns.
 
     Parameters
@@ -70,13 +69,13 @@ class LogisticClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         on_epoch: OnEpoch | None = None,
     ) -> Self:
         """Fit on canonical rows; `validation` is not used: the penalty does the regularising."""
-        classes, codes = encode_labels(y, self.classes)
+        frame, classes, codes = self._training_rows(X, y)
         options = msgspec.convert(
             {"scaling": self.scaling, "clip": self.clip, "clip_at": self.clip_at, "rare": self.rare}, Options
         )
-        preprocessor = Preprocessor(options).fit(X)
+        preprocessor = Preprocessor(options).fit(frame)
         check_trainable(len(codes), preprocessor.width, codes)
-        rows = preprocessor.transform(X).dense()
+        rows = preprocessor.transform(frame).dense()
         # float32 halves time and memory where the table is large; the log-loss is the same.
         rows = rows if len(rows) > 100_000 else rows.astype(np.float64)
         seen = np.unique(codes)
@@ -87,8 +86,8 @@ class LogisticClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             coef, intercept = self._solve(rows, codes, sample_weight)
         self.preprocessor_, self.classes_, self.seen_ = preprocessor, classes, seen
         self.coef_, self.intercept_ = coef.astype(np.float64), intercept.astype(np.float64)
-        self.history: list[dict[str, float]] = []
-        self.n_features_in_ = len(preprocessor.fitted.numbers) + len(preprocessor.fitted.categories)
+        self.history = []
+        self._set_features(X)
         return self
 
     def _solve(
@@ -110,8 +109,7 @@ class LogisticClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n, C) float64, rows sum to 1; 0 for a class that training never showed."""
-        check_is_fitted(self, "coef_")
-        margin = self.preprocessor_.transform(X).dense().astype(np.float64) @ self.coef_.T + self.intercept_
+        margin = self.preprocessor_.transform(self._rows(X)).dense().astype(np.float64) @ self.coef_.T + self.intercept_
         if self._one_against_rest:
             each = 1.0 / (1.0 + np.exp(-margin))
             return spread(each / each.sum(axis=1, keepdims=True), self.seen_, len(self.classes_))
@@ -121,15 +119,8 @@ class LogisticClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         each = np.exp(margin)
         return spread(each / each.sum(axis=1, keepdims=True), self.seen_, len(self.classes_))
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The most probable class of each row: (n,)."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
-
-    def to_onnx(self, schema: Schema) -> Any:
-        """Raw columns to probabilities. The linear part is float64, as it is in `predict_proba`."""
-        check_is_fitted(self, "coef_")
-        self.preprocessor_.check_schema(schema)
-        graph = Graph()
+    def emit(self, graph: Graph) -> str:
+        """The linear part is float64, as it is in `predict_proba`."""
         dense = graph.op("Cast", graph.concat(self.preprocessor_.emit(graph)), to=11)
         coef, intercept = self.coef_, self.intercept_
         if len(coef) == 1:  # two classes: a zero margin for the first
@@ -142,13 +133,7 @@ class LogisticClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             value = graph.op("Div", each, graph.op("ReduceSum", each, graph.int64(1)))
         else:
             value = graph.op("Softmax", margin, axis=1)
-        value = graph.op("Cast", graph.spread(value, self.seen_, len(self.classes_)), to=1)
-        return graph.model(
-            value,
-            n_numbers=len(schema.numbers),
-            n_categories=len(schema.categories),
-            n_classes=len(self.classes_),
-        )
+        return graph.op("Cast", graph.spread(value, self.seen_, len(self.classes_)), to=1)
 
     def describe(self) -> dict[str, Any]:
         """What was fitted, with the size of every dense column's coefficient."""
@@ -165,22 +150,13 @@ class LogisticClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """JSON-able mapping and arrays; `logistic.from_state` reads them back."""
-        state = {
-            "params": self.get_params(),
-            "classes": self.classes_.tolist(),
-            "seen": self.seen_.tolist(),
-            "preprocessor": msgspec.to_builtins(self.preprocessor_.fitted),
-        }
+        state = {**self._common_state(), "seen": self.seen_.tolist()}
         return state, {"coef": self.coef_, "intercept": self.intercept_}
 
 
 def from_state(state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> LogisticClassifier:
     """The fitted estimator that `to_state` described."""
-    model = LogisticClassifier(**state["params"])
-    saved = msgspec.convert(state["preprocessor"], State, strict=False)
-    model.preprocessor_ = Preprocessor(saved.options, saved)
-    model.classes_, model.seen_ = np.asarray(state["classes"]), np.asarray(state["seen"], dtype=np.int64)
+    model = LogisticClassifier(**restored_params(state["params"]))._restore(state)
+    model.seen_ = np.asarray(state["seen"], dtype=np.int64)
     model.coef_, model.intercept_ = arrays["coef"], arrays["intercept"]
-    model.history = []
-    model.n_features_in_ = len(saved.numbers) + len(saved.categories)
     return model

@@ -8,19 +8,19 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 
 from ml.errors import TrainingError
 from ml.models import loop
 from ml.models.base import OnEpoch, check_trainable, encode_labels
+from ml.models.estimator import TabularClassifier, restored_params
 from ml.models.networks import ACTIVATIONS, Architecture, Network, Piecewise, architecture_from
-from ml.models.preprocess import Encoded, Options, Preprocessor, State
-from ml.schema import Schema
+from ml.models.onnx_graph import Graph
+from ml.models.preprocess import Encoded, Options, Preprocessor
 
 
-class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+class MLPClassifier(TabularClassifier):
     """A multi-layer perceptron for tables, as strong as two cores can train.
 
     `MLPClassifier.plain()` is the textbook configuration. The defaults take from RealMLP (robust
@@ -56,10 +56,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         Go on from the fitted weights instead of starting anew: fine-tuning.
     """
 
-    classes_: NDArray[Any]
-    preprocessor_: Preprocessor
     network_: Network
-    history: list[dict[str, float]]
 
     def __init__(
         self,
@@ -159,12 +156,12 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         """
         going_on = self.warm_start and hasattr(self, "network_")
         recipe, options = self._recipe(), self._options()
-        classes, codes = encode_labels(y, self.classes_ if going_on else self.classes)
+        frame, classes, codes = self._training_rows(X, y)
         seed = int(np.random.RandomState(self.random_state).randint(2**31 - 1))
-        fresh = None if going_on else Preprocessor(options).fit(X)
+        fresh = None if going_on else Preprocessor(options).fit(frame)
         preprocessor = fresh or self.preprocessor_
         check_trainable(len(codes), preprocessor.width, codes)
-        rows = preprocessor.transform(X)
+        rows = preprocessor.transform(frame)
         weight = _row_weights(sample_weight, len(codes))
         held, rows, codes, weight = self._hold_out(preprocessor, classes, rows, codes, weight, validation, seed)
         device = loop.resolve_device(self.device)
@@ -183,7 +180,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             )
         self.preprocessor_, self.classes_, self.network_ = preprocessor, classes, network.cpu().eval()
         self.history, self.best_epoch_ = fitted.history, fitted.best_epoch
-        self.n_features_in_ = len(preprocessor.fitted.numbers) + len(preprocessor.fitted.categories)
+        self._set_features(X)
         return self
 
     def _recipe(self) -> loop.Recipe:
@@ -248,24 +245,17 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n, C) float64, rows sum to 1."""
-        check_is_fitted(self, "network_")
-        rows = self.preprocessor_.transform(X)
+        rows = self.preprocessor_.transform(self._rows(X))
         with loop.reproducible(0, self.threads):
             table = loop.Table.of(rows, np.zeros(len(rows), np.int64), None, torch.device("cpu"))
             probabilities = loop.evaluate(self.network_, table).double().numpy()
         return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The most probable class of each row: (n,)."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+    def emit(self, graph: Graph) -> str:
+        """Preprocessing and network as ONNX ops."""
+        from ml.models.mlp_onnx import emit
 
-    def to_onnx(self, schema: Schema) -> Any:
-        """Raw columns in, probabilities out."""
-        from ml.models.mlp_onnx import export
-
-        check_is_fitted(self, "network_")
-        self.preprocessor_.check_schema(schema)
-        return export(self.preprocessor_, self.network_, schema)
+        return emit(graph, self.preprocessor_, self.network_)
 
     def describe(self) -> dict[str, Any]:
         """Architecture, parameter count, and the epoch whose weights were kept."""
@@ -284,18 +274,11 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         """JSON-able mapping and the network's arrays; `from_state` reads them back."""
         check_is_fitted(self, "network_")
         state = {
-            "params": self.get_params(),
-            "classes": self.classes_.tolist(),
+            **self._common_state(),
             "architecture": msgspec.to_builtins(self.network_.architecture),
-            "preprocessor": msgspec.to_builtins(self.preprocessor_.fitted),
             "best_epoch": self.best_epoch_,
         }
         return state, {name: value.numpy() for name, value in self.network_.state_dict().items()}
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
 
 
 _Kind = TypeVar("_Kind")
@@ -315,17 +298,10 @@ PLAIN: dict[str, Any] = {
 
 def from_state(state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> MLPClassifier:
     """The fitted estimator that `to_state` described; set `warm_start=True` to fine-tune it."""
-    params = dict(state["params"])
-    for name in ("hidden", "classes"):
-        params[name] = None if params[name] is None else tuple(params[name])
-    model = MLPClassifier(**params)
-    saved = msgspec.convert(state["preprocessor"], State, strict=False)
-    model.preprocessor_ = Preprocessor(saved.options, saved)
+    model = MLPClassifier(**restored_params(state["params"]))._restore(state)
     network = Network(architecture_from(state["architecture"]))
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in arrays.items()})
-    model.network_, model.classes_ = network.eval(), np.asarray(state["classes"])
-    model.history, model.best_epoch_ = [], int(state["best_epoch"])
-    model.n_features_in_ = len(saved.numbers) + len(saved.categories)
+    model.network_, model.best_epoch_ = network.eval(), int(state["best_epoch"])
     return model
 
 

@@ -11,12 +11,11 @@ from torch import nn
 from ml.models.networks import EnsembleLinear, MemberBatchNorm, MemberHeads, Network, Periodic, Piecewise
 from ml.models.onnx_graph import Graph
 from ml.models.preprocess import Preprocessor
-from ml.schema import Schema
 
 
-def export(preprocessor: Preprocessor, network: Network, schema: Schema) -> Any:
-    """The finished model; dropout is absent, as in `predict_proba`."""
-    graph, a = Graph(), network.architecture
+def emit(graph: Graph, preprocessor: Preprocessor, network: Network) -> str:
+    """Write preprocessing and network; returns the probabilities. Dropout is absent, as in `predict_proba`."""
+    a = network.architecture
     parts = preprocessor.emit(graph)
     if a.n_numbers and network.embedding is not None:
         parts[0] = _embedding(graph, parts[0], network.embedding)
@@ -28,9 +27,7 @@ def export(preprocessor: Preprocessor, network: Network, schema: Schema) -> Any:
     x = graph.op("Softmax", _head(graph, x, network.head), axis=-1)
     if a.members > 1:
         x = graph.op("ReduceMean", x, graph.int64(1), keepdims=0)
-    return graph.model(
-        x, n_numbers=len(schema.numbers), n_categories=len(schema.categories), n_classes=len(schema.classes)
-    )
+    return x
 
 
 def _array(value: Any) -> Any:

@@ -26,6 +26,7 @@ class Graph:
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
+        self._written: dict[str, str] = {}
         self._known: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
     def constant(self, value: NDArray[Any]) -> str:
@@ -40,15 +41,27 @@ class Graph:
 
     def text(self, values: list[str], shape: tuple[int, ...]) -> str:
         """A constant of strings."""
-        name = f"c{len(self._constants)}"
         encoded = [value.encode("utf-8", "surrogatepass") for value in values]
-        self._constants.append(helper.make_tensor(name, TensorProto.STRING, shape, np.array(encoded, dtype=object)))
-        return name
+        key = ("text", shape, b"\0".join(encoded))
+        if key not in self._known:
+            name = f"c{len(self._constants)}"
+            content = np.array(encoded, dtype=object)
+            self._constants.append(helper.make_tensor(name, TensorProto.STRING, shape, content))
+            self._known[key] = name
+        return self._known[key]
 
     def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """One node with one output."""
+        """One node with one output; the same node over the same inputs is written once.
+
+        So the members of a blend share whatever preprocessing they have in common.
+        """
+        key = f"{domain}:{kind}:{inputs}:{sorted(attributes.items())}" if kind != "TreeEnsembleRegressor" else None
+        if key is not None and key in self._written:
+            return self._written[key]
         name = f"v{len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, list(inputs), [name], domain=domain, **attributes))
+        if key is not None:
+            self._written[key] = name
         return name
 
     def float32(self, value: float | NDArray[Any]) -> str:

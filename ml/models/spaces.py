@@ -147,3 +147,51 @@ class BoostingFamily:
         from ml.models.hist_gradient_boosting import from_state
 
         return from_state(state, arrays)
+
+
+class BlendFamily:
+    """A weighted mean of candidates of the other families; tuning's choice, so without a space of its own."""
+
+    name = "blend"
+
+    def __init__(self, families: dict[str, Any]) -> None:
+        self._families = families
+
+    def space(self, n_rows: int, n_classes: int) -> dict[str, Any]:
+        """Nothing to search: a blend is chosen from finished trials."""
+        return {}
+
+    def baseline(self, n_rows: int) -> Params:
+        """Logistic regression and a network, half and half."""
+        names = ("logistic", "mlp")
+        return {
+            "members": [
+                {"family": name, "params": self._families[name].baseline(n_rows), "seed": 0, "weight": 0.5}
+                for name in names
+            ]
+        }
+
+    def grid(self) -> list[Params]:
+        """No grid."""
+        return []
+
+    def build(self, params: Params, schema: Schema, *, seed: int, device: str = "cpu", threads: int = 1) -> Any:
+        """An unfitted `BlendClassifier` of {"members": [{"family", "params", "seed", "weight"}, …]}."""
+        from ml.models.blend import BlendClassifier
+
+        members = tuple(
+            (
+                m["family"],
+                self._families[m["family"]].build(
+                    m["params"], schema, seed=m.get("seed", seed), device=device, threads=threads
+                ),
+            )
+            for m in params["members"]
+        )
+        return BlendClassifier(members, tuple(float(m["weight"]) for m in params["members"]), _classes(schema))
+
+    def from_state(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
+        """The fitted estimator that `to_state` described."""
+        from ml.models.blend import from_state
+
+        return from_state(state, arrays, self._families)

@@ -1,0 +1,118 @@
+"""What the estimators of all families share: the scikit-learn interface around canonical rows."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d, validate_data
+
+from ml.models.base import encode_labels
+from ml.models.onnx_graph import Graph
+from ml.models.preprocess import Preprocessor, State, as_frame
+from ml.schema import Schema
+
+
+class TabularClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+    """A classifier on canonical rows: `fit`, `predict_proba` and `emit` are a family's own.
+
+    A DataFrame is taken as canonical rows (`ml.schema`) with its columns found by name; anything else
+    goes through scikit-learn's own checks and is a table of numbers, NaN for missing.
+    """
+
+    classes: tuple[Any, ...] | None
+    classes_: NDArray[Any]
+    preprocessor_: Preprocessor
+    history: list[dict[str, float]]
+    n_features_in_: int
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """(n, C) float64, rows sum to 1."""
+        raise NotImplementedError
+
+    def emit(self, graph: Graph) -> str:
+        """Write the fitted model's ops; returns the value of its probabilities, (N, C) float32."""
+        raise NotImplementedError
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The most probable class of each row: (n,)."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+    def to_onnx(self, schema: Schema) -> Any:
+        """Raw columns in, probabilities out: one `onnx.ModelProto`."""
+        check_is_fitted(self, "classes_")
+        self.check_schema(schema)
+        graph = Graph()
+        return graph.model(
+            self.emit(graph),
+            n_numbers=len(schema.numbers),
+            n_categories=len(schema.categories),
+            n_classes=len(self.classes_),
+        )
+
+    def check_schema(self, schema: Schema) -> None:
+        """Raises SchemaError when the model was fitted on other columns."""
+        self.preprocessor_.check_schema(schema)
+
+    def _training_rows(self, X: Any, y: Any) -> tuple[pd.DataFrame, NDArray[Any], NDArray[np.int64]]:
+        """Checked rows, classes (C,), codes (n,)."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        if isinstance(X, pd.DataFrame):
+            frame = as_frame(X)
+            if len(frame) == 0 or frame.shape[1] == 0:
+                raise ValueError(f"expected rows and columns to train on, got a table of {frame.shape}")
+        else:
+            frame = as_frame(check_array(X, dtype=np.float32, ensure_all_finite="allow-nan", estimator=self))
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(frame, y)
+        check_classification_targets(y)
+        return frame, *encode_labels(y, self.classes)
+
+    def _set_features(self, X: Any) -> None:
+        """Remember number and names of the columns as scikit-learn does."""
+        if isinstance(X, pd.DataFrame):
+            self.n_features_in_ = X.shape[1]
+            self.feature_names_in_ = np.asarray([str(c) for c in X.columns], dtype=object)
+        else:
+            self.n_features_in_ = np.asarray(X).shape[1]
+
+    def _rows(self, X: Any) -> pd.DataFrame:
+        """Checked rows to predict; columns of a DataFrame are found by name."""
+        check_is_fitted(self, "classes_")
+        if isinstance(X, pd.DataFrame):
+            return as_frame(X)
+        return as_frame(
+            validate_data(self, X, reset=False, dtype=np.float32, ensure_all_finite="allow-nan", skip_check_array=False)
+        )
+
+    def _common_state(self) -> dict[str, Any]:
+        return {
+            "params": self.get_params(),
+            "classes": self.classes_.tolist(),
+            "preprocessor": msgspec.to_builtins(self.preprocessor_.fitted),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> Self:
+        """Take over what `_common_state` gave."""
+        saved = msgspec.convert(state["preprocessor"], State, strict=False)
+        self.preprocessor_ = Preprocessor(saved.options, saved)
+        self.classes_, self.history = np.asarray(state["classes"]), []
+        names = (*saved.numbers, *saved.categories)
+        self.n_features_in_ = len(names)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def restored_params(params: dict[str, Any]) -> dict[str, Any]:
+    """Constructor arguments as JSON gives them back: lists where tuples were."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in params.items()}
