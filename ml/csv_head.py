@@ -68,7 +68,7 @@ def _preamble(block: bytes, report: Report) -> tuple[int, int, str]:
             break
         size, lines = size + len(line), lines + 1
     if comments:
-        report.info(f"{comments} comment lines at the top are skipped")
+        report.info(f"{comments} comment line{'s' if comments > 1 else ''} at the top: skipped")
     return size, lines, declared
 
 

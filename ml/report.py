@@ -33,21 +33,27 @@ class Report(msgspec.Struct):
 
     findings: list[Finding] = []
 
+    def add(self, finding: Finding) -> None:
+        """Add a finding; one that is here already is not repeated."""
+        if finding not in self.findings:
+            self.findings.append(finding)
+
     def info(self, message: str, column: str = "") -> None:
         """Add something good to know."""
-        self.findings.append(Finding("info", column, message))
+        self.add(Finding("info", column, message))
 
     def warn(self, message: str, column: str = "") -> None:
         """Add something that a person should look at."""
-        self.findings.append(Finding("warning", column, message))
+        self.add(Finding("warning", column, message))
 
     def error(self, message: str, column: str = "") -> None:
         """Add something that makes the table unusable."""
-        self.findings.append(Finding("error", column, message))
+        self.add(Finding("error", column, message))
 
     def extend(self, findings: Iterable[Finding]) -> None:
-        """Add another report's findings; one that is already here is not repeated."""
-        self.findings += [finding for finding in findings if finding not in self.findings]
+        """Add another report's findings."""
+        for finding in findings:
+            self.add(finding)
 
     @property
     def warnings(self) -> list[Finding]:

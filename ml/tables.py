@@ -70,7 +70,7 @@ class CsvReader:
         self.names = tuple(self._head.names[position] for position in self._kept)
         unnamed = len(self._head.names) - len(self.names)
         if unnamed:
-            self.report.warn(f"{unnamed} columns without a name are ignored")
+            self.report.warn(f"{unnamed} column{'s' if unnamed > 1 else ''} without a name: ignored")
 
     def __iter__(self) -> Iterator[Chunk]:
         """Chunks of at least one row.
@@ -171,9 +171,9 @@ class CsvReader:
         position = block.find(self._head.raw)
         while position >= 0:
             record = int(np.searchsorted(records.starts, position))
-            if record < len(records.starts) and records.starts[record] == position:
-                if records.ends[record] - position == len(self._head.raw):
-                    self._header_again(first_line + int(records.lines[record]))
+            at_start = record < len(records.starts) and records.starts[record] == position
+            if at_start and records.ends[record] - position == len(self._head.raw):
+                self._header_again(first_line + int(records.lines[record]))
             position = block.find(self._head.raw, position + 1)
 
     def _header_again(self, line: int) -> None:

@@ -1,35 +1,62 @@
-"""Is this column an identifier, a date, or the answer itself?"""
+"""Is this column an identifier, a date, or a code?"""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 _ID_NAME = re.compile(
-    r"(^|[\W_])(id|uuid|guid|index|key|row_?(no|num|number|id))$|^(id|uuid|index)([\W_]|$)|[a-z]I[Dd]$", re.I
+    r"""(?:^|[\W_])(?i:id|ids|uuid|guid|index|key|row_?(?:no|num|number)|rownum(?:ber)?)$  # customer_id, row_id
+    |^(?i:id|uuid|guid|index)(?:[\W_]|$)                                                 # id_customer
+    |[a-z](?:ID|Id)$                                                                     # customerID""",
+    re.VERBOSE,
 )
 _DATE = re.compile(
-    r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2}))([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*(Z|[+-]\d{2}:?\d{2}|[ap]m)?)?$",
-    re.I,
+    r"""^(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2}))
+    (?:[T\ ]\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s*(?:Z|[+-]\d{2}:?\d{2}|[AaPp][Mm])?)?$""",
+    re.VERBOSE,
 )
+_FEW = 20  # so few different values are levels, whatever they look like
+
+
+def named_like_id(name: str) -> bool:
+    """Whether people give such a name to identifiers.
+
+    >>> [named_like_id(name) for name in ("customerID", "row_id", "paid", "valid", "key")]
+    [True, True, False, False, True]
+    """
+    return bool(_ID_NAME.search(name))
 
 
 def is_row_number(name: str, present: NDArray[np.float64]) -> bool:
-    """Whether whole numbers identify rows: all different, and consecutive or with the name of an id."""
-    if len(present) < 20 or (present != np.rint(present)).any():
+    """Whether whole numbers identify rows: consecutive and all different, or named so and mostly different."""
+    if len(present) <= _FEW or (present != np.rint(present)).any():
         return False
-    if not (present.max() - present.min() == len(present) - 1 or _ID_NAME.search(name)):
-        return False
-    return len(np.unique(present)) == len(present)
+    distinct = len(np.unique(present))
+    if named_like_id(name):
+        return distinct > max(_FEW, 0.5 * len(present))
+    return distinct == len(present) == present.max() - present.min() + 1
+
+
+def is_free_text(levels: int, present: int) -> bool:
+    """Whether a text column has so many different values that they name rows rather than kinds."""
+    return levels > max(_FEW, 0.5 * present)
 
 
 def is_dates(array: pa.Array, levels: Iterable[str]) -> bool:
-    """Whether a column is of a date type, or (nearly) all of its first 1,000 levels are written dates."""
+    """Whether a column is of a date type, or nearly all of its first 1,000 levels are written dates."""
     if pa.types.is_temporal(array.type):
         return True
-    sample = [level for level, _ in zip(levels, range(1_000), strict=False)]
+    sample = list(itertools.islice(levels, 1_000))
     return sum(bool(_DATE.match(level)) for level in sample) > 0.9 * len(sample)
+
+
+def has_leading_zeros(array: pa.Array) -> bool:
+    """Whether text of digits begins with zeros, `01234`: a code, which as a number would lose them."""
+    return bool(pc.any(pc.match_substring_regex(array, r"^\s*0\d+\s*$")).as_py())

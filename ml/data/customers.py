@@ -67,7 +67,11 @@ def make(
     frame = pd.DataFrame(hidden)
     frame.insert(0, ID, [f"C{number:08d}" for number in rng.choice(90_000_000, n, replace=False) + 10_000_000])
     step = pd.Timedelta(days=days) / max(1, n)
-    frame.insert(1, TIME, (pd.Timestamp(start_time) + pd.TimedeltaIndex(np.arange(n) * step)).floor("s").strftime("%Y-%m-%dT%H:%M:%S"))
+    frame.insert(
+        1,
+        TIME,
+        (pd.Timestamp(start_time) + pd.TimedeltaIndex(np.arange(n) * step)).floor("s").strftime("%Y-%m-%dT%H:%M:%S"),
+    )
     frame = _forget(frame, rng)
     frame[TARGET] = np.where(left, "yes", "no")
     return frame

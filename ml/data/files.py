@@ -52,7 +52,7 @@ def read_csv(stream: BinaryIO, name: str, data: Data) -> pd.DataFrame:
     chunks = list(reader)
     frame = pa.concat_tables(chunk.table for chunk in chunks).to_pandas()
     frame.index = _line_index(chunks)
-    frame.attrs["findings"] = tuple(reader.report.findings)
+    frame.attrs |= {"file": name, "findings": tuple(reader.report.findings)}
     return cast(pd.DataFrame, frame)
 
 

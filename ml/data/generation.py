@@ -9,14 +9,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ml import atomic
 from ml.data import course, customers, labels, production, row_facts, snapshot, sources, split
 from ml.data.coerce import canonical
-from ml.data.inference import infer, profile
+from ml.data.frames import check_names
+from ml.data.inference import infer
+from ml.data.profiles import profile
 from ml.data.snapshot import Rows, Snapshot
 from ml.errors import DataError
 from ml.report import Report
 from ml.schema import Schema
-from ml.settings import Settings
+from ml.settings import Data, Settings
 
 
 def generate(
@@ -46,22 +49,23 @@ def generate(
     """
     if settings.data.source == "customers":
         settings = customers.configure(settings)
+    data = settings.data
     raw = sources.read(settings)
     report = Report()
-    report.extend(raw.attrs.get("findings", ()))
-    raw.attrs = {}
-    raw.columns = [str(name).strip() for name in raw.columns]
+    report.extend(raw.attrs.pop("findings", ()))
     parent = latest(settings)
-    schema, rows = _prepare(raw, settings, parent, report)
-    parts, method = split.assign(rows.y, settings.data, report, ids=rows.ids, time=rows.time)
+    schema, rows = _prepare(raw, data, parent if data.schema == "keep" else None, report)
+    parts, method = split.assign(rows.y, data, report, ids=rows.ids, time=rows.time)
     extra = {"source": sources.describe(settings), "signature": signature(settings), "split": method}
     if labelled is not None and len(labelled):
-        rows, parts, extra["labelled"] = production.add(rows, parts, labelled, schema, settings.data, report, gate_since=gate_since)
+        rows, parts, extra["labelled"] = production.add(
+            rows, parts, labelled, schema, data, report, gate_since=gate_since
+        )
         if not train_on_base:
             keep = (parts == split.TEST) | (np.arange(len(parts)) >= len(parts) - _added(extra["labelled"]))
             rows, parts = _take(rows, keep), parts[keep]
             report.info("the configured source is only judged on: labelled production rows alone are trained on")
-    schema = profile(schema, rows.X[parts == split.TRAIN], max_categories=settings.data.max_categories)
+    schema = profile(schema, rows.X[parts == split.TRAIN], max_categories=data.max_categories)
     made = snapshot.write(rows, schema, report, parts, settings, parent=parent.id if parent else None, extra=extra)
     course.write(made, settings)
     _remember(made, settings)
@@ -72,20 +76,20 @@ def _added(counts: dict[str, int]) -> int:
     return counts["given"] - counts["repeated"] - counts["unusable"]
 
 
-def _prepare(raw: pd.DataFrame, settings: Settings, parent: Snapshot | None, report: Report) -> tuple[Schema, Rows]:
+def _prepare(raw: pd.DataFrame, data: Data, parent: Snapshot | None, report: Report) -> tuple[Schema, Rows]:
     """Infer the schema, or hold the table against the one of the snapshot before."""
-    if parent is None or settings.data.schema == "infer":
-        schema, found = infer(raw, settings.data)
+    raw = check_names(raw, data)
+    if parent is None:
+        schema, found = infer(raw, data)
         report.extend(found.findings)
     else:
         schema = parent.schema
     x, found = canonical(raw, schema)
-    report.extend(found.findings)
-    y = labels.codes(raw, schema) if parent is not None else labels.codes(raw, schema, leave_out=True)
-    facts = row_facts.read(raw, schema, settings.data)
-    keep = y >= 0
-    rows = Rows(x, y, *facts)
-    return schema, _take(rows, keep)
+    if parent is not None:
+        report.extend(found.findings)
+    y = labels.codes(raw, schema, report, tolerate=data.min_class_rows - 1)
+    rows = Rows(x, y, *row_facts.read(raw, schema, data))
+    return schema, _take(rows, y >= 0)
 
 
 def _take(rows: Rows, keep: NDArray[np.bool_]) -> Rows:
@@ -98,7 +102,16 @@ def _take(rows: Rows, keep: NDArray[np.bool_]) -> Rows:
 def signature(settings: Settings) -> str:
     """What the schema depends on: with another one, the schema of the snapshot before does not count."""
     data = msgspec.to_builtins(settings.data)
-    for name in ("seed", "split", "test_share", "validation_share", "recent_share", "recent_min_rows", "recent_max_rows", "schema"):
+    for name in (
+        "seed",
+        "split",
+        "test_share",
+        "validation_share",
+        "recent_share",
+        "recent_min_rows",
+        "recent_max_rows",
+        "schema",
+    ):
         data.pop(name)
     if settings.data.source == "synthetic":
         data["synthetic"] = {k: getattr(settings.synthetic, k) for k in ("n_features", "n_classes")}
@@ -120,7 +133,5 @@ def latest(settings: Settings) -> Snapshot | None:
 
 
 def _remember(made: Snapshot, settings: Settings) -> None:
-    from ml.data import atomic
-
     note = {"snapshot": made.id, "signature": signature(settings)}
-    atomic.write(settings.data_dir / "latest.json", lambda stream: stream.write(msgspec.json.encode(note)))
+    atomic.write_json(settings.data_dir / "latest.json", note)

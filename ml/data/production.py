@@ -56,7 +56,7 @@ def add(
     labelled = labelled.assign(**{MOMENT: moments}).sort_values([MOMENT, PREDICTION_ID], kind="stable")
     labelled = labelled.drop_duplicates(PREDICTION_ID, keep="last").reset_index(drop=True)
     unique = len(labelled)
-    y = labels.codes(labelled, schema, leave_out=True)
+    y = labels.codes(labelled, schema, report, tolerate=None)
     labelled, y = labelled[y >= 0].reset_index(drop=True), y[y >= 0]
     known = _ids(labelled, schema)
     if known is not None and rows.ids is not None:

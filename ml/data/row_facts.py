@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ml import values
-from ml.data.frames import line_of, place_of
+from ml.columns import shown
+from ml.data.frames import place_of
 from ml.errors import DataError, SchemaError
 from ml.schema import Schema
 from ml.settings import Data
@@ -27,11 +28,15 @@ def read(frame: pd.DataFrame, schema: Schema, data: Data) -> Facts:
     DataError
         A weight that is negative or missing, a time that cannot be read, a column that is absent.
     """
-    for name in (*schema.id_columns, schema.time_column, schema.weight_column):
+    for name in (*data.id_columns, schema.time_column, schema.weight_column):
         if name and name not in frame.columns:
-            raise SchemaError("the table lacks this column, which the settings name", column=name)
+            raise SchemaError(
+                "the table lacks this column, which the settings name", file=place_of(frame).file, column=name
+            )
     weight = weights(frame, schema) if schema.weight_column else None
-    ids = identifiers(frame, schema) if schema.id_columns else None
+    # An id that was only found, not named in the settings, may be absent from a later table.
+    has_ids = schema.id_columns and all(name in frame.columns for name in schema.id_columns)
+    ids = identifiers(frame, schema) if has_ids else None
     time = times(frame, schema.time_column, data) if schema.time_column else None
     return weight, ids, time
 
@@ -43,15 +48,18 @@ def weights(frame: pd.DataFrame, schema: Schema) -> NDArray[np.float64]:
         frame[name], markers=schema.missing_markers, decimal=schema.decimal, thousands=schema.thousands
     )
     wrong = ~np.isfinite(cells) | (cells < 0)
+    place = place_of(frame)
     if wrong.any():
         position = int(np.argmax(wrong))
         raise DataError(
-            f"{place_of(frame, position)}: a sample weight must be a number of at least 0, got "
-            f"'{frame[name].iloc[position]}' ({int(wrong.sum()):,} such rows)",
+            f"a sample weight must be a number of at least 0, got '{shown(frame[name].iloc[position])}' "
+            f"({int(wrong.sum()):,} such rows)",
+            file=place.file,
+            line=place.line(position),
             column=name,
         )
     if not cells.any():
-        raise DataError("every sample weight is 0", column=name)
+        raise DataError("every sample weight is 0", file=place.file, column=name)
     return cells
 
 
@@ -77,12 +85,13 @@ def times(frame: pd.DataFrame, name: str, data: Data) -> NDArray[Any]:
     moments = pd.to_datetime(texts, format=data.time_format or "ISO8601", utc=True, errors="coerce")
     wrong = moments.isna().to_numpy()
     if wrong.any():
-        position = int(np.argmax(wrong))
+        position, place = int(np.argmax(wrong)), place_of(frame)
+        expected = f"a time as {data.time_format}" if data.time_format else "an ISO 8601 time or a number"
         raise DataError(
-            f"expected {'a time as ' + data.time_format if data.time_format else 'an ISO 8601 time or a number'}, got "
-            f"'{frame[name].iloc[position]}' in {place_of(frame, position)} ({int(wrong.sum()):,} such rows); set "
-            'data.time_format, for example "%d/%m/%Y"',
-            line=line_of(frame, position),
+            f"expected {expected}, got '{shown(frame[name].iloc[position])}' ({int(wrong.sum()):,} such rows); repair "
+            'them, or set data.time_format, for example "%d/%m/%Y"',
+            file=place.file,
+            line=place.line(position),
             column=name,
         )
     return moments.dt.tz_localize(None).to_numpy().astype("datetime64[us]")

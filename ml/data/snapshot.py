@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ml.data import atomic
+from ml import atomic
 from ml.data.split import PARTS
 from ml.errors import DataError
 from ml.report import Report
@@ -122,9 +123,8 @@ def write(
         folder.mkdir(parents=True, exist_ok=True)
         path = _write_table(_table(rows, schema, parts), folder)
         manifest = _manifest(path, rows, schema, report, parts, settings, parent, dict(extra or {}))
-        target = path.with_suffix(".json")
-        if not target.exists():
-            atomic.write(target, lambda stream: stream.write(msgspec.json.format(msgspec.json.encode(manifest))))
+        if not path.with_suffix(".json").exists():
+            atomic.write_json(path.with_suffix(".json"), manifest)
     except OSError as error:
         raise DataError(f"cannot write the snapshot: {error}", file=str(folder)) from error
     return open(settings, path.stem)
@@ -141,7 +141,7 @@ def open(settings: Settings, snapshot_id: str) -> Snapshot:
     path = settings.data_dir / f"{snapshot_id}.parquet"
     if not snapshot_id.isalnum() or not path.exists() or not path.with_suffix(".json").exists():
         raise DataError(f"no snapshot '{snapshot_id}' in {settings.data_dir}; run: python -m ml generate")
-    digest = atomic.sha256(path)
+    digest = sha256(path)
     if not digest.startswith(snapshot_id) or len(snapshot_id) != 16:
         raise DataError(
             f"its SHA-256 is {digest}, which is not what its name says: it was altered or damaged; "
@@ -156,6 +156,12 @@ def open(settings: Settings, snapshot_id: str) -> Snapshot:
             f"not a snapshot of this version: {error}; run: python -m ml generate", file=str(path)
         ) from error
     return Snapshot(path, manifest, schema)
+
+
+def sha256(path: Path) -> str:
+    """The hex SHA-256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _table(rows: Rows, schema: Schema, parts: NDArray[np.int8]) -> pa.Table:
@@ -173,12 +179,12 @@ def _write_table(table: pa.Table, folder: Path) -> Path:
             pq.write_table(table, stream, compression="zstd")
             stream.flush()
             os.fsync(stream.fileno())
-        path = folder / f"{atomic.sha256(Path(name))[:16]}.parquet"
-        if path.exists() and atomic.sha256(path)[:16] == path.stem:
+        path = folder / f"{sha256(Path(name))[:16]}.parquet"
+        if path.exists() and sha256(path)[:16] == path.stem:
             os.unlink(name)
         else:
             os.replace(name, path)
-            atomic.sync_directory(folder)
+            atomic.sync_folder(folder)
         return path
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -199,7 +205,7 @@ def _manifest(
     counts = {name: int((parts == code).sum()) for code, name in enumerate(PARTS)}
     return {
         "id": path.stem,
-        "sha256": atomic.sha256(path),
+        "sha256": sha256(path),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "rows": len(rows.y),
         "columns": [column.name for column in schema.columns],

@@ -1,0 +1,173 @@
+"""The kind of one raw column: number, category, or left out with a reason."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ml import values
+from ml.columns import Place, listing, shown
+from ml.data import checks
+from ml.errors import DataError
+from ml.report import Report
+from ml.schema import Kind
+from ml.settings import Data
+
+_THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$"
+_DECIMAL_COMMA = r"^[+-]?\d+,\d+$"
+
+
+class Found(NamedTuple):
+    """`kind` is None where the column is left out; `groups`: it looks like an id with repeats."""
+
+    kind: Kind | None
+    groups: bool = False
+
+
+_OUT = Found(None)
+
+
+def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Found:
+    """Decide on one column; what is decided against it is reported.
+
+    Raises
+    ------
+    DataError
+        An override that is not a kind or does not fit, a column of one repeated missing marker, or
+        numbers written with marks that were not declared.
+    """
+    name, array = str(series.name), values.flat(series)
+    override = data.kinds.get(name)
+    if override not in (None, "number", "category"):
+        raise DataError(f'data.kinds says "{override}"; it must be "number" or "category"', column=name)
+    if override == "category":
+        return _category(name, array, True, data, report)
+    if not (override == "number" or values.is_number(array) or values.is_text(array)):
+        return _category(name, array, False, data, report)
+    cells, bad = values.numbers(array, markers=data.missing_markers, decimal=data.decimal, thousands=data.thousands)
+    present = int((~np.isnan(cells)).sum() + bad.sum())
+    if not np.isfinite(cells).any() and not bad.any():
+        return _nothing(name, array, data, place, report)
+    if override is None and values.is_text(array) and checks.has_leading_zeros(array):
+        report.info("codes with leading zeros: a category", name)
+        return _category(name, array, False, data, report)
+    if bad.sum() <= data.max_bad_share * present:
+        _report_words(name, array, bad, place, report)
+        return _number(name, cells, override is not None, report)
+    if override == "number":
+        raise _too_many_words(name, array, bad, data, place)
+    _check_marks(name, array, bad, data, place)
+    return _category(name, array, False, data, report)
+
+
+def _number(name: str, cells: NDArray[np.float64], forced: bool, report: Report) -> Found:
+    present = cells[np.isfinite(cells)]
+    infinite = int(np.isinf(cells).sum())
+    if infinite:
+        report.warn(f"{infinite:,} infinite values are taken as missing", name)
+    if forced:
+        return Found("number")
+    if len(present) == len(cells) and present.min() == present.max():
+        report.warn(f"constant ({present[0]:g}): left out", name)
+        return _OUT
+    if checks.is_row_number(name, present):
+        report.warn("whole numbers that identify rows, like an id: left out", name)
+        return Found(None, groups=len(np.unique(present)) < len(present))
+    return Found("number")
+
+
+def _category(name: str, array: pa.Array, forced: bool, data: Data, report: Report) -> Found:
+    counts = {
+        e["values"]: e["counts"] for e in pc.value_counts(values.texts(array, markers=data.missing_markers)).to_pylist()
+    }
+    missing = counts.pop("", 0)
+    present = len(array) - missing
+    if not counts:
+        report.warn("no value in any row: left out", name)
+        return _OUT
+    if forced:
+        return Found("category")
+    if len(counts) == 1 and not missing:
+        report.warn(f"constant ('{shown(next(iter(counts)))}'): left out", name)
+        return _OUT
+    if checks.is_dates(array, counts):
+        report.warn(
+            "holds dates: left out; name it in data.time_column if it orders the rows, or bring the "
+            "wanted part (month, age in days) as a column of its own",
+            name,
+        )
+        return _OUT
+    if checks.is_free_text(len(counts), present):
+        report.warn(
+            f"{len(counts):,} different texts in {present:,} rows, like an identifier or free text: left out", name
+        )
+        return Found(None, groups=len(counts) < present and checks.named_like_id(name))
+    if len(counts) > data.max_categories:
+        report.warn(
+            f"{len(counts):,} levels; the commonest {data.max_categories} (data.max_categories) are kept, the rest is "
+            "'other'",
+            name,
+        )
+    return Found("category")
+
+
+def _nothing(name: str, array: pa.Array, data: Data, place: Place, report: Report) -> Found:
+    """An empty column is left out; one that says a missing marker in every row is a broken export."""
+    if values.is_text(array):
+        markers = {marker.strip() for marker in data.missing_markers} - {""}
+        written = pc.unique(pc.utf8_trim_whitespace(pc.fill_null(array, ""))).to_pylist()
+        if all(word in markers for word in written) and not all(word.casefold() == "nan" for word in written):
+            raise DataError(
+                f"every row says {listing(written)}, none a value; repair the export, or name the column in "
+                "data.exclude",
+                file=place.file,
+                column=name,
+            )
+    report.warn("no value in any row: left out", name)
+    return _OUT
+
+
+def _report_words(name: str, array: pa.Array, bad: NDArray[np.bool_], place: Place, report: Report) -> None:
+    if bad.any():
+        position = int(np.argmax(bad))
+        report.warn(
+            f"{int(bad.sum()):,} cells are no numbers and are taken as missing, the first "
+            f"'{shown(array[position].as_py())}' in {place.words(position)}",
+            name,
+        )
+
+
+def _too_many_words(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data, place: Place) -> DataError:
+    position = int(np.argmax(bad))
+    return DataError(
+        f"{int(bad.sum()):,} of {len(array):,} cells are no numbers, the first '{shown(array[position].as_py())}'; "
+        f"at most {data.max_bad_share:.0%} may be (data.max_bad_share)",
+        file=place.file,
+        line=place.line(position),
+        column=name,
+    )
+
+
+def _check_marks(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data, place: Place) -> None:
+    """Numbers written with marks that were not declared must not become categories."""
+    if not values.is_text(array):
+        return
+    odd = pc.utf8_trim_whitespace(array).filter(pa.array(bad))
+    _, worded = values.numbers(array, markers=data.missing_markers)
+    plain = len(array) - array.null_count - int(worded.sum())
+    for pattern, hint in ((_THOUSANDS, 'data.thousands = ","'), (_DECIMAL_COMMA, 'data.decimal = ","')):
+        like = int(pc.sum(pc.match_substring_regex(odd, pattern)).as_py() or 0)
+        if like and like + plain >= (1 - data.max_bad_share) * (len(odd) + plain):
+            position = int(np.argmax(bad))
+            raise DataError(
+                f"{like:,} cells such as '{shown(array[position].as_py())}' are numbers with commas; set {hint}, or "
+                f'data.kinds = {{"{name}" = "category"}} if they are names',
+                file=place.file,
+                line=place.line(position),
+                column=name,
+            )

@@ -1,0 +1,55 @@
+"""What the schema tells about each column's values: range, levels, missing share, an example."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ml import values
+from ml.schema import Column, Schema
+
+
+def profile(schema: Schema, frame: pd.DataFrame, *, max_categories: int) -> Schema:
+    """The schema with the profile of a canonical frame; of its training rows, so that nothing leaks."""
+    columns = tuple(
+        _number(column, frame[column.name].to_numpy())
+        if column.kind == "number"
+        else _category(column, values.flat(frame[column.name]), max_categories)
+        for column in schema.columns
+    )
+    return msgspec.structs.replace(schema, columns=columns)
+
+
+def _number(column: Column, cells: NDArray[np.float32]) -> Column:
+    present = cells[~np.isnan(cells)].astype(np.float64)
+    missing = 1 - len(present) / max(1, len(cells))
+    if not len(present):
+        return Column(name=column.name, kind="number", missing_share=missing)
+    integer = bool((present == np.rint(present)).all())
+    middle = float(np.partition(present, len(present) // 2)[len(present) // 2])
+    return Column(
+        name=column.name,
+        kind="number",
+        integer=integer,
+        minimum=float(present.min()),
+        maximum=float(present.max()),
+        missing_share=missing,
+        example=middle,
+    )
+
+
+def _category(column: Column, cells: pa.Array, max_categories: int) -> Column:
+    counted = pc.value_counts(cells).to_pylist()
+    counts = sorted(((e["counts"], e["values"]) for e in counted if e["values"]), key=lambda e: (-e[0], e[1]))
+    levels = tuple(level for _, level in counts[:max_categories])
+    return Column(
+        name=column.name,
+        kind="category",
+        categories=levels,
+        missing_share=1 - sum(count for count, _ in counts) / max(1, len(cells)),
+        example=levels[0] if levels else "",
+    )
