@@ -347,7 +347,12 @@ def _unlisted(value: str, levels: Mapping[Any, str], column: Column) -> tuple[st
 
 
 def _packed(flags: _Flags, n: int) -> tuple[tuple[Flag, ...], ...]:
-    return tuple(tuple(flags.get(i, ())) for i in range(n)) if flags else ()
+    if not flags:
+        return ()
+    packed: list[tuple[Flag, ...]] = [()] * n
+    for i, found in flags.items():
+        packed[i] = tuple(found)
+    return tuple(packed)
 
 
 def _or(value: float | None, default: float) -> float:

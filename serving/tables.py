@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,21 @@ class Part(NamedTuple):
     table: pa.Table
     raw: bytes | None
     ids: Ids | None
+
+
+class _Shared(io.RawIOBase):
+    """Reads a stream and leaves it open when it is itself closed: a BufferedReader closes what it reads."""
+
+    def __init__(self, stream: BinaryIO):
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._stream.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
 
 
 class _NotPlain(Exception):
@@ -120,10 +135,12 @@ class Upload:
 
     def _has_value(self, part: Part) -> npt.NDArray[np.bool_]:
         """Which number columns have a number, or say in a usual way (empty, NaN, infinite) that they have none."""
-        found: npt.NDArray[np.bool_] = ~np.isnan(part.rows.numbers).all(axis=0)
+        found: npt.NDArray[np.bool_] = np.logical_not(np.isnan(part.rows.numbers).all(axis=0))
         for j in np.flatnonzero(~found).tolist():
             column = self.reader.number_columns[j]
             cells = part.table[column.name]
+            if self._plain and not self.is_parquet:
+                raise _NotPlain  # Arrow has read the words already; the other reader keeps them
             if column.missing_share > 0.5 or not values.is_text(values.flat(cells)):
                 found[j] = True
                 continue
@@ -132,13 +149,11 @@ class Upload:
         return found
 
     def _fast(self) -> Iterator[Part]:
-        self.stream.seek(0)
         text = unpack.open_text(
-            self.stream, self.name, encoding=self.options.encoding, max_bytes=self.options.max_bytes
+            self._from_start(), self.name, encoding=self.options.encoding, max_bytes=self.options.max_bytes
         )
         block = text.read(BLOCK_BYTES)
-        _check_plain(block)
-        if not block.strip():
+        if not block.strip() or b"\0" in block:
             raise _NotPlain
         head = csv_head.read_head(
             block, self.name, delimiter=self.options.delimiter, max_columns=self.options.max_columns, report=Report()
@@ -148,6 +163,7 @@ class Upload:
         self._match_names(head.names)
         convert = self._conversion(head.names)
         carry, rows = block[head.size :], 0
+        _check_plain(carry)
         while True:
             end = carry.rfind(b"\n") + 1
             following = b"" if end == 0 and len(carry) > 16 * BLOCK_BYTES else text.read(BLOCK_BYTES)
@@ -192,7 +208,7 @@ class Upload:
         schema = self.reader.schema
         if schema.decimal != "." or schema.thousands:
             raise _NotPlain
-        markers = [marker for marker in {"", *schema.missing_markers} if marker == marker.strip()]
+        markers = sorted({"", *schema.missing_markers})
         numbers = set(schema.numbers)
         return pacsv.ConvertOptions(
             column_types={name: pa.float64() if name in numbers else pa.string() for name in names},
@@ -201,8 +217,7 @@ class Upload:
         )
 
     def _strict(self) -> Iterator[Part]:
-        self.stream.seek(0)
-        reader = tables.CsvReader(self.stream, self.name, self.options)
+        reader = tables.CsvReader(self._from_start(), self.name, self.options)
         self.report.extend(reader.report.findings)
         self._match_names(reader.names)
         for chunk in reader:
@@ -236,6 +251,10 @@ class Upload:
             raise DataError(f"not a readable Parquet file: {shown(error)}", file=self.name) from error
         if not begun:
             raise DataError("the file has columns but no rows", file=self.name)
+
+    def _from_start(self) -> BinaryIO:
+        self.stream.seek(0)
+        return cast(BinaryIO, io.BufferedReader(_Shared(self.stream), 1 << 18))
 
     def _match_names(self, names: tuple[str, ...]) -> None:
         faults = self.reader.name_faults(names)
@@ -279,7 +298,9 @@ class Upload:
         if ID_KEY not in table.column_names or any(c.name == ID_KEY for c in self.reader.schema.columns):
             return None
         given = values.texts(table[ID_KEY]).to_pylist()
-        return checked_ids([value or None for value in given], len(given))
+        if "" in given:
+            raise DataError("expected an id in every row, got an empty cell", file=self.name, column=ID_KEY)
+        return checked_ids(given, len(given))
 
 
 def _check_plain(block: bytes) -> None:
@@ -293,8 +314,3 @@ def spooled(stream: BinaryIO, into: BinaryIO) -> BinaryIO:
         into.write(chunk)
     into.seek(0)
     return into
-
-
-def from_bytes(body: bytes) -> BinaryIO:
-    """A body in memory as a stream."""
-    return io.BytesIO(body)

@@ -1,0 +1,195 @@
+"""`POST /predict/file`: a table in, the same table with the prediction's columns out.
+
+The upload is read through once before anything is scored, so that of a table that is wrong somewhere nothing
+is answered and nothing is logged. Memory stays bounded: what is large goes through temporary files.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, cast
+
+from flask import Blueprint, Response, request
+from werkzeug.wsgi import wrap_file
+
+from ml import tables
+from ml.report import Finding
+from ml.rows import shown
+from serving import scoring
+from serving.model_store import Served
+from serving.problems import Problem
+from serving.results import WRITERS, Csv, Json, Parquet
+from serving.scoring import VERSION_HEADER
+from serving.service import Service, service
+from serving.tables import Part, Upload, spooled
+
+KEEP_BYTES = 48_000_000  # a checked upload up to this size is scored from memory, a larger one is read again
+SPOOL_BYTES = 8_000_000
+ENDINGS = {
+    "text/csv": ".csv",
+    "application/csv": ".csv",
+    "application/gzip": ".csv.gz",
+    "application/x-gzip": ".csv.gz",
+    "application/vnd.apache.parquet": ".parquet",
+    "application/x-parquet": ".parquet",
+}
+MAGIC = {b"PAR1": ".parquet", b"\x1f\x8b": ".csv.gz", b"(\xb5/\xfd": ".csv.zst", b"BZh": ".csv.bz2"}
+FORMATS = {
+    "text/csv": "csv",
+    "application/vnd.apache.parquet": "parquet",
+    "application/x-parquet": "parquet",
+    "application/json": "json",
+}
+
+bp = Blueprint("files", __name__)
+
+
+@bp.post("/predict/file")
+def predict_file() -> Response:
+    """Score an upload: the body itself, or the field `file` of a form; `?format=` or Accept says what comes back."""
+    one = service()
+    served = one.served()
+    stream, name = _received()
+    try:
+        upload = Upload(
+            stream,
+            name,
+            scoring.reader(served),
+            max_bytes=one.settings.serving.max_body_bytes,
+            options=tables.Options(
+                max_columns=one.settings.data.max_columns, max_cell_chars=one.settings.data.max_cell_chars
+            ),
+        )
+        writer_class = WRITERS[_format(upload)]
+        out = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 (closed with the response)
+        try:
+            summary = _score(one, served, upload, writer_class(out))
+        except BaseException:
+            out.close()
+            raise
+    finally:
+        stream.close()
+    return _answer(out, writer_class, summary, name)
+
+
+def _score(one: Service, served: Served, upload: Upload, writer: Csv | Parquet | Json) -> dict[str, Any]:
+    """Check all of it, then score, log and write it part by part; returns what to say about the whole."""
+    kept = upload.checked(KEEP_BYTES)
+    flagged: Counter[tuple[str, str]] = Counter()
+    rows = 0
+    for part in _pieces(kept if kept is not None else upload):
+        scored = scoring.score(served, part.rows, part.ids)
+        one.record(served, scored)
+        writer.add(part, scored)
+        rows += len(scored)
+        flagged.update((flag.column, flag.code) for flags in part.rows.flags for flag in flags)
+    warnings = [_warning(finding) for finding in upload.report.findings if finding.level == "warning"]
+    warnings += [
+        {"column": column, "message": f"{count} rows: {code.replace('_', ' ')}"}
+        for (column, code), count in flagged.items()
+    ]
+    summary = {"model_version": served.version, "rows": rows, "warnings": warnings}
+    writer.close(summary)
+    return summary
+
+
+def _pieces(parts: list[Part] | Upload) -> Iterator[Part]:
+    """Parts of the size that scores fastest."""
+    step = scoring.CHUNK_ROWS
+    for part in parts:
+        if len(part.rows) <= 2 * step:
+            yield part
+            continue
+        lines = part.raw.split(b"\n") if part.raw is not None else None
+        for start in range(0, len(part.rows), step):
+            stop = start + step
+            yield Part(
+                part.rows.part(start, stop),
+                part.table.slice(start, step),
+                b"\n".join(lines[start:stop]) if lines is not None else None,
+                part.ids[start:stop] if part.ids is not None else None,
+            )
+
+
+def _received() -> tuple[BinaryIO, str]:
+    """The upload as a stream that can be read twice, and its file name."""
+    if request.mimetype == "multipart/form-data":
+        files = list(request.files.values())
+        if len(files) != 1:
+            raise Problem(422, f"expected one file in the form's field 'file', got {len(files)}")
+        return cast(BinaryIO, files[0].stream), _plain_name(files[0].filename or "") or "upload.csv"
+    if request.mimetype not in (*ENDINGS, "application/octet-stream", ""):
+        raise Problem(
+            415,
+            f"expected Content-Type text/csv, application/vnd.apache.parquet, application/gzip or multipart/form-data, "
+            f"got {shown(request.mimetype)}",
+        )
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if encoding not in ("identity", "gzip"):
+        raise Problem(415, f"expected Content-Encoding gzip or none, got {shown(encoding)}")
+    into = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 (the caller closes it)
+    try:
+        stream = spooled(cast(BinaryIO, request.stream), into)
+    except BaseException:
+        into.close()
+        raise
+    named = _plain_name(request.args.get("name", ""))
+    return stream, named or "upload" + _ending(stream, encoding)
+
+
+def _ending(stream: BinaryIO, encoding: str) -> str:
+    """What a body without a name is: as its headers say, else as its first bytes say."""
+    head = stream.read(4)
+    stream.seek(0)
+    declared = ENDINGS.get(request.mimetype, "")
+    if encoding == "gzip" and declared in (".csv", ""):
+        return ".csv.gz"
+    return declared or next((ending for magic, ending in MAGIC.items() if head.startswith(magic)), ".csv")
+
+
+def _plain_name(name: str) -> str:
+    """The last part of a file name, fit for a message."""
+    return shown(PurePosixPath(name.replace("\\", "/")).name)
+
+
+def _format(upload: Upload) -> str:
+    wanted = request.args.get("format")
+    if wanted is not None:
+        if wanted not in WRITERS:
+            raise Problem(422, f"expected format=csv, parquet or json, got '{shown(wanted)}'")
+        return wanted
+    default = "parquet" if upload.is_parquet else "csv"
+    if not request.accept_mimetypes or request.accept_mimetypes.best == "*/*":
+        return default
+    ordered = sorted(FORMATS, key=lambda kind: FORMATS[kind] != default)  # of equals, the one that came
+    best = request.accept_mimetypes.best_match(ordered)
+    if best is None:
+        raise Problem(
+            406, f"expected Accept to allow one of {', '.join(FORMATS)}, got {shown(request.accept_mimetypes)}"
+        )
+    return FORMATS[best]
+
+
+def _answer(
+    out: BinaryIO, writer: type[Csv] | type[Parquet] | type[Json], summary: dict[str, Any], name: str
+) -> Response:
+    size = out.tell()
+    out.seek(0)
+    response = Response(wrap_file(request.environ, out, 1 << 18), content_type=writer.mimetype, direct_passthrough=True)
+    response.content_length = size
+    response.call_on_close(out.close)
+    stem = name.split(".")[0] or "upload"
+    response.headers.set("Content-Disposition", "attachment", filename=f"{stem}-predictions{writer.ending}")
+    response.headers[VERSION_HEADER] = summary["model_version"]
+    response.headers["X-Rows"] = str(summary["rows"])
+    if summary["warnings"]:
+        response.headers["X-Warnings"] = json.dumps(summary["warnings"][:10])  # ASCII, as a header must be
+    return response
+
+
+def _warning(finding: Finding) -> dict[str, str]:
+    return {"column": finding.column, "message": finding.message}

@@ -1,0 +1,193 @@
+"""File results: what came, with the prediction's columns added, as CSV or Parquet; or the predictions as JSON.
+
+A spreadsheet runs a cell that begins with = + - @ as a formula, so in CSV such text gets an apostrophe in
+front (OWASP, "CSV injection"). Numbers are left alone, and Parquet and JSON carry everything as it is.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any, BinaryIO, Protocol
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from ml.values import NUMBER
+from serving import scoring
+from serving.body import ID_KEY
+from serving.scoring import Scored
+from serving.tables import Part
+
+FORMULA = r"^[=+\-@\t\r\n]"
+
+
+class Writer(Protocol):
+    """Writes scored parts to a stream, then what comes last."""
+
+    mimetype: str
+    ending: str
+
+    def add(self, part: Part, scored: Scored) -> None: ...
+
+    def close(self, summary: dict[str, Any]) -> None: ...
+
+
+class Csv:
+    """The lines as they came, where nothing in them needs escaping; otherwise written anew."""
+
+    mimetype = "text/csv; charset=utf-8"
+    ending = ".csv"
+
+    def __init__(self, out: BinaryIO):
+        self.out = out
+        self._begun = False
+
+    def add(self, part: Part, scored: Scored) -> None:
+        """Append the rows of `part`, and first of all the header."""
+        added = answer_columns(scored, part.table.column_names)
+        escaped, changed = _escaped(part.table, frozenset(scored.schema.numbers))
+        if not self._begun:
+            names = [_safe_name(name) for name in (*part.table.column_names, *added.column_names)]
+            header = io.StringIO()
+            csv.writer(header, lineterminator="\n").writerow(names)
+            self.out.write(header.getvalue().encode())
+            self._begun = True
+        tail = _lines(_escaped(added)[0])
+        lines = part.raw.rstrip(b"\n").split(b"\n") if part.raw is not None and not changed else []
+        tails = tail.rstrip(b"\n").split(b"\n")
+        if len(lines) == len(tails) == len(scored):
+            self.out.write(b"".join([b"%b,%b\n" % pair for pair in zip(lines, tails, strict=True)]))
+        else:
+            joined = [*escaped.columns, *_escaped(added)[0].columns]
+            self.out.write(_lines(pa.table(joined, names=[str(i) for i in range(len(joined))])))
+
+    def close(self, summary: dict[str, Any]) -> None:
+        """Nothing comes last."""
+
+
+class Parquet:
+    """One row group a part."""
+
+    mimetype = "application/vnd.apache.parquet"
+    ending = ".parquet"
+
+    def __init__(self, out: BinaryIO):
+        self.out = out
+        self._writer: pq.ParquetWriter | None = None
+
+    def add(self, part: Part, scored: Scored) -> None:
+        """Append the rows of `part`."""
+        added = answer_columns(scored, part.table.column_names)
+        table = pa.table([*part.table.columns, *added.columns], names=[*part.table.column_names, *added.column_names])
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self.out, table.schema)
+        self._writer.write_table(table.cast(self._writer.schema))
+
+    def close(self, summary: dict[str, Any]) -> None:
+        """Write the footer."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class Json:
+    """`{"predictions": […], …summary}`; the rows themselves are not repeated."""
+
+    mimetype = "application/json"
+    ending = ".json"
+
+    def __init__(self, out: BinaryIO):
+        self.out = out
+        self._begun = False
+
+    def add(self, part: Part, scored: Scored) -> None:
+        """Append the predictions of `part`."""
+        content = msgspec.json.encode(scoring.predictions(scored))[1:-1]
+        self.out.write(b"," if self._begun else b'{"predictions":[')
+        self.out.write(content)
+        self._begun = True
+
+    def close(self, summary: dict[str, Any]) -> None:
+        """Write the summary after the predictions."""
+        self.out.write(b"]," + msgspec.json.encode(summary)[1:])
+
+
+WRITERS: dict[str, type[Csv] | type[Parquet] | type[Json]] = {"csv": Csv, "parquet": Parquet, "json": Json}
+
+
+def answer_columns(scored: Scored, taken: list[str]) -> pa.Table:
+    """The columns that are added; one whose name is taken is called `predicted_…`.
+
+    `prediction_id` (unless the caller's own ids came in a column of that name), `label`, `probability` (of the
+    label), `probability_<class>`, and `warnings`, empty where there are none.
+    """
+    probabilities = scored.probabilities.astype("float64")
+    columns: dict[str, Any] = {
+        ID_KEY: pa.array(scored.ids, pa.string()),
+        "label": pa.array(scored.labels, pa.string()),
+        "probability": pa.array(scored.chosen.astype("float64")),
+        **{f"probability_{name}": pa.array(probabilities[:, j]) for j, name in enumerate(scored.schema.classes)},
+        "warnings": _warnings(scored),
+    }
+    if ID_KEY in taken and not any(column.name == ID_KEY for column in scored.schema.columns):
+        del columns[ID_KEY]
+    names: list[str] = []
+    for name in columns:
+        while name in taken or name in names:
+            name = f"predicted_{name}"
+        names.append(name)
+    return pa.table(list(columns.values()), names=names)
+
+
+def _warnings(scored: Scored) -> pa.Array:
+    if not scored.rows.flags:
+        return pa.repeat(pa.scalar("", pa.string()), len(scored))
+    texts = ["; ".join(f"{flag.column}: {flag.message}" for flag in flags) for flags in scored.rows.flags]
+    return pa.array(texts, pa.string())
+
+
+def _escaped(table: pa.Table, numbers: frozenset[str] = frozenset()) -> tuple[pa.Table, bool]:
+    """The table with formula cells made text, and whether there were any; `numbers` are columns of numbers only."""
+    changed = False
+    columns = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            if name not in numbers and pc.any(starting := pc.match_substring_regex(column, FORMULA)).as_py():
+                formula = pc.and_(starting, pc.invert(pc.match_substring_regex(column, NUMBER)))
+                changed = changed or bool(pc.any(formula).as_py())
+                column = pc.if_else(formula, pc.binary_join_element_wise("'", column, ""), column)
+        elif pa.types.is_floating(column.type):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        elif not _is_plain(column.type):
+            texts = [None if cell is None else str(cell) for cell in column.to_pylist()]
+            column = _escaped(pa.table({name: pa.array(texts, pa.string())}))[0].column(0)
+        columns.append(column)
+    return pa.table(columns, names=table.column_names), changed
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether Arrow's CSV writer takes the type as it is."""
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_temporal(kind) or pa.types.is_null(kind)
+    )
+
+
+def _safe_name(name: str) -> str:
+    return f"'{name}" if name[:1] in tuple("=+-@\t\r\n") else name
+
+
+def _lines(table: pa.Table) -> bytes:
+    """CSV lines without a header, quoted only where some cell needs it."""
+    try:
+        return _written(table, "none")
+    except pa.ArrowInvalid:  # a cell holds a comma, a quote or a line end
+        return _written(table, "needed")
+
+
+def _written(table: pa.Table, quoting: str) -> bytes:
+    out = io.BytesIO()
+    pacsv.write_csv(table, out, pacsv.WriteOptions(include_header=False, quoting_style=quoting))
+    return out.getvalue()
