@@ -50,11 +50,11 @@ def select(settings: Settings, *, version: str | None = None, created: float | N
 
     if created is None:
         version, created = _champion(settings)
-    gate_since = None if created is None else pd.Timestamp(created, unit="s", tz="UTC")
     rows = predictions.labelled(settings, rows=settings.retrain.max_rows)
     if rows.empty:
-        return Selection(None, gate_since, True, "all", "no labelled production rows yet")
+        return Selection(None, None, True, "all", "no labelled production rows yet")
     windows = _windows(settings, rows, version)
+    gate_since = _gate_since(settings, windows, created)
     policy = settings.retrain.policy
     if policy == "auto":
         policy, reason = _backtest(settings, rows, windows)
@@ -70,6 +70,17 @@ def _champion(settings: Settings) -> tuple[str | None, float | None]:
 
     found = registry.champion(settings)
     return (None, None) if found is None else (found.version, found.created)
+
+
+def _gate_since(settings: Settings, windows: dict[str, pd.DataFrame], created: float | None) -> pd.Timestamp | None:
+    """Hold out no more than a share of the rows that show the drift: the challenger must learn from the others."""
+    import pandas as pd
+
+    if created is None:
+        return None
+    rows = windows.get("since drift", windows["all"])
+    newest = rows["time"].iloc[-max(1, round(len(rows) * settings.data.recent_share))]
+    return max(newest, pd.Timestamp(created, unit="s", tz="UTC"))
 
 
 def _windows(settings: Settings, rows: pd.DataFrame, version: str | None) -> dict[str, pd.DataFrame]:
@@ -140,8 +151,9 @@ def _base(settings: Settings) -> tuple[Schema | None, tuple[Any, Any] | None]:
 def _canonical(rows: pd.DataFrame, schema: Schema) -> tuple[Any, Any]:
     from ml.data import labels
     from ml.data.coerce import canonical
+    from ml.report import Report
 
-    y = labels.codes(rows, schema, leave_out=True)
+    y = labels.codes(rows, schema, Report(), tolerate=None)
     x, _ = canonical(rows[y >= 0].reset_index(drop=True), schema)
     return x, y[y >= 0]
 
