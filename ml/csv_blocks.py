@@ -93,7 +93,7 @@ def _check_quotes(data: NDArray[np.uint8], quotes: Positions, delimiter: int, fi
 
 
 def check_cells(
-    block: bytes, records: Records, delimiter: int, names: tuple[str, ...], limit: int, where: object
+    block: bytes, records: Records, delimiter: int, names: tuple[str, ...], limit: int, where: tuple[str, int]
 ) -> None:
     """Refuse a cell of more than `limit` bytes; looked for only where a record is that long."""
     long = np.flatnonzero(records.ends - records.starts > limit)
@@ -101,7 +101,7 @@ def check_cells(
         content = block[records.starts[record] : records.ends[record]]
         for column, cell in enumerate(_split(content, delimiter)):
             if len(cell) > limit:
-                file, first_line = where  # type: ignore[misc]
+                file, first_line = where
                 raise DataError(
                     f"a cell of {len(cell):,} bytes is over the limit of {limit:,} (data.max_cell_chars)",
                     file=file,

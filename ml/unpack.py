@@ -92,7 +92,7 @@ def open_text(stream: BinaryIO, name: str, *, encoding: str = "", max_bytes: int
     DataError
         The content is no text, is packed otherwise than its name says, or is empty.
     """
-    buffered = cast(BinaryIO, io.BufferedReader(cast(Any, stream)) if not hasattr(stream, "peek") else stream)
+    buffered: Any = stream if hasattr(stream, "peek") else io.BufferedReader(cast(Any, stream))
     head = _peek(buffered)
     if not head:
         raise DataError("the file is empty", file=name)
@@ -102,7 +102,7 @@ def open_text(stream: BinaryIO, name: str, *, encoding: str = "", max_bytes: int
         said, is_ = _ending(named), _ending(packed)
         raise DataError(f"the content is {is_}, but the name says {said}; rename it or pack it again", file=name)
     if packed:
-        buffered = cast(BinaryIO, io.BufferedReader(_unpacked(buffered, packed)))
+        buffered = io.BufferedReader(_unpacked(buffered, packed))
         try:
             head = _peek(buffered)
         except _BROKEN as error:

@@ -41,7 +41,7 @@ def is_row_number(name: str, present: NDArray[np.float64]) -> bool:
     distinct = len(np.unique(present))
     if named_like_id(name):
         return distinct > max(_FEW, 0.5 * len(present))
-    return distinct == len(present) == present.max() - present.min() + 1
+    return bool(distinct == len(present) == present.max() - present.min() + 1)
 
 
 def is_free_text(levels: int, present: int) -> bool:

@@ -101,7 +101,8 @@ def _population(n: int, rng: np.random.Generator, shift: float) -> dict[str, NDA
 def _tilt(shares: tuple[float, ...], shift: float) -> NDArray[np.float64]:
     """Move weight to the first of the shares."""
     tilted = np.array(shares) * np.array([np.exp(shift), *([1.0] * (len(shares) - 1))])
-    return tilted / tilted.sum()
+    shares_now: NDArray[np.float64] = tilted / tilted.sum()
+    return shares_now
 
 
 def churn_probability(columns: dict[str, NDArray[np.generic]], concept: float = 0.0) -> NDArray[np.float64]:
@@ -115,7 +116,8 @@ def churn_probability(columns: dict[str, NDArray[np.generic]], concept: float = 
     old = -2.6 + contract + 2.2 * young + 1.1 * dear + 0.9 * calls - 1.7 * trend + invoice - 0.8 * dear * (trend > 0)
     new = -1.7 - 0.6 * contract + 2.2 * young - 0.9 * dear + 0.2 * calls + 1.2 * trend + invoice
     score = (1 - concept) * old + concept * new
-    return 1 / (1 + np.exp(-1.5 * score))
+    chance: NDArray[np.float64] = 1 / (1 + np.exp(-1.5 * score))
+    return chance
 
 
 def _forget(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:

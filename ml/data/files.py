@@ -56,7 +56,7 @@ def read_csv(stream: BinaryIO, name: str, data: Data) -> pd.DataFrame:
     return cast(pd.DataFrame, frame)
 
 
-def _line_index(chunks: list[Chunk]) -> pd.Index:
+def _line_index(chunks: list[Chunk]) -> Any:
     lines = np.concatenate([chunk.lines for chunk in chunks])
     if lines[-1] - lines[0] == len(lines) - 1:
         return pd.RangeIndex(int(lines[0]), int(lines[-1]) + 1, name="line")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -56,7 +57,7 @@ def generate(
     parent = latest(settings)
     schema, rows = _prepare(raw, data, parent if data.schema == "keep" else None, report)
     parts, method = split.assign(rows.y, data, report, ids=rows.ids, time=rows.time)
-    extra = {"source": sources.describe(settings), "signature": signature(settings), "split": method}
+    extra: dict[str, Any] = {"source": sources.describe(settings), "signature": signature(settings), "split": method}
     if labelled is not None and len(labelled):
         rows, parts, extra["labelled"] = production.add(
             rows, parts, labelled, schema, data, report, gate_since=gate_since
@@ -72,8 +73,8 @@ def generate(
     return made
 
 
-def _added(counts: dict[str, int]) -> int:
-    return counts["given"] - counts["repeated"] - counts["unusable"]
+def _added(counts: dict[str, Any]) -> int:
+    return int(counts["given"] - counts["repeated"] - counts["unusable"])
 
 
 def _prepare(raw: pd.DataFrame, data: Data, parent: Snapshot | None, report: Report) -> tuple[Schema, Rows]:

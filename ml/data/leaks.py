@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-_MAX_ROWS = 20_000
+_MAX_ROWS = 10_000
 _BINS = 100
 _MIN_ROWS = 50  # below this, a column may separate two classes by luck
 

@@ -94,4 +94,5 @@ def times(frame: pd.DataFrame, name: str, data: Data) -> NDArray[Any]:
             line=place.line(position),
             column=name,
         )
-    return moments.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    cut: NDArray[Any] = moments.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    return cut

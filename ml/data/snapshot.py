@@ -63,7 +63,8 @@ class Snapshot:
 
     @functools.cached_property
     def _table(self) -> pd.DataFrame:
-        return pq.read_table(self.path).to_pandas()
+        table: pd.DataFrame = pq.read_table(self.path).to_pandas()
+        return table
 
     def frame(self) -> pd.DataFrame:
         """All rows: the canonical inputs, the target as int64 codes in `schema.target`, and `part`-wise order kept."""

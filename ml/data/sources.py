@@ -31,7 +31,7 @@ def read(settings: Settings) -> pd.DataFrame:
 def describe(settings: Settings) -> dict[str, str]:
     """What the manifest says about the source; a password in a URL is left out."""
     data = settings.data
-    described = {"source": data.source}
+    described: dict[str, str] = {"source": data.source}
     if data.source == "file":
         described["path"] = files.without_password(data.path)
     if data.source == "sql":

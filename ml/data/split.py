@@ -24,7 +24,7 @@ def assign(
     data: Data,
     report: Report,
     *,
-    ids: Sequence[Hashable] | None = None,
+    ids: Sequence[Hashable] | NDArray[np.object_] | None = None,
     time: NDArray[np.generic] | None = None,
 ) -> tuple[NDArray[np.int8], str]:
     """Deal the rows to train, validation and test; the same input and seed give the same parts.
@@ -73,7 +73,9 @@ def assign(
     return parts, method
 
 
-def _groups(ids: Sequence[Hashable] | None, y: NDArray[np.int64], report: Report) -> NDArray[np.int64] | None:
+def _groups(
+    ids: Sequence[Hashable] | NDArray[np.object_] | None, y: NDArray[np.int64], report: Report
+) -> NDArray[np.int64] | None:
     """Group numbers, or None where every row stands alone."""
     if ids is None:
         return None

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from ml.errors import DataError
 from ml.settings import Settings
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 _BATCH_ROWS = 50_000
 
@@ -44,7 +49,7 @@ def _is_select(query: str) -> bool:
     return text[:6].casefold() in ("select", "values") or text[:4].casefold() == "with"
 
 
-def _fetch(connection: object, query: str, max_bytes: int, place: str) -> pd.DataFrame:
+def _fetch(connection: sa.Connection, query: str, max_bytes: int, place: str) -> pd.DataFrame:
     """Batches, so that a table over the limit stops early instead of filling the memory."""
     import sqlalchemy as sa
 
