@@ -1,0 +1,59 @@
+"""
+### Go back to an earlier version
+
+Moves the alias `champion` back, after that version was loaded and checked. Without a version: to the one that
+really served before. The version left is quarantined: it is never promoted again by itself. Kept in the ledger
+with who and why.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from dags.shared import TASK_DEFAULTS, settings_of
+
+
+@task(execution_timeout=timedelta(minutes=30))
+def roll_back(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
+    """Move the alias back and wait for the service to confirm."""
+    from ml import pipeline
+
+    who = getattr(dag_run, "triggering_user_name", None) or "airflow"
+    return pipeline.rollback(settings_of(), to=params["version"], who=who, why=params["reason"])
+
+
+@dag(
+    schedule=None,
+    catchup=False,
+    max_active_runs=1,
+    params={
+        "version": Param(
+            None,
+            type=["null", "string"],
+            pattern=r"^[1-9][0-9]*$",
+            title="Version",
+            section="Where to",
+            description="A registered version, such as 3. Empty: the version that served before.",
+        ),
+        "reason": Param(
+            type="string",
+            minLength=3,
+            maxLength=2_000,
+            title="Reason",
+            section="Where to",
+            description="Why; kept in the ledger and shown on the pages.",
+        ),
+    },
+    default_args=TASK_DEFAULTS,
+    doc_md=__doc__,
+    dag_display_name="Roll back",
+    tags=["refit"],
+)
+def rollback() -> None:
+    roll_back()
+
+
+rollback()

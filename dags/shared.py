@@ -1,0 +1,59 @@
+"""What the DAGs have in common: assets, retry rules, and the way from a run to its settings and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Asset, AssetWatcher, ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk.configuration import conf
+
+from dags.triggers import NewPredictions
+from ml.errors import Transient
+from ml.settings import Settings, load
+
+# drift_check emits it with the verdict in its `extra`; retrain runs on it.
+DRIFT = Asset(name="drift_found", uri="refit://drift", group="refit")
+
+# Updated by the triggerer when enough predictions have come since the last look.
+NEW_PREDICTIONS = Asset(
+    name="new_predictions",
+    uri="refit://predictions",
+    group="refit",
+    watchers=[AssetWatcher(name="prediction_log", trigger=NewPredictions())],
+)
+
+# Only what may pass is tried again: an unreachable registry yes, bad data no. A killed task raises
+# nothing, so no rule is asked and the plain count of retries holds for it.
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[RetryRule(Transient, RetryAction.RETRY, reason="may pass: tried again with growing pauses")],
+    default=RetryAction.FAIL,
+)
+TASK_DEFAULTS: dict[str, Any] = {
+    "owner": "refit",
+    "retries": 5,
+    "retry_delay": timedelta(seconds=5),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=2),
+    "retry_policy": RETRY_POLICY,
+}
+
+
+def settings_of(overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Settings of this machine with a run's own choices over them."""
+    return load(overrides=overrides)
+
+
+def run_url(dag_id: str, run_id: str) -> str:
+    """The run's page in Airflow's UI."""
+    return f"{conf.get('api', 'base_url').rstrip('/')}/dags/{dag_id}/runs/{run_id}"
+
+
+def verdict_of(events: Mapping[Any, Any]) -> dict[str, Any]:
+    """The newest drift verdict that started this run; empty when the schedule or a person did.
+
+    Events that came while a run was active are handed over together and in no order.
+    """
+    found = [event for asset, several in events.items() if asset.name == DRIFT.name for event in several]
+    return dict(max(found, key=lambda event: event.timestamp).extra) if found else {}

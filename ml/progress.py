@@ -1,0 +1,52 @@
+"""How far a run's stage is, written where another process can read it: `var/runs/<run_key>/progress.json`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ml.settings import Settings
+
+# Seconds between two writes; a stage may report thousands of steps.
+_INTERVAL_S = 0.3
+
+
+class Report(msgspec.Struct, frozen=True):
+    """One report: `done` of `total` steps of `stage`, and what is at hand."""
+
+    stage: str
+    done: int
+    total: int
+    note: str
+
+
+def writer(settings: Settings, run_key: str) -> Callable[[str, int, int, str], None]:
+    """A progress function for the stages of `ml.pipeline`. Losing a report costs nothing: nothing is synced."""
+    file, last = _file(settings, run_key), 0.0
+
+    def report(stage: str, done: int, total: int, note: str) -> None:
+        nonlocal last
+        if time.monotonic() - last < _INTERVAL_S and done < total:
+            return
+        last = time.monotonic()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(Report(stage, done, total, note)))
+        fresh.replace(file)
+
+    return report
+
+
+def read(settings: Settings, run_key: str) -> Report | None:
+    """The last report, or None."""
+    try:
+        return msgspec.json.decode(_file(settings, run_key).read_bytes(), type=Report)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def _file(settings: Settings, run_key: str) -> Path:
+    return settings.var / "runs" / run_key / "progress.json"

@@ -1,0 +1,84 @@
+"""`./run_pipeline.sh`: arguments, and which of the actions they ask for.
+
+Nothing but the standard library is imported here, so that `--help` works before anything is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser(
+        prog="./run_pipeline.sh",
+        description="Set up what is missing, start Airflow, MLflow and the service on this machine, run the retraining "
+        "loop on Airflow, and end when the service answers with the champion. Running it again is safe.",
+        epilog="Settings: refit.toml, then REFIT_* variables (REFIT_SERVING_PORT, REFIT_AIRFLOW_PORT, "
+        "REFIT_MLFLOW_PORT, REFIT_HOME, …). A choice made by --data stays until --data default.",
+    )
+    action = made.add_mutually_exclusive_group()
+    action.add_argument("--status", action="store_true", help="say what runs, and end")
+    action.add_argument("--stop", action="store_true", help="stop everything")
+    action.add_argument("--start", action="store_true", help="start everything and run nothing")
+    action.add_argument("--demo-drift", action="store_true", help="show the closed loop under simulated live traffic")
+    data = made.add_argument_group("own data")
+    data.add_argument("--data", metavar="FILE", help="CSV or Parquet to learn from; 'default': as in refit.toml again")
+    data.add_argument("--target", metavar="COLUMN", help="the column to predict")
+    data.add_argument("--positive", metavar="LABEL", help="the label that counts as positive (default: the rarer)")
+    data.add_argument("--id", metavar="COLUMN", action="append", help="a column that names the row; may be repeated")
+    data.add_argument("--time", metavar="COLUMN", help="a column to order and split by")
+    data.add_argument("--exclude", metavar="COLUMN", action="append", help="a column to leave out; may be repeated")
+    run = made.add_argument_group("this run")
+    run.add_argument("--evals", metavar="N", type=_positive, help="evaluations of the search, for this run alone")
+    run.add_argument("--seed", metavar="N", type=int, help="seed, for this run alone")
+    run.add_argument("--reason", metavar="TEXT", help="why; kept in the ledger")
+    return made
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
+
+
+def check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """What argparse cannot say; ends the program with a sentence."""
+    own = {"--target": arguments.target, "--positive": arguments.positive, "--id": arguments.id,
+           "--time": arguments.time, "--exclude": arguments.exclude}  # fmt: skip
+    if arguments.data is None or arguments.data == "default":
+        if given := [name for name, value in own.items() if value]:
+            parser.error(f"{given[0]} goes with --data FILE")
+        return
+    if not arguments.target:
+        parser.error("--data FILE needs --target COLUMN: which column is to be predicted?")
+    if "://" not in arguments.data:
+        path = Path(arguments.data).expanduser()
+        if not path.is_file():
+            parser.error(f"--data: {path} is not a file")
+        arguments.data = str(path.resolve())
+
+
+def main(argv: list[str] | None = None) -> int:
+    made = parser()
+    arguments = made.parse_args(argv)
+    check(arguments, made)
+
+    from ml.errors import RefitError
+    from ops import command
+    from ops.errors import RunFailed, StackError
+
+    try:
+        return command.perform(arguments)
+    except (RefitError, StackError, RunFailed) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nLeft. What was started goes on: ./run_pipeline.sh --status, --stop", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

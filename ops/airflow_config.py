@@ -1,0 +1,82 @@
+"""Airflow's own configuration for the embedded stack, written as `var/airflow/airflow.cfg`.
+
+A file rather than environment variables: it holds secrets (mode 0600), the service and MLflow do not
+get to see it, and `AIRFLOW_HOME=var/airflow .venv/bin/airflow …` works for a person in a shell.
+"""
+
+from __future__ import annotations
+
+import io
+from configparser import RawConfigParser
+
+from ops import credentials
+from ops.layout import HOST, Layout
+
+# At most this many tasks at once; each slot is a process that the scheduler forks at its start.
+PARALLELISM = 4
+
+
+def values(layout: Layout, secrets: dict[str, str]) -> dict[str, dict[str, object]]:
+    """Sections and options. What is not here keeps Airflow's default."""
+    return {
+        "core": {
+            "dags_folder": layout.checkout / "dags",
+            "plugins_folder": layout.checkout / "plugins",
+            "executor": "LocalExecutor",
+            "parallelism": PARALLELISM,
+            "load_examples": False,
+            "fernet_key": secrets["fernet_key"],
+            "simple_auth_manager_users": f"{credentials.ADMIN}:admin",
+            "simple_auth_manager_passwords_file": layout.password_file,
+            # A second server process: with one, writes of the UI and of tasks lock SQLite against each other.
+            "execution_api_server_url": f"{layout.url('airflow-execution')}/execution/",
+            # The default resolves the full name, which can take seconds where there is no DNS.
+            "hostname_callable": "socket.gethostname",
+        },
+        "database": {"sql_alchemy_conn": f"sqlite:///{layout.airflow_home / 'airflow.db'}"},
+        "logging": {
+            "base_log_folder": layout.airflow_home / "logs",
+            "dag_processor_child_process_log_directory": layout.airflow_home / "logs" / "dag_processor",
+        },
+        "api": {
+            "host": HOST,
+            "port": layout.ports["airflow"],
+            "base_url": layout.url("airflow"),
+            "secret_key": secrets["api_secret"],
+            "workers": 1,
+            "instance_name": "Refit",
+        },
+        "api_auth": {"jwt_secret": secrets["jwt_secret"]},
+        "scheduler": {
+            # Seconds between two looks when nothing happens (default 1): what a task waits for its successor.
+            "scheduler_idle_sleep_time": 0.1,
+            # A dead scheduler's tasks are found and started again after about this many seconds
+            # (defaults 5, 30 and 300).
+            "job_heartbeat_sec": 2,
+            "scheduler_health_check_threshold": 10,
+            "orphaned_tasks_check_interval": 5,
+            # A task whose process was killed together with its supervisor (default 300, 10).
+            "task_instance_heartbeat_timeout": 30,
+            "task_instance_heartbeat_timeout_detection_interval": 5,
+        },
+        "workers": {
+            # With the default of 5 s a finished task keeps its slot for up to that long.
+            "min_heartbeat_interval": 1,
+            # The first request to a cold execution API takes longer than the default of 5 s.
+            "execution_api_timeout": 30,
+        },
+        "dag_processor": {"refresh_interval": 5},
+        "usage_data_collection": {"enabled": False},
+    }
+
+
+def write(layout: Layout) -> None:
+    """Write airflow.cfg and its secrets, readable by the owner alone."""
+    layout.airflow_home.mkdir(parents=True, exist_ok=True)
+    parser = RawConfigParser()
+    for section, options in values(layout, credentials.ensure(layout)).items():
+        # Airflow interpolates: a literal percent sign is doubled.
+        parser[section] = {name: str(value).replace("%", "%%") for name, value in options.items()}
+    text = io.StringIO()
+    parser.write(text)
+    credentials.private(layout.airflow_home / "airflow.cfg", text.getvalue())

@@ -1,0 +1,125 @@
+"""Make `.venv` what the lock files say: quick when it is, repaired when it was half made.
+
+Run by the system's Python before anything is installed, so it imports the standard library alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+# Says that an installation was begun and not finished: such an environment is made anew.
+UNFINISHED = ".refit-unfinished"
+# torch, pyspark and Airflow are the large ones; measured 2.3 GB installed, and pip unpacks beside it.
+NEEDED_GB = 5.0
+
+
+class SetupError(Exception):
+    """Raised when the environment cannot be made; the message is one sentence for a person."""
+
+
+def ensure(root: Path = ROOT, *, dev: bool = False) -> bool:
+    """Install what is missing; returns whether anything had to be done.
+
+    Raises
+    ------
+    SetupError
+        No room on the disk, or pip failed: with pip's last lines.
+    """
+    venv = root / ".venv"
+    locks = [root / "requirements.txt"] + ([root / "requirements-dev.txt"] if dev else [])
+    with _only_one(root):
+        stamps = {lock: venv / f".refit-{lock.stem}" for lock in locks}
+        if not (venv / UNFINISHED).exists() and all(_fresh(lock, stamp) for lock, stamp in stamps.items()):
+            return False
+        _enough_disk(root)
+        _make(venv)
+        for lock, stamp in stamps.items():
+            _install(venv, lock)
+            stamp.write_text(_digest(lock), encoding="ascii")
+        (venv / UNFINISHED).unlink()
+    return True
+
+
+def _fresh(lock: Path, stamp: Path) -> bool:
+    if not lock.exists():
+        raise SetupError(f"{lock} is missing: this checkout is incomplete; clone it again")
+    return stamp.exists() and stamp.read_text(encoding="ascii") == _digest(lock)
+
+
+def _digest(lock: Path) -> str:
+    """Of the lock and of the interpreter: another Python needs other wheels. A requirements-dev.txt
+    refers to requirements.txt, so a change there is seen by that file's own stamp."""
+    return hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
+
+
+def _make(venv: Path) -> None:
+    usable = (venv / "bin" / "python").exists() and not (venv / UNFINISHED).exists()
+    if usable:
+        usable = (
+            subprocess.run([venv / "bin" / "python", "-m", "pip", "--version"], capture_output=True).returncode == 0
+        )
+    if not usable:
+        if venv.exists():
+            print("The environment in .venv was half made: making it anew.", flush=True)
+            shutil.rmtree(venv)
+        _run([sys.executable, "-m", "venv", str(venv)], "making .venv")
+    (venv / UNFINISHED).touch()
+
+
+def _install(venv: Path, lock: Path) -> None:
+    print(f"Installing {lock.name} into .venv (a few minutes the first time) …", flush=True)
+    started = time.monotonic()
+    command = [venv / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off"]
+    _run([*map(str, command), "-r", str(lock)], f"installing {lock.name}")
+    print(f"Installed in {time.monotonic() - started:.0f} s.", flush=True)
+
+
+def _run(command: list[str], what: str) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        tail = "\n".join(done.stdout.strip().splitlines()[-12:])
+        raise SetupError(f"{what} failed; its last lines:\n{tail}\nRun the command again when that is mended.")
+
+
+def _enough_disk(root: Path) -> None:
+    free = shutil.disk_usage(root).free / 1e9
+    if free < NEEDED_GB and not (root / ".venv" / "bin" / "pip").exists():
+        raise SetupError(f"{root}: {free:.1f} GB of disk are free, {NEEDED_GB:.0f} GB are needed for the environment")
+
+
+@contextmanager
+def _only_one(root: Path) -> Iterator[None]:
+    """Two commands started at once do not install into each other; the lock goes with the process."""
+    handle = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def main() -> int:
+    try:
+        ensure(dev="--dev" in sys.argv[1:])
+    except SetupError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped; the next run begins the environment anew.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

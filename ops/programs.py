@@ -1,0 +1,142 @@
+"""The programs of the stack and the supervisor's configuration for them."""
+
+from __future__ import annotations
+
+import io
+import os
+from configparser import RawConfigParser
+from dataclasses import dataclass, field
+
+from ops.layout import HOST, Layout
+
+# Started only when Airflow's database is there; see ops.stack.
+AIRFLOW_PROGRAMS = (
+    "airflow-api",
+    "airflow-execution",
+    "airflow-dag-processor",
+    "airflow-scheduler",
+    "airflow-triggerer",
+)
+
+
+# Seconds a stop waits for an open stream, such as a log that is being watched; the default is 120.
+_GRACE = ["--worker-timeout", "10"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised process."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    # Grace between SIGTERM and SIGKILL, seconds.
+    stop_s: int = 10
+    at_once: bool = True
+
+
+def programs(layout: Layout) -> list[Program]:
+    """Everything that runs, in the order in which it is started; stopped in reverse."""
+    return [mlflow(layout), *service(layout), *airflow(layout)]
+
+
+def mlflow(layout: Layout, *, port: int | None = None) -> Program:
+    """MLflow's server: one worker and no job runner (2 processes, 480 MB; the default makes 15, 2.5 GB)."""
+    port = port or layout.ports["mlflow"]
+    store = f"sqlite:///{layout.mlflow_home / 'mlflow.db'}"
+    command = [
+        str(layout.bin / "mlflow"), "server", "--host", HOST, "--port", str(port), "--workers", "1",
+        "--backend-store-uri", store,
+        # Artifacts are plain files under one absolute root for the server and for embedded clients alike:
+        # runs made through either are read by both.
+        "--default-artifact-root", (layout.mlflow_home / "artifacts").as_uri(), "--no-serve-artifacts",
+        "--allowed-hosts", f"{HOST}:{port},localhost:{port}",
+    ]  # fmt: skip
+    return Program("mlflow", command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, stop_s=5)
+
+
+def service(layout: Layout) -> list[Program]:
+    """gunicorn, and the two processes beside it: registry to local cache, segments to database."""
+    python = str(layout.bin / "python")
+    config = str(layout.checkout / "serving" / "gunicorn.conf.py")
+    return [
+        Program("follower", [python, "-m", "serving.follower"]),
+        Program("service", [str(layout.bin / "gunicorn"), "-c", config, "serving.app:create_app()"], stop_s=30),
+        Program("mover", [python, "-m", "serving.mover"]),
+    ]
+
+
+def airflow(layout: Layout) -> list[Program]:
+    """Airflow's five processes. The log servers stay off: they bind every interface and logs are on this disk."""
+    command = str(layout.bin / "airflow")
+    ports = layout.ports
+    arguments = {
+        "airflow-api": ["api-server", "--apps", "core", "--port", str(ports["airflow"]), *_GRACE],
+        "airflow-execution": ["api-server", "--apps", "execution", "--port", str(ports["airflow-execution"]), *_GRACE],
+        "airflow-dag-processor": ["dag-processor"],
+        "airflow-scheduler": ["scheduler", "--skip-serve-logs"],
+        "airflow-triggerer": ["triggerer", "--skip-serve-logs"],
+    }
+    return [Program(name, [command, *arguments[name]], stop_s=15, at_once=False) for name in AIRFLOW_PROGRAMS]
+
+
+def supervisor_config(layout: Layout) -> str:
+    """Text of supervisord.conf."""
+    parser = RawConfigParser()
+    parser["unix_http_server"] = {"file": str(layout.socket), "chmod": "0700"}
+    parser["supervisord"] = {
+        "logfile": str(layout.logs / "supervisord.log"),
+        "logfile_maxbytes": "10MB",
+        "logfile_backups": "2",
+        "pidfile": str(layout.settings.var / "supervisord.pid"),
+        "childlogdir": str(layout.logs),
+        "directory": str(layout.checkout),
+        "umask": "077",
+        # Without it supervisord says at length that it runs as root.
+        **({"user": "root"} if os.geteuid() == 0 else {}),
+    }
+    parser["rpcinterface:supervisor"] = {
+        "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+    }
+    parser["supervisorctl"] = {"serverurl": f"unix://{layout.socket}"}
+    # Takes what a killed program leaves behind before its successor starts.
+    parser["eventlistener:reaper"] = {
+        "command": _quote([str(layout.bin / "python"), "-m", "ops.reaper"]),
+        "events": "PROCESS_STATE_EXITED",
+        "stderr_logfile": str(layout.logs / "reaper.log"),
+        "priority": "1",
+    }
+    for order, program in enumerate(programs(layout)):
+        parser[f"program:{program.name}"] = _program(layout, program, order)
+    # supervisord interpolates %(…)s in every value.
+    for section in parser.sections():
+        for name, value in parser[section].items():
+            parser[section][name] = value.replace("%", "%%")
+    text = io.StringIO()
+    parser.write(text)
+    return text.getvalue()
+
+
+def _program(layout: Layout, program: Program, order: int) -> dict[str, str]:
+    return {
+        "command": _quote(program.command),
+        "environment": ",".join(f'{name}="{value}"' for name, value in program.environment.items()),
+        "priority": str(10 + order),
+        "autostart": str(program.at_once).lower(),
+        "autorestart": "true",
+        # A program that keeps dying is tried this often with growing pauses, then shown as FATAL.
+        "startretries": "10",
+        "startsecs": "2",
+        "stopwaitsecs": str(program.stop_s),
+        "stopasgroup": "true",
+        "killasgroup": "true",
+        "redirect_stderr": "true",
+        "stdout_logfile": str(layout.logs / f"{program.name}.log"),
+        "stdout_logfile_maxbytes": "10MB",
+        "stdout_logfile_backups": "3",
+    }
+
+
+def _quote(command: list[str]) -> str:
+    """For supervisord's shlex: spaces and quotes in a checkout's path survive."""
+    return " ".join('"' + part.replace("\\", "\\\\").replace('"', '\\"') + '"' for part in command)

@@ -1,0 +1,281 @@
+"""Start, ask and stop the supervised stack."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import Fault, ServerProxy
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from ops import airflow_config, credentials, programs
+from ops.errors import StackError
+from ops.layout import HOST, Layout
+
+# Code that a running process has loaded already: a change there needs a restart.
+_CODE = ("ml", "serving", "plugins", "config", "ops", "requirements.txt")
+
+
+@dataclass(frozen=True)
+class State:
+    """One program as the supervisor sees it."""
+
+    name: str
+    state: str
+    description: str
+
+    @property
+    def running(self) -> bool:
+        return self.state == "RUNNING"
+
+
+def environment(layout: Layout) -> dict[str, str]:
+    """What every program gets: the caller's environment without Python's and Airflow's own settings in it."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AIRFLOW_", "PYTHON", "SUPERVISOR_")) and name != "VIRTUAL_ENV"
+    }
+    return kept | {
+        "REFIT_HOME": str(layout.home),
+        "AIRFLOW_HOME": str(layout.airflow_home),
+        # `config` holds airflow_local_settings.py.
+        "PYTHONPATH": f"{layout.checkout}{os.pathsep}{layout.checkout / 'config'}",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",
+        "PATH": f"{layout.bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        # Nothing calls home: Evidently and MLflow ask this one.
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+
+def fingerprint(layout: Layout) -> dict[str, str]:
+    """What the processes were started with, by part: when it changes, they have to be started again."""
+    code = hashlib.sha256()
+    for top in _CODE:
+        for path in sorted((layout.checkout / top).rglob("*.py")) or [layout.checkout / top]:
+            code.update(f"{path}{path.stat().st_mtime_ns}".encode())
+    mine = {name: value for name, value in os.environ.items() if name.startswith(("REFIT_", "AWS_", "MLFLOW_"))}
+    return {
+        "code": code.hexdigest(),
+        "ports": json.dumps(layout.ports),
+        # A digest: the environment can hold secrets.
+        "environment": hashlib.sha256(json.dumps(mine, sort_keys=True).encode()).hexdigest(),
+        "settings": hashlib.sha256(repr(layout.settings.serving).encode()).hexdigest(),
+    }
+
+
+def supervisor(layout: Layout) -> Any:
+    """The supervisor's RPC interface, or None when it does not run."""
+    proxy = ServerProxy(f"http://{HOST}", transport=SupervisorTransport(None, None, f"unix://{layout.socket}"))
+    try:
+        proxy.supervisor.getState()
+    except (OSError, Fault):
+        return None
+    return proxy.supervisor
+
+
+def states(layout: Layout) -> list[State]:
+    """Every program of the running stack; empty when nothing runs."""
+    control = supervisor(layout)
+    if control is None:
+        return []
+    rows = control.getAllProcessInfo()
+    return [State(row["name"], row["statename"], row["description"]) for row in rows if row["name"] != "reaper"]
+
+
+def changed(layout: Layout) -> list[str]:
+    """The parts of the fingerprint in which the running stack differs from what would be started now."""
+    try:
+        before = json.loads(layout.fingerprint_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ["start"]
+    return [part for part, value in fingerprint(layout).items() if before.get(part) != value]
+
+
+def start(layout: Layout, say: Callable[[str], None]) -> None:
+    """Start every program and return when all of them answer.
+
+    Raises
+    ------
+    StackError
+        One of them does not come up: names it, with the last lines of its log.
+    """
+    for folder in (layout.logs, layout.mlflow_home / "artifacts", layout.airflow_home):
+        folder.mkdir(parents=True, exist_ok=True)
+    layout.airflow_home.chmod(0o700)  # its database and logs hold what tasks return
+    airflow_config.write(layout)
+    credentials.private(layout.supervisor_config, programs.supervisor_config(layout))
+    sweep(layout)
+    command = [str(layout.bin / "supervisord"), "-c", str(layout.supervisor_config)]
+    started = subprocess.run(command, env=environment(layout), capture_output=True, text=True)
+    if started.returncode:
+        raise StackError(f"the supervisor did not start: {(started.stderr or started.stdout).strip()}")
+    control = _wait_for(lambda: supervisor(layout), 20, "the supervisor does not answer", layout, "supervisord")
+    credentials.private(layout.fingerprint_file, json.dumps(fingerprint(layout)))
+    # MLflow, the service and its helpers are coming up meanwhile.
+    migrate(layout, say)
+    for name in programs.AIRFLOW_PROGRAMS:
+        control.startProcess(name, False)
+    wait_until_ready(layout, say)
+
+
+def migrate(layout: Layout, say: Callable[[str], None]) -> None:
+    """Make or upgrade Airflow's database; nothing to do when this version did it before."""
+    from importlib.metadata import version
+
+    stamp = layout.airflow_home / "migrated"
+    wanted = version("apache-airflow-core")
+    if stamp.exists() and stamp.read_text(encoding="ascii") == wanted and (layout.airflow_home / "airflow.db").exists():
+        return
+    say("preparing Airflow's database")
+    command = [str(layout.bin / "airflow"), "db", "migrate"]
+    done = subprocess.run(command, env=environment(layout), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    (layout.logs / "airflow-migrate.log").write_text(done.stdout, encoding="utf-8")
+    if done.returncode:
+        raise StackError("Airflow's database could not be prepared:\n" + "\n".join(done.stdout.splitlines()[-8:]))
+    stamp.write_text(wanted, encoding="ascii")
+
+
+def wait_until_ready(layout: Layout, say: Callable[[str], None]) -> None:
+    """Return when MLflow, the service and Airflow answer; allows for a slow, loaded machine."""
+    probes = {
+        "mlflow": f"{layout.url('mlflow')}/health",
+        "service": f"{layout.url('service')}/health/live",
+        "airflow-api": f"{layout.url('airflow')}/api/v2/monitor/health",
+        # Also warms it: the first request to a cold execution API takes seconds, and a task would wait for it.
+        "airflow-execution": f"{layout.url('airflow-execution')}/execution/health",
+    }
+    for name, address in probes.items():
+        say(f"waiting for {name}")
+        _wait_for(lambda address=address: _answers(address), 180, f"{name} does not answer", layout, name)
+    for state in states(layout):
+        _wait_for(lambda name=state.name: _runs(layout, name), 60, f"{state.name} does not stay up", layout, state.name)
+    say("Airflow's scheduler")
+    _wait_for(lambda: _scheduler_healthy(layout), 120, "the scheduler gives no sign", layout, "airflow-scheduler")
+
+
+def stop(layout: Layout) -> bool:
+    """Stop everything; returns whether something ran. Nothing of this stack is left when it returns."""
+    control = supervisor(layout)
+    if control is not None:
+        process = _supervisor_process(control)
+        with contextlib.suppress(OSError, Fault):
+            control.shutdown()
+        if process is not None:
+            with contextlib.suppress(psutil.TimeoutExpired):
+                process.wait(60)
+    swept = sweep(layout)
+    layout.fingerprint_file.unlink(missing_ok=True)
+    return control is not None or swept > 0
+
+
+def sweep(layout: Layout) -> int:
+    """Kill what a killed supervisor left running; its children carry its socket in their environment."""
+    marker = f"unix://{layout.socket}"
+    left = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get("SUPERVISOR_SERVER_URL") == marker and process.pid not in _own_line():
+                left += [process, *process.children(recursive=True)]
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=10)
+    layout.socket.unlink(missing_ok=True)
+    return len(left)
+
+
+def last_lines(layout: Layout, program: str, count: int = 8) -> str:
+    """The end of a program's log."""
+    path = layout.logs / f"{program}.log"
+    if not path.exists():
+        return "(no log)"
+    with path.open("rb") as handle:
+        handle.seek(max(0, path.stat().st_size - 8_000))
+        return "\n".join(handle.read().decode("utf-8", "replace").splitlines()[-count:])
+
+
+def listens(port: int) -> bool:
+    """Whether something accepts connections on this loopback port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _own_line() -> set[int]:
+    me = psutil.Process()
+    return {me.pid, *(parent.pid for parent in me.parents())}
+
+
+def _supervisor_process(control: Any) -> psutil.Process | None:
+    with contextlib.suppress(psutil.Error, OSError, Fault):
+        return psutil.Process(control.getPID())
+    return None
+
+
+def _answers(address: str) -> bool:
+    with contextlib.suppress(OSError, urllib.error.URLError), urllib.request.urlopen(address, timeout=30) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
+def _runs(layout: Layout, name: str) -> bool:
+    return any(state.name == name and state.running for state in states(layout))
+
+
+def _scheduler_healthy(layout: Layout) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        with urllib.request.urlopen(f"{layout.url('airflow')}/api/v2/monitor/health", timeout=30) as answer:
+            parts = json.load(answer)
+        return all(parts[part]["status"] == "healthy" for part in ("scheduler", "dag_processor", "triggerer"))
+    return False
+
+
+def _wait_for(ready: Callable[[], Any], limit_s: float, complaint: str, layout: Layout, log: str) -> Any:
+    for _ in ticks(limit_s):
+        if found := ready():
+            return found
+        fatal = [state for state in states(layout) if state.state == "FATAL"]
+        if fatal:
+            raise StackError(f"{fatal[0].name} does not start; its last lines:\n{last_lines(layout, fatal[0].name)}")
+    raise StackError(f"{complaint} after {limit_s:.0f} s; its last lines:\n{last_lines(layout, log)}")
+
+
+def ticks(limit_s: float) -> Iterator[None]:
+    end = time.monotonic() + limit_s
+    while True:
+        yield
+        if time.monotonic() > end:
+            return
+        time.sleep(0.2)
+
+
+def memory_mb(layout: Layout) -> float:
+    """Resident memory of the whole stack, MB; shared pages are counted once a process."""
+    control = supervisor(layout)
+    process = _supervisor_process(control) if control else None
+    if process is None:
+        return 0.0
+    total = 0
+    for child in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            total += child.memory_info().rss
+    return total / 1e6
+
+
+def log_file(layout: Layout, program: str) -> Path:
+    return layout.logs / f"{program}.log"
