@@ -34,13 +34,13 @@ class Data(Section):
     path: str = ""  # file: local path or fsspec URL
     url: str = ""  # sql: SQLAlchemy URL
     query: str = ""  # sql: SELECT …
-    target: str = "target"
+    target: str = "target"  # the column to predict
     positive_label: str = ""  # binary only; empty: the rarer class
-    id_columns: tuple[str, ...] = ()
-    time_column: str = ""
+    id_columns: tuple[str, ...] = ()  # not used as input; rows of one id stay in one part
+    time_column: str = ""  # not used as input; orders the rows for the split
     time_format: str = ""  # strptime format of time_column; empty: ISO 8601 or a plain number
-    exclude: tuple[str, ...] = ()
-    weight_column: str = ""
+    exclude: tuple[str, ...] = ()  # columns that are not used
+    weight_column: str = ""  # sample weights, at least 0
     missing_markers: tuple[str, ...] = ("", " ", "NA", "N/A", "n/a", "nan", "NaN", "null", "NULL", "None")
     kinds: dict[str, str] = {}  # column → "number" | "category"; overrides what is inferred
     schema: Literal["keep", "infer"] = "keep"  # keep: later tables must fit the columns of the first one
@@ -49,7 +49,7 @@ class Data(Section):
     decimal: Literal[".", ","] = "."  # CSV: the decimal mark
     thousands: str = ""  # CSV: the mark between thousands, for example ","
     split: Literal["auto", "stratified", "time", "group"] = "auto"
-    test_share: float = 0.2
+    test_share: float = 0.2  # of all rows
     validation_share: float = 0.2  # of all rows
     seed: int = 42  # of the split
     recent_share: float = 0.3  # of the labelled production rows: the newest, kept for the gate, never trained on
@@ -71,14 +71,14 @@ class Synthetic(Section):
 
     n_samples: int = 1_000
     n_features: int = 20
-    n_informative: int = 2
-    n_redundant: int = 2
-    n_repeated: int = 0
+    n_informative: int = 2  # columns that carry the class
+    n_redundant: int = 2  # mixtures of them
+    n_repeated: int = 0  # copies of them
     n_classes: int = 2
     n_clusters_per_class: int = 2
-    weights: tuple[float, ...] | None = None
-    flip_y: float = 0.01
-    class_sep: float = 1.0
+    weights: tuple[float, ...] | None = None  # share of each class, for example [0.9, 0.1]; not set: equal
+    flip_y: float = 0.01  # share of labels drawn anew at random
+    class_sep: float = 1.0  # larger: easier
     hypercube: bool = True
     shift: float = 0.0
     scale: float = 1.0
@@ -112,6 +112,7 @@ class Tune(Section):
     folds: int = 5  # of the cross-validation
     max_rows: int = 100_000  # that a trial trains on; the winner is fitted on all
     blend: int = 4  # most members of a weighted blend of the best candidates; 1: the single best
+    bags: int = 4  # after cross-validation a network is fitted so many times, holding out other rows each time
     objective: Literal["auto", "accuracy", "balanced_accuracy", "f1", "cost"] = "auto"  # of the threshold
     costs: tuple[tuple[float, ...], ...] = ()  # costs[true class][answered class]; for objective "cost"
     n_bootstrap: int = 1_000  # resamples behind each metric's interval
@@ -205,6 +206,7 @@ class Drift(Section):
     confirm_windows: int = 3  # n: … of the last n
     cooldown_s: float = 60.0  # after a retraining ended; at least one label delay, up to cooldown_max_s
     cooldown_max_s: float = 7 * 86_400.0
+    baking_s: float = 7 * 86_400.0  # how long a new champion is watched for being worse than its predecessor
     retrain_timeout_s: float = 2 * 3_600.0  # a retraining asked for and not answered by then is given up
     breaker_refusals: int = 3  # challengers refused in a row that stop retraining by drift
     breaker_reset_s: float = 86_400.0

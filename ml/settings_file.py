@@ -1,0 +1,88 @@
+"""refit.toml from the declarations in `ml.settings`: `python -m ml.settings_file > refit.toml`.
+
+The comments beside the fields are the file's comments, so that both say the same; a test compares them.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+
+from ml.settings import Section, Settings
+
+_WIDTH = 110
+_HEAD = """\
+# Refit's settings. Everything stands at its default: change what you need, delete the rest if you like.
+#
+# The environment is laid over this file: REFIT_<SECTION>__<KEY>, for example REFIT_DATA__TARGET=Churn,
+# and REFIT_<KEY> for a key outside of a section. Lists are comma-separated there, or JSON.
+# An unknown key is an error that names it. Your own table: docs/own-data.md.
+# REFIT_HOME (environment only) is where data/, models/ and var/ are made; REFIT_CONFIG names another file.
+"""
+
+
+def render() -> str:
+    """The text of refit.toml: every setting with its default and its comment."""
+    sections = [f for f in msgspec.structs.fields(Settings) if isinstance(f.default, Section)]
+    parts = [_HEAD, "\n".join(_keys(Settings, skip={"home", *(f.name for f in sections)}))]
+    for field in sections:
+        kind = type(field.default)
+        title = textwrap.fill(inspect.getdoc(kind) or "", _WIDTH, initial_indent="# ", subsequent_indent="# ")
+        parts.append(f"{title}\n[{field.name}]\n" + "\n".join(_keys(kind)))
+    return "\n".join(f"{part.rstrip()}\n" for part in parts)
+
+
+def _keys(kind: type[Section], skip: set[str] | None = None) -> Iterator[str]:
+    comments, hints = _comments(kind), get_type_hints(kind)
+    for field in msgspec.structs.fields(kind):
+        if field.name in (skip or ()):
+            continue
+        notes = [comments.get(field.name, "")]
+        options = [option for option in get_args(hints[field.name]) if isinstance(option, str)]
+        if options:
+            notes.insert(0, "one of " + ", ".join(f'"{option}"' for option in options))
+        note = "; ".join(text for text in notes if text)
+        default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+        line = f"# {field.name} = []" if default is None else f"{field.name} = {_value(default)}"
+        if note and len(line) + len(note) + 4 > _WIDTH:
+            yield textwrap.fill(note, _WIDTH, initial_indent="# ", subsequent_indent="# ")
+            yield line
+        else:
+            yield f"{line}  # {note}" if note else line
+
+
+def _comments(kind: type[Section]) -> dict[str, str]:
+    """Field → the comment on its line, read from the class's source."""
+    source = textwrap.dedent(inspect.getsource(kind))
+    lines = source.splitlines()
+    body = ast.parse(source).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for node in body.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.end_lineno:
+            rest = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode().strip()
+            found[node.target.id] = rest.removeprefix("#").strip()
+    return found
+
+
+def _value(value: Any) -> str:
+    """A default as TOML; JSON's text, number and list forms are TOML's too."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f'"{key}" = {_value(item)}' for key, item in value.items()) + " }" if value else "{}"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:_}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, float):
+        return repr(value)
+    return msgspec.json.encode(value).decode()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())
