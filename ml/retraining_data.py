@@ -46,7 +46,6 @@ def select(settings: Settings, *, version: str | None = None, created: float | N
     version, created
         The champion and the moment (seconds) it was made; read from the registry where not given.
     """
-    import pandas as pd
 
     if created is None:
         version, created = _champion(settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ml import predictions, store
+from ml import alerts, baking, predictions, store
 from ml.drift import champion, columns, performance, policy, records, report, rule, tracking
 from ml.drift.baseline import Baseline, canonical
 from ml.drift.findings import DriftVerdict, Performance, Window
@@ -40,7 +40,9 @@ def check(settings: Settings, *, now: float | None = None, baseline: Baseline | 
         Nothing was recorded; the check may be made again.
     """
     now = time.time() if now is None else now
-    baseline = baseline or champion.load(settings)
+    if baseline is None:
+        baking.watch(settings, now)  # first: a champion that goes back is not the one to check
+        baseline = champion.load(settings)
     if baseline is None:
         return _saved(settings, _insufficient(settings, now, "", "no model has been promoted yet"))
     drift, engine = settings.drift, store.engine(settings)
@@ -53,7 +55,7 @@ def check(settings: Settings, *, now: float | None = None, baseline: Baseline | 
         reason = f"{len(current)} new predictions of version {baseline.version}, {drift.min_rows} are needed"
         return _saved(settings, _insufficient(settings, now, baseline.version, reason))
     verdict = _examine(settings, now, baseline, current, counted)
-    _after(settings, verdict)
+    _after(settings, verdict, counted[0] if counted else None)
     return verdict
 
 
@@ -150,8 +152,11 @@ def _saved(settings: Settings, verdict: DriftVerdict) -> DriftVerdict:
     return verdict
 
 
-def _after(settings: Settings, verdict: DriftVerdict) -> None:
-    """What may fail without costing the verdict: tracking and old reports."""
+def _after(settings: Settings, verdict: DriftVerdict, last: DriftVerdict | None) -> None:
+    """What may fail without costing the verdict: alerts, tracking, and clearing old reports away."""
+    if verdict.alerts and (last is None or last.verdict != verdict.verdict or len(last.alerts) != len(verdict.alerts)):
+        # Told once when it begins, not at every check while it lasts.
+        alerts.send(settings, verdict.verdict, verdict.alerts, model_version=verdict.model_version, check=verdict.id)
     report.prune(settings.var / "reports", settings.drift.keep_reports)
     if settings.drift.track:
         tracking.log(settings, verdict)

@@ -98,9 +98,15 @@ class DriftVerdict(msgspec.Struct, kw_only=True):
     alerts: list[str] = []
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
+        """JSON-able and small, whatever the number of columns: of the findings, the 20 that tell most."""
         found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
+        telling = sorted(self.findings, key=lambda f: (not f.broken, not f.drifted, -f.effect))[:20]
+        return {
+            **found,
+            "findings": msgspec.to_builtins(telling),
+            "reasons": self.reasons[:20],
+            "sentence": self.sentence,
+        }
 
     @property
     def sentence(self) -> str:

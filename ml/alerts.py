@@ -1,0 +1,67 @@
+"""Telling people: each alert goes to the log, to `var/logs/alerts.jsonl`, and to a webhook where one is set.
+
+Airflow's own notifiers are beside this; the webhook also works where Airflow is what broke. Sending is
+best effort: an address that does not answer costs a warning, never a verdict.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+from ml.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def send(settings: Settings, kind: str, sentences: list[str], **facts: Any) -> bool:
+    """Send one alert.
+
+    Parameters
+    ----------
+    kind
+        What happened, for example "degraded", "broken data", "rolled back".
+    facts
+        JSON-able details: the model version, the check's id.
+
+    Returns
+    -------
+    False where a webhook is set and did not take it.
+    """
+    message = {"kind": kind, "text": f"Refit: {kind}. " + " ".join(sentences), "time": time.time(), **facts}
+    log.warning("%s", message["text"])
+    _keep(settings, message)
+    return not settings.drift.webhook_url or _post(
+        settings.drift.webhook_url, message, settings.drift.webhook_timeout_s
+    )
+
+
+def _keep(settings: Settings, message: dict[str, Any]) -> None:
+    folder = settings.var / "logs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "alerts.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(message, default=str) + "\n")
+    except OSError as error:
+        log.warning("the alert could not be kept in %s: %s", folder, error)
+
+
+def _post(url: str, message: dict[str, Any], timeout_s: float) -> bool:
+    # `text` is the field that Slack, Mattermost, Teams and Google Chat show.
+    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        log.warning("drift.webhook_url is not an http(s) address: the alert was not posted")
+        return False
+    body = json.dumps(message, default=str).encode("utf-8")
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"}, method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s):
+            return True
+    except (OSError, ValueError, urllib.error.URLError) as error:
+        # The address may hold a token: only its host is named.
+        log.warning("the webhook at %s did not take the alert: %s", urllib.parse.urlsplit(url).hostname, error)
+        return False

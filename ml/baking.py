@@ -1,0 +1,119 @@
+"""The watch after a promotion: a new champion that proves worse than its predecessor goes back by itself.
+
+Both are compared on the same labelled rows, those that the new champion has answered: the predecessor
+is scored on them from the log (`ml.shadow`). Comparing with what the predecessor scored in its own time
+would blame the new model for a world that has become harder.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ml import alerts, ledger, predictions, shadow, store
+from ml.drift import statistics
+from ml.errors import BundleError, PromotionError, RegistryError
+from ml.settings import Settings
+
+log = logging.getLogger(__name__)
+
+WHO = "baking watch"
+
+
+class Baking(msgspec.Struct, frozen=True, kw_only=True):
+    """What the watch found. Accuracies in [0, 1]; `worse_by` is the one-sided lower bound of the loss."""
+
+    version: str
+    predecessor: str
+    labels: int
+    accuracy: float
+    predecessor_accuracy: float
+    worse_by: float
+    rolled_back: bool
+    sentence: str
+
+
+def watch(settings: Settings, now: float) -> Baking | None:
+    """Judge the champion if it is new; roll back if it is worse.
+
+    Returns
+    -------
+    None where there is nothing to judge: no predecessor, the watch is over, or too few labels yet.
+
+    Raises
+    ------
+    StoreUnavailable, RegistryUnavailable
+        Nothing was changed; the call may be made again.
+    """
+    event = promotion(settings, now)
+    if event is None:
+        return None
+    rows = predictions.window(
+        store.engine(settings),
+        since=event.time,
+        until=now,
+        rows=settings.drift.label_rows,
+        version=event.to_version,
+        labelled_only=True,
+    )
+    if len(rows) < settings.drift.min_labels:
+        return None
+    try:
+        before, _ = shadow.score(settings, event.from_version, rows)
+    except (RegistryError, BundleError) as error:  # deleted or damaged: there is nothing to go back to
+        log.warning("version %s cannot be compared with its successor: %s", event.from_version, error)
+        return None
+    found = judge(settings, event, rows["actual"].to_numpy(object), rows["label"].to_numpy(object), before)
+    return _roll_back(settings, found) if found.worse_by > settings.drift.accuracy_margin else found
+
+
+def promotion(settings: Settings, now: float) -> ledger.Event | None:
+    """The promotion that is being watched: the newest move, while it is young enough and had a predecessor."""
+    event = next(iter(ledger.events(settings, limit=1, what=ledger.SERVED)), None)
+    if event is None or event.what != ledger.PROMOTED or not event.from_version:
+        return None
+    return event if now - event.time <= settings.drift.baking_s else None
+
+
+def judge(settings: Settings, event: ledger.Event, actual: Any, label: Any, before: Any) -> Baking:
+    """Paired, one-sided: by how much, at least, does the predecessor decide better on the same rows?
+
+    Parameters
+    ----------
+    actual, label, before: (n,) object of str: the truth, the new champion's and the predecessor's decisions.
+    """
+    right, right_before = label == actual, before == actual
+    # One decision for and one against are added: with no disagreement at all a bound would be exact zero.
+    lost = np.concatenate([right_before.astype(float) - right, [1.0, -1.0]])
+    bound = statistics.drop_lower_bound(lost, np.zeros(2), settings.drift.confidence)
+    accuracy, accuracy_before = float(right.mean()), float(right_before.mean())
+    return Baking(
+        version=event.to_version,
+        predecessor=event.from_version,
+        labels=len(actual),
+        accuracy=accuracy,
+        predecessor_accuracy=accuracy_before,
+        worse_by=bound,
+        rolled_back=False,
+        sentence=(
+            f"On {len(actual)} labelled rows that version {event.to_version} answered it is right on {accuracy:.1%}, "
+            f"and version {event.from_version} would have been on {accuracy_before:.1%}"
+        ),
+    )
+
+
+def _roll_back(settings: Settings, found: Baking) -> Baking:
+    from ml import registry
+
+    why = f"{found.sentence}: worse by at least {found.worse_by:.1%} ({settings.drift.confidence:.0%} sure)"
+    facts = {"from_version": found.version, "to_version": found.predecessor}
+    try:
+        registry.rollback(settings, found.predecessor, who=WHO, why=why)
+    except (PromotionError, BundleError) as error:
+        alerts.send(settings, "rollback failed", [why, str(error)], **facts)
+        return found
+    alerts.send(settings, "rolled back", [why], **facts)
+    return msgspec.structs.replace(found, rolled_back=True, sentence=why)

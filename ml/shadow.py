@@ -1,0 +1,96 @@
+"""Shadow scoring: what another version would have answered to the traffic that was really served.
+
+The inputs of every answer are in the log, so a challenger is scored on exactly the rows that the champion
+answered, without a second model in the service and without a millisecond for its callers.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ml import predictions, store
+from ml.bundle import Bundle
+from ml.drift import baseline
+from ml.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ml.schema import Schema
+
+
+def score(settings: Settings, version: str, rows: pd.DataFrame) -> tuple[Any, Any]:
+    """Answers of a registered version to logged rows.
+
+    Parameters
+    ----------
+    rows
+        What `predictions.window` returned.
+
+    Returns
+    -------
+    labels
+        (n,) object of str, decided by that version's own rule.
+    probabilities
+        (n, n_classes) float32, columns in the order of that version's classes.
+
+    Raises
+    ------
+    RegistryError, BundleError
+        There is no such version, or its bundle is altered.
+    """
+    bundle = open_version(settings, version)
+    numbers, categories = inputs(rows, bundle.schema)
+    probabilities = bundle.run(numbers, categories)
+    return bundle.label(probabilities), probabilities
+
+
+def compare(settings: Settings, version: str, *, against: str, rows: int = 2_000) -> dict[str, Any]:
+    """A version beside the one that answered, on the newest labelled rows of that one.
+
+    Returns
+    -------
+    `rows`; accuracy of both (`shadow`, `served`) and the share of rows on which both decide alike (`agreement`),
+    each in [0, 1], None without rows.
+    """
+    found = predictions.window(store.engine(settings), rows=rows, version=against, labelled_only=True)
+    if found.empty:
+        return {"rows": 0, "shadow": None, "served": None, "agreement": None}
+    labels, _ = score(settings, version, found)
+    actual, served = found["actual"].to_numpy(dtype=object), found["label"].to_numpy(dtype=object)
+    return {
+        "rows": len(found),
+        "shadow": float((labels == actual).mean()),
+        "served": float((served == actual).mean()),
+        "agreement": float((labels == served).mean()),
+    }
+
+
+def inputs(rows: pd.DataFrame, schema: Schema) -> tuple[Any, Any]:
+    """Logged inputs as a model takes them: (n, K) float32 and (n, M) object of str; what is not there is missing."""
+    frame, _ = baseline.canonical(predictions.inputs_frame(rows), schema)
+    n = len(rows)
+    numbers = [frame[c] if c in frame else np.full(n, np.nan) for c in schema.numbers]
+    texts = [frame[c] if c in frame else np.full(n, "", dtype=object) for c in schema.categories]
+    limit = float(np.finfo(np.float32).max)
+    return (
+        np.clip(np.array(numbers, dtype=np.float64).reshape(-1, n).T, -limit, limit).astype(np.float32),
+        np.array(texts, dtype=object).reshape(-1, n).T,
+    )
+
+
+def open_version(settings: Settings, version: str) -> Bundle:
+    """A registered version's bundle, verified; kept open for the next call."""
+    from ml import registry
+
+    info = registry.version(settings, version)
+    return _open(registry.download(settings, info), info.sha256)
+
+
+@functools.lru_cache(maxsize=4)
+def _open(path: Path, sha256: str) -> Bundle:
+    return Bundle.open(path, sha256=sha256)
