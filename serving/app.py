@@ -13,11 +13,16 @@ from flask import Flask, Response, g, request
 
 from ml import settings as settings_module
 from ml.settings import Settings
-from serving import guard, problems
+from serving import guard, pages, problems
 from serving.service import Service
 
 # Each names a module with a blueprint `bp`.
-BLUEPRINTS = ("serving.health", "serving.routes.core")
+BLUEPRINTS = (
+    "serving.health",
+    "serving.routes.core",
+    "serving.routes.explain",
+    "serving.routes.feedback",
+)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -29,6 +34,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     problems.install(app)
     for name in BLUEPRINTS:
         app.register_blueprint(importlib.import_module(name).bp)
+    pages.install(app)
 
     @app.before_request
     def begin() -> Response | None:

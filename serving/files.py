@@ -55,19 +55,11 @@ def predict_file() -> Response:
     served = one.served()
     stream, name = _received()
     try:
-        upload = Upload(
-            stream,
-            name,
-            scoring.reader(served),
-            max_bytes=one.settings.serving.max_body_bytes,
-            options=tables.Options(
-                max_columns=one.settings.data.max_columns, max_cell_chars=one.settings.data.max_cell_chars
-            ),
-        )
+        upload = open_upload(one, served, stream, name)
         writer_class = WRITERS[_format(upload)]
         out = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 (closed with the response)
         try:
-            summary = _score(one, served, upload, writer_class(out))
+            summary = score_upload(one, served, upload, writer_class(out))
         except BaseException:
             out.close()
             raise
@@ -76,7 +68,19 @@ def predict_file() -> Response:
     return _answer(out, writer_class, summary, name)
 
 
-def _score(one: Service, served: Served, upload: Upload, writer: Csv | Parquet | Json) -> dict[str, Any]:
+def open_upload(one: Service, served: Served, stream: BinaryIO, name: str) -> Upload:
+    """The upload `stream` (seekable), called `name` by its sender, within the limits of the settings."""
+    data = one.settings.data
+    return Upload(
+        stream,
+        _plain_name(name),
+        scoring.reader(served),
+        max_bytes=one.settings.serving.max_body_bytes,
+        options=tables.Options(max_columns=data.max_columns, max_cell_chars=data.max_cell_chars),
+    )
+
+
+def score_upload(one: Service, served: Served, upload: Upload, writer: Csv | Parquet | Json) -> dict[str, Any]:
     """Check all of it, then score, log and write it part by part; returns what to say about the whole."""
     kept = upload.checked(KEEP_BYTES)
     flagged: Counter[tuple[str, str]] = Counter()

@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Flask, Response, request, url_for
+from flask import Blueprint, Flask, Response, render_template, request, url_for
 from flask_babel import Babel
+from werkzeug.exceptions import HTTPException
 
 from serving.service import service
 
@@ -30,11 +31,15 @@ pages = Blueprint("pages", __name__)
 
 def install(app: Flask) -> None:
     """Serve the pages from `app`."""
-    from serving.pages import models, monitoring, predict, words  # noqa: F401  (they add their routes to the blueprint)
+    from serving.pages import file, models, monitoring, predict, words  # noqa: F401  (they add their routes to the blueprint)
 
     app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", str(STATIC.parent / "translations"))
     Babel(app, locale_selector=locale)
-    app.jinja_env.filters["percent"] = words.percent
+    app.jinja_env.filters |= {
+        "percent": words.percent,
+        "fault": words.fault,
+        "title_of": lambda problem: words.TITLES.get(problem.title, problem.title),
+    }
     app.register_blueprint(pages)
 
 
@@ -81,6 +86,12 @@ def _common() -> dict[str, Any]:
         "served": one.store.current(),
         "model_name": one.settings.registry.model_name,
     }
+
+
+@pages.errorhandler(HTTPException)
+def _failed(error: HTTPException) -> tuple[str, int]:
+    """People get a page; programs that call the API get problem+json, see serving/problems.py."""
+    return render_template("error.html", error=error), error.code or 500
 
 
 @pages.after_request

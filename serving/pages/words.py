@@ -8,6 +8,8 @@ from typing import Any
 from flask_babel import format_datetime, format_decimal, format_percent, gettext
 from flask_babel import lazy_gettext as _l
 
+from ml.rows import Fault, shown
+
 VERDICTS = {
     "insufficient data": (_l("insufficient data"), ""),
     "stable": (_l("stable"), "good"),
@@ -83,3 +85,26 @@ def confidence(probability: float, n_classes: int) -> str:
 def size(n_bytes: int) -> str:
     """A size for people: 100 MB."""
     return f"{number(n_bytes / 1e6, 0)} MB" if n_bytes >= 1e6 else f"{number(n_bytes / 1e3, 0)} kB"
+
+
+TITLES = {
+    "Rows do not fit the model": _l("This row does not fit the model"),
+    "The table does not fit": _l("The table does not fit"),
+}
+EXPECTED = {
+    "a finite number or null": _l("a number, or nothing where it is missing"),
+    "a text or null": _l("a text, or nothing where it is missing"),
+    "a number": _l("a number"),
+    "a table that fits the model": _l("a table that fits the model"),
+}
+
+
+def fault(found: Fault) -> str:
+    """One fault for a person: the place, what was expected, what came."""
+    place = [gettext("line %(n)s", n=found.line)] if found.line is not None else []
+    if found.column is not None:
+        place.append(gettext("column “%(name)s”", name=shown(found.column)))
+    expected = EXPECTED.get(found.expected, found.expected)
+    got = found.got.removeprefix("the text ")
+    text = gettext("expected %(expected)s, got %(got)s", expected=expected, got=got)
+    return f"{', '.join(place)}: {text}" if place else text
