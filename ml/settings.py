@@ -27,7 +27,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Base of every section: immutable, and a key that is not declared is an error."""
 
 
-class Data(Section):
+class Data(Section, frozen=True):
     """Where rows come from and what their columns mean."""
 
     source: Literal["synthetic", "customers", "file", "sql"] = "synthetic"
@@ -66,7 +66,7 @@ class Data(Section):
     min_class_rows: int = 5  # a class with fewer rows cannot be split, trained and judged
 
 
-class Synthetic(Section):
+class Synthetic(Section, frozen=True):
     """Every parameter of scikit-learn's make_classification."""
 
     n_samples: int = 1_000
@@ -86,14 +86,14 @@ class Synthetic(Section):
     random_state: int = 42
 
 
-class Customers(Section):
+class Customers(Section, frozen=True):
     """The generated churn-like table: named mixed-type columns, missing values, an id, a time."""
 
     n_samples: int = 5_000
     random_state: int = 42
 
 
-class Train(Section):
+class Train(Section, frozen=True):
     """Fitting one candidate."""
 
     families: tuple[str, ...] = ("logistic", "mlp", "hist_gradient_boosting")
@@ -101,7 +101,7 @@ class Train(Section):
     seed: int = 42
 
 
-class Tune(Section):
+class Tune(Section, frozen=True):
     """The hyperopt search, and what the winner's probabilities and labels are chosen for."""
 
     max_evals: int = 50  # with the families' baselines
@@ -118,7 +118,7 @@ class Tune(Section):
     n_bootstrap: int = 1_000  # resamples behind each metric's interval
 
 
-class Gate(Section):
+class Gate(Section, frozen=True):
     """When a challenger may replace the champion. Losses are log-losses in nats."""
 
     policy: Literal["gate", "always", "never"] = "gate"
@@ -135,7 +135,7 @@ class Gate(Section):
     max_bundle_mb: float = 200.0
 
 
-class Registry(Section):
+class Registry(Section, frozen=True):
     """MLflow."""
 
     tracking_uri: str = ""  # empty: the local server on mlflow_port where it runs, else SQLite under REFIT_HOME
@@ -145,7 +145,7 @@ class Registry(Section):
     confirm_timeout_s: float = 30.0
 
 
-class Serving(Section):
+class Serving(Section, frozen=True):
     """The gunicorn-hosted Flask service."""
 
     host: str = "127.0.0.1"
@@ -169,7 +169,7 @@ class Serving(Section):
     access_log: Literal["all", "errors", "none"] = "errors"  # JSON lines; predictions have a log of their own
 
 
-class Log(Section):
+class Log(Section, frozen=True):
     """The prediction log."""
 
     durability: Literal["process", "machine"] = "process"  # survives kill -9, or also a power cut
@@ -184,7 +184,7 @@ class Log(Section):
     hash_columns: tuple[str, ...] = ()
 
 
-class Drift(Section):
+class Drift(Section, frozen=True):
     """The drift check. Measured error rates of these defaults: docs/drift.md."""
 
     min_rows: int = 200  # fewer new predictions: "insufficient data"
@@ -219,7 +219,7 @@ class Drift(Section):
     webhook_timeout_s: float = 5.0
 
 
-class Retrain(Section):
+class Retrain(Section, frozen=True):
     """Which labelled production rows a retraining learns from."""
 
     policy: Literal["auto", "all", "sliding", "since drift"] = "auto"
@@ -229,14 +229,14 @@ class Retrain(Section):
     backtest_rows: int = 20_000  # of each fit of the backtest
 
 
-class Schedule(Section):
+class Schedule(Section, frozen=True):
     """Airflow's side."""
 
     retrain_cron: str = "0 3 * * *"
     drift_cron: str = "*/15 * * * *"
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     """Everything that can be set. `home` holds `data/`, `models/` and `var/`."""
 
     home: Path = CHECKOUT
@@ -315,7 +315,8 @@ def from_values(values: Mapping[str, Any]) -> Settings:
 
 def to_values(settings: Settings) -> dict[str, Any]:
     """The nested mapping that `from_values` reads back: JSON-able."""
-    return msgspec.to_builtins(settings, enc_hook=str)
+    values: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
+    return values
 
 
 def _config_file(environ: Mapping[str, str], home: Path) -> Path:
@@ -340,7 +341,8 @@ def chosen_file(home: Path) -> Path:
 
 def _read_chosen(file: Path) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        values: dict[str, Any] = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        return values
     except FileNotFoundError:
         return {}
     except msgspec.DecodeError as error:
