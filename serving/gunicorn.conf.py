@@ -4,6 +4,7 @@
 """
 
 import os
+import select
 import shutil
 from pathlib import Path
 
@@ -24,8 +25,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 proc_name = "refit-serving"
 bind = f"{_serving.host}:{settings.serving_port}"
 workers = _serving.workers
-worker_class = {"fast": "serving.worker.FastWorker"}.get(_serving.worker_class, _serving.worker_class)
-threads = _serving.threads if _serving.worker_class == "gthread" else 1
+_fast = _serving.worker_class == "fast" and hasattr(select, "epoll")
+worker_class = "serving.worker.FastWorker" if _fast else _serving.worker_class.replace("fast", "gthread")
+threads = _serving.threads if worker_class == "gthread" else 1
 worker_connections = _serving.max_connections
 backlog = 4096
 keepalive = round(_serving.keepalive_s)

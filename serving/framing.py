@@ -1,0 +1,209 @@
+"""HTTP/1.1 framing on gunicorn's C parser: where a request ends, and what is refused because it is ambiguous.
+
+`gunicorn_h1c` parses the head and refuses most of what request smuggling lives on (two lengths, a length beside
+chunks, odd transfer codings). Read in its source and tried, version 0.6.9 lets through: a bare line feed, a folded
+header, a Content-Length that overflows, a transfer coding without chunks; its chunk reader takes sizes that
+overflow and lines without end. These are refused here. **Source**: RFC 9112, sections 2.2, 5.2, 6 and 7.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from typing import IO, Any
+
+import gunicorn_h1c as h1c
+from gunicorn_h1c._parser_fast import IncompleteError, ParseError
+
+MAX_HEAD_BYTES = 65_536
+MAX_LINE_BYTES = 8_190
+MAX_FIELDS = 100
+MAX_LENGTH_DIGITS = 15
+MAX_CHUNK_LINE = 4_096
+MAX_TRAILER_BYTES = 16_384
+MEMORY_BYTES = 1_000_000  # a larger body waits in an unnamed temporary file
+
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\r\n]*)?")
+_REASONS = (
+    ("LimitRequestLine", 414),
+    ("LimitRequestHeaders", 431),
+    ("InvalidHTTPVersion", 505),
+)
+
+
+class Refused(Exception):
+    """Raised when bytes are not an acceptable request; the connection is closed after the answer."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class Request:
+    """The head of a request. `length` is -1 for a chunked body; `target` is the raw request target."""
+
+    __slots__ = ("_parsed", "chunked", "consumed", "keep_alive", "length", "method", "target", "version")
+
+    def __init__(self, parsed: Any, length: int) -> None:
+        self._parsed = parsed
+        self.method: bytes = parsed.method
+        self.target: bytes = parsed.path
+        self.version: int = parsed.minor_version
+        self.consumed: int = parsed.consumed
+        self.chunked: bool = parsed.has_chunked
+        self.length = length
+        close = parsed.connection_close
+        self.keep_alive: bool = close == 0 or (close == -1 and self.version == 1)
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, any case."""
+        value = self._parsed.get_header(name)
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """All headers, in order."""
+        found: tuple[tuple[bytes, bytes], ...] = self._parsed.headers
+        return found
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client waits for "100 Continue".
+
+        Raises
+        ------
+        Refused
+            417: it expects something else.
+        """
+        value = self._parsed.get_header("expect")
+        if value is None or self.version == 0:
+            return False
+        if value.lower() != b"100-continue":
+            raise Refused(417, "the only expectation that can be met is 100-continue")
+        return True
+
+
+def read_head(data: bytes) -> Request | None:
+    """The head at the start of `data`; None while it is incomplete.
+
+    Raises
+    ------
+    Refused
+        400, 414, 431, 501 or 505: malformed, too large or ambiguous.
+    """
+    try:
+        parsed = h1c.parse_request_fast(data)
+    except IncompleteError:
+        if len(data) > MAX_HEAD_BYTES:
+            raise Refused(431, f"expected a request head of at most {MAX_HEAD_BYTES} bytes") from None
+        return None
+    except (ParseError, h1c.ParseError) as error:
+        status = next((code for name, code in _REASONS if type(error).__name__ == name), 400)
+        raise Refused(status, f"not an acceptable HTTP request: {error}") from None
+    head = data[: parsed.consumed]
+    if head.count(b"\n") != head.count(b"\r\n"):
+        raise Refused(400, "a line feed without a carriage return in the request head")
+    if b"\n " in head or b"\n\t" in head:
+        raise Refused(400, "a header folded over two lines")
+    get = parsed.get_header
+    if parsed.minor_version == 1 and get("host") is None:
+        raise Refused(400, "expected a Host header")
+    coding = get("transfer-encoding")
+    if coding is not None and coding.lower() != b"chunked":
+        raise Refused(501, "the only transfer coding understood is chunked")
+    length = get("content-length")
+    if length is None:
+        return Request(parsed, -1 if parsed.has_chunked else 0)
+    if len(length) > MAX_LENGTH_DIGITS:
+        raise Refused(413, "a Content-Length of more digits than any body has")
+    return Request(parsed, int(length))
+
+
+class Body:
+    """Collects a body of `length` bytes, or of chunks (-1), up to `limit` bytes."""
+
+    __slots__ = ("_buffer", "_chunk", "_file", "_trailer", "complete", "limit", "missing", "size")
+
+    def __init__(self, length: int, limit: int) -> None:
+        self.limit = limit
+        self.size = 0
+        self.missing = length  # bytes; -1: chunked
+        self.complete = length == 0
+        self._buffer = b""  # undecoded chunk bytes
+        self._chunk = -1  # bytes left of the chunk in hand; -1: a size line comes next; -2: trailers
+        self._trailer = 0
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
+        if length > limit:
+            raise Refused(413, f"expected a body of at most {limit} bytes, got {length}")
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes; returns those that come after the body.
+
+        Raises
+        ------
+        Refused
+            400 for malformed chunks, 413 beyond the limit.
+        """
+        if self.complete:
+            return data
+        if self.missing >= 0:
+            taken = data[: self.missing]
+            self._store(taken)
+            self.missing -= len(taken)
+            self.complete = self.missing == 0
+            return data[len(taken) :]
+        return self._feed_chunks(data)
+
+    def open(self) -> IO[bytes]:
+        """The body, to read from its start."""
+        self._file.seek(0)
+        return self._file
+
+    def close(self) -> None:
+        """Let go of memory and file."""
+        self._file.close()
+
+    def _store(self, data: bytes) -> None:
+        self.size += len(data)
+        if self.size > self.limit:
+            raise Refused(413, f"expected a body of at most {self.limit} bytes, got more")
+        self._file.write(data)
+
+    def _feed_chunks(self, data: bytes) -> bytes:
+        data = self._buffer + data
+        self._buffer = b""
+        while data and not self.complete:
+            if self._chunk > 0:
+                taken = data[: self._chunk]
+                self._store(taken)
+                self._chunk -= len(taken)
+                data = data[len(taken) :]
+                continue
+            end = data.find(b"\n")
+            if end < 0:
+                if len(data) > MAX_CHUNK_LINE:
+                    raise Refused(400, "a chunk line without an end")
+                self._buffer = data
+                return b""
+            line, data = data[: end + 1], data[end + 1 :]
+            if not line.endswith(b"\r\n"):
+                raise Refused(400, "a chunk line that does not end in CR LF")
+            self._line(line[:-2])
+        return data
+
+    def _line(self, line: bytes) -> None:
+        if self._chunk == 0:  # the end of a chunk's data
+            if line:
+                raise Refused(400, "a chunk longer than it said")
+            self._chunk = -1
+        elif self._chunk == -2:
+            self._trailer += len(line)
+            if self._trailer > MAX_TRAILER_BYTES:
+                raise Refused(431, "trailers larger than any that are needed")
+            self.complete = not line  # trailers are read past: nothing here acts on one
+        else:
+            found = _CHUNK_LINE.fullmatch(line)
+            if found is None or b"\r" in line:
+                raise Refused(400, "a chunk size that is not one")
+            self._chunk = int(found[1], 16) or -2
