@@ -41,37 +41,6 @@ class Place(NamedTuple):
         return f"row {position + 1}" if line is None else f"line {line}"
 
 
-class Arrays(NamedTuple):
-    """Canonical rows: (n, K) float32 with NaN, (n, M) str with "", and what was noticed."""
-
-    numbers: NDArray[np.float32]
-    categories: NDArray[np.object_]
-    report: Report
-
-
-def to_arrays(
-    table: pa.Table, schema: Schema, *, file: str | None = None, lines: NDArray[np.int64] | None = None
-) -> Arrays:
-    """Coerce a chunk of a file (`ml.tables.Chunk`, or a batch of Parquet) for scoring.
-
-    Raises
-    ------
-    SchemaError
-        An absent column, or cells that are no numbers.
-    """
-    report = Report()
-    table = table.rename_columns(match_names(table.column_names, schema, report, file))
-    place = Place(file, lines)
-    numbers = np.empty((table.num_rows, len(schema.numbers)), np.float32)
-    for j, name in enumerate(schema.numbers):
-        numbers[:, j] = number_column(table.column(name), schema.column(name), schema, place, report)
-    categories = np.empty((table.num_rows, len(schema.categories)), object)
-    for j, name in enumerate(schema.categories):
-        texts = category_column(table.column(name), schema.column(name), schema, report)
-        categories[:, j] = texts.to_numpy(zero_copy_only=False)
-    return Arrays(numbers, categories, report)
-
-
 def match_names(names: Iterable[Any], schema: Schema, report: Report, file: str | None = None) -> list[str]:
     """The names without surrounding space, once every input column was found exactly once."""
     stripped = [str(name).strip() for name in names]

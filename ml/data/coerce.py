@@ -29,8 +29,8 @@ def canonical(frame: pd.DataFrame, schema: Schema, *, file: str | None = None) -
         A column is absent, or has too many cells that are no numbers.
     """
     report = Report()
-    frame = frame.set_axis(match_names(frame.columns, schema, report, file), axis=1)
     place = place_of(frame, file)
+    frame = frame.set_axis(match_names(frame.columns, schema, report, place.file), axis=1)
     data: dict[str, NDArray[np.float32] | pd.Series] = {}
     for column in schema.columns:
         raw = frame[column.name]
