@@ -1,0 +1,81 @@
+"""The charts: right places, nothing unescaped, nothing on empty input."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from serving.pages import charts
+from serving.pages.charts import Event, Series
+
+HOSTILE = '"><script>alert(1)</script>'
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.0, 1.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]), (0.0, 10.0, [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]), (5.0, 5.0, [5.0])],
+    ids=["unit", "ten", "no range"],
+)
+def test_ticks_are_round_numbers(low: float, high: float, expected: list[float]) -> None:
+    """Axis positions are 1, 2 or 5 times a power of ten apart."""
+    assert charts.ticks(low, high) == pytest.approx(expected)
+
+
+def test_a_line_spans_the_frame() -> None:
+    """The first and last point lie on the frame's edges."""
+    svg = charts.line_chart([Series(name="a", points=((0.0, 1.0), (1.0, 3.0)))], title="t", x_label="x", y_label="y")
+    path = re.search(r'd="M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)"', svg)
+    assert path
+    assert [float(v) for v in path.groups()] == [
+        charts.LEFT,
+        charts.HEIGHT - charts.BOTTOM,
+        charts.WIDTH - charts.RIGHT,
+        charts.TOP,
+    ]
+
+
+def test_a_gap_breaks_the_line() -> None:
+    """A missing value is not bridged."""
+    points = ((0.0, 1.0), (1.0, None), (2.0, 2.0))
+    svg = charts.line_chart([Series(name="a", points=points)], title="t", x_label="x", y_label="y")
+    assert svg.count("M") - svg.count("Math") >= 2
+    assert "L" not in re.search(r'd="([^"]*)"', svg)[1]  # type: ignore[index]
+
+
+def test_signed_bars_point_both_ways() -> None:
+    """A positive value begins at the middle, a negative one ends there."""
+    root = ElementTree.fromstring(charts.signed_bars([("up", 2.0), ("down", -1.0)], title="t"))
+    up, down = (rect for rect in root.iter() if rect.tag.endswith("rect"))
+    assert float(up.get("x", 0)) == pytest.approx(float(down.get("x", 0)) + float(down.get("width", 0)), abs=0.2)
+    assert float(up.get("width", 0)) == pytest.approx(2 * float(down.get("width", 0)), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "svg",
+    [
+        charts.signed_bars([(HOSTILE, 1.0)], title=HOSTILE),
+        charts.bars([(HOSTILE, 1.0)], title=HOSTILE),
+        charts.line_chart(
+            [Series(name=HOSTILE, points=((0.0, 1.0), (1.0, 2.0)), dots=True)],
+            title=HOSTILE,
+            x_label=HOSTILE,
+            y_label=HOSTILE,
+            events=[Event(x=0.5, text=HOSTILE)],
+            x_names=[(0.0, HOSTILE)],
+        ),
+    ],
+    ids=["signed bars", "bars", "lines"],
+)
+def test_hostile_text_stays_text(svg: str) -> None:
+    """Names of columns and classes come from customers' tables."""
+    assert "<script" not in svg
+    ElementTree.fromstring(svg)
+
+
+def test_nothing_to_draw_draws_nothing() -> None:
+    """Empty input gives empty markup, not an empty frame."""
+    assert charts.line_chart([], title="t", x_label="x", y_label="y") == ""
+    assert charts.bars([], title="t") == ""
+    assert charts.signed_bars([], title="t") == ""

@@ -1,0 +1,186 @@
+"""The pages without a browser: content, languages, escaping, forms, headers."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from babel.messages.mofile import read_mo
+from babel.messages.pofile import read_po
+from flask.testing import FlaskClient
+
+from serving.app import create_app
+from serving.pages import STATIC
+from tests.serving import showcase
+from tests.serving.tiny import settings_for
+
+HOSTILE = "<script>alert(1)</script>'\"{{7*7}}"
+ROW = {f"c{i}": "0.5" for i in range(6)} | {f"c{i}": "red" for i in range(6, 9)}
+CSV = "id,n0,n1,n2,n3,n4,n5,c0,c1,c2\n7,1,2,3,4,5,6,red,green,red\n=1+1,1,2,3,4,5,6,red,green,blue\n"
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[FlaskClient]:
+    """A client of an application with a full showcase."""
+    showcase.write(tmp_path)
+    yield from _client(tmp_path)
+
+
+def _client(home: Path) -> Iterator[FlaskClient]:
+    app = create_app(settings_for(home))
+    yield app.test_client()
+    app.extensions["refit"].close()
+
+
+@pytest.mark.parametrize("path", ["/", "/models", "/monitoring"])
+def test_pages_say_so_when_there_is_nothing_yet(path: str, tmp_path: Path) -> None:
+    """A fresh home gives pages, not errors."""
+    for client in _client(tmp_path):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert "No model is in service yet." in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/models", "/monitoring"])
+def test_pages_are_vietnamese_where_asked(path: str, client: FlaskClient) -> None:
+    """By the browser's language, by ?lang=, and by the cookie that it leaves."""
+    by_browser = client.get(path, headers={"Accept-Language": "vi,en;q=0.5"})
+    assert '<html lang="vi"' in by_browser.text
+    assert '<html lang="en"' in client.get(path).text
+    assert "Dự đoán" in client.get(f"{path}?lang=vi").text
+    assert '<html lang="vi"' in client.get(path).text
+
+
+@pytest.mark.parametrize("path", ["/", "/models", "/monitoring"])
+def test_pages_allow_nothing_inline_and_nothing_from_elsewhere(path: str, client: FlaskClient) -> None:
+    """The policy is strict, and the pages keep to it."""
+    answer = client.get(path)
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=|<style", answer.text)
+    assert not re.search(r'(?:src|href)="https?://(?!127\.0\.0\.1)', answer.text)
+
+
+@pytest.mark.parametrize("path", ["/", "/models", "/monitoring", "/monitoring?report=check0"])
+def test_text_of_others_is_escaped(path: str, tmp_path: Path) -> None:
+    """Reasons, names and sentences may hold anything."""
+    showcase.write(tmp_path, hostile=HOSTILE)
+    for client in _client(tmp_path):
+        text = client.get(path).text
+        assert "<script>alert" not in text
+        assert "49" not in re.findall(r"alert\(1\).{0,40}", text)
+
+
+def test_the_form_predicts_explains_and_takes_the_label(client: FlaskClient) -> None:
+    """The main path of the page, as a browser without JavaScript walks it."""
+    answer = client.post("/", data=ROW)
+    assert answer.status_code == 200
+    assert 'id="answer"' in answer.text
+    assert answer.text.count('class="bar bar-') >= 9
+    found = re.search(r'name="prediction_id" value="([0-9a-f]{32})"', answer.text)
+    assert found
+    thanks = client.post("/label", data={"prediction_id": found[1], "label": "yes"}, follow_redirects=True)
+    assert "the true label was kept" in thanks.text
+
+
+def test_a_wrong_field_is_named_and_marked(client: FlaskClient) -> None:
+    """A word in a number field: 422, the column in the message, the field marked, what was typed kept."""
+    answer = client.post("/", data=ROW | {"c2": "many"})
+    assert answer.status_code == 422
+    assert "column “n2”" in answer.text
+    assert re.search(r'<input id="field-2"[^>]*value="many"[^>]*aria-invalid="true"', answer.text)
+
+
+def test_a_decimal_comma_is_understood(client: FlaskClient) -> None:
+    """Vietnamese numbers have a comma."""
+    with_point = re.findall(r"<meter[^>]*value=\"([^\"]+)", client.post("/", data=ROW | {"c0": "1.5"}).text)
+    with_comma = re.findall(r"<meter[^>]*value=\"([^\"]+)", client.post("/", data=ROW | {"c0": "1,5"}).text)
+    assert with_point == with_comma != []
+
+
+def test_a_wrong_label_is_refused(client: FlaskClient) -> None:
+    """Only the model's classes are labels."""
+    answer = client.post("/label", data={"prediction_id": "a", "label": "perhaps"})
+    assert answer.status_code == 422
+    assert "perhaps" in answer.text
+
+
+def test_a_file_is_scored_shown_and_downloaded(client: FlaskClient) -> None:
+    """Upload, table, summary, download with formula cells made text."""
+    answer = client.post("/file", data={"file": (io.BytesIO(CSV.encode()), "rows.csv")})
+    assert answer.status_code == 200
+    assert "2 rows were scored" in answer.text
+    link = re.search(r'href="(/file/[^"]+)"', answer.text)
+    assert link
+    with client.get(link[1]) as result:
+        assert result.status_code == 200
+        assert "'=1+1" in result.text
+        assert result.text.count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [("n0,n1\n1,2\n", "lacks"), (CSV.replace("4", "four", 1), "four"), ("", "empty")],
+    ids=["missing columns", "word in a number", "empty file"],
+)
+def test_a_bad_file_is_explained(content: str, expected: str, client: FlaskClient) -> None:
+    """Nothing is scored, and the message names the place."""
+    answer = client.post("/file", data={"file": (io.BytesIO(content.encode()), "rows.csv")})
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.text
+    assert expected in answer.text
+
+
+def test_results_of_others_are_not_guessed(client: FlaskClient) -> None:
+    """An address that was never given out is 404, also one that climbs."""
+    assert client.get("/file/AAAAAAAAAAAAAAAAAAAAAA/x.csv").status_code == 404
+    assert client.get("/file/..%2Fcurrent.json/x.csv").status_code == 404
+
+
+def test_a_report_is_sandboxed(client: FlaskClient) -> None:
+    """The report's scripts run in an origin of their own; only listed reports are served."""
+    with client.get("/monitoring/report/check0") as answer:
+        assert answer.status_code == 200
+        policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("sandbox allow-scripts")
+    assert "allow-same-origin" not in policy
+    assert client.get("/monitoring/report/check1").status_code == 404
+    assert client.get("/monitoring/report/..%2f..%2fserving%2fstatus.json").status_code == 404
+
+
+def test_page_weight_is_small(client: FlaskClient) -> None:
+    """HTML, styles and script of each page together stay below 300 kB."""
+    shared = sum((STATIC / name).stat().st_size for name in ("pico.min.css", "style.css", "page.js", "icon.svg"))
+    for path in ("/", "/models", "/monitoring"):
+        assert shared + len(client.get(path).data) < 300_000
+
+
+def test_every_string_is_translated() -> None:
+    """The compiled catalogue is the catalogue, and leaves nothing in English."""
+    folder = STATIC.parent / "translations" / "vi" / "LC_MESSAGES"
+    with (folder / "messages.po").open("rb") as po, (folder / "messages.mo").open("rb") as mo:
+        text, compiled = read_po(po), read_mo(mo)
+    for message in text:
+        if message.id:
+            assert message.string, message.id
+            first = message.id[0] if isinstance(message.id, tuple) else message.id
+            found = compiled.get(first).string
+            assert (tuple(found) if isinstance(found, list) else found) == message.string
+
+
+def test_the_catalogue_has_every_string_of_the_pages() -> None:
+    """A new string without its translation fails here; CONTRIBUTING.md says how to add it."""
+    from babel.messages.extract import extract_from_dir
+
+    root = STATIC.parent
+    with (root / "translations" / "vi" / "LC_MESSAGES" / "messages.po").open("rb") as po:
+        known = {m.id[0] if isinstance(m.id, tuple) else m.id for m in read_po(po)}
+    methods = [("pages/**.py", "python"), ("templates/**.html", "jinja2")]
+    keywords = {"_": None, "_l": None, "gettext": None, "ngettext": (1, 2)}
+    for name, line, message, *_ in extract_from_dir(str(root), methods, keywords=keywords):
+        first = message[0] if isinstance(message, tuple) else message
+        assert first in known, f"{name}:{line}"
