@@ -38,7 +38,7 @@ def row_hashes(X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema) -> Has
     columns = [c.name for c in schema.columns]
     frame = X[columns].copy()
     frame["__label"] = np.asarray(schema.classes, dtype=object)[y].astype(str)
-    return pd.util.hash_pandas_object(frame, index=False).to_numpy(dtype=np.uint64)
+    return np.asarray(pd.util.hash_pandas_object(frame, index=False), dtype=np.uint64)
 
 
 def load(settings: Settings, schema: Schema) -> tuple[pd.DataFrame, npt.NDArray[np.int64]] | None:
@@ -57,7 +57,7 @@ def load(settings: Settings, schema: Schema) -> tuple[pd.DataFrame, npt.NDArray[
         X, _ = canonical(raw.drop(columns=LABEL).reset_index(drop=True), schema)
     except SchemaError:
         return None  # the table has other columns by now: these rows are of another problem
-    return X, raw[LABEL].map(codes).to_numpy(dtype=np.int64)
+    return X, np.asarray(raw[LABEL].map(codes), dtype=np.int64)
 
 
 def keep(settings: Settings, snapshot: Snapshot) -> bool:

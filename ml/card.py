@@ -1,0 +1,125 @@
+"""The model card: what the model is, what it was made from, how good it is and what it must not be used for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ml.decision import Decision
+from ml.gate import Verdict
+
+if TYPE_CHECKING:
+    from ml.data.snapshot import Snapshot
+    from ml.training import Candidate
+    from ml.tuning import Trial
+
+_SHOWN = 30  # columns of a table; the rest is in schema.json
+
+
+def render(
+    snapshot: Snapshot, candidate: Candidate, decision: Decision, metrics: dict[str, Any], verdict: Verdict,
+    trials: Sequence[Trial],
+) -> str:  # fmt: skip
+    """The card as Markdown (Mitchell et al. 2019, "Model Cards for Model Reporting")."""
+    schema = snapshot.schema
+    parts = [
+        f"# {schema.target}: {candidate.spec.family}",
+        f"**Verdict.** {verdict.sentence}",
+        _section("Model", _model(candidate, decision)),
+        _section("Data", _data(snapshot)),
+        _section("How good it is", _scores(metrics)),
+        _section("Where it is weakest", _slices(metrics)),
+        _section("Columns", _columns(schema.columns)),
+        _section("How it was chosen", _search(metrics, trials)),
+        _section(
+            "Limits",
+            "It was measured on held-out rows of the data above, and says nothing about others. Inputs outside of the "
+            "ranges and levels below are scored and flagged. Reasons for single predictions are associations in the "
+            "data, not causes. A column that stands for a protected group may be stood for by others.",
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def structure(candidate: Candidate) -> str:
+    """The model's structure and parameters as text."""
+    return json.dumps(candidate.model.describe(), indent=2, default=str) + "\n"
+
+
+def _section(title: str, text: str) -> str:
+    return f"## {title}\n\n{text}"
+
+
+def _model(candidate: Candidate, decision: Decision) -> str:
+    described = candidate.model.describe()
+    cut = "the most probable class" if decision.threshold is None else f"threshold {decision.threshold:.3f}"
+    lines = [
+        f"- family: {candidate.spec.family}, seed {candidate.spec.seed}",
+        f"- parameters learned: {described.get('parameters', 'unknown')}",
+        f"- calibration: {decision.calibration.kind}; label: {cut}, chosen for {decision.objective}",
+        f"- settings: `{json.dumps(candidate.spec.params, default=str)}`",
+    ]
+    return "\n".join(lines)
+
+
+def _data(snapshot: Snapshot) -> str:
+    manifest = snapshot.manifest
+    lines = [
+        f"- snapshot `{snapshot.id}`, {manifest['rows']:,} rows, {len(snapshot.schema.columns)} columns",
+        f"- parts: {', '.join(f'{name} {count:,}' for name, count in manifest['parts'].items() if count)}",
+        f"- classes: {', '.join(f'{label} {count:,}' for label, count in manifest['classes'].items())}",
+    ]
+    if manifest.get("time_range"):
+        lines.append(f"- time: {manifest['time_range'][0]} to {manifest['time_range'][1]}")
+    if manifest.get("labelled"):
+        lines.append(f"- labelled production rows: {manifest['labelled'].get('given', 0):,}")
+    return "\n".join(lines)
+
+
+def _scores(metrics: dict[str, Any]) -> str:
+    head = f"On {metrics['rows']:,} test rows, with {metrics['confidence']:.0%} bootstrap intervals.\n\n"
+    rows = [f"| {name} | {_interval(value)} |" for name, value in metrics["metrics"].items() if value]
+    return head + "\n".join(["| metric | value |", "|---|---|", *rows])
+
+
+def _interval(value: dict[str, float]) -> str:
+    return f"{value['value']:.4f} ({value['low']:.4f} to {value['high']:.4f})"
+
+
+def _slices(metrics: dict[str, Any]) -> str:
+    found = [s for s in metrics["slices"] if s["metrics"].get("log_loss")]
+    if not found:
+        return "No slice has enough rows to be measured by itself."
+    found.sort(key=lambda s: -s["metrics"]["log_loss"]["value"])
+    rows = [
+        f"| {_escaped(s['column'])} | {_escaped(s['value'])} | {s['rows']:,} | {_interval(s['metrics']['log_loss'])} |"
+        for s in found[:5]
+    ]
+    return "\n".join(["| column | rows with | rows | log-loss |", "|---|---|---|---|", *rows])
+
+
+def _columns(columns: Sequence[Any]) -> str:
+    rows = [f"| {_escaped(c.name)} | {c.kind} | {_range(c)} | {c.missing_share:.1%} |" for c in columns[:_SHOWN]]
+    more = [f"\n… and {len(columns) - _SHOWN} more, in `schema.json`."] if len(columns) > _SHOWN else []
+    return "\n".join(["| column | kind | seen in training | missing |", "|---|---|---|---|", *rows, *more])
+
+
+def _range(column: Any) -> str:
+    if column.kind == "number":
+        return "–" if column.minimum is None else f"{column.minimum:.6g} to {column.maximum:.6g}"
+    shown = ", ".join(_escaped(level) for level in column.categories[:5])
+    return shown + (f" and {len(column.categories) - 5} more" if len(column.categories) > 5 else "")
+
+
+def _search(metrics: dict[str, Any], trials: Sequence[Trial]) -> str:
+    done = sum(trial.status == "ok" for trial in trials)
+    return (
+        f"{len(trials)} trials ({done} complete) by held-out log-loss: the winner "
+        f"{metrics['validation_log_loss']:.4f}, the best untuned baseline {metrics['baseline_log_loss']:.4f}. The test rows were not used to choose."
+    )
+
+
+def _escaped(text: str) -> str:
+    """A customer's own text inside of a Markdown table."""
+    return "".join("\\" + c if c in "\\|`*_<>[]#" else " " if c in "\r\n" else c for c in str(text))[:80]

@@ -1,0 +1,165 @@
+"""The rows that a challenger and the champion are both judged on, and the verdict over them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ml import gate, golden, registry
+from ml.artifact import rows_of
+from ml.bundle import Bundle
+from ml.errors import BundleError, SchemaError
+from ml.gate import Servability, Verdict
+from ml.registry import VersionInfo
+from ml.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ml.data.snapshot import Snapshot
+
+TRAINED_ON = "trained_on.npy"  # sorted uint64 hashes of the rows that a version was fitted on
+CHUNK_ROWS = 8_192
+Probabilities = npt.NDArray[np.float32]
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """Rows to judge on: canonical `X`, codes `y` (n,), and named masks (n,) of them."""
+
+    X: Any
+    y: npt.NDArray[np.int64]
+    parts: dict[str, npt.NDArray[np.bool_]]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+def predict(bundle: Bundle, X: pd.DataFrame) -> Probabilities:
+    """(n, C) float32 of canonical rows through a bundle, in chunks that fit the cache."""
+    rows = rows_of(X, bundle.schema)
+    parts = [
+        bundle.run(rows.numbers[i : i + CHUNK_ROWS], rows.categories[i : i + CHUNK_ROWS])
+        for i in range(0, len(rows), CHUNK_ROWS)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, len(bundle.classes)), np.float32)
+
+
+def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | None) -> Rows:
+    """The recent part where there is one, else the test part; and the golden rows.
+
+    Rows that the champion was trained on are left out of the part that decides, as long as enough remain.
+    """
+    import pandas as pd
+
+    recent, notes = snapshot.part("recent"), []
+    deciding = recent if len(recent.y) >= settings.gate.min_rows else snapshot.part("test")
+    X, y = deciding.X, deciding.y
+    seen = _trained_on(champion)
+    if len(seen):
+        known = np.isin(golden.row_hashes(X, y, snapshot.schema), seen)
+        if known.any() and (~known).sum() >= settings.gate.min_rows:
+            X, y = X[~known].reset_index(drop=True), y[~known]
+            notes.append(f"{int(known.sum())} rows that the champion was trained on are left out")
+        elif known.any():
+            notes.append(f"{int(known.sum())} of {len(y)} rows may have been seen by the champion in training")
+    old = golden.load(settings, snapshot.schema)
+    if old is None:
+        return Rows(X, y, {"recent": np.ones(len(y), bool)}, tuple(notes))
+    n = len(y)
+    everything = pd.concat([X, old[0]], ignore_index=True)
+    codes = np.concatenate([y, old[1]])
+    return Rows(
+        everything, codes, {"recent": np.arange(len(codes)) < n, "golden": np.arange(len(codes)) >= n}, tuple(notes)
+    )
+
+
+def champion_bundle(settings: Settings) -> tuple[VersionInfo | None, Bundle | None, str]:
+    """The champion, its bundle, and "" or why the bundle cannot be used."""
+    info = registry.champion(settings)
+    if info is None:
+        return None, None, ""
+    try:
+        return info, Bundle.open(registry.download(settings, info), sha256=info.sha256), ""
+    except BundleError as error:
+        return info, None, f"the champion, version {info.version}, cannot be loaded: {error}"
+
+
+def champion_probabilities(
+    champion: Bundle, X: pd.DataFrame, classes: tuple[str, ...]
+) -> tuple[Probabilities | None, str]:
+    """The champion's probabilities in the challenger's order of classes, with its own preprocessing.
+
+    None and the reason where it cannot score these rows (other columns), or knows other classes.
+    """
+    from ml.schema import canonical
+
+    if set(champion.classes) != set(classes):
+        return None, f"the champion knows the classes {list(champion.classes)}, the data has {list(classes)}"
+    try:
+        frame, _ = canonical(X, champion.schema)
+    except SchemaError as error:
+        return None, f"the champion cannot score these rows: {error}"
+    return predict(champion, frame)[:, [champion.classes.index(c) for c in classes]], ""
+
+
+def servability(bundle: Bundle) -> Servability:
+    """Load it as the service does, repeat its examples, time one row (median of 100), add up its files."""
+    size = sum(file.stat().st_size for file in bundle.path.rglob("*") if file.is_file()) / 1e6
+    try:
+        opened = Bundle.open(bundle.path)
+        opened.self_check()
+    except BundleError as error:
+        return Servability(bundle_mb=size, problem=str(error))
+    rows = opened.background
+    taken = []
+    for i in range(100):
+        one = rows.part(i % len(rows), i % len(rows) + 1)
+        started = time.perf_counter()
+        opened.run(one.numbers, one.categories)
+        taken.append(time.perf_counter() - started)
+    return Servability(latency_ms=1000 * statistics.median(taken), bundle_mb=size)
+
+
+def judge(
+    settings: Settings, rows: Rows, challenger: Bundle, champion: Bundle | None, *,
+    prior: npt.NDArray[np.float64], degraded: bool, seed: int,
+) -> Verdict:  # fmt: skip
+    """The gate's verdict over rows that both models score now, each with its own preprocessing."""
+    from ml.evaluation.slices import slices
+
+    theirs, problem = None, ""
+    if champion is not None:
+        theirs, problem = champion_probabilities(champion, rows.X, challenger.classes)
+    recent = rows.parts["recent"]
+    named = {}
+    for column, what, mask in slices(rows.X[recent], challenger.schema, min_rows=settings.gate.slice_min_rows):
+        whole = np.zeros(len(rows), bool)
+        whole[np.flatnonzero(recent)[mask]] = True
+        named[f"{column} is {what}"] = whole
+    verdict = gate.judge(
+        predict(challenger, rows.X), theirs, rows.y, settings=settings.gate, parts=rows.parts, prior=prior,
+        slices=named, servability=servability(challenger), degraded=degraded, seed=seed,
+    )  # fmt: skip
+    notes = [*rows.notes, *([problem] if problem else [])]
+    if not notes:
+        return verdict
+    return Verdict(
+        promote=verdict.promote,
+        sentence=f"{verdict.sentence} ({'; '.join(notes)})",
+        reasons=verdict.reasons,
+        numbers=verdict.numbers | {"notes": notes},
+    )
+
+
+def _trained_on(champion: Bundle | None) -> npt.NDArray[np.uint64]:
+    file = champion.path / TRAINED_ON if champion is not None else None
+    if file is None or not file.exists():
+        return np.empty(0, np.uint64)
+    found: npt.NDArray[np.uint64] = np.load(file, allow_pickle=False)
+    return found

@@ -1,0 +1,112 @@
+"""train: the logistic grid and the baseline of every family, each with its curves, on the validation part."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ml import grid, tracking
+from ml.errors import TrainingError
+from ml.golden import Untouched
+from ml.models import FAMILIES
+from ml.settings import Settings
+from ml.training import Candidate, CandidateSpec, fit_candidate, save_candidate
+from ml.trial_log import TrialLog
+from ml.workspace import Workspace, place
+
+if TYPE_CHECKING:
+    from ml.data.snapshot import Snapshot
+
+MOST_GRID_ROWS = 200_000  # liblinear and saga take minutes beyond; the grid is there to be looked at
+
+
+def run(
+    settings: Settings, space: Workspace, snapshot: Snapshot, progress: Callable[[str, int, int, str], None]
+) -> dict[str, Any]:
+    """Fit, score, log and save; returns the grid's scores, the baselines' and where they were saved."""
+    view = Untouched(snapshot, settings)
+    train, valid = view.part("train"), view.part("validation")
+    specs = _specs(settings, len(train.y))
+    rows: list[dict[str, Any]] = []
+    saved: dict[str, str] = {}
+    run_id = tracking.run(settings, space.run_key)
+    with TrialLog(settings, run_id, "train") as log:
+        for i, (kind, spec) in enumerate(specs):
+            most = MOST_GRID_ROWS if kind == "grid" else len(train.y)
+            row, candidate = _fit(kind, spec, train, valid, view.schema, most, settings)
+            rows.append(row)
+            log.add(
+                f"{kind} {spec.family} {_name(spec)}",
+                key=f"train-{i}",
+                params={"family": spec.family, "seed": spec.seed, **spec.params},
+                metrics={f"validation_{k}": v for k, v in row["scores"].items()} | {"seconds": row["seconds"]},
+                history=candidate.history if candidate else [],
+                tags={"refit.kind": kind, **({"refit.error": row["error"]} if row["error"] else {})},
+                failed=candidate is None,
+                seconds=row["seconds"],
+            )
+            if kind == "baseline" and candidate is not None:
+                folder = settings.models_dir / space.run_key / f"baseline-{spec.family}"
+                saved[spec.family] = place(save_candidate(candidate, folder), settings)
+            progress("train", i + 1, len(specs), f"{spec.family} {row['scores'].get('log_loss', float('nan')):.4f}")
+    if all(row["error"] for row in rows):
+        raise TrainingError(f"nothing could be fitted: {rows[0]['error']}")
+    found = _grid(rows)
+    text = f"{grid.table(found)}\n\n{grid.comparison(found, len(valid.y))}\n" if found else ""
+    if text:
+        tracking.log_text(settings, run_id, text, "logistic_grid.txt")
+    return {
+        "candidates": rows,
+        "grid": found,
+        "validation_rows": len(valid.y),
+        "saved": saved,
+        "left_out_golden": view.left_out,
+        "mlflow_url": tracking.link(settings, run_id),
+    }
+
+
+def _specs(settings: Settings, n_rows: int) -> list[tuple[str, CandidateSpec]]:
+    seed, names = settings.train.seed, settings.train.families
+    if unknown := [name for name in names if name not in FAMILIES]:
+        raise TrainingError(f"unknown family '{unknown[0]}'; there are {', '.join(FAMILIES)}")
+    grids = [("grid", CandidateSpec(name, params, seed)) for name in names for params in FAMILIES[name].grid()]
+    baselines = [("baseline", CandidateSpec(name, FAMILIES[name].baseline(n_rows), seed)) for name in names]
+    return grids + baselines
+
+
+def _fit(
+    kind: str, spec: CandidateSpec, train: Any, valid: Any, schema: Any, most: int, settings: Settings
+) -> tuple[dict[str, Any], Candidate | None]:
+    row: dict[str, Any] = {"kind": kind, "family": spec.family, "params": spec.params, "scores": {}, "seconds": 0.0}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a solver that does not converge is judged by its scores
+            candidate = fit_candidate(
+                spec,
+                train.X.iloc[:most],
+                train.y[:most],
+                schema=schema,
+                validation=(valid.X, valid.y),
+                sample_weight=None if train.weight is None else train.weight[:most],
+                device=settings.train.device,
+            )
+    except (
+        Exception
+    ) as error:  # a grid point that a table does not allow (liblinear, three classes) is a row, not an end
+        return row | {"error": f"{type(error).__name__}: {error}"}, None
+    return row | {"scores": candidate.scores, "seconds": candidate.seconds, "error": ""}, candidate
+
+
+def _grid(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """C, solver and the scores of the grid's points; scores are None where the point could not be fitted."""
+    wanted = ("accuracy", "f1", "log_loss")
+    return [
+        {"C": row["params"]["C"], "solver": row["params"]["solver"], **{k: row["scores"].get(k) for k in wanted}}
+        for row in rows
+        if row["kind"] == "grid" and {"C", "solver"} <= set(row["params"])
+    ]
+
+
+def _name(spec: CandidateSpec) -> str:
+    return " ".join(f"{k}={v}" for k, v in spec.params.items() if k in ("C", "solver"))

@@ -1,0 +1,98 @@
+"""tune: the search over all families, its trials as nested runs, its outcome kept for `evaluate`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ml import tracking, tuning
+from ml.atomic import write_bytes
+from ml.golden import Untouched
+from ml.settings import Settings
+from ml.training import CandidateSpec
+from ml.trial_log import TrialLog
+from ml.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ml.data.snapshot import Snapshot
+
+HELD_OUT = "held_out.npz"
+
+
+class HeldOut(msgspec.Struct, frozen=True):
+    """Held-out rows of the search: `probabilities` (n, C) of the winner, `y` (n,) codes, `weight` (n,) or None."""
+
+    probabilities: npt.NDArray[np.float64]
+    y: npt.NDArray[np.int64]
+    weight: npt.NDArray[np.float64] | None
+
+
+def run(
+    settings: Settings, space: Workspace, snapshot: Snapshot, progress: Callable[[str, int, int, str], None]
+) -> dict[str, Any]:
+    """Search; returns the winner's spec, the losses, and counts."""
+    best = np.inf
+
+    def show(done: int, total: int, trial: tuning.Trial) -> None:
+        nonlocal best
+        best = min(best, trial.loss) if trial.loss is not None and trial.status == "ok" else best
+        progress("tune", done, total, f"best log-loss {best:.4f}")
+
+    run_id = tracking.run(settings, space.run_key)
+    with TrialLog(settings, run_id, "tune") as log:
+        found: tuning.TuneResult = tuning.search(
+            Untouched(snapshot, settings),  # type: ignore[arg-type]  # a snapshot in all that the search reads
+            settings,
+            workdir=space.path / "tune",
+            tracker=log,
+            progress=show,
+        )
+    _keep(found, space.path / "tune")
+    write_bytes(space.path / "tune" / "trials.json", msgspec.json.format(msgspec.json.encode(found.trials)))
+    tracking.log(
+        settings, run_id, metrics={"tune_best_log_loss": found.best_loss, "tune_baseline_log_loss": found.baseline_loss}
+    )
+    states = [trial.status for trial in found.trials]
+    return {
+        "best": msgspec.to_builtins(found.best),
+        "best_loss": found.best_loss,
+        "baseline_loss": found.baseline_loss,
+        "members": [{"family": spec.family, "weight": share} for spec, share in found.members],
+        "cross_validated": found.cross_validated,
+        "trials": len(states),
+        "pruned": states.count("pruned"),
+        "failed": states.count("failed"),
+        "mlflow_url": tracking.link(settings, run_id),
+    }
+
+
+def best_of(result: dict[str, Any]) -> CandidateSpec:
+    """The winner's spec, from the stage's record."""
+    return msgspec.convert(result["best"], CandidateSpec)
+
+
+def held_out(space: Workspace) -> HeldOut:
+    """What calibration and threshold are chosen on."""
+    with np.load(space.path / "tune" / HELD_OUT, allow_pickle=False) as arrays:
+        weight = arrays["weight"] if "weight" in arrays.files else None
+        return HeldOut(arrays["probabilities"], arrays["y"], weight)
+
+
+def trials(space: Workspace) -> list[tuning.Trial]:
+    """All trials of the search."""
+    return msgspec.json.decode((space.path / "tune" / "trials.json").read_bytes(), type=list[tuning.Trial])
+
+
+def _keep(found: tuning.TuneResult, folder: Path) -> None:
+    arrays = {"probabilities": found.probabilities, "y": found.y}
+    if found.weight is not None:
+        arrays["weight"] = found.weight
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_bytes(folder / HELD_OUT, buffer.getvalue())
