@@ -206,6 +206,15 @@ def counts(
     }
 
 
+def labels_since(engine: sa.Engine, moment: float) -> tuple[int, int]:
+    """Labelled predictions whose first label came after `moment` (seconds), and those with an earlier one."""
+    first = sa.select(sa.func.min(feedback.c.received_at).label("at")).group_by(feedback.c.prediction_id).subquery()
+    query = sa.select(sa.func.count(), sa.func.count().filter(first.c.at > moment))
+    with store.unavailable_as_transient(), engine.connect() as connection:
+        total, fresh = connection.execute(query.select_from(first)).one()
+    return fresh, total - fresh
+
+
 def purge(settings: Settings, older_than: float) -> int:
     """Delete predictions answered before `older_than` (seconds), with their labels; return how many.
 

@@ -28,6 +28,8 @@ class Baseline(msgspec.Struct, frozen=True):
     probabilities: (n, n_classes) float64, columns in the schema's order of classes.
     rows_trained
         Rows the model was fitted on; 0 where that is not known.
+    made_at
+        When the model was made, seconds; labels that came later are new to it.
     """
 
     version: str
@@ -37,6 +39,7 @@ class Baseline(msgspec.Struct, frozen=True):
     label: Any
     probabilities: Any
     rows_trained: int = 0
+    made_at: float = 0.0
 
 
 def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, str]]:

@@ -27,22 +27,23 @@ def load(settings: Settings) -> Baseline | None:
     found = registry.champion(settings)
     if found is None:
         return None
-    return _read(registry.download(settings, found), found.version)
+    return _read(registry.download(settings, found), found.version, found.created)
 
 
 def of_version(settings: Settings, version: str) -> Baseline:
     """The reference of any registered version."""
     from ml import registry
 
-    return _read(registry.download(settings, registry.version(settings, version)), version)
+    found = registry.version(settings, version)
+    return _read(registry.download(settings, found), version, found.created)
 
 
 @functools.lru_cache(maxsize=4)
-def _read(path: Path, version: str) -> Baseline:
-    return from_bundle(Bundle.open(path), version)
+def _read(path: Path, version: str, made_at: float) -> Baseline:
+    return from_bundle(Bundle.open(path), version, made_at=made_at)
 
 
-def from_bundle(bundle: Bundle, version: str) -> Baseline:
+def from_bundle(bundle: Bundle, version: str, *, made_at: float = 0.0) -> Baseline:
     """The reference that a bundle carries, in canonical form, scored by its own decision rule."""
     from ml.artifact import ACTUAL, probability_column
 
@@ -57,4 +58,5 @@ def from_bundle(bundle: Bundle, version: str) -> Baseline:
         label=bundle.label(probabilities),
         probabilities=probabilities,
         rows_trained=int(bundle.metrics.get("rows_trained", 0) or 0),
+        made_at=made_at,
     )

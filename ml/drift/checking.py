@@ -72,7 +72,15 @@ def _examine(
     guessed = performance.estimate(baseline, probabilities, drift)
     word, reasons, signals = rule.verdict(findings, measured, guessed, drift)
     holds = policy.holds(settings, now, measured.delay_s)
-    wanted, decision = rule.retrain(word, signals, measured, [c.signals for c in counted], holds, drift)
+    wanted, decision = rule.retrain(
+        word,
+        signals,
+        measured,
+        [c.signals for c in counted],
+        holds,
+        drift,
+        learnable=policy.learnable(settings, baseline),
+    )
     verdict = DriftVerdict(
         id=_id(now, baseline.version),
         time=now,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ml import ledger
+from ml import ledger, predictions, store
 from ml.drift import records
+from ml.drift.baseline import Baseline
 from ml.drift.findings import Verdict
 from ml.drift.rule import Hold
 from ml.settings import Settings
@@ -41,6 +42,18 @@ def holds(settings: Settings, now: float, label_delay_s: float | None) -> list[H
     if moved is not None and now - moved < cooldown:
         found.append(Hold(f"the last retraining ended {now - moved:.0f} s ago and the cool-down is {cooldown:.0f} s"))
     return found
+
+
+def learnable(settings: Settings, baseline: Baseline) -> bool:
+    """Have labels come since the champion was made, or last challenged, for a share of what it was trained on?
+
+    Retraining because the inputs moved, while the model still holds, pays only with new rows to learn from;
+    asking for a share of all makes such retrainings rarer as the data grow (geometrically spaced).
+    """
+    asked = records.last_retrain(settings)
+    mark = max(baseline.made_at, asked.time if asked else 0.0)
+    fresh, earlier = predictions.labels_since(store.engine(settings), mark)
+    return fresh >= max(settings.retrain.min_rows, settings.drift.growth * max(baseline.rows_trained, earlier))
 
 
 def alerts(verdict: Verdict, reasons: list[str], held: list[Hold]) -> list[str]:

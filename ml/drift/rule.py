@@ -52,6 +52,8 @@ def retrain(
     earlier: Sequence[Signals],
     holds: Sequence[Hold],
     drift: Drift,
+    *,
+    learnable: bool = False,
 ) -> tuple[bool, str]:
     """Whether to retrain, and why or why not in words.
 
@@ -61,6 +63,8 @@ def retrain(
         Signals of the same champion's earlier windows, newest first; windows do not overlap.
     holds
         What forbids a retraining at this moment (cool-down, one under way, breaker).
+    learnable
+        Enough labelled rows have come since the champion (or the last attempt) to change what is learnt.
     """
     if now == "broken data":
         return False, "no retraining on broken data: mend the feed first"
@@ -71,12 +75,14 @@ def retrain(
         seen, why = sum(s.degraded and s.judged for s in recent), "the drop in labelled performance is confirmed"
         if performance.large:
             seen, why = drift.confirm_hits, "the drop in labelled performance is large"
+    elif not signals.drifted:
+        return False, "too little drifted to retrain for"
     elif any(s.judged for s in recent):
-        return False, "the inputs drifted, but labels are coming and show no loss of performance so far"
-    elif signals.drifted:
-        seen, why = sum(s.drifted or s.degraded for s in recent), "drift persists and labels do not come"
+        if not learnable:
+            return False, "the inputs drifted, but labels are coming and show no loss of performance so far"
+        seen, why = sum(s.drifted for s in recent), "drift persists and enough labelled rows have come to learn it"
     else:
-        return False, "too little drifted to retrain without labels"
+        seen, why = sum(s.drifted or s.degraded for s in recent), "drift persists and labels do not come"
     if seen < drift.confirm_hits:
         return False, f"seen in {seen} of the {drift.confirm_hits} windows that confirm it: waiting for the next"
     if holds:

@@ -1,0 +1,307 @@
+"""What drift-triggered retraining is worth: the loop over a real stream, beside its alternatives.
+
+A table in time order is cut into windows. A model is made from the first ones; each later window is first
+predicted, then its labels come, then the loop may retrain. Compared are: never retraining, retraining after
+every window on all labelled rows, evenly spaced retrainings (as many as Refit made), Refit, and answering
+the class of the row before. Refit's part is the project's own code (prediction log, drift check, choice
+of rows, snapshot, gate, ledger), in process, without Airflow and MLflow; the candidates are the families'
+untuned baselines, the same for every strategy.
+
+    python bench/streams.py --data stream.csv [--data other.csv] [--windows 30] [--json]
+
+Beside each table lies a JSON with at least `target`, and `time_column` and `missing_markers` where it has them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ml import ledger, predictions, retraining_data, settings as settings_module, store
+from ml.data import generate
+from ml.data.coerce import canonical
+from ml.data.snapshot import Snapshot
+from ml.drift.baseline import Baseline
+from ml.drift.checking import check
+from ml.gate import judge
+from ml.settings import Settings
+from ml.training import CandidateSpec, fit_candidate
+from ml.models import FAMILIES
+
+FIRST = 3  # windows that the first model is made from
+MIN_REFERENCE = 200  # recent rows, to be the next reference; else the test part is
+
+
+@dataclass
+class Model:
+    """A fitted model with the rows it can be judged on."""
+
+    version: str
+    snapshot: Snapshot
+    estimator: Any
+    family: str
+    created: float
+
+    def probabilities(self, frame: pd.DataFrame) -> np.ndarray:
+        x, _ = canonical(frame, self.snapshot.schema)
+        return self.estimator.predict_proba(x)
+
+    def baseline(self) -> Baseline:
+        recent = self.snapshot.part("recent")
+        part = recent if len(recent.y) >= MIN_REFERENCE else self.snapshot.part("test")
+        p = self.estimator.predict_proba(part.X)
+        rows = len(self.snapshot.part("train").y) + len(self.snapshot.part("validation").y)
+        classes = np.asarray(self.snapshot.schema.classes, dtype=object)
+        return Baseline(self.version, self.snapshot.schema, part.X, classes[part.y], classes[p.argmax(axis=1)], p, rows, self.created)
+
+
+@dataclass
+class Outcome:
+    """Predictions of one strategy over the scored windows, and what it cost."""
+
+    predicted: list[np.ndarray] = field(default_factory=list)
+    retrainings: int = 0
+    events: list[str] = field(default_factory=list)
+
+
+class Stream:
+    """A table in windows, and a home for the loop's state."""
+
+    def __init__(self, file: Path, n_windows: int, home: Path, families: tuple[str, ...]):
+        facts = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        markers = facts.get("missing_markers") or [""]
+        self.target = facts["target"]
+        frame = pd.read_csv(file, dtype=object, keep_default_na=False, na_values=markers)
+        self.windows = [frame.iloc[rows] for rows in np.array_split(np.arange(len(frame)), n_windows)]
+        base = home / "base.csv"
+        pd.concat(self.windows[:FIRST]).to_csv(base, index=False)
+        data = {"source": "file", "path": str(base), "target": self.target, "positive_label": facts.get("positive_label", "")}
+        if facts.get("time_column"):
+            data["time_column"] = facts["time_column"]
+        data["exclude"] = list(facts.get("id_columns", []))
+        self.values = {
+            "home": str(home),
+            "data": data,
+            "train": {"families": list(families)},
+            # A window stands for as long as a label takes; MLflow and the report are not what is measured.
+            "drift": {"cooldown_s": 0.0, "track": False, "report_rows": 0, "breaker_reset_s": 0.0},
+        }
+        self.settings = settings_module.from_values(self.values)
+
+    def labels(self, window: int) -> np.ndarray:
+        return self.windows[window][self.target].to_numpy(dtype=object)
+
+
+def fit(settings: Settings, snapshot: Snapshot, version: str) -> Model:
+    """The family with the lowest validation log-loss, fitted anew on training and validation rows."""
+    train, validation = snapshot.part("train"), snapshot.part("validation")
+    best, lowest = settings.train.families[0], np.inf
+    for family in settings.train.families:
+        spec = CandidateSpec(family, FAMILIES[family].baseline(len(train.y)))
+        if len(settings.train.families) == 1:
+            break
+        found = fit_candidate(spec, train.X, train.y, schema=snapshot.schema, validation=(validation.X, validation.y))
+        if found.scores["log_loss"] < lowest:
+            best, lowest = family, found.scores["log_loss"]
+    x = pd.concat([train.X, validation.X], ignore_index=True)
+    y = np.concatenate([train.y, validation.y])
+    spec = CandidateSpec(best, FAMILIES[best].baseline(len(y)))
+    model = fit_candidate(spec, x, y, schema=snapshot.schema)
+    return Model(version, snapshot, model.model, best, time.time())
+
+
+def answer(stream: Stream, model: Model, window: int) -> np.ndarray:
+    """Predict a window and log it, as the service does; then its labels come."""
+    frame = stream.windows[window].drop(columns=[stream.target])
+    p = model.probabilities(frame)
+    classes = np.asarray(model.snapshot.schema.classes, dtype=object)
+    labels = classes[p.argmax(axis=1)]
+    inputs = _inputs(frame, model)
+    begin = time.time()
+    rows = [
+        {
+            "prediction_id": str(uuid.uuid4()),
+            "time": begin + i * 1e-6,
+            "model_version": model.version,
+            "inputs": inputs[i],
+            "label": labels[i],
+            "probability": float(p[i].max()),
+            "probabilities": dict(zip(classes.tolist(), p[i].tolist(), strict=True)),
+        }
+        for i in range(len(frame))
+    ]
+    engine = store.engine(stream.settings)
+    predictions.insert(engine, rows)
+    actual = stream.labels(window)
+    predictions.insert_feedback(
+        engine,
+        [
+            {"prediction_id": row["prediction_id"], "label": label, "received_at": time.time()}
+            for row, label in zip(rows, actual, strict=True)
+        ],
+    )
+    return labels
+
+
+def _inputs(frame: pd.DataFrame, model: Model) -> list[dict[str, Any]]:
+    x, _ = canonical(frame, model.snapshot.schema)
+    return x.astype(object).where(x.notna(), None).to_dict("records")
+
+
+def refit(stream: Stream, first: Model) -> Outcome:
+    """The loop: answer, check, retrain where the verdict says so, replace only by the gate."""
+    outcome, champion, s = Outcome(), first, stream.settings
+    ledger.append(s, ledger.PROMOTED, who="bench", to_version=first.version)
+    for window in range(FIRST, len(stream.windows)):
+        outcome.predicted.append(answer(stream, champion, window))
+        verdict = check(s, baseline=champion.baseline())
+        if window == len(stream.windows) - 1 or not verdict.retrain:
+            outcome.events.append(f"{window}: {verdict.verdict}; {verdict.decision}")
+            continue
+        outcome.retrainings += 1
+        chosen = retraining_data.select(s, version=champion.version, created=champion.created)
+        snapshot = generate(
+            s, labelled=chosen.labelled, gate_since=chosen.gate_since, train_on_base=chosen.train_on_base
+        )
+        challenger = fit(s, snapshot, str(int(champion.version) + outcome.retrainings))
+        promote, sentence = gate(s, challenger, champion, degraded=verdict.verdict == "degraded")
+        outcome.events.append(
+            f"{window}: {verdict.sentence} | {chosen.policy}: {chosen.reason} | {challenger.family} | {sentence}"
+        )
+        what = ledger.PROMOTED if promote else ledger.REFUSED
+        ledger.append(s, what, who="bench", from_version=champion.version, to_version=challenger.version, why=sentence)
+        champion = challenger if promote else champion
+    return outcome
+
+
+def gate(settings: Settings, challenger: Model, champion: Model, *, degraded: bool) -> tuple[bool, str]:
+    """Both on the newest labelled rows and on the fixed old ones; neither was trained on any of them."""
+    recent, test = challenger.snapshot.part("recent"), challenger.snapshot.part("test")
+    x = pd.concat([recent.X, test.X], ignore_index=True)
+    y = np.concatenate([recent.y, test.y])
+    is_recent = np.arange(len(y)) < len(recent.y)
+    parts = {"recent": is_recent, "golden": ~is_recent} if len(recent.y) else {}
+    train = challenger.snapshot.part("train").y
+    verdict = judge(
+        challenger.estimator.predict_proba(x),
+        champion.estimator.predict_proba(x),
+        y,
+        settings=settings.gate,
+        parts=parts,
+        prior=np.bincount(train, minlength=len(challenger.snapshot.schema.classes)) / len(train),
+        degraded=degraded,
+    )
+    return verdict.promote, verdict.sentence
+
+
+def always(stream: Stream, first: Model) -> list[Model]:
+    """The model after each window, fitted on everything that is labelled by then; nothing is held back for a gate."""
+    models, rows = [first], []
+    values = {**stream.values, "data": {**stream.values["data"], "recent_share": 0.0}}
+    s = settings_module.from_values(values)
+    for window in range(FIRST, len(stream.windows) - 1):
+        part = stream.windows[window].copy()
+        moments = pd.Timestamp("2030-01-01", tz="UTC") + pd.to_timedelta(np.arange(len(part)) + window * 1e6, unit="s")
+        rows.append(part.assign(prediction_id=[f"{window}-{i}" for i in range(len(part))], time=moments))
+        models.append(fit(s, generate(s, labelled=pd.concat(rows, ignore_index=True)), str(window)))
+    return models
+
+
+def schedule(n_windows: int, budget: int) -> list[int]:
+    """Scored windows (from 1) before which an evenly spaced schedule retrains."""
+    return [round((i + 1) * n_windows / (budget + 1)) for i in range(budget)]
+
+
+def follow(stream: Stream, models: list[Model], use: list[int]) -> Outcome:
+    """Predictions where window i is answered by `models[use[i]]`."""
+    outcome = Outcome(retrainings=len(set(use)) - 1)
+    for i, window in enumerate(range(FIRST, len(stream.windows))):
+        model = models[use[i]]
+        classes = np.asarray(model.snapshot.schema.classes, dtype=object)
+        p = model.probabilities(stream.windows[window].drop(columns=[stream.target]))
+        outcome.predicted.append(classes[p.argmax(axis=1)])
+    return outcome
+
+
+def run(file: Path, n_windows: int, families: tuple[str, ...]) -> dict[str, Any]:
+    """All strategies on one stream."""
+    with tempfile.TemporaryDirectory() as home:
+        stream = Stream(file, n_windows, Path(home), families)
+        first = fit(stream.settings, generate(stream.settings), "1")
+        closed = refit(stream, first)
+        models = always(stream, first)
+        scored = n_windows - FIRST
+        due = schedule(scored, closed.retrainings)
+        strategies = {
+            "static": follow(stream, models, [0] * scored),
+            "every window": follow(stream, models, list(range(scored))),
+            "scheduled": follow(stream, models, [max([d for d in due if d <= i], default=0) for i in range(scored)]),
+            "refit": closed,
+        }
+        actual = np.concatenate([stream.labels(w) for w in range(FIRST, n_windows)])
+        before = np.concatenate([stream.labels(FIRST - 1)[-1:], actual[:-1]])
+        rows = {name: {**scores(np.concatenate(o.predicted), actual), "retrainings": o.retrainings} for name, o in strategies.items()}
+        rows["last class"] = {**scores(before, actual), "retrainings": None}
+    gain = rows["every window"]["accuracy"] - rows["static"]["accuracy"]
+    share = (rows["refit"]["accuracy"] - rows["static"]["accuracy"]) / gain if gain > 0 else None
+    return {
+        "stream": file.stem,
+        "windows": n_windows,
+        "families": list(families),
+        "strategies": rows,
+        "share_of_gain": share,
+        "share_of_retrainings": closed.retrainings / (scored - 1),
+        "events": closed.events,
+    }
+
+
+def scores(predicted: np.ndarray, actual: np.ndarray) -> dict[str, float]:
+    """Accuracy and Cohen's kappa."""
+    agree = float((predicted == actual).mean())
+    chance = sum(float((predicted == c).mean() * (actual == c).mean()) for c in np.unique(actual))
+    return {"accuracy": agree, "kappa": (agree - chance) / (1 - chance) if chance < 1 else 0.0}
+
+
+def show(result: dict[str, Any]) -> None:
+    """A table for people."""
+    print(f"\n{result['stream']} ({', '.join(result['families'])})")
+    print(f"{'strategy':<14}{'accuracy':>9}{'kappa':>7}{'retrainings':>12}")
+    for name, row in result["strategies"].items():
+        print(f"{name:<14}{100 * row['accuracy']:>8.1f}%{row['kappa']:>7.2f}{row['retrainings'] if row['retrainings'] is not None else '':>12}")
+    share = result["share_of_gain"]
+    text = "every window gained nothing" if share is None else f"{share:.0%} of what every window gained"
+    print(f"Refit: {text}, with {result['share_of_retrainings']:.0%} of its retrainings")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, action="append", required=True, help="CSV in time order, its JSON beside it")
+    parser.add_argument("--windows", type=int, default=30)
+    parser.add_argument("--families", default="logistic,hist_gradient_boosting", help="candidates, comma-separated")
+    parser.add_argument("--events", action="store_true", help="what Refit decided after each window")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    results = []
+    for file in options.data:
+        results.append(run(file, options.windows, tuple(options.families.split(","))))
+        if not options.json:
+            show(results[-1])
+            if options.events:
+                print("\n".join(results[-1]["events"]))
+    if options.json:
+        print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()
