@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -102,6 +103,12 @@ def score(served: ServedModel, rows: Rows, ids: Ids | None = None) -> Scored:
     labels = [classes[code] for code in codes.tolist()]
     chosen = probabilities[np.arange(len(rows)), codes]
     return Scored(served.version, bundle.schema, rows, _filled(ids, len(rows)), labels, probabilities, chosen)
+
+
+def chunks(served: ServedModel, rows: Rows) -> Iterator[Scored]:
+    """Score many rows in the parts that score fastest, each to be recorded by itself."""
+    for start in range(0, len(rows), CHUNK_ROWS):
+        yield score(served, rows.part(start, start + CHUNK_ROWS))
 
 
 def run(bundle: Bundle, rows: Rows) -> npt.NDArray[np.float32]:

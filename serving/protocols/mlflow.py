@@ -1,0 +1,240 @@
+"""MLflow's scoring protocol, as `mlflow models serve` of MLflow 3 speaks it: /invocations, /ping, /health, /version.
+
+Every payload form of `mlflow.pyfunc.scoring_server` is taken and answered with the columns of the registered
+model's own `predict`: label, probability, probability_<class>. Beyond MLflow, the answer names the model version
+and the prediction ids, and positional rows (`inputs: [[…]]`) are taken in the order of the schema.
+Errors have MLflow's shape, `{"error_code", "message"}`, and its status codes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from ml import tables
+from ml.errors import DataError, RefitError, SchemaError
+from ml.rows import Rows, RowsError, shown
+from serving import problems, scoring
+from serving.files import KEEP_BYTES
+from serving.model_store import Served
+from serving.problems import Problem
+from serving.protocols import lenient
+from serving.scoring import VERSION_HEADER, Scored
+from serving.service import service
+from serving.tables import Upload
+
+FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+UPLOADS = {"text/csv": "input.csv", "application/vnd.apache.parquet": "input.parquet"}
+KINDS = ["text/csv", "application/json", "application/vnd.apache.parquet"]
+# As mlflow.exceptions.HTTP_STATUS_TO_ERROR_CODE has them.
+CODES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "ENDPOINT_NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+}
+
+_logger = logging.getLogger("refit.serving")
+
+bp = Blueprint("mlflow", __name__)
+
+
+class InvalidInput(RefitError):
+    """Raised when a payload cannot be scored: 400 with an MLflow error code."""
+
+    def __init__(self, message: str, code: str = "BAD_REQUEST"):
+        super().__init__(f"Invalid input. {message}" if code == "BAD_REQUEST" else message)
+        self.code = code
+
+
+@bp.get("/ping")
+@bp.get("/health")
+def ping() -> Response:
+    """200 when a model is loaded, 404 when not; MLflow's body is one line end."""
+    return Response("\n", 200 if service().store.current() is not None else 404, mimetype="application/json")
+
+
+@bp.get("/version")
+def version() -> Response:
+    """The version of MLflow whose protocol this is."""
+    return Response(metadata.version("mlflow"), mimetype="application/json")
+
+
+@bp.post("/invocations")
+def invocations() -> Response:
+    """Score a payload of any form that MLflow's scoring server takes."""
+    if (refused := _refused_content_type()) is not None:
+        return refused
+    one = service()
+    served = one.served()
+    body = request.get_data(cache=False)
+    if request.mimetype == "application/json":
+        parts: Iterator[Rows] = iter([_json_rows(served, body)])
+    else:
+        parts = iter(_table_rows(served, body, one.settings.serving.max_body_bytes))
+    predictions: list[dict[str, Any]] = []
+    ids: list[str] = []
+    for rows in parts:
+        for scored in scoring.chunks(served, rows):
+            one.record(served, scored)
+            predictions += _records(scored)
+            ids += scored.ids
+    content = {"predictions": predictions, "model_version": served.version, "prediction_ids": ids}
+    return Response(msgspec.json.encode(content), mimetype="application/json", headers={VERSION_HEADER: served.version})
+
+
+@bp.errorhandler(Exception)
+def failed(error: Exception) -> Response:
+    """Every error in MLflow's shape."""
+    if isinstance(error, InvalidInput):
+        return _error(400, error.code, str(error))
+    if isinstance(error, RowsError):
+        return _error(400, "BAD_REQUEST", f"Invalid input. Data is not compatible with model signature. {error}")
+    if isinstance(error, SchemaError):
+        return _error(400, "INVALID_PARAMETER_VALUE", f"Failed to enforce schema of data: {error}")
+    if isinstance(error, DataError):
+        return _error(400, "BAD_REQUEST", f"Failed to parse input as a table: {error}")
+    problem: Problem = problems.of(error)
+    if problem.status == 500:
+        _logger.error("a request failed for an unforeseen reason", exc_info=error)
+    status = 400 if problem.status == 422 else problem.status
+    return _error(status, CODES.get(status, "BAD_REQUEST"), problem.detail, problem.headers)
+
+
+def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
+    body = json.dumps({"error_code": code, "message": message})  # ASCII: it may quote lone surrogates
+    return Response(body, status, mimetype="application/json", headers=headers)
+
+
+def _refused_content_type() -> Response | None:
+    """MLflow's answers to content types that it does not take: 415, plain text."""
+    given = request.headers.get("Content-Type", "")
+    parameters = {key.lower(): value for key, value in request.mimetype_params.items()}
+    if parameters.get("charset", "utf-8").lower() != "utf-8":
+        message = "The scoring server only supports UTF-8"
+    elif unexpected := set(parameters) - {"charset"}:
+        message = f"Unrecognized content type parameters: {', '.join(sorted(unexpected))}."
+    elif request.mimetype not in KINDS:
+        message = f"This predictor only supports the following content types: Types: {KINDS}. Got '{shown(given)}'."
+    else:
+        return None
+    return Response(message, 415, mimetype="text/plain")
+
+
+def _records(scored: Scored) -> list[dict[str, Any]]:
+    names = [f"probability_{name}" for name in scored.schema.classes]
+    return [
+        {"label": label, "probability": probability, **dict(zip(names, row, strict=True))}
+        for label, probability, row in zip(
+            scored.labels, scored.chosen.tolist(), scored.probabilities.tolist(), strict=True
+        )
+    ]
+
+
+def _table_rows(served: Served, body: bytes, max_bytes: int) -> list[Rows]:
+    """Rows of a CSV or Parquet body, all of them checked before any is scored."""
+    name = UPLOADS[request.mimetype]
+    upload = Upload(io.BytesIO(body), name, scoring.reader(served), max_bytes=max_bytes, options=tables.Options())
+    kept = upload.checked(KEEP_BYTES)
+    return [part.rows for part in (kept if kept is not None else upload)]
+
+
+def _json_rows(served: Served, body: bytes) -> Rows:
+    try:
+        content = json.loads(body)  # not the strict reader: MLflow's own client sends NaN for missing numbers
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"Ensure that input is a valid JSON formatted string. Error: '{shown(error)}'") from error
+    if not isinstance(content, dict):
+        raise InvalidInput(f"{_required()}. Received {'a list' if isinstance(content, list) else 'another type'}.")
+    found = [name for name in FORMATS if name in content]
+    if len(found) != 1:
+        raise InvalidInput(f"{_required()}. Received dictionary with input fields: {[shown(key) for key in content]}.")
+    reader = scoring.reader(served)
+    columns = _COLUMNS[found[0]](content[found[0]], [column.name for column in reader.schema.columns])
+    absent = [column.name for column in reader.schema.columns if column.name not in columns]
+    if absent:
+        extra = [shown(name) for name in columns if name not in {column.name for column in reader.schema.columns}]
+        note = f" Note that there were extra inputs: {extra}." if extra else ""
+        raise InvalidInput(
+            f"Failed to enforce schema of data: Model is missing inputs {absent}.{note}", "INVALID_PARAMETER_VALUE"
+        )
+    n = len(columns[reader.schema.columns[0].name])
+    if any(len(columns[column.name]) != n for column in reader.schema.columns):
+        raise InvalidInput("The length of values for each input/column name are not the same")
+    return lenient.rows(reader, columns, n)
+
+
+def _required() -> str:
+    return f"The input must be a JSON dictionary with exactly one of the input fields {set(FORMATS)}"
+
+
+def _split(value: Any, names: list[str]) -> dict[str, list[Any]]:
+    """`{"columns": […], "index": […], "data": [[…], …]}`."""
+    if not isinstance(value, dict):
+        raise InvalidInput(f"Dataframe split format must be a dictionary. Got type {type(value).__name__}.")
+    if "data" not in value or value.keys() - {"columns", "data", "index"}:
+        raise InvalidInput(
+            "Dataframe split format must have 'data' field and optionally 'columns' and 'index' fields. "
+            f"Got {sorted(map(shown, value))}."
+        )
+    columns, data = value.get("columns"), value["data"]
+    if columns is None:
+        columns = list(range(len(data[0]))) if isinstance(data, list) and data and isinstance(data[0], list) else []
+    if not isinstance(columns, list) or not _is_matrix(data, len(columns)):
+        raise InvalidInput(
+            "Provided dataframe_split field is not a valid dataframe representation in 'split' format. "
+            f"Error: 'expected data to be rows of {len(columns) if isinstance(columns, list) else '?'} values'"
+        )
+    return {str(name): [row[j] for row in data] for j, name in enumerate(columns)}
+
+
+def _records_form(value: Any, names: list[str]) -> dict[str, list[Any]]:
+    """`[{column: value}, …]`; a key that only some records have is missing in the others."""
+    if not isinstance(value, list):
+        raise InvalidInput(f"Dataframe records format must be a list of records. Got type {type(value).__name__}.")
+    if not all(isinstance(record, dict) for record in value):
+        raise InvalidInput(
+            "Provided dataframe_records field is not a valid dataframe representation in 'records' format."
+        )
+    keys = dict.fromkeys(key for record in value for key in record)
+    return {key: [record.get(key) for record in value] for key in keys}
+
+
+def _tensors(value: Any, names: list[str]) -> dict[str, list[Any]]:
+    """`instances` and `inputs`: records, columns, one value a column, or rows in the order of the schema."""
+    if isinstance(value, dict):
+        return {key: cells if isinstance(cells, list) else [cells] for key, cells in value.items()}
+    if not isinstance(value, list):
+        raise InvalidInput(f"Failed to parse input data. Got type {type(value).__name__}.")
+    if value and all(isinstance(item, dict) for item in value):
+        return _records_form(value, names)
+    if len(names) == 1 and not any(isinstance(item, list | dict) for item in value):
+        return {names[0]: value}
+    if not _is_matrix(value, len(names)):
+        raise InvalidInput(
+            f"Failed to enforce schema of data: Model is missing inputs {names}; "
+            f"rows without names need {len(names)} values",
+            "INVALID_PARAMETER_VALUE",
+        )
+    return {name: [row[j] for row in value] for j, name in enumerate(names)}
+
+
+def _is_matrix(value: Any, width: int) -> bool:
+    return isinstance(value, list) and all(isinstance(row, list) and len(row) == width for row in value)
+
+
+_COLUMNS = {
+    "dataframe_split": _split,
+    "dataframe_records": _records_form,
+    "instances": _tensors,
+    "inputs": _tensors,
+}

@@ -1,0 +1,279 @@
+"""The Open Inference Protocol v2 over HTTP (KServe, Triton): one tensor a column in, labels and probabilities out.
+
+Inputs are named as the columns, [n] or [n, 1]; NaN (or null in JSON) is a missing number and "" a missing category.
+Outputs: `label` BYTES [n], `probability` FP64 [n] (of the label), `probabilities` FP64 [n, classes] in the order of
+the metadata's `classes`, `prediction_id` BYTES [n]. Triton's binary tensor extension works both ways.
+Errors have the protocol's shape, `{"error": …}`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import zlib
+from typing import Any
+
+import msgspec
+import numpy as np
+from flask import Blueprint, Response, request
+
+from ml.errors import DataError
+from ml.rows import Rows, shown
+from serving import problems, scoring
+from serving.model_store import Served
+from serving.protocols import lenient, tensors
+from serving.protocols.tensors import BYTES, DTYPES, TensorError
+from serving.scoring import VERSION_HEADER, Scored
+from serving.service import service
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+OUTPUTS = {"label": BYTES, "probability": "FP64", "probabilities": "FP64", "prediction_id": BYTES}
+
+_logger = logging.getLogger("refit.serving")
+
+bp = Blueprint("oip", __name__, url_prefix="/v2")
+
+
+@bp.get("")
+def server() -> Response:
+    """Server metadata."""
+    return _json({"name": "refit", "version": "2", "extensions": ["binary_tensor_data"]})
+
+
+@bp.get("/health/live")
+def live() -> Response:
+    """The process runs."""
+    return _json({"live": True})
+
+
+@bp.get("/health/ready")
+def ready() -> Response:
+    """A model is loaded: 200, else 503."""
+    loaded = service().store.current() is not None
+    return _json({"ready": loaded}, 200 if loaded else 503)
+
+
+@bp.get("/models")
+def models() -> Response:
+    """The one model."""
+    return _json({"models": [service().settings.registry.model_name]})
+
+
+@bp.get("/models/<name>")
+@bp.get("/models/<name>/versions/<version>")
+def model(name: str, version: str = "") -> Response:
+    """Model metadata: inputs, outputs, and the version in service."""
+    served = _served(name, version)
+    schema = served.bundle.schema
+    inputs = [
+        {"name": column.name, "datatype": "FP64" if column.kind == "number" else BYTES, "shape": [-1]}
+        for column in schema.columns
+    ]
+    shapes = {"probabilities": [-1, len(schema.classes)]}
+    outputs = [
+        {"name": output, "datatype": kind, "shape": shapes.get(output, [-1])} for output, kind in OUTPUTS.items()
+    ]
+    content = {
+        "name": name,
+        "versions": [served.version],
+        "platform": "onnxruntime_onnx",
+        "inputs": inputs,
+        "outputs": outputs,
+        "parameters": {"classes": list(schema.classes)},
+    }
+    return _json(content, headers={VERSION_HEADER: served.version})
+
+
+@bp.get("/models/<name>/ready")
+@bp.get("/models/<name>/versions/<version>/ready")
+def model_ready(name: str, version: str = "") -> Response:
+    """Whether this model, and this version of it, answers."""
+    _served(name, version)
+    return _json({"name": name, "ready": True})
+
+
+@bp.post("/models/<name>/infer")
+@bp.post("/models/<name>/versions/<version>/infer")
+def infer(name: str, version: str = "") -> Response:
+    """Score the rows of named tensors."""
+    one = service()
+    served = _served(name, version)
+    content, binary = _split(_body(one.settings.serving.max_body_bytes))
+    rows = _rows(served, content, binary)
+    wanted = _wanted(content)
+    parts = []
+    for scored in scoring.chunks(served, rows):
+        one.record(served, scored)
+        parts.append(scored)
+    head: dict[str, Any] = {"model_name": name, "model_version": served.version}
+    if "id" in content:
+        head["id"] = str(content["id"])
+    return _answer(head, _outputs(parts, len(served.bundle.schema.classes)), wanted, served)
+
+
+@bp.errorhandler(Exception)
+def failed(error: Exception) -> Response:
+    """Every error in the protocol's shape."""
+    if isinstance(error, TensorError | DataError):
+        return _json({"error": str(error)}, 400)
+    problem = problems.of(error)
+    if problem.status == 500:
+        _logger.error("a request failed for an unforeseen reason", exc_info=error)
+    return _json({"error": problem.detail}, 400 if problem.status == 422 else problem.status, problem.headers)
+
+
+def _served(name: str, version: str) -> Served:
+    one = service()
+    if name != one.settings.registry.model_name:
+        raise problems.Problem(404, f"expected the model {one.settings.registry.model_name}, got '{shown(name)}'")
+    served = one.served()
+    if version not in ("", served.version):
+        raise problems.Problem(404, f"version {shown(version)} is not in service; version {served.version} is")
+    return served
+
+
+def _body(limit: int) -> bytes:
+    """The request's body, unpacked where it says that it is packed."""
+    body = request.get_data(cache=False)
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if encoding == "identity":
+        return body
+    if encoding not in ("gzip", "deflate"):
+        raise problems.Problem(415, f"expected Content-Encoding gzip, deflate or none, got {shown(encoding)}")
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    try:
+        unpacked = unpacker.decompress(body, limit)
+    except zlib.error as error:
+        raise TensorError(f"expected a {encoding}-packed body: {error}") from error
+    if unpacker.unconsumed_tail:
+        raise problems.Problem(413, f"the body is larger than {limit} bytes, unpacked")
+    return unpacked
+
+
+def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
+    """The JSON, and what comes after it."""
+    length = request.headers.get(HEADER_LENGTH)
+    if length is not None:
+        if not (length.isascii() and length.isdigit() and int(length) <= len(body)):
+            raise TensorError(
+                f"expected {HEADER_LENGTH} to be at most the body's {len(body)} bytes, got {shown(length)}"
+            )
+        head, rest = body[: int(length)], body[int(length) :]
+    else:
+        head, rest = body, b""
+    try:
+        content = json.loads(head)  # as Python's clients write it: NaN is a missing number
+    except (ValueError, RecursionError) as error:
+        raise TensorError(f"expected a JSON object, got something else: {shown(error)}") from error
+    if not isinstance(content, dict):
+        raise TensorError("expected a JSON object, got another JSON value")
+    return content, rest
+
+
+def _rows(served: Served, content: dict[str, Any], binary: bytes) -> Rows:
+    reader = scoring.reader(served)
+    inputs = content.get("inputs")
+    if not isinstance(inputs, list) or not inputs or not all(isinstance(item, dict) for item in inputs):
+        raise TensorError('expected "inputs", a list of tensors')
+    columns: dict[str, Any] = {}
+    lengths: set[int] = set()
+    place = 0
+    for item in inputs:
+        name, n, datatype, size = _described(item)
+        if name in columns:
+            raise TensorError(f"input '{shown(name)}' came twice")
+        lengths.add(n)
+        if size is None:
+            columns[name] = tensors.from_json(name, datatype, n, item.get("data"))
+        else:
+            columns[name] = tensors.from_binary(name, datatype, n, binary[place : place + size])
+            place += size
+        _check_kind(served, name, datatype)
+    if place != len(binary):
+        raise TensorError(f"expected {place} bytes of tensor data after the JSON, got {len(binary)}")
+    if len(lengths) != 1:
+        raise TensorError(f"expected inputs of one length, got {sorted(lengths)}")
+    if faults := reader.name_faults(columns):
+        raise TensorError(
+            "; ".join(f"input '{shown(f.column)}': expected {f.expected}, got {f.got}" for f in faults[:5])
+        )
+    return lenient.rows(reader, columns, lengths.pop())
+
+
+def _described(item: dict[str, Any]) -> tuple[str, int, str, int | None]:
+    """Name, rows, datatype and, where its values are binary, their size."""
+    name, datatype, parameters = item.get("name"), item.get("datatype"), item.get("parameters") or {}
+    if not isinstance(name, str):
+        raise TensorError(f"expected every input to have a name, got {shown(name)}")
+    if not isinstance(datatype, str) or datatype not in (*DTYPES, BYTES):
+        raise TensorError(
+            f"input '{shown(name)}': expected a datatype of {', '.join((*DTYPES, BYTES))}, got {shown(datatype)}"
+        )
+    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
+        raise TensorError(
+            f"input '{shown(name)}': expected binary_data_size to be a number of bytes, got {shown(size)}"
+        )
+    return name, tensors.rows_of(name, item.get("shape")), datatype, size
+
+
+def _check_kind(served: Served, name: str, datatype: str) -> None:
+    if datatype == BYTES and name in served.bundle.schema.numbers:
+        raise TensorError(f"input '{shown(name)}': expected a numeric datatype such as FP64, got BYTES")
+
+
+def _wanted(content: dict[str, Any]) -> dict[str, bool]:
+    """Names of the outputs to give, and whether each is to be binary."""
+    parameters = content.get("parameters") or {}
+    binary = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
+    outputs = content.get("outputs")
+    if outputs is None:
+        return dict.fromkeys(OUTPUTS, binary)
+    if not isinstance(outputs, list) or not all(isinstance(item, dict) for item in outputs):
+        raise TensorError('expected "outputs" to be a list of objects')
+    wanted: dict[str, bool] = {}
+    for item in outputs:
+        name = item.get("name")
+        if name not in OUTPUTS:
+            raise TensorError(f"expected an output of {', '.join(OUTPUTS)}, got '{shown(name)}'")
+        own = item.get("parameters") or {}
+        wanted[name] = own.get("binary_data", binary) is True if isinstance(own, dict) else binary
+    return wanted or dict.fromkeys(OUTPUTS, binary)
+
+
+def _outputs(parts: list[Scored], n_classes: int) -> dict[str, Any]:
+    """Each output's values: an array, or a list of texts."""
+    probabilities = [part.probabilities for part in parts] or [np.empty((0, n_classes), np.float32)]
+    chosen = [part.chosen for part in parts] or [np.empty(0, np.float32)]
+    return {
+        "label": [label for part in parts for label in part.labels],
+        "probability": np.concatenate(chosen).astype("<f8"),
+        "probabilities": np.concatenate(probabilities).astype("<f8"),
+        "prediction_id": [prediction_id for part in parts for prediction_id in part.ids],
+    }
+
+
+def _answer(head: dict[str, Any], outputs: dict[str, Any], wanted: dict[str, bool], served: Served) -> Response:
+    described: list[dict[str, Any]] = []
+    binary: list[bytes] = []
+    for name, as_binary in wanted.items():
+        values = outputs[name]
+        shape = list(values.shape) if isinstance(values, np.ndarray) else [len(values)]
+        output: dict[str, Any] = {"name": name, "datatype": OUTPUTS[name], "shape": shape}
+        if as_binary:
+            binary.append(tensors.to_binary(values))
+            output["parameters"] = {"binary_data_size": len(binary[-1])}
+        else:
+            output["data"] = values.ravel().tolist() if isinstance(values, np.ndarray) else values
+        described.append(output)
+    encoded = msgspec.json.encode({**head, "outputs": described})
+    headers = {VERSION_HEADER: served.version}
+    if not binary:
+        return Response(encoded, mimetype="application/json", headers=headers)
+    headers[HEADER_LENGTH] = str(len(encoded))
+    return Response(encoded + b"".join(binary), mimetype="application/octet-stream", headers=headers)
+
+
+def _json(content: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    # json rather than msgspec: an error may quote a lone surrogate
+    return Response(json.dumps(content), status, mimetype="application/json", headers=headers)

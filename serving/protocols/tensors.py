@@ -1,0 +1,109 @@
+"""Tensors of the Open Inference Protocol: JSON and binary, to cells and back.
+
+**Source** https://github.com/kserve/open-inference-protocol, "HTTP/REST", and Triton's binary tensor data extension.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.errors import RefitError
+from ml.rows import shown
+
+DTYPES: dict[str, str] = {
+    "BOOL": "?",
+    "UINT8": "<u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "<i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+}
+BYTES = "BYTES"
+
+
+class TensorError(RefitError):
+    """Raised when a tensor is not what its name, datatype and shape say: 400."""
+
+
+def rows_of(name: str, shape: Any) -> int:
+    """The number of rows of a column's tensor: its shape is [n] or [n, 1]."""
+    if (
+        isinstance(shape, list)
+        and len(shape) in (1, 2)
+        and all(isinstance(size, int) and not isinstance(size, bool) for size in shape)
+        and shape[0] >= 0
+        and shape[1:] in ([], [1])
+    ):
+        return int(shape[0])
+    raise TensorError(f"input '{shown(name)}': expected the shape [n] or [n, 1], got {shown(shape)}")
+
+
+def from_json(name: str, datatype: str, n: int, data: Any) -> Sequence[Any]:
+    """The cells of a tensor whose values came in the JSON, nested or flat."""
+    cells = list(_flat(data))
+    if len(cells) != n:
+        raise TensorError(f"input '{shown(name)}': expected {n} values as its shape says, got {len(cells)}")
+    if datatype == BYTES:
+        wrong = next((cell for cell in cells if cell is not None and not isinstance(cell, str)), None)
+    else:
+        wrong = next((c for c in cells if c is not None and not isinstance(c, bool | int | float)), None)
+    if wrong is not None:
+        raise TensorError(f"input '{shown(name)}': expected {datatype} values, got {shown(wrong)}")
+    return cells
+
+
+def from_binary(name: str, datatype: str, n: int, content: bytes) -> Sequence[Any] | npt.NDArray[Any]:
+    """The cells of a tensor whose values came after the JSON."""
+    if datatype == BYTES:
+        return _texts(name, n, content)
+    kind = np.dtype(DTYPES[datatype])
+    if len(content) != (size := n * kind.itemsize):
+        raise TensorError(f"input '{shown(name)}': expected {size} bytes of {datatype}, got {len(content)}")
+    return np.frombuffer(content, kind)
+
+
+def to_binary(values: Sequence[str] | npt.NDArray[Any]) -> bytes:
+    """The bytes of an output: numbers row-major little-endian, texts each with its length before it."""
+    if isinstance(values, np.ndarray):
+        return values.tobytes()
+    encoded = [value.encode() for value in values]
+    return b"".join(struct.pack("<I", len(value)) + value for value in encoded)
+
+
+def _flat(data: Any, depth: int = 0) -> Iterator[Any]:
+    if isinstance(data, list) and depth < 3:
+        for item in data:
+            if isinstance(item, list):
+                yield from _flat(item, depth + 1)
+            else:
+                yield item
+    else:
+        raise TensorError(f"expected the data of an input to be a list, got {shown(data)}")
+
+
+def _texts(name: str, n: int, content: bytes) -> list[str]:
+    texts: list[str] = []
+    place = 0
+    while place + 4 <= len(content) and len(texts) < n:
+        (size,) = struct.unpack_from("<I", content, place)
+        place += 4 + size
+        if place > len(content):
+            break
+        try:
+            texts.append(content[place - size : place].decode())
+        except UnicodeDecodeError as error:
+            raise TensorError(f"input '{shown(name)}': expected UTF-8 text in value {len(texts)}") from error
+    if place != len(content) or len(texts) != n:
+        raise TensorError(f"input '{shown(name)}': expected {n} texts, each with its length before it, got other bytes")
+    return texts

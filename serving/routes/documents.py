@@ -1,0 +1,57 @@
+"""`GET /openapi.json` and `GET /docs`, the same as a page that needs no other host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, render_template
+
+from serving import openapi
+from serving.routes.core import example
+from serving.service import service
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+bp = Blueprint("documents", __name__)
+
+
+@bp.get("/openapi.json")
+def openapi_json() -> Response:
+    """The OpenAPI 3.1 document, with the columns of the model in service."""
+    return Response(msgspec.json.encode(_document()), mimetype="application/json")
+
+
+@bp.get("/docs")
+def docs() -> Response:
+    """The document as a page."""
+    served = service().store.current()
+    content = _document()
+    row = example(served) if served else {"column": 1.0}
+    tags: dict[str, list[dict[str, Any]]] = {}
+    for path, methods in content["paths"].items():
+        for method, operation in methods.items():
+            tags.setdefault(operation["tags"][0], []).append({"path": path, "method": method.upper(), **operation})
+    page = render_template(
+        "reference.html",
+        info=content["info"],
+        tags=tags,
+        schemas=content["components"]["schemas"],
+        body=msgspec.json.encode({"rows": [row]}).decode(),
+        pretty=lambda value: msgspec.json.format(msgspec.json.encode(value), indent=2).decode(),
+    )
+    return Response(page, headers={"Content-Security-Policy": POLICY})
+
+
+def _document() -> dict[str, Any]:
+    one = service()
+    served = one.store.current()
+    return openapi.document(
+        served.bundle.schema if served else None,
+        version="1",
+        max_rows=one.settings.serving.max_rows,
+        keys=one.keys.required,
+    )
