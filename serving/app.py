@@ -22,6 +22,10 @@ BLUEPRINTS = (
     "serving.routes.core",
     "serving.routes.explain",
     "serving.routes.feedback",
+    "serving.routes.documents",
+    "serving.files",
+    "serving.protocols.mlflow",
+    "serving.protocols.oip",
 )
 
 

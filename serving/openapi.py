@@ -106,7 +106,8 @@ def operations() -> list[Operation]:
         Operation("get", "/docs", "This document as a page.", "documents", {"text/html": TEXT}),
         Operation(
             "post", "/invocations", "MLflow's scoring protocol.", "mlflow",
-            {JSON: c.MlflowPredictions}, (400, 413, 503), {JSON: MLFLOW_REQUEST, CSV: TEXT, PARQUET: BINARY}, error=MLFLOW_ERROR, also={415: {"text/plain": TEXT}},
+            {JSON: c.MlflowPredictions}, (400, 413, 503),
+            {JSON: MLFLOW_REQUEST, CSV: TEXT, PARQUET: BINARY}, error=MLFLOW_ERROR, also={415: {"text/plain": TEXT}},
         ),
         *(
             Operation(
