@@ -1,0 +1,94 @@
+"""Which version is the champion? Asked of MLflow's REST interface with the standard library, twice a second.
+
+MlflowClient takes 240 MB and seconds to import; the follower needs one small answer and, where artifacts are plain
+files, one path. Everything else (another store, another artifact place, a login) goes through `ml.registry`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ml import tracking
+from ml.errors import RegistryUnavailable
+from ml.settings import Settings
+
+ALIAS = "champion"
+SHA256 = "refit.sha256"
+BUNDLE_IN_MODEL = "artifacts/bundle"
+TIMEOUT_S = 5.0
+_LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_TOKEN")
+
+
+class Champion(msgspec.Struct, frozen=True):
+    """What the alias names: a version, and the hash that its bundle must have ("" where the tag is missing)."""
+
+    version: str
+    sha256: str
+
+
+def champion(settings: Settings) -> Champion | None:
+    """The champion, or None where there is none yet.
+
+    Raises
+    ------
+    RegistryUnavailable
+        The registry does not answer.
+    """
+    address = tracking.uri(settings)
+    if not _plain_http(address):
+        from ml import registry
+
+        info = registry.champion(settings)
+        return None if info is None else Champion(info.version, info.sha256)
+    found = get(address, "registered-models/alias", name=settings.registry.model_name, alias=ALIAS)
+    if found is None:
+        return None
+    version = found["model_version"]
+    tags = {tag["key"]: tag["value"] for tag in version.get("tags", ())}
+    return Champion(str(version["version"]), tags.get(SHA256, ""))
+
+
+def local_bundle(settings: Settings, version: str) -> Path | None:
+    """The version's bundle folder where the artifact store is a folder of this machine, else None."""
+    address = tracking.uri(settings)
+    if not _plain_http(address):
+        return None
+    found = get(address, "model-versions/get-download-uri", name=settings.registry.model_name, version=version)
+    place = urllib.parse.urlsplit(str((found or {}).get("artifact_uri", "")))
+    if place.scheme not in ("", "file") or not place.path.startswith("/"):
+        return None
+    folder = Path(urllib.parse.unquote(place.path)) / BUNDLE_IN_MODEL
+    return folder if folder.is_dir() else None
+
+
+def get(address: str, call: str, **query: str) -> dict[str, Any] | None:
+    """One GET of the REST interface; None where MLflow says that there is no such thing.
+
+    Raises
+    ------
+    RegistryUnavailable
+        No answer, or not MLflow's.
+    """
+    url = f"{address.rstrip('/')}/api/2.0/mlflow/{call}?{urllib.parse.urlencode(query)}"
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+    except urllib.error.HTTPError as error:
+        if error.code in (400, 404):  # 400 for a missing alias, 404 for a missing model
+            return None
+        raise RegistryUnavailable(f"MLflow at {address} answers {error.code} to {call}") from error
+    except (OSError, ValueError) as error:
+        raise RegistryUnavailable(f"MLflow at {address} does not answer: {error}") from error
+
+
+def _plain_http(address: str) -> bool:
+    return address.startswith(("http://", "https://")) and not any(os.environ.get(name) for name in _LOGIN)

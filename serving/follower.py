@@ -1,0 +1,256 @@
+"""Follows the champion: registry → verified local cache → pointer file. One process a machine.
+
+`python -m serving.follower`. Every `reload_interval_s`, and at once when `promote` touches `var/serving/poke`, it asks
+which version is the champion. A new one is copied into `var/serving/cache/<sha256>`, its hashes are verified, it is
+opened and must reproduce its own examples; then `current.json` is replaced, and the workers swap. A version that
+fails is written to `refused.json` with the reason, and the old one keeps serving. When the registry is out of reach,
+or this process is not there, the workers serve on from the cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import logging.config
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ml import bundle as bundles
+from ml import settings as settings_module
+from ml.atomic import write_bytes
+from ml.bundle import Bundle
+from ml.errors import BundleError, RefitError, RegistryUnavailable
+from ml.settings import Settings
+from serving import alias, logs
+from serving.alias import Champion
+from serving.model_store import Pointer, Refusal, read_pointer, read_refusals, worker_states, write_pointer
+
+log = logging.getLogger("refit.follower")
+
+LOOK_S = 0.05  # at the poke file: a stat
+RETRY_REFUSED_S = 30.0  # a refused version is tried again: its artifact may have been mended
+CHECK_WORKERS_S = 1.0
+KEPT_BUNDLES = 5
+MAX_REFUSALS = 20
+MAX_WAIT_S = 5.0  # between two questions to a registry that does not answer
+
+
+class Follower:
+    """One round is `step`; `run` repeats it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.folder = settings.var / "serving"
+        self.cache = self.folder / "cache"
+        self._refused_at: dict[Champion, float] = {}
+        self._reachable = True
+        self._poked = self._poke_time()
+        self._suspect = True  # whether the bundle in service must be verified: at the start, and on a worker's word
+
+    def step(self) -> bool:
+        """Look once. True when the pointer was replaced.
+
+        Raises
+        ------
+        RegistryUnavailable
+            Nothing could be asked; what serves, serves on.
+        """
+        found = alias.champion(self.settings)
+        pointer = self._pointer()
+        if found is None:
+            return False
+        same = pointer is not None and (pointer.version, pointer.sha256) == (found.version, found.sha256)
+        if same and not self._suspect:
+            return False
+        if time.monotonic() - self._refused_at.get(found, -RETRY_REFUSED_S) < RETRY_REFUSED_S:
+            return False
+        try:
+            path = self.fetch(found)
+            if same and pointer is not None and self._is_whole(pointer):
+                self._suspect = False
+                return False
+            check(path, found.sha256)
+        except RegistryUnavailable:
+            raise
+        except Exception as error:  # whatever is wrong with a version, it must not end the follower
+            self._refuse(found, error)
+            return False
+        write_pointer(self.folder, Pointer(found.version, str(path.relative_to(self.folder)), found.sha256))
+        self._suspect = False
+        self._accepted(found)
+        log.info("champion published", extra={"model_version": found.version, "sha256": found.sha256})
+        return True
+
+    def fetch(self, found: Champion) -> Path:
+        """The champion's bundle in the cache, whole and of the registered hash."""
+        if not found.sha256:
+            raise BundleError(f"version {found.version} has no tag {alias.SHA256}: it was not registered by Refit")
+        target = self.cache / found.sha256
+        if target.is_dir():
+            with contextlib.suppress(BundleError):
+                bundles.verify(target, found.sha256)
+                return target
+            shutil.rmtree(target)
+        self.cache.mkdir(parents=True, exist_ok=True)
+        source = alias.local_bundle(self.settings, found.version)
+        if source is None:
+            from ml import registry  # takes seconds and 240 MB: only for artifacts that are not plain files here
+
+            return registry.download(self.settings, registry.version(self.settings, found.version), self.cache)
+        with tempfile.TemporaryDirectory(dir=self.cache, prefix=".loading-") as temporary:
+            copy = Path(temporary) / "bundle"
+            shutil.copytree(source, copy, symlinks=True)  # a link stays one, and is refused by `verify`
+            bundles.verify(copy, found.sha256)
+            copy.rename(target)
+        return target
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`: ask, then wait for the next round or a poke."""
+        wait, next_check = 0.0, 0.0
+        while not stop.is_set():
+            started = time.monotonic()
+            try:
+                self.step()
+                self._tell_reachable(True)
+                wait = self.settings.serving.reload_interval_s
+            except RegistryUnavailable as error:
+                self._tell_reachable(False, error)
+                wait = min(max(2 * wait, self.settings.serving.reload_interval_s), MAX_WAIT_S)
+            except Exception:  # a full disk, for one: the service goes on, and so does this
+                log.exception("a round failed; the served version stays")
+                wait = MAX_WAIT_S
+            while not stop.is_set() and not self._was_poked() and time.monotonic() - started < wait:
+                stop.wait(LOOK_S)
+            if time.monotonic() >= next_check:
+                next_check = time.monotonic() + CHECK_WORKERS_S
+                self._suspect = self._suspect or self._workers_refuse()
+
+    def _pointer(self) -> Pointer | None:
+        try:
+            return read_pointer(self.folder)
+        except BundleError as error:
+            log.error("%s; it is written anew", error)
+            return None
+
+    def _is_whole(self, pointer: Pointer) -> bool:
+        """False when the workers must look again: the folder was replaced since they refused it."""
+        return not self._workers_refuse() and (self.folder / pointer.path).is_dir()
+
+    def _workers_refuse(self) -> bool:
+        pointer = self._pointer()
+        states = worker_states(self.folder)
+        return pointer is not None and any(s.refused and s.refused.version == pointer.version for s in states)
+
+    def _refuse(self, found: Champion, error: Exception) -> None:
+        reason = str(error) or type(error).__name__
+        self._refused_at[found] = time.monotonic()
+        log.error("version refused", extra={"model_version": found.version, "reason": reason})
+        self._write_refusals(Refusal(found.version, reason, time.time()))
+
+    def _accepted(self, found: Champion) -> None:
+        self._refused_at.pop(found, None)
+        if any(refusal.version == found.version for refusal in read_refusals(self.folder)):
+            self._write_refusals(None, without=found.version)
+        with contextlib.suppress(OSError):
+            os.utime(self.cache / found.sha256)
+            self._clean()
+
+    def _write_refusals(self, new: Refusal | None, without: str = "") -> None:
+        version = new.version if new else without
+        kept = [refusal for refusal in read_refusals(self.folder) if refusal.version != version]
+        refusals = ([new] if new else []) + kept
+        write_bytes(self.folder / "refused.json", msgspec.json.encode(refusals[:MAX_REFUSALS]))
+
+    def _clean(self) -> None:
+        """Keep the newest bundles: the one in service and some to go back to."""
+        folders = sorted((f for f in self.cache.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
+        for folder in folders[KEPT_BUNDLES:]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _poke_time(self) -> int:
+        try:
+            return (self.folder / "poke").stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def _was_poked(self) -> bool:
+        poked = self._poke_time()
+        if poked == self._poked:
+            return False
+        self._poked = poked
+        self._refused_at.clear()  # somebody is waiting for an answer of now
+        return True
+
+    def _tell_reachable(self, reachable: bool, error: Exception | None = None) -> None:
+        if reachable != self._reachable:
+            self._reachable = reachable
+            if reachable:
+                log.info("the registry answers again")
+            else:
+                log.warning("%s; the served version stays", error)
+
+
+def check(path: Path, sha256: str) -> None:
+    """Open a bundle and recompute its examples.
+
+    Raises
+    ------
+    BundleError
+        It does not load here, or gives other numbers than were judged.
+    """
+    Bundle.open(path, sha256=sha256).self_check()
+
+
+@contextlib.contextmanager
+def only_one(folder: Path, name: str) -> Iterator[None]:
+    """Hold the machine's lock of that name; a second process waits its turn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fd = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.warning("another %s runs on this machine; waiting for its end", name)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set; while the lock is waited for, they end the process."""
+    stop = threading.Event()
+
+    def handle(_signal: int, _frame: Any) -> None:
+        if stop.is_set():
+            raise SystemExit(0)
+        stop.set()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+    return stop
+
+
+def main() -> None:
+    """The process."""
+    logging.config.dictConfig(logs.config())
+    try:
+        settings = settings_module.load()
+    except RefitError as error:
+        raise SystemExit(str(error)) from error
+    with only_one(settings.var / "serving", "follower"):
+        Follower(settings).run(stop_on_signals())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""Moves the prediction log from segments into the database. One process a machine: `python -m serving.mover`.
+
+Records go in by their ids, and one that is there already is left alone, so a crash at any point costs a repetition
+and never a row. A segment is deleted after its last record is committed and its writer has let go of it. While the
+database is locked or away, segments pile up (the service's back-pressure is in `serving/log.py`) and the mover
+tries again. It also writes `status.json` for the pages and purges what is older than `log.retention_days`.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ml import predictions, store
+from ml import settings as settings_module
+from ml.errors import RefitError, StoreUnavailable
+from ml.settings import Settings
+from serving import logs, overview, segments, status
+from serving.follower import only_one, stop_on_signals
+from serving.log import Feedback, Model, Predictions
+
+log = logging.getLogger("refit.mover")
+
+BATCH_ROWS = 2_000
+STATUS_EVERY_S = 5.0
+PURGE_EVERY_S = 86_400.0
+MAX_WAIT_S = 5.0
+
+
+class Mover:
+    """One pass over all segments is `step`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.serving = settings.var / "serving"
+        self.folder = self.serving / "segments"
+        self.moved = 0  # rows and labels, ever
+        self.damaged = 0
+        self._offsets: dict[Path, int] = {}
+        self._models: dict[tuple[Path, str], Model] = {}
+        self._seen: dict[Path, int] = {}
+        self._scanned: set[Path] = set()
+
+    def step(self) -> int:
+        """Move what is there; returns how many rows and labels were handed to the database.
+
+        Raises
+        ------
+        StoreUnavailable
+            The database does not take them now; nothing is lost.
+        """
+        before = self.moved
+        for segment in segments.segments(self.folder):
+            self._move(segment)
+        return self.moved - before
+
+    def _move(self, segment: Path) -> None:
+        sealed = segments.is_sealed(segment)  # before reading: what was written until then is read below
+        try:
+            size = segment.stat().st_size
+        except FileNotFoundError:
+            return
+        if size > self._seen.get(segment, 0):
+            self._read(segment)
+            self._seen[segment] = size
+        if sealed:
+            self._delete(segment)
+
+    def _read(self, segment: Path) -> None:
+        done = self._offset(segment)
+        # After a restart from the beginning, for the Model records that the rest is read with.
+        start = done if segment in self._scanned else 0
+        with segment.open("rb") as file:
+            file.seek(start)
+            content = file.read()
+        batch = _Batch()
+        for length, record in segments.records(content):
+            batch.end = start + length
+            if isinstance(record, Model):
+                self._models[segment, record.version] = record
+            elif batch.end > done:
+                self._take(segment, record, batch)
+            if len(batch) >= BATCH_ROWS:
+                self._commit(segment, batch)
+                batch = _Batch()
+        if batch.end > done:
+            self._commit(segment, batch)
+        self._scanned.add(segment)
+
+    def _take(self, segment: Path, record: Predictions | Feedback | None, batch: _Batch) -> None:
+        match record:
+            case Predictions() if (model := self._models.get((segment, record.version))) is not None:
+                batch.rows += segments.rows(record, model)
+            case Feedback():
+                batch.labels += segments.labels(record)
+            case _:
+                self.damaged += 1
+                log.error("a damaged stretch in %s; the segment is kept in 'damaged'", segment.name)
+                _keep(segment)
+
+    def _commit(self, segment: Path, batch: _Batch) -> None:
+        engine = store.engine(self.settings)
+        _insert(engine, predictions.insert, batch.rows, segment)
+        _insert(engine, predictions.insert_feedback, batch.labels, segment)
+        self.moved += len(batch)
+        self._offsets[segment] = batch.end
+        _write_offset(segment, batch.end)
+
+    def _offset(self, segment: Path) -> int:
+        if segment not in self._offsets:
+            try:
+                self._offsets[segment] = int(_offset_file(segment).read_text())
+            except (OSError, ValueError):
+                self._offsets[segment] = 0
+        return self._offsets[segment]
+
+    def _delete(self, segment: Path) -> None:
+        left = segment.stat().st_size - self._offset(segment)
+        if left:
+            log.warning("%d bytes of a request that was never answered end %s", left, segment.name)
+        segment.unlink()
+        _offset_file(segment).unlink(missing_ok=True)
+        self._offsets.pop(segment, None)
+        self._seen.pop(segment, None)
+        self._scanned.discard(segment)
+        self._models = {key: model for key, model in self._models.items() if key[0] != segment}
+
+
+class _Batch:
+    """Records that go to the database in one go; `end` is the offset behind the last of them."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.labels: list[dict[str, Any]] = []
+        self.end = 0
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.labels)
+
+
+def _insert(engine: Any, write: Callable[[Any, list[dict[str, Any]]], None], rows: list[Any], segment: Path) -> None:
+    """Write rows; one that the database will never take is put aside, so that it does not hold up the rest."""
+    if not rows:
+        return
+    try:
+        write(engine, rows)
+        return
+    except StoreUnavailable:
+        raise
+    except Exception:
+        log.exception("a batch of %s was refused; its records are tried one by one", segment.name)
+    for row in rows:
+        try:
+            write(engine, [row])
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("a record was refused; it is kept in 'damaged'")
+            with (_damaged(segment) / f"{segment.stem}.jsonl").open("ab") as file:
+                file.write(msgspec.json.encode(row) + b"\n")
+
+
+def _keep(segment: Path) -> None:
+    target = _damaged(segment) / segment.name
+    if not target.exists():
+        os.link(segment, target)
+
+
+def _damaged(segment: Path) -> Path:
+    folder = segment.parent / "damaged"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _offset_file(segment: Path) -> Path:
+    return segment.with_suffix(".moved")
+
+
+def _write_offset(segment: Path, end: int) -> None:
+    """Only saves a repetition: so a failure to write it, as on a full disk, is no failure."""
+    file = _offset_file(segment)
+    try:
+        temporary = file.with_suffix(".moved-new")
+        temporary.write_text(str(end))
+        temporary.replace(file)
+    except OSError as error:
+        log.warning("cannot note how far %s was moved: %s", segment.name, error)
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Until `stop`, and then one last pass."""
+    mover = Mover(settings)
+    next_status = 0.0
+    wait = settings.log.move_interval_s
+    while True:
+        stopping = stop.wait(wait)
+        try:
+            mover.step()
+            wait = settings.log.move_interval_s
+            _purge_daily(settings)
+            if time.monotonic() >= next_status:
+                next_status = time.monotonic() + STATUS_EVERY_S
+                status.write(settings.var / "serving", overview.collect(settings))
+        except StoreUnavailable as error:
+            log.warning("%s", error)
+            wait = min(2 * max(wait, 0.1), MAX_WAIT_S)
+        except Exception:  # a full disk, for one
+            log.exception("a pass failed; it is tried again")
+            wait = MAX_WAIT_S
+        if stopping:
+            return
+
+
+def _purge_daily(settings: Settings) -> None:
+    """Once a day, also over restarts: the moment of the last purge is the time of a file."""
+    file = settings.var / "serving" / "purged"
+    now = time.time()
+    try:
+        if 0 <= now - file.stat().st_mtime < PURGE_EVERY_S:
+            return
+    except OSError:
+        pass
+    gone = predictions.purge(settings, now - 86_400.0 * settings.log.retention_days)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    if gone:
+        log.info("predictions past their retention deleted", extra={"rows": gone})
+
+
+def main() -> None:
+    """The process."""
+    logging.config.dictConfig(logs.config())
+    try:
+        settings = settings_module.load()
+    except RefitError as error:
+        raise SystemExit(str(error)) from error
+    stop = stop_on_signals()
+    with only_one(settings.var / "serving", "mover"):
+        run(settings, stop)
+
+
+if __name__ == "__main__":
+    main()
