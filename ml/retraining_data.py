@@ -54,7 +54,7 @@ def select(settings: Settings, *, version: str | None = None, created: float | N
         return Selection(None, None, True, "all", "no labelled production rows yet")
     windows = _windows(settings, rows, version)
     gate_since = _gate_since(settings, windows, created)
-    policy = settings.retrain.policy
+    policy: str = settings.retrain.policy
     if policy == "auto":
         policy, reason = _backtest(settings, rows, windows)
     else:
@@ -78,8 +78,9 @@ def _gate_since(settings: Settings, windows: dict[str, pd.DataFrame], created: f
     if created is None:
         return None
     rows = windows.get("since drift", windows["all"])
-    newest = rows["time"].iloc[-max(1, round(len(rows) * settings.data.recent_share))]
-    return max(newest, pd.Timestamp(created, unit="s", tz="UTC"))
+    newest: pd.Timestamp = rows["time"].iloc[-max(1, round(len(rows) * settings.data.recent_share))]
+    made = pd.Timestamp(created, unit="s", tz="UTC")
+    return newest if newest > made else made
 
 
 def _windows(settings: Settings, rows: pd.DataFrame, version: str | None) -> dict[str, pd.DataFrame]:

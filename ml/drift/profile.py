@@ -90,4 +90,5 @@ def _codes(values: Floats, edges: Floats) -> npt.NDArray[np.intp]:
     """2i for the gap below edge i, 2i + 1 for exactly edge i, 2m for above the last."""
     place = np.searchsorted(edges, values, side="left")
     at = edges[np.minimum(place, len(edges) - 1)] == values
-    return 2 * place + at
+    codes: npt.NDArray[np.intp] = 2 * place + at
+    return codes
