@@ -23,7 +23,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     solvers = list(dict.fromkeys(str(row["solver"]) for row in rows))
     found = {(float(row["C"]), str(row["solver"])): row.get("accuracy") for row in rows}
     report = {(c, solver): accuracy for c, solver, accuracy in REPORT}
-    width = 18
+    width = 22
     lines = ["C".rjust(8) + "".join(solver.rjust(width) for solver in solvers)]
     for c in sorted({key[0] for key in found}):
         cells = [_cell(found.get((c, solver)), report.get((c, solver))) for solver in solvers]

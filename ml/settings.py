@@ -204,7 +204,9 @@ class Drift(Section, frozen=True):
     large_drop: float = 0.05  # of accuracy: retrain without waiting for confirmation
     confirm_hits: int = 2  # m: windows that must agree …
     confirm_windows: int = 3  # n: … of the last n
-    growth: float = 0.4  # new labels, as a share of the rows trained on, that make a drifted but good model worth renewing
+    growth: float = (
+        0.4  # new labels, as a share of the rows trained on, that make a drifted but good model worth renewing
+    )
     cooldown_s: float = 60.0  # after a retraining ended; at least one label delay, up to cooldown_max_s
     cooldown_max_s: float = 7 * 86_400.0
     baking_s: float = 7 * 86_400.0  # how long a new champion is watched for being worse than its predecessor
@@ -298,7 +300,7 @@ def load(
     home = Path(environ.get("REFIT_HOME") or CHECKOUT).expanduser().resolve()
     values = _read_toml(file or _config_file(environ, home))
     _merge(values, _read_chosen(chosen_file(home)))
-    _merge(values, _from_environment(environ))
+    _merge(values, from_environment(environ))
     _merge(values, dict(overrides or {}))
     values["home"] = str(home)
     return from_values(values)
@@ -354,7 +356,14 @@ def _read_chosen(file: Path) -> dict[str, Any]:
 _NOT_SETTINGS = {"REFIT_HOME", "REFIT_CONFIG"}
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Nested settings from the `REFIT_*` variables of a mapping.
+
+    Raises
+    ------
+    SettingsError
+        There is no such setting, or its text cannot be read.
+    """
     values: dict[str, Any] = {}
     for name, text in environ.items():
         if not name.startswith("REFIT_") or name in _NOT_SETTINGS:

@@ -1,0 +1,52 @@
+"""`python -m ml`: the pipeline, its stages, and the registry by hand. Imports nothing heavy until a command runs."""
+
+from __future__ import annotations
+
+import click
+
+EPILOG = """
+Settings come from refit.toml, then REFIT_* variables, then options. Exit codes: 0 done (a challenger that the
+gate refuses is a result, see --fail-if-refused), 1 an error told in one sentence, 2 wrong usage, 3 refused and
+--fail-if-refused was given, 130 interrupted.
+"""
+
+# Command → module and attribute; a module is imported when its command is called.
+COMMANDS = {
+    "pipeline": ("ml.cli.stages", "pipeline"),
+    "generate": ("ml.cli.stages", "generate"),
+    "train": ("ml.cli.stages", "train"),
+    "tune": ("ml.cli.stages", "tune"),
+    "evaluate": ("ml.cli.stages", "evaluate"),
+    "register": ("ml.cli.stages", "register"),
+    "promote": ("ml.cli.release", "promote"),
+    "rollback": ("ml.cli.release", "rollback"),
+    "drift-check": ("ml.cli.loop", "drift_check"),
+    "status": ("ml.cli.status", "status"),
+}
+
+
+class Commands(click.Group):
+    """The commands in the order of the pipeline, each imported when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """As in `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import the command's module."""
+        if name not in COMMANDS:
+            return None
+        import importlib
+
+        module, attribute = COMMANDS[name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Refit keeps a tabular classifier fresh.
+
+    `python -m ml pipeline` does everything, from the configured table to a promoted version. The stages can be
+    run one by one on one run: each goes on with the run that was started last, or with --run KEY.
+    """
