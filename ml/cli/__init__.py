@@ -21,6 +21,7 @@ COMMANDS = {
     "promote": ("ml.cli.release", "promote"),
     "rollback": ("ml.cli.release", "rollback"),
     "drift-check": ("ml.cli.loop", "drift_check"),
+    "replay": ("ml.cli.loop", "replay"),
     "status": ("ml.cli.status", "status"),
 }
 
