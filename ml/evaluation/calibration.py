@@ -17,6 +17,7 @@ KINDS: tuple[Kind, ...] = ("none", "temperature", "sigmoid", "beta")  # from the
 # calibrated, which keeps perfectly separated rows from sending the scale to infinity. Our choice.
 PRIOR_ROWS = 2.0
 FOLDS = 5
+MAX_ROWS = 50_000  # more rows do not move two or three parameters; a random part of them is used
 
 
 def calibrate(
@@ -39,6 +40,9 @@ def calibrate(
     weight = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
     if len(np.unique(y)) < 2 or len(y) < 4 * FOLDS:
         return Calibration()
+    if len(y) > MAX_ROWS:
+        some = np.random.default_rng(seed).choice(len(y), MAX_ROWS, replace=False)
+        probabilities, y, weight = np.asarray(probabilities)[some], y[some], weight[some]
     losses = {kind: _crossed_losses(probabilities, y, weight, kind, seed) for kind in KINDS}
     best: Kind = "none"
     for kind in KINDS[1:]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Values = dict[str, npt.NDArray[np.float64]]
 
+STEPS = 256  # of the ROC and PR curves of a resample
+
 
 def evaluate(
     predict_proba: Callable[[Any], Floats] | Floats,
@@ -69,8 +71,8 @@ def evaluate(
     codes = decision.codes(p, schema)
     draws = Resamples(weight, n_bootstrap, seed)
     full = _measure(weight[None, :], p, y, codes, schema)
-    base = _measure(weight[None, draws.rows], p[draws.rows], y[draws.rows], codes[draws.rows], schema)
-    boot = _measure(draws.weights, p[draws.rows], y[draws.rows], codes[draws.rows], schema)
+    drawn = (p[draws.rows], y[draws.rows], codes[draws.rows], schema, STEPS)
+    base, boot = _measure(weight[None, draws.rows], *drawn), _measure(draws.weights, *drawn)
     overall, per_class = _with_intervals(full, base, boot, schema)
     for code, label in enumerate(schema.classes):
         per_class[label]["support"] = int((y == code).sum())
@@ -89,7 +91,14 @@ def evaluate(
     }
 
 
-def _measure(w: Floats, p: Floats, y: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], schema: Schema) -> Values:
+def _measure(
+    w: Floats,
+    p: Floats,
+    y: npt.NDArray[np.int64],
+    codes: npt.NDArray[np.int64],
+    schema: Schema,
+    max_steps: int | None = None,
+) -> Values:
     """Every metric for every weighting; names of per-class ones are `<metric>/<class number>`."""
     n_classes = len(schema.classes)
     out: Values = {
@@ -102,7 +111,7 @@ def _measure(w: Floats, p: Floats, y: npt.NDArray[np.int64], codes: npt.NDArray[
         out |= {f"{name}/{c}": values[:, c] for c in range(n_classes)}
     for c in range(n_classes):
         # The two classes of a binary problem mirror each other's ROC curve, not their PR curve.
-        out[f"roc_auc/{c}"], out[f"pr_auc/{c}"] = metrics.ranking(w, p[:, c], y == c)
+        out[f"roc_auc/{c}"], out[f"pr_auc/{c}"] = metrics.ranking(w, p[:, c], y == c, max_steps=max_steps)
     if n_classes == 2:
         positive = positive_code(schema)
         out |= {name: out[f"{name}/{positive}"] for name in ("precision", "recall", "f1", "roc_auc", "pr_auc")}

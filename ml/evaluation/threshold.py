@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.decision import Decision, Floats
-from ml.evaluation.calibration import calibrate, crossed
+from ml.evaluation.calibration import MAX_ROWS, calibrate, crossed
 
 Objective = Literal["auto", "accuracy", "balanced_accuracy", "f1", "cost"]
 
@@ -100,7 +100,8 @@ def choose_threshold(
 
     One sample's best cut is noisy; the mean of the best cuts of 200 resamples is steadier (bagging). For
     accuracy, and for costs, theory gives the cut of calibrated probabilities (0.5, or the ratio of the
-    costs); it is kept unless the chosen cut is better by more than a standard error.
+    costs); it is kept unless the chosen cut is better by more than three standard errors on these
+    rows (which chose it, so that one or two would be met by luck).
 
     Parameters
     ----------
@@ -117,8 +118,11 @@ def choose_threshold(
     if len(p) < 20 or is_positive.all() or not is_positive.any():
         return default
     weight = np.ones(len(p)) if weight is None else np.asarray(weight, dtype=np.float64)
-    edges, group = _edges(np.asarray(p, dtype=np.float64))
     rng = np.random.default_rng(seed)
+    if len(p) > MAX_ROWS:
+        some = rng.choice(len(p), MAX_ROWS, replace=False)
+        p, is_positive, weight = np.asarray(p)[some], is_positive[some], weight[some]
+    edges, group = _edges(np.asarray(p, dtype=np.float64))
     best = []
     for _ in range(N_BOOTSTRAP):
         w = weight * np.bincount(rng.integers(0, len(p), len(p)), minlength=len(p))
@@ -180,7 +184,7 @@ def _clearly_better(
     p: Floats, is_positive: npt.NDArray[np.bool_], weight: Floats, chosen: float, default: float,
     costs: Sequence[Sequence[float]] | None, positive: int,
 ) -> bool:  # fmt: skip
-    """Whether `chosen` costs less than `default` by more than one standard error, row by row."""
+    """Whether `chosen` costs less than `default` by more than three standard errors, row by row."""
     table = np.array(costs if costs is not None else [[0.0, 1.0], [1.0, 0.0]])
     truth = np.where(is_positive, positive, 1 - positive)
 
@@ -188,4 +192,4 @@ def _clearly_better(
         return np.asarray(table[truth, np.where(p >= cut, positive, 1 - positive)] * weight)
 
     gain = cost(default) - cost(chosen)
-    return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
+    return bool(gain.mean() > 3 * gain.std() / np.sqrt(len(gain)))

@@ -1,9 +1,10 @@
 """hyperopt's TPE over all model families: reproducible, resumable, parallel.
 
-`search` is the door; `executors` is where another engine plugs in.
+`search` finds what to fit and `refit` fits it; `executors` is where another engine plugs in.
 """
 
+from ml.tuning.refit import refit
 from ml.tuning.search import TuneResult, search
 from ml.tuning.trials import Trial
 
-__all__ = ["Trial", "TuneResult", "search"]
+__all__ = ["Trial", "TuneResult", "refit", "search"]

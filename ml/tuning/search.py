@@ -32,6 +32,7 @@ from ml.training import CandidateSpec
 from ml.tuning import blend, folds
 from ml.tuning.executors import Executor, Processes, Serial
 from ml.tuning.problem import Problem
+from ml.tuning.refit import bagged
 from ml.tuning.space import Space
 from ml.tuning.trial import Ask
 from ml.tuning.trials import Trial, TrialStore
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 LAG = 8
 FORMAT = 1  # raised whenever the same numbers would no longer come out of the same folder
 BLEND_CANDIDATES = 12
+BAGGED = frozenset({"mlp"})  # families whose fits vary with their seed enough for bags to pay
 
 
 class Tracker(Protocol):
@@ -62,7 +64,7 @@ class TuneResult:
     Attributes
     ----------
     best
-        What to fit: the best single candidate, or a family "blend" of several.
+        What to fit (`refit` does): the best single candidate, or a family "blend" of several and of bags.
     best_loss, baseline_loss
         Held-out log-loss of `best`, and of the best of the families' baselines.
     members
@@ -257,9 +259,10 @@ def _result(trials: list[Trial], problem: Problem, store: TrialStore, settings: 
     chosen = blend.select(candidates, y, members=settings.tune.blend, weight=weight, seed=settings.tune.seed)
     members = [(CandidateSpec(top[i].family, top[i].params, top[i].seed), share) for i, share in chosen]
     probabilities = np.asarray(sum(share * candidates[i] for i, share in chosen))
+    fitted = members if problem.stop_on_held_out else bagged(members, settings.tune.bags, BAGGED)
     baseline = [t.loss for t in complete if t.values is None and t.loss is not None]
     return TuneResult(
-        best=members[0][0] if len(members) == 1 else blend.spec(members, settings.tune.seed),
+        best=fitted[0][0] if len(fitted) == 1 else blend.spec(fitted, settings.tune.seed),
         best_loss=blend.loss(probabilities, y, weight),
         baseline_loss=min(baseline, default=np.inf),
         trials=trials,
