@@ -13,6 +13,7 @@ In order, and each "no" is a reason in the verdict:
 3. no champion yet: that is enough;
 4. better than the champion on the recent rows, with confidence; or, where the champion is known to be
    degraded, not worse by more than a margin. Indistinguishable keeps the champion;
+   a degraded champion that is below the floor itself gives way to a better one below it;
 5. accuracy not significantly and materially worse;
 6. nothing old forgotten: not significantly and materially worse on the golden rows (waived where the
    champion is degraded and the challenger is better on the recent rows: the world has changed);
@@ -110,15 +111,19 @@ def judge(
     loss = _losses(challenger, y)
     everything = np.arange(len(y))
     recent = _rows((parts or {}).get("recent"), everything)
-    reasons += _floor(loss[recent], y[recent], prior, settings, numbers, seed)
+    below = _floor(loss[recent], y[recent], prior, settings, numbers, seed)
     if champion is None or reasons:
-        return _verdict(reasons, numbers, settings, first=champion is None)
+        return _verdict(reasons + below, numbers, settings, first=champion is None)
     gain = _losses(champion, y) - loss
     right = (challenger.argmax(axis=1) == y).astype(float) - (champion.argmax(axis=1) == y)
     numbers["log_loss"] = {"challenger": float(loss[recent].mean()), "champion": float((gain + loss)[recent].mean())}
     better = _bound(gain[recent], settings, seed)
     accuracy = _bound(right[recent], settings, seed)
     numbers["gain"], numbers["accuracy_gain"] = _plain(better), _plain(accuracy)
+    if below and not (
+        degraded and better.lower > 0 and _floor((gain + loss)[recent], y[recent], prior, settings, {}, seed)
+    ):
+        reasons += below
     reasons += _against_champion(better, accuracy, settings, degraded)
     golden = _rows((parts or {}).get("golden"), everything[:0])
     if len(golden):
