@@ -121,7 +121,7 @@ def _category_trials(schema: Schema, row: Rows) -> list[_Trial]:
 def _refined(model: Model, row: Rows, trials: list[_Trial], now: str) -> list[_Trial]:
     """Number trials moved towards the row's own value as far as the label stays flipped."""
     flipping = list(trials)
-    staying = {i: trial.old for i, trial in enumerate(trials) if isinstance(trial.old, float)}
+    staying = {i: _short_of(trial) for i, trial in enumerate(trials) if isinstance(trial.old, float)}
     for _ in range(REFINEMENTS):
         middle = {
             i: _number_trial(
@@ -136,6 +136,15 @@ def _refined(model: Model, row: Rows, trials: list[_Trial], now: str) -> list[_T
             else:
                 staying[i] = _number(trial.new)
     return flipping
+
+
+def _short_of(trial: _Trial) -> float:
+    """The grid value next to the nearest flipping one, on the row's side: it does not flip."""
+    old, new = _number(trial.old), _number(trial.new)
+    assert trial.column.minimum is not None
+    assert trial.column.maximum is not None
+    step = (trial.column.maximum - trial.column.minimum) / (GRID - 1)
+    return max(old, new - step) if old < new else min(old, new + step)
 
 
 def _try(model: Model, row: Rows, trials: list[_Trial]) -> tuple[list[str], npt.NDArray[np.float32]]:

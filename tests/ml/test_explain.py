@@ -1,0 +1,213 @@
+"""Attributions add up, agree with the shap library's exact values, are seeded, and state their error honestly."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from ml.changes import changes
+from ml.explain import Explainer, importance, log_odds
+from ml.rows import Rows
+from ml.schema import Column, Schema
+
+LEVELS = ("red", "green", "blue")
+
+
+class Model:
+    """A model by its log-odds: (numbers, codes of the category) → (n,) or, for more classes, (n, C) logits."""
+
+    def __init__(self, score: Any, *, numbers: int, category: bool = False, classes: tuple[str, ...] = ("no", "yes")):
+        self.score = score
+        columns = [Column(name=f"n{i}", kind="number", minimum=-2.0, maximum=2.0) for i in range(numbers)]
+        if category:  # in the middle, so that the order of the schema is not numbers first
+            columns.insert(1, Column(name="colour", kind="category", categories=LEVELS))
+        self.schema = Schema(target="y", classes=classes, positive_label="yes", columns=tuple(columns))
+
+    def run(self, numbers: Any, categories: Any) -> npt.NDArray[np.float32]:
+        codes = np.array([LEVELS.index(v) for v in categories[:, 0]]) if categories.shape[1] else np.zeros(len(numbers))
+        logits = self.score(numbers.astype(np.float64), codes)
+        if logits.ndim == 1:
+            positive = 1 / (1 + np.exp(-logits))
+            return np.stack([1 - positive, positive], axis=1).astype(np.float32)
+        powers = np.exp(logits)
+        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def label(self, probabilities: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.asarray(self.schema.classes, object)[probabilities.argmax(axis=1)]
+
+
+def tangled(x: npt.NDArray[Any], codes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Interactions of two and three columns, the category among them."""
+    return np.tanh(x[:, 0] * x[:, 1]) + x[:, 2] * (codes == 1) + 0.5 * x[:, 0] * x[:, 2] * x[:, 1]  # type: ignore[no-any-return]
+
+
+def wide(x: npt.NDArray[Any], codes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Twelve columns with interactions: too many for every subset."""
+    return 0.3 * (x[:, ::2] * x[:, 1::2]).sum(axis=1) + np.maximum(x.sum(axis=1), 0) / 4  # type: ignore[no-any-return]
+
+
+def linear(x: npt.NDArray[Any], codes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return x @ np.linspace(-0.5, 0.5, x.shape[1]) + 0.4 * (codes == 2) - 0.1  # type: ignore[no-any-return]
+
+
+def rows(n: int, numbers: int, *, category: bool = False, seed: int = 0) -> Rows:
+    rng = np.random.default_rng(seed)
+    colours = np.asarray(LEVELS, object)[rng.integers(0, 3, size=(n, int(category)))]
+    return Rows(rng.normal(size=(n, numbers)).clip(-2, 2).astype(np.float32), colours)
+
+
+CASES = {
+    "additive": (linear, 5, True, ("no", "yes")),
+    "exact": (tangled, 3, True, ("no", "yes")),
+    "permutation": (wide, 12, False, ("no", "yes")),
+    "three classes": (lambda x, codes: np.stack([x[:, 0], x[:, 1] * x[:, 2], codes], axis=1), 3, True, ("a", "b", "c")),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_attributions_add_up_to_the_score(case: str) -> None:
+    """To 1e-5, whatever the method; and the score is the log-odds that the model gives."""
+    score, numbers, category, classes = CASES[case]
+    model = Model(score, numbers=numbers, category=category, classes=classes)
+    explainer = Explainer(model, rows(60, numbers, category=category))
+    some = rows(6, numbers, category=category, seed=1)
+    probabilities = model.run(some.numbers, some.categories)
+    for i, one in enumerate(explainer.explain(some)):
+        assert one.baseline + one.attributions.sum() == pytest.approx(one.score, abs=1e-5)
+        target = classes.index(one.explained_class)
+        assert one.score == pytest.approx(log_odds(probabilities[i : i + 1], target)[0])
+        assert target == (1 if len(classes) == 2 else probabilities[i].argmax())
+
+
+@pytest.mark.parametrize(
+    ("case", "method"), [("additive", "additive"), ("exact", "exact"), ("permutation", "permutation")]
+)
+def test_the_method_follows_from_the_model(case: str, method: str) -> None:
+    score, numbers, category, classes = CASES[case]
+    model = Model(score, numbers=numbers, category=category, classes=classes)
+    explainer = Explainer(model, rows(60, numbers, category=category))
+    (one,) = explainer.explain(rows(1, numbers, category=category, seed=2))
+    assert one.method == method
+    assert (one.standard_errors.max() > 0) == (method == "permutation")
+
+
+def exact_by_shap(model: Model, background: Rows, some: Rows, columns: int) -> npt.NDArray[np.float64]:
+    """The shap library's exact values, with the category as a code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import shap
+
+    order = [column.name for column in model.schema.columns]
+    at = order.index("colour") if "colour" in order else None
+
+    def table(given: Rows) -> npt.NDArray[np.float64]:
+        values = given.numbers.astype(np.float64)
+        if at is None:
+            return values
+        codes = np.array([float(LEVELS.index(v)) for v in given.categories[:, 0]])
+        return np.insert(values, at, codes, axis=1)
+
+    def score(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        numbers = x if at is None else np.delete(x, at, axis=1)
+        codes = np.zeros((len(x), 0)) if at is None else x[:, at : at + 1]
+        texts = np.asarray(LEVELS, object)[codes.astype(int)]
+        return log_odds(model.run(numbers.astype(np.float32), texts), 1)
+
+    masker = shap.maskers.Independent(table(background), max_samples=1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        values = shap.explainers.Exact(score, masker)(table(some)).values
+    return np.asarray(values)
+
+
+@pytest.mark.parametrize("case", ["additive", "exact"])
+def test_exact_methods_agree_with_shap(case: str) -> None:
+    """Same background rows, same value function: the same Shapley values."""
+    score, numbers, category, classes = CASES[case]
+    model = Model(score, numbers=numbers, category=category, classes=classes)
+    explainer = Explainer(model, rows(40, numbers, category=category))
+    some = rows(3, numbers, category=category, seed=3)
+    ours = np.array([one.attributions for one in explainer.explain(some)])
+    theirs = exact_by_shap(model, explainer.background, some, numbers)
+    np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
+def test_sampled_values_agree_with_shap_within_their_error() -> None:
+    """Twelve columns, so shap can still go through every subset: the stated standard error is the real one."""
+    model = Model(wide, numbers=12)
+    explainer = Explainer(model, rows(60, 12))
+    some = rows(3, 12, seed=4)
+    theirs = exact_by_shap(model, explainer.background, some, 12)
+    z = np.array(
+        [
+            (one.attributions - exact) / one.standard_errors
+            for one, exact in zip(explainer.explain(some), theirs, strict=True)
+        ]
+    )
+    assert np.sqrt((z**2).mean()) < 2
+    assert np.abs(z).max() < 6
+
+
+def test_the_same_row_gets_the_same_numbers() -> None:
+    model, background, row = Model(wide, numbers=12), rows(60, 12), rows(1, 12, seed=5)
+    one, other = (Explainer(model, background, seed=7).explain(row)[0] for _ in range(2))
+    np.testing.assert_array_equal(one.attributions, other.attributions)
+    another = Explainer(model, background, seed=8).explain(row)[0]
+    assert (another.attributions != one.attributions).any()
+
+
+def test_a_column_without_influence_gets_nothing() -> None:
+    """And a column that alone decides gets all."""
+    model = Model(lambda x, codes: 2 * x[:, 0] ** 3, numbers=3)
+    (one,) = Explainer(model, rows(30, 3)).explain(rows(1, 3, seed=6))
+    assert one.attributions[1:] == pytest.approx([0, 0], abs=1e-6)
+    assert one.attributions[0] == pytest.approx(one.score - one.baseline, abs=1e-6)
+
+
+def test_importance_ranks_columns() -> None:
+    model = Model(lambda x, codes: 3 * x[:, 1] + x[:, 0], numbers=3)
+    found = importance(Explainer(model, rows(30, 3)), rows(20, 3, seed=7))
+    assert list(found)[:2] == ["n1", "n0"]
+    assert found["n2"] == pytest.approx(0, abs=1e-6)
+
+
+def test_an_explainer_needs_background_rows() -> None:
+    with pytest.raises(ValueError, match="at least one background row"):
+        Explainer(Model(linear, numbers=2), rows(0, 2))
+
+
+def test_changes_are_the_nearest_that_flip_the_label() -> None:
+    """The decision edge is n0 = 1: the change goes just past it, and no farther."""
+    model = Model(lambda x, codes: 4 * (x[:, 0] - 1), numbers=2)
+    row = Rows(np.array([[0.0, 0.0]], np.float32), np.empty((1, 0), object))
+    ((change,),) = changes(model, row)
+    assert change.column == "n0"
+    assert change.label == "yes"
+    assert isinstance(change.new, float)
+    assert 1 <= change.new < 1.001
+    assert change.distance == pytest.approx(0.25, abs=1e-3)
+
+
+def test_changes_of_categories_and_missing_values() -> None:
+    model = Model(lambda x, codes: np.where(codes == 2, 1.0, -1.0), numbers=1, category=True)
+    row = Rows(np.array([[np.nan]], np.float32), np.array([["red"]], object))
+    (found,) = changes(model, row)
+    assert [(one.column, one.old, one.new, one.label) for one in found] == [("colour", "red", "blue", "yes")]
+
+
+def test_a_label_that_nothing_flips_has_no_changes() -> None:
+    model = Model(lambda x, codes: np.full(len(x), 3.0), numbers=2)
+    assert changes(model, rows(2, 2)) == [[], []]
+
+
+def test_whole_number_columns_change_by_whole_numbers() -> None:
+    model = Model(lambda x, codes: x[:, 0] - 0.5, numbers=1)
+    column = Column(name="n0", kind="number", minimum=-10, maximum=10, integer=True)
+    model.schema = Schema(target="y", classes=("no", "yes"), positive_label="yes", columns=(column,))
+    row = Rows(np.array([[-6.0]], np.float32), np.empty((1, 0), object))
+    ((change,),) = changes(model, row)
+    assert change.new == 1.0

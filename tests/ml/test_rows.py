@@ -1,0 +1,170 @@
+"""Rows from records and columns: what is taken, what is refused by name, what is flagged."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ml.rows import FLOAT32_LIMIT, MAX_FAULTS, RowReader, Rows, RowsError, shown
+from ml.schema import Column, Schema
+
+SCHEMA = Schema(
+    target="y",
+    classes=("no", "yes"),
+    positive_label="yes",
+    columns=(
+        Column(name="age", kind="number", minimum=0.1, maximum=90.0),
+        Column(name="plan", kind="category", categories=("free", "paid")),
+        Column(name="code", kind="category", categories=("0", "1", "true")),
+    ),
+    ignored=("id", "y"),
+    missing_markers=("", "NA", " "),
+)
+ROW = {"age": 30, "plan": "free", "code": "0"}
+
+
+def read(*rows: dict[str, object]) -> Rows:
+    return RowReader(SCHEMA).records(rows)
+
+
+def test_records_become_canonical_arrays() -> None:
+    """Numbers are float32, categories text, both in schema order; nothing is flagged."""
+    rows = read(ROW, {"code": "1", "plan": "paid", "age": 0.5})
+    assert rows.numbers.dtype == np.float32
+    assert rows.numbers.tolist() == [[30.0], [0.5]]
+    assert rows.categories.tolist() == [["free", "0"], ["paid", "1"]]
+    assert rows.flags == ()
+    assert len(rows) == 2
+
+
+@pytest.mark.parametrize("missing", [None, "", "NA", " "])
+def test_missing_categories_are_empty_text(missing: str | None) -> None:
+    """Null and the training table's markers mean the same; neither is an unseen category."""
+    rows = read(ROW | {"plan": missing})
+    assert rows.categories[0, 0] == ""
+    assert rows.flags == ()
+
+
+def test_null_is_a_missing_number() -> None:
+    assert math.isnan(read(ROW | {"age": None}).numbers[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [
+        ("30", "the text '30'"),
+        (True, "the boolean true"),
+        (math.nan, "the number nan"),
+        (math.inf, "the number inf"),
+        (10**400, "a number too large for a double"),
+        ([1], "a list"),
+        ({}, "an object"),
+    ],
+    ids=["text", "boolean", "nan", "infinite", "huge", "list", "object"],
+)
+def test_a_number_column_takes_finite_numbers_only(value: object, got: str) -> None:
+    """The error names row and column, what was expected and what came."""
+    with pytest.raises(RowsError, match=r"rows\[1\], column 'age': expected a finite number or null") as caught:
+        read(ROW, ROW | {"age": value})
+    assert caught.value.faults[0]._asdict() == {
+        "row": 1, "column": "age", "expected": "a finite number or null", "got": got, "line": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [1.5, 7, False, [], {}])
+def test_a_category_column_takes_text_only(value: object) -> None:
+    """A number is taken only where it spells a level of the column."""
+    with pytest.raises(RowsError, match="column 'plan': expected a text or null"):
+        read(ROW | {"plan": value})
+
+
+@pytest.mark.parametrize(("value", "level"), [(0, "0"), (1, "1"), (True, "true")])
+def test_numbers_and_booleans_that_spell_a_level_are_that_level(value: object, level: str) -> None:
+    rows = read(ROW | {"code": value})
+    assert rows.categories[0, 1] == level
+    assert rows.flags == ()
+
+
+def test_unknown_and_absent_columns_are_named_with_near_matches() -> None:
+    with pytest.raises(RowsError) as caught:
+        read({"agee": 3, "plan": "free", "code": "0"})
+    absent, unknown = caught.value.faults
+    assert (absent.row, absent.column) == (0, "age")
+    assert (unknown.column, "'age'" in unknown.expected) == ("agee", True)
+
+
+def test_ignored_columns_may_come() -> None:
+    assert read(ROW | {"id": 7, "y": "yes"}).flags == ()
+
+
+def test_a_row_that_is_no_object_is_refused() -> None:
+    with pytest.raises(RowsError, match=r"rows\[0\]: expected an object of column: value, got the number 1"):
+        RowReader(SCHEMA).records([1])  # type: ignore[list-item]
+
+
+def test_unseen_and_out_of_range_values_are_flagged_and_kept() -> None:
+    rows = read(ROW, ROW | {"age": 1000, "plan": "gold"})
+    assert rows.flags_of(0) == ()
+    assert [(flag.column, flag.code) for flag in rows.flags_of(1)] == [
+        ("age", "out_of_range"),
+        ("plan", "unseen_category"),
+    ]
+    assert rows.numbers[1, 0] == 1000
+    assert rows.categories[1, 0] == "gold"
+
+
+def test_the_edge_of_the_range_is_inside_of_it() -> None:
+    """0.1 as a double is below 0.1 as float32, which is what training saw."""
+    assert read(ROW | {"age": 0.1}).flags == ()
+    assert read(ROW | {"age": float(np.float32(0.1))}).flags == ()
+    assert read(ROW | {"age": 0.0999}).flags != ()
+
+
+def test_what_float32_cannot_hold_is_clipped_and_flagged() -> None:
+    rows = read(ROW | {"age": 1e308})
+    assert rows.numbers[0, 0] == np.float32(FLOAT32_LIMIT)
+    assert rows.flags_of(0)[0].code == "out_of_range"
+
+
+def test_white_space_around_a_level_does_not_make_another() -> None:
+    """Training trims text, so serving does."""
+    rows = read(ROW | {"plan": " free "})
+    assert rows.categories[0, 0] == "free"
+    assert rows.flags == ()
+
+
+def test_columns_give_the_rows_that_records_give() -> None:
+    records = [ROW, ROW | {"age": None, "plan": "gold"}, ROW | {"age": 500, "code": 1}]
+    by_column = {name: [record[name] for record in records] for name in ROW}
+    one, other = RowReader(SCHEMA).records(records), RowReader(SCHEMA).columns(by_column)
+    np.testing.assert_array_equal(one.numbers, other.numbers)
+    assert one.categories.tolist() == other.categories.tolist()
+    assert one.flags == other.flags
+
+
+def test_encoded_gives_the_rows_that_arrays_gives() -> None:
+    """The way of files, with each distinct text looked at once."""
+    reader, n = RowReader(SCHEMA), 40
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(scale=80, size=(n, 1))
+    distinct = ["free", " paid", "NA", "gold", ""]
+    codes = rng.integers(0, len(distinct), size=(2, n))
+    texts = np.array(distinct, object)[codes].T
+    one = reader.arrays(numbers.copy(), texts.copy())
+    other = reader.encoded(numbers.copy(), [(distinct, codes[0]), (distinct, codes[1])])
+    np.testing.assert_array_equal(one.numbers, other.numbers)
+    assert one.categories.tolist() == other.categories.tolist()
+    assert one.flags == other.flags
+
+
+def test_faults_are_counted_but_not_all_listed() -> None:
+    with pytest.raises(RowsError, match=r"and \d+ more") as caught:
+        read(*([{"age": "x", "plan": "free", "code": "0"}] * 100))
+    assert len(caught.value.faults) == MAX_FAULTS
+
+
+def test_messages_show_long_and_unprintable_values_readably() -> None:
+    assert shown("a\nb\x00" + "c" * 500).startswith("a�b�ccc")
+    assert len(shown("c" * 500)) == 80

@@ -1,0 +1,61 @@
+"""An application that serves a tiny model of two number columns (n0, n1) and a category (c0: red, green)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from flask import Flask
+
+from ml.settings import Settings, from_values
+from serving.app import create_app
+from serving.log import HEADER, MAGIC, Feedback, Predictions, Record
+from serving.model_store import Pointer, write_pointer
+from tests.ml.tiny import tiny_bundle
+
+ROW: dict[str, Any] = {"n0": 1.5, "n1": -0.5, "c0": "red"}
+
+
+def publish(home: Path, *, version: str = "3", **bundle: Any) -> Settings:
+    """Write the bundle, point the service at it."""
+    folder = home / "var" / "serving"
+    sha256 = tiny_bundle(folder / "cache" / version, **bundle)
+    write_pointer(folder, Pointer(version, f"cache/{version}", sha256))
+    return from_values({"home": str(home), "serving": {"max_rows": 50}})
+
+
+@contextmanager
+def application(home: Path, **bundle: Any) -> Iterator[Flask]:
+    """The application, closed at the end so that its log is complete."""
+    app = create_app(publish(home, **bundle))
+    try:
+        yield app
+    finally:
+        app.extensions["refit"].close()
+
+
+def logged(home: Path) -> list[Record]:
+    """Every record in the log's segments."""
+    found: list[Record] = []
+    for segment in sorted((home / "var" / "serving" / "segments").glob("*.seg")):
+        content, place = segment.read_bytes(), 0
+        while place < len(content):
+            magic, size, _ = HEADER.unpack_from(content, place)
+            assert magic == MAGIC
+            place += HEADER.size
+            found.append(msgspec.msgpack.decode(content[place : place + size], type=Record))
+            place += size
+    return found
+
+
+def logged_ids(home: Path) -> list[str]:
+    """Ids of the logged predictions."""
+    return [one for record in logged(home) if isinstance(record, Predictions) for one in record.ids]
+
+
+def logged_labels(home: Path) -> list[tuple[str, str]]:
+    """Logged labels with their prediction ids."""
+    return [(one.prediction_id, one.label) for r in logged(home) if isinstance(r, Feedback) for one in r.labels]

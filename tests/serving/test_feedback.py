@@ -1,0 +1,102 @@
+"""`POST /feedback`: one, many, CSV; all or none; labels that the model knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from serving.app import create_app
+from tests.serving.mixed import logged_labels, publish
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    app = create_app(publish(tmp_path))
+    yield app
+    app.extensions["refit"].close()
+
+
+ONE = {"prediction_id": "a", "label": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("content", "labels"),
+    [
+        (ONE, [("a", "yes")]),
+        ([ONE, {"prediction_id": "b", "label": "no"}], [("a", "yes"), ("b", "no")]),
+        ({"feedback": [ONE]}, [("a", "yes")]),
+        ([ONE, ONE], [("a", "yes"), ("a", "yes")]),
+    ],
+    ids=["one", "list", "wrapped", "repeated"],
+)
+def test_labels_are_written(app: Flask, tmp_path: Path, content: Any, labels: list[tuple[str, str]]) -> None:
+    answer = app.test_client().post("/feedback", json=content)
+    assert (answer.status_code, answer.json) == (200, {"accepted": len(labels)})
+    assert logged_labels(tmp_path) == labels
+
+
+@pytest.mark.parametrize(
+    "csv",
+    [
+        "prediction_id,label\na,yes\nb,no\n",
+        "label,prediction_id\r\nyes,a\r\nno,b",
+        "﻿prediction_id,label\na,yes\nb,no\n",
+    ],
+)
+def test_a_csv_is_taken_in_any_order_of_its_columns(app: Flask, tmp_path: Path, csv: str) -> None:
+    answer = app.test_client().post("/feedback", data=csv.encode(), content_type="text/csv")
+    assert answer.json == {"accepted": 2}
+    assert logged_labels(tmp_path) == [("a", "yes"), ("b", "no")]
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "said"),
+    [
+        ([], 422, "at least one"),
+        ({}, 422, "prediction_id"),
+        ("x", 422, "prediction_id"),
+        ([ONE, {"prediction_id": "b", "label": "maybe"}], 422, "rows[1], column 'label': expected one of 'no', 'yes'"),
+        ([ONE, {"prediction_id": "", "label": "yes"}], 422, "rows[1], column 'prediction_id'"),
+        ([ONE, {"prediction_id": "b"}], 422, "rows[1], column 'label'"),
+        ([ONE, 7], 422, "rows[1]"),
+        ([ONE | {"weight": 1}], 422, "'weight'"),
+        ({"feedback": [ONE], "x": 1}, 422, "prediction_id"),
+    ],
+    ids=["none", "empty", "text", "label", "id", "no label", "number", "other key", "beside feedback"],
+)
+def test_nothing_is_written_when_one_is_wrong(app: Flask, tmp_path: Path, content: Any, status: int, said: str) -> None:
+    answer = app.test_client().post("/feedback", json=content)
+    assert answer.status_code == status
+    assert said in answer.json["detail"]
+    assert logged_labels(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("csv", "status", "said"),
+    [
+        (b"", 422, "line 1"),
+        (b"id,label\na,yes\n", 422, "line 1: expected the columns prediction_id and label"),
+        (b"prediction_id,label\na,yes\nb\n", 422, "line 3: expected 2 fields, got fewer"),
+        (b"prediction_id,label\na,yes,no\n", 422, "line 2: expected 2 fields, got more"),
+        (b"prediction_id,label\na,perhaps\n", 422, "line 2, column 'label'"),
+        (b'prediction_id,label\n"a,yes\n', 400, "expected CSV"),
+        (b"\xff\xfe", 400, "expected CSV in UTF-8"),
+    ],
+    ids=["empty", "header", "short", "long", "label", "quote", "utf-8"],
+)
+def test_a_wrong_csv_is_refused_by_line(app: Flask, tmp_path: Path, csv: bytes, status: int, said: str) -> None:
+    answer = app.test_client().post("/feedback", data=csv, content_type="text/csv")
+    assert answer.status_code == status
+    assert said in answer.json["detail"]
+    assert logged_labels(tmp_path) == []
+
+
+def test_broken_bodies_and_other_types_are_refused(app: Flask) -> None:
+    client = app.test_client()
+    assert client.post("/feedback", data=b"{", content_type="application/json").status_code == 400
+    assert client.post("/feedback", data=json.dumps(ONE), content_type="text/plain").status_code == 415
