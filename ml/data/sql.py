@@ -1,18 +1,23 @@
-"""Tables from any database that SQLAlchemy knows: one read-only SELECT."""
+"""Tables from any database that SQLAlchemy knows: one SELECT, in a transaction that only reads."""
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ml.errors import DataError
+from ml.columns import shown
+from ml.errors import DataError, Transient
 from ml.settings import Settings
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
 _BATCH_ROWS = 50_000
+# Quoted text and comments, in which a semicolon or a word means nothing.
+_LITERAL = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 def read(settings: Settings) -> pd.DataFrame:
@@ -21,51 +26,81 @@ def read(settings: Settings) -> pd.DataFrame:
     Raises
     ------
     DataError
-        No URL or query, a query that is no SELECT, an unknown driver, or the database's own complaint.
+        No URL or query, a query that is not one SELECT, an unknown driver, or the database's own complaint.
+    Transient
+        The database cannot be reached.
     """
     import sqlalchemy as sa
 
     data = settings.data
     if not data.url or not data.query:
         raise DataError('data.source = "sql" needs data.url (a SQLAlchemy URL) and data.query (a SELECT)')
-    if data.query.lstrip(" \t\r\n(").split(None, 1)[:1] == [] or not _is_select(data.query):
-        raise DataError(f"data.query must be one SELECT (or WITH … SELECT), got '{data.query.strip()[:60]}'")
+    query = data.query.strip().rstrip("; \n\t")
+    bare = _LITERAL.sub(" ", query).strip(" (\t\r\n")
+    if ";" in bare or not re.match(r"(select|with|values|table)\b", bare, re.IGNORECASE):
+        raise DataError(f"data.query must be one SELECT (or WITH … SELECT), got '{shown(query)}'")
     place = without_password(data.url)
+    engine = _engine(data.url, place)
     try:
-        engine = sa.create_engine(data.url)
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
-        raise DataError(f"data.url: {error}; expected a SQLAlchemy URL such as postgresql+psycopg2://…") from error
-    try:
-        with engine.connect() as connection:
-            return _fetch(connection, data.query, data.max_bytes, place)
+        connection = engine.connect()
     except sa.exc.SQLAlchemyError as error:
-        raise DataError(f"{getattr(error, 'orig', None) or error}", file=place) from error
+        raise Transient(f"{place}: cannot be reached: {_reason(error)}") from error
+    try:
+        with connection:
+            return _fetch(_read_only(connection), query, data.max_bytes, place)
+    except sa.exc.SQLAlchemyError as error:
+        raise DataError(f"data.query: {_reason(error)}", file=place) from error
     finally:
         engine.dispose()
 
 
-def _is_select(query: str) -> bool:
-    text = query.strip().rstrip(";").lstrip("( \t\r\n")
-    return text[:6].casefold() in ("select", "values") or text[:4].casefold() == "with"
+def _engine(url: str, place: str) -> sa.Engine:
+    import sqlalchemy as sa
+
+    try:
+        engine = sa.create_engine(url)
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
+        raise DataError(
+            f"data.url: {_reason(error)}; expected a SQLAlchemy URL such as postgresql+psycopg2://user@host/name or "
+            "sqlite:////folder/file.db, with its driver installed"
+        ) from error
+    database = engine.url.database
+    if engine.dialect.name == "sqlite" and database and database != ":memory:" and not Path(database).exists():
+        raise DataError("there is no such database file", file=place)  # SQLite would make an empty one
+    return engine
+
+
+def _read_only(connection: sa.Connection) -> sa.Connection:
+    """As far as each database offers it; with the others, only what is never committed protects."""
+    if connection.dialect.name == "postgresql":
+        return connection.execution_options(postgresql_readonly=True)
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+    return connection
 
 
 def _fetch(connection: sa.Connection, query: str, max_bytes: int, place: str) -> pd.DataFrame:
     """Batches, so that a table over the limit stops early instead of filling the memory."""
-    import sqlalchemy as sa
-
-    parts: list[pd.DataFrame] = []
-    size = 0
-    chunks = pd.read_sql_query(
-        sa.text(query.strip().rstrip(";")), connection.execution_options(stream_results=True), chunksize=_BATCH_ROWS
-    )
-    for part in chunks:
+    # no_parameters: a percent sign or a colon in the query stays what it is.
+    options = {"stream_results": True, "no_parameters": True}
+    result = connection.exec_driver_sql(query, execution_options=options)
+    names, parts, size = list(result.keys()), [], 0
+    while rows := result.fetchmany(_BATCH_ROWS):
+        part = pd.DataFrame([tuple(row) for row in rows], columns=names)
         size += int(part.memory_usage(deep=True).sum())
         if size > max_bytes:
             raise DataError(f"the query gives more than {max_bytes:,} bytes (data.max_bytes)", file=place)
         parts.append(part)
-    if not parts or not sum(len(part) for part in parts):
-        raise DataError("the query gives no rows", file=place)
-    return pd.concat(parts, ignore_index=True)
+    if not parts:
+        raise DataError("data.query gives no rows", file=place)
+    frame = pd.concat(parts, ignore_index=True)
+    frame.attrs["file"] = place
+    return frame
+
+
+def _reason(error: Exception) -> str:
+    """The driver's own words, on one line; SQLAlchemy's add the whole query."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())
 
 
 def without_password(url: str) -> str:

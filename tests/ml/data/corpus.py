@@ -10,7 +10,8 @@ import csv
 import gzip
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ class Case(NamedTuple):
     train_says: str = ""
     predict_says: str = ""
     same: bool = False
-    data: dict[str, Any] = {}
+    data: Mapping[str, Any] = MappingProxyType({})
 
 
 def clean_frame() -> pd.DataFrame:
@@ -73,9 +74,7 @@ def _layout(d: pd.DataFrame) -> Iterator[Case]:
     yield _case("04_bom.csv", b"\xef\xbb\xbf" + base.encode(), "accept", "accept", same=True)
     accents = d.assign(payment=np.where(np.arange(N) % 7 == 0, "Chèque envoyé", d.payment))
     yield _case("05_latin1.csv", to_csv(accents).encode("latin-1"), "reject", "reject", "line 2: byte 0xe8", "line 2")
-    yield _case(
-        "05_declared.csv", to_csv(accents).encode("latin-1"), "accept", "reject", data={"encoding": "latin-1"}
-    )
+    yield _case("05_declared.csv", to_csv(accents).encode("latin-1"), "accept", "reject", data={"encoding": "latin-1"})
     yield _case("06_utf16.csv", base.encode("utf-16"), "accept", "accept", same=True)
     yield _case("07_nul.csv", base.replace("card", "ca\x00rd"), "reject", "reject", "NUL", "NUL")
     yield _case("08_crlf.csv", base.replace("\n", "\r\n"), "accept", "accept", same=True)
@@ -114,7 +113,7 @@ def _columns(d: pd.DataFrame) -> Iterator[Case]:
     yield _case(
         "26_dup_header.csv", base.replace("region", "device", 1), "reject", "reject", "two columns", "two columns"
     )
-    repeated = "\n".join(lines[:200] + [lines[0]] + lines[200:]) + "\n"
+    repeated = "\n".join([*lines[:200], lines[0], *lines[200:]]) + "\n"
     yield _case("27_header_again.csv", repeated, "reject", "reject", "line 201", "line 201")
     yield _case("28_no_header.csv", "\n".join(lines[1:]) + "\n", "reject", "reject")
     yield _case("29_index.csv", str(d.to_csv(lineterminator="\n")), "warn", "warn", "without a name")

@@ -1,0 +1,99 @@
+"""Labelled production rows: counted once, the newest held out, the golden rows untouched."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.data import customers, generate
+from ml.data.snapshot import Snapshot
+from ml.errors import DataError
+from ml.settings import Settings, from_values
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A small customers table."""
+    return from_values({"home": str(tmp_path), "data": {"source": "customers"}, "customers": {"n_samples": 400}})
+
+
+def labelled(n: int, **changes: Any) -> pd.DataFrame:
+    """Rows as the prediction log gives them: inputs, target, prediction_id, time."""
+    frame = customers.make(n, 99).drop(columns=[customers.ID, customers.TIME])
+    times = pd.date_range("2026-01-01", periods=n, freq="min", tz="UTC")
+    return frame.assign(prediction_id=[f"p{i}" for i in range(n)], time=times, **changes)
+
+
+def part_frame(made: Snapshot, name: str) -> pd.DataFrame:
+    """Inputs and codes of a part."""
+    part = made.part(name)
+    return part.X.assign(y=part.y)
+
+
+def test_the_newest_rows_are_held_out_and_test_stays_as_it_was(settings: Settings) -> None:
+    base, made = generate(settings), generate(settings, labelled=labelled(200))
+    assert made.manifest["parts"] == {"train": 240 + 105, "validation": 80 + 35, "test": 80, "recent": 60}
+    pd.testing.assert_frame_equal(part_frame(base, "test"), part_frame(made, "test"))
+    recent, train = made.part("recent"), made.part("train")
+    assert recent.time is not None
+    assert train.time is not None
+    assert recent.time.min() > train.time.max()
+    assert made.manifest["parent"] == base.id
+
+
+def test_a_prediction_counts_once(settings: Settings) -> None:
+    rows = labelled(100)
+    made = generate(settings, labelled=pd.concat([rows, rows]))
+    assert made.manifest["labelled"]["repeated"] == 100
+    assert made.manifest["rows"] == 500
+    assert generate(settings, labelled=rows.sample(frac=1, random_state=1)).id == made.id
+
+
+def test_few_rows_are_all_trained_on(settings: Settings) -> None:
+    assert generate(settings, labelled=labelled(60)).manifest["parts"]["recent"] == 0
+
+
+def test_unknown_labels_are_left_out_and_counted(settings: Settings) -> None:
+    rows = labelled(100)
+    rows.loc[:9, "churned"] = "perhaps"
+    made = generate(settings, labelled=rows)
+    assert made.manifest["labelled"]["unusable"] == 10
+    assert any("'perhaps'" in finding["message"] for finding in made.manifest["report"])
+
+
+def test_a_customer_of_the_test_part_is_not_trained_on(settings: Settings) -> None:
+    test_ids = generate(settings).part("test").ids
+    assert test_ids is not None
+    rows = labelled(100)
+    rows[customers.ID] = [*test_ids[:50], *(f"new{i}" for i in range(50))]
+    made = generate(settings, labelled=rows)
+    trained = made.part("train").ids
+    assert trained is not None
+    assert not set(test_ids) & set(trained)
+    assert made.manifest["rows"] == 450
+
+
+def test_broken_rows_block(settings: Settings) -> None:
+    with pytest.raises(DataError, match="lacks 'age'"):
+        generate(settings, labelled=labelled(100).drop(columns="age"))
+    with pytest.raises(DataError, match="prediction_id"):
+        generate(settings, labelled=labelled(100).drop(columns="prediction_id"))
+    with pytest.raises(DataError, match="column 'age'"):
+        generate(settings, labelled=labelled(100, age="old"))
+
+
+def test_only_the_labelled_rows_can_be_trained_on(settings: Settings) -> None:
+    base = generate(settings)
+    made = generate(settings, labelled=labelled(300), train_on_base=False)
+    assert made.manifest["parts"]["train"] == 158
+    pd.testing.assert_frame_equal(part_frame(base, "test"), part_frame(made, "test"))
+
+
+def test_rows_the_champion_may_have_seen_are_not_judged_on(settings: Settings) -> None:
+    since = pd.Timestamp("2026-01-01 02:40", tz="UTC")
+    made = generate(settings, labelled=labelled(240), gate_since=since)
+    recent = made.part("recent").time
+    assert recent is not None
+    assert recent.min() >= np.datetime64("2026-01-01T02:40")

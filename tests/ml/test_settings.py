@@ -1,0 +1,97 @@
+"""Settings: defaults, the file, the environment, and errors that name the key."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ml import settings, settings_file
+from ml.errors import SettingsError
+from ml.settings import CHECKOUT, Section, Settings
+
+FILE = CHECKOUT / "refit.toml"
+
+
+def load(tmp_path: Path, **environ: str) -> Settings:
+    """Settings of an empty home."""
+    return settings.load({"REFIT_HOME": str(tmp_path), **environ})
+
+
+def test_the_file_says_what_the_code_says(tmp_path: Path) -> None:
+    """`python -m ml.settings_file > refit.toml` renews it."""
+    assert FILE.read_text(encoding="utf-8") == settings_file.render()
+    assert load(tmp_path) == settings.from_values({"home": str(tmp_path)})
+
+
+def test_the_file_has_every_key() -> None:
+    written = tomllib.loads(FILE.read_text(encoding="utf-8"))
+    for field in msgspec.structs.fields(Settings):
+        if isinstance(field.default, Section):
+            unset = {name for name in field.default.__struct_fields__ if getattr(field.default, name) is None}
+            assert set(written[field.name]) == set(field.default.__struct_fields__) - unset
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "refit.toml").write_text('[data]\ntarget = "a"\npositive_label = "p"\n', encoding="utf-8")
+    got = load(tmp_path, REFIT_DATA__TARGET="b", REFIT_SERVING_PORT="9000")
+    assert (got.data.target, got.data.positive_label, got.serving_port) == ("b", "p", 9000)
+
+
+def test_overrides_win_over_the_environment(tmp_path: Path) -> None:
+    environ = {"REFIT_HOME": str(tmp_path), "REFIT_TUNE__MAX_EVALS": "7"}
+    assert settings.load(environ, overrides={"tune": {"max_evals": 3}}).tune.max_evals == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("a,b", ("a", "b")), (" a , b ", ("a", "b")), ('["a,b"]', ("a,b",)), ("", ())]
+)
+def test_lists_in_the_environment(tmp_path: Path, text: str, expected: tuple[str, ...]) -> None:
+    assert load(tmp_path, REFIT_DATA__ID_COLUMNS=text).data.id_columns == expected
+
+
+def test_mappings_in_the_environment_are_json(tmp_path: Path) -> None:
+    assert load(tmp_path, REFIT_DATA__KINDS='{"a": "category"}').data.kinds == {"a": "category"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"REFIT_DATA__TARGT": "x"}, "REFIT_DATA__TARGT"),
+        ({"REFIT_DATE__TARGET": "x"}, "date"),
+        ({"REFIT_NONSENSE": "x"}, "nonsense"),
+        ({"REFIT_DATA": "x"}, "REFIT_DATA"),
+        ({"REFIT_SERVING_PORT": "many"}, "serving_port"),
+        ({"REFIT_DATA__SOURCE": "excel"}, "excel"),
+        ({"REFIT_DATA__KINDS": "a=category"}, "JSON object"),
+        ({"REFIT_DATA__ID_COLUMNS": '["a"'}, "REFIT_DATA__ID_COLUMNS"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_errors_name_the_variable(tmp_path: Path, environ: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        load(tmp_path, **environ)
+
+
+@pytest.mark.parametrize(("text", "words"), [("[data]\ntargt = 1\n", "targt"), ("[data\n", "not valid TOML")])
+def test_errors_of_the_file(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "refit.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match=words):
+        load(tmp_path)
+
+
+def test_values_survive_being_written(tmp_path: Path) -> None:
+    got = load(tmp_path, REFIT_DATA__KINDS='{"a": "number"}', REFIT_DATA__EXCLUDE="x,y")
+    assert settings.from_values(settings.to_values(got)) == got
+
+
+def test_importing_does_nothing_and_is_light() -> None:
+    code = (
+        "import sys, ml, ml.settings, ml.data;"
+        "heavy = {'pandas', 'numpy', 'pyarrow', 'sklearn', 'torch'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
