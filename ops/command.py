@@ -13,7 +13,7 @@ from typing import Any
 from ml import settings as settings_module
 from ml.errors import SettingsError
 from ml.settings import Settings, chosen_file
-from ops import credentials, preflight, stack, summary
+from ops import credentials, demo, preflight, stack, summary
 from ops.airflow_api import AirflowApi
 from ops.errors import StackError
 from ops.layout import Layout
@@ -30,6 +30,8 @@ def perform(arguments: argparse.Namespace) -> int:
     layout = Layout(settings_module.load())
     if arguments.status:
         return status(layout, terminal)
+    if arguments.demo_drift:
+        return demo_drift(layout, terminal)
     with _only_one(layout):
         if arguments.stop:
             terminal.line("Stopping …" if stack.supervisor(layout) else "Nothing runs.")
@@ -41,8 +43,6 @@ def perform(arguments: argparse.Namespace) -> int:
     if arguments.start:
         summary.addresses(layout, terminal)
         return 0
-    if arguments.demo_drift:
-        return demo_drift(layout)
     run(layout, terminal, _conf(arguments))
     return 0
 
@@ -115,11 +115,18 @@ def _wait_for_dags(api: AirflowApi, say: Any) -> None:
     raise StackError("the DAG processor has read no DAG after 120 s: see var/logs/airflow-dag-processor.log")
 
 
-def demo_drift(layout: Layout) -> int:
-    """Hand over to the demonstration of the closed loop."""
-    from ml import replay
-
-    return int(replay.demo(layout.settings) or 0)
+def demo_drift(layout: Layout, terminal: Terminal) -> int:
+    """Start a stack of its own, with simulated customers, and show the closed loop on it."""
+    demo.prepare(layout.settings)
+    own = Layout(settings_module.load())
+    with _only_one(own):
+        ensure_running(own, terminal)
+    api = AirflowApi(own)
+    with terminal.step("DAGs read") as say:
+        _wait_for_dags(api, say)
+    for dag_id in DAGS:
+        api.unpause(dag_id)
+    return demo.play(own, keep_in=layout.settings.var / "reports")
 
 
 def choose_data(settings: Settings, arguments: argparse.Namespace) -> Settings:

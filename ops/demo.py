@@ -1,0 +1,59 @@
+"""The stack of the demonstration: its own home and ports, so that the user's own model is left alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import MutableMapping
+from pathlib import Path
+
+import msgspec
+
+from ml.settings import Settings
+from ops import stack
+from ops.layout import Layout
+
+PORT_OFFSET = 100
+# A first champion in a moment, verdicts every half minute: what is shown is the loop, not the search.
+CHOICES = {
+    "REFIT_DATA__SOURCE": "customers",
+    "REFIT_CUSTOMERS__N_SAMPLES": "4000",
+    "REFIT_TRAIN__FAMILIES": "logistic,hist_gradient_boosting",
+    "REFIT_TUNE__MAX_EVALS": "6",
+    "REFIT_DRIFT__MIN_ROWS": "600",
+    "REFIT_DRIFT__COOLDOWN_S": "20",
+}
+
+
+def prepare(settings: Settings, environ: MutableMapping[str, str] = os.environ) -> Path:
+    """Point the environment, from which every program of the stack reads, at a fresh home under `var/demo`."""
+    home = settings.var / "demo"
+    stack.stop(Layout(msgspec.structs.replace(settings, home=home)))  # what a killed demonstration left running
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    for name in [n for n in environ if n.startswith(("REFIT_DATA__", "REFIT_DRIFT__"))]:
+        del environ[name]
+    environ.update(CHOICES)
+    environ["REFIT_HOME"] = str(home)
+    for name, port in (
+        ("REFIT_SERVING_PORT", settings.serving_port),
+        ("REFIT_AIRFLOW_PORT", settings.airflow_port),
+        ("REFIT_MLFLOW_PORT", settings.mlflow_port),
+    ):
+        environ[name] = str(port + PORT_OFFSET)
+    return home
+
+
+def play(layout: Layout, keep_in: Path) -> int:
+    """Play the demonstration against the running stack, keep its picture, and stop the stack."""
+    from ml import demo
+
+    try:
+        return demo.run(layout.settings)
+    finally:
+        stack.stop(layout)
+        keep_in.mkdir(parents=True, exist_ok=True)
+        for name in ("demo.png", "demo.json"):
+            file = layout.settings.var / "reports" / name
+            if file.exists():
+                shutil.copyfile(file, keep_in / name)
