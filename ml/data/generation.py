@@ -22,6 +22,8 @@ from ml.report import Report
 from ml.schema import Schema
 from ml.settings import Data, Settings
 
+_BROKEN_RISE = 0.5  # as drift.broken_missing: our choice
+
 
 def generate(
     settings: Settings,
@@ -66,6 +68,9 @@ def generate(
             keep = (parts == split.TEST) | (np.arange(len(parts)) >= len(parts) - _added(extra["labelled"]))
             rows, parts = _take(rows, keep), parts[keep]
             report.info("the configured source is only judged on: labelled production rows alone are trained on")
+    copies = int(rows.X.assign(**{snapshot.Y: rows.y}).duplicated().sum())
+    if copies:
+        report.info(f"{copies:,} of {len(rows.y):,} rows are exact copies of a row before")
     schema = profile(schema, rows.X[parts == split.TRAIN], max_categories=data.max_categories)
     made = snapshot.write(rows, schema, report, parts, settings, parent=parent.id if parent else None, extra=extra)
     course.write(made, settings)
@@ -88,9 +93,24 @@ def _prepare(raw: pd.DataFrame, data: Data, parent: Snapshot | None, report: Rep
     x, found = canonical(raw, schema)
     if parent is not None:
         report.extend(found.findings)
+        _check_filled(x, schema, raw.attrs.get("file"))
     y = labels.codes(raw, schema, report, tolerate=data.min_class_rows - 1)
     rows = Rows(x, y, *row_facts.read(raw, schema, data))
     return schema, _take(rows, y >= 0)
+
+
+def _check_filled(x: pd.DataFrame, schema: Schema, file: str | None) -> None:
+    """A column that has lost most of its values since the snapshot before comes from a broken feed."""
+    for column in schema.columns:
+        cells = x[column.name]
+        missing = float((cells.isna() if column.kind == "number" else cells == "").mean())
+        if missing > column.missing_share + _BROKEN_RISE:
+            raise DataError(
+                f"{missing:.0%} of the rows have no value, {column.missing_share:.0%} had none in the snapshot before; "
+                'repair the source, or set data.schema = "infer" if it is meant so',
+                file=file,
+                column=column.name,
+            )
 
 
 def _take(rows: Rows, keep: NDArray[np.bool_]) -> Rows:

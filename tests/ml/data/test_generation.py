@@ -108,6 +108,8 @@ def test_a_later_table_must_fit_the_first(tmp_path: Path) -> None:
         generate(
             of_file(tmp_path, frame.assign(churned=frame["churned"].where(frame.index % 5 > 0, "maybe")), **options)
         )
+    with pytest.raises(DataError, match=r"column 'device': 7\d% of the rows have no value, 0% had none"):
+        generate(of_file(tmp_path, frame.assign(device=frame["device"].where(frame.index % 4 == 0)), **options))
     later = customers.make(300, 2).assign(more=range(300))
     second = generate(of_file(tmp_path, later, **options))
     assert second.manifest["parent"] == first.id
