@@ -92,4 +92,4 @@ def settings_for(home: Path, **values: object) -> Settings:
 
 def row(**values: float) -> dict[str, float]:
     """A row that fits `schema()`."""
-    return {f"f{i}": 0.1 * i for i in range(N_FEATURES)} | values
+    return {f"f{i}": round(0.1 * i, 2) for i in range(N_FEATURES)} | values

@@ -1,0 +1,199 @@
+"""The application as a whole: answers, health, keys, limits, headers."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from serving import auth, guard, predict
+from serving.app import create_app
+from tests.serving import tiny
+from tests.serving.running import ROOT, wait_for
+
+Make = Callable[..., FlaskClient]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """A client for an application with these settings; version 1 is published unless `empty`."""
+    apps: list[Flask] = []
+
+    def made(empty: bool = False, **values: Any) -> FlaskClient:
+        settings = tiny.settings_for(tmp_path, **values)
+        if not empty:
+            tiny.publish(settings, "1")
+        apps.append(create_app(settings))
+        return apps[-1].test_client()
+
+    yield made
+    for app in apps:
+        app.extensions["refit"].close()
+
+
+ROWS = {"rows": [tiny.row()]}
+
+
+def test_service_lives_without_a_model_and_answers_as_soon_as_there_is_one(make: Make, tmp_path: Path) -> None:
+    client = make(empty=True)
+    assert client.get("/health/live").status_code == 200
+    ready = client.get("/health/ready")
+    assert (ready.status_code, ready.json["model_version"]) == (503, None)
+    refused = client.post("/predict", json=ROWS)
+    assert (refused.status_code, refused.mimetype) == (503, "application/problem+json")
+    assert "promoted" in refused.json["detail"]
+    tiny.publish(tiny.settings_for(tmp_path), "1")
+    wait_for(lambda: client.get("/health/ready").status_code == 200, what="readiness")
+    assert client.post("/predict", json=ROWS).status_code == 200
+
+
+def test_answer_carries_its_version_in_body_and_header(make: Make) -> None:
+    answer = make().post("/predict", json=ROWS)
+    assert answer.json["model_version"] == answer.headers[predict.VERSION_HEADER] == "1"
+
+
+def test_row_alone_and_in_a_batch_gives_identical_numbers(make: Make) -> None:
+    client = make()
+    rows = [tiny.row(f0=i / 7, f1=-i / 3) for i in range(200)]
+    together = client.post("/predict", json={"rows": rows}).json["predictions"]
+    for row, expected in zip(rows, together, strict=True):
+        alone = client.post("/predict", json={"rows": [row]}).json["predictions"][0]
+        assert alone["probabilities"] == expected["probabilities"]
+
+
+def test_model_gives_a_row_that_predict_takes(make: Make) -> None:
+    client = make()
+    model = client.get("/model").json
+    assert {"model_version", "schema", "metrics", "example"} <= model.keys()
+    assert client.post("/predict", json={"rows": [model["example"]]}).status_code == 200
+
+
+def test_ready_reports_every_worker(make: Make) -> None:
+    found = make().get("/health/ready").json
+    assert [worker["model_version"] for worker in found["workers"]] == ["1"]
+    assert found["refused"] is None
+
+
+def test_refused_version_is_told_by_ready(make: Make, tmp_path: Path) -> None:
+    client = make()
+    client.get("/health/live")
+    pointer = tiny.publish(tiny.settings_for(tmp_path), "2", bias=1.0)
+    folder = tmp_path / "var" / "serving"
+    wait_for(lambda: client.get("/health/ready").json["model_version"] == "2", what="version 2")
+    (folder / pointer.path / "model.onnx").write_bytes(b"")
+    tiny.write_pointer(folder, type(pointer)("3", pointer.path, pointer.sha256))
+    refused = wait_for(lambda: client.get("/health/ready").json["refused"], what="a refusal")
+    assert refused["version"] == "3"
+    assert client.post("/predict", json=ROWS).json["model_version"] == "2"
+
+
+def test_request_id_and_trace_are_passed_on(make: Make) -> None:
+    client = make()
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"X-Request-ID": "abc-1", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    answer = client.post("/predict", json=ROWS, headers=headers)
+    assert answer.headers["X-Request-ID"] == "abc-1"
+    assert answer.headers["traceparent"].startswith(f"00-{trace}-")
+    assert answer.headers["traceparent"] != headers["traceparent"]
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 200, "<script>"])
+def test_strange_request_id_is_replaced(make: Make, given: str) -> None:
+    answer = make().get("/health/live", headers={"X-Request-ID": given, "traceparent": "00-0-0-0"})
+    assert guard.REQUEST_ID.fullmatch(answer.headers["X-Request-ID"])
+    assert answer.headers["X-Request-ID"] != given
+    assert "traceparent" not in answer.headers
+
+
+def test_security_headers_are_on_every_answer_and_cors_is_off(make: Make) -> None:
+    client = make()
+    for path in ("/health/live", "/no/such/path", "/model"):
+        answer = client.get(path, headers={"Origin": "https://elsewhere.example"})
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert not [name for name in answer.headers.keys() if name.lower().startswith("access-control")]
+
+
+def test_unknown_path_and_method_are_problems(make: Make) -> None:
+    client = make()
+    for answer, code in ((client.get("/nowhere"), 404), (client.get("/predict"), 405)):
+        assert (answer.status_code, answer.mimetype) == (code, "application/problem+json")
+
+
+def test_body_beyond_the_limit_is_413(make: Make) -> None:
+    client = make(serving={"max_body_bytes": 1000})
+    assert client.post("/predict", json={"rows": [tiny.row()] * 100}).status_code == 413
+
+
+def test_keys_open_what_their_scope_says(make: Make, tmp_path: Path) -> None:
+    client = make(serving={"require_keys": "always"})
+    settings = tiny.settings_for(tmp_path)
+    keys = {scope: auth.create(settings, (scope,), scope) for scope in auth.SCOPES}
+    stored = (tmp_path / "var" / "secrets" / auth.FILE).read_text()
+    assert not any(key in stored for key in keys.values())
+
+    def code(path: str, key: str | None) -> int:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return client.open(path, method="POST" if path == "/predict" else "GET", json=ROWS, headers=headers).status_code
+
+    assert code("/health/live", None) == 200
+    assert code("/predict", None) == 401
+    assert code("/predict", "rk_wrong") == 401
+    assert code("/predict", keys["feedback"]) == 403
+    assert code("/predict", keys["predict"]) == 200
+    assert code("/predict", keys["admin"]) == 200
+    assert code("/metrics", keys["predict"]) == 403
+    assert code("/metrics", keys["admin"]) == 200
+    assert client.post("/predict", json=ROWS, headers={"X-API-Key": keys["predict"]}).status_code == 200
+
+
+def test_revoked_key_is_refused(make: Make, tmp_path: Path) -> None:
+    settings = tiny.settings_for(tmp_path)
+    key = auth.create(settings, ("predict",), "short-lived")
+    client = make(serving={"require_keys": "always"})
+    headers = {"X-API-Key": key}
+    assert client.post("/predict", json=ROWS, headers=headers).status_code == 200
+    (kept,) = auth.read(tmp_path / "var" / "secrets" / auth.FILE)
+    assert auth.revoke(settings, kept.id)
+    wait_for(lambda: client.post("/predict", json=ROWS, headers=headers).status_code == 401, what="the revocation")
+
+
+def test_rate_limit_refuses_and_says_when(make: Make) -> None:
+    client = make(serving={"rate_limit_per_s": 0.01, "rate_burst": 3})
+    codes = [client.post("/predict", json=ROWS).status_code for _ in range(5)]
+    assert codes == [200, 200, 200, 429, 429]
+    assert int(client.post("/predict", json=ROWS).headers["Retry-After"]) > 1
+    assert client.get("/health/live").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "needed"), [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("::", True)]
+)
+def test_keys_are_required_beyond_loopback(tmp_path: Path, host: str, needed: bool) -> None:
+    assert auth.required(tiny.settings_for(tmp_path, serving={"host": host})) is needed
+
+
+def test_service_refuses_to_start_beyond_loopback_without_a_key(tmp_path: Path) -> None:
+    env = {"REFIT_HOME": str(tmp_path), "REFIT_SERVING__HOST": "0.0.0.0", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", "serving/gunicorn.conf.py", "serving.app:create_app()"],
+        cwd=ROOT, env=env, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "python -m serving.auth create" in done.stdout + done.stderr
+
+
+def test_modules_of_a_worker_import_nothing_heavy() -> None:
+    script = (
+        "import sys; sys.path.insert(0, '.'); from serving.app import create_app; import ml.settings as s;"
+        "create_app(s.from_values({})); import onnxruntime, serving.worker;"
+        "print([m for m in ('torch','sklearn','pandas','mlflow','evidently','sqlalchemy','hyperopt') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ast.literal_eval(done.stdout) == [], done.stderr

@@ -1,0 +1,231 @@
+"""The log's segments: what is in them after an append, and what happens when they cannot be written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ml.settings import Settings
+from serving import scoring, segments
+from serving.log import Feedback, LogUnavailable, Model, PredictionLog, Predictions, frame
+from serving.model_store import Served, open_served
+from tests.serving import tiny
+from tests.serving.running import wait_for
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Served:
+    settings = tiny.settings_for(tmp_path / "model")
+    return open_served(settings.var / "serving", tiny.publish(settings, "1"))
+
+
+def started(tmp_path: Path, **log: object) -> PredictionLog:
+    made = PredictionLog(tiny.settings_for(tmp_path, log={"sync_interval_s": 0.01, **log}))
+    made.start()
+    return made
+
+
+def scored(served: Served, *ids: str) -> scoring.Scored:
+    rows = scoring.reader(served).records([tiny.row() for _ in ids])
+    return scoring.score(served, rows, list(ids))
+
+
+def read(folder: Path) -> list[object]:
+    return [r for s in segments.segments(folder) for _, r in segments.records(s.read_bytes())]
+
+
+def logged_ids(folder: Path) -> list[str]:
+    return [i for r in read(folder) if isinstance(r, Predictions) for i in r.ids]
+
+
+def test_appended_rows_are_in_the_file_when_append_returns(tmp_path: Path, served: Served) -> None:
+    log = started(tmp_path)
+    log.append(served, scored(served, "a", "b"))
+    model, record = read(log.folder)
+    log.close()
+    assert isinstance(model, Model)
+    assert isinstance(record, Predictions)
+    first = next(segments.rows(record, model))
+    assert first["prediction_id"] == "a"
+    assert first["inputs"] == tiny.row()
+    assert first["model_version"] == "1"
+    assert first["probabilities"][first["label"]] == first["probability"]
+
+
+def test_labels_go_through_the_same_segments(tmp_path: Path) -> None:
+    log = started(tmp_path)
+    log.append_feedback([("a", "1"), ("b", "0")])
+    log.close()
+    (record,) = read(log.folder)
+    assert isinstance(record, Feedback)
+    assert [(x.prediction_id, x.label) for x in record.labels] == [("a", "1"), ("b", "0")]
+    assert len({x.id for x in record.labels}) == 2
+
+
+def test_segment_is_closed_when_it_is_full_and_the_next_describes_the_model_again(
+    tmp_path: Path, served: Served
+) -> None:
+    log = started(tmp_path, segment_bytes=300)
+    for i in range(10):
+        log.append(served, scored(served, str(i)))
+    log.close()
+    assert len(segments.segments(log.folder)) > 2
+    assert all(isinstance(read_one(s)[0], Model) for s in segments.segments(log.folder))
+    assert logged_ids(log.folder) == [str(i) for i in range(10)]
+
+
+def read_one(segment: Path) -> list[object]:
+    return [r for _, r in segments.records(segment.read_bytes())]
+
+
+def test_segment_is_sealed_only_when_its_writer_is_gone(tmp_path: Path, served: Served) -> None:
+    log = started(tmp_path)
+    log.append(served, scored(served, "a"))
+    (segment,) = segments.segments(log.folder)
+    assert not segments.is_sealed(segment)
+    log.close()
+    assert segments.is_sealed(segment)
+
+
+@pytest.mark.parametrize("cut", [1, 9, 40], ids=["in the record", "more", "more still"])
+def test_torn_tail_is_left_and_what_is_whole_is_read(cut: int) -> None:
+    whole = frame(Feedback([])) + frame(Feedback([]))
+    torn = frame(Predictions(0.0, "1", ["x"], b"", [], ["1"], b"", b"", []))
+    found = list(segments.records(whole + torn[:-cut]))
+    assert [record for _, record in found] == [Feedback([]), Feedback([])]
+    assert found[-1][0] == len(whole)
+
+
+def test_damaged_stretch_is_told_and_what_follows_is_read() -> None:
+    a, b, c = (frame(Feedback([])) for _ in range(3))
+    damaged = a + b[:-1] + bytes([b[-1] ^ 1]) + c
+    found = list(segments.records(damaged))
+    assert [record for _, record in found] == [Feedback([]), None, Feedback([])]
+    assert found[-1][0] == len(damaged)
+
+
+class FullDisk:
+    """An `os.write` that takes half of what it is given and then finds the disk full, until it is `mended`."""
+
+    def __init__(self) -> None:
+        self.mended = False
+        self.real = os.write
+
+    def __call__(self, fd: int, data: bytes) -> int:
+        if self.mended or fd < 3:
+            return self.real(fd, data)
+        if len(data) > 60:
+            return self.real(fd, bytes(data)[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> FullDisk:
+    full = FullDisk()
+    monkeypatch.setattr(os, "write", full)
+    return full
+
+
+def test_full_disk_refuses_and_leaves_no_half_record(tmp_path: Path, served: Served, full_disk: FullDisk) -> None:
+    log = started(tmp_path)
+    with pytest.raises(LogUnavailable, match="No space left"):
+        log.append(served, scored(served, "refused"))
+    assert "No space left" in log.problem
+    full_disk.mended = True
+    log.append(served, scored(served, "taken"))
+    log.close()
+    assert log.problem == ""
+    assert logged_ids(log.folder) == ["taken"]
+
+
+def test_full_disk_is_bridged_in_memory_where_the_settings_say_so(
+    tmp_path: Path, served: Served, full_disk: FullDisk
+) -> None:
+    log = started(tmp_path, on_failure="answer", max_memory_bytes=1_000)
+    kept = 0
+    with pytest.raises(LogUnavailable):  # in the end the memory is full as well
+        for i in range(100):
+            log.append(served, scored(served, str(i)))
+            kept += 1
+    assert 0 < kept < 20
+    assert log.waiting == kept
+    full_disk.mended = True
+    wait_for(lambda: log.waiting == 0, what="the records in memory are written")
+    log.close()
+    assert logged_ids(log.folder) == [str(i) for i in range(kept)]
+    assert log.problem == ""
+
+
+def test_file_size_limit_of_the_system_is_a_full_disk(tmp_path: Path, served: Served) -> None:
+    """The real thing: the kernel refuses the write."""
+    log = started(tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400, before[1]))
+    try:
+        with pytest.raises(LogUnavailable, match="too large"):
+            for i in range(10):
+                log.append(served, scored(served, str(i)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    log.append(served, scored(served, "after"))
+    log.close()
+    found = logged_ids(log.folder)
+    assert found[-1] == "after"
+    assert found[:-1] == [str(i) for i in range(len(found) - 1)]
+
+
+def test_backlog_beyond_its_limit_pushes_back(tmp_path: Path, served: Served) -> None:
+    log = started(tmp_path, max_backlog_bytes=2_000)
+    log._watch_backlog()
+
+    def refused() -> bool:
+        try:
+            log.append(served, scored(served, *map(str, range(20))))
+        except LogUnavailable as error:
+            return "has not taken" in str(error)
+        return False
+
+    wait_for(refused, what="back-pressure")
+    for segment in segments.segments(log.folder):
+        segment.unlink()  # what the mover does
+    wait_for(lambda: not refused(), what="recovery")
+    log.close()
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Iterator[tuple[Settings, PredictionLog]]:
+    settings = tiny.settings_for(tmp_path, log={"drop_columns": ["f0"], "hash_columns": ["f1"]})
+    log = PredictionLog(settings)
+    log.start()
+    yield settings, log
+    log.close()
+
+
+def test_private_columns_never_reach_the_disk(people: tuple[Settings, PredictionLog], served: Served) -> None:
+    settings, log = people
+    for value in (1.5, 1.5, 2.5):
+        rows = scoring.reader(served).records([tiny.row(f0=0.625, f1=value)])
+        log.append(served, scoring.score(served, rows))
+    model, *found = read(log.folder)
+    inputs = [next(segments.rows(record, model))["inputs"] for record in found]
+    assert all("f0" not in row for row in inputs)
+    assert inputs[0]["f1"] == inputs[1]["f1"] != inputs[2]["f1"]
+    assert len(inputs[0]["f1"]) == 32
+    key = settings.var / "secrets" / "log_hash_key"
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_durability_machine_syncs_before_the_answer(
+    tmp_path: Path, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    log = started(tmp_path, durability="machine", sync_interval_s=60)
+    log.append(served, scored(served, "a"))
+    assert len(synced) == 1
+    log.close()

@@ -1,0 +1,198 @@
+"""Segments to database: nothing lost, nothing doubled, whatever ends in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from ml import predictions, store
+from ml.errors import StoreUnavailable
+from ml.settings import Settings
+from serving import mover as movers
+from serving import overview, scoring, segments, status
+from serving.log import PredictionLog, moved_bytes
+from serving.model_store import Served, open_served
+from serving.mover import Mover
+from tests.serving import tiny
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return tiny.settings_for(tmp_path)
+
+
+@pytest.fixture
+def served(settings: Settings) -> Served:
+    return open_served(settings.var / "serving", tiny.publish(settings, "1"))
+
+
+@pytest.fixture
+def log(settings: Settings) -> PredictionLog:
+    return PredictionLog(settings)
+
+
+def answer(log: PredictionLog, served: Served, *ids: str) -> None:
+    rows = scoring.reader(served).records([tiny.row() for _ in ids])
+    log.append(served, scoring.score(served, rows, list(ids)))
+
+
+def in_database(settings: Settings) -> list[str]:
+    with store.engine(settings).connect() as connection:
+        return sorted(connection.execute(sa.select(predictions.predictions.c.prediction_id)).scalars())
+
+
+def test_rows_of_an_open_segment_are_moved_and_the_segment_stays(
+    settings: Settings, log: PredictionLog, served: Served
+) -> None:
+    answer(log, served, "a")
+    mover = Mover(settings)
+    mover.step()
+    answer(log, served, "b", "c")
+    mover.step()
+    assert in_database(settings) == ["a", "b", "c"]
+    (segment,) = segments.segments(log.folder)
+    assert moved_bytes(segment) == segment.stat().st_size
+
+
+def test_segment_is_deleted_once_its_writer_has_gone(settings: Settings, log: PredictionLog, served: Served) -> None:
+    answer(log, served, "a")
+    log.close()
+    Mover(settings).step()
+    assert in_database(settings) == ["a"]
+    assert list(log.folder.iterdir()) == []
+
+
+def test_values_arrive_as_they_were_answered(settings: Settings, log: PredictionLog, served: Served) -> None:
+    rows = scoring.reader(served).records([tiny.row(f0=0.1, f1=99.0) | {"f2": None}])
+    scored = scoring.score(served, rows, ["a"])
+    log.append(served, scored)
+    Mover(settings).step()
+    with store.engine(settings).connect() as connection:
+        row = connection.execute(sa.select(predictions.predictions)).mappings().one()
+    assert row["inputs"] == '{"f0":0.1,"f1":99.0,"f2":null,"f3":0.3}'
+    assert (row["label"], row["model_version"]) == (scored.labels[0], "1")
+    assert row["probability"] == float(scored.chosen[0])
+    assert "outside of" in row["flags"]
+
+
+def test_crash_between_commit_and_note_doubles_nothing(
+    settings: Settings, log: PredictionLog, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(log, served, "a", "b")
+    log.append_feedback([("a", "1")])
+    log.close()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(movers, "_write_offset", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Mover(settings).step()
+    monkeypatch.undo()
+    Mover(settings).step()
+    assert in_database(settings) == ["a", "b"]
+    with store.engine(settings).connect() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(predictions.feedback)).scalar() == 1
+
+
+def test_repeated_prediction_id_is_logged_once(settings: Settings, log: PredictionLog, served: Served) -> None:
+    for _ in range(3):
+        answer(log, served, "same")
+    Mover(settings).step()
+    assert in_database(settings) == ["same"]
+
+
+def test_database_that_is_away_keeps_the_segments(
+    settings: Settings, log: PredictionLog, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(log, served, "a")
+    log.close()
+
+    def away(*_: object) -> None:
+        raise StoreUnavailable("the database does not answer")
+
+    mover = Mover(settings)
+    monkeypatch.setattr(predictions, "insert", away)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            mover.step()
+    assert len(segments.segments(log.folder)) == 1
+    monkeypatch.undo()
+    mover.step()
+    assert in_database(settings) == ["a"]
+    assert segments.segments(log.folder) == []
+
+
+def test_torn_tail_of_a_dead_worker_is_dropped_with_its_segment(
+    settings: Settings, log: PredictionLog, served: Served
+) -> None:
+    answer(log, served, "a")
+    log.close()
+    (segment,) = segments.segments(log.folder)
+    with segment.open("ab") as file:
+        file.write(b"RFT1\xff\x00\x00\x00half")
+    Mover(settings).step()
+    assert in_database(settings) == ["a"]
+    assert segments.segments(log.folder) == []
+
+
+def test_damaged_segment_is_salvaged_and_kept(settings: Settings, log: PredictionLog, served: Served) -> None:
+    answer(log, served, "a")
+    size = segments.segments(log.folder)[0].stat().st_size
+    answer(log, served, "b")
+    answer(log, served, "c")
+    log.close()
+    (segment,) = segments.segments(log.folder)
+    content = bytearray(segment.read_bytes())
+    content[size + 20] ^= 0xFF
+    segment.write_bytes(content)
+    mover = Mover(settings)
+    mover.step()
+    assert in_database(settings) == ["a", "c"]
+    assert mover.damaged == 1
+    assert (log.folder / "damaged" / segment.name).read_bytes() == bytes(content)
+
+
+def test_record_the_database_never_takes_does_not_hold_up_the_rest(
+    settings: Settings, log: PredictionLog, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(log, served, "good", "poison")
+    log.close()
+    real = predictions.insert
+
+    def picky(engine: sa.Engine, rows: list[dict[str, object]]) -> None:
+        if any(row["prediction_id"] == "poison" for row in rows):
+            raise ValueError("cannot be stored")
+        real(engine, rows)
+
+    monkeypatch.setattr(predictions, "insert", picky)
+    Mover(settings).step()
+    assert in_database(settings) == ["good"]
+    (kept,) = (log.folder / "damaged").iterdir()
+    assert '"poison"' in kept.read_text()
+
+
+def test_many_rows_come_in_batches(
+    settings: Settings, log: PredictionLog, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(movers, "BATCH_ROWS", 10)
+    for i in range(25):
+        answer(log, served, f"{i:02}")
+    Mover(settings).step()
+    assert len(in_database(settings)) == 25
+
+
+def test_overview_tells_traffic_and_accuracy(settings: Settings, log: PredictionLog, served: Served) -> None:
+    answer(log, served, *"abcd")
+    label = "1"
+    log.append_feedback([("a", label), ("b", "0"), ("b", label), ("c", "0")])  # the latest label of b counts
+    Mover(settings).step()
+    (window,) = overview.windows(settings)
+    rows = scoring.reader(served).records([tiny.row()])
+    right = 2 if scoring.score(served, rows).labels == [label] else 1
+    assert (window.predictions, window.labelled, window.version) == (4, 3, "1")
+    assert window.accuracy == right / 3
+    status.write(settings.var / "serving", overview.collect(settings))
+    assert status.read(settings.var / "serving").windows == (window,)

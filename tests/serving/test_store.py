@@ -1,0 +1,113 @@
+"""The model store: follows the pointer, refuses what does not load, tells what it serves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from ml.settings import Settings
+from serving.model_store import ModelStore, Pointer, WorkerState, worker_states, write_pointer, write_state
+from tests.serving import tiny
+from tests.serving.running import wait_for
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return tiny.settings_for(tmp_path)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[ModelStore]:
+    made = ModelStore(settings.var / "serving")
+    yield made
+    made.close()
+
+
+def version(store: ModelStore) -> str | None:
+    served = store.current()
+    return served and served.version
+
+
+def test_store_is_empty_before_the_first_version_and_follows_on_its_own(settings: Settings, store: ModelStore) -> None:
+    store.start()
+    assert store.current() is None
+    for number in ("1", "2"):
+        tiny.publish(settings, number, bias=float(number))
+        wait_for(lambda n=number: version(store) == n, what=f"version {number}")
+
+
+def test_request_in_flight_keeps_its_model(settings: Settings, store: ModelStore) -> None:
+    tiny.publish(settings, "1")
+    store.refresh()
+    held = store.current()
+    assert held is not None
+    rows = np.zeros((1, tiny.N_FEATURES), np.float32)
+    before = held.bundle.run(rows, None)
+    tiny.publish(settings, "2", bias=2.0)
+    store.refresh()
+    assert version(store) == "2"
+    assert np.array_equal(held.bundle.run(rows, None), before)
+
+
+def test_damaged_version_is_refused_with_its_reason_and_the_old_one_serves(
+    settings: Settings, store: ModelStore
+) -> None:
+    tiny.publish(settings, "1")
+    store.start()
+    pointer = tiny.publish(settings, "2", bias=2.0)
+    wait_for(lambda: version(store) == "2", what="version 2")
+    (settings.var / "serving" / pointer.path / "model.onnx").write_bytes(b"not a model")
+    write_pointer(settings.var / "serving", Pointer("3", pointer.path, pointer.sha256))
+    refused = wait_for(lambda: store.refused, what="a refusal")
+    assert refused.version == "3"
+    assert "model.onnx" in refused.reason
+    assert version(store) == "2"
+    (state,) = worker_states(settings.var / "serving")
+    assert (state.model_version, state.refused) == ("2", refused)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"version": 3}', b"\xff\xfe"], ids=repr)
+def test_unreadable_pointer_changes_nothing(settings: Settings, store: ModelStore, content: bytes) -> None:
+    tiny.publish(settings, "1")
+    store.refresh()
+    (settings.var / "serving" / "current.json").write_bytes(content)
+    store.refresh()
+    assert version(store) == "1"
+    assert store.refused is not None
+
+
+def test_pointer_that_names_another_hash_is_refused(settings: Settings, store: ModelStore) -> None:
+    pointer = tiny.publish(settings, "1")
+    write_pointer(settings.var / "serving", Pointer("1", pointer.path, "0" * 64))
+    store.refresh()
+    assert store.current() is None
+    assert store.refused is not None
+    assert "SHA-256" in store.refused.reason
+
+
+def test_reports_of_dead_workers_are_removed(settings: Settings) -> None:
+    folder = settings.var / "serving"
+    dead = os.fork()
+    if dead == 0:
+        os._exit(0)
+    os.waitpid(dead, 0)
+    for pid in (dead, os.getpid()):
+        write_state(folder / "workers" / f"{pid}.json", WorkerState(pid, "1", 0.0))
+    (folder / "workers" / "torn.json").write_bytes(b"{")
+    assert [state.pid for state in worker_states(folder)] == [os.getpid()]
+    assert not (folder / "workers" / f"{dead}.json").exists()
+
+
+def test_report_is_withdrawn_at_the_end(settings: Settings) -> None:
+    store = ModelStore(settings.var / "serving")
+    tiny.publish(settings, "1")
+    store.start()
+    file = settings.var / "serving" / "workers" / f"{os.getpid()}.json"
+    assert msgspec.json.decode(file.read_bytes())["model_version"] == "1"
+    store.close()
+    assert not file.exists()
