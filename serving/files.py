@@ -14,7 +14,6 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from flask import Blueprint, Response, request
-from werkzeug.wsgi import wrap_file
 
 from ml import tables
 from ml.report import Finding
@@ -183,9 +182,9 @@ def _answer(
 ) -> Response:
     size = out.tell()
     out.seek(0)
-    response = Response(wrap_file(request.environ, out, 1 << 18), content_type=writer.mimetype, direct_passthrough=True)
+    response = Response(_stream(out), content_type=writer.mimetype)
     response.content_length = size
-    response.call_on_close(out.close)
+    response.call_on_close(out.close)  # a response that is given up before it began reads nothing
     stem = name.split(".")[0] or "upload"
     response.headers.set("Content-Disposition", "attachment", filename=f"{stem}-predictions{writer.ending}")
     response.headers[VERSION_HEADER] = summary["model_version"]
@@ -193,6 +192,12 @@ def _answer(
     if summary["warnings"]:
         response.headers["X-Warnings"] = json.dumps(summary["warnings"][:10])  # ASCII, as a header must be
     return response
+
+
+def _stream(out: BinaryIO) -> Iterator[bytes]:
+    with out:
+        while block := out.read(1 << 18):
+            yield block
 
 
 def _warning(finding: Finding) -> dict[str, str]:

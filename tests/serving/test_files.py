@@ -1,0 +1,351 @@
+"""`POST /predict/file`: forms in and out, exact errors, nothing half-logged, bounded memory, malformed tables."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from serving import contract, files, tables
+from tests.serving.mixed import application, logged_ids
+
+PARQUET = "application/vnd.apache.parquet"
+ROWS = [
+    {"id": "a", "n0": "1.5", "n1": "2", "c0": "red"},
+    {"id": "b", "n0": "", "n1": "-1", "c0": "green"},
+    {"id": "c", "n0": "0.25", "n1": "1e-1", "c0": ""},
+]
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    with application(tmp_path) as app:
+        yield app
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def text(rows: list[dict[str, str]] = ROWS, *, delimiter: str = ",", quoting: int = csv.QUOTE_MINIMAL) -> bytes:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), delimiter=delimiter, quoting=quoting, lineterminator="\n")  # type: ignore[arg-type]
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode()
+
+
+def send(client: FlaskClient, content: bytes, name: str = "t.csv", **kwargs: Any) -> TestResponse:
+    return client.post("/predict/file", data={"file": (io.BytesIO(content), name)}, **kwargs)
+
+
+def table(answer: TestResponse) -> list[dict[str, str]]:
+    assert answer.status_code == 200, answer.text
+    return list(csv.DictReader(io.StringIO(answer.text), strict=True))
+
+
+def numbers(answer: TestResponse) -> list[float]:
+    return [float(row["probability_yes"]) for row in table(answer)]
+
+
+def test_a_table_comes_back_with_the_predictions_columns(client: FlaskClient) -> None:
+    """The rows as they were, and the numbers that /predict gives."""
+    found = table(send(client, text()))
+    rows = [
+        {"n0": float(row["n0"]) if row["n0"] else None, "n1": float(row["n1"]), "c0": row["c0"] or None} for row in ROWS
+    ]
+    expected = client.post("/predict", json={"rows": rows}).json["predictions"]
+    for came, row, one in zip(found, ROWS, expected, strict=True):
+        assert {name: came[name] for name in row} == row
+        assert came["label"] == one["label"]
+        assert float(came["probability"]) == one["probability"]
+        assert float(came["probability_no"]) == one["probabilities"]["no"]
+        assert came["warnings"] == ""
+    assert len({came["prediction_id"] for came in found}) == 3
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": lambda content: pa.compress(content, "zstd", asbytes=True),
+}
+
+
+@pytest.mark.parametrize("ending", PACKED)
+def test_packed_tables_give_the_same_numbers(client: FlaskClient, ending: str) -> None:
+    assert numbers(send(client, PACKED[ending](text()), f"t.csv{ending}")) == numbers(send(client, text()))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        text(quoting=csv.QUOTE_ALL),
+        text().replace(b"\n", b"\r\n"),
+        text().replace(b"\n", b"\r"),
+        text().rstrip(b"\n"),
+        b"\xef\xbb\xbf" + text(),
+        text().decode().encode("utf-16"),
+        text(delimiter=";"),
+        text(delimiter="\t"),
+        b"sep=;\n" + text(delimiter=";"),
+        text([dict(reversed(row.items())) for row in ROWS]),
+        text([row | {"more": "x"} for row in ROWS]),
+        text([{name: cell for name, cell in row.items() if name != "id"} for row in ROWS]),
+    ],
+    ids=["quoted", "crlf", "cr", "no last line end", "bom", "utf-16", "semicolon", "tab", "sep=", "other order",
+         "extra column", "without id"],
+)  # fmt: skip
+def test_the_same_table_written_otherwise_gives_the_same_numbers(client: FlaskClient, content: bytes) -> None:
+    """Through the fast reader or the careful one."""
+    assert numbers(send(client, content)) == numbers(send(client, text()))
+
+
+def test_the_fast_and_the_careful_reader_agree(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On numbers in every notation, missing markers and unseen categories."""
+    rng = random.Random(0)
+    cells = ["1", "-2.5", "1e3", "", "NaN", "inf", "0.1", "1e308", "3."]
+    rows = [
+        {"n0": rng.choice(cells), "n1": rng.choice(cells), "c0": rng.choice(["red", "", "blau", " green", "né"])}
+        for _ in range(400)
+    ]
+    fast = table(send(client, text(rows)))
+
+    def refuse(block: bytes) -> None:
+        raise tables._NotPlain
+
+    monkeypatch.setattr(tables, "_check_plain", refuse)
+    careful = table(send(client, text(rows)))
+    for one in (*fast, *careful):
+        del one["prediction_id"]
+    assert fast == careful
+
+
+@pytest.mark.parametrize(
+    ("headers", "name", "mimetype"),
+    [
+        ({}, "t.csv", "text/csv"),
+        ({"Accept": "application/json"}, "t.csv", "application/json"),
+        ({"Accept": PARQUET}, "t.csv", PARQUET),
+        ({"Accept": "*/*"}, "t.parquet", PARQUET),
+        ({"Accept": "text/csv"}, "t.parquet", "text/csv"),
+    ],
+    ids=["csv", "json", "parquet", "parquet by default", "csv of parquet"],
+)
+def test_accept_says_what_comes_back(client: FlaskClient, headers: dict[str, str], name: str, mimetype: str) -> None:
+    content = as_parquet() if name.endswith("parquet") else text()
+    answer = send(client, content, name, headers=headers)
+    assert (answer.status_code, answer.mimetype) == (200, mimetype)
+    assert answer.headers["X-Model-Version"] == "3"
+    assert "t-predictions" in answer.headers["Content-Disposition"]
+
+
+def test_format_wins_over_accept_and_is_checked(client: FlaskClient) -> None:
+    answer = client.post(
+        "/predict/file?format=json", data=text(), content_type="text/csv", headers={"Accept": "text/csv"}
+    )
+    decoded = msgspec.json.decode(answer.data, type=contract.FilePredictions)
+    assert (decoded.model_version, decoded.rows, len(decoded.predictions)) == ("3", 3, 3)
+    assert client.post("/predict/file?format=xlsx", data=text(), content_type="text/csv").status_code == 422
+    refused = client.post("/predict/file", data=text(), content_type="text/csv", headers={"Accept": "image/png"})
+    assert refused.status_code == 406
+
+
+def as_parquet(**columns: Any) -> bytes:
+    plain = {"n0": [1.5, None, 0.25], "n1": [2, -1, 1], "c0": ["red", "green", None]} | columns
+    out = io.BytesIO()
+    pq.write_table(pa.table(plain), out)
+    return out.getvalue()
+
+
+def test_parquet_keeps_its_types_and_gains_columns(client: FlaskClient) -> None:
+    answer = send(client, as_parquet(day=pa.array([1, 2, 3], pa.date32())), "t.parquet")
+    found = pq.read_table(io.BytesIO(answer.data))
+    assert found.schema.field("day").type == pa.date32()
+    assert found.schema.field("n1").type == pa.int64()
+    assert found["label"].to_pylist() == ["yes", "no", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (as_parquet(n0=["1", "x", "2"]), "rows[1], column 'n0': expected a number, got 'x'"),
+        (as_parquet(n0=[[1], [2], [3]]), "column 'n0': expected a number"),
+        (b"PAR1 no", "not a readable Parquet file"),
+        (b"", "not a readable Parquet file"),
+    ],
+    ids=["text", "lists", "broken", "empty"],
+)
+def test_wrong_parquet_is_refused(client: FlaskClient, content: bytes, said: str) -> None:
+    answer = send(client, content, "t.parquet")
+    assert answer.status_code == 422
+    assert said in answer.json["detail"]
+
+
+def test_raw_bodies_are_taken_by_their_headers(client: FlaskClient) -> None:
+    expected = numbers(send(client, text()))
+    raw = [
+        (text(), {"Content-Type": "text/csv"}),
+        (gzip.compress(text()), {"Content-Type": "text/csv", "Content-Encoding": "gzip"}),
+        (gzip.compress(text()), {"Content-Type": "application/gzip"}),
+        (gzip.compress(text()), {"Content-Type": "application/octet-stream"}),
+        (text(), {}),
+    ]
+    for body, headers in raw:
+        assert numbers(client.post("/predict/file", data=body, headers=headers)) == expected
+    assert client.post("/predict/file", data=b"x", content_type="text/html").status_code == 415
+    odd = client.post("/predict/file", data=b"x", content_type="text/csv", headers={"Content-Encoding": "br"})
+    assert odd.status_code == 415
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3", "\tx"])
+def test_formula_cells_are_escaped_in_csv_only(client: FlaskClient, cell: str) -> None:
+    """An apostrophe in front; numbers keep their sign; JSON and Parquet carry what came."""
+    rows = [row | {"id": cell} for row in ROWS]
+    found = table(send(client, text(rows)))
+    assert [row["id"].strip() for row in found] == [("'" + cell).strip()] * 3
+    assert found[1]["n1"] == "-1"
+    kept = pq.read_table(io.BytesIO(send(client, text(rows), headers={"Accept": PARQUET}).data))
+    assert kept["id"].to_pylist() == [cell] * 3
+
+
+def test_formulas_in_column_names_are_escaped(client: FlaskClient) -> None:
+    answer = send(client, text([row | {"=x": "1"} for row in ROWS]))
+    assert "'=x" in answer.text.splitlines()[0]
+
+
+def test_a_taken_column_name_is_not_doubled(client: FlaskClient) -> None:
+    found = table(send(client, text([row | {"label": "mine"} for row in ROWS])))
+    assert {row["label"] for row in found} == {"mine"}
+    assert {row["predicted_label"] for row in found} <= {"yes", "no"}
+
+
+def test_ids_of_the_caller_are_used_and_logged(tmp_path: Path) -> None:
+    with application(tmp_path) as app:
+        rows = [{"prediction_id": f"p{i}", **row} for i, row in enumerate(ROWS)]
+        found = table(send(app.test_client(), text(rows)))
+        assert [row["prediction_id"] for row in found] == ["p0", "p1", "p2"]
+        assert send(app.test_client(), text([rows[0], rows[1] | {"prediction_id": ""}])).status_code == 422
+    assert logged_ids(tmp_path) == ["p0", "p1", "p2"]
+
+
+def test_unusual_values_are_flagged_by_row_and_counted(client: FlaskClient) -> None:
+    answer = send(client, text([ROWS[0], ROWS[1] | {"c0": "blue", "n1": "77"}]))
+    plain, unusual = table(answer)
+    assert plain["warnings"] == ""
+    assert "c0: 'blue' was not seen in training" in unusual["warnings"]
+    counted = {(one["column"], one["message"]) for one in json.loads(answer.headers["X-Warnings"])}
+    assert {("n1", "1 rows: out of range"), ("c0", "1 rows: unseen category")} <= counted
+
+
+def test_nothing_is_logged_when_the_last_row_is_wrong(tmp_path: Path) -> None:
+    """Three thousand good rows before it."""
+    rows = [{"n0": "1", "n1": "2", "c0": "red"}] * 3000 + [{"n0": "1", "n1": "two", "c0": "red"}]
+    with application(tmp_path) as app:
+        answer = send(app.test_client(), text(rows))
+        assert answer.status_code == 422
+        assert answer.json["detail"] == "line 3002, column 'n1': expected a number, got 'two'"
+        assert answer.json["errors"] == [{"line": 3002, "column": "n1", "expected": "a number", "got": "'two'"}]
+    assert logged_ids(tmp_path) == []
+
+
+@pytest.mark.parametrize("keep", [0, 10**9], ids=["read twice", "kept"])
+def test_a_large_table_is_scored_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int) -> None:
+    """Many blocks; every row answered once, in order, and logged once, whether kept in memory or read again."""
+    monkeypatch.setattr(files, "KEEP_BYTES", keep)
+    monkeypatch.setattr("serving.tables.BLOCK_BYTES", 20_000)
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=9_000).round(3)
+    rows = [{"i": str(i), "n0": str(v), "n1": "0", "c0": "red"} for i, v in enumerate(values)]
+    with application(tmp_path) as app:
+        found = table(send(app.test_client(), text(rows)))
+    assert [int(row["i"]) for row in found] == list(range(9_000))
+    expected = 1 / (1 + np.exp(-(values + 1)))
+    np.testing.assert_allclose([float(row["probability_yes"]) for row in found], expected, atol=1e-6)
+    assert logged_ids(tmp_path) == [row["prediction_id"] for row in found]
+
+
+LINES = text(ROWS * 40).splitlines(keepends=True)
+REFUSED: dict[str, tuple[bytes, str, str]] = {
+    "empty": (b"", "t.csv", "the file is empty"),
+    "header only": (LINES[0], "t.csv", "a header but no rows"),
+    "lacks a column": (text([{"n0": "1", "n1": "2"}]), "t.csv", "lacks 'c0'"),
+    "upper case": (text([{k.upper(): v for k, v in ROWS[0].items()}]), "t.csv", "lacks 'n0'"),
+    "two of a name": (b"n0,n0,n1,c0\n1,1,2,red\n", "t.csv", "two columns of one name"),
+    "too many fields": (
+        b"".join([*LINES[:100], b"a,1,2,red,x\n", *LINES[100:]]),
+        "t.csv",
+        "line 101: expected 4 fields",
+    ),
+    "too few fields": (b"".join([*LINES[:100], b"a,1\n", *LINES[100:]]), "t.csv", "line 101: expected 4 fields"),
+    "open quote": (b"".join([*LINES[:100], b'a,1,2,"red\n', *LINES[100:]]), "t.csv", "line 101"),
+    "header twice": (b"".join([*LINES[:100], LINES[0], *LINES[100:]]), "t.csv", "line 101: the header comes a second"),
+    "nul": (text().replace(b"red", b"r\0d"), "t.csv", "line 2: a NUL byte"),
+    "latin-1": (text([ROWS[0] | {"c0": "né"}]).decode().encode("latin-1"), "t.csv", "line 2: byte 0xe9 is no UTF-8"),
+    "decimal comma": (text([ROWS[0] | {"n0": "1,5"}], delimiter=";"), "t.csv", "line 2, column 'n0'"),
+    "all words": (text([row | {"n0": "NA"} for row in ROWS * 10]), "t.csv", "column 'n0'"),
+    "gzip as csv": (gzip.compress(text()), "t.csv", "the content is gz-packed"),
+    "csv as gzip": (text(), "t.csv.gz", "the content is not packed"),
+    "broken gzip": (gzip.compress(text() * 500)[:-30], "t.csv.gz", "broken compressed file"),
+    "zip": (b"PK\x03\x04xx", "t.zip", "expected a CSV table"),
+    "png": (b"\x89PNG\r\n\x1a\nxxxx", "t.csv", "expected a CSV table, got a PNG image"),
+    "json": (b'[{"n0": 1}]', "t.csv", "expected a CSV table, got JSON"),
+    "one huge cell": (text([ROWS[0] | {"c0": "A" * 200_000}]), "t.csv", "over the limit"),
+    "many columns": (text([ROWS[0] | {f"x{i}": "1" for i in range(3000)}]), "t.csv", "3,004 columns"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_malformed_tables_are_refused_by_place(tmp_path: Path, name: str) -> None:
+    """A 4xx that names the place; nothing is logged."""
+    content, file, said = REFUSED[name]
+    with application(tmp_path) as app:
+        answer = send(app.test_client(), content, file)
+    assert answer.status_code == 422
+    assert answer.mimetype == "application/problem+json"
+    assert said in answer.json["detail"]
+    assert logged_ids(tmp_path) == []
+
+
+def test_the_limit_counts_unpacked_bytes(tmp_path: Path) -> None:
+    from ml.settings import from_values, to_values
+    from serving.app import create_app
+    from tests.serving.mixed import publish
+
+    app = create_app(from_values(to_values(publish(tmp_path)) | {"serving": {"max_body_bytes": 200_000}}))
+    bomb = gzip.compress(LINES[0] + b"a,1,2,red\n" * 100_000)
+    answer = send(app.test_client(), bomb, "t.csv.gz")
+    assert len(bomb) < 10_000
+    assert answer.status_code == 422
+    assert "larger than the limit of 200,000 bytes, unpacked" in answer.json["detail"]
+    plain = app.test_client().post("/predict/file", data=b"x" * 300_000, content_type="text/csv")
+    assert plain.status_code == 413
+    app.extensions["refit"].close()
+
+
+def test_infinite_and_huge_numbers_give_finite_probabilities(client: FlaskClient) -> None:
+    found = numbers(send(client, text([ROWS[0] | {"n0": cell} for cell in ("inf", "-inf", "NaN", "1e308", "-1e400")])))
+    assert np.isfinite(found).all()
+
+
+def test_a_form_without_a_file_is_refused(client: FlaskClient) -> None:
+    answer = client.post("/predict/file", data={"x": "1"}, content_type="multipart/form-data")
+    assert answer.status_code == 422
+    assert "one file" in answer.json["detail"]
