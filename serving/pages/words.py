@@ -24,6 +24,8 @@ EVENTS = {
     "rolled back": (_l("rolled back"), "bad"),
     "quarantined": (_l("quarantined"), "bad"),
     "promotion failed": (_l("promotion failed"), "bad"),
+    "rollback failed": (_l("rollback failed"), "bad"),
+    "released from quarantine": (_l("released from quarantine"), ""),
 }
 METRICS = {
     "accuracy": _l("Accuracy"),
