@@ -108,12 +108,15 @@ def _category(finding: Finding, column: Column, baseline: Baseline, frame: pd.Da
     known = {*column.categories, *reference.counts}
     new = sum(count for level, count in current.counts.items() if level not in known)
     rows, rows_reference = sum(current.counts.values()), sum(reference.counts.values())
+    # A reference row whose level is there once would have been new as well: in a column of many levels some
+    # always are (Good and Turing 1953), and only more of them mean anything.
+    usual = sum(count for level, count in reference.counts.items() if count == 1 and level not in column.categories)
     finding.new_share = new / rows if rows else 0.0
     return _Tests(
         finding,
         statistics.chi_square(reference.counts, current.counts),
         _missing(finding, reference, current),
-        statistics.proportions(0, rows_reference, new, rows) if new else NOTHING,
+        statistics.proportions(usual, rows_reference, new, rows) if new * rows_reference > usual * rows else NOTHING,
     )
 
 

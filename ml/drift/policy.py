@@ -50,6 +50,8 @@ def learnable(settings: Settings, baseline: Baseline) -> bool:
     Retraining because the inputs moved, while the model still holds, pays only with new rows to learn from;
     asking for a share of all makes such retrainings rarer as the data grow (geometrically spaced).
     """
+    if not baseline.rows_trained:
+        return False
     asked = records.last_retrain(settings)
     mark = max(baseline.made_at, asked.time if asked else 0.0)
     fresh, earlier = predictions.labels_since(store.engine(settings), mark)

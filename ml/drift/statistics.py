@@ -68,7 +68,7 @@ def proportions(hits_a: int, n_a: int, hits_b: int, n_b: int) -> Test:
     if pooled in (0.0, 1.0):
         return Test(0.0, 0.0, 1.0)
     error = float(np.sqrt(a * (1 - a) / n_a + b * (1 - b) / n_b))
-    if min(pooled, 1 - pooled) * min(n_a, n_b) < MIN_EXPECTED:
+    if min(pooled, 1 - pooled) * min(n_a, n_b) < 4 * MIN_EXPECTED:  # the tail of z is not to be trusted below
         p = float(stats.fisher_exact([[hits_a, n_a - hits_a], [hits_b, n_b - hits_b]]).pvalue)
     else:
         z = abs(a - b) / np.sqrt(pooled * (1 - pooled) * (1 / n_a + 1 / n_b))

@@ -101,7 +101,9 @@ def test_label_may_come_before_its_prediction(found: Settings) -> None:
 def test_window_holds_what_was_asked_for(found: Settings, asked: dict[str, Any], keys: list[str]) -> None:
     """Windows by time, number, version and label, always in time order."""
     engine = store.engine(found)
-    rows = [record(k, time=t, model_version=v) for k, t, v in zip("dbca", (40.0, 20.0, 30.0, 10.0), "2121", strict=True)]
+    rows = [
+        record(k, time=t, model_version=v) for k, t, v in zip("dbca", (40.0, 20.0, 30.0, 10.0), "2121", strict=True)
+    ]
     predictions.insert(engine, rows)
     predictions.insert_feedback(engine, [label("a", "1", 50.0), label("d", "0", 50.0)])
     assert predictions.window(engine, **asked)["prediction_id"].tolist() == keys

@@ -1,0 +1,461 @@
+"""The drift check: what it notices, what it leaves alone, what it decides, and what cannot stop it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml import drift, ledger, predictions, store
+from ml.drift import columns, performance, policy, records, report
+from ml.drift.baseline import Baseline, canonical
+from ml.drift.checking import check
+from ml.drift.findings import DriftVerdict, Performance, Signals
+from ml.drift.rule import Hold, retrain
+from ml.settings import Drift, Settings
+from tests.ml import worlds
+
+HOUR = 3_600.0
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Settings:
+    return worlds.settings(tmp_path)
+
+
+def window(
+    found: Settings,
+    hour: int,
+    *,
+    n: int = 1_000,
+    labelled: bool = True,
+    change: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+    baseline: Baseline | None = None,
+    **world: Any,
+) -> DriftVerdict:
+    """Serve one window at an hour and check it."""
+    frame, y, p = worlds.draw(n, 100 + hour, **world)
+    frame = change(frame) if change else frame
+    at = worlds.START + hour * HOUR
+    worlds.serve(found, frame, p, at=at, labels=y if labelled else None, version=baseline.version if baseline else "1")
+    return check(found, now=at + 60, baseline=baseline or worlds.baseline())
+
+
+# What is noticed
+
+
+def test_unchanged_traffic_is_stable(found: Settings) -> None:
+    """And nothing is asked for."""
+    verdict = window(found, 0)
+    assert (verdict.verdict, verdict.retrain) == ("stable", False)
+    assert verdict.performance.judged
+
+
+def test_few_predictions_are_not_judged(found: Settings) -> None:
+    """And checks that find nothing to judge do not fill the history."""
+    for hour in range(3):
+        verdict = window(found, hour, n=20)
+        assert verdict.verdict == "insufficient data"
+    assert len(drift.history(found)) == 1
+    assert "60 new predictions" in verdict.reasons[0]
+
+
+def test_false_alarms_are_rare() -> None:
+    """At most 1 of 100 checks of unchanged data finds anything."""
+    kept = worlds.baseline()
+    alarms = 0
+    for seed in range(200):
+        frame, _, p = worlds.draw(400, 10_000 + seed)
+        findings = columns.examine(kept, canonical(frame, worlds.SCHEMA)[0], {}, Drift())
+        findings.append(columns.examine_predictions(kept, np.column_stack([1 - p, p]), worlds.decide(p), Drift()))
+        alarms += any(f.drifted for f in findings)
+    assert alarms <= 4  # 99.9% of the time for a true rate of 1%, less for a worse one
+
+
+def blank(frame: pd.DataFrame) -> pd.DataFrame:
+    frame.loc[np.random.default_rng(0).random(len(frame)) < 0.2, "x1"] = np.nan
+    return frame
+
+
+def relabel(frame: pd.DataFrame) -> pd.DataFrame:
+    frame.loc[np.random.default_rng(0).random(len(frame)) < 0.06, "c"] = "never seen"
+    return frame
+
+
+def mix(frame: pd.DataFrame) -> pd.DataFrame:
+    frame["c"] = np.random.default_rng(0).choice(worlds.LEVELS, len(frame), p=[0.3, 0.3, 0.4])
+    return frame
+
+
+def widen(frame: pd.DataFrame) -> pd.DataFrame:
+    frame["x3"] *= 2
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("change", "world", "words"),
+    [
+        (None, {"shift": 0.5, "columns": 1}, "column 'x0': the distribution changed"),
+        (widen, {}, "column 'x3': the distribution changed"),
+        (mix, {}, "column 'c': the distribution changed"),
+        (blank, {}, "column 'x1': missing values went from 0.0% to"),
+        (relabel, {}, "of the rows have a value never seen before"),
+    ],
+    ids=["mean", "variance", "category mix", "missing", "new category"],
+)
+def test_drift_of_one_column_is_noticed_and_named(
+    found: Settings, change: Callable[[pd.DataFrame], pd.DataFrame] | None, world: dict[str, Any], words: str
+) -> None:
+    """A warning: with labels that show no loss, one moved column replaces no model."""
+    verdict = window(found, 0, change=change, **world)
+    assert verdict.verdict == "drift"
+    assert any(words in reason for reason in verdict.reasons)
+    assert not verdict.retrain
+
+
+def test_concept_drift_is_seen_by_labels_alone(found: Settings) -> None:
+    """The inputs are as ever; accuracy is not."""
+    verdict = window(found, 0, concept=0.6)
+    assert verdict.verdict == "degraded"
+    assert not any(f.drifted for f in verdict.findings)
+    assert "accuracy fell from" in verdict.reasons[0]
+
+
+def test_estimate_is_marked_as_an_estimate() -> None:
+    """Without labels, scores that are less sure than they were are told, and told as a guess."""
+    kept = worlds.baseline()
+    _, _, p = worlds.draw(1_000, 3)
+    unsure = 0.5 + (p - 0.5) * 0.6
+    found = performance.estimate(kept, np.column_stack([1 - unsure, unsure]), Drift())
+    assert found.dropped
+    assert found.reasons[0].startswith("estimate, not a measurement")
+
+
+# Broken feeds
+
+
+def stuck(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(x2=7.25)
+
+
+def text(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.astype({"x2": object}).assign(x2=lambda f: f["x2"].where(f.index % 2 == 0, "n/a?"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda f: f.drop(columns="x1"), "column 'x1': the column is not in the data any more"),
+        (lambda f: f.assign(x1=np.nan), "column 'x1': values are missing that were there"),
+        (stuck, "column 'x2': every value is 7.25"),
+        (text, "column 'x2': 50.0% of the values are not numbers, for example 'n/a?'"),
+    ],
+    ids=["column gone", "all missing", "stuck", "text in a number"],
+)
+def test_broken_feed_alerts_and_blocks_retraining(
+    found: Settings, change: Callable[[pd.DataFrame], pd.DataFrame], words: str
+) -> None:
+    """Even when accuracy fell at the same time: retraining on it would make things worse."""
+    verdict = window(found, 0, change=change, concept=1.0)
+    assert verdict.verdict == "broken data"
+    assert any(words in reason for reason in verdict.reasons)
+    assert (verdict.retrain, verdict.signals.degraded) == (False, False)
+    sent = [json.loads(line) for line in (found.var / "logs" / "alerts.jsonl").read_text().splitlines()]
+    assert [alert["kind"] for alert in sent] == ["broken data"]
+
+
+def test_common_value_may_fill_a_window(found: Settings) -> None:
+    """A light sensor at night is no broken feed."""
+    frame, y, p = worlds.draw(2_000, 1)
+    frame["x3"] = frame["x3"].where(np.arange(2_000) % 2 == 0, 0.0)
+    kept = Baseline("1", worlds.SCHEMA, frame, y, worlds.decide(p), np.column_stack([1 - p, p]))
+    verdict = window(found, 0, change=lambda f: f.assign(x3=0.0), baseline=kept)
+    assert verdict.verdict == "drift"
+
+
+# When to retrain
+
+
+def test_large_drop_retrains_at_once(found: Settings) -> None:
+    """Waiting for a second window would cost more than a false alarm."""
+    verdict = window(found, 0, concept=1.0)
+    assert verdict.performance.large
+    assert verdict.retrain
+
+
+def test_smaller_drop_is_confirmed_by_a_second_window(tmp_path: Path) -> None:
+    """m of the last n windows, the newest among them."""
+    found = worlds.settings(tmp_path, large_drop=1.0)
+    first, second = window(found, 0, concept=0.6), window(found, 1, concept=0.6)
+    assert (first.retrain, second.retrain) == (False, True)
+    assert "1 of the 2 windows" in first.decision
+
+
+def test_confirmation_needs_new_labels(tmp_path: Path) -> None:
+    """The same labels judged twice confirm nothing."""
+    found = worlds.settings(tmp_path, large_drop=1.0)
+    window(found, 0, concept=0.6)
+    verdict = window(found, 1, labelled=False)
+    assert verdict.verdict == "degraded"
+    assert not verdict.performance.judged
+    assert not verdict.retrain
+
+
+def test_drift_does_not_retrain_while_labels_show_no_loss(found: Settings) -> None:
+    """However often it is seen: any-column drift fires for ever on real streams."""
+    assert not any(window(found, hour, shift=0.5).retrain for hour in range(4))
+
+
+def test_persistent_drift_retrains_where_labels_never_come(found: Settings) -> None:
+    """Confirmed by a second window."""
+    verdicts = [window(found, hour, labelled=False, shift=0.5) for hour in range(2)]
+    assert [v.retrain for v in verdicts] == [False, True]
+    assert verdicts[1].decision == "drift persists and labels do not come"
+
+
+def test_persistent_drift_retrains_when_much_new_can_be_learnt(found: Settings) -> None:
+    """A model that still holds is renewed once the labelled rows have grown by the configured share."""
+    kept = worlds.baseline(rows_trained=3_000)
+    verdicts = [window(found, hour, shift=0.5, baseline=kept) for hour in range(2)]
+    assert [v.retrain for v in verdicts] == [False, True]
+    assert "enough labelled rows have come" in verdicts[1].decision
+    assert not policy.learnable(found, kept)  # asked for just now: only what comes after counts
+
+
+def test_noise_never_retrains(found: Settings) -> None:
+    """Eight windows of the same world."""
+    kept = worlds.baseline(rows_trained=1_000)
+    assert not any(window(found, hour, baseline=kept).retrain for hour in range(8))
+
+
+def test_one_retraining_at_a_time(found: Settings) -> None:
+    """A second request waits until the first was answered in the ledger."""
+    first = window(found, 0, concept=1.0)
+    second = window(found, 1, concept=1.0)
+    assert (first.retrain, second.retrain) == (True, False)
+    assert "still under way" in second.decision
+
+
+def at(monkeypatch: pytest.MonkeyPatch, moment: float) -> None:
+    monkeypatch.setattr("ml.ledger.time.time", lambda: moment)
+
+
+def test_cool_down_lasts_at_least_as_long_as_a_label_takes(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before that, a new model cannot have been judged."""
+    at(monkeypatch, worlds.START)
+    ledger.append(found, ledger.PROMOTED, who="test", to_version="1")
+    assert "cool-down is 900 s" in policy.holds(found, worlds.START + 600, 900.0)[0].reason
+    assert not policy.holds(found, worlds.START + 901, 900.0)
+    assert policy.holds(found, worlds.START + found.drift.cooldown_s - 1, None)
+
+
+def test_breaker_opens_after_repeated_refusals(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It alerts a person, and closes by itself later or with the next promotion."""
+    at(monkeypatch, worlds.START)
+    for _ in range(found.drift.breaker_refusals):
+        ledger.append(found, ledger.REFUSED, who="test")
+    later = worlds.START + HOUR
+    held = policy.holds(found, later, None)
+    assert "the breaker is open" in held[0].reason
+    assert any("breaker" in alert for alert in policy.alerts("degraded", ["x"], held))
+    assert not policy.holds(found, worlds.START + found.drift.breaker_reset_s, None)
+    ledger.append(found, ledger.PROMOTED, who="test", to_version="2")
+    assert not policy.holds(found, later, None)
+
+
+def test_a_hold_blocks_a_confirmed_drop() -> None:
+    """And says which."""
+    yes = Signals(degraded=True, judged=True)
+    asked = retrain("degraded", yes, Performance(labels=500), [yes], [Hold("the breaker is open")], Drift())
+    assert asked == (False, "the drop in labelled performance is confirmed, but the breaker is open")
+
+
+# Windows, labels, versions
+
+
+def test_windows_do_not_overlap(found: Settings) -> None:
+    """Each prediction is looked at once: m of n counts independent windows."""
+    assert window(found, 0).window.rows == 1_000
+    assert window(found, 1, n=600).window.rows == 600
+    assert check(found, now=worlds.START + 5 * HOUR, baseline=worlds.baseline()).verdict == "insufficient data"
+
+
+def test_a_new_champion_starts_anew(found: Settings) -> None:
+    """Its own reference, its own predictions, its own history."""
+    window(found, 0, concept=0.6)
+    verdict = window(found, 1, baseline=worlds.baseline("2"))
+    assert verdict.verdict == "stable"
+    assert verdict.window.rows == 1_000
+    assert verdict.performance.labels == 1_000
+
+
+def test_late_labels_count_when_they_come(found: Settings) -> None:
+    """Labels of an earlier window are judged by the check after their arrival."""
+    frame, y, p = worlds.draw(1_000, 5, concept=1.0)
+    ids = worlds.serve(found, frame, p)
+    kept = worlds.baseline()
+    assert not check(found, now=worlds.START + 60, baseline=kept).performance.judged
+    worlds.answer(found, ids, y, worlds.START + HOUR)
+    verdict = window(found, 2, labelled=False)
+    assert verdict.verdict == "degraded"
+    assert verdict.performance.delay_s is None or verdict.performance.delay_s > 0
+
+
+def test_labels_that_are_no_classes_are_left_out_and_told(found: Settings) -> None:
+    """A wrong label is not a wrong prediction."""
+    frame, y, p = worlds.draw(1_000, 5)
+    y[:300] = "maybe"
+    worlds.serve(found, frame, p, labels=y)
+    verdict = check(found, now=worlds.START + 60, baseline=worlds.baseline())
+    assert verdict.verdict == "stable"
+    assert (verdict.performance.labels, verdict.performance.unknown_labels) == (700, 300)
+
+
+def test_labels_that_come_twice_count_once(found: Settings) -> None:
+    """The later one."""
+    frame, y, p = worlds.draw(1_000, 5)
+    ids = worlds.serve(found, frame, p, labels=np.where(y == "1", "0", "1"))
+    worlds.answer(found, ids, y, worlds.START + 20)
+    verdict = check(found, now=worlds.START + 60, baseline=worlds.baseline())
+    assert (verdict.verdict, verdict.performance.labels) == ("stable", 1_000)
+
+
+def test_verdict_is_kept_and_read_back(found: Settings) -> None:
+    """Pages, Airflow and the next check read what was decided."""
+    verdict = window(found, 0, concept=1.0)
+    assert drift.latest(found) == verdict
+    assert records.last_retrain(found) == verdict
+    assert json.loads(msgspec.json.encode(verdict.to_dict()))["verdict"] == "degraded"
+
+
+def test_many_columns_keep_the_event_small() -> None:
+    """What goes through Airflow is bounded; the report has everything."""
+    findings = [drift.findings.Finding(column=f"x{i}", kind="number", method="", effect=i / 900) for i in range(900)]
+    verdict = DriftVerdict(
+        id="a", time=0.0, verdict="drift", retrain=False, decision="", reasons=["r"] * 900, model_version="1",
+        findings=findings,
+    )  # fmt: skip
+    assert len(msgspec.json.encode(verdict.to_dict())) < 20_000
+    assert verdict.to_dict()["findings"][0]["column"] == "x899"
+
+
+# Strange columns, reports
+
+
+STRANGE = {
+    "empty": lambda n, _: np.full(n, np.nan),
+    "constant": lambda n, _: np.full(n, 3.0),
+    "huge": lambda n, rng: rng.normal(size=n) * 1e300,
+    "infinite": lambda n, rng: np.where(rng.random(n) < 0.5, np.inf, 1.0),
+    "one value": lambda n, rng: np.where(np.arange(n) == 0, 1.0, np.nan),
+    "boolean": lambda n, rng: rng.random(n) < 0.5,
+}
+
+
+def strange_baseline(names: list[str], seed: int = 0) -> tuple[Baseline, pd.DataFrame]:
+    from ml.schema import Column, Schema
+
+    schema = Schema(
+        target="y",
+        classes=("0", "1"),
+        positive_label="1",
+        columns=(
+            *(Column(name=name, kind="number") for name in names),
+            Column(name="many", kind="category"),
+            Column(name="<img src=x onerror=alert(1)>", kind="category"),
+            Column(name="usual", kind="number"),
+        ),
+    )
+
+    def draw(n: int, seed: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        frame = pd.DataFrame({name: STRANGE[name](n, rng) for name in names})
+        frame["many"] = rng.integers(0, 500, n).astype(str).astype(object)
+        frame["<img src=x onerror=alert(1)>"] = rng.choice(["</script><script>alert(2)</script>", "b & c", ""], n)
+        frame["usual"] = rng.normal(size=n)
+        return frame
+
+    p = np.random.default_rng(seed).random(500)
+    y = np.where(p > 0.5, "1", "0").astype(object)
+    held, _ = canonical(draw(500, 1), schema)
+    return Baseline("1", schema, held, y, y, np.column_stack([1 - p, p])), draw(400, 2)
+
+
+def test_strange_columns_never_stop_a_check(found: Settings) -> None:
+    """Empty, constant, huge, infinite, nearly empty, 500 levels: each is judged or left, and nothing has drifted."""
+    kept, frame = strange_baseline(list(STRANGE))
+    worlds.serve(found, frame, np.linspace(0, 1, len(frame)))
+    verdict = check(found, now=worlds.START + 60, baseline=kept)
+    assert verdict.verdict == "stable"
+    assert len(verdict.findings) == len(STRANGE) + 4
+
+
+def test_report_is_drawn_whatever_the_columns(found: Settings) -> None:
+    """With the rule's own findings as Evidently's tests, and no markup from the data in the page."""
+    found = msgspec.structs.replace(found, drift=msgspec.structs.replace(found.drift, report_rows=20_000))
+    kept, frame = strange_baseline(list(STRANGE))
+    frame["usual"] += 2
+    worlds.serve(found, frame, np.linspace(0, 1, len(frame)), labels=np.array(["0", "1"] * 200, dtype=object))
+    verdict = check(found, now=worlds.START + 60, baseline=kept)
+    page = Path(verdict.report["html"]).read_text(encoding="utf-8")
+    assert len(page) > 1_000_000, page[:2_000]
+    assert "alert(2)</script>" not in page
+    assert "onerror=alert(1)>" not in page
+    numbers = json.loads(Path(verdict.report["json"]).read_text(encoding="utf-8"))
+    failed = {test["name"] for test in numbers["tests"] if test["status"] == "FAIL"}
+    assert any("usual" in name for name in failed)
+    assert "empty" in numbers["left_out"]
+
+
+def test_a_report_that_fails_costs_nothing_but_itself(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdict stands, and the page says what it could not draw."""
+    found = msgspec.structs.replace(found, drift=msgspec.structs.replace(found.drift, report_rows=100))
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise KeyError("<script>")
+
+    monkeypatch.setattr(report, "_draw", broken)
+    verdict = window(found, 0)
+    page = Path(verdict.report["html"]).read_text(encoding="utf-8")
+    assert verdict.verdict == "stable"
+    assert "could not be drawn" in page
+    assert "<script>" not in page
+
+
+def test_old_reports_are_deleted(tmp_path: Path) -> None:
+    """All but the newest ones; other files are left alone."""
+    import os
+
+    for i in range(5):
+        for kind in ("html", "json"):
+            file = tmp_path / f"{i}.{kind}"
+            file.write_text("x")
+            os.utime(file, (i, i))
+    (tmp_path / "notes.html").write_text("mine")
+    assert report.prune(tmp_path, keep=2) == 3
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["3.html", "3.json", "4.html", "4.json", "notes.html"]
+
+
+def test_check_without_mlflow_still_records(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Tracking is best effort."""
+    found = worlds.settings(tmp_path, track=True)
+    found = msgspec.structs.replace(
+        found, registry=msgspec.structs.replace(found.registry, tracking_uri="http://127.0.0.1:9")
+    )
+    verdict = window(found, 0)
+    assert drift.latest(found) == verdict
+    assert "MLflow did not take its figures" in caplog.text
+
+
+def test_check_reads_nothing_of_another_version(found: Settings) -> None:
+    """Predictions of a version that was rolled away from do not count for the one that serves."""
+    frame, y, p = worlds.draw(1_000, 5, shift=3.0)
+    worlds.serve(found, frame, p, version="9", labels=y)
+    assert window(found, 1).verdict == "stable"
+    assert len(predictions.window(store.engine(found))) == 2_000
