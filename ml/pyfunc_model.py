@@ -10,7 +10,6 @@ MLflow, ONNX Runtime, pandas and NumPy. Its numbers are those of the service.
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,6 @@ import numpy as np
 import onnxruntime as ort
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
-
-# Not meant for a model that has a signature; MLflow says it at every load.
-warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method", category=UserWarning)
 
 LIMIT = 3.4e38  # just below the largest float32
 
@@ -38,8 +34,7 @@ class RefitModel(PythonModel):
         options.intra_op_num_threads = 1
         self.session = ort.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
 
-    # MLflow makes a data contract out of type hints here, and the signature says it better.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Label and probabilities of raw rows: a frame with the columns of the signature, in any order."""
         frame = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
         columns, markers = self.schema["columns"], {m.strip() for m in self.schema["missing_markers"]} | {""}
