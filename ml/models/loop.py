@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.errors import TrainingError
+from ml.models.adam import FusedAdam
 from ml.models.base import OnEpoch
 from ml.models.networks import Network
 from ml.models.preprocess import Encoded
@@ -24,18 +25,19 @@ EVALUATE_ROWS = 8_192  # rows per forward pass where no gradient is kept
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a network is fitted.
 
-    `epochs` at most; `patience` epochs without a better validation log-loss end the fit (0: never);
-    `schedule` moves the learning rate over `epochs`: "constant", "cosine" to zero, "one_cycle" (up for
-    the first tenth, then cosine), "flat_cosine" (constant for half, then cosine); `batch_size` 0
-    chooses by the number of rows; `average` > 0 keeps an exponential moving average of the weights
+    `epochs` at most (0: chosen by the number of steps); `patience` epochs without a better validation
+    log-loss end the fit (0: never); `schedule` moves the learning rate over the epochs: "constant",
+    "cosine" to zero, "one_cycle" (up for the first tenth, then cosine), "flat_cosine" (constant for
+    half, then cosine); `batch_size` 0 chooses by the number of rows; `average` > 0 keeps an exponential moving average of the weights
     with this decay a step and evaluates that; `clip_norm` bounds the gradient's norm (0: not).
     """
 
-    epochs: int = 60
+    epochs: int = 0
     batch_size: int = 0
     optimiser: Literal["adamw", "adam", "sgd", "nadam", "rmsprop"] = "adamw"
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
+    second_momentum: float = 0.95  # of Adam; RealMLP's 0.95 suits short fits better than 0.999
     schedule: Literal["constant", "cosine", "one_cycle", "flat_cosine"] = "flat_cosine"
     patience: int = 16
     label_smoothing: float = 0.0
@@ -65,15 +67,31 @@ class Table(NamedTuple):
         )
 
     def take(self, index: Tensor) -> Table:
-        """The rows at `index`, as a copy."""
+        """The rows at `index` (k, m), as a copy with the members' axis first."""
         weight = None if self.weight is None else self.weight[index]
         return Table(self.numbers[index], self.flags[index], self.codes[index], self.y[index], weight)
 
     def part(self, start: int, stop: int) -> Table:
-        """A view on rows start … stop − 1."""
-        rows = slice(start, stop)
+        """Of rows with a members' axis, a view on start … stop − 1."""
+        rows = (slice(None), slice(start, stop))
         weight = None if self.weight is None else self.weight[rows]
         return Table(self.numbers[rows], self.flags[rows], self.codes[rows], self.y[rows], weight)
+
+    def for_all(self) -> Table:
+        """The same rows for every member: a members' axis of length 1, without a copy."""
+        weight = None if self.weight is None else self.weight[None]
+        return Table(self.numbers[None], self.flags[None], self.codes[None], self.y[None], weight)
+
+
+class Folds(NamedTuple):
+    """Cross-fitting: member j trains on `train[j]` and is judged on `held[j]`; every row is held by one member.
+
+    train: (k, m) and held: (k, h) row indices; counted: (k, h), False where a shorter fold was padded.
+    """
+
+    train: Tensor
+    held: Tensor
+    counted: Tensor
 
 
 @dataclass
@@ -92,6 +110,14 @@ def choose_batch(n_rows: int) -> int:
     """
     ceiling = 256 if n_rows < 20_000 else 1_024 if n_rows < 500_000 else 2_048
     return int(min(max(2 ** round(math.log2(max(n_rows, 1) / 16 + 1)), 32), ceiling))
+
+
+def choose_epochs(steps: int) -> int:
+    """Epochs by steps an epoch: some hundred steps for small tables, at least 16 passes for large ones.
+
+    Source: our choice, by bench/ablation.py.
+    """
+    return int(min(max(400 // steps, 16), 100))
 
 
 def resolve_device(device: str) -> torch.device:
@@ -119,29 +145,41 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
 def train(
     network: Network,
     table: Table,
-    held: Table | None,
     recipe: Recipe,
     *,
+    held: Table | None = None,
+    folds: Folds | None = None,
     class_weight: Tensor | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Fitted:
-    """Fit in place; with `held` rows the network ends with the weights of its best epoch.
+    """Fit in place; where there are rows to judge by, the network ends with the weights of its best epoch.
+
+    Parameters
+    ----------
+    table
+        Training rows.
+    held
+        Rows outside of `table` to judge the members' mean by.
+    folds
+        Instead of `held`: each member's own rows to train on and to be judged by.
 
     Raises
     ------
     TrainingError
         The loss is no longer a finite number.
     """
-    n_rows = len(table.y)
-    batch = recipe.batch_size or choose_batch(n_rows)
-    steps = -(-n_rows // batch)
+    rows = folds.train.shape[1] if folds else len(table.y)
+    batch = recipe.batch_size or choose_batch(rows)
+    steps = -(-rows // batch)
     optimiser = _optimiser(network, recipe)
     averaged = _Average(network, recipe.average) if recipe.average > 0 else None
     best = _Best(network)
     history: list[dict[str, float]] = []
-    for epoch in range(recipe.epochs):
-        rates = [_rate(recipe, epoch + s / steps) for s in range(steps)]
-        figures = _epoch(network, table, batch, optimiser, rates, recipe, class_weight, averaged)
+    epochs = recipe.epochs or choose_epochs(steps)
+    for epoch in range(epochs):
+        rates = [_rate(recipe, (epoch + s / steps) / epochs) for s in range(steps)]
+        permuted = table.take(_order(table, folds))
+        figures = _epoch(network, permuted, batch, optimiser, rates, recipe, class_weight, averaged)
         entry = {"epoch": float(epoch), "learning_rate": rates[-1], **figures}
         if not math.isfinite(entry["loss"]):
             raise TrainingError(
@@ -149,37 +187,56 @@ def train(
                 f"learning_rate (now {recipe.learning_rate:g}) or set clip_norm"
             )
         with averaged.swapped() if averaged else contextlib.nullcontext():
-            if held is not None:
-                logits = evaluate(network, held)
-                entry.update({f"validation_{k}": v for k, v in _figures(logits, held.y, held.weight).items()})
-                best.see(epoch, entry["validation_loss"])
-            elif averaged and epoch == recipe.epochs - 1:
-                best.see(epoch, 0.0)
+            judged = _judge(network, table, held, folds)
+            entry.update({f"validation_{name}": value for name, value in judged.items()})
+            if judged or epoch == epochs - 1:
+                best.see(epoch, judged.get("loss", 0.0))
         history.append(entry)
         if on_epoch is not None:
             on_epoch(entry)
-        if held is not None and recipe.patience and epoch - best.epoch >= recipe.patience:
+        if judged and recipe.patience and epoch - best.epoch >= recipe.patience:
             break
     best.restore()
-    return Fitted(history, best.epoch if best.epoch >= 0 else len(history) - 1)
+    return Fitted(history, best.epoch)
+
+
+def _order(table: Table, folds: Folds | None) -> Tensor:
+    """Row indices in a new random order: (1, n) for all members, or (k, m) a member's own."""
+    device = table.y.device
+    if folds is None:
+        return torch.randperm(len(table.y), device=device).unsqueeze(0)
+    shuffled = torch.rand(folds.train.shape, device=device).argsort(dim=1)
+    return folds.train.gather(1, shuffled)
+
+
+def _judge(network: Network, table: Table, held: Table | None, folds: Folds | None) -> dict[str, float]:
+    """Figures on rows that the judged network did not train on; empty where there are none."""
+    if folds is not None:
+        rows = table.take(folds.held)
+        network.eval()
+        with torch.inference_mode():
+            each = torch.softmax(network(rows.numbers, rows.flags, rows.codes).float(), dim=-1)
+        weight = None if rows.weight is None else rows.weight[folds.counted]
+        return _figures(each[folds.counted], rows.y[folds.counted], weight)
+    return {} if held is None else _figures(evaluate(network, held), held.y, held.weight)
 
 
 def evaluate(network: Network, table: Table) -> Tensor:
-    """Probabilities (n, C) without gradient, chunk by chunk."""
+    """The members' mean probabilities (n, C), without gradient, chunk by chunk."""
     network.eval()
+    rows, chunks = table.for_all(), []
     with torch.inference_mode():
-        chunks = [
-            network.probabilities(*table.part(start, start + EVALUATE_ROWS)[:3])
-            for start in range(0, len(table.y), EVALUATE_ROWS)
-        ]
+        for start in range(0, len(table.y), EVALUATE_ROWS):
+            part = rows.part(start, start + EVALUATE_ROWS)
+            chunks.append(torch.softmax(network(part.numbers, part.flags, part.codes).float(), dim=-1).mean(dim=0))
     return torch.cat(chunks)
 
 
 def _epoch(
     network: Network,
-    table: Table,
+    permuted: Table,
     batch: int,
-    optimiser: torch.optim.Optimizer,
+    optimiser: torch.optim.Optimizer | FusedAdam,
     rates: list[float],
     recipe: Recipe,
     class_weight: Tensor | None,
@@ -187,19 +244,19 @@ def _epoch(
 ) -> dict[str, float]:
     """One pass over a permuted copy of the rows; the figures are those of the batches as they were fitted."""
     network.train()
-    n_rows, device = len(table.y), table.y.device
-    permuted = table.take(torch.randperm(n_rows, device=device))
-    seen = torch.empty(n_rows, network.architecture.n_classes, device=device)
+    device = permuted.y.device
+    seen = torch.empty(*permuted.y.shape, network.architecture.n_classes, device=device)
     mixed = recipe.mixed_precision == "auto" and device.type == "cuda"
     for step, rate in enumerate(rates):
-        rows = permuted.part(step * batch, (step + 1) * batch)
+        start, stop = step * batch, (step + 1) * batch
+        rows = permuted.part(start, stop)
         for group in optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast(device.type, torch.bfloat16) if mixed else contextlib.nullcontext():
             logits = network(rows.numbers, rows.flags, rows.codes)
         logits = logits.float()
         loss = _loss(logits, rows, class_weight, recipe.label_smoothing)
-        optimiser.zero_grad()
+        optimiser.zero_grad(set_to_none=False)  # the gradients are views that must stay
         loss.backward()  # type: ignore[no-untyped-call]
         if recipe.clip_norm > 0:
             nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
@@ -207,20 +264,20 @@ def _epoch(
         if averaged is not None:
             averaged.update()
         logits = logits.detach()
-        seen[step * batch : (step + 1) * batch] = logits if logits.ndim == 2 else logits.mean(dim=1)
-    return _figures(torch.softmax(seen, dim=1), permuted.y, permuted.weight)
+        seen[:, start:stop] = logits if len(logits) == len(seen) else logits.mean(dim=0, keepdim=True)
+    weight = None if permuted.weight is None else permuted.weight.flatten()
+    return _figures(torch.softmax(seen.flatten(0, 1), dim=1), permuted.y.flatten(), weight)
 
 
 def _loss(logits: Tensor, rows: Table, class_weight: Tensor | None, smoothing: float) -> Tensor:
     """Cross-entropy, weighted by class and row; the members' losses are averaged, not their outputs."""
-    y = rows.y
-    if logits.ndim == 3:
-        y = y.unsqueeze(1).expand(-1, logits.shape[1]).flatten()
-        logits = logits.flatten(0, 1)
+    members = len(logits)
+    y = rows.y.expand(members, -1).flatten()
+    logits = logits.flatten(0, 1)
     if rows.weight is None:
         return nn.functional.cross_entropy(logits, y, class_weight, label_smoothing=smoothing)
     each = nn.functional.cross_entropy(logits, y, class_weight, label_smoothing=smoothing, reduction="none")
-    weight = rows.weight if len(each) == len(rows.weight) else rows.weight.repeat_interleave(len(each) // len(rows.y))
+    weight = rows.weight.expand(members, -1).flatten()
     return (each * weight).sum() / weight.sum().clamp_min(1e-12)
 
 
@@ -242,9 +299,8 @@ def _figures(probabilities: Tensor, y: Tensor, weight: Tensor | None) -> dict[st
     }
 
 
-def _rate(recipe: Recipe, progress_epochs: float) -> float:
-    """Learning rate after that many epochs (with fraction)."""
-    t = progress_epochs / recipe.epochs
+def _rate(recipe: Recipe, t: float) -> float:
+    """Learning rate when the share t of the fit is done."""
     if recipe.schedule == "cosine":
         scale = 0.5 * (1.0 + math.cos(math.pi * t))
     elif recipe.schedule == "one_cycle":
@@ -256,22 +312,41 @@ def _rate(recipe: Recipe, progress_epochs: float) -> float:
     return recipe.learning_rate * scale
 
 
-def _optimiser(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimiser(network: Network, recipe: Recipe) -> torch.optim.Optimizer | FusedAdam:
     """Weight decay touches matrices only: biases and the members' scales are left free."""
-    matrices = [p for n, p in network.named_parameters() if n.endswith("weight") and p.ndim > 1]
+    matrices = [p for n, p in network.named_parameters() if n.endswith("weight")]
     chosen = {id(p) for p in matrices}
     others = [p for p in network.parameters() if id(p) not in chosen]
-    groups: list[dict[str, Any]] = [{"params": matrices, "weight_decay": recipe.weight_decay}]
-    groups += [{"params": others, "weight_decay": 0.0}] if others else []
+    decays = ((matrices, recipe.weight_decay), (others, 0.0))
+    groups: list[dict[str, Any]] = [{"params": [_flat(p)], "weight_decay": decay} for p, decay in decays if p]
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
     if recipe.optimiser == "nadam":
         return torch.optim.NAdam(groups, lr=recipe.learning_rate, decoupled_weight_decay=True)
     if recipe.optimiser == "rmsprop":
         return torch.optim.RMSprop(groups, lr=recipe.learning_rate)
+    betas = (0.9, recipe.second_momentum)
+    if matrices[0].device.type != "mps":
+        return FusedAdam(groups, lr=recipe.learning_rate, betas=betas, decoupled=recipe.optimiser == "adamw")
     kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
-    # RealMLP and TabM both use a second momentum below 0.999 or its default; the shorter memory suits short fits.
-    return kind(groups, lr=recipe.learning_rate, betas=(0.9, 0.95), fused=matrices[0].device.type != "mps")
+    return kind(groups, lr=recipe.learning_rate, betas=betas)
+
+
+def _flat(parameters: list[nn.Parameter]) -> nn.Parameter:
+    """One long vector that the parameters, and their gradients, become views of.
+
+    An optimiser step then costs one operation instead of one a parameter: for networks this small
+    that is most of its time.
+    """
+    flat = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
+    flat.grad = torch.zeros_like(flat)
+    start = 0
+    for p in parameters:
+        stop = start + p.numel()
+        p.data = flat.data[start:stop].view_as(p)
+        p.grad = flat.grad[start:stop].view_as(p)
+        start = stop
+    return flat
 
 
 class _Best:

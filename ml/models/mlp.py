@@ -8,16 +8,17 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.utils.validation import check_is_fitted
 
 from ml.errors import TrainingError
 from ml.models import loop
 from ml.models.base import OnEpoch, check_trainable, encode_labels
 from ml.models.estimator import TabularClassifier, restored_params
-from ml.models.networks import ACTIVATIONS, Architecture, Network, Piecewise, architecture_from
+from ml.models.layers import Piecewise
+from ml.models.networks import ACTIVATIONS, Architecture, Network, architecture_from
 from ml.models.onnx_graph import Graph
-from ml.models.preprocess import Encoded, Options, Preprocessor
+from ml.models.preprocess import Encoded, Options, Preprocessor, as_frame
 
 
 class MLPClassifier(TabularClassifier):
@@ -32,11 +33,14 @@ class MLPClassifier(TabularClassifier):
     hidden
         Units of each hidden layer; any number of layers, () for none.
     activation, normalisation, dropout, embedding, bins, embedding_width, frequencies,
-    frequency_scale, members
+    frequency_scale, members, sharing
         See `ml.models.networks.Architecture`.
-    epochs, batch_size, optimiser, learning_rate, weight_decay, schedule, patience,
+    epochs, batch_size, optimiser, learning_rate, weight_decay, second_momentum, schedule, patience,
     label_smoothing, average, clip_norm, mixed_precision
         See `ml.models.loop.Recipe`.
+    cross_fit_rows
+        Up to this many rows, and without `validation`, each member trains without its own fold and is
+        judged on it: all rows are trained on by all members but one, and all rows say when to stop.
     early_stopping
         Keep the weights of the epoch with the lowest validation log-loss. Rows come from `fit`'s
         `validation`, else a stratified `validation_fraction` of the training rows is held out.
@@ -60,21 +64,24 @@ class MLPClassifier(TabularClassifier):
 
     def __init__(
         self,
-        hidden: tuple[int, ...] = (128, 128),
+        hidden: tuple[int, ...] = (64, 64),
         activation: str = "relu",
         normalisation: str = "none",
         dropout: float = 0.1,
         embedding: str = "piecewise",
         bins: int = 8,
-        embedding_width: int = 8,
+        embedding_width: int = 0,
         frequencies: int = 8,
         frequency_scale: float = 0.2,
-        members: int = 4,
-        epochs: int = 60,
+        members: int = 5,
+        sharing: str = "none",
+        cross_fit_rows: int = 20_000,
+        epochs: int = 0,
         batch_size: int = 0,
         optimiser: str = "adamw",
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-2,
+        second_momentum: float = 0.95,
         schedule: str = "flat_cosine",
         patience: int = 16,
         label_smoothing: float = 0.0,
@@ -104,11 +111,14 @@ class MLPClassifier(TabularClassifier):
         self.frequencies = frequencies
         self.frequency_scale = frequency_scale
         self.members = members
+        self.sharing = sharing
+        self.cross_fit_rows = cross_fit_rows
         self.epochs = epochs
         self.batch_size = batch_size
         self.optimiser = optimiser
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.second_momentum = second_momentum
         self.schedule = schedule
         self.patience = patience
         self.label_smoothing = label_smoothing
@@ -163,18 +173,23 @@ class MLPClassifier(TabularClassifier):
         check_trainable(len(codes), preprocessor.width, codes)
         rows = preprocessor.transform(frame)
         weight = _row_weights(sample_weight, len(codes))
-        held, rows, codes, weight = self._hold_out(preprocessor, classes, rows, codes, weight, validation, seed)
         device = loop.resolve_device(self.device)
         with loop.reproducible(seed, self.threads):
-            network = self._network(preprocessor, rows, len(classes))
+            judge = self._judge(preprocessor, classes, codes, validation, seed)
+            if isinstance(judge, np.ndarray):  # a share of the training rows
+                held, kept = rows.take(judge), np.setdiff1d(np.arange(len(codes)), judge)
+                judge = loop.Table.of(held, codes[judge], None if weight is None else weight[judge], device)
+                rows, codes, weight = rows.take(kept), codes[kept], None if weight is None else weight[kept]
+            network = self._network(preprocessor, rows, codes, len(classes))
             if going_on:
                 network.load_state_dict(self.network_.state_dict())
             network.to(device)
             fitted = loop.train(
                 network,
                 loop.Table.of(rows, codes, weight, device),
-                None if held is None else loop.Table.of(*held, None, device),
                 recipe,
+                held=judge if isinstance(judge, loop.Table) else None,
+                folds=_to(judge, device) if isinstance(judge, loop.Folds) else None,
                 class_weight=self._class_weights(classes, codes, device),
                 on_epoch=on_epoch,
             )
@@ -192,31 +207,29 @@ class MLPClassifier(TabularClassifier):
             raise TrainingError("expected scaling 'robust' or 'zscore' for a network, got 'none'")
         return _checked(values, Options)
 
-    def _hold_out(
+    def _judge(
         self,
         preprocessor: Preprocessor,
         classes: NDArray[Any],
-        rows: Encoded,
         codes: NDArray[np.int64],
-        weight: NDArray[np.float32] | None,
         validation: tuple[Any, Any] | None,
         seed: int,
-    ) -> tuple[tuple[Encoded, Any] | None, Encoded, NDArray[np.int64], NDArray[np.float32] | None]:
-        """Rows to stop on: those given, or a stratified share of the training rows, or none."""
+    ) -> loop.Table | loop.Folds | NDArray[np.int64] | None:
+        """What decides when to stop: given rows; folds; the indices of a held-out share of the rows; or nothing."""
         if validation is not None:
-            given = preprocessor.transform(validation[0]), encode_labels(validation[1], classes)[1]
-            return given, rows, codes, weight
-        count = round(self.validation_fraction * len(codes))
-        if not self.early_stopping or count < 10 or np.bincount(codes)[np.unique(codes)].min() < 2:
-            return None, rows, codes, weight
-        n_classes = len(np.unique(codes))
-        train, held = train_test_split(
-            np.arange(len(codes)), test_size=max(count, n_classes), stratify=codes, random_state=seed
-        )
-        kept = None if weight is None else weight[train]
-        return (rows.take(held), codes[held]), rows.take(train), codes[train], kept
+            rows = preprocessor.transform(as_frame(validation[0]))
+            return loop.Table.of(rows, encode_labels(validation[1], classes)[1], None, loop.resolve_device(self.device))
+        smallest, n_seen = np.bincount(codes)[np.unique(codes)].min(), len(np.unique(codes))
+        count = max(round(self.validation_fraction * len(codes)), n_seen)
+        if not self.early_stopping or count < 10 or smallest < 2:
+            return None
+        independent = self.members > 1 and self.sharing == "none"
+        if independent and smallest >= self.members and 10 * self.members <= len(codes) <= self.cross_fit_rows:
+            return _folds(codes, self.members, seed)
+        _, held = train_test_split(np.arange(len(codes)), test_size=count, stratify=codes, random_state=seed)
+        return np.asarray(held, dtype=np.int64)
 
-    def _network(self, preprocessor: Preprocessor, rows: Encoded, n_classes: int) -> Network:
+    def _network(self, preprocessor: Preprocessor, rows: Encoded, codes: NDArray[np.int64], n_classes: int) -> Network:
         """A network of the right shape with fresh weights and, for bins, the quantiles of the training rows."""
         state = preprocessor.fitted
         named = {n: getattr(self, n) for n in Architecture.__struct_fields__ if hasattr(self, n)}
@@ -225,8 +238,9 @@ class MLPClassifier(TabularClassifier):
         if architecture.activation not in ACTIVATIONS:
             raise TrainingError(f"expected activation among {sorted(ACTIVATIONS)}, got {architecture.activation!r}")
         network = Network(architecture)
+        network.start_at(torch.as_tensor(np.bincount(codes, minlength=n_classes) / len(codes)))
         if isinstance(network.embedding, Piecewise):
-            network.embedding.set_edges(_quantile_edges(rows.numbers, self.bins))
+            network.embedding.encoding.set_edges(_quantile_edges(rows.numbers, self.bins))
         return network
 
     def _class_weights(
@@ -290,6 +304,7 @@ PLAIN: dict[str, Any] = {
     "optimiser": "adam",
     "learning_rate": 1e-3,
     "weight_decay": 0.0,
+    "second_momentum": 0.999,
     "schedule": "constant",
     "scaling": "zscore",
     "clip": "none",
@@ -310,6 +325,22 @@ def _checked(values: dict[str, Any], kind: type[_Kind]) -> _Kind:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise TrainingError(f"parameters of the network: {error}") from error
+
+
+def _folds(codes: NDArray[np.int64], members: int, seed: int) -> loop.Folds:
+    """Stratified folds, one a member; training sets are cut to the size of the smallest."""
+    parts = list(StratifiedKFold(members, shuffle=True, random_state=seed).split(codes, codes))
+    size = min(len(train) for train, _ in parts)
+    longest = max(len(held) for _, held in parts)
+    shuffled = np.random.RandomState(seed)
+    train = np.stack([shuffled.permutation(train)[:size] for train, _ in parts])
+    held = np.stack([np.resize(rows, longest) for _, rows in parts])
+    counted = np.stack([np.arange(longest) < len(rows) for _, rows in parts])
+    return loop.Folds(torch.from_numpy(train), torch.from_numpy(held), torch.from_numpy(counted))
+
+
+def _to(folds: loop.Folds, device: torch.device) -> loop.Folds:
+    return loop.Folds(*(part.to(device) for part in folds))
 
 
 def _row_weights(weight: Any, n_rows: int) -> NDArray[np.float32] | None:

@@ -1,4 +1,9 @@
-"""The network as ONNX ops, joined to the preprocessing: one graph from raw columns to probabilities."""
+"""The network as ONNX ops after the preprocessing.
+
+Values are two-dimensional, (N, features), with the members' features side by side, and every product is
+by a constant matrix. That is not for looks: ONNX Runtime packs constant matrices beforehand and then
+gives a row the same bits alone and in a batch, which it does not for batched products.
+"""
 
 from __future__ import annotations
 
@@ -6,93 +11,169 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
-from ml.models.networks import EnsembleLinear, MemberBatchNorm, MemberHeads, Network, Periodic, Piecewise
+from ml.models.layers import (
+    ColumnLinear,
+    MemberBatchNorm,
+    MemberLayerNorm,
+    MemberLinear,
+    Periodic,
+    Piecewise,
+    SharedLinear,
+)
+from ml.models.networks import Network
 from ml.models.onnx_graph import Graph
 from ml.models.preprocess import Preprocessor
 
+BLOCK = 16_384  # entries up to which several small products become one block-diagonal matrix
+
 
 def emit(graph: Graph, preprocessor: Preprocessor, network: Network) -> str:
-    """Write preprocessing and network; returns the probabilities. Dropout is absent, as in `predict_proba`."""
-    a = network.architecture
-    parts = preprocessor.emit(graph)
-    if a.n_numbers and network.embedding is not None:
-        parts[0] = _embedding(graph, parts[0], network.embedding)
-    x = graph.concat(parts)
-    if a.members > 1:
-        x = graph.op("Unsqueeze", x, graph.int64(1))
-    for layer in network.layers:
-        x = _layer(graph, x, layer)
-    x = graph.op("Softmax", _head(graph, x, network.head), axis=-1)
-    if a.members > 1:
-        x = graph.op("ReduceMean", x, graph.int64(1), keepdims=0)
-    return x
+    """Write preprocessing and network; returns the probabilities (N, C). Dropout is absent, as in `predict_proba`."""
+    members, classes = network.architecture.members, network.architecture.n_classes
+    x, shared = _inputs(graph, preprocessor.emit(graph), network)
+    for layer in [*network.layers, network.head]:
+        if isinstance(layer, MemberLinear):
+            x, shared = _linear(graph, x, _array(layer.weight), _array(layer.bias), shared), False
+        elif isinstance(layer, SharedLinear):
+            x, shared = _scaled_linear(graph, x, layer, shared), False
+        else:
+            x = _elementwise(graph, x, layer)
+    if members == 1:
+        return graph.op("Softmax", x, axis=-1)
+    x = graph.op("Softmax", graph.op("Reshape", x, graph.int64(-1, members, classes)), axis=-1)
+    return graph.op("ReduceMean", x, graph.int64(1), keepdims=0)
 
 
-def _array(value: Any) -> Any:
-    return value.detach().cpu().numpy()
+def _array(value: Any) -> NDArray[Any]:
+    return np.asarray(value.detach().cpu().numpy())
 
 
-def _embedding(graph: Graph, x: str, module: nn.Module) -> str:
-    """(N, K) → (N, K · width)."""
-    column = graph.op("Unsqueeze", x, graph.int64(2))
-    if isinstance(module, Piecewise):
-        scaled = graph.op("Mul", graph.op("Sub", column, _c(graph, module.left)), _c(graph, module.rate))
-        encoded = graph.op("Clip", scaled, graph.float32(0.0), graph.float32(1.0))
-        encoded = graph.op("Concat", encoded, column, axis=2)
-        return graph.op("Relu", _per_column(graph, encoded, _array(module.weight), _array(module.bias)))
-    assert isinstance(module, Periodic)
-    turn = graph.op("Mul", column, _c(graph, 2.0 * math.pi * module.frequency))
-    waves = graph.op("Cos", graph.op("Add", turn, _c(graph, module.phase)))
-    # [x, mapped] per column, as one block-diagonal product over [x, waves].
-    count, frequencies, width = module.weight.shape
-    weight = np.zeros((count, frequencies + 1, width + 1), np.float32)
-    weight[:, 0, 0] = 1.0
-    weight[:, 1:, 1:] = _array(module.weight)
-    bias = np.concatenate([np.zeros((count, 1), np.float32), _array(module.bias)], axis=1)
-    return _per_column(graph, graph.op("Concat", column, waves, axis=2), weight, bias)
+def _inputs(graph: Graph, parts: list[str], network: Network) -> tuple[str, bool]:
+    """The first layer's input, and whether it is the same for all members."""
+    members = network.architecture.members
+    if network.embedding is None:
+        return graph.concat(parts), True
+    parts[0], per_member = _embedding(graph, parts[0], network.embedding)
+    if not per_member or members == 1:
+        return graph.concat(parts), True
+    if len(parts) == 1:
+        return parts[0], False
+    own = graph.op("Reshape", parts[0], graph.int64(-1, members, network.embedding.outputs))
+    rest = graph.op("Unsqueeze", graph.concat(parts[1:]), graph.int64(1))
+    rest = graph.op("Expand", rest, graph.int64(1, members, 1))
+    width = network.embedding.outputs + network.architecture.n_flags + network.architecture.n_levels
+    x = graph.op("Concat", own, rest, axis=2)
+    return graph.op("Reshape", x, graph.int64(-1, members * width)), False
 
 
-def _per_column(graph: Graph, x: str, weight: Any, bias: Any) -> str:
-    """(N, K, t) by K matrices (t, d) → (N, K · d); one block-diagonal product while that is small."""
-    count, inputs, outputs = weight.shape
-    if count * inputs * count * outputs <= 1_000_000:
-        block = np.zeros((count, inputs, count, outputs), np.float32)
-        block[np.arange(count), :, np.arange(count), :] = weight
-        flat = graph.op("Reshape", x, graph.int64(-1, count * inputs))
-        flat = graph.op("MatMul", flat, graph.float32(block.reshape(count * inputs, count * outputs)))
-        return graph.op("Add", flat, graph.float32(bias.reshape(1, -1)))
-    rows = graph.op("Unsqueeze", x, graph.int64(2))  # (N, K, 1, t) by (K, t, d)
-    y = graph.op("Squeeze", graph.op("MatMul", rows, graph.float32(weight)), graph.int64(2))
-    y = graph.op("Add", y, graph.float32(bias))
-    return graph.op("Reshape", y, graph.int64(-1, count * outputs))
+def _embedding(graph: Graph, x: str, module: Piecewise | Periodic) -> tuple[str, bool]:
+    """(N, K) → (N, w), or (N, k · w) where each member has its own; and which of both."""
+    column = graph.op("Unsqueeze", x, graph.int64(2))  # (N, K, 1)
+    if isinstance(module, Periodic):
+        return _periodic(graph, column, module), True
+    left, rate = _array(module.encoding.left), _array(module.encoding.rate)
+    scaled = graph.op("Mul", graph.op("Sub", column, graph.float32(left)), graph.float32(rate))
+    encoded = graph.op("Clip", scaled, graph.float32(0.0), graph.float32(1.0))
+    encoded = graph.op("Concat", encoded, column, axis=2)
+    columns, bins = left.shape
+    encoded = graph.op("Reshape", encoded, graph.int64(-1, columns * (bins + 1)))
+    if module.mapping is None:
+        return encoded, False
+    # One product a column, for all members at once: (K, in, k · out).
+    weight, bias = _array(module.mapping.weight), _array(module.mapping.bias)[:, 0]
+    members, _, inputs, outputs = weight.shape
+    by_column = weight.transpose(1, 2, 0, 3).reshape(columns, inputs, members * outputs)
+    value = _grouped(graph, encoded, by_column)
+    if members > 1:
+        value = graph.op("Reshape", value, graph.int64(-1, columns, members, outputs))
+        value = graph.op("Transpose", value, perm=[0, 2, 1, 3])
+        value = graph.op("Reshape", value, graph.int64(-1, members * columns * outputs))
+    return graph.op("Relu", graph.op("Add", value, graph.float32(bias.reshape(1, -1)))), True
 
 
-def _layer(graph: Graph, x: str, layer: nn.Module) -> str:
+def _periodic(graph: Graph, column: str, module: Periodic) -> str:
+    members, _, columns, frequencies = module.frequency.shape
+    column = graph.op("Unsqueeze", column, graph.int64(1))  # (N, 1, K, 1)
+    frequency, phase = _array(2.0 * math.pi * module.frequency), _array(module.phase)  # (k, 1, K, f)
+    turn = graph.op("Mul", column, graph.float32(frequency.transpose(1, 0, 2, 3)))
+    turn = graph.op("Add", turn, graph.float32(phase.transpose(1, 0, 2, 3)))
+    # ONNX Runtime's float32 cosine differs in the last bit between full and partial vectors; float64 hides it.
+    waves = graph.op("Cast", graph.op("Cos", graph.op("Cast", turn, to=11)), to=1)
+    waves = graph.op("Reshape", waves, graph.int64(-1, members * columns * frequencies))
+    mapping: ColumnLinear = module.mapping
+    weight, bias = _array(mapping.weight), _array(mapping.bias)
+    outputs = weight.shape[-1]
+    mapped = _grouped(graph, waves, weight.reshape(members * columns, frequencies, outputs))
+    mapped = graph.op("Add", mapped, graph.float32(bias.reshape(1, -1)))
+    mapped = graph.op("Reshape", mapped, graph.int64(-1, members, columns, outputs))
+    itself = graph.op("Expand", column, graph.int64(1, members, 1, 1))
+    value = graph.op("Concat", itself, mapped, axis=3)
+    return graph.op("Reshape", value, graph.int64(-1, members * columns * (outputs + 1)))
+
+
+def _linear(graph: Graph, x: str, weight: NDArray[Any], bias: NDArray[Any], shared: bool) -> str:
+    """weight (k, in, out), bias (k, 1, out): (N, in) or (N, k · in) → (N, k · out)."""
+    if shared:
+        x = graph.op("MatMul", x, graph.float32(weight.transpose(1, 0, 2).reshape(weight.shape[1], -1)))
+    else:
+        x = _grouped(graph, x, weight)
+    return graph.op("Add", x, graph.float32(bias.reshape(1, -1)))
+
+
+def _grouped(graph: Graph, x: str, weight: NDArray[Any]) -> str:
+    """weight (G, in, out): (N, G · in) → (N, G · out), group by group; small groups as block-diagonal matrices."""
+    groups, inputs, outputs = weight.shape
+    size = min(groups, max(1, math.isqrt(BLOCK // (inputs * outputs)) if inputs * outputs <= BLOCK else 1))
+    starts = range(0, groups, size)
+    values = []
+    for start in starts:
+        part = weight[start : start + size]
+        block = np.zeros((len(part), inputs, len(part), outputs), np.float32)
+        block[np.arange(len(part)), :, np.arange(len(part)), :] = part
+        rows = x
+        if size < groups:
+            begin, end = graph.int64(start * inputs), graph.int64((start + len(part)) * inputs)
+            rows = graph.op("Slice", x, begin, end, graph.int64(1))
+        values.append(graph.op("MatMul", rows, graph.float32(block.reshape(len(part) * inputs, len(part) * outputs))))
+    return graph.concat(values)
+
+
+def _scaled_linear(graph: Graph, x: str, layer: SharedLinear, shared: bool) -> str:
+    """One matrix for all members: rows and members together are the rows of the product."""
+    r, s, bias = (_array(value)[:, 0] for value in (layer.r, layer.s, layer.bias))  # (k, ·)
+    members, inputs = r.shape
+    x = graph.op("Reshape", x, graph.int64(-1, 1 if shared else members, inputs))
+    x = graph.op("MatMul", graph.op("Mul", x, graph.float32(r)), graph.float32(_array(layer.weight)))
+    x = graph.op("Add", graph.op("Mul", x, graph.float32(s)), graph.float32(bias))
+    return graph.op("Reshape", x, graph.int64(-1, members * s.shape[1]))
+
+
+def _elementwise(graph: Graph, x: str, layer: nn.Module) -> str:
     if isinstance(layer, nn.Dropout):
         return x
-    if isinstance(layer, nn.Linear):
-        x = graph.op("MatMul", x, graph.float32(_array(layer.weight).T))
-        return graph.op("Add", x, _c(graph, layer.bias))
-    if isinstance(layer, EnsembleLinear):
-        x = graph.op("MatMul", graph.op("Mul", x, _c(graph, layer.r)), graph.float32(_array(layer.weight).T))
-        return graph.op("Add", graph.op("Mul", x, _c(graph, layer.s)), _c(graph, layer.bias))
     if isinstance(layer, MemberBatchNorm):
         return _batch_norm(graph, x, layer)
-    if isinstance(layer, nn.LayerNorm):
-        return graph.op(
-            "LayerNormalization", x, _c(graph, layer.weight), _c(graph, layer.bias), axis=-1, epsilon=layer.eps
-        )
+    if isinstance(layer, MemberLayerNorm):
+        members, _, width = layer.scale.shape
+        ones, zeros = graph.float32(np.ones(width)), graph.float32(np.zeros(width))
+        x = graph.op("Reshape", x, graph.int64(-1, members, width)) if members > 1 else x
+        x = graph.op("LayerNormalization", x, ones, zeros, axis=-1, epsilon=layer.eps)
+        x = graph.op("Reshape", x, graph.int64(-1, members * width)) if members > 1 else x
+        x = graph.op("Mul", x, graph.float32(_array(layer.scale).reshape(1, -1)))
+        return graph.op("Add", x, graph.float32(_array(layer.shift).reshape(1, -1)))
     return _activation(graph, x, layer)
 
 
 def _batch_norm(graph: Graph, x: str, layer: MemberBatchNorm) -> str:
     """Fixed statistics make it one scale and one shift."""
-    variance = _array(layer.running_var).astype(np.float64)
-    scale = _array(layer.weight).astype(np.float64) / np.sqrt(variance + layer.eps)
-    shift = _array(layer.bias).astype(np.float64) - _array(layer.running_mean).astype(np.float64) * scale
-    return graph.op("Add", graph.op("Mul", x, graph.float32(scale)), graph.float32(shift))
+    norm = layer.norm
+    mean, variance = _array(norm.running_mean).astype(np.float64), _array(norm.running_var).astype(np.float64)
+    scale = _array(norm.weight).astype(np.float64) / np.sqrt(variance + norm.eps)
+    shift = _array(norm.bias).astype(np.float64) - mean * scale
+    return graph.op("Add", graph.op("Mul", x, graph.float32(scale[None])), graph.float32(shift[None]))
 
 
 def _activation(graph: Graph, x: str, layer: nn.Module) -> str:
@@ -115,19 +196,3 @@ def _activation(graph: Graph, x: str, layer: nn.Module) -> str:
             return graph.op("Tanh", x)
         case _:
             raise NotImplementedError(f"no ONNX form is written for {type(layer).__name__}")
-
-
-def _head(graph: Graph, x: str, head: nn.Module) -> str:
-    """Logits (N, C) or (N, k, C)."""
-    if isinstance(head, nn.Linear):
-        return _layer(graph, x, head)
-    assert isinstance(head, MemberHeads)
-    # One product for all members, (N, k, d) by (k · C) columns, and then each member's own diagonal,
-    # would be k times the work; a broadcast product and a sum over d is exact and batch-independent.
-    rows = graph.op("Unsqueeze", x, graph.int64(2))  # (N, k, 1, d) by (k, d, C)
-    y = graph.op("Squeeze", graph.op("MatMul", rows, _c(graph, head.weight)), graph.int64(2))
-    return graph.op("Add", y, _c(graph, head.bias))
-
-
-def _c(graph: Graph, value: Any) -> str:
-    return graph.float32(_array(value))

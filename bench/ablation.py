@@ -1,0 +1,183 @@
+"""What each part of the MLP is worth: from the plain network to the defaults, one change a row.
+
+    python bench/ablation.py                                   # scikit-learn's bundled tables
+    python bench/ablation.py --data telco_churn.csv --data islp_oj.csv --splits 3 --json
+
+Beside each table lies a JSON that says `target` (and `positive_label`, `id_columns`, `missing_markers`).
+Every variant is fitted untuned on 80% of the rows and scored on the other 20%, the same rows for all; the
+table shows the mean test log-loss over splits, and the CPU seconds of a fit. `--tuned` adds LightGBM
+tuned by Optuna (cross-validated log-loss) as the yardstick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+# Each row adds to the one above it; the last is what `MLPClassifier()` does.
+STEPS: list[tuple[str, dict[str, Any]]] = [
+    ("plain", {}),
+    ("+ robust scaling, smooth clipping", {"scaling": "robust", "clip": "smooth"}),
+    ("+ AdamW, decaying rate, dropout", {}),
+    ("+ piecewise-linear encoding", {}),
+    ("+ members, cross-fitted", {}),
+]
+
+
+def variants() -> list[tuple[str, dict[str, Any]]]:
+    """(name, parameters) pairs: the steps, and the defaults with one thing changed."""
+    from ml.models.mlp import PLAIN, MLPClassifier
+
+    defaults = MLPClassifier().get_params()
+    groups = [
+        ("scaling", "clip"),
+        ("optimiser", "learning_rate", "weight_decay", "second_momentum", "schedule", "dropout", "hidden"),
+        ("embedding", "embedding_width", "bins"),
+        ("members",),
+    ]
+    rows, params = [(STEPS[0][0], dict(PLAIN))], dict(PLAIN)
+    for (name, _), group in zip(STEPS[1:], groups, strict=True):
+        params = {**params, **{key: defaults[key] for key in group}}
+        rows.append((name, dict(params)))
+    return [
+        *rows,
+        ("default, TabM's shared weights", {"sharing": "scales"}),
+        ("default, periodic embedding", {"embedding": "periodic", "embedding_width": 4}),
+        ("default, no embedding", {"embedding": "none"}),
+        ("default, layer normalisation", {"normalisation": "layer"}),
+        ("default, label smoothing 0.1", {"label_smoothing": 0.1}),
+    ]
+
+
+def tables(paths: tuple[str, ...]) -> Iterator[tuple[str, Any, Any]]:
+    """(name, canonical frame, codes) of each table."""
+    from sklearn import datasets
+
+    for path in paths:
+        yield Path(path).stem, *read(Path(path))
+    if not paths:
+        for name in ("breast_cancer", "wine", "digits"):
+            X, y = getattr(datasets, f"load_{name}")(return_X_y=True, as_frame=True)
+            yield name, X.astype(np.float32), np.asarray(y, dtype=np.int64)
+        X, y = datasets.make_classification(1_000, 20, random_state=42)
+        from ml.models.preprocess import as_frame
+
+        yield "make_classification", as_frame(X), y
+
+
+def read(path: Path) -> tuple[Any, Any]:
+    """A table as training would see it."""
+    from ml.data.coerce import canonical
+    from ml.data.files import read as read_file
+    from ml.data.inference import infer
+    from ml.data.labels import codes
+    from ml.report import Report
+    from ml.settings import from_values
+
+    facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    named = {key: facts[key] for key in ("target", "positive_label", "id_columns", "missing_markers") if facts.get(key)}
+    settings = from_values({"data": {"source": "file", "path": str(path), **named}})
+    raw = read_file(settings)
+    schema, _ = infer(raw, settings.data)
+    y = codes(raw, schema, Report(), tolerate=None)
+    return canonical(raw, schema)[0][y >= 0].reset_index(drop=True), y[y >= 0]
+
+
+def split(y: Any, seed: int) -> tuple[Any, Any]:
+    from sklearn.model_selection import train_test_split
+
+    return tuple(train_test_split(np.arange(len(y)), test_size=0.2, stratify=y, random_state=seed))
+
+
+def log_loss(p: Any, y: Any) -> float:
+    return float(-np.log(np.clip(p[np.arange(len(y)), y], 1e-15, 1)).mean())
+
+
+def fit(params: dict[str, Any], X: Any, y: Any, train: Any, test: Any, seed: int) -> tuple[float, float]:
+    """Test log-loss and CPU seconds."""
+    from ml.models.mlp import MLPClassifier
+
+    started = time.process_time()
+    model = MLPClassifier(**params, random_state=seed, device="cpu").fit(X.iloc[train], y[train])
+    return log_loss(model.predict_proba(X.iloc[test]), y[test]), time.process_time() - started
+
+
+def lightgbm(X: Any, y: Any, train: Any, test: Any, seed: int, evals: int = 30) -> tuple[float, float]:
+    """LightGBM, tuned by Optuna's TPE on five folds of the training rows."""
+    import optuna
+    from lightgbm import LGBMClassifier
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    frame = X.copy()
+    for name in frame.columns[[not np.issubdtype(d, np.number) for d in map(_numpy_kind, frame.dtypes)]]:
+        frame[name] = frame[name].astype("category")
+
+    def model(t: Any) -> Any:
+        return LGBMClassifier(
+            n_estimators=t.suggest_int("n_estimators", 30, 400, log=True),
+            learning_rate=t.suggest_float("learning_rate", 0.01, 0.3, log=True),
+            num_leaves=t.suggest_int("num_leaves", 3, 64, log=True),
+            min_child_samples=t.suggest_int("min_child_samples", 2, 100, log=True),
+            reg_lambda=t.suggest_float("reg_lambda", 1e-3, 30.0, log=True),
+            colsample_bytree=t.suggest_float("colsample_bytree", 0.3, 1.0),
+            random_state=seed,
+            n_jobs=1,
+            verbose=-1,
+        )
+
+    started = time.process_time()
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    rows, labels = frame.iloc[train], y[train]
+    study.optimize(
+        lambda t: cross_val_score(model(t), rows, labels, cv=folds, scoring="neg_log_loss").mean(), n_trials=evals
+    )
+    best = model(optuna.trial.FixedTrial(study.best_params)).fit(rows, labels)
+    return log_loss(best.predict_proba(frame.iloc[test]), y[test]), time.process_time() - started
+
+
+def _numpy_kind(dtype: Any) -> Any:
+    return dtype if isinstance(dtype, np.dtype) else np.dtype(object)
+
+
+@click.command(help=__doc__.split("\n")[0])
+@click.option("--data", "paths", multiple=True, type=click.Path(exists=True), help="A CSV or Parquet with its JSON.")
+@click.option("--splits", default=3, show_default=True, help="Random splits, each of 80% and 20%.")
+@click.option("--tuned", is_flag=True, help="Add LightGBM tuned by Optuna.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def main(paths: tuple[str, ...], splits: int, tuned: bool, as_json: bool) -> None:
+    warnings.simplefilter("ignore")
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for table, X, y in tables(paths):
+        jobs = [(name, lambda *a, p=params: fit(p, *a)) for name, params in variants()]
+        for name, job in jobs + ([("LightGBM, tuned", lightgbm)] if tuned else []):
+            results = [job(X, y, *split(y, seed), seed) for seed in range(splits)]
+            losses, seconds = np.array(results).T
+            found.setdefault(name, {})[table] = {
+                "log_loss": float(losses.mean()),
+                "spread": float(losses.std()),
+                "cpu_s": float(np.median(seconds)),
+            }
+            print(f"{table:22} {name:36} {losses.mean():.4f} {np.median(seconds):.2f} s", file=sys.stderr, flush=True)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    names = list(next(iter(found.values())))
+    print("| test log-loss | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
+    for name, row in found.items():
+        print(f"| {name} | " + " | ".join(f"{row[t]['log_loss']:.4f} ({row[t]['cpu_s']:.1f} s)" for t in names) + " |")
+
+
+if __name__ == "__main__":
+    main()
