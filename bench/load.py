@@ -1,4 +1,4 @@
-"""A load generator: one thread, epoll, requests made beforehand. Its own CPU is counted, so that it can be ruled out."""
+"""A load generator: one thread, epoll, requests made beforehand. Its own CPU is counted, to rule it out."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class _Client:
         self.closing = False
 
 
-def post(path: str, body: bytes, content_type: str = "application/json", headers: dict[str, str] | None = None) -> bytes:
+def post(
+    path: str, body: bytes, content_type: str = "application/json", headers: dict[str, str] | None = None
+) -> bytes:
     """The bytes of a POST."""
     extra = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     return (

@@ -123,7 +123,6 @@ class PredictionLog:
         self._lock = threading.Lock()
         self._fd = -1
         self._size = 0
-        self._sequence = 0
         self._known: set[str] = set()  # versions whose Model record is in the open segment
         self._dirty = False
         self._retired: list[int] = []
@@ -260,8 +259,8 @@ class PredictionLog:
     def _roll(self) -> None:
         self._retire()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._sequence += 1
-        name = f"{time.time_ns():x}-{os.getpid()}-{self._sequence}{SUFFIX}"
+        # In the order of time, for people; random, as a clock that is set back tells the same time twice.
+        name = f"{time.time_ns():x}-{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(self.folder / name, flags, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

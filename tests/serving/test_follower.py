@@ -6,9 +6,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -19,51 +17,8 @@ from serving import follower as followers
 from serving.follower import Follower
 from serving.model_store import ModelStore, read_pointer, read_refusals
 from tests.serving import tiny
+from tests.serving.fake_registry import Registry
 from tests.serving.running import wait_for
-
-
-class Registry:
-    """Versions as folders, one alias, over HTTP as MLflow 3 answers."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.hashes: dict[str, str] = {}
-        self.champion = ""
-        registry = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                url = urlsplit(self.path)
-                code, answer = registry.answer(url.path.rsplit("/mlflow/")[-1], parse_qs(url.query))
-                body = json.dumps(answer).encode()
-                self.send_response(code)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def answer(self, call: str, query: dict[str, list[str]]) -> tuple[int, dict[str, object]]:
-        if call == "registered-models/alias" and self.champion:
-            tags = [{"key": "refit.sha256", "value": self.hashes[self.champion]}]
-            return 200, {"model_version": {"version": self.champion, "tags": tags}}
-        if call == "model-versions/get-download-uri":
-            return 200, {"artifact_uri": str(self.root / query["version"][0])}
-        return 400, {"error_code": "INVALID_PARAMETER_VALUE"}
-
-    def bundle(self, version: str) -> Path:
-        return self.root / version / "artifacts" / "bundle"
-
-    def register(self, version: str, bias: float = 0.0) -> None:
-        self.hashes[version] = tiny.write_bundle(self.bundle(version), bias=bias)
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @pytest.fixture

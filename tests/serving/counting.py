@@ -1,0 +1,67 @@
+"""What was answered, and what of it is in the log: for the fault tests and for bench/swap.py."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import Counter
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from bench import load
+from ml import predictions, store
+from ml.settings import Settings
+from serving import segments
+from serving.log import Predictions
+from serving.mover import Mover
+from tests.serving import tiny
+
+ID = re.compile(rb'"prediction_id":"(\w+)"')
+
+
+class Traffic:
+    """Single rows over kept connections in a thread, until `stop`; remembers the id of every answer."""
+
+    def __init__(self, port: int, connections: int = 8) -> None:
+        self.ids: list[str] = []
+        self.result: load.Result | None = None
+        self._end = threading.Event()
+        request = load.post("/predict", json.dumps({"rows": [tiny.row()]}).encode())
+        self._thread = threading.Thread(target=self._run, args=(port, request, connections))
+        self._thread.start()
+
+    def stop(self) -> load.Result:
+        """End the traffic; what it saw."""
+        self._end.set()
+        self._thread.join(timeout=60)
+        assert self.result is not None, "the traffic ended with an error"
+        return self.result
+
+    def _run(self, port: int, request: bytes, connections: int) -> None:
+        self.result = load.run(
+            port, request, connections=connections, seconds=120, on_answer=self._answer, stop=self._end.is_set
+        )
+
+    def _answer(self, _sent: float, content: bytes) -> None:
+        self.ids += [found.decode() for found in ID.findall(content)]
+
+
+def logged(home: Path) -> Counter[str]:
+    """How often each id stands in the segments that are there."""
+    found: Counter[str] = Counter()
+    for segment in segments.segments(home / "var" / "serving" / "segments"):
+        for _, record in segments.records(segment.read_bytes()):
+            if isinstance(record, Predictions):
+                found.update(record.ids)
+    return found
+
+
+def lost_and_doubled(settings: Settings, answered: list[str]) -> tuple[int, int]:
+    """Move everything to the database; (answered ids that are not there, ids that the log has twice)."""
+    doubled = sum(n > 1 for n in logged(settings.home).values())
+    Mover(settings).step()
+    with store.engine(settings).connect() as connection:
+        there = set(connection.execute(sa.select(predictions.predictions.c.prediction_id)).scalars())
+    return len(set(answered) - there), doubled
