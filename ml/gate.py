@@ -9,7 +9,8 @@ which it has converged by then.
 In order, and each "no" is a reason in the verdict:
 
 1. servability: the bundle loads, repeats its own examples, and keeps to its budgets;
-2. floor: better than always answering the classes' shares, with confidence;
+2. floor: better than always answering the classes' shares, with confidence (waived where the champion is
+   degraded, is itself not above the floor, and the challenger is better than it);
 3. no champion yet: that is enough;
 4. better than the champion on the recent rows, with confidence; or, where the champion is known to be
    degraded, not worse by more than a margin. Indistinguishable keeps the champion;
@@ -112,7 +113,7 @@ def judge(
     everything = np.arange(len(y))
     recent = _rows((parts or {}).get("recent"), everything)
     below = _floor(loss[recent], y[recent], prior, settings, numbers, seed)
-    if champion is None or reasons:
+    if champion is None or reasons or not len(recent):
         return _verdict(reasons + below, numbers, settings, first=champion is None)
     gain = _losses(champion, y) - loss
     right = (challenger.argmax(axis=1) == y).astype(float) - (champion.argmax(axis=1) == y)

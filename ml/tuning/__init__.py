@@ -4,7 +4,7 @@
 """
 
 from ml.tuning.refit import refit
-from ml.tuning.search import TuneResult, search
+from ml.tuning.study import TuneResult, search
 from ml.tuning.trials import Trial
 
 __all__ = ["Trial", "TuneResult", "refit", "search"]

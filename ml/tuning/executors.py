@@ -148,6 +148,8 @@ class _Worker:
         if not answer.endswith(b"\n"):
             code = process.wait()
             self._process = None
+            _close(process.stdin)
+            _close(process.stdout)
             raise WorkerDied(f"the worker process ended with code {code}; its last words: {self._last_words()}")
         return msgspec.json.decode(answer, type=Trial)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,18 @@ class Problem:
     def held_out(self) -> npt.NDArray[np.int64]:
         """Row numbers of all folds' held-out rows, fold after fold."""
         return np.concatenate([valid for _, valid in self.folds])
+
+    def digest(self) -> str:
+        """SHA-256 of everything that a trial sees."""
+        import pandas as pd
+
+        found = hashlib.sha256(self.schema.to_json())
+        found.update(pd.util.hash_pandas_object(self.X, index=False).to_numpy().tobytes())
+        arrays = [self.y, *(rows for fold in self.folds for rows in fold)]
+        for array in arrays if self.weight is None else [*arrays, self.weight]:
+            found.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+        found.update(f"{self.device} {self.stop_on_held_out}".encode())
+        return found.hexdigest()
 
     def save(self, folder: Path) -> None:
         """Write the problem into `folder`; `load` reads it back."""

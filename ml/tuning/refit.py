@@ -12,7 +12,7 @@ from ml.training import Candidate, CandidateSpec, fit_candidate
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
-    from ml.tuning.search import TuneResult
+    from ml.tuning.study import TuneResult
 
 
 def refit(

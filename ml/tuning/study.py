@@ -121,7 +121,7 @@ def search(
     names = tuple(families or settings.train.families)
     problem = make_problem(snapshot, settings)
     space, baselines = _space(names, problem)
-    folder = workdir / f"search-{_fingerprint(snapshot, settings, names, space)}"
+    folder = workdir / f"search-{_fingerprint(problem, settings, names, space)}"
     store = TrialStore(folder)
     total = max(max_evals if max_evals is not None else settings.tune.max_evals, len(names))
     run = _Run(space, baselines, settings.tune.seed, store, total, tracker, progress)
@@ -231,13 +231,9 @@ def _space(names: Sequence[str], problem: Problem) -> tuple[Space, list[tuple[st
     return space, [(name, FAMILIES[name].baseline(n_rows)) for name in names]
 
 
-def _fingerprint(snapshot: Snapshot, settings: Settings, names: Sequence[str], space: Space) -> str:
+def _fingerprint(problem: Problem, settings: Settings, names: Sequence[str], space: Space) -> str:
     """What decides every number of a search; how many trials and how long does not."""
-    tune = settings.tune
-    facts = [
-        FORMAT, LAG, snapshot.id, list(names), str(space.expression), tune.seed, tune.small_rows, tune.folds,
-        tune.max_rows, settings.train.device,
-    ]  # fmt: skip
+    facts = [FORMAT, LAG, problem.digest(), list(names), str(space.expression), settings.tune.seed]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:12]
 
 

@@ -1,0 +1,196 @@
+"""The gate: who may replace the champion, and how often it errs."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from ml.decision import softmax
+from ml.gate import Servability, judge
+from ml.settings import Gate
+
+GATE = Gate(n_bootstrap=500)
+
+
+def world(n, seed=0, *, champion=0.0, challenger=0.0):
+    """Labels drawn from true probabilities, and two models that know them up to their own noise."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, 2)) * 1.2
+    y = (rng.random(n) < softmax(logits)[:, 1]).astype(np.int64)
+    first = softmax(logits + rng.normal(size=(n, 2)) * champion)
+    second = softmax(logits + rng.normal(size=(n, 2)) * challenger)
+    return first, second, y
+
+
+def test_a_clearly_better_challenger_is_promoted_with_the_numbers():
+    """The sentence has both losses and the rows."""
+    champion, challenger, y = world(1_000, champion=1.0)
+    verdict = judge(challenger, champion, y, settings=GATE)
+    assert verdict.promote
+    assert "1000 rows" in verdict.sentence
+    assert f"{verdict.numbers['log_loss']['champion']:.4f}" in verdict.sentence
+    msgspec.json.encode(verdict)  # gate.json
+
+
+def test_the_same_model_again_is_indistinguishable():
+    """A tie keeps the champion."""
+    champion, _, y = world(1_000)
+    verdict = judge(champion, champion, y, settings=GATE)
+    assert not verdict.promote
+    assert "indistinguishable" in verdict.sentence
+
+
+def test_a_worse_challenger_is_called_worse():
+    """Not merely indistinguishable."""
+    champion, challenger, y = world(1_000, challenger=1.0)
+    assert "worse than the champion" in judge(challenger, champion, y, settings=GATE).sentence
+
+
+def test_where_the_champion_is_degraded_as_good_is_good_enough():
+    """Non-inferiority within the margin."""
+    champion, challenger, y = world(3_000, champion=0.3, challenger=0.3)
+    assert not judge(challenger, champion, y, settings=GATE).promote
+    verdict = judge(challenger, champion, y, settings=GATE, degraded=True)
+    assert verdict.promote
+    assert "degraded" in verdict.sentence
+
+
+def test_degraded_does_not_let_a_worse_one_through():
+    """Worse by more than the margin stays out."""
+    champion, challenger, y = world(3_000, challenger=1.0)
+    assert not judge(challenger, champion, y, settings=GATE, degraded=True).promote
+
+
+def test_the_first_champion_only_needs_the_floor():
+    """There is nothing to compare with yet."""
+    _, challenger, y = world(200)
+    verdict = judge(challenger, None, y, settings=GATE)
+    assert verdict.promote
+    assert "first champion" in verdict.sentence
+
+
+@pytest.mark.parametrize("n", [8, 40])
+def test_a_model_that_knows_nothing_is_stopped_by_the_floor(n):
+    """Even as the first one, and the sentence says that the rows are few."""
+    y = np.arange(n) % 2
+    p = np.random.default_rng(0).dirichlet([5, 5], n)
+    verdict = judge(p, None, y, settings=GATE)
+    assert not verdict.promote
+    assert "rows are few" in verdict.sentence
+
+
+def test_too_few_rows_keep_the_champion_and_say_so():
+    """A perfect challenger on 50 rows is not yet evidence."""
+    champion, challenger, y = world(50, champion=2.0)
+    verdict = judge(challenger, champion, y, settings=GATE)
+    assert not verdict.promote
+    assert "too few rows to judge: 50, at least 100" in verdict.sentence
+
+
+def test_no_rows_at_all_is_a_refusal():
+    """An empty recent part is answered in words."""
+    champion, challenger, y = world(300)
+    verdict = judge(challenger, champion, y, settings=GATE, parts={"recent": np.zeros(300, bool)})
+    assert not verdict.promote
+    assert "no labelled rows" in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("found", "word"),
+    [
+        (Servability(problem="examples differ by 0.2"), "examples differ"),
+        (Servability(latency_ms=80), "too slow"),
+        (Servability(bundle_mb=900), "too large"),
+    ],
+)
+@pytest.mark.parametrize("policy", ["gate", "always"])
+def test_what_cannot_be_served_is_never_promoted(found, word, policy):
+    """Not even by policy, and not as the first champion."""
+    _, challenger, y = world(300)
+    verdict = judge(challenger, None, y, settings=Gate(policy=policy), servability=found)
+    assert not verdict.promote
+    assert word in verdict.sentence
+
+
+def test_policies_never_and_always():
+    """A person's word is above the numbers, which are kept all the same."""
+    champion, challenger, y = world(1_000, champion=1.0)
+    assert not judge(challenger, champion, y, settings=Gate(policy="never")).promote
+    worse = judge(champion, challenger, y, settings=Gate(policy="always"))
+    assert worse.promote
+    assert "although" in worse.sentence
+
+
+def halves(n):
+    return {"recent": np.arange(n) < n // 2, "golden": np.arange(n) >= n // 2}
+
+
+def test_forgetting_the_golden_rows_is_refused():
+    """Better on the newest rows, much worse on the old ones."""
+    champion, challenger, y = world(2_000, champion=1.0)
+    champion[1_000:], challenger[1_000:] = challenger[1_000:].copy(), 1 - challenger[1_000:]
+    verdict = judge(challenger, champion, y, settings=GATE, parts=halves(2_000))
+    assert not verdict.promote
+    assert "forgets" in verdict.sentence
+
+
+def test_a_changed_world_may_forget_the_old_one():
+    """The champion is degraded, the challenger better on what comes in now."""
+    champion, challenger, y = world(2_000, champion=1.0)
+    champion[1_000:], challenger[1_000:] = challenger[1_000:].copy(), 1 - challenger[1_000:]
+    assert judge(challenger, champion, y, settings=GATE, parts=halves(2_000), degraded=True).promote
+
+
+def test_a_large_slice_that_gets_much_worse_is_refused_by_name():
+    """Better on average, but not for one in five."""
+    champion, challenger, y = world(3_000, champion=1.2)
+    part = np.arange(3_000) < 600
+    champion[part], challenger[part] = challenger[part].copy(), champion[part].copy()
+    verdict = judge(challenger, champion, y, settings=GATE, slices={"city = Huế": part, "city = rare": ~part})
+    assert not verdict.promote
+    assert "worse where city = Huế (600 rows)" in verdict.sentence
+    assert "rare" not in verdict.sentence
+
+
+def test_a_degraded_champion_below_the_floor_may_be_replaced_by_a_better_one():
+    """Neither knows more than the class shares, but the new one does less harm."""
+    champion, challenger, y = world(1_000, champion=4.0, challenger=2.0)
+    assert not judge(challenger, champion, y, settings=GATE).promote
+    assert not judge(challenger, None, y, settings=GATE).promote
+    assert judge(challenger, champion, y, settings=GATE, degraded=True).promote
+
+
+def test_same_seed_same_verdict():
+    """A verdict can be repeated."""
+    champion, challenger, y = world(400, champion=0.4)
+    assert judge(challenger, champion, y, settings=GATE) == judge(challenger, champion, y, settings=GATE)
+
+
+@pytest.mark.parametrize("n", [150, 600])
+def test_a_challenger_that_is_no_better_wins_at_most_one_time_in_twenty(n):
+    """The stated error rate: both models are noisy to the same degree, so neither is truly better."""
+    wins = 0
+    for seed in range(300):
+        champion, challenger, y = world(n, seed, champion=0.7, challenger=0.7)
+        wins += judge(challenger, champion, y, settings=GATE, seed=seed).promote
+    # Binomial(300, 0.05): more than 26 comes once in a thousand.
+    assert wins <= 26
+
+
+def test_a_worse_challenger_hardly_ever_wins():
+    """True loss higher by about 0.03 nats: fewer than one in a hundred at 300 rows."""
+    wins = sum(
+        judge(challenger, champion, y, settings=GATE, seed=seed).promote
+        for seed in range(200)
+        for champion, challenger, y in [world(300, seed, champion=0.4, challenger=0.7)]
+    )
+    assert wins <= 2
+
+
+def test_a_much_better_challenger_nearly_always_wins():
+    """Power: loss lower by about 0.15 nats, 600 rows."""
+    wins = sum(
+        judge(challenger, champion, y, settings=GATE, seed=seed).promote
+        for seed in range(100)
+        for champion, challenger, y in [world(600, seed, champion=1.2)]
+    )
+    assert wins >= 95
