@@ -19,10 +19,11 @@ JSON, CSV, PARQUET, PROBLEM = (
     "application/problem+json",
 )
 REF = "#/components/schemas/{name}"
+API_VERSION = "1"
 DOUBLE_MAX = 1.7e308
 ROWS_MAX_EXPLAINED = 100
 
-Content = dict[str, Any]  # media type → schema: a type of `contract`, or a JSON schema
+Content = dict[str, Any]  # media type → schema: a type of `contract`, a JSON schema, or None where it has none
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -52,6 +53,7 @@ FILE = {
 }
 MLFLOW_ERROR: Content = {JSON: c.MlflowError}
 OIP_ERROR: Content = {JSON: c.OipError}
+NO_JSON: Content = {JSON: None}  # as MLflow has it: said to be JSON, and a line end or a bare version
 BODY = (400, 413, 415, 422, 503)  # how a body can be refused
 MLFLOW_REQUEST = {
     "type": "object",
@@ -111,11 +113,11 @@ def operations() -> list[Operation]:
         ),
         *(
             Operation(
-                "get", path, "Is a model loaded?", "mlflow", {JSON: {}}, error=MLFLOW_ERROR, also={404: {JSON: {}}}
+                "get", path, "Is a model loaded?", "mlflow", NO_JSON, error=MLFLOW_ERROR, also={404: NO_JSON}
             )
             for path in ("/ping", "/health")
         ),
-        Operation("get", "/version", "The version of MLflow.", "mlflow", {JSON: {}}, error=MLFLOW_ERROR),
+        Operation("get", "/version", "The version of MLflow.", "mlflow", NO_JSON, error=MLFLOW_ERROR),
         Operation("get", "/v2", "Server metadata.", "open inference", {JSON: OBJECT}, error=OIP_ERROR),
         Operation("get", "/v2/health/live", "Is the process alive?", "open inference", {JSON: OBJECT}, error=OIP_ERROR),
         Operation(
@@ -137,8 +139,10 @@ def operations() -> list[Operation]:
     return found
 
 
-def document(schema: Schema | None, *, version: str, max_rows: int, keys: bool) -> dict[str, Any]:
-    """The OpenAPI 3.1 document; `schema` is the served model's, None before the first."""
+def document(
+    schema: Schema | None, *, model_name: str, model_version: str, max_rows: int, keys: bool
+) -> dict[str, Any]:
+    """The OpenAPI 3.1 document; `schema` is the served model's, None before the first, and `model_version` then ""."""
     found = operations()
     types = {t for op in found for content in _contents(op) for t in content.values() if isinstance(t, type)}
     ordered = sorted({*types, c.Tensor, c.Label}, key=lambda t: t.__name__)
@@ -146,12 +150,12 @@ def document(schema: Schema | None, *, version: str, max_rows: int, keys: bool) 
     components |= {"Row": row_schema(schema), "Rows": _rows_schema(max_rows), "Labels": _labels_schema()}
     paths: dict[str, dict[str, Any]] = {}
     for op in found:
-        paths.setdefault(op.path, {})[op.method] = _operation(op, keys)
+        paths.setdefault(op.path, {})[op.method] = _operation(op, keys, {"name": model_name, "version": model_version})
     content: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": "Refit",
-            "version": version,
+            "version": API_VERSION,
             "description": "Predictions of the model in service, and what belongs to them. Every answer names the "
             "model version that made it, in the body and in the header X-Model-Version.",
         },
@@ -246,7 +250,7 @@ def _contents(op: Operation) -> list[Content]:
     return [op.answer, op.error, *op.also.values(), *([op.request] if op.request else [])]
 
 
-def _operation(op: Operation, keys: bool) -> dict[str, Any]:
+def _operation(op: Operation, keys: bool, served: dict[str, str]) -> dict[str, Any]:
     answers: dict[str, Any] = {"200": {"description": "Done.", "content": _media(op.answer)}}
     # A key or the rate limit can refuse any operation, in front of its route.
     for status in (*op.refuses, *((401, 403) if keys else ()), 429):
@@ -266,8 +270,8 @@ def _operation(op: Operation, keys: bool) -> dict[str, Any]:
     if op.request:
         described["requestBody"] = {"required": True, "content": _media(op.request)}
     parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in ("name", "version")
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": [value]}}
+        for name, value in served.items()
         if f"{{{name}}}" in op.path
     ]
     parameters += [
@@ -281,7 +285,9 @@ def _operation(op: Operation, keys: bool) -> dict[str, Any]:
 
 def _media(content: Content) -> dict[str, Any]:
     return {
-        kind: {"schema": {"$ref": REF.format(name=form.__name__)} if isinstance(form, type) else form}
+        kind: {}
+        if form is None
+        else {"schema": {"$ref": REF.format(name=form.__name__)} if isinstance(form, type) else form}
         for kind, form in content.items()
     }
 

@@ -51,7 +51,8 @@ def _document() -> dict[str, Any]:
     served = one.store.current()
     return openapi.document(
         served.bundle.schema if served else None,
-        version="1",
+        model_name=one.settings.registry.model_name,
+        model_version=served.version if served else "",
         max_rows=one.settings.serving.max_rows,
         keys=one.keys.required,
     )
