@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 FLOAT32_LIMIT = 3.4e38  # just below the largest float32, 3.4028235e38
+_SAMPLE = 1_000
 NUMBER = r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf|infinity|nan))$"
 
 
@@ -87,6 +88,12 @@ def numbers(
     array = flat(column)
     if not is_text(array):
         return _plain_numbers(array)
+    if len(array) > _SAMPLE and len(pc.unique(array.slice(0, _SAMPLE))) < _SAMPLE / 4:
+        # Few different texts: read each of them once. A category column would fail to cast, slowly.
+        encoded = pc.dictionary_encode(array, null_encoding="encode")
+        values, bad = numbers(encoded.dictionary, markers=markers, decimal=decimal, thousands=thousands)
+        indices = encoded.indices.to_numpy(zero_copy_only=False)
+        return values[indices], bad[indices]
     array = trimmed(array, markers)
     if thousands:
         array = pc.replace_substring(array, thousands, "")

@@ -59,4 +59,5 @@ def is_dates(array: pa.Array, levels: Iterable[str]) -> bool:
 
 def has_leading_zeros(array: pa.Array) -> bool:
     """Whether text of digits begins with zeros, `01234`: a code, which as a number would lose them."""
-    return bool(pc.any(pc.match_substring_regex(array, r"^\s*0\d+\s*$")).as_py())
+    zeros = array.filter(pc.starts_with(array, "0"))
+    return bool(pc.any(pc.match_substring_regex(zeros, r"^0\d+\s*$")).as_py())

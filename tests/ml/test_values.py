@@ -79,3 +79,14 @@ def test_float32_never_overflows_or_is_infinite() -> None:
 )
 def test_texts_of_any_column(column: pd.Series, expected: list[str]) -> None:
     assert values.texts(column, markers=("", "NA")).to_pylist() == expected
+
+
+@given(st.lists(st.sampled_from(["1", " 2", "NA", "", "word", "1e400", "+3", "4,5", None]), min_size=1, max_size=9))
+@settings(deadline=None, max_examples=30)
+def test_many_equal_cells_are_read_as_one_by_one(cells: list[str | None]) -> None:
+    """Columns with few different texts take a shorter way."""
+    many = pa.array(cells * 1_500, pa.large_string())
+    got, bad = values.numbers(many, markers=("", "NA"), decimal=",")
+    one, one_bad = values.numbers(pa.array(cells, pa.string()), markers=("", "NA"), decimal=",")
+    np.testing.assert_array_equal(got, np.tile(one, 1_500))
+    np.testing.assert_array_equal(bad, np.tile(one_bad, 1_500))
