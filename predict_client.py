@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import bz2
+import contextlib
 import csv
 import gzip
 import hashlib
@@ -98,11 +99,14 @@ def run(options: argparse.Namespace) -> None:
         raise Stop(2, "the output would replace the input; give another --output")
     if output.suffix in (".parquet", ".pq"):
         raise Stop(2, "the output is CSV; give it a name that ends in .csv, .csv.gz, .csv.bz2 or .csv.xz")
-    names, rows = _table(options)
+    if not options.url.startswith(("http://", "https://")):
+        raise Stop(2, f"expected --url to begin with http:// or https://, got {options.url}")
     digest = _digest(options.file)
     journal = Journal(output, digest, restart=options.restart)
     progress = Progress(options.quiet, journal.rows)
-    with journal:
+    with contextlib.ExitStack() as opened:
+        names, rows = _table(options, opened)
+        opened.enter_context(journal)
         for chunk in _chunks(rows, options.chunk, journal.rows):
             answer, version = _scored(options, digest, names, chunk)
             if journal.version not in ("", version) and not options.allow_mixed:
@@ -125,14 +129,15 @@ def _default_output(file: Path) -> Path:
 # ---- reading
 
 
-def _table(options: argparse.Namespace) -> tuple[list[str], Iterator[list[str]]]:
+def _table(options: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[list[str], Iterator[list[str]]]:
     """Column names and rows of text cells."""
     file: Path = options.file
     if file.suffix in (".parquet", ".pq"):
-        return _parquet(file)
+        return _parquet(file, opened)
     opener = OPENERS.get(file.suffix, open)
     delimiter = "\t" if options.delimiter == "tab" else options.delimiter
-    reader = csv.reader(opener(file, "rt", encoding="utf-8-sig", newline=""), delimiter=delimiter, strict=True)
+    stream = opened.enter_context(opener(file, "rt", encoding="utf-8-sig", newline=""))
+    reader = csv.reader(stream, delimiter=delimiter, strict=True)
     try:
         names = next(reader)
     except StopIteration:
@@ -146,26 +151,25 @@ def _table(options: argparse.Namespace) -> tuple[list[str], Iterator[list[str]]]
 
 
 def _csv_rows(file: Path, reader: Any, width: int) -> Iterator[list[str]]:
+    line = reader.line_num + 1  # where the record at hand begins
     try:
         for row in reader:
-            if not row:
-                continue
-            if len(row) != width:
-                raise Stop(
-                    2, f"{file}, line {reader.line_num}: expected {width} fields as in the header, got {len(row)}"
-                )
-            yield row
+            if row and len(row) != width:
+                raise Stop(2, f"{file}, line {line}: expected {width} fields as in the header, got {len(row)}")
+            line = reader.line_num + 1
+            if row:
+                yield row
     except (csv.Error, UnicodeDecodeError, EOFError, lzma.LZMAError, OSError) as error:
-        raise Stop(2, f"{file}, line {reader.line_num + 1}: {error}") from error
+        raise Stop(2, f"{file}, line {line}: {error}") from error
 
 
-def _parquet(file: Path) -> tuple[list[str], Iterator[list[str]]]:
+def _parquet(file: Path, opened: contextlib.ExitStack) -> tuple[list[str], Iterator[list[str]]]:
     try:
         import pyarrow.parquet as pq
     except ImportError:
         raise Stop(2, "reading Parquet needs pyarrow: pip install pyarrow, or save the table as CSV") from None
     try:
-        table = pq.ParquetFile(file)
+        table = opened.enter_context(pq.ParquetFile(file))
     except Exception as error:  # pyarrow raises several unrelated classes
         raise Stop(2, f"{file}: not a readable Parquet file: {error}") from error
 
@@ -237,8 +241,6 @@ def _ask(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes,
             wait = _retry_after(error, wait)
         except (OSError, ValueError, http.client.HTTPException) as error:  # refused, reset, timed out, cut short
             last = f"{options.url} cannot be reached: {getattr(error, 'reason', error)}"
-            if isinstance(error, ValueError) and "unknown url type" in str(error):
-                raise Stop(2, str(error)) from error
         if attempt < options.retries:
             time.sleep(wait)
     raise Stop(4, f"{last} (tried {options.retries + 1} times); the same command goes on from here")
@@ -290,6 +292,8 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         if self._stream is not None:
             self._stream.close()
+        if not self.rows:
+            self.part.unlink(missing_ok=True)
 
     def add(self, answer: bytes, rows: int, version: str) -> None:
         """Append a part, and then say that it is good."""

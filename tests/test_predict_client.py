@@ -1,0 +1,287 @@
+"""The batch client: against the real service, and against one that fails in every way."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from werkzeug.serving import make_server
+
+import predict_client
+from tests.serving.mixed import application, logged_ids
+
+N = 25
+ROWS = [{"id": str(i), "n0": f"{i / 10 - 1}", "n1": "0.5", "c0": "red" if i % 2 else ""} for i in range(N)]
+
+
+def table(file: Path, rows: list[dict[str, str]] = ROWS) -> Path:
+    with (gzip.open if file.suffix == ".gz" else open)(file, "wt", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))  # type: ignore[arg-type]
+        writer.writeheader()
+        writer.writerows(rows)
+    return file
+
+
+def read(file: Path) -> list[dict[str, str]]:
+    with (gzip.open if file.suffix == ".gz" else open)(file, "rt", newline="") as stream:
+        return list(csv.DictReader(stream))  # type: ignore[arg-type]
+
+
+def run(url: str, file: Path, output: Path, *more: str) -> int:
+    return predict_client.main([str(file), "--url", url, "--output", str(output), "--chunk", "10", "--quiet", *more])
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[str]:
+    """The real application behind a socket."""
+    with application(tmp_path / "home") as app:
+        server = make_server("127.0.0.1", 0, app, threaded=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.port}"
+        server.shutdown()
+        thread.join()
+
+
+class Stub(ThreadingHTTPServer):
+    """Answers like the service, or as `script` says: called with the request's number, None means a good answer."""
+
+    def __init__(self, script: Callable[[int], tuple[int, dict[str, str], bytes] | None] = lambda n: None):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.script = script
+        self.asked: list[list[dict[str, str]]] = []
+        self.version = "3"
+        self.paths: list[tuple[str, dict[str, str]]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Stub
+
+    def do_POST(self) -> None:
+        body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.paths.append((self.path, dict(self.headers)))
+        rows = list(csv.DictReader(io.StringIO(body.decode())))
+        scripted = self.server.script(len(self.server.paths))
+        if scripted is None:
+            self.server.asked.append(rows)
+            text = io.StringIO()
+            writer = csv.DictWriter(text, [*rows[0], "label"], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(row | {"label": "yes"} for row in rows)
+            scripted = (200, {"X-Model-Version": self.server.version}, text.getvalue().encode())
+        status, headers, content = scripted
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", headers.get("Content-Length", str(len(content))))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    server = Stub()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict_client.time, "sleep", lambda seconds: None)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet"])
+def test_a_table_is_scored_whole_and_in_order(service: str, tmp_path: Path, name: str) -> None:
+    """By the real service; every row is logged once, under the id that the output has."""
+    file = tmp_path / name
+    if name.endswith(".parquet"):
+        columns = {k: [row[k] or None for row in ROWS] for k in ROWS[0]}
+        pq.write_table(pa.table(columns | {"n0": [float(row["n0"]) for row in ROWS]}), file)
+    else:
+        table(file)
+    assert run(service, file, tmp_path / "out.csv") == 0
+    found = read(tmp_path / "out.csv")
+    assert [row["id"] for row in found] == [row["id"] for row in ROWS]
+    assert {row["label"] for row in found} == {"yes"}
+    assert len({row["prediction_id"] for row in found}) == N
+    assert not list(tmp_path.glob("*.part*"))
+    logged = logged_ids(tmp_path / "home")
+    assert sorted(logged) == sorted(row["prediction_id"] for row in found)
+
+
+def test_ids_depend_on_the_content_alone(service: str, tmp_path: Path) -> None:
+    """The same file sent again is logged under the same ids."""
+    for name in ("a.csv", "b.csv"):
+        assert run(service, table(tmp_path / name), tmp_path / f"out-{name}", "--chunk", "7") == 0
+    assert [r["prediction_id"] for r in read(tmp_path / "out-a.csv")] == [
+        r["prediction_id"] for r in read(tmp_path / "out-b.csv")
+    ]
+
+
+def test_rows_that_do_not_fit_end_with_the_services_words(
+    service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 3, and the row of the file rather than of the part."""
+    rows = [dict(row) for row in ROWS]
+    rows[14]["n1"] = "twelve"
+    assert run(service, table(tmp_path / "t.csv", rows), tmp_path / "out.csv") == 3
+    said = capsys.readouterr().err
+    assert "row 15 of the file" in said
+    assert "column 'n1': expected a number, got 'twelve'" in said
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (503, {"Retry-After": "1"}, b"{}"),
+        (429, {}, b"not json"),
+        (502, {}, b""),
+        (200, {"Content-Length": "99"}, b"cut short"),
+    ],
+    ids=["503", "429", "502", "cut short"],
+)
+def test_what_may_pass_is_tried_again(stub: Stub, tmp_path: Path, answer: tuple[int, dict[str, str], bytes]) -> None:
+    """The second of three parts fails twice; each part is in the output once."""
+    stub.script = lambda n: answer if n in (2, 3) else None
+    if answer[0] == 200:
+        stub.script = _cut_short(stub)
+    assert run(stub.url, table(tmp_path / "t.csv"), tmp_path / "out.csv") == 0
+    assert [row["id"] for row in read(tmp_path / "out.csv")] == [row["id"] for row in ROWS]
+
+
+def _cut_short(stub: Stub) -> Callable[[int], tuple[int, dict[str, str], bytes] | None]:
+    def script(n: int) -> tuple[int, dict[str, str], bytes] | None:
+        return (200, {"Content-Length": "99", "Connection": "close"}, b"prediction_id") if n == 2 else None
+
+    return script
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(stub: Stub, tmp_path: Path) -> None:
+    """Nothing that was written is asked for again, and a torn tail is cut off."""
+    stub.script = lambda n: (503, {}, b"") if n == 3 else None
+    file, output = table(tmp_path / "t.csv"), tmp_path / "out.csv"
+    assert run(stub.url, file, output, "--retries", "0") == 4
+    assert not output.exists()
+    with (tmp_path / "out.csv.part").open("ab") as part:
+        part.write(b"half a li")
+    stub.script = lambda n: None
+    assert run(stub.url, file, output) == 0
+    assert [row["id"] for row in read(output)] == [row["id"] for row in ROWS]
+    assert [row["id"] for rows in stub.asked for row in rows] == [row["id"] for row in ROWS]
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_a_service_that_is_not_there_is_code_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server = Stub()
+    url = server.url
+    server.server_close()
+    assert run(url, table(tmp_path / "t.csv"), tmp_path / "out.csv", "--retries", "1") == 4
+    assert "cannot be reached" in capsys.readouterr().err
+
+
+def test_a_part_of_another_input_is_not_mixed_in(stub: Stub, tmp_path: Path) -> None:
+    stub.script = lambda n: (503, {}, b"") if n == 2 else None
+    assert run(stub.url, table(tmp_path / "a.csv"), tmp_path / "out.csv", "--retries", "0") == 4
+    other = table(tmp_path / "b.csv", ROWS[:5])
+    assert run(stub.url, other, tmp_path / "out.csv") == 2
+    assert run(stub.url, other, tmp_path / "out.csv", "--restart") == 0
+    assert len(read(tmp_path / "out.csv")) == 5
+
+
+def test_two_model_versions_are_not_mixed_unasked(stub: Stub, tmp_path: Path) -> None:
+    """Exit code 5; --allow-mixed goes on from there."""
+
+    def swap(n: int) -> None:
+        stub.version = "4" if n > 1 else "3"
+
+    stub.script = swap
+    file, output = table(tmp_path / "t.csv"), tmp_path / "out.csv"
+    assert run(stub.url, file, output) == 5
+    assert run(stub.url, file, output, "--allow-mixed") == 0
+    assert len(read(output)) == N
+
+
+def test_the_key_is_sent_and_the_output_may_be_packed(stub: Stub, tmp_path: Path) -> None:
+    assert run(stub.url, table(tmp_path / "t.csv"), tmp_path / "out.csv.gz", "--key", "rk_x") == 0
+    assert len(read(tmp_path / "out.csv.gz")) == N
+    path, headers = stub.paths[0]
+    assert headers["Authorization"] == "Bearer rk_x"
+    assert path.startswith("/predict/file?format=csv&name=t.csv.gz")
+
+
+def test_ids_of_the_caller_are_left_alone(stub: Stub, tmp_path: Path) -> None:
+    rows = [{"prediction_id": f"mine-{i}", "n0": "1"} for i in range(3)]
+    assert run(stub.url, table(tmp_path / "t.csv", rows), tmp_path / "out.csv") == 0
+    assert [row["prediction_id"] for row in stub.asked[0]] == ["mine-0", "mine-1", "mine-2"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"a,b\n", "a header but no rows"),
+        (b"a,a\n1,2\n", "two columns of one name"),
+        (b"a,b\n1,2\n1\n", "line 3: expected 2 fields as in the header, got 1"),
+        (b'a,b\n1,"2\n', "line 2"),
+        (b"a,b\n\xff,2\n", "t.csv"),
+    ],
+    ids=["empty", "header only", "doubles", "ragged", "quote", "utf-8"],
+)
+def test_a_file_that_is_no_table_is_code_2(
+    stub: Stub, tmp_path: Path, content: bytes, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    assert run(stub.url, tmp_path / "t.csv", tmp_path / "out.csv") == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "more", [["--output", "t.csv"], ["--output", "o.parquet"], ["--chunk", "0"], ["--url", "x:/y"]]
+)
+def test_a_command_that_makes_no_sense_is_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table(tmp_path / "t.csv")
+    assert predict_client.main(["t.csv", "--quiet", *more]) == 2
+    assert read(tmp_path / "t.csv") == ROWS
+
+
+def test_a_file_that_is_not_there_is_code_2(tmp_path: Path) -> None:
+    assert predict_client.main([str(tmp_path / "no.csv")]) == 2
+
+
+def test_progress_is_told(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict_client.main([str(table(tmp_path / "t.csv")), "--url", stub.url]) == 0
+    assert f"{N} rows by model version 3 in {tmp_path / 't-predictions.csv'}" in capsys.readouterr().err
+
+
+def test_the_journal_says_how_far_the_output_is_good(stub: Stub, tmp_path: Path) -> None:
+    """Rows, bytes and version after each part; what a reader of OUTPUT.part may rely on."""
+    stub.script = lambda n: (503, {}, b"") if n == 3 else None
+    assert run(stub.url, table(tmp_path / "t.csv"), tmp_path / "out.csv", "--retries", "0") == 4
+    state = json.loads((tmp_path / "out.csv.part.json").read_text())
+    assert (state["rows"], state["version"]) == (20, "3")
+    assert state["bytes"] == (tmp_path / "out.csv.part").stat().st_size
