@@ -29,15 +29,15 @@ class NewPredictions(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, and yield an event when enough has come. A database that does not answer is asked again."""
-        from ml.errors import StoreUnavailable
+        from ml.errors import RefitError
         from ml.settings import load
 
         since = 0.0  # the first look counts everything: what came while nothing watched is not lost
         while True:
-            settings = load()
             try:
+                settings = load()
                 count, newest = await asyncio.to_thread(arrived, settings, since)
-            except StoreUnavailable as error:
+            except RefitError as error:  # an unreachable database, settings being edited: neither ends the watch
                 self.log.warning("%s", error)
             else:
                 if count >= settings.drift.min_rows:

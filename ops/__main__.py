@@ -6,6 +6,7 @@ Nothing but the standard library is imported here, so that `--help` works before
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -75,6 +76,9 @@ def main(argv: list[str] | None = None) -> int:
     except (RefitError, StackError, RunFailed) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader, `head` for example, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("\nLeft. What was started goes on: ./run_pipeline.sh --status, --stop", file=sys.stderr)
         return 130

@@ -27,6 +27,10 @@ from ops.layout import HOST, Layout
 # Code that a running process has loaded already: a change there needs a restart.
 _CODE = ("ml", "serving", "plugins", "config", "ops", "requirements.txt")
 
+# A program that hangs, not one that is slow: a crash is told by the supervisor at once. The start takes about
+# 60 CPU seconds, most of them imports.
+START_LIMIT_S = 600
+
 
 @dataclass(frozen=True)
 class State:
@@ -161,11 +165,11 @@ def wait_until_ready(layout: Layout, say: Callable[[str], None]) -> None:
     }
     for name, address in probes.items():
         say(f"waiting for {name}")
-        _wait_for(lambda address=address: _answers(address), 180, f"{name} does not answer", layout, name)
+        _wait_for(lambda address=address: _answers(address), START_LIMIT_S, f"{name} does not answer", layout, name)
     for state in states(layout):
         _wait_for(lambda name=state.name: _runs(layout, name), 60, f"{state.name} does not stay up", layout, state.name)
     say("Airflow's scheduler")
-    _wait_for(lambda: _scheduler_healthy(layout), 120, "the scheduler gives no sign", layout, "airflow-scheduler")
+    _wait_for(lambda: _scheduler_healthy(layout), START_LIMIT_S, "the scheduler gives no sign", layout, "airflow-scheduler")
 
 
 def stop(layout: Layout) -> bool:
@@ -173,6 +177,8 @@ def stop(layout: Layout) -> bool:
     control = supervisor(layout)
     if control is not None:
         process = _supervisor_process(control)
+        with contextlib.suppress(OSError, Fault):
+            control.stopAllProcesses(True)  # all at once; a shutdown alone stops one after the other
         with contextlib.suppress(OSError, Fault):
             control.shutdown()
         if process is not None:

@@ -1,0 +1,70 @@
+"""For every test: a home of its own, no settings of the caller, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+_STATE = ("data", "models", "var")
+_scratch = Path(tempfile.mkdtemp(prefix="refit-tests-"))
+_before: dict[str, float] = {}
+
+
+def pytest_configure() -> None:
+    """Before anything of ours or of Airflow's is imported: both read their home once."""
+    for name in list(os.environ):
+        if name.startswith(("REFIT_", "AIRFLOW_", "MLFLOW_")):
+            del os.environ[name]
+    os.environ["REFIT_HOME"] = str(_scratch / "home")
+    os.environ["AIRFLOW_HOME"] = str(_scratch / "home" / "var" / "airflow")
+    os.environ["DO_NOT_TRACK"] = "1"
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    (_scratch / "home").mkdir()
+    _before.update(_newest_state())
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A suite that leaves a process running, or writes into the checkout's own state, has failed."""
+    left = [child for child in psutil.Process().children(recursive=True) if _is_ours(child)]
+    told = [f"process {child.pid}: {' '.join(child.cmdline())[:200]}" for child in left]
+    told += [f"files under {CHECKOUT / name}" for name, newest in _newest_state().items() if newest > _before[name]]
+    if told and not hasattr(session.config, "workerinput"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print("\nThe tests left behind: " + "; ".join(told))
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_scratch, ignore_errors=True)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty REFIT_HOME."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("REFIT_HOME", str(folder))
+    return folder
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    try:
+        # multiprocessing's tracker ends with the interpreter that started it.
+        return process.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def _newest_state() -> dict[str, float]:
+    """Time of the last change below each folder of run-time state in the checkout; 0 where there is none."""
+    found = {}
+    for name in _STATE:
+        times = [path.stat().st_mtime for path in (CHECKOUT / name).rglob("*") if path.is_file()]
+        found[name] = max(times, default=0.0)
+    return found

@@ -1,0 +1,172 @@
+"""Who may import whom. The rules are those of CONTRIBUTING.md; this parses every import."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = {"torch", "sklearn", "pandas", "hyperopt", "evidently", "mlflow", "matplotlib", "skl2onnx", "scipy"}
+
+
+class Import(NamedTuple):
+    """One import statement."""
+
+    file: Path
+    line: int
+    module: str
+    top_level: bool
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(ROOT)}:{self.line} imports {self.module}"
+
+    @property
+    def package(self) -> str:
+        return self.module.partition(".")[0]
+
+
+def imports(folder: str) -> list[Import]:
+    """Every import below a folder; `from a import b` counts as `a.b`, since b may be a module."""
+    return [found for path in sorted((ROOT / folder).rglob("*.py")) for found in _imports_of(path)]
+
+
+def _imports_of(path: Path) -> Iterator[Import]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        node
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test).endswith("TYPE_CHECKING")
+        for node in ast.walk(block)
+    }
+    inner = {
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if node in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(path, node.lineno, alias.name, node not in inner)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: import by the full name"
+            for alias in node.names:
+                yield Import(path, node.lineno, f"{node.module}.{alias.name}", node not in inner)
+
+
+def _refused(found: list[Import]) -> None:
+    assert not found, "\n".join(map(str, found))
+
+
+def test_there_is_something_to_look_at() -> None:
+    for folder in ("ml", "serving", "dags", "plugins", "ops"):
+        assert imports(folder), folder
+
+
+def test_ml_knows_nothing_of_what_is_built_on_it() -> None:
+    above = {"airflow", "flask", "dags", "plugins", "serving", "ops", "gunicorn"}
+    _refused([found for found in imports("ml") if found.package in above])
+
+
+def test_settings_and_errors_are_at_the_bottom() -> None:
+    bottom = {"ml.errors": set[str](), "ml.settings": {"ml.errors"}, "ml.schema": {"ml.errors", "ml.report"}}
+    for module, allowed in bottom.items():
+        for found in _imports_of(ROOT / f"{module.replace('.', '/')}.py"):
+            if found.package == "ml" and found.top_level:
+                assert found.module.rpartition(".")[0] in allowed, str(found)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        ("data", ("models", "training", "tuning", "evaluation", "gate", "registry", "pipeline", "drift")),
+        ("models", ("training", "tuning", "evaluation", "gate", "registry", "pipeline", "drift", "data.sources")),
+        ("training.py", ("tuning", "gate", "registry", "pipeline", "drift")),
+        ("tuning", ("gate", "registry", "pipeline", "drift")),
+        ("evaluation", ("tuning", "gate", "registry", "pipeline", "drift")),
+        ("gate.py", ("registry", "pipeline", "drift", "tuning")),
+        ("bundle.py", ("models", "training", "tuning", "registry", "pipeline", "drift", "data")),
+        ("registry.py", ("pipeline", "drift", "tuning", "models")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_data_passes_in_one_direction(low: str, high: tuple[str, ...]) -> None:
+    """A lower room of the library does not import a higher one."""
+    path = ROOT / "ml" / low
+    found = imports(f"ml/{low}") if path.is_dir() else list(_imports_of(path))
+    assert found
+    _refused([one for one in found if one.module.startswith(tuple(f"ml.{name}" for name in high))])
+
+
+def test_only_the_drift_check_imports_evidently() -> None:
+    _refused([f for f in imports("ml") if f.package == "evidently" and "drift" not in f.file.relative_to(ROOT).parts])
+    for folder in ("serving", "dags", "plugins", "ops"):
+        _refused([f for f in imports(folder) if f.package == "evidently"])
+
+
+def test_only_the_library_talks_to_mlflow() -> None:
+    for folder in ("serving", "dags", "plugins", "ops"):
+        _refused([found for found in imports(folder) if found.package == "mlflow"])
+
+
+def test_only_settings_reads_settings_from_the_environment() -> None:
+    """`os.environ` in the library: the settings, and nobody else asks for a REFIT_ variable."""
+    for path in sorted((ROOT / "ml").rglob("*.py")):
+        if path.name == "settings.py":
+            continue
+        text = path.read_text(encoding="utf-8")
+        for number, line in enumerate(text.splitlines(), 1):
+            asks = "REFIT_" in line and ("environ[" in line or "environ.get" in line or "getenv" in line)
+            assert not asks, f"{path.relative_to(ROOT)}:{number} reads {line.strip()}"
+
+
+def test_the_service_imports_nothing_heavy_at_top_level() -> None:
+    _refused([found for found in imports("serving") if found.package in HEAVY and found.top_level])
+
+
+def test_dags_and_plugins_stay_apart() -> None:
+    rules = {"dags": {"plugins", "serving", "ops"}, "plugins": {"dags", "serving", "ops"}}
+    for folder, forbidden in rules.items():
+        _refused([found for found in imports(folder) if found.package in forbidden])
+
+
+def test_a_dag_file_imports_only_light_parts_of_the_library() -> None:
+    light = ("ml.settings", "ml.errors", "ml.run_key")
+    found = [f for f in imports("dags") if f.top_level and f.package == "ml" and not f.module.startswith(light)]
+    _refused(found)
+
+
+def test_running_the_stack_imports_neither_airflow_nor_mlflow() -> None:
+    _refused([found for found in imports("ops") if found.package in {"airflow", *HEAVY}])
+
+
+def _loaded_by(code: str) -> set[str]:
+    """Top-level packages that are in memory after `code`, in a fresh interpreter."""
+    script = f"{code}\nimport sys, json; print(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def test_a_service_worker_loads_nothing_heavy() -> None:
+    """The application, made as gunicorn makes it: its memory is what every worker has."""
+    loaded = _loaded_by("from serving.app import create_app; create_app()")
+    assert not loaded & (HEAVY | {"airflow", "sqlalchemy"})
+
+
+def test_a_dag_file_loads_nothing_heavy() -> None:
+    loaded = _loaded_by("import dags.retrain, dags.drift_check, dags.rollback")
+    assert not loaded & (HEAVY - {"matplotlib", "scipy"})
+
+
+@pytest.mark.parametrize("module", ["ml.settings", "ml.errors", "ml.schema", "ml.pipeline", "ml.rows"])
+def test_importing_the_library_costs_nothing(module: str) -> None:
+    assert not _loaded_by(f"import {module}") & HEAVY
