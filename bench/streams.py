@@ -27,16 +27,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ml import ledger, predictions, retraining_data, settings as settings_module, store
+from ml import ledger, predictions, retraining_data, store
+from ml import settings as settings_module
 from ml.data import generate
 from ml.data.coerce import canonical
 from ml.data.snapshot import Snapshot
 from ml.drift.baseline import Baseline
 from ml.drift.checking import check
 from ml.gate import judge
+from ml.models import FAMILIES
 from ml.settings import Settings
 from ml.training import CandidateSpec, fit_candidate
-from ml.models import FAMILIES
 
 FIRST = 3  # windows that the first model is made from
 MIN_REFERENCE = 200  # recent rows, to be the next reference; else the test part is
@@ -62,7 +63,16 @@ class Model:
         p = self.estimator.predict_proba(part.X)
         rows = len(self.snapshot.part("train").y) + len(self.snapshot.part("validation").y)
         classes = np.asarray(self.snapshot.schema.classes, dtype=object)
-        return Baseline(self.version, self.snapshot.schema, part.X, classes[part.y], classes[p.argmax(axis=1)], p, rows, self.created)
+        return Baseline(
+            self.version,
+            self.snapshot.schema,
+            part.X,
+            classes[part.y],
+            classes[p.argmax(axis=1)],
+            p,
+            rows,
+            self.created,
+        )
 
 
 @dataclass
@@ -85,7 +95,12 @@ class Stream:
         self.windows = [frame.iloc[rows] for rows in np.array_split(np.arange(len(frame)), n_windows)]
         base = home / "base.csv"
         pd.concat(self.windows[:FIRST]).to_csv(base, index=False)
-        data = {"source": "file", "path": str(base), "target": self.target, "positive_label": facts.get("positive_label", "")}
+        data = {
+            "source": "file",
+            "path": str(base),
+            "target": self.target,
+            "positive_label": facts.get("positive_label", ""),
+        }
         if facts.get("time_column"):
             data["time_column"] = facts["time_column"]
         data["exclude"] = list(facts.get("id_columns", []))
@@ -250,7 +265,10 @@ def run(file: Path, n_windows: int, families: tuple[str, ...]) -> dict[str, Any]
         }
         actual = np.concatenate([stream.labels(w) for w in range(FIRST, n_windows)])
         before = np.concatenate([stream.labels(FIRST - 1)[-1:], actual[:-1]])
-        rows = {name: {**scores(np.concatenate(o.predicted), actual), "retrainings": o.retrainings} for name, o in strategies.items()}
+        rows = {
+            name: {**scores(np.concatenate(o.predicted), actual), "retrainings": o.retrainings}
+            for name, o in strategies.items()
+        }
         rows["last class"] = {**scores(before, actual), "retrainings": None}
     gain = rows["every window"]["accuracy"] - rows["static"]["accuracy"]
     share = (rows["refit"]["accuracy"] - rows["static"]["accuracy"]) / gain if gain > 0 else None
@@ -277,7 +295,8 @@ def show(result: dict[str, Any]) -> None:
     print(f"\n{result['stream']} ({', '.join(result['families'])})")
     print(f"{'strategy':<14}{'accuracy':>9}{'kappa':>7}{'retrainings':>12}")
     for name, row in result["strategies"].items():
-        print(f"{name:<14}{100 * row['accuracy']:>8.1f}%{row['kappa']:>7.2f}{row['retrainings'] if row['retrainings'] is not None else '':>12}")
+        cost = "" if row["retrainings"] is None else row["retrainings"]
+        print(f"{name:<14}{100 * row['accuracy']:>8.1f}%{row['kappa']:>7.2f}{cost:>12}")
     share = result["share_of_gain"]
     text = "every window gained nothing" if share is None else f"{share:.0%} of what every window gained"
     print(f"Refit: {text}, with {result['share_of_retrainings']:.0%} of its retrainings")
@@ -285,7 +304,9 @@ def show(result: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, action="append", required=True, help="CSV in time order, its JSON beside it")
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, help="CSV in time order, its JSON beside it"
+    )
     parser.add_argument("--windows", type=int, default=30)
     parser.add_argument("--families", default="logistic,hist_gradient_boosting", help="candidates, comma-separated")
     parser.add_argument("--events", action="store_true", help="what Refit decided after each window")

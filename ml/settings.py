@@ -149,6 +149,7 @@ class Serving(Section, frozen=True):
     """The gunicorn-hosted Flask service."""
 
     host: str = "127.0.0.1"
+    allowed_hosts: tuple[str, ...] = ()  # names in Host beside localhost, as of a proxy here; only checked on loopback
     urls: tuple[str, ...] = ()  # every service that must confirm a promotion; empty: the local one
     workers: int = 2
     worker_class: Literal["fast", "gthread", "sync"] = "fast"
@@ -214,7 +215,7 @@ class Drift(Section, frozen=True):
     breaker_refusals: int = 3  # challengers refused in a row that stop retraining by drift
     breaker_reset_s: float = 86_400.0
     history: int = 50  # earlier checks that are looked at
-    report_rows: int = 20_000  # drawn in the Evidently report, of each side; 0: no report
+    report_rows: int = 5_000  # drawn in the Evidently report, of each side; 0: no report
     keep_reports: int = 100
     track: bool = True  # figures to MLflow
     seed: int = 42  # of the report's sample

@@ -1,0 +1,277 @@
+"""Error rates of the drift rule: false alarms on unchanged data, detection of known changes.
+
+Beside the rule: Evidently's default preset ("dataset drift": half of the columns, and "any column"), and
+Kolmogorov-Smirnov with Benjamini-Hochberg at q < .01 without a minimum effect. All see the same samples.
+
+    python bench/drift_rule.py [--checks 100] [--columns 20 --columns 100] [--data FILE] [--no-evidently] [--json]
+
+With `--data FILE` (a JSON with `target` beside it) false alarms are also counted on rows of that table: reference
+and current window are disjoint random samples of it.
+
+The world: 15 of 20 columns are correlated normal numbers, 5 are categories of 4 levels; the label depends
+on four numbers and one category through a logistic model, which is also the model under watch (accuracy
+about .84). Changes are made to the current window alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ml.drift import columns, performance, rule, statistics
+from ml.drift.baseline import Baseline, canonical
+from ml.drift.findings import Signals
+from ml.schema import Column, Schema
+from ml.settings import Drift
+
+LEVELS = np.array(["a", "b", "c", "d"], dtype=object)
+MIX = np.array([0.4, 0.3, 0.2, 0.1])
+SIZES = ((200, 200), (200, 2_000), (1_000, 1_000), (1_000, 5_000), (5_000, 5_000))
+DETECTION_SIZE = (1_000, 1_000)
+
+
+class World:
+    """Rows, labels and scores of a known population with `width` columns."""
+
+    def __init__(self, width: int) -> None:
+        self.numbers = [f"x{i}" for i in range(round(width * 0.75))]
+        self.categories = [f"c{i}" for i in range(width - len(self.numbers))]
+        columns_ = [Column(name=n, kind="number") for n in self.numbers]
+        columns_ += [Column(name=n, kind="category", categories=tuple(LEVELS)) for n in self.categories]
+        self.schema = Schema(target="y", classes=("0", "1"), positive_label="1", columns=tuple(columns_))
+        self.weights = np.zeros(len(self.numbers))
+        self.weights[:4] = (1.8, -1.4, 1.1, 0.9)
+
+    def draw(
+        self, n: int, rng: np.random.Generator, change: Callable[[dict[str, Any]], None] | None = None
+    ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+        """Inputs, true labels, and the model's probabilities (n, 2)."""
+        state: dict[str, Any] = {"weights": self.weights.copy(), "prior": 0.0, "mix": MIX, "n": n, "rng": rng}
+        common = rng.normal(size=(n, 1))
+        x = 0.5 * common + np.sqrt(0.75) * rng.normal(size=(n, len(self.numbers)))
+        state["x"] = x
+        if change:
+            change(state)
+        c = np.column_stack([rng.choice(LEVELS, n, p=MIX) for _ in self.categories])
+        if state["mix"] is not MIX:
+            c[:, 0] = rng.choice(LEVELS, n, p=state["mix"])
+        score = x @ self.weights + 0.8 * (c[:, 0] == "a")
+        true = state["x"] @ state["weights"] + 0.8 * (c[:, 0] == "a")
+        y = rng.random(n) < 1 / (1 + np.exp(-1.2 * (true + state["prior"])))
+        if state.get("label_shift"):
+            x, c, score, y = self._resample(x, c, score, y, state["label_shift"], rng)
+        p = 1 / (1 + np.exp(-1.2 * score))
+        frame = pd.DataFrame(x, columns=self.numbers)
+        for i, name in enumerate(self.categories):
+            frame[name] = c[:, i]
+        if state.get("missing"):
+            frame.loc[rng.random(len(frame)) < state["missing"], self.numbers[0]] = np.nan
+        if state.get("new"):
+            frame.loc[rng.random(len(frame)) < state["new"], self.categories[1]] = "new"
+        return frame, np.where(y, "1", "0").astype(object), np.column_stack([1 - p, p])
+
+    def _resample(self, x: Any, c: Any, score: Any, y: Any, share: float, rng: np.random.Generator) -> Any:
+        """Prior shift: P(y) is moved to `share`, P(x | y) stays."""
+        n = len(y)
+        ones, zeros = np.flatnonzero(y), np.flatnonzero(~y)
+        k = rng.binomial(n, share)
+        rows = np.concatenate([rng.choice(ones, k), rng.choice(zeros, n - k)])
+        return x[rows], c[rows], score[rows], y[rows]
+
+    def baseline(self, n: int, rng: np.random.Generator) -> Baseline:
+        frame, y, p = self.draw(n, rng)
+        return Baseline("1", self.schema, frame, y, decide(p), p)
+
+
+def decide(p: np.ndarray) -> np.ndarray:
+    return np.where(p[:, 1] >= 0.5, "1", "0").astype(object)
+
+
+def shift(size: float, how_many: int | None = 1) -> Callable[[dict[str, Any]], None]:
+    def change(state: dict[str, Any]) -> None:
+        state["x"][:, :how_many] += size
+
+    return change
+
+
+def widen(factor: float) -> Callable[[dict[str, Any]], None]:
+    def change(state: dict[str, Any]) -> None:
+        state["x"][:, 0] *= factor
+
+    return change
+
+
+def put(**values: Any) -> Callable[[dict[str, Any]], None]:
+    def change(state: dict[str, Any]) -> None:
+        state.update(values)
+
+    return change
+
+
+def turn(share: float) -> Callable[[dict[str, Any]], None]:
+    """Concept shift: the true weights of the two strongest columns move against the model's."""
+
+    def change(state: dict[str, Any]) -> None:
+        state["weights"][:2] *= 1 - share
+
+    return change
+
+
+CHANGES = {
+    "mean +.25 sd, 1 column": shift(0.25),
+    "mean +.25 sd, 3 columns": shift(0.25, 3),
+    "mean +.5 sd, 1 column": shift(0.5),
+    "mean +.25 sd, all": shift(0.25, None),
+    "variance x 2.25, 1 column": widen(1.5),
+    "category mix, total variation .15": put(mix=np.array([0.25, 0.3, 0.2, 0.25])),
+    "20% missing, 1 column": put(missing=0.2),
+    "new category 5%": put(new=0.05),
+    "prior shift, +.12": put(label_shift=0.70),
+    "concept, accuracy -.08": turn(0.6),
+    "concept, accuracy -.15": turn(0.9),
+}
+
+
+def ours(baseline: Baseline, frame: pd.DataFrame, y: np.ndarray | None, p: np.ndarray) -> tuple[bool, Signals]:
+    """The rule of one window: any alarm, and the signals that may retrain."""
+    drift = Drift()
+    clean, problems = canonical(frame, baseline.schema)
+    findings = columns.examine(baseline, clean, problems, drift)
+    findings.append(columns.examine_predictions(baseline, p, decide(p), drift))
+    actual = np.array([], dtype=object) if y is None else y
+    measured = performance.measure(baseline, actual, decide(p)[: len(actual)], p[: len(actual)], drift, looks=2)
+    verdict, _, signals = rule.verdict(findings, measured, performance.estimate(baseline, p, drift), drift)
+    return verdict != "stable", signals
+
+
+def corrected(baseline: Baseline, frame: pd.DataFrame) -> bool:
+    """K-S and chi-square with Benjamini-Hochberg at q < .01, any effect."""
+    tests = columns.examine(baseline, frame, {}, Drift(material_effect=0.0, material_missing=0.0, material_new=0.0))
+    return bool(statistics.significant([f.p for f in tests], 0.01).any())
+
+
+def evidently(baseline: Baseline, frame: pd.DataFrame) -> tuple[bool, bool]:
+    """The default preset: half of the columns drifted; any column drifted."""
+    os.environ["DO_NOT_TRACK"] = "1"
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    names = baseline.schema
+    definition = DataDefinition(numerical_columns=list(names.numbers), categorical_columns=list(names.categories))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run = Report([DataDriftPreset()]).run(
+            current_data=Dataset.from_pandas(frame, data_definition=definition),
+            reference_data=Dataset.from_pandas(baseline.frame, data_definition=definition),
+        )
+    value = next(m["value"] for m in run.dict()["metrics"] if "DriftedColumnsCount" in m["config"]["type"])
+    return value["share"] >= 0.5, value["count"] > 0
+
+
+def count(checks: int, draw: Callable[[int], tuple[Baseline, Any, Any, Any]], peer_checks: int) -> dict[str, float]:
+    """Alarms in 100 checks, of each rule."""
+    hits = dict.fromkeys(("refit: verdict", "refit: retrain signal", "refit: from labels", "BH, any effect"), 0)
+    peers = {"evidently: half of the columns": 0, "evidently: any column": 0}
+    for seed in range(checks):
+        baseline, frame, y, p = draw(seed)
+        alarm, signals = ours(baseline, frame, y, p)
+        hits["refit: verdict"] += alarm
+        hits["refit: retrain signal"] += signals.degraded or (signals.drifted and not signals.judged)
+        hits["refit: from labels"] += signals.degraded
+        hits["BH, any effect"] += corrected(baseline, canonical(frame, baseline.schema)[0])
+        if seed < peer_checks:
+            half, any_column = evidently(baseline, frame)
+            peers["evidently: half of the columns"] += half
+            peers["evidently: any column"] += any_column
+    found = {name: 100 * value / checks for name, value in hits.items()}
+    return found | ({name: 100 * value / peer_checks for name, value in peers.items()} if peer_checks else {})
+
+
+def generated(world: World, size: tuple[int, int], change: Any = None) -> Callable[[int], Any]:
+    def draw(seed: int) -> Any:
+        rng = np.random.default_rng((seed, *size, len(world.schema.columns)))
+        baseline = world.baseline(size[1], rng)
+        return (baseline, *world.draw(size[0], rng, change))
+
+    return draw
+
+
+def sampled(file: Path) -> tuple[str, Callable[[int], Any]]:
+    """Reference and window from one table: whatever they differ in is chance."""
+    facts = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    table = pd.read_csv(file, na_values=facts.get("missing_markers"))
+    dropped = [
+        facts["target"],
+        *facts.get("id_columns", []),
+        *([facts["time_column"]] if facts.get("time_column") else []),
+    ]
+    inputs = table.drop(columns=dropped)
+    numbers = [n for n in inputs if pd.api.types.is_numeric_dtype(inputs[n])]
+    schema = Schema(
+        target=facts["target"],
+        classes=("0", "1"),
+        positive_label="1",
+        columns=tuple(Column(name=n, kind="number" if n in numbers else "category") for n in inputs),
+    )
+    clean, _ = canonical(inputs, schema)
+
+    def draw(seed: int) -> Any:
+        rng = np.random.default_rng(seed)
+        n = min(1_000, len(clean) // 2)
+        rows = rng.permutation(len(clean))[: 2 * n]
+        p = np.full((n, 2), 0.5)
+        labels = np.array(["0", "1"] * n, dtype=object)[:n]
+        baseline = Baseline("1", schema, clean.iloc[rows[:n]].reset_index(drop=True), labels, labels, p)
+        return baseline, clean.iloc[rows[n:]].reset_index(drop=True), labels, p
+
+    return file.stem, draw
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checks", type=int, default=100, help="checks a line")
+    parser.add_argument("--peer-checks", type=int, default=10, help="of them also by Evidently (seconds each)")
+    parser.add_argument("--columns", type=int, action="append", help="columns; repeatable (20 and 100)")
+    parser.add_argument("--data", type=Path, action="append", default=[], help="table for false alarms; repeatable")
+    parser.add_argument("--no-evidently", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    peers = 0 if options.no_evidently else options.peer_checks
+    lines: list[dict[str, Any]] = []
+
+    def line(kind: str, what: str, draw: Callable[[int], Any]) -> None:
+        started = time.process_time()
+        found = count(options.checks, draw, min(peers, options.checks))
+        lines.append({"kind": kind, "what": what, **found, "cpu_s": time.process_time() - started})
+        if not options.json:
+            print(f"{kind:<12}{what:<36}" + "".join(f"{v:>14.1f}" for k, v in found.items()), flush=True)
+
+    if not options.json:
+        names = ["verdict", "retrain", "labels", "BH", *(["evid. half", "evid. any"] if peers else [])]
+        print(f"Alarms in 100 checks\n{'':<48}" + "".join(f"{name:>14}" for name in names))
+    for width in options.columns or [20, 100]:
+        world = World(width)
+        for size in SIZES:
+            line("false alarm", f"{width} columns, {size[0]}/{size[1]}", generated(world, size))
+    for file in options.data:
+        line("false alarm", *sampled(file))
+    world = World((options.columns or [20])[0])
+    for name, change in CHANGES.items():
+        line("detected", name, generated(world, DETECTION_SIZE, change))
+    if options.json:
+        print(json.dumps(lines, indent=2))
+
+
+if __name__ == "__main__":
+    main()
