@@ -79,6 +79,7 @@ def read_parquet(stream: Any, name: str, data: Data) -> pd.DataFrame:
         raise DataError(f"not a readable Parquet file: {error}", file=name) from error
     index = [column for column in table.column_names if re.fullmatch(r"__index_level_\d+__", column)]
     frame = table.drop_columns(index).replace_schema_metadata(None).to_pandas()
+    frame.attrs["file"] = name
     return cast(pd.DataFrame, frame)
 
 

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ from ml.settings import Settings
 
 # Columns beside the inputs; the prefix keeps them apart from any customer's own names.
 Y, PART, WEIGHT, ID, TIME = (f"__refit_{name}" for name in ("y", "part", "weight", "id", "time"))
+_ABANDONED_S = 3_600.0
 _SCHEMA_KEY = b"refit.schema"
 
 
@@ -122,6 +124,7 @@ def write(
     folder = settings.data_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
         path = _write_table(_table(rows, schema, parts), folder)
         manifest = _manifest(path, rows, schema, report, parts, settings, parent, dict(extra or {}))
         if not path.with_suffix(".json").exists():
@@ -171,6 +174,14 @@ def _table(rows: Rows, schema: Schema, parts: NDArray[np.int8]) -> pa.Table:
     frame = pd.concat([frame, pd.DataFrame({k: v for k, v in more.items() if v is not None})], axis=1)
     table = pa.Table.from_pandas(frame, preserve_index=False)
     return table.replace_schema_metadata({**(table.schema.metadata or {}), _SCHEMA_KEY: schema.to_json()})
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed process left; nothing takes an hour to write."""
+    for left in folder.glob(".*.*"):
+        with contextlib.suppress(FileNotFoundError):
+            if left.is_file() and time.time() - left.stat().st_mtime > _ABANDONED_S:
+                left.unlink()
 
 
 def _write_table(table: pa.Table, folder: Path) -> Path:

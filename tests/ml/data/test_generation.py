@@ -96,6 +96,43 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
     assert not [path for path in settings.data_dir.rglob("*") if path.is_file()]
 
 
+def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    settings.data_dir.mkdir(parents=True)
+    old, new = settings.data_dir / ".snapshot.abc", settings.data_dir / ".snapshot.def"
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    generate(settings)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("form", ["timestamp", "zoned", "date", "number", "text"])
+def test_times_of_any_type_order_the_rows(tmp_path: Path, form: str) -> None:
+    moments = pd.date_range("2026-01-01", periods=100, freq="D")
+    column = {
+        "timestamp": moments,
+        "zoned": moments.tz_localize("Asia/Ho_Chi_Minh"),
+        "date": moments.date,
+        "number": np.arange(100.0),
+        "text": moments.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }[form]
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"when": column, "x": np.arange(100) + 0.5, "z": rng.normal(size=100), "target": [0, 1] * 50})
+    frame.sample(frac=1, random_state=0).to_parquet(tmp_path / "t.parquet")
+    made = generate(settings_of(tmp_path, source="file", path=str(tmp_path / "t.parquet"), time_column="when"))
+    assert sorted(made.part("test").X["x"]) == [i + 0.5 for i in range(80, 100)]
+
+
+def test_times_in_another_form_need_to_be_told(tmp_path: Path) -> None:
+    moments = pd.date_range("2026-01-01", periods=100, freq="D").strftime("%d/%m/%Y")
+    frame = pd.DataFrame({"when": moments, "x": np.arange(100) + 0.5, "target": [0, 1] * 50})
+    with pytest.raises(DataError, match=r"line 2, column 'when': expected an ISO 8601 time.*got '01/01/2026'"):
+        generate(of_file(tmp_path, frame, time_column="when"))
+    made = generate(of_file(tmp_path, frame, time_column="when", time_format="%d/%m/%Y"))
+    assert made.manifest["split"] == "time"
+
+
 def test_a_later_table_must_fit_the_first(tmp_path: Path) -> None:
     frame = customers.make(300, 1)
     options = {"target": "churned", "id_columns": ["customer_id"], "time_column": "as_of"}

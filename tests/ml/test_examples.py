@@ -1,0 +1,13 @@
+"""The examples in the docstrings of the data modules are true."""
+
+import doctest
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["ml.report", "ml.values", "ml.tables", "ml.data.checks"])
+def test_examples_run(name: str) -> None:
+    failed, tried = doctest.testmod(importlib.import_module(name))
+    assert tried
+    assert not failed
