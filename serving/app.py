@@ -45,7 +45,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         g.started = time.perf_counter()
         g.context = guard.Context.of(request.headers.get)
         service.start()
-        refused = guard.check(service, request.path, request.headers.get, request.remote_addr or "")
+        address = request.remote_addr or ""
+        refused = guard.check(service, request.method, request.path, request.headers.get, address)
         return problems.response(refused) if refused is not None else None
 
     @app.after_request

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import logging
 import os
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from serving.auth import Scope
+from serving.auth import Scope, is_loopback
 from serving.problems import Problem
 from serving.service import Service
 
@@ -62,25 +64,28 @@ class Context(NamedTuple):
         return cls(request_id, trace_id, f"00-{trace_id}-{os.urandom(8).hex()}-{flags}")
 
 
-def check(service: Service, path: str, header: Header, address: str) -> Problem | None:
-    """Why the request must not go on: a missing, wrong or too narrow key (401, 403), or too many requests (429)."""
+def check(service: Service, method: str, path: str, header: Header, address: str) -> Problem | None:
+    """Why the request must not go on: 400 and 403 for what a foreign page makes a browser send, 401 and 403 for a
+    missing, wrong or too narrow key, 429 for too many requests."""
+    found = _foreign(service, method, header)
+    if found is not None:
+        return found
     keys, limits = service.keys, service.limits
     if not keys.required and not limits.rate:
         return None
     scope = scope_of(path)
     if scope is None:
         return None
-    presented, caller = _presented(header), address
+    caller = address
     if keys.required:
+        presented = _presented(header)
         if not presented:
-            return Problem(
-                401,
-                "expected an API key in the header Authorization: Bearer KEY or X-API-Key, got none",
-                headers={"WWW-Authenticate": "Bearer"},
+            return _unauthorised(
+                "expected an API key in the header Authorization: Bearer KEY or X-API-Key (a browser: as password)"
             )
         key = keys.find(presented)
         if key is None:
-            return Problem(401, "the API key is not known", headers={"WWW-Authenticate": "Bearer"})
+            return _unauthorised("the API key is not known")
         if scope not in key.scopes and "admin" not in key.scopes:
             return Problem(403, f"expected a key with the scope {scope}, got one with {', '.join(key.scopes)}")
         caller = key.id
@@ -92,6 +97,30 @@ def check(service: Service, path: str, header: Header, address: str) -> Problem 
             headers={"Retry-After": str(max(1, round(wait)))},
         )
     return None
+
+
+def _foreign(service: Service, method: str, header: Header) -> Problem | None:
+    """A page of another site can make its reader's browser talk to a service on the reader's machine: by a form, or
+    by a name of its own that resolves to 127.0.0.1 (DNS rebinding). Neither is any client of ours."""
+    host = header("Host") or ""
+    if service.local_only and not is_local_name(host) and host.partition(":")[0] not in service.allowed_hosts:
+        return Problem(
+            400, "the Host header names another machine; names that may come are listed in serving.allowed_hosts"
+        )
+    if method not in ("GET", "HEAD") and header("Sec-Fetch-Site") == "cross-site":
+        return Problem(403, "a page of another site may not send this")
+    return None
+
+
+@functools.lru_cache(maxsize=256)
+def is_local_name(host: str) -> bool:
+    """Whether a Host header means this machine: localhost or a loopback address, with or without a port."""
+    name = host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+    return is_loopback(name)
+
+
+def _unauthorised(detail: str) -> Problem:
+    return Problem(401, detail, headers={"WWW-Authenticate": 'Bearer, Basic realm="Refit"'})
 
 
 def scope_of(path: str) -> Scope | None:
@@ -130,4 +159,13 @@ def log_access(service: Service, context: Context, method: str, path: str, statu
 
 def _presented(header: Header) -> str:
     scheme, _, credentials = (header("Authorization") or "").partition(" ")
-    return credentials.strip() if scheme.lower() == "bearer" else (header("X-API-Key") or "")
+    match scheme.lower():
+        case "bearer":
+            return credentials.strip()
+        case "basic":  # what a browser can send: any name, the key as password
+            try:
+                return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+            except ValueError:
+                return ""
+        case _:
+            return header("X-API-Key") or ""

@@ -50,10 +50,16 @@ def readiness(found: Service) -> tuple[dict[str, Any], bool]:
         "status": "ready" if ok else "not ready",
         "model_version": served.version if served else None,
         "workers": [{"pid": s.pid, "model_version": s.model_version, "refused": _refusal(s.refused)} for s in states],
-        "refused": _refusal(found.store.refused or next(iter(read_refusals(found.folder)), None)),
+        "refused": _refusal(_newest_refusal(found)),
         "problems": problems,
         "log": {"lag_bytes": backlog_bytes(found.log.folder), "in_memory": found.log.waiting},
     }, ok
+
+
+def _newest_refusal(found: Service) -> Refusal | None:
+    """Of this worker's own and the follower's: what `promote` waits for is the newest."""
+    own = [found.store.refused] if found.store.refused else []
+    return max([*own, *read_refusals(found.folder)], key=lambda refusal: refusal.time, default=None)
 
 
 def _refusal(refused: Refusal | None) -> dict[str, Any] | None:

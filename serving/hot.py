@@ -37,7 +37,7 @@ class HotRoute:
         service, header = self.service, request.header
         context = guard.Context.of(header)
         try:
-            refused = guard.check(service, ROUTE, header, address)
+            refused = guard.check(service, "POST", ROUTE, header, address)
             reply = (
                 predict.refusal(refused)
                 if refused is not None

@@ -92,8 +92,13 @@ class Metrics:
             answered = [self._answered.popleft() for _ in range(len(self._answered))]
             for (route, status), n in Tally((route, status) for route, status, _ in answered).items():
                 self._requests.labels(route, status).inc(n)
+            by_route: dict[str, list[float]] = {}
             for route, _, seconds in answered:
-                self._seconds.labels(route).observe(seconds)
+                by_route.setdefault(route, []).append(seconds)
+            for route, times in by_route.items():
+                child = self._seconds.labels(route)
+                for seconds in times:
+                    child.observe(seconds)
             scored = [self._scored.popleft() for _ in range(len(self._scored))]
             rows: Tally[str] = Tally()
             for version, n, flags in scored:

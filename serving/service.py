@@ -14,7 +14,7 @@ import threading
 from flask import Flask, current_app
 
 from ml.settings import Settings
-from serving.auth import Keys
+from serving.auth import Keys, is_loopback
 from serving.limits import RateLimit
 from serving.log import LogUnavailable, PredictionLog
 from serving.metrics import Metrics
@@ -35,6 +35,8 @@ class Service:
         self.store = ModelStore(self.folder, on_swap=self.metrics.swapped)
         self.log = PredictionLog(settings)
         self.keys = Keys(settings)
+        self.local_only = is_loopback(settings.serving.host)
+        self.allowed_hosts = frozenset(settings.serving.allowed_hosts)
         self.limits = RateLimit(settings.serving.rate_limit_per_s, settings.serving.rate_burst)
         self._pid = 0
         self._lock = threading.Lock()

@@ -153,6 +153,32 @@ def test_keys_open_what_their_scope_says(make: Make, tmp_path: Path) -> None:
     assert client.post("/predict", json=ROWS, headers={"X-API-Key": keys["predict"]}).status_code == 200
 
 
+def test_browser_may_give_the_key_as_password(make: Make, tmp_path: Path) -> None:
+    key = auth.create(tiny.settings_for(tmp_path), ("predict",), "browser")
+    client = make(serving={"require_keys": "always"})
+    asked = client.get("/model")
+    assert 'Basic realm="Refit"' in asked.headers["WWW-Authenticate"]
+    assert client.get("/model", auth=("anyone", key)).status_code == 200
+    assert client.get("/model", auth=("anyone", "wrong")).status_code == 401
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.evil.example:8000", "[::2]"])
+def test_name_that_another_site_resolves_to_loopback_is_refused(make: Make, host: str) -> None:
+    assert make().get("/model", headers={"Host": host}).status_code == 400
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "service.example"])
+def test_local_and_configured_names_are_answered(make: Make, host: str) -> None:
+    client = make(serving={"allowed_hosts": ["service.example"]})
+    assert client.get("/model", headers={"Host": host}).status_code == 200
+
+
+def test_form_of_another_site_is_refused(make: Make) -> None:
+    client = make()
+    assert client.post("/predict", json=ROWS, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert client.post("/predict", json=ROWS, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
+
+
 def test_revoked_key_is_refused(make: Make, tmp_path: Path) -> None:
     settings = tiny.settings_for(tmp_path)
     key = auth.create(settings, ("predict",), "short-lived")

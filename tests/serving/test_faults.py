@@ -181,7 +181,7 @@ def test_ten_thousand_slow_connections_hold_nobody_up(settings: Settings) -> Non
         with serving(settings.home, SERVING__WORKERS="2", SERVING__MAX_CONNECTIONS="4000") as server:
             for _ in range(count):
                 sock = socket.create_connection(("127.0.0.1", server.port), timeout=10)
-                sock.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nX: ")
+                sock.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nX: ")
                 slow.append(sock)
             assert len(slow) == count
             for _ in range(20):

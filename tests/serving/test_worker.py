@@ -17,7 +17,7 @@ from tests.serving import tiny
 from tests.serving.running import Server, serving, wait_for
 
 BODY = json.dumps({"rows": [tiny.row()]}).encode()
-HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 REQUEST = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 LIMITS = {
     "SERVING__WORKERS": "1",
@@ -85,8 +85,8 @@ def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     for i in range(5):
         body = json.dumps({"rows": [tiny.row()], "prediction_ids": [f"p{i}"]}).encode()
         requests += HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
-        requests += b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
-    answer = server.raw(requests + b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        requests += b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    answer = server.raw(requests + b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert statuses(answer) == [200] * 11
     assert re.findall(rb'"prediction_id":"(p\d)"', answer) == [b"p0", b"p1", b"p2", b"p3", b"p4"]
 
@@ -120,7 +120,7 @@ def test_chunk_extension_and_trailer_are_passed_over(server: Server) -> None:
         "length that overflows": (HEAD + b"Content-Length: 18446744073709551620\r\n\r\n1234", 413),
         "empty length": (HEAD + b"Content-Length:\r\n\r\n", 400),
         "bare line feed": (HEAD + b"Content-Length: 4\nX: y\r\n\r\n1234", 400),
-        "only line feeds": (b"GET / HTTP/1.1\nHost: x\n\n", 400),
+        "only line feeds": (b"GET / HTTP/1.1\nHost: localhost\n\n", 400),
         "folded header": (HEAD + b"X: a\r\n b\r\nContent-Length: 4\r\n\r\n1234", 400),
         "folded transfer coding": (HEAD + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", 400),
         "space before the colon": (HEAD + b"Content-Length : 4\r\n\r\n1234", 400),
@@ -137,16 +137,16 @@ def test_chunk_extension_and_trailer_are_passed_over(server: Server) -> None:
         "chunk line with a bare line feed": (chunked(end=b"4\n1234\r\n0\r\n\r\n"), 400),
         "chunk extension with a line feed": (chunked(end=b"4;a\nb\r\n1234\r\n0\r\n\r\n"), 400),
         "chunk line without end": (chunked(end=b"4;" + b"a" * 10_000), 400),
-        "two hosts": (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+        "two hosts": (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: y\r\n\r\n", 400),
         "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
-        "NUL in a header": (b"GET / HTTP/1.1\r\nHost: x\0y\r\n\r\n", 400),
-        "other version": (b"GET / HTTP/3.0\r\nHost: x\r\n\r\n", 400),
+        "NUL in a header": (b"GET / HTTP/1.1\r\nHost: localhost\0y\r\n\r\n", 400),
+        "other version": (b"GET / HTTP/3.0\r\nHost: localhost\r\n\r\n", 400),
         "TLS on a plain port": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 64, 400),
         "other expectation": (HEAD + b"Content-Length: 4\r\nExpect: tea\r\n\r\n1234", 417),
-        "long request line": (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
-        "long header": (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 9_000 + b"\r\n\r\n", 431),
-        "many headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: 1\r\n" * 120 + b"\r\n", 431),
-        "head without end": (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 70_000, 431),
+        "long request line": (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+        "long header": (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 9_000 + b"\r\n\r\n", 431),
+        "many headers": (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: 1\r\n" * 120 + b"\r\n", 431),
+        "head without end": (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 70_000, 431),
         "body beyond the limit": (HEAD + b"Content-Length: 300001\r\n\r\n", 413),
         "chunks beyond the limit": (chunked(*[b"a" * 50_000] * 7), 413),
     }.values(),
@@ -156,7 +156,7 @@ def test_ambiguous_or_oversized_request_is_refused_and_closed(
     server: Server, request_bytes: bytes, expected: int
 ) -> None:
     """One 4xx or 5xx as problem+json, and what follows on the connection is never taken for a request."""
-    answer = server.raw(request_bytes + b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = server.raw(request_bytes + b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert statuses(answer) in ([expected], [505] if expected == 400 and b"HTTP/3" in request_bytes else [expected])
     assert b"application/problem+json" in answer
     assert b"Connection: close" in answer
@@ -184,7 +184,7 @@ def test_http_1_0_is_closed_unless_it_asks(server: Server) -> None:
 
 
 def test_head_has_no_body_and_underscored_headers_are_dropped(server: Server) -> None:
-    answer = server.raw(b"HEAD /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX_Api_Key: k\r\n\r\n")
+    answer = server.raw(b"HEAD /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX_Api_Key: k\r\n\r\n")
     assert status(answer) == 200
     assert answer.endswith(b"\r\n\r\n")
 
