@@ -1,0 +1,51 @@
+"""The whole loop by `dag.test()`: Airflow's own runner in this process, on a home of its own, with small settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SMALL = {"source": "synthetic", "rows": 300, "families": ["logistic"], "max_evals": 3, "seed": 1}
+
+
+@pytest.fixture
+def results(dagbag: Any, airflow: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs `retrain` to its end; gives the state and what every task returned."""
+    # Nothing serves here, so nobody can confirm.
+    monkeypatch.setenv("REFIT_REGISTRY__CONFIRM", "never")
+
+    def run(**conf: Any) -> tuple[str, dict[str, Any]]:
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+
+        run = dagbag.dags["retrain"].test(run_conf=SMALL | conf)
+        with create_session() as session:
+            rows = session.scalars(XComModel.get_many(run_id=run.run_id, key="return_value", dag_ids="retrain"))
+            return str(run.state), {row.task_id: XComModel.deserialize_value(row) for row in rows}
+
+    return run
+
+
+def test_the_loop_promotes_and_then_judges_against_the_champion(results: Any, airflow: Any) -> None:
+    state, first = results(reason="the first one")
+    assert state == "success"
+    assert first["promote"]["promoted"]
+    assert first["evaluate"]["sentence"]
+    assert first["generate"]["origin"]["reason"] == "the first one"
+    assert Path(airflow.settings.var / "runs" / first["promote"]["run_key"] / "promote.json").exists()
+
+    # The same data and the same seed: not better, so it is refused, with a reason, and the run is green.
+    state, second = results()
+    assert state == "success"
+    assert second["generate"]["snapshot"] == first["generate"]["snapshot"]
+    assert not second["promote"]["promoted"]
+    assert second["promote"]["sentence"]
+
+
+def test_bad_data_fails_at_once_and_says_what_is_wrong(results: Any, tmp_path: Path) -> None:
+    file = tmp_path / "customers.csv"
+    file.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
+    state, _ = results(source="file", path=str(file), target="churned")
+    assert state == "failed"

@@ -1,0 +1,102 @@
+"""Each task's function alone: it hands the run's settings and key to one call of the library."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ml.settings import Settings
+
+RUN_ID = "manual__2026-01-02T03:04:05+00:00"
+KEY = "manual__2026-01-02T03-04-05-00-00"
+
+
+class Calls:
+    """Stands in for `ml.pipeline`: keeps what it is called with."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+
+    def note(self, name: str) -> Any:
+        def called(*args: Any, **kwargs: Any) -> dict[str, Any]:
+            self.seen.append((name, args, kwargs))
+            return {"stage": name}
+
+        return called
+
+
+@pytest.fixture
+def calls(airflow: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    from ml import pipeline
+
+    made = Calls()
+    for name in (*pipeline.STAGES, "rollback"):
+        monkeypatch.setattr(pipeline, name, made.note(name))
+    return made
+
+
+def _function(dagbag: Any, dag_id: str, task_id: str) -> Any:
+    return dagbag.dags[dag_id].get_task(task_id).python_callable
+
+
+@pytest.mark.parametrize("task_id", ["train", "tune", "evaluate", "register", "promote"])
+def test_a_stage_gets_the_runs_key_and_choices(dagbag: Any, calls: Calls, home: Path, task_id: str) -> None:
+    result = _function(dagbag, "retrain", task_id)(params={"max_evals": 7, "families": ["mlp"]}, run_id=RUN_ID)
+    [(name, (settings, key), _)] = calls.seen
+    assert (name, key) == (task_id, KEY)
+    assert isinstance(settings, Settings)
+    assert (settings.home, settings.tune.max_evals, settings.train.families) == (home, 7, ("mlp",))
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_generate_carries_what_started_the_run(dagbag: Any, calls: Calls) -> None:
+    older = SimpleNamespace(timestamp=1, extra={"verdict": "drift"})
+    newer = SimpleNamespace(timestamp=2, extra={"verdict": "degraded", "reasons": ["accuracy fell"]})
+    events = {SimpleNamespace(name="drift_found"): [newer, older]}
+    dag_run = SimpleNamespace(triggering_user_name="vi", run_type="asset_triggered")
+    _function(dagbag, "retrain", "generate")(
+        params={"reason": "the season began"}, run_id=RUN_ID, triggering_asset_events=events, dag_run=dag_run
+    )
+    [(_, _, more)] = calls.seen
+    assert more["origin"]["drift"] == newer.extra
+    assert more["origin"]["who"] == "vi"
+    assert more["origin"]["reason"] == "the season began"
+    assert more["origin"]["airflow_run_url"].endswith(f"/dags/retrain/runs/{RUN_ID}")
+
+
+def test_a_stage_tells_how_far_it_is(dagbag: Any, calls: Calls, home: Path) -> None:
+    from ml import progress
+    from ml.settings import load
+
+    _function(dagbag, "retrain", "tune")(params={}, run_id=RUN_ID)
+    [(_, _, more)] = calls.seen
+    more["progress"]("tune", 12, 50, "best 0.31")
+    assert progress.read(load(), KEY) == progress.Report("tune", 12, 50, "best 0.31")
+
+
+def test_rollback_hands_on_who_where_and_why(dagbag: Any, calls: Calls) -> None:
+    dag_run = SimpleNamespace(triggering_user_name="vi")
+    _function(dagbag, "rollback", "roll_back")(params={"version": "2", "reason": "complaints"}, dag_run=dag_run)
+    assert calls.seen[0][2] == {"to": "2", "who": "vi", "why": "complaints"}
+
+
+@pytest.mark.parametrize("retrain", [True, False])
+def test_an_event_is_emitted_only_when_a_retraining_is_asked_for(dagbag: Any, retrain: bool) -> None:
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from dags.shared import DRIFT
+
+    verdict = {"verdict": "drift", "retrain": retrain, "reasons": ["f3 moved"], "decision": "…"}
+    events = {DRIFT: SimpleNamespace(extra=None)}
+    task = _function(dagbag, "drift_check", "request_retraining")
+    if retrain:
+        task(verdict, events)
+        assert events[DRIFT].extra == verdict
+    else:
+        with pytest.raises(AirflowSkipException, match="f3 moved"):
+            task(verdict, events)
+        assert events[DRIFT].extra is None
