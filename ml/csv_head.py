@@ -90,9 +90,10 @@ def _sniff(text: str) -> str:
 
 def _first_record(text: str, delimiter: str, file: str, line: int) -> tuple[list[str], int]:
     """The fields of the first record and its length in characters, line end included."""
-    pieces = text.splitlines(keepends=True) if "\n" not in text else text.split("\n")
-    if "\n" in text:
-        pieces = [piece + "\n" for piece in pieces[:-1]] + ([pieces[-1]] if pieces[-1] else [])
+    # Not splitlines: it also splits at form feeds and Unicode's line separators.
+    end = "\n" if "\n" in text else "\r"
+    pieces = [piece + end for piece in text.split(end)]
+    pieces[-1] = pieces[-1][:-1]
     reader = csv.reader(iter(pieces), delimiter=delimiter, strict=True)
     try:
         header = next(reader)
