@@ -45,9 +45,11 @@ class Client:
         Its root, for example `http://127.0.0.1:8000`.
     key
         API key, where the service asks for one.
+    tries
+        How often a request is sent at most.
     """
 
-    def __init__(self, url: str, *, key: str = "", timeout_s: float = 60.0) -> None:
+    def __init__(self, url: str, *, key: str = "", timeout_s: float = 60.0, tries: int = TRIES) -> None:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Permanent(f"expected the service's address such as http://127.0.0.1:8000, got {url!r}")
@@ -56,6 +58,7 @@ class Client:
         self._prefix = parts.path.rstrip("/")
         self._headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
         self.url = url
+        self._tries = tries
         self.requests = 0
         self.retried = 0
 
@@ -87,7 +90,7 @@ class Client:
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         content = None if body is None else json.dumps(body).encode("utf-8")
         problem = ""
-        for attempt in range(TRIES):
+        for attempt in range(self._tries):
             if attempt:
                 self.retried += 1
                 time.sleep(PAUSE_S * 2 ** (attempt - 1))
@@ -105,7 +108,7 @@ class Client:
             problem = f"{answer.status} {text[:500].decode('utf-8', 'replace')}"
             if answer.status < 500 and answer.status != 429:
                 raise DataError(f"the service refused {method} {path}: {problem}")
-        raise ServiceUnavailable(f"{self.url} does not answer {method} {path} after {TRIES} tries: {problem}")
+        raise ServiceUnavailable(f"{self.url} does not answer {method} {path} after {self._tries} tries: {problem}")
 
 
 class Delayed:

@@ -149,7 +149,7 @@ def _champion(demo: Demo) -> None:
 
 def _serves_customers(demo: Demo) -> bool:
     try:
-        schema = Client(demo.url).schema()
+        schema = Client(demo.url, tries=1).schema()
     except (ServiceUnavailable, DataError):  # alive, and without a model
         return False
     if schema.target != customers.TARGET:

@@ -1,0 +1,70 @@
+"""Alerts reach a webhook where there is one, and cost nothing where it does not answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml import alerts
+from tests.ml import worlds
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Keeps what is posted; answers with `status`."""
+
+    received: list[dict[str, Any]]
+    status = 204
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        type(self).received.append(json.loads(body))
+        self.send_response(type(self).status)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing printed."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, type[Receiver]]]:
+    kind = type("Fresh", (Receiver,), {"received": []})
+    server = HTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/hook", kind
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_alert_is_posted_and_kept(tmp_path: Path, receiver: tuple[str, type[Receiver]]) -> None:
+    """With a `text` that chat services show, and the facts."""
+    url, kind = receiver
+    found = worlds.settings(tmp_path, webhook_url=url)
+    assert alerts.send(found, "degraded", ["accuracy fell."], model_version="3")
+    (posted,) = kind.received
+    assert posted["text"] == "Refit: degraded. accuracy fell."
+    assert posted["model_version"] == "3"
+    assert json.loads((found.var / "logs" / "alerts.jsonl").read_text()) == posted
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/secret-token", "file:///etc/passwd"], ids=["down", "no http"])
+def test_alert_that_cannot_be_posted_is_a_warning(tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """And the address, which may hold a token, is not logged."""
+    found = worlds.settings(tmp_path, webhook_url=url)
+    assert not alerts.send(found, "degraded", ["x"])
+    assert "secret-token" not in caplog.text
+    assert (found.var / "logs" / "alerts.jsonl").exists()
+
+
+def test_refused_alert_is_a_warning(tmp_path: Path, receiver: tuple[str, type[Receiver]]) -> None:
+    """A webhook that answers with an error has not taken it."""
+    url, kind = receiver
+    kind.status = 500
+    assert not alerts.send(worlds.settings(tmp_path, webhook_url=url), "degraded", ["x"])

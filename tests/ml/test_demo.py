@@ -1,0 +1,210 @@
+"""The demonstration in parts: traffic, what is noticed, picture and summary; on the real stack it is tested apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml import drift, ledger
+from ml.demo import script
+from ml.demo.airflow import Airflow, AirflowUnavailable
+from ml.demo.live import Batch, Phase, Traffic
+from ml.demo.picture import Event, curve, draw
+from ml.demo.watcher import Watcher
+from ml.drift.findings import DriftVerdict
+from ml.drift.records import save
+from ml.errors import DataError
+from ml.schema import Column, Schema
+from ml.settings import Settings
+from ml.traffic import Answer
+from tests.ml import worlds
+
+
+class FakeAirflow:
+    """One run of `retrain` that goes through its tasks."""
+
+    url = "http://airflow"
+
+    def __init__(self) -> None:
+        self.state: list[dict[str, str]] = []
+        self.task = "generate"
+
+    def runs(self, _dag: str, _limit: int = 5) -> list[dict[str, str]]:
+        return self.state
+
+    def tasks(self, _dag: str, _run: str) -> list[dict[str, str]]:
+        return [{"task_id": self.task, "state": "running"}]
+
+    def page(self, dag: str, run: str) -> str:
+        return f"{self.url}/{dag}/{run}"
+
+
+class FakeClient:
+    """Answers "yes" to everybody."""
+
+    requests = retried = 0
+
+    def __init__(self) -> None:
+        self.labels: list[tuple[str, str]] = []
+        self.rows: list[dict[str, Any]] = []
+
+    def schema(self) -> Schema:
+        names = ("age", "monthly_charges")
+        return Schema(
+            target="churned",
+            classes=("no", "yes"),
+            positive_label="yes",
+            columns=tuple(Column(name=n, kind="number") for n in names),
+        )
+
+    def predict(self, rows: list[dict[str, Any]]) -> list[Answer]:
+        self.rows += rows
+        return [Answer(str(len(self.rows) + i), "yes", "1") for i in range(len(rows))]
+
+    def feedback(self, labels: list[tuple[str, str]]) -> None:
+        self.labels += labels
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def batches() -> list[Batch]:
+    """90% right for 60 s, then 50% by version 1, then 85% by version 2."""
+    world = [("usual", 9, "1")] * 60 + [("covariate shift", 9, "1")] * 60
+    world += [(script.CONCEPT.name, 5, "1")] * 60 + [(script.CONCEPT.name, 8, "2")] * 60
+    return [Batch(float(i), 10, right, version, phase) for i, (phase, right, version) in enumerate(world)]
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Settings:
+    return worlds.settings(tmp_path)
+
+
+def test_traffic_sends_customers_and_their_labels() -> None:
+    """Every answered customer gets a label, also those that still waited at the end."""
+    traffic = Traffic("http://127.0.0.1:9", rate=2_000.0, label_delay_s=60.0, seed=0)
+    client = FakeClient()
+    traffic._client = client
+    traffic._labels._client = client
+    traffic.start()
+    traffic.change(Phase("covariate shift", shift=1.0))
+    while len(traffic.batches) < 20:
+        traffic.join(0.01)
+    traffic.stop()
+    assert traffic.failure is None
+    assert len(client.labels) == len(client.rows) == sum(b.rows for b in traffic.batches)
+    assert {"usual", "covariate shift"} >= {b.phase for b in traffic.batches}
+    assert traffic.accuracy(60.0) == pytest.approx(
+        sum(label == "yes" for _, label in client.labels) / len(client.labels)
+    )
+
+
+def test_traffic_that_fails_says_why() -> None:
+    """The main thread raises it instead of waiting for ever."""
+    traffic = Traffic("http://127.0.0.1:9", rate=10.0, label_delay_s=0.0, seed=0)
+    client = FakeClient()
+
+    def broken(_rows: Any) -> Any:
+        raise DataError("refused")
+
+    client.predict = broken  # type: ignore[method-assign]
+    traffic._client = client
+    traffic.start()
+    traffic.join(30)
+    assert isinstance(traffic.failure, DataError)
+
+
+def test_watcher_tells_each_thing_once(found: Settings) -> None:
+    """Verdicts, Airflow's run and its tasks, and moves of the alias."""
+    import time
+
+    airflow = FakeAirflow()
+    airflow.state = [{"dag_run_id": "old", "state": "success"}]
+    watcher = Watcher(found, airflow, time.monotonic())  # type: ignore[arg-type]
+    assert not list(watcher.news())
+    verdict = DriftVerdict(
+        id="a", time=time.time(), verdict="degraded", retrain=True, decision="large drop", reasons=["accuracy fell"],
+        model_version="1",
+    )  # fmt: skip
+    save(found, verdict)
+    airflow.state = [{"dag_run_id": "new", "state": "running"}, *airflow.state]
+    ledger.append(found, ledger.PROMOTED, who="test", from_version="1", to_version="2", why="better on 500 rows")
+    told = {event.kind: event.text for event in watcher.news()}
+    assert told["verdict"].startswith("degraded|degraded: accuracy fell. Retrain: yes")
+    assert told["retrain"] == "retrain|Airflow run: http://airflow/retrain/new"
+    assert told["task"] == "generate|retrain: generate"
+    assert told["promotion"] == "promoted 2|promoted 2: better on 500 rows"
+    assert watcher.promoted
+    assert watcher.verdicts == ["degraded"]
+    assert not list(watcher.news())
+    airflow.task = "train"
+    assert [event.text for event in watcher.news()] == ["train|retrain: train"]
+
+
+def test_curve_is_accuracy_in_bins() -> None:
+    """Of five seconds each; empty bins are left out."""
+    times, accuracy, rows = curve(
+        [Batch(1.0, 10, 5, "1", "a"), Batch(4.9, 10, 10, "1", "a"), Batch(21.0, 4, 4, "1", "a")]
+    )
+    assert times == [2.5, 22.5]
+    assert accuracy == [0.75, 1.0]
+    assert rows == [20, 4]
+
+
+def test_picture_is_drawn(tmp_path: Path) -> None:
+    """A PNG of some size, with events of every kind."""
+    events = [
+        Event(i * 20.0, kind, kind) for i, kind in enumerate(("world", "verdict", "retrain", "promotion", "rollback"))
+    ]
+    draw(tmp_path / "reports" / "demo.png", batches(), events)
+    content = (tmp_path / "reports" / "demo.png").read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert len(content) > 20_000
+
+
+@pytest.mark.parametrize(("after", "noticed", "code"), [(0.85, True, 0), (0.5, True, 1), (0.9, False, 1)])
+def test_summary_is_honest(
+    found: Settings, capsys: pytest.CaptureFixture[str], after: float, noticed: bool, code: int
+) -> None:
+    """Recovered means: noticed, and at least half of what was lost came back."""
+    demo = script.Demo(found)
+    demo.traffic.batches = batches()
+    names = ("usual", "covariate shift", script.CONCEPT.name, script.CONCEPT.name)
+    values = (0.9, 0.9, 0.5, after)
+    demo.phases = [{"phase": n, "accuracy": a, "done": True} for n, a in zip(names, values, strict=True)]
+    assert script._summary(demo, noticed=noticed) == code
+    summary = json.loads((found.var / "reports" / "demo.json").read_text(encoding="utf-8"))
+    assert summary["worst"] == pytest.approx(0.5)
+    assert summary["versions"] == ["1", "2"]
+    assert summary["recovered"] is (code == 0)
+    assert (found.var / "reports" / "demo.png").exists()
+    assert "accuracy 50.0%" in capsys.readouterr().out
+
+
+def test_airflow_that_is_down_is_a_transient_error(found: Settings) -> None:
+    """No password file, nothing listening: the demonstration says so and goes on."""
+    with pytest.raises(AirflowUnavailable):
+        Airflow(found).runs("retrain")
+
+
+def test_service_of_other_data_is_refused(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the way to a stack of its own."""
+    monkeypatch.setattr("ml.traffic.Client.schema", lambda _self: worlds.SCHEMA)
+    with pytest.raises(DataError, match="--demo-drift"):
+        script._champion(script.Demo(found))
+
+
+def test_checks_without_data_are_no_news(found: Settings) -> None:
+    """ "insufficient data" says nothing to an onlooker."""
+    import time
+
+    watcher = Watcher(found, FakeAirflow(), time.monotonic())  # type: ignore[arg-type]
+    verdict = DriftVerdict(
+        id="a", time=time.time(), verdict="insufficient data", retrain=False, decision="", reasons=[], model_version="1"
+    )
+    save(found, verdict)
+    assert not list(watcher.news())
+    assert drift.latest(found) == verdict
