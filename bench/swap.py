@@ -69,6 +69,7 @@ def measure(swaps: int, workers: int, connections: int) -> dict[str, Any]:
         expected = {v: _probability(registry.bundle(v)) for v in versions}
         settings = tiny.settings_for(home, registry={"tracking_uri": registry.url})
         environment = os.environ | {"REFIT_HOME": str(home), "REFIT_REGISTRY__TRACKING_URI": registry.url}
+        environment["REFIT_CONFIG"] = str(home / "refit.toml")  # not the checkout's
         registry.champion = versions[0]
         home.mkdir()
         follower = subprocess.Popen([sys.executable, *FOLLOWER], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)

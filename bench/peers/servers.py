@@ -182,6 +182,7 @@ def _refit(name: str, folder: Path, worker_class: str) -> Peer:
 
     env = {
         "REFIT_HOME": str(home),
+        "REFIT_CONFIG": str(home / "refit.toml"),  # not the checkout's
         "REFIT_SERVING__WORKERS": str(WORKERS),
         "REFIT_SERVING__WORKER_CLASS": worker_class,
         "REFIT_SERVING__MAX_ROWS": "100000",

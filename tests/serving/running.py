@@ -45,6 +45,7 @@ class Server:
         self.port = free_port()
         env = {k: v for k, v in os.environ.items() if not k.startswith(("REFIT_", "PROMETHEUS_"))}
         env |= {"REFIT_HOME": str(home), "REFIT_SERVING_PORT": str(self.port), "OMP_NUM_THREADS": "1"}
+        env["REFIT_CONFIG"] = str(home / "refit.toml")  # not the checkout's
         env |= {f"REFIT_{k}": v for k, v in values.items()}
         self.errors = home / "gunicorn.log"
         with self.errors.open("ab") as log:
