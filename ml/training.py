@@ -161,7 +161,7 @@ def load_candidate(folder: Path) -> Candidate:
         model = ALL_FAMILIES[state.pop("family")].from_state(state, arrays)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, msgspec.MsgspecError, SafetensorError) as error:
         raise TrainingError(f"{folder}: expected a saved candidate, got {type(error).__name__}: {error}") from error
-    model.history = facts["history"]
+    model.history_ = facts["history"]
     return Candidate(spec, model, schema, facts["history"], facts["seconds"], facts["scores"])
 
 

@@ -91,14 +91,20 @@ def encode_labels(y: Any, classes: Sequence[Any] | NDArray[Any] | None) -> tuple
     return known, codes
 
 
+class UntrainableError(DataError, ValueError):
+    """Raised when no classifier can learn from the rows; a ValueError too, as scikit-learn's tools expect."""
+
+
 def check_trainable(n_rows: int, n_columns: int, codes: NDArray[np.int64]) -> None:
-    """Raises DataError for what no classifier can learn from: no rows, no varying column, one class."""
-    if n_rows == 0:
-        raise DataError("expected rows to train on, got none")
+    """Raises UntrainableError: too few rows, no varying column, one class."""
+    if n_rows < 2:
+        raise UntrainableError(f"expected two rows or more to train on, got {n_rows} sample(s): n_samples={n_rows}")
     if n_columns == 0:
-        raise DataError("no column varies: nothing can be learned; check the columns and the missing markers")
+        raise UntrainableError("no column varies: nothing can be learned; check the columns and the missing markers")
     if len(np.unique(codes)) < 2:
-        raise DataError("expected two classes or more among the training labels, got 1 class; check target and filter")
+        raise UntrainableError(
+            "expected two classes or more among the training labels, got 1 class; check target and filter"
+        )
 
 
 def spread(probabilities: NDArray[Any], seen: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:

@@ -56,7 +56,7 @@ class BlendClassifier(TabularClassifier):
             model.fit(X, y, sample_weight=sample_weight, validation=validation, on_epoch=on_epoch)
         self.weights_, self.classes_ = weights / weights.sum(), classes
         histories = [self.members[i][1].history for i in np.argsort(-weights, kind="stable")]
-        self.history = next((history for history in histories if history), [])
+        self.history_ = next((history for history in histories if history), [])
         self._set_features(X)
         return self
 
@@ -112,5 +112,5 @@ def from_state(state: dict[str, Any], arrays: dict[str, NDArray[Any]], families:
         members.append((family, families[family].from_state(listed, own)))
     model = BlendClassifier(tuple(members), tuple(state["weights"]), tuple(state["classes"]))
     model.weights_, model.classes_ = np.asarray(state["weights"]), np.asarray(state["classes"])
-    model.history, model.n_features_in_ = [], members[0][1].n_features_in_
+    model.history_, model.n_features_in_ = [], members[0][1].n_features_in_
     return model

@@ -10,7 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    assert_all_finite,
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from ml.models.base import encode_labels
 from ml.models.onnx_graph import Graph
@@ -28,12 +35,17 @@ class TabularClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     classes: tuple[Any, ...] | None
     classes_: NDArray[Any]
     preprocessor_: Preprocessor
-    history: list[dict[str, float]]
+    history_: list[dict[str, float]]
     n_features_in_: int
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n, C) float64, rows sum to 1."""
         raise NotImplementedError
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """Figures of each epoch of the last fit; empty for families that are fitted in one go."""
+        return self.history_
 
     def emit(self, graph: Graph) -> str:
         """Write the fitted model's ops; returns the value of its probabilities, (N, C) float32."""
@@ -41,7 +53,8 @@ class TabularClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of each row: (n,)."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        best = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
 
     def to_onnx(self, schema: Schema) -> Any:
         """Raw columns in, probabilities out: one `onnx.ModelProto`."""
@@ -71,6 +84,8 @@ class TabularClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             frame = as_frame(check_array(X, dtype=np.float32, ensure_all_finite="allow-nan", estimator=self))
         y = column_or_1d(y, warn=True)
         check_consistent_length(frame, y)
+        if y.dtype.kind == "f":
+            assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         return frame, *encode_labels(y, self.classes)
 
@@ -102,7 +117,7 @@ class TabularClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         """Take over what `_common_state` gave."""
         saved = msgspec.convert(state["preprocessor"], State, strict=False)
         self.preprocessor_ = Preprocessor(saved.options, saved)
-        self.classes_, self.history = np.asarray(state["classes"]), []
+        self.classes_, self.history_ = np.asarray(state["classes"]), []
         names = (*saved.numbers, *saved.categories)
         self.n_features_in_ = len(names)
         return self

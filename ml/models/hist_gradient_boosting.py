@@ -95,15 +95,16 @@ class BoostingClassifier(TabularClassifier):
         self.trees_ = [tree for round_ in model._predictors for tree in round_]
         self.base_ = np.asarray(model._baseline_prediction, dtype=np.float64).reshape(-1)
         self.preprocessor_, self.classes_, self.seen_ = preprocessor, classes, seen
-        self.history = _history(model)
-        for epoch in self.history if on_epoch else []:
+        self.history_ = _history(model)
+        for epoch in self.history_ if on_epoch else []:
             on_epoch(epoch)  # type: ignore[misc]
         self._set_features(X)
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n, C) float64, rows sum to 1; 0 for a class that training never showed."""
-        rows = self.preprocessor_.transform(self._rows(X)).dense().astype(np.float64)
+        frame = self._rows(X)
+        rows = self.preprocessor_.transform(frame).dense().astype(np.float64)
         width = len(self.base_)
         raw = np.tile(self.base_, (len(rows), 1))
         index = np.empty(0, dtype=np.uint32)

@@ -15,6 +15,8 @@ from ml.models.estimator import TabularClassifier, restored_params
 from ml.models.onnx_graph import Graph
 from ml.models.preprocess import Options, Preprocessor
 
+FAR = 500.0  # margins beyond are certain; their exponential must stay a number, and their share not 0 / 0
+
 
 class LogisticClassifier(TabularClassifier):
     """Regularised logistic regression on bounded z-scores and one-hot columns.
@@ -86,7 +88,7 @@ class LogisticClassifier(TabularClassifier):
             coef, intercept = self._solve(rows, codes, sample_weight)
         self.preprocessor_, self.classes_, self.seen_ = preprocessor, classes, seen
         self.coef_, self.intercept_ = coef.astype(np.float64), intercept.astype(np.float64)
-        self.history = []
+        self.history_ = []
         self._set_features(X)
         return self
 
@@ -109,9 +111,10 @@ class LogisticClassifier(TabularClassifier):
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n, C) float64, rows sum to 1; 0 for a class that training never showed."""
-        margin = self.preprocessor_.transform(self._rows(X)).dense().astype(np.float64) @ self.coef_.T + self.intercept_
+        frame = self._rows(X)
+        margin = self.preprocessor_.transform(frame).dense().astype(np.float64) @ self.coef_.T + self.intercept_
         if self._one_against_rest:
-            each = 1.0 / (1.0 + np.exp(-margin))
+            each = 1.0 / (1.0 + np.exp(-np.clip(margin, -FAR, FAR)))
             return spread(each / each.sum(axis=1, keepdims=True), self.seen_, len(self.classes_))
         if margin.shape[1] == 1:
             margin = np.concatenate([np.zeros_like(margin), margin], axis=1)
@@ -129,7 +132,8 @@ class LogisticClassifier(TabularClassifier):
         margin = graph.op("MatMul", dense, graph.constant(coef.T))
         margin = graph.op("Add", margin, graph.constant(intercept[None, :]))
         if self._one_against_rest:
-            each = graph.op("Sigmoid", margin)
+            bounded = graph.op("Clip", margin, graph.constant(np.float64(-FAR)), graph.constant(np.float64(FAR)))
+            each = graph.op("Sigmoid", bounded)
             value = graph.op("Div", each, graph.op("ReduceSum", each, graph.int64(1)))
         else:
             value = graph.op("Softmax", margin, axis=1)

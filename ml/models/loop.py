@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -28,21 +28,24 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `epochs` at most (0: chosen by the number of steps); `patience` epochs without a better validation
     log-loss end the fit (0: never); `schedule` moves the learning rate over the epochs: "constant",
     "cosine" to zero, "one_cycle" (up for the first tenth, then cosine), "flat_cosine" (constant for
-    half, then cosine); `batch_size` 0 chooses by the number of rows; `average` > 0 keeps an exponential moving average of the weights
-    with this decay a step and evaluates that; `clip_norm` bounds the gradient's norm (0: not).
+    half, then cosine); `batch_size` 0 chooses by the number of rows; `average` > 0 keeps an exponential
+    moving average of the weights with this decay a step and judges that; `clip_norm` bounds the
+    gradient's norm (0: not).
     """
 
-    epochs: int = 0
-    batch_size: int = 0
+    epochs: Annotated[int, msgspec.Meta(ge=0)] = 0
+    batch_size: Annotated[int, msgspec.Meta(ge=0)] = 0
     optimiser: Literal["adamw", "adam", "sgd", "nadam", "rmsprop"] = "adamw"
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
-    second_momentum: float = 0.95  # of Adam; RealMLP's 0.95 suits short fits better than 0.999
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 3e-3
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 1e-2
+    second_momentum: Annotated[float, msgspec.Meta(ge=0, lt=1)] = (
+        0.95  # of Adam; RealMLP's 0.95 suits short fits better than 0.999
+    )
     schedule: Literal["constant", "cosine", "one_cycle", "flat_cosine"] = "flat_cosine"
-    patience: int = 16
-    label_smoothing: float = 0.0
-    average: float = 0.0
-    clip_norm: float = 0.0
+    patience: Annotated[int, msgspec.Meta(ge=0)] = 16
+    label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    average: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    clip_norm: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     mixed_precision: Literal["auto", "off"] = "auto"
 
 

@@ -180,7 +180,10 @@ class MLPClassifier(TabularClassifier):
                 held, kept = rows.take(judge), np.setdiff1d(np.arange(len(codes)), judge)
                 judge = loop.Table.of(held, codes[judge], None if weight is None else weight[judge], device)
                 rows, codes, weight = rows.take(kept), codes[kept], None if weight is None else weight[kept]
-            network = self._network(preprocessor, rows, codes, len(classes))
+            class_weight = self._class_weights(classes, codes, device)
+            shares = np.bincount(codes, weight, minlength=len(classes))
+            shares = shares if class_weight is None else shares * class_weight.cpu().numpy()
+            network = self._network(preprocessor, rows, shares / shares.sum())
             if going_on:
                 network.load_state_dict(self.network_.state_dict())
             network.to(device)
@@ -190,11 +193,11 @@ class MLPClassifier(TabularClassifier):
                 recipe,
                 held=judge if isinstance(judge, loop.Table) else None,
                 folds=_to(judge, device) if isinstance(judge, loop.Folds) else None,
-                class_weight=self._class_weights(classes, codes, device),
+                class_weight=class_weight,
                 on_epoch=on_epoch,
             )
         self.preprocessor_, self.classes_, self.network_ = preprocessor, classes, network.cpu().eval()
-        self.history, self.best_epoch_ = fitted.history, fitted.best_epoch
+        self.history_, self.best_epoch_ = fitted.history, fitted.best_epoch
         self._set_features(X)
         return self
 
@@ -229,16 +232,19 @@ class MLPClassifier(TabularClassifier):
         _, held = train_test_split(np.arange(len(codes)), test_size=count, stratify=codes, random_state=seed)
         return np.asarray(held, dtype=np.int64)
 
-    def _network(self, preprocessor: Preprocessor, rows: Encoded, codes: NDArray[np.int64], n_classes: int) -> Network:
-        """A network of the right shape with fresh weights and, for bins, the quantiles of the training rows."""
+    def _network(self, preprocessor: Preprocessor, rows: Encoded, shares: NDArray[np.float64]) -> Network:
+        """A network of the right shape with fresh weights; it starts at the classes' shares (C,).
+
+        The edges of a piecewise encoding are quantiles of the training rows.
+        """
         state = preprocessor.fitted
         named = {n: getattr(self, n) for n in Architecture.__struct_fields__ if hasattr(self, n)}
         shape = {"n_numbers": len(state.kept), "n_flags": len(state.flagged), "n_levels": rows.width}
-        architecture = _checked({**named, **shape, "n_classes": n_classes}, Architecture)
+        architecture = _checked({**named, **shape, "n_classes": len(shares)}, Architecture)
         if architecture.activation not in ACTIVATIONS:
             raise TrainingError(f"expected activation among {sorted(ACTIVATIONS)}, got {architecture.activation!r}")
         network = Network(architecture)
-        network.start_at(torch.as_tensor(np.bincount(codes, minlength=n_classes) / len(codes)))
+        network.start_at(torch.as_tensor(shares))
         if isinstance(network.embedding, Piecewise):
             network.embedding.encoding.set_edges(_quantile_edges(rows.numbers, self.bins))
         return network
@@ -259,7 +265,8 @@ class MLPClassifier(TabularClassifier):
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n, C) float64, rows sum to 1."""
-        rows = self.preprocessor_.transform(self._rows(X))
+        frame = self._rows(X)
+        rows = self.preprocessor_.transform(frame)
         with loop.reproducible(0, self.threads):
             table = loop.Table.of(rows, np.zeros(len(rows), np.int64), None, torch.device("cpu"))
             probabilities = loop.evaluate(self.network_, table).double().numpy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
@@ -35,16 +35,16 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     n_flags: int
     n_levels: int
     n_classes: int
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = (64, 64)
     activation: str = "relu"
     normalisation: Literal["none", "batch", "layer"] = "none"
-    dropout: float = 0.0
+    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     embedding: Literal["none", "piecewise", "periodic"] = "none"
-    bins: int = 8
-    embedding_width: int = 0
-    frequencies: int = 8  # of a periodic embedding
+    bins: Annotated[int, msgspec.Meta(ge=1)] = 8
+    embedding_width: Annotated[int, msgspec.Meta(ge=0)] = 0
+    frequencies: Annotated[int, msgspec.Meta(ge=1)] = 8  # of a periodic embedding
     frequency_scale: float = 0.2  # standard deviation of the initial frequencies
-    members: int = 1
+    members: Annotated[int, msgspec.Meta(ge=1)] = 1
     sharing: Literal["none", "scales"] = "none"
 
 
