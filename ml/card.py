@@ -42,11 +42,6 @@ def render(
     return "\n\n".join(parts) + "\n"
 
 
-def structure(candidate: Candidate) -> str:
-    """The model's structure and parameters as text."""
-    return json.dumps(candidate.model.describe(), indent=2, default=str) + "\n"
-
-
 def _section(title: str, text: str) -> str:
     return f"## {title}\n\n{text}"
 
@@ -116,7 +111,8 @@ def _search(metrics: dict[str, Any], trials: Sequence[Trial]) -> str:
     done = sum(trial.status == "ok" for trial in trials)
     return (
         f"{len(trials)} trials ({done} complete) by held-out log-loss: the winner "
-        f"{metrics['validation_log_loss']:.4f}, the best untuned baseline {metrics['baseline_log_loss']:.4f}. The test rows were not used to choose."
+        f"{metrics['validation_log_loss']:.4f}, "
+        f"the best untuned baseline {metrics['baseline_log_loss']:.4f}. The test rows were not used to choose."
     )
 
 

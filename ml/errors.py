@@ -64,5 +64,9 @@ class PromotionError(Permanent):
     """Raised when a promotion could not be confirmed and the alias was put back."""
 
 
+class ChampionChanged(PromotionError):
+    """Raised when another version became champion since the challenger was judged: it must be judged again."""
+
+
 class StoreUnavailable(Transient):
     """Raised when the database of predictions, labels, checks and ledger cannot be reached."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 2_000
 LABEL = "__refit_actual"
 # More equal rows than this share are no memory of the golden ones: the table repeats itself (few, coarse columns).
-MOST_EQUAL = 0.2
+MOST_EQUAL = 0.5
 
 Hashes = npt.NDArray[np.uint64]
 

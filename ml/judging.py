@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml import gate, golden, registry
+from ml import gate, golden, ledger, registry
 from ml.artifact import rows_of
 from ml.bundle import Bundle
 from ml.errors import BundleError, SchemaError
@@ -79,9 +79,16 @@ def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | Non
     )
 
 
-def champion_bundle(settings: Settings) -> tuple[VersionInfo | None, Bundle | None, str]:
-    """The champion, its bundle, and "" or why the bundle cannot be used."""
+def champion_bundle(settings: Settings, *, but_of: str = "") -> tuple[VersionInfo | None, Bundle | None, str]:
+    """The champion, its bundle, and "" or why the bundle cannot be used.
+
+    A run (`but_of`) that is the champion by now is held against what it replaced, not against itself.
+    """
     info = registry.champion(settings)
+    if info is not None and but_of and info.run_key == but_of:
+        moves = ledger.events(settings, what=ledger.SERVED)
+        before = next((e.from_version for e in moves if e.to_version == info.version), "")
+        info = registry.version(settings, before) if before else None
     if info is None:
         return None, None, ""
     try:

@@ -24,7 +24,7 @@ import msgspec
 from ml import bundle, ledger, locks, tracking
 from ml.bundle import Bundle
 from ml.confirm import Confirmation, confirm
-from ml.errors import BundleError, PromotionError, RegistryError
+from ml.errors import BundleError, ChampionChanged, PromotionError, RegistryError
 from ml.ledger import Event
 from ml.settings import Settings
 
@@ -85,9 +85,12 @@ def register(
     name, found = settings.registry.model_name, tracking.client(settings)
     with locks.exclusive(settings, f"register-{run_key}"), tracking.errors(tracking.uri(settings)):
         _ensure_model(settings)
-        for existing in found.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
-            if existing.tags.get(tracking.RUN_KEY) == run_key and existing.tags.get(SHA256) == sha256:
-                return _info(existing)
+        for existing in _of_run(settings, run_id, run_key):
+            if existing.sha256 == sha256:
+                for key, value in (tags or {}).items():  # judged again since: the newest verdict stands
+                    if existing.tags.get(key) != value:
+                        found.set_model_version_tag(name, existing.version, key, value)
+                return version(settings, existing.version)
         made = found.create_model_version(
             name,
             model_uri,
@@ -97,6 +100,18 @@ def register(
             await_creation_for=60,
         )
         return version(settings, str(made.version))
+
+
+def of_run(settings: Settings, run_id: str, run_key: str) -> VersionInfo | None:
+    """The newest version that a run registered, or None."""
+    with tracking.errors(tracking.uri(settings)):
+        return next(iter(_of_run(settings, run_id, run_key)), None)
+
+
+def _of_run(settings: Settings, run_id: str, run_key: str) -> list[VersionInfo]:
+    wanted = f"name = '{settings.registry.model_name}' and run_id = '{run_id}'"
+    found = [_info(v) for v in tracking.client(settings).search_model_versions(wanted)]
+    return sorted((v for v in found if v.run_key == run_key), key=lambda v: -int(v.version))
 
 
 def champion(settings: Settings) -> VersionInfo | None:
@@ -218,7 +233,7 @@ def promote(
                 "run the evaluation again"
             )
             _outcome(settings, ledger.REFUSED, None, who, reason, old, number, run_key)
-            raise PromotionError(reason)
+            raise ChampionChanged(reason)
         if info.quarantined and not force:
             reason = f"version {number} is quarantined ({info.quarantined}); promote it with force to lift that"
             _outcome(settings, ledger.REFUSED, None, who, reason, old, number, run_key)

@@ -136,9 +136,9 @@ def experiment(settings: Settings) -> str:
     with errors(uri(settings)):
         if existing := found.get_experiment_by_name(name):
             return str(existing.experiment_id)
-        local = not settings.registry.tracking_uri
         # A server of ours and direct clients share absolute file paths; another server decides for itself.
-        location = str(artifact_root(settings)) if local else None
+        elsewhere = settings.registry.tracking_uri.startswith("http")
+        location = None if elsewhere else str(artifact_root(settings))
         with locks.exclusive(settings, "experiment"):
             if existing := found.get_experiment_by_name(name):
                 return str(existing.experiment_id)

@@ -49,7 +49,6 @@ class Workspace:
         found = self.result(name)
         if found is not None:
             return found
-        self.path.mkdir(parents=True, exist_ok=True)
         started = time.time()
         result = work()
         result = {"stage": name, "run_key": self.run_key, **result, "seconds": round(time.time() - started, 3)}

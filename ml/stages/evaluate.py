@@ -7,13 +7,14 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml import artifact, card, evaluation, golden, judging, tracking
+from ml import artifact, card, evaluation, golden, judging, registry, tracking
 from ml.bundle import Bundle
 from ml.decision import Decision, positive_code
 from ml.gate import Verdict
@@ -39,11 +40,42 @@ class Fitted(msgspec.Struct, frozen=True):
 
 
 def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Progress) -> dict[str, Any]:
-    """Returns the bundle's place and hash, the test metrics and the verdict."""
+    """Returns the bundle's place and hash, the test metrics and the verdict.
+
+    A run that has registered its bundle already is only judged again: its version stays the one it is.
+    """
     tuned = space.needed("tune")
+    run_id = tracking.run(settings, space.run_key)
+    made = _registered(settings, space, snapshot, tuned, run_id)
+    if made is None:
+        made, verdict, against = _make(settings, space, snapshot, tuned, progress)
+        _log(settings, run_id, made, verdict)
+    else:
+        progress("evaluate", 3, STEPS, "judging again")
+        verdict, against, _ = _judge(settings, space, snapshot, made)
+        tracking.log(settings, run_id, tags=_verdict_tags(verdict))
+    return {
+        "bundle": place(made.path, settings),
+        "sha256": made.sha256,
+        "model": place(_saved(settings, space), settings),
+        "family": made.metrics["family"],
+        "promote": verdict.promote,
+        "sentence": verdict.sentence,
+        "reasons": verdict.reasons,
+        "champion": against,
+        "metrics": {name: found["value"] for name, found in made.metrics["metrics"].items() if found},
+        "run_id": run_id,
+        "mlflow_url": tracking.link(settings, run_id),
+    }
+
+
+def _make(
+    settings: Settings, space: Workspace, snapshot: Snapshot, tuned: dict[str, Any], progress: Progress
+) -> tuple[Bundle, Verdict, str]:
+    """Fit, calibrate, measure, judge, and write the bundle."""
     progress("evaluate", 0, STEPS, "fitting the winner")
     fitted = fit_winner(settings, Untouched(snapshot, settings), tune.best_of(tuned), bool(tuned["cross_validated"]))
-    saved = save_candidate(fitted.candidate, settings.models_dir / space.run_key / "chosen")
+    saved = save_candidate(fitted.candidate, _saved(settings, space))
     progress("evaluate", 1, STEPS, "calibrating")
     decision = _decide(settings, space, fitted.candidate)
     draft = artifact.begin(space.path / "bundle.draft", fitted.candidate, decision, fitted.X, seed=settings.train.seed)
@@ -56,9 +88,9 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
     )  # fmt: skip
     metrics |= _provenance(space, snapshot, fitted, tuned)
     progress("evaluate", 3, STEPS, "judging")
-    verdict, against, rows = _judge(settings, space, snapshot, draft, fitted)
+    verdict, against, rows = _judge(settings, space, snapshot, draft)
     progress("evaluate", 4, STEPS, "writing the bundle")
-    reference = _reference(settings, snapshot, draft, probabilities)
+    reference = artifact.reference_frame(test.X, test.y, probabilities, draft, seed=settings.train.seed)
     trials = tune.trials(space)
     files: dict[str, Any] = {
         "metrics.json": metrics,
@@ -66,30 +98,33 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
         "trials.json": [_trial(trial) for trial in trials],
         "gate.json": {**msgspec.to_builtins(verdict), "champion": against, "rows": rows},
         "model_card.md": card.render(snapshot, fitted.candidate, decision, metrics, verdict, trials).encode(),
+        "structure.json": fitted.candidate.model.describe(),
         WEIGHTS: saved / WEIGHTS,
         ARCHITECTURE: saved / ARCHITECTURE,
         judging.TRAINED_ON: _hashes(fitted, snapshot),
     }
-    made = artifact.finish(draft.path, files, reference=reference)
-    made.self_check()
+    artifact.finish(draft.path, files, reference=reference).self_check()
     final = space.path / "bundle"
     shutil.rmtree(final, ignore_errors=True)
     os.replace(draft.path, final)
-    run_id = tracking.run(settings, space.run_key)
-    _log(settings, run_id, fitted.candidate, decision, metrics, verdict, final)
-    return {
-        "bundle": place(final, settings),
-        "sha256": made.sha256,
-        "model": place(saved, settings),
-        "family": fitted.candidate.spec.family,
-        "promote": verdict.promote,
-        "sentence": verdict.sentence,
-        "reasons": verdict.reasons,
-        "champion": against,
-        "metrics": {name: found["value"] for name, found in metrics["metrics"].items() if found},
-        "run_id": run_id,
-        "mlflow_url": tracking.link(settings, run_id),
-    }
+    return Bundle.open(final), verdict, against
+
+
+def _registered(
+    settings: Settings, space: Workspace, snapshot: Snapshot, tuned: dict[str, Any], run_id: str
+) -> Bundle | None:
+    """The bundle this run has registered, if it is of the same snapshot and the same winner."""
+    info = registry.of_run(settings, run_id, space.run_key)
+    if info is None:
+        return None
+    bundle = Bundle.open(registry.download(settings, info), sha256=info.sha256)
+    best = tune.best_of(tuned)
+    known = (bundle.metrics.get("snapshot"), bundle.metrics.get("family"), bundle.metrics.get("params"))
+    return bundle if known == (snapshot.id, best.family, best.params) else None
+
+
+def _saved(settings: Settings, space: Workspace) -> Path:
+    return settings.models_dir / space.run_key / "chosen"
 
 
 def fit_winner(settings: Settings, view: Any, spec: CandidateSpec, all_rows: bool) -> Fitted:
@@ -121,33 +156,21 @@ def _decide(settings: Settings, space: Workspace, candidate: Candidate) -> Decis
 
 
 def _judge(
-    settings: Settings, space: Workspace, snapshot: Snapshot, draft: Bundle, fitted: Fitted
+    settings: Settings, space: Workspace, snapshot: Snapshot, challenger: Bundle
 ) -> tuple[Verdict, str, dict[str, int]]:
     """The verdict, the version it was judged against ("" for none), and how many rows of which kind."""
-    info, champion, problem = judging.champion_bundle(settings)
+    info, champion, problem = judging.champion_bundle(settings, but_of=space.run_key)
     rows = judging.rows_to_judge(settings, snapshot, champion)
     drift = space.needed("generate").get("origin", {}).get("drift") or {}
-    prior = np.bincount(fitted.y, minlength=len(snapshot.schema.classes)) / len(fitted.y)
+    classes = len(snapshot.schema.classes)
+    counts = np.sum([np.bincount(snapshot.part(n).y, minlength=classes) for n in ("train", "validation")], axis=0)
     verdict = judging.judge(
-        settings, rows, draft, champion, prior=prior, degraded=drift.get("verdict") == "degraded",
+        settings, rows, challenger, champion, prior=counts / counts.sum(), degraded=drift.get("verdict") == "degraded",
         seed=settings.train.seed,
     )  # fmt: skip
     if problem:
         verdict = msgspec.structs.replace(verdict, sentence=f"{verdict.sentence} ({problem})")
     return verdict, info.version if info else "", {name: int(mask.sum()) for name, mask in rows.parts.items()}
-
-
-def _reference(settings: Settings, snapshot: Snapshot, draft: Bundle, probabilities: Any) -> Any:
-    """The rows that drift is measured against: the newest held-out ones, if they are enough; else the test part.
-
-    A champion that was retrained because the world had changed is not to be compared with the old world.
-    """
-    part = snapshot.part("recent")
-    if len(part.y) >= settings.drift.min_rows:
-        probabilities = judging.predict(draft, part.X)
-    else:
-        part = snapshot.part("test")
-    return artifact.reference_frame(part.X, part.y, probabilities, draft, seed=settings.train.seed)
 
 
 def _provenance(space: Workspace, snapshot: Snapshot, fitted: Fitted, tuned: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +183,6 @@ def _provenance(space: Workspace, snapshot: Snapshot, fitted: Fitted, tuned: dic
         "seed": fitted.candidate.spec.seed,
         "validation_log_loss": tuned["best_loss"],
         "baseline_log_loss": tuned["baseline_loss"],
-        "fit_seconds": fitted.candidate.seconds,
     }
 
 
@@ -176,22 +198,22 @@ def _hashes(fitted: Fitted, snapshot: Snapshot) -> bytes:
     return buffer.getvalue()
 
 
-def _log(
-    settings: Settings, run_id: str, candidate: Candidate, decision: Decision, metrics: dict[str, Any],
-    verdict: Verdict, bundle: Any,
-) -> None:  # fmt: skip
+def _verdict_tags(verdict: Verdict) -> dict[str, str]:
+    return {"refit.verdict": "promote" if verdict.promote else "refused", "refit.sentence": verdict.sentence}
+
+
+def _log(settings: Settings, run_id: str, made: Bundle, verdict: Verdict) -> None:
+    """The outcome to MLflow: metrics with their bounds, curves, the card and the judged numbers as texts."""
+    metrics = made.metrics
     found = {f"test_{k}": v["value"] for k, v in metrics["metrics"].items() if v}
     bounds = {f"test_{k}_{end}": v[end] for k, v in metrics["metrics"].items() if v for end in ("low", "high")}
     tags = {
-        "refit.verdict": "promote" if verdict.promote else "refused",
-        "refit.sentence": verdict.sentence,
-        "refit.family": candidate.spec.family,
-        "mlflow.note.content": (bundle / "model_card.md").read_text(encoding="utf-8")[:5000],
+        **_verdict_tags(verdict),
+        "refit.family": metrics["family"],
+        "mlflow.note.content": (made.path / "model_card.md").read_text(encoding="utf-8")[:5000],
     }
-    chosen = {
-        "chosen": {"family": candidate.spec.family, "params": candidate.spec.params, "threshold": decision.threshold}
-    }
-    tracking.log(settings, run_id, params=chosen, metrics=found | bounds, history=candidate.history, tags=tags)
-    for name in ("model_card.md", "metrics.json", "gate.json", "trials.json"):
-        tracking.log_text(settings, run_id, (bundle / name).read_text(encoding="utf-8"), name)
-    tracking.log_text(settings, run_id, card.structure(candidate), "model_structure.txt")
+    chosen = {"family": metrics["family"], "params": metrics["params"], "threshold": made.decision.threshold}
+    history = made.json("history.json") or []
+    tracking.log(settings, run_id, params={"chosen": chosen}, metrics=found | bounds, history=history, tags=tags)
+    for name in ("model_card.md", "structure.json", "metrics.json", "gate.json", "trials.json"):
+        tracking.log_text(settings, run_id, (made.path / name).read_text(encoding="utf-8"), name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml import golden, ledger, registry, tracking
 from ml.bundle import Bundle
-from ml.errors import Permanent
+from ml.errors import ChampionChanged, Permanent
 from ml.ledger import Event
 from ml.mlflow_model import log_bundle
 from ml.settings import Settings
@@ -58,10 +58,14 @@ def promote(settings: Settings, space: Workspace, *, who: str = "", why: str = "
         _refuse(settings, space, who, version, judged)
         tracking.end(settings, run_id)
         return result | {"promoted": False, "champion": judged["champion"], "sentence": judged["sentence"]}
-    event = registry.promote(
-        settings, version, who=who, why=_why(space, why, judged), run_key=space.run_key,
-        expected_champion=judged["champion"],
-    )  # fmt: skip
+    try:
+        event = registry.promote(
+            settings, version, who=who, why=_why(space, why, judged), run_key=space.run_key,
+            expected_champion=judged["champion"],
+        )  # fmt: skip
+    except ChampionChanged:
+        space.forget("evaluate")  # so that running it again, here or in Airflow, judges again
+        raise
     _keep_golden(settings, space)
     tracking.log(settings, run_id, tags={"refit.promoted": version})
     tracking.end(settings, run_id)

@@ -1,0 +1,325 @@
+"""The whole loop in one process: it ends with a champion, and no kill or repetition changes that end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from ml import golden, judging, ledger, pipeline, registry, tracking
+from ml.bundle import Bundle
+from ml.errors import ChampionChanged, DataError, SettingsError
+from ml.settings import Settings, from_values
+from ml.stages import release
+from ml.trial_log import TRIAL
+from ml.workspace import STAGES, StageMissing, Workspace
+
+SMALL: dict[str, Any] = {
+    "mlflow_port": 1,
+    "serving_port": 1,
+    "synthetic": {"n_samples": 400, "n_features": 6},
+    "train": {"families": ["logistic"]},
+    "tune": {"max_evals": 3, "workers": 1, "n_bootstrap": 50},
+    "gate": {"n_bootstrap": 200, "min_rows": 50},
+    "registry": {"confirm": "auto"},
+}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the code may catch it."""
+
+
+def kill(*_: Any, **__: Any) -> Any:
+    raise Killed
+
+
+def small(home: Path, **changes: dict[str, Any]) -> Settings:
+    values = json.loads(json.dumps(SMALL)) | {"home": str(home)}
+    for section, change in changes.items():
+        values[section] = values.get(section, {}) | change
+    return from_values(values)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for the module, with an MLflow store in it, which takes seconds to make."""
+    home = tmp_path_factory.mktemp("home")
+    tracking.experiment(small(home))
+    return home
+
+
+@pytest.fixture(scope="module")
+def done(home: Path) -> Settings:
+    """A home in which run "first" went through."""
+    settings = small(home, registry={"model_name": "Done"})
+    pipeline.run_all(settings, "first", origin={"who": "ann", "reason": "a test"})
+    return settings
+
+
+@pytest.fixture
+def own(home: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """A home of the test's own, on the module's MLflow store."""
+    name = "M_" + "".join(c if c.isalnum() else "_" for c in request.node.name)
+    store = f"sqlite:///{home / 'var' / 'mlflow' / 'mlflow.db'}"
+    return small(tmp_path / "own", registry={"model_name": name, "experiment": name, "tracking_uri": store})
+
+
+def up_to(settings: Settings, key: str, last: str) -> None:
+    for name in STAGES[: STAGES.index(last) + 1]:
+        getattr(pipeline, name)(settings, key)
+
+
+def results(settings: Settings, key: str) -> dict[str, Any]:
+    return {name: Workspace(settings, key).result(name) for name in STAGES}
+
+
+def test_pipeline_ends_with_a_champion(done: Settings) -> None:
+    """All six stages: a version with the alias, whose bundle repeats its examples and carries its history."""
+    info = registry.champion(done)
+    assert info is not None
+    assert info.run_key == "first"
+    bundle = Bundle.open(registry.download(done, info), sha256=info.sha256)
+    bundle.self_check()
+    assert bundle.metrics["metrics"]["accuracy"]["value"] > 0.6
+    assert bundle.metrics["rows_trained"] == 320
+    assert bundle.json("gate.json")["promote"] is True
+    assert len(bundle.json("trials.json")) == 3
+    assert len(bundle.reference()) == 80
+    assert "## Limits" in (bundle.path / "model_card.md").read_text()
+    assert [e.what for e in ledger.events(done)] == [ledger.PROMOTED, ledger.REGISTERED]
+    assert {e.who for e in ledger.events(done)} == {"ann"}
+
+
+def test_results_are_small_and_plain(done: Settings) -> None:
+    """What a stage returns fits into an Airflow result: JSON, a few kilobytes."""
+    for name, result in results(done, "first").items():
+        assert json.loads(json.dumps(result)) == result
+        assert len(json.dumps(result)) < 20_000, name
+
+
+def test_finished_run_is_answered_from_its_records(done: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Running it all again does nothing and gives the same."""
+    before = results(done, "first")
+    monkeypatch.setattr(tracking, "client", kill)
+    pipeline.run_all(done, "first")
+    assert results(done, "first") == before
+
+
+def test_mlflow_has_one_parent_with_its_trials(done: Settings) -> None:
+    """One run a run key; the grid, the baseline and every trial once below it."""
+    run_id = tracking.run(done, "first")
+    kept = tracking.children(done, run_id, TRIAL)
+    assert {k for k in kept if k.startswith("tune-")} == {"tune-0", "tune-1", "tune-2"}
+    assert len([k for k in kept if k.startswith("train-")]) == 16
+    found = tracking.client(done).get_run(run_id)
+    assert found.data.metrics["test_accuracy"] > 0.6
+    assert found.data.tags["refit.reason"] == "a test"
+    assert found.inputs.dataset_inputs[0].dataset.digest == Workspace(done, "first").needed("generate")["snapshot"]
+    assert found.info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_run_again_after_its_record_was_lost(done: Settings, stage: str) -> None:
+    """Killed after its work and before its record: the second time ends in the same state, with one version."""
+    space = Workspace(done, "first")
+    before = space.needed(stage)
+    (space.path / f"{stage}.json").unlink()
+    more = {"origin": before["origin"]} if stage == "generate" else {}
+    after = getattr(pipeline, stage)(done, "first", **more)
+    differ = {"seconds", "candidates", "bundle"}  # times; and a registered bundle is read from the cache
+    assert {k: v for k, v in after.items() if k not in differ} == {k: v for k, v in before.items() if k not in differ}
+    assert len(registry.versions(done)) == 1
+    assert [e.what for e in ledger.events(done)] == [ledger.PROMOTED, ledger.REGISTERED]
+
+
+def test_stage_before_its_turn_names_the_command(own: Settings) -> None:
+    """Asked too early, a stage says what to run first."""
+    with pytest.raises(StageMissing, match="python -m ml generate --run early"):
+        pipeline.train(own, "early")
+
+
+def test_killed_search_goes_on(own: Settings) -> None:
+    """A search that is killed after a trial leaves no record; the next one only runs the others."""
+    up_to(own, "k", "train")
+
+    def die_at_two(stage: str, finished: int, total: int, note: str) -> None:
+        if finished == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        pipeline.tune(own, "k", progress=die_at_two)
+    assert Workspace(own, "k").result("tune") is None
+    kept = {f.name: f.read_bytes() for f in (Workspace(own, "k").path / "tune").rglob("trial-*.json")}
+    assert len(kept) == 2
+    assert pipeline.tune(own, "k")["trials"] == 3
+    after = {f.name: f.read_bytes() for f in (Workspace(own, "k").path / "tune").rglob("trial-*.json")}
+    assert {name: after[name] for name in kept} == kept
+    trials = tracking.children(own, tracking.run(own, "k"), TRIAL)
+    assert {k for k in trials if k.startswith("tune-")} == {"tune-0", "tune-1", "tune-2"}
+
+
+@pytest.mark.parametrize("moment", ["before the version", "before the ledger"])
+def test_register_killed_in_the_middle_makes_one_version(
+    own: Settings, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Whenever `register` is killed, the next call ends with one version and one line in the ledger."""
+    up_to(own, "k", "evaluate")
+    with monkeypatch.context() as patch:
+        patch.setattr(*((registry, "register", kill) if moment == "before the version" else (ledger, "append", kill)))
+        with pytest.raises(Killed):
+            pipeline.register(own, "k")
+    assert Workspace(own, "k").result("register") is None
+    result = pipeline.register(own, "k")
+    assert [v.version for v in registry.versions(own)] == [result["version"]]
+    assert [e.what for e in ledger.events(own)] == [ledger.REGISTERED]
+
+
+def test_promote_killed_in_the_middle_is_finished(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The alias had moved, the record had not been written: the next call finishes and writes one promotion."""
+    up_to(own, "k", "register")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "_set_previous", kill)
+        with pytest.raises(Killed):
+            pipeline.promote(own, "k")
+    assert pipeline.promote(own, "k")["promoted"] is True
+    assert [e.what for e in ledger.events(own)] == [ledger.PROMOTED, ledger.REGISTERED]
+
+
+def test_same_data_again_is_refused_with_a_reason(own: Settings) -> None:
+    """The twin of the champion is registered, refused in words, and no alias moves."""
+    pipeline.run_all(own, "one")
+    result = pipeline.run_all(own, "two")
+    assert result["promoted"] is False
+    assert "indistinguishable" in result["sentence"]
+    champion = registry.champion(own)
+    assert champion is not None
+    assert champion.run_key == "one"
+    newest = registry.versions(own)[0]
+    assert (newest.run_key, newest.tags[registry.VERDICT]) == ("two", "refused")
+    assert [e.what for e in ledger.events(own)][:2] == [ledger.REFUSED, ledger.REGISTERED]
+
+
+def test_challenger_of_an_old_champion_is_not_promoted(home: Path, own: Settings) -> None:
+    """Two runs at once: the second to end was judged against nobody, and must be judged again."""
+    up_to(own, "slow", "register")
+    pipeline.run_all(own, "quick")
+    with pytest.raises(ChampionChanged, match="run the evaluation again"):
+        pipeline.promote(own, "slow")
+    versions = len(registry.versions(own))
+    result = pipeline.run_all(own, "slow")
+    assert result["promoted"] is False, "it is the twin of the one that serves"
+    assert "indistinguishable" in result["sentence"]
+    assert len(registry.versions(own)) == versions
+    assert registry.version(own, result["version"]).tags[registry.VERDICT] == "refused"
+
+
+def test_approval_stops_before_the_alias(home: Path, own: Settings) -> None:
+    """With a person in the loop the run waits, registered."""
+    waits = msgspec.structs.replace(own, approval="required")
+    assert pipeline.run_all(waits, "w")["stage"] == "register"
+    assert registry.champion(own) is None
+    assert pipeline.promote(waits, "w", who="bob", why="looks right")["promoted"] is True
+    assert "looks right" in ledger.events(own)[0].why
+
+
+def test_person_may_overrule_and_roll_back(own: Settings) -> None:
+    """A refused version can be promoted by hand and left again; the way back is to what really served."""
+    pipeline.run_all(own, "one")
+    refused = pipeline.run_all(own, "two")["version"]
+    found = release.promote_version(own, refused, who="ann", why="I know better")
+    assert found["version"] == refused
+    back = pipeline.rollback(own, who="ann", why="I did not")
+    assert back["from_version"] == refused
+    assert registry.version(own, refused).quarantined
+
+
+def test_mixed_table_goes_through(home: Path, tmp_path: Path, own: Settings) -> None:
+    """Names, texts, missing values, an id and a time: the customers source, by settings alone."""
+    settings = small(
+        home,
+        data={"source": "customers"},
+        customers={"n_samples": 400},
+        registry={"model_name": own.registry.model_name},
+    )
+    result = pipeline.run_all(settings, "customers")
+    assert result["promoted"] is True
+    bundle = Bundle.open(registry.download(settings, registry.version(settings, result["version"])))
+    assert bundle.schema.categories
+    assert bundle.schema.numbers
+
+
+def test_broken_table_leaves_nothing(home: Path, tmp_path: Path) -> None:
+    """Bad data is an error that names the file, and no run begins."""
+    table = tmp_path / "bad.csv"
+    table.write_text("a,b\n1,2\n3,4\n")
+    settings = small(home, data={"source": "file", "path": str(table), "target": "churn"})
+    with pytest.raises(DataError, match="churn"):
+        pipeline.generate(settings, "bad")
+    assert Workspace(settings, "bad").result("generate") is None
+    assert not Workspace(settings, "bad").path.exists()
+
+
+@pytest.mark.parametrize("key", ["", "../up", "a/b", ".hidden", "a b", "x" * 300])
+def test_run_key_is_a_plain_name(home: Path, key: str) -> None:
+    """A run key becomes a folder and a tag."""
+    with pytest.raises(SettingsError, match="run key"):
+        Workspace(small(home), key)
+
+
+def test_golden_rows_are_never_trained_on(done: Settings) -> None:
+    """Rows that were kept as golden are left out of training when another split would train on them."""
+    from ml import data
+
+    other = msgspec.structs.replace(done, data=msgspec.structs.replace(done.data, seed=7))
+    snapshot = data.generate(other)
+    kept = golden.load(done, snapshot.schema)
+    assert kept is not None
+    hashes = golden.row_hashes(*kept, snapshot.schema)
+    whole = snapshot.part("train")
+    assert np.isin(golden.row_hashes(whole.X, whole.y, snapshot.schema), hashes).sum() > 0, "the test needs an overlap"
+    view = golden.Untouched(snapshot, done)
+    for name in ("train", "validation"):
+        part = view.part(name)
+        assert not np.isin(golden.row_hashes(part.X, part.y, snapshot.schema), hashes).any()
+    assert view.id != snapshot.id
+
+
+def test_rows_of_the_champion_do_not_judge(done: Settings) -> None:
+    """Rows that the champion was fitted on are left out of what decides."""
+    from ml import data
+
+    info, champion, problem = judging.champion_bundle(done)
+    assert info is not None
+    assert champion is not None
+    assert problem == ""
+    other = msgspec.structs.replace(
+        done, data=msgspec.structs.replace(done.data, seed=7), gate=msgspec.structs.replace(done.gate, min_rows=5)
+    )
+    snapshot = data.generate(other)
+    rows = judging.rows_to_judge(other, snapshot, champion)
+    trained = np.load(champion.path / judging.TRAINED_ON, allow_pickle=False)
+    deciding = rows.parts["recent"]
+    seen = np.isin(golden.row_hashes(rows.X[deciding], rows.y[deciding], snapshot.schema), trained)
+    assert not seen.any()
+    assert "left out" in rows.notes[0]
+
+
+def test_champion_of_other_columns_is_told(done: Settings) -> None:
+    """A champion that cannot score the rows is no reason to fail, but it is said."""
+    import pandas as pd
+
+    _, champion, _ = judging.champion_bundle(done)
+    assert champion is not None
+    found, problem = judging.champion_probabilities(champion, pd.DataFrame({"other": [1.0]}), champion.classes)
+    assert found is None
+    assert "cannot score" in problem
+
+
+def test_settings_of_a_run_are_remembered(done: Settings) -> None:
+    """A command that goes on with a run uses what the run was started with."""
+    plain = from_values({"home": str(done.home)})
+    assert Workspace(done, "first").recall_settings(plain).synthetic.n_samples == 400
