@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
@@ -48,6 +50,8 @@ def play(layout: Layout, keep_in: Path) -> int:
     """Play the demonstration against the running stack, keep its picture, and stop the stack."""
     from ml import demo
 
+    # A TERM ends it as Ctrl-C does: through the `finally` below, so that no stack is left running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return demo.run(layout.settings)
     finally:
