@@ -112,7 +112,6 @@ class Tune(Section, frozen=True):
     folds: int = 5  # of the cross-validation
     max_rows: int = 100_000  # that a trial trains on; the winner is fitted on all
     blend: int = 4  # most members of a weighted blend of the best candidates; 1: the single best
-    bags: int = 4  # after cross-validation a network is fitted so many times, holding out other rows each time
     objective: Literal["auto", "accuracy", "balanced_accuracy", "f1", "cost"] = "auto"  # of the threshold
     costs: tuple[tuple[float, ...], ...] = ()  # costs[true class][answered class]; for objective "cost"
     n_bootstrap: int = 1_000  # resamples behind each metric's interval

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml import artifact, card, evaluation, golden, judging, registry, tracking
+from ml import artifact, card, evaluation, figures, golden, judging, registry, tracking
 from ml.bundle import Bundle
 from ml.decision import Decision, positive_code
 from ml.gate import Verdict
@@ -74,7 +74,7 @@ def _make(
 ) -> tuple[Bundle, Verdict, str]:
     """Fit, calibrate, measure, judge, and write the bundle."""
     progress("evaluate", 0, STEPS, "fitting the winner")
-    fitted = fit_winner(settings, Untouched(snapshot, settings), tune.best_of(tuned), bool(tuned["cross_validated"]))
+    fitted = fit_winner(settings, Untouched(snapshot, settings), tune.best_of(tuned), bool(tuned["fit_on_all"]))
     saved = save_candidate(fitted.candidate, _saved(settings, space))
     progress("evaluate", 1, STEPS, "calibrating")
     decision = _decide(settings, space, fitted.candidate)
@@ -103,6 +103,16 @@ def _make(
         ARCHITECTURE: saved / ARCHITECTURE,
         judging.TRAINED_ON: _hashes(fitted, snapshot),
     }
+    pictures = figures.all_figures(
+        history=fitted.candidate.history, trials=trials, description=files["structure.json"],
+        probabilities=probabilities, y=test.y, schema=snapshot.schema, decision=decision,
+    )  # fmt: skip
+    files |= {f"figures/{name}": picture for name, picture in pictures.items()}
+    drawn = figures.all_figures(
+        history=fitted.candidate.history, trials=trials, description=fitted.candidate.model.describe(),
+        probabilities=probabilities, y=test.y, schema=snapshot.schema, decision=decision,
+    )  # fmt: skip
+    files |= {f"figures/{name}": picture for name, picture in drawn.items()}
     artifact.finish(draft.path, files, reference=reference).self_check()
     final = space.path / "bundle"
     shutil.rmtree(final, ignore_errors=True)
@@ -215,5 +225,7 @@ def _log(settings: Settings, run_id: str, made: Bundle, verdict: Verdict) -> Non
     chosen = {"family": metrics["family"], "params": metrics["params"], "threshold": made.decision.threshold}
     history = made.json("history.json") or []
     tracking.log(settings, run_id, params={"chosen": chosen}, metrics=found | bounds, history=history, tags=tags)
+    tracking.log_files(settings, run_id, made.path / "figures", "figures")
     for name in ("model_card.md", "structure.json", "metrics.json", "gate.json", "trials.json"):
         tracking.log_text(settings, run_id, (made.path / name).read_text(encoding="utf-8"), name)
+    tracking.log_files(settings, run_id, made.path / "figures", "figures")

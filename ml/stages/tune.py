@@ -64,7 +64,7 @@ def run(
         "best_loss": found.best_loss,
         "baseline_loss": found.baseline_loss,
         "members": [{"family": spec.family, "weight": share} for spec, share in found.members],
-        "cross_validated": found.cross_validated,
+        "fit_on_all": found.fit_on_all,
         "trials": len(states),
         "pruned": states.count("pruned"),
         "failed": states.count("failed"),

@@ -32,7 +32,6 @@ from ml.training import CandidateSpec
 from ml.tuning import blend, folds
 from ml.tuning.executors import Executor, Processes, Serial
 from ml.tuning.problem import Problem
-from ml.tuning.refit import bagged
 from ml.tuning.space import Space
 from ml.tuning.trial import Ask
 from ml.tuning.trials import Trial, TrialStore
@@ -46,7 +45,9 @@ if TYPE_CHECKING:
 LAG = 8
 FORMAT = 1  # raised whenever the same numbers would no longer come out of the same folder
 BLEND_CANDIDATES = 12
-BAGGED = frozenset({"mlp"})  # families whose fits vary with their seed enough for bags to pay
+# From here on the validation part is enough to stop on and to calibrate on, and a fit dear enough not to be
+# repeated on all rows.
+LARGE_ROWS = 20_000
 
 
 class Tracker(Protocol):
@@ -64,7 +65,7 @@ class TuneResult:
     Attributes
     ----------
     best
-        What to fit (`refit` does): the best single candidate, or a family "blend" of several and of bags.
+        What to fit (`refit` does): the best single candidate, or a family "blend" of several.
     best_loss, baseline_loss
         Held-out log-loss of `best`, and of the best of the families' baselines.
     members
@@ -72,6 +73,8 @@ class TuneResult:
     probabilities, y, weight
         Held-out probabilities of `best` (n, C), the class codes (n,) and sample weights of those rows: what
         calibration and threshold are chosen on.
+    fit_on_all
+        Whether `best` is to be fitted on training and validation rows together.
     """
 
     best: CandidateSpec
@@ -82,7 +85,7 @@ class TuneResult:
     probabilities: npt.NDArray[np.float64]
     y: npt.NDArray[np.int64]
     weight: npt.NDArray[np.float64] | None
-    cross_validated: bool
+    fit_on_all: bool
 
 
 def search(
@@ -160,7 +163,7 @@ def make_problem(snapshot: Snapshot, settings: Settings) -> Problem:
         cut = [folds.thin(fold, y, tune.max_rows, tune.seed) for fold in folds.held_out(len(train.y), len(y))]
     return Problem(
         X=X, y=y, weight=weight, schema=snapshot.schema, folds=cut, device=settings.train.device,
-        stop_on_held_out=not small,
+        stop_on_held_out=len(y) >= LARGE_ROWS and not small,
     )  # fmt: skip
 
 
@@ -255,10 +258,9 @@ def _result(trials: list[Trial], problem: Problem, store: TrialStore, settings: 
     chosen = blend.select(candidates, y, members=settings.tune.blend, weight=weight, seed=settings.tune.seed)
     members = [(CandidateSpec(top[i].family, top[i].params, top[i].seed), share) for i, share in chosen]
     probabilities = np.asarray(sum(share * candidates[i] for i, share in chosen))
-    fitted = members if problem.stop_on_held_out else bagged(members, settings.tune.bags, BAGGED)
     baseline = [t.loss for t in complete if t.values is None and t.loss is not None]
     return TuneResult(
-        best=fitted[0][0] if len(fitted) == 1 else blend.spec(fitted, settings.tune.seed),
+        best=members[0][0] if len(members) == 1 else blend.spec(members, settings.tune.seed),
         best_loss=blend.loss(probabilities, y, weight),
         baseline_loss=min(baseline, default=np.inf),
         trials=trials,
@@ -266,5 +268,5 @@ def _result(trials: list[Trial], problem: Problem, store: TrialStore, settings: 
         probabilities=probabilities,
         y=y,
         weight=weight,
-        cross_validated=not problem.stop_on_held_out,
+        fit_on_all=not problem.stop_on_held_out,
     )

@@ -264,34 +264,24 @@ def test_the_winner_is_fitted_and_its_probabilities_are_out_of_fold(tmp_path, n_
     """All rows are held out once; the refitted model answers all classes."""
     rows = Rows(n_classes=n_classes, weighted=weighted)
     found = tuning.search(rows, settings(), workdir=tmp_path)
-    assert found.cross_validated
+    assert found.fit_on_all
     assert found.probabilities.shape == (160, n_classes)
     assert found.best_loss == pytest.approx(blend.loss(found.probabilities, found.y, found.weight))
     made = tuning.refit(found, rows, settings())
     assert made.model.predict_proba(rows.part("test").X).shape == (40, n_classes)
 
 
-def test_many_rows_are_compared_on_the_validation_part(tmp_path):
-    """And the winner is fitted on the training part, as it was compared."""
+def test_many_rows_are_compared_on_the_validation_part(tmp_path, monkeypatch):
+    """And of very many the winner is fitted on the training part, as it was compared."""
     rows = Rows()
+    assert tuning.search(rows, settings(small_rows=100), workdir=tmp_path, max_evals=1).fit_on_all
+    monkeypatch.setattr("ml.tuning.study.LARGE_ROWS", 100)
     found = tuning.search(rows, settings(small_rows=100, blend=1), workdir=tmp_path)
-    assert not found.cross_validated
+    assert not found.fit_on_all
     np.testing.assert_array_equal(found.y, rows.part("validation").y)
     made = tuning.refit(found, rows, settings())
     p = made.model.predict_proba(rows.part("validation").X)
     np.testing.assert_allclose(p, found.probabilities, atol=1e-6)
-
-
-def test_network_bags_share_the_weight_and_differ_in_seed(tmp_path):
-    """After cross-validation a network is fitted several times, other families once."""
-    rows = Rows(n=120)
-    made = from_values({"tune": {"workers": 1, "folds": 2, "bags": 3, "blend": 1}, "train": {"device": "cpu"}})
-    found = tuning.search(rows, made, workdir=tmp_path, families=("mlp",), max_evals=1)
-    members = found.best.params["members"]
-    assert found.best.family == "blend"
-    assert len({m["seed"] for m in members}) == 3
-    assert sum(m["weight"] for m in members) == pytest.approx(1)
-    tuning.refit(found, rows, made)
 
 
 def folds_of(kind, **more):
