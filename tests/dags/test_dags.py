@@ -30,7 +30,7 @@ def test_a_drift_check_may_ask_for_a_retraining(dagbag: Any) -> None:
     assert drift_check.get_task("check").downstream_task_ids == {"request_retraining"}
     emitted = {asset.name for asset in drift_check.get_task("request_retraining").outlets}
     assert emitted == {"drift_found"}
-    assert {asset.name for _, asset in retrain.timetable.asset_condition.iter_assets()} == emitted
+    assert {asset.name for asset in retrain.timetable.asset_condition.objects} == emitted
 
 
 @pytest.mark.parametrize("dag_id", ["retrain", "drift_check"])

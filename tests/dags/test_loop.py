@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+# Airflow's in-process API server and its libraries warn of each other's deprecations.
+pytestmark = pytest.mark.filterwarnings("default")
 SMALL = {"source": "synthetic", "rows": 300, "families": ["logistic"], "max_evals": 3, "seed": 1}
 
 
@@ -44,8 +46,14 @@ def test_the_loop_promotes_and_then_judges_against_the_champion(results: Any, ai
     assert second["promote"]["sentence"]
 
 
-def test_bad_data_fails_at_once_and_says_what_is_wrong(results: Any, tmp_path: Path) -> None:
+def test_bad_data_fails_at_once_and_says_what_is_wrong(
+    results: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "customers.csv"
     file.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
-    state, _ = results(source="file", path=str(file), target="churned")
+    state, returned = results(source="file", path=str(file), target="churned")
     assert state == "failed"
+    assert returned == {}
+    said = capfd.readouterr().out
+    assert "DataError" in said
+    assert "churned" in said

@@ -54,9 +54,11 @@ def test_a_stage_gets_the_runs_key_and_choices(dagbag: Any, calls: Calls, home: 
 
 
 def test_generate_carries_what_started_the_run(dagbag: Any, calls: Calls) -> None:
+    from dags.shared import DRIFT
+
     older = SimpleNamespace(timestamp=1, extra={"verdict": "drift"})
     newer = SimpleNamespace(timestamp=2, extra={"verdict": "degraded", "reasons": ["accuracy fell"]})
-    events = {SimpleNamespace(name="drift_found"): [newer, older]}
+    events = {DRIFT: [newer, older]}
     dag_run = SimpleNamespace(triggering_user_name="vi", run_type="asset_triggered")
     _function(dagbag, "retrain", "generate")(
         params={"reason": "the season began"}, run_id=RUN_ID, triggering_asset_events=events, dag_run=dag_run
