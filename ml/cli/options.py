@@ -15,6 +15,15 @@ from ml.workspace import Workspace, latest
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+
+class Whole(click.IntRange):
+    """A whole number; an empty text is no number given, which is how `mlflow run` leaves a parameter out."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or None."""
+        return None if value == "" else int(super().convert(value, param, ctx))
+
+
 _DATA: list[Callable[[Any], Any]] = [
     click.option("--data", "data", metavar="FILE", help="Own table: CSV, compressed CSV or Parquet, a path or a URL."),
     click.option("--target", metavar="COLUMN", help="The column to predict."),
@@ -25,12 +34,12 @@ _DATA: list[Callable[[Any], Any]] = [
     click.option(
         "--source", type=click.Choice(["synthetic", "customers", "file", "sql"]), help="Where rows come from."
     ),
-    click.option("--rows", type=click.IntRange(min=50), help="Size of a generated table (synthetic, customers)."),
+    click.option("--rows", type=Whole(min=50), help="Size of a generated table (synthetic, customers)."),
 ]
 _LEARNING: list[Callable[[Any], Any]] = [
     click.option("--families", metavar="A,B", help="Model families to search, comma-separated."),
-    click.option("--max-evals", type=click.IntRange(min=1), help="Trials of the search, baselines included."),
-    click.option("--seed", type=click.IntRange(min=0), help="Seed of training and tuning."),
+    click.option("--max-evals", type=Whole(min=1), help="Trials of the search, baselines included."),
+    click.option("--seed", type=Whole(min=0), help="Seed of training and tuning."),
 ]
 _ALWAYS: list[Callable[[Any], Any]] = [
     click.option("--set", "more", metavar="SECTION.KEY=VALUE", multiple=True, help="Any other setting; repeatable."),

@@ -70,23 +70,28 @@ def generate(run_key: str | None, reason: str, as_json: bool, force: bool, **giv
     show.result(found, as_json=as_json, text=f"{text}\nnext: python -m ml train --run {found['run_key']}")
 
 
+start_option = click.option("--start", is_flag=True, help="Start a new run first (generate), unless --run names one.")
+
+
 @click.command()
 @run_option
-@options(learning=True)
+@start_option
+@options(data=True, learning=True)
 @force_option
-def train(run_key: str | None, as_json: bool, force: bool, **given: Any) -> None:
+def train(run_key: str | None, start: bool, as_json: bool, force: bool, **given: Any) -> None:
     """Fit the logistic grid and the baseline of every family, with curves."""
-    found = _staged("train", run_key, as_json, force, given)
+    found = _staged("train", _started(run_key, start, given), as_json, force, given)
     show.result(found, as_json=as_json, text=show.stage_line("train", found) + "\n" + show.grid_text(found))
 
 
 @click.command()
 @run_option
-@options(learning=True)
+@start_option
+@options(data=True, learning=True)
 @force_option
-def tune(run_key: str | None, as_json: bool, force: bool, **given: Any) -> None:
+def tune(run_key: str | None, start: bool, as_json: bool, force: bool, **given: Any) -> None:
     """Search all families on held-out log-loss; goes on where an interrupted search was."""
-    found = _staged("tune", run_key, as_json, force, given)
+    found = _staged("tune", _started(run_key, start, given), as_json, force, given)
     show.result(found, as_json=as_json, text=show.stage_line("tune", found))
 
 
@@ -109,6 +114,15 @@ def register(run_key: str | None, as_json: bool, force: bool, **given: Any) -> N
     """Make the judged model a version in MLflow's registry; once a run."""
     found = _staged("register", run_key, as_json, force, given)
     show.result(found, as_json=as_json, text=f"{show.stage_line('register', found)}\n{found['version_url']}")
+
+
+def _started(run_key: str | None, start: bool, given: dict[str, Any]) -> str | None:
+    """The run to go on with; with `start`, one whose snapshot is made now."""
+    from ml import pipeline as stages
+
+    if not start or run_key:
+        return run_key
+    return str(stages.generate(settings_for(given), new_key(), origin={"who": who()})["run_key"])
 
 
 def _staged(name: str, run_key: str | None, as_json: bool, force: bool, given: dict[str, Any]) -> dict[str, Any]:
