@@ -20,6 +20,8 @@ from ml.errors import SchemaError
 from ml.schema import Column, Schema
 
 FLOAT32_LIMIT = 3.4e38  # just below the largest float32, as in ml/values.py
+# What is read as a number where a number is written as text.
+NUMBER = r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf|infinity|nan))$"
 MAX_FAULTS = 20  # our choice: enough to mend a file in one go, small enough to read
 _SHOWN_CHARS = 80
 

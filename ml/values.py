@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ml.rows import NUMBER
+
 FLOAT32_LIMIT = 3.4e38  # just below the largest float32, 3.4028235e38
 _SAMPLE = 1_000
-NUMBER = r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf|infinity|nan))$"
 
 
 def to_float32(values: NDArray[np.float64]) -> NDArray[np.float32]:

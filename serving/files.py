@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from flask import Blueprint, Response, request
 
-from ml import tables
-from ml.report import Finding
 from ml.rows import shown
-from serving import scoring
-from serving.model_store import Served
 from serving.problems import Problem
-from serving.results import WRITERS, Csv, Json, Parquet
 from serving.scoring import VERSION_HEADER
-from serving.service import Service, service
-from serving.tables import Part, Upload, spooled
+from serving.service import service
 
-KEEP_BYTES = 48_000_000  # a checked upload up to this size is scored from memory, a larger one is read again
+if TYPE_CHECKING:
+    from serving.results import Writer
+
 SPOOL_BYTES = 8_000_000
 ENDINGS = {
     "text/csv": ".csv",
@@ -53,12 +48,14 @@ def predict_file() -> Response:
     one = service()
     served = one.served()
     stream, name = _received()
+    from serving import file_scoring  # Arrow: a worker that never sees a table does without
+
     try:
-        upload = open_upload(one, served, stream, name)
-        writer_class = WRITERS[_format(upload)]
+        upload = file_scoring.open_upload(one, served, stream, name)
+        writer_class = file_scoring.WRITERS[_format(upload.is_parquet)]
         out = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 (closed with the response)
         try:
-            summary = score_upload(one, served, upload, writer_class(out))
+            summary = file_scoring.score_upload(one, served, upload, writer_class(out))
         except BaseException:
             out.close()
             raise
@@ -67,64 +64,13 @@ def predict_file() -> Response:
     return _answer(out, writer_class, summary, name)
 
 
-def open_upload(one: Service, served: Served, stream: BinaryIO, name: str) -> Upload:
-    """The upload `stream` (seekable), called `name` by its sender, within the limits of the settings."""
-    data = one.settings.data
-    return Upload(
-        stream,
-        _plain_name(name),
-        scoring.reader(served),
-        max_bytes=one.settings.serving.max_body_bytes,
-        options=tables.Options(max_columns=data.max_columns, max_cell_chars=data.max_cell_chars),
-    )
-
-
-def score_upload(one: Service, served: Served, upload: Upload, writer: Csv | Parquet | Json) -> dict[str, Any]:
-    """Check all of it, then score, log and write it part by part; returns what to say about the whole."""
-    kept = upload.checked(KEEP_BYTES)
-    flagged: Counter[tuple[str, str]] = Counter()
-    rows = 0
-    for part in _pieces(kept if kept is not None else upload):
-        scored = scoring.score(served, part.rows, part.ids)
-        one.record(served, scored)
-        writer.add(part, scored)
-        rows += len(scored)
-        flagged.update((flag.column, flag.code) for flags in part.rows.flags for flag in flags)
-    warnings = [_warning(finding) for finding in upload.report.findings if finding.level == "warning"]
-    warnings += [
-        {"column": column, "message": f"{count} rows: {code.replace('_', ' ')}"}
-        for (column, code), count in flagged.items()
-    ]
-    summary = {"model_version": served.version, "rows": rows, "warnings": warnings}
-    writer.close(summary)
-    return summary
-
-
-def _pieces(parts: list[Part] | Upload) -> Iterator[Part]:
-    """Parts of the size that scores fastest."""
-    step = scoring.CHUNK_ROWS
-    for part in parts:
-        if len(part.rows) <= 2 * step:
-            yield part
-            continue
-        lines = part.raw.split(b"\n") if part.raw is not None else None
-        for start in range(0, len(part.rows), step):
-            stop = start + step
-            yield Part(
-                part.rows.part(start, stop),
-                part.table.slice(start, step),
-                b"\n".join(lines[start:stop]) if lines is not None else None,
-                part.ids[start:stop] if part.ids is not None else None,
-            )
-
-
 def _received() -> tuple[BinaryIO, str]:
     """The upload as a stream that can be read twice, and its file name."""
     if request.mimetype == "multipart/form-data":
         files = list(request.files.values())
         if len(files) != 1:
             raise Problem(422, f"expected one file in the form's field 'file', got {len(files)}")
-        return cast(BinaryIO, files[0].stream), _plain_name(files[0].filename or "") or "upload.csv"
+        return cast(BinaryIO, files[0].stream), plain_name(files[0].filename or "") or "upload.csv"
     if request.mimetype not in (*ENDINGS, "application/octet-stream", ""):
         raise Problem(
             415,
@@ -140,7 +86,7 @@ def _received() -> tuple[BinaryIO, str]:
     except BaseException:
         into.close()
         raise
-    named = _plain_name(request.args.get("name", ""))
+    named = plain_name(request.args.get("name", ""))
     return stream, named or "upload" + _ending(stream, encoding)
 
 
@@ -154,18 +100,18 @@ def _ending(stream: BinaryIO, encoding: str) -> str:
     return declared or next((ending for magic, ending in MAGIC.items() if head.startswith(magic)), ".csv")
 
 
-def _plain_name(name: str) -> str:
+def plain_name(name: str) -> str:
     """The last part of a file name, fit for a message."""
     return shown(PurePosixPath(name.replace("\\", "/")).name)
 
 
-def _format(upload: Upload) -> str:
+def _format(is_parquet: bool) -> str:
     wanted = request.args.get("format")
     if wanted is not None:
-        if wanted not in WRITERS:
+        if wanted not in FORMATS.values():
             raise Problem(422, f"expected format=csv, parquet or json, got '{shown(wanted)}'")
         return wanted
-    default = "parquet" if upload.is_parquet else "csv"
+    default = "parquet" if is_parquet else "csv"
     if not request.accept_mimetypes or request.accept_mimetypes.best == "*/*":
         return default
     ordered = sorted(FORMATS, key=lambda kind: FORMATS[kind] != default)  # of equals, the one that came
@@ -177,9 +123,7 @@ def _format(upload: Upload) -> str:
     return FORMATS[best]
 
 
-def _answer(
-    out: BinaryIO, writer: type[Csv] | type[Parquet] | type[Json], summary: dict[str, Any], name: str
-) -> Response:
+def _answer(out: BinaryIO, writer: type[Writer], summary: dict[str, Any], name: str) -> Response:
     size = out.tell()
     out.seek(0)
     response = Response(_stream(out), content_type=writer.mimetype)
@@ -200,5 +144,9 @@ def _stream(out: BinaryIO) -> Iterator[bytes]:
             yield block
 
 
-def _warning(finding: Finding) -> dict[str, str]:
-    return {"column": finding.column, "message": finding.message}
+def spooled(stream: BinaryIO, into: BinaryIO) -> BinaryIO:
+    """Copy what came over the wire into a file that can be read twice."""
+    while chunk := stream.read(1 << 18):
+        into.write(chunk)
+    into.seek(0)
+    return into

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from ml.values import NUMBER
+from ml.rows import NUMBER
 from serving import scoring
 from serving.body import ID_KEY
 from serving.scoring import Scored

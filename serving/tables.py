@@ -306,11 +306,3 @@ class Upload:
 def _check_plain(block: bytes) -> None:
     if b'"' in block or b"\r" in block or b"\0" in block:
         raise _NotPlain
-
-
-def spooled(stream: BinaryIO, into: BinaryIO) -> BinaryIO:
-    """Copy what came over the wire into a file that can be read twice."""
-    while chunk := stream.read(1 << 18):
-        into.write(chunk)
-    into.seek(0)
-    return into

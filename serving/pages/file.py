@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import time
-from collections import Counter
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -15,51 +14,23 @@ from flask_babel import gettext
 from werkzeug.wrappers import Response
 
 from ml.errors import DataError
-from serving import files, problems
+from serving import problems
 from serving.pages import charts, pages, words
 from serving.pages.predict import failure
 from serving.problems import Problem
-from serving.results import Csv, answer_columns
-from serving.scoring import Scored
 from serving.service import Service, service
-from serving.tables import Part
 
-SHOWN_ROWS = 200
-SHOWN_COLUMNS = 30
 KEPT_S = 3600
 MAX_KEPT = 20
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
-class Preview(Csv):
-    """Writes the whole result, counts the classes, and keeps the first rows for the page."""
-
-    def __init__(self, out: BinaryIO):
-        super().__init__(out)
-        self.counts: Counter[str] = Counter()
-        self.flagged = 0
-        self.head: list[str] = []
-        self.rows: list[list[str]] = []
-
-    def add(self, part: Part, scored: Scored) -> None:
-        """Append the rows of `part`."""
-        super().add(part, scored)
-        self.counts.update(scored.labels)
-        self.flagged += sum(bool(flags) for flags in scored.rows.flags)
-        missing = SHOWN_ROWS - len(self.rows)
-        if missing > 0:
-            added = answer_columns(scored, part.table.column_names)
-            kept = [name for name in added.column_names if not name.endswith(("prediction_id", "warnings"))]
-            answer = added.select(kept).slice(0, missing)
-            given = part.table.slice(0, missing).select(part.table.column_names[:SHOWN_COLUMNS])
-            self.head = [*answer.column_names, *given.column_names]
-            columns = [[_cell(value) for value in column.to_pylist()] for column in (*answer.columns, *given.columns)]
-            self.rows += [list(row) for row in zip(*columns, strict=True)]
-
-
 @pages.post("/file")
 def file() -> str | tuple[str, int]:
     """Score the upload; the problem above the form where it does not fit."""
+    from serving import file_scoring  # Arrow: a worker that never sees a table does without
+    from serving.pages.preview import Preview
+
     one = service()
     upload = request.files.get("file")
     if upload is None or not upload.filename:
@@ -68,10 +39,10 @@ def file() -> str | tuple[str, int]:
     token = secrets.token_urlsafe(16)
     try:
         served = one.served()
-        table = files.open_upload(one, served, cast(BinaryIO, upload.stream), upload.filename)
+        table = file_scoring.open_upload(one, served, cast(BinaryIO, upload.stream), upload.filename)
         with (folder / token).open("xb") as out:
             preview = Preview(out)
-            files.score_upload(one, served, table, preview)
+            file_scoring.score_upload(one, served, table, preview)
     except (Problem, DataError) as error:
         (folder / token).unlink(missing_ok=True)
         return failure(problems.of(error))
@@ -96,7 +67,7 @@ def result(token: str, name: str) -> Response:
     path = _folder(service()) / token
     if not TOKEN.fullmatch(token) or not path.is_file():
         abort(404, gettext("This result is no longer kept. Send the file again."))
-    return send_file(path, mimetype=Csv.mimetype, as_attachment=True, download_name=name)
+    return send_file(path, mimetype="text/csv; charset=utf-8", as_attachment=True, download_name=name)
 
 
 def _folder(one: Service) -> Path:
@@ -108,10 +79,3 @@ def _folder(one: Service) -> Path:
         if place >= MAX_KEPT or time.time() - entry.stat().st_mtime > KEPT_S:
             Path(entry.path).unlink(missing_ok=True)
     return folder
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = "" if value is None else str(value)
-    return text if len(text) <= 80 else text[:79] + "…"

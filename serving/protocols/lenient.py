@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ml.rows import MAX_FAULTS, Fault, RowReader, Rows, RowsError, as_level, shown
-from ml.values import NUMBER
+from ml.rows import MAX_FAULTS, NUMBER, Fault, RowReader, Rows, RowsError, as_level, shown
 
 _NUMBER = re.compile(NUMBER)
 

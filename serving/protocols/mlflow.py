@@ -18,17 +18,14 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, request
 
-from ml import tables
 from ml.errors import DataError, RefitError, SchemaError
 from ml.rows import Rows, RowsError, shown
 from serving import problems, scoring
-from serving.files import KEEP_BYTES
 from serving.model_store import Served
 from serving.problems import Problem
 from serving.protocols import lenient
 from serving.scoring import VERSION_HEADER, Scored
-from serving.service import service
-from serving.tables import Upload
+from serving.service import Service, service
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 UPLOADS = {"text/csv": "input.csv", "application/vnd.apache.parquet": "input.parquet"}
@@ -80,7 +77,7 @@ def invocations() -> Response:
     if request.mimetype == "application/json":
         parts: Iterator[Rows] = iter([_json_rows(served, body)])
     else:
-        parts = iter(_table_rows(served, body, one.settings.serving.max_body_bytes))
+        parts = iter(_table_rows(one, served, body))
     predictions: list[dict[str, Any]] = []
     ids: list[str] = []
     for rows in parts:
@@ -140,11 +137,12 @@ def _records(scored: Scored) -> list[dict[str, Any]]:
     ]
 
 
-def _table_rows(served: Served, body: bytes, max_bytes: int) -> list[Rows]:
+def _table_rows(one: Service, served: Served, body: bytes) -> list[Rows]:
     """Rows of a CSV or Parquet body, all of them checked before any is scored."""
-    name = UPLOADS[request.mimetype]
-    upload = Upload(io.BytesIO(body), name, scoring.reader(served), max_bytes=max_bytes, options=tables.Options())
-    kept = upload.checked(KEEP_BYTES)
+    from serving import file_scoring  # Arrow: a worker that never sees a table does without
+
+    upload = file_scoring.open_upload(one, served, io.BytesIO(body), UPLOADS[request.mimetype])
+    kept = upload.checked(file_scoring.KEEP_BYTES)
     return [part.rows for part in (kept if kept is not None else upload)]
 
 

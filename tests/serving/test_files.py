@@ -9,6 +9,7 @@ import io
 import json
 import lzma
 import random
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from serving import contract, files, tables
-from tests.serving.mixed import application, logged_ids
+from serving import contract, file_scoring, tables
+from tests.serving.mixed import ROW, application, logged_ids, publish
+from tests.serving.running import Server, serving
 
 PARQUET = "application/vnd.apache.parquet"
 ROWS = [
@@ -269,7 +271,7 @@ def test_nothing_is_logged_when_the_last_row_is_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keep", [0, 10**9], ids=["read twice", "kept"])
 def test_a_large_table_is_scored_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int) -> None:
     """Many blocks; every row answered once, in order, and logged once, whether kept in memory or read again."""
-    monkeypatch.setattr(files, "KEEP_BYTES", keep)
+    monkeypatch.setattr(file_scoring, "KEEP_BYTES", keep)
     monkeypatch.setattr("serving.tables.BLOCK_BYTES", 20_000)
     rng = np.random.default_rng(0)
     values = rng.normal(size=9_000).round(3)
@@ -327,7 +329,6 @@ def test_malformed_tables_are_refused_by_place(tmp_path: Path, name: str) -> Non
 def test_the_limit_counts_unpacked_bytes(tmp_path: Path) -> None:
     from ml.settings import from_values, to_values
     from serving.app import create_app
-    from tests.serving.mixed import publish
 
     app = create_app(from_values(to_values(publish(tmp_path)) | {"serving": {"max_body_bytes": 200_000}}))
     bomb = gzip.compress(LINES[0] + b"a,1,2,red\n" * 100_000)
@@ -349,3 +350,29 @@ def test_a_form_without_a_file_is_refused(client: FlaskClient) -> None:
     answer = client.post("/predict/file", data={"x": "1"}, content_type="multipart/form-data")
     assert answer.status_code == 422
     assert "one file" in answer.json["detail"]
+
+
+@pytest.mark.stack
+def test_a_worker_loads_arrow_with_its_first_table_only(tmp_path: Path) -> None:
+    """37 MB that a service without uploads does not pay; and never what training needs."""
+    publish(tmp_path)
+    with serving(tmp_path, SERVING__WORKERS="1") as server:
+        row = json.dumps({"rows": [ROW], "dataframe_records": [ROW]}).encode()
+        for path in ("/predict", "/explain", "/invocations"):
+            body = row if path == "/invocations" else json.dumps({"rows": [ROW]}).encode()
+            status, _, said = server.request("POST", path, body, {"Content-Type": "application/json"})
+            assert status == 200, said
+        assert server.get("/")[0] == 200
+        assert libraries(server) & {"pyarrow", "onnxruntime", *TRAINING} == {"onnxruntime"}
+        status, _, said = server.request("POST", "/predict/file", text(), {"Content-Type": "text/csv"})
+        assert status == 200, said
+        assert libraries(server) & {"pyarrow", "onnxruntime", *TRAINING} == {"onnxruntime", "pyarrow"}
+
+
+TRAINING = {"pandas", "torch", "sklearn", "scipy", "mlflow", "sqlalchemy"}
+
+
+def libraries(server: Server) -> set[str]:
+    """Packages whose compiled parts the only worker has loaded."""
+    (pid,) = server.workers()
+    return set(re.findall(r"/site-packages/(\w+)/", Path(f"/proc/{pid}/maps").read_text()))

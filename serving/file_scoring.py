@@ -1,0 +1,78 @@
+"""Scoring an uploaded table, from its bytes to its written result.
+
+Apart from the route because it needs Arrow (37 MB): a worker loads it with its first table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from ml import tables
+from ml.report import Finding
+from serving import scoring
+from serving.files import plain_name
+from serving.model_store import Served
+from serving.results import WRITERS, Writer
+from serving.service import Service
+from serving.tables import Part, Upload
+
+KEEP_BYTES = 48_000_000  # a checked upload up to this size is scored from memory, a larger one is read again
+
+__all__ = ["WRITERS", "open_upload", "score_upload"]
+
+
+def open_upload(one: Service, served: Served, stream: BinaryIO, name: str) -> Upload:
+    """The upload `stream` (seekable), called `name` by its sender, within the limits of the settings."""
+    data = one.settings.data
+    return Upload(
+        stream,
+        plain_name(name),
+        scoring.reader(served),
+        max_bytes=one.settings.serving.max_body_bytes,
+        options=tables.Options(max_columns=data.max_columns, max_cell_chars=data.max_cell_chars),
+    )
+
+
+def score_upload(one: Service, served: Served, upload: Upload, writer: Writer) -> dict[str, Any]:
+    """Check all of it, then score, log and write it part by part; returns what to say about the whole."""
+    kept = upload.checked(KEEP_BYTES)
+    flagged: Counter[tuple[str, str]] = Counter()
+    rows = 0
+    for part in _pieces(kept if kept is not None else upload):
+        scored = scoring.score(served, part.rows, part.ids)
+        one.record(served, scored)
+        writer.add(part, scored)
+        rows += len(scored)
+        flagged.update((flag.column, flag.code) for flags in part.rows.flags for flag in flags)
+    warnings = [_warning(finding) for finding in upload.report.findings if finding.level == "warning"]
+    warnings += [
+        {"column": column, "message": f"{count} rows: {code.replace('_', ' ')}"}
+        for (column, code), count in flagged.items()
+    ]
+    summary = {"model_version": served.version, "rows": rows, "warnings": warnings}
+    writer.close(summary)
+    return summary
+
+
+def _pieces(parts: list[Part] | Upload) -> Iterator[Part]:
+    """Parts of the size that scores fastest."""
+    step = scoring.CHUNK_ROWS
+    for part in parts:
+        if len(part.rows) <= 2 * step:
+            yield part
+            continue
+        lines = part.raw.split(b"\n") if part.raw is not None else None
+        for start in range(0, len(part.rows), step):
+            stop = start + step
+            yield Part(
+                part.rows.part(start, stop),
+                part.table.slice(start, step),
+                b"\n".join(lines[start:stop]) if lines is not None else None,
+                part.ids[start:stop] if part.ids is not None else None,
+            )
+
+
+def _warning(finding: Finding) -> dict[str, str]:
+    return {"column": finding.column, "message": finding.message}
