@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from flask import abort, render_template, request, send_file, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
@@ -34,7 +35,7 @@ def models() -> str:
             "cards": _cards(served),
             "charts": _charts(served),
             "figures": _figures(served),
-            "architecture": _text(served, "architecture.txt"),
+            "architecture": _structure(served),
             "model_card": _text(served, "model_card.md"),
             "links": _links(one),
         }
@@ -150,8 +151,12 @@ def _tuning(served: Served) -> dict[str, Any] | None:
             y_label=gettext("Log-loss"),
         ),
         "series": [one.name for one in series],
-        "head": [gettext("Trial"), gettext("Family"), gettext("Log-loss")],
-        "rows": [[str(i), t.get("family", ""), words.number(t["loss"], 4)] for i, t in enumerate(trials, 1)],
+        "head": [gettext("Trial"), gettext("Family"), gettext("Log-loss"), gettext("Accuracy"), gettext("Macro F1")],
+        "rows": [
+            [str(i), t.get("family", ""), words.number(t["loss"], 4)]
+            + [words.number(t.get("scores", {}).get(name)) for name in ("accuracy", "macro_f1")]
+            for i, t in enumerate(trials, 1)
+        ],
     }
 
 
@@ -161,30 +166,35 @@ def _figure_names(served: Served) -> list[str]:
 
 def _figures(served: Served) -> list[dict[str, str]]:
     titles = {
-        "roc": gettext("ROC curve"),
-        "pr": gettext("Precision and recall"),
         "calibration": gettext("Calibration: promised and observed"),
+        "roc": gettext("ROC curve"),
+        "precision_recall": gettext("Precision and recall"),
         "confusion": gettext("Confusion matrix"),
-        "training": gettext("Training curves"),
-        "tuning": gettext("Search space and convergence"),
-        "comparison": gettext("Comparison of configurations"),
-        "structure": gettext("Structure and parameters"),
-        "importance": gettext("What matters overall"),
+        "tuning_comparison": gettext("Comparison of configurations"),
+        "tuning_space": gettext("Search space"),
+        "tuning_convergence": gettext("Convergence of the search"),
+        "training_curves": gettext("Training curves"),
+        "model": gettext("Structure and parameters"),
     }
+    order = {f"{name}.png": place for place, name in enumerate(titles)}
+    names = sorted(_figure_names(served), key=lambda name: order.get(name, len(order)))
     return [
         {
             "url": url_for("pages.figure", name=name, v=served.sha256[:12]),
-            "title": next((text for key, text in titles.items() if key in name), Path(name).stem.replace("_", " ")),
+            "title": titles.get(Path(name).stem, Path(name).stem.replace("_", " ")),
         }
-        for name in _figure_names(served)
+        for name in names
     ]
 
 
 def _text(served: Served, name: str) -> str:
     file = served.bundle.path / name
-    if name == "architecture.txt" and not file.exists():
-        file = served.bundle.path / "architecture.json"
     return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+def _structure(served: Served) -> str:
+    found = served.bundle.json("structure.json")
+    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode() if found else ""
 
 
 def _links(one: Service) -> dict[str, str]:
