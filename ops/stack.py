@@ -165,11 +165,13 @@ def wait_until_ready(layout: Layout, say: Callable[[str], None]) -> None:
     }
     for name, address in probes.items():
         say(f"waiting for {name}")
-        _wait_for(lambda address=address: _answers(address), START_LIMIT_S, f"{name} does not answer", layout, name)
+        _wait_for(lambda address=address: answers(address), START_LIMIT_S, f"{name} does not answer", layout, name)
     for state in states(layout):
         _wait_for(lambda name=state.name: _runs(layout, name), 60, f"{state.name} does not stay up", layout, state.name)
     say("Airflow's scheduler")
-    _wait_for(lambda: _scheduler_healthy(layout), START_LIMIT_S, "the scheduler gives no sign", layout, "airflow-scheduler")
+    _wait_for(
+        lambda: _scheduler_healthy(layout), START_LIMIT_S, "the scheduler gives no sign", layout, "airflow-scheduler"
+    )
 
 
 def stop(layout: Layout) -> bool:
@@ -233,7 +235,7 @@ def _supervisor_process(control: Any) -> psutil.Process | None:
     return None
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
     with contextlib.suppress(OSError, urllib.error.URLError), urllib.request.urlopen(address, timeout=30) as answer:
         return bool(answer.status == 200)
     return False

@@ -1,0 +1,167 @@
+"""What is told before anything is started, and set-ups that were left half done."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ml.settings import Settings, load
+from ops import credentials, environment, preflight, programs, stack
+from ops.layout import Layout
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def _layout(home: Path, **ports: int) -> Layout:
+    return Layout(Settings(home=home, **{f"{name}_port": port for name, port in ports.items()}))
+
+
+def test_a_taken_port_is_told_with_its_holder_and_the_way_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        [sentence] = preflight.troubles(_layout(tmp_path, serving=port, airflow=18490, mlflow=18494))
+    assert f"Port {port} for service is taken by process {os.getpid()}" in sentence
+    assert "REFIT_SERVING_PORT" in sentence
+
+
+def test_two_programs_on_one_port_are_told(tmp_path: Path) -> None:
+    [sentence] = preflight.troubles(_layout(tmp_path, serving=18490, airflow=18489, mlflow=18494))
+    assert sentence.startswith("Port 18490 is wanted by service and by airflow-execution")
+
+
+@pytest.mark.parametrize("amount", ["NEEDED_MEMORY_GB", "NEEDED_DISK_GB"])
+def test_too_little_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, amount: str) -> None:
+    monkeypatch.setattr(preflight, amount, 1e6)
+    [sentence] = preflight.troubles(_layout(tmp_path, serving=18490, airflow=18492, mlflow=18494))
+    assert "1000000 GB are needed" in sentence
+
+
+def test_a_deep_home_gets_a_short_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unix socket's path has about 100 bytes."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    deep = tmp_path / ("d" * 90)
+    found = _layout(deep).socket
+    assert len(os.fsencode(found)) <= 100 or not found.is_relative_to(deep)
+    assert found.parent.stat().st_mode & 0o077 == 0
+    assert _layout(Path("/h")).socket == Path("/h/var/supervisor.sock")
+
+
+def test_odd_signs_in_paths_survive_the_supervisors_configuration(tmp_path: Path) -> None:
+    from supervisor.options import ServerOptions
+
+    home = tmp_path / 'a b%s\'s "home"'
+    layout = _layout(home)
+    layout.logs.mkdir(parents=True)
+    credentials.private(layout.supervisor_config, programs.supervisor_config(layout))
+    options = ServerOptions()
+    options.realize(["-c", str(layout.supervisor_config)])
+    commands = {group.name: group.process_configs[0].command for group in options.process_group_configs}
+    assert set(commands) == {program.name for program in programs.programs(layout)} | {"reaper"}
+    assert f"sqlite:///{layout.mlflow_home}" in commands["mlflow"].replace('\\"', '"')
+
+
+def test_secrets_are_made_once(tmp_path: Path) -> None:
+    layout = _layout(tmp_path)
+    first = credentials.ensure(layout)
+    assert credentials.ensure(layout) == first
+    assert len(first["jwt_secret"]) >= 64
+    assert len(credentials.password(layout)) >= 16
+
+
+def test_nothing_runs_nothing_to_stop(tmp_path: Path) -> None:
+    environment = {**os.environ, "REFIT_HOME": str(tmp_path)}
+    for arguments, code in ((["--status"], 3), (["--stop"], 0)):
+        done = subprocess.run([sys.executable, "-m", "ops", *arguments], cwd=ROOT, env=environment, capture_output=True)
+        assert done.returncode == code
+
+
+def test_the_fingerprint_sees_settings_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = _layout(tmp_path)
+    before = stack.fingerprint(layout)
+    assert stack.fingerprint(layout) == before
+    monkeypatch.setenv("REFIT_TUNE__MAX_EVALS", "3")
+    after = stack.fingerprint(layout)
+    assert [part for part in after if after[part] != before[part]] == ["environment"]
+
+
+def test_the_environment_example_is_one_of_settings() -> None:
+    """Each REFIT_ line loads; nothing of it is a name that the settings do not know."""
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    pairs = [line.lstrip("# ").split("=", 1) for line in lines if "REFIT_" in line and "=" in line]
+    values = {name: value for name, value in pairs if name.startswith("REFIT_") and name.isupper()}
+    assert len(values) >= 8
+    load(values)
+
+
+class TestEnvironment:
+    """`.venv`: made, quick when it is there, and made anew when it was half made. pip is replaced by a recorder."""
+
+    @pytest.fixture
+    def root(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        (tmp_path / "requirements.txt").write_text("a==1\n", encoding="ascii")
+        (tmp_path / "requirements-dev.txt").write_text("b==1\n", encoding="ascii")
+        self.commands: list[list[str]] = []
+
+        def record(command: list[str], what: str) -> None:
+            self.commands.append(command)
+            if "venv" in command:
+                (Path(command[-1]) / "bin").mkdir(parents=True)
+                (Path(command[-1]) / "bin" / "python").symlink_to(sys.executable)
+
+        monkeypatch.setattr(environment, "_run", record)
+        return tmp_path
+
+    def test_the_second_time_does_nothing(self, root: Path) -> None:
+        assert environment.ensure(root)
+        assert len(self.commands) == 2
+        assert not environment.ensure(root)
+        assert len(self.commands) == 2
+
+    def test_a_changed_lock_is_installed(self, root: Path) -> None:
+        environment.ensure(root)
+        (root / "requirements.txt").write_text("a==2\n", encoding="ascii")
+        assert environment.ensure(root)
+        assert self.commands[-1][-1].endswith("requirements.txt")
+        assert len(self.commands) == 3
+
+    def test_a_half_made_one_is_made_anew(self, root: Path) -> None:
+        environment.ensure(root)
+        (root / ".venv" / "half").touch()
+        (root / ".venv" / environment.UNFINISHED).touch()
+        assert environment.ensure(root)
+        assert not (root / ".venv" / "half").exists()
+
+    def test_a_failed_installation_is_not_taken_for_a_good_one(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(command: list[str], what: str) -> None:
+            raise environment.SetupError("no network")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(environment, "_run", fail)
+            with pytest.raises(environment.SetupError):
+                environment.ensure(root)
+        assert environment.ensure(root)
+
+    def test_too_little_disk_is_told_before_anything_is_made(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(environment, "NEEDED_GB", 1e6)
+        with pytest.raises(environment.SetupError, match="GB of disk are free"):
+            environment.ensure(root)
+        assert not (root / ".venv").exists()
+
+
+def test_a_missing_python_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "bash").symlink_to("/bin/bash")
+    (tmp_path / "dirname").symlink_to(Path("/usr/bin/dirname"))
+    done = subprocess.run(
+        ["/bin/bash", ROOT / "run_pipeline.sh"], env={"PATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Refit needs Python 3.11")
+    assert len(done.stderr.strip().splitlines()) == 1

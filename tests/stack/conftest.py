@@ -1,0 +1,147 @@
+"""One real stack for all of these tests: started by the one command, on free ports, in a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ml.settings import load
+from ops import stack
+from ops.airflow_api import AirflowApi
+from ops.layout import Layout
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# The tests' own limit on anything that ought to happen; a loaded machine is slow.
+PATIENCE_S = 300
+
+
+@dataclass
+class Stack:
+    """The running stack and what the tests do with it."""
+
+    layout: Layout
+    environment: dict[str, str]
+    output: str = ""
+
+    @property
+    def api(self) -> AirflowApi:
+        return AirflowApi(self.layout)
+
+    def command(self, *arguments: str, script: str = "run_pipeline.sh") -> subprocess.CompletedProcess[str]:
+        """Run a top-level command as a person does."""
+        return subprocess.run(
+            [ROOT / script, *arguments], env=self.environment, capture_output=True, text=True, timeout=900
+        )
+
+    def get(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """JSON from the service."""
+        request = urllib.request.Request(
+            f"{self.layout.url('service')}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "Accept": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def pid(self, program: str) -> int:
+        """Process id of a supervised program."""
+        return int(stack.supervisor(self.layout).getProcessInfo(program)["pid"])
+
+    def finished(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """The run, once it has ended."""
+        return self.until(lambda: self._ended(dag_id, run_id), f"{dag_id} {run_id} does not end")
+
+    def _ended(self, dag_id: str, run_id: str) -> dict[str, Any] | None:
+        run = self.api.run(dag_id, run_id)
+        return run if run["state"] in ("success", "failed") else None
+
+    def task(self, run_id: str, task_id: str) -> dict[str, Any]:
+        """A task instance of a `retrain` run."""
+        return next(task for task in self.api.tasks("retrain", run_id) if task["task_id"] == task_id)
+
+    def task_process(self, run_id: str, task_id: str) -> psutil.Process:
+        """The process in which a task's code runs, once it runs: Airflow names it after the task instance."""
+
+        def find() -> psutil.Process | None:
+            task = self.task(run_id, task_id)
+            if task["state"] != "running":
+                return None
+            title = f"airflow worker -- {task['id']}"
+            return next(
+                (p for p in psutil.process_iter(["cmdline"]) if title in " ".join(p.info["cmdline"] or [])), None
+            )
+
+        return self.until(find, f"{task_id} does not run")
+
+    @staticmethod
+    def until(ready: Callable[[], Any], complaint: str) -> Any:
+        """What `ready` gives, once it gives something."""
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            try:
+                if found := ready():
+                    return found
+            except (OSError, StopIteration, psutil.NoSuchProcess):
+                pass
+            time.sleep(0.1)
+        raise AssertionError(f"{complaint} within {PATIENCE_S} s")
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on, each with its neighbour free too."""
+    found: list[int] = []
+    while len(found) < count:
+        with socket.socket() as first:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+        if not stack.listens(port + 1) and all(abs(port - other) > 1 for other in found):
+            found.append(port)
+    return found
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Stack]:
+    """The stack after `./run_pipeline.sh` on small settings: its first run has been promoted."""
+    service, airflow, mlflow = _free_ports(3)
+    with tempfile.TemporaryDirectory(prefix="refit-stack-") as home:
+        environment = {
+            **os.environ,
+            "REFIT_HOME": home,
+            "REFIT_SERVING_PORT": str(service),
+            "REFIT_AIRFLOW_PORT": str(airflow),
+            "REFIT_MLFLOW_PORT": str(mlflow),
+            "REFIT_SYNTHETIC__N_SAMPLES": "400",
+            "REFIT_TRAIN__FAMILIES": "logistic,mlp",
+            "REFIT_TUNE__MAX_EVALS": "4",
+            # The clock starts nothing in the middle of a test.
+            "REFIT_SCHEDULE__RETRAIN_CRON": "0 0 29 2 *",
+            "REFIT_SCHEDULE__DRIFT_CRON": "0 0 29 2 *",
+        }
+        environment.pop("AIRFLOW_HOME")
+        made = Stack(Layout(load(environment)), environment)
+        try:
+            done = made.command()
+            assert done.returncode == 0, done.stdout + done.stderr
+            made.output = done.stdout
+            yield made
+        finally:
+            made.command("--stop")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(item.fspath).parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.stack)
+            item.add_marker(pytest.mark.timeout(1200))

@@ -1,0 +1,151 @@
+"""`./run_pipeline.sh` end to end: what it prints works, the stack behind it answers, a second run is safe."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from ops import stack
+from tests.stack.conftest import ROOT, Stack
+
+
+def test_it_ends_with_a_promoted_version_and_says_so(running: Stack) -> None:
+    for task in ("generate", "train", "tune", "evaluate", "register", "promote"):
+        assert re.search(rf"✓ {task}\s+\d", running.output), running.output
+    assert "Champion: One_Customer_Classifier version 1" in running.output
+    assert "airflow_passwords.json" in running.output
+
+
+def test_its_curl_line_works_when_pasted(running: Stack) -> None:
+    [line] = [line for line in running.output.splitlines() if line.startswith("curl ")]
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout)
+    assert answer["model_version"] == running.get("/model")["model_version"]
+    assert 0 <= answer["predictions"][0]["probability"] <= 1
+
+
+def test_its_addresses_answer(running: Stack) -> None:
+    for address in re.findall(r"http://127\.0\.0\.1:\d+[^\s#]*", running.output):
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            assert answer.status == 200, address
+
+
+def test_secrets_are_readable_by_their_owner_alone(running: Stack) -> None:
+    private = [*running.layout.secrets.iterdir(), running.layout.airflow_home / "airflow.cfg"]
+    assert len(private) >= 5
+    for path in private:
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_everything_listens_on_loopback_alone(running: Stack) -> None:
+    import psutil
+
+    control = stack.supervisor(running.layout)
+    ours = {child.pid for child in psutil.Process(control.getPID()).children(recursive=True)}
+    listening = [c for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.pid in ours]
+    assert {c.laddr.port for c in listening} == set(running.layout.ports.values())
+    assert {c.laddr.ip for c in listening} == {"127.0.0.1"}
+
+
+def test_the_run_carries_its_verdict_and_its_links(running: Stack) -> None:
+    [run] = running.api.call("GET", "/dags/retrain/dagRuns")["dag_runs"]
+    sentence = running.api.result("retrain", run["dag_run_id"], "evaluate")["sentence"]
+    assert sentence in running.until(
+        lambda: running.api.run("retrain", run["dag_run_id"])["note"], "the run has no note"
+    )
+    path = f"/dags/retrain/dagRuns/{run['dag_run_id'].replace('+', '%2B')}/taskInstances/tune/links"
+    links = running.api.call("GET", path)["extra_links"]
+    assert f":{running.layout.ports['mlflow']}/" in links["MLflow run"]
+    assert "/runs/" in links["MLflow run"]
+
+
+def test_a_second_run_is_refused_or_promoted_with_a_reason(running: Stack) -> None:
+    """The same data and seed again, on the running stack."""
+    before = running.get("/model")["model_version"]
+    done = running.command("--reason", "again")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Starting" not in done.stdout
+    assert f"Version {before} goes on serving." in done.stdout
+    assert running.get("/model")["model_version"] == before
+
+
+def test_two_triggers_at_once_do_not_interleave(running: Stack) -> None:
+    api = running.api
+    first, second = (api.trigger("retrain", {"max_evals": 1}) for _ in range(2))
+    runs = [running.finished("retrain", run_id) for run_id in (first, second)]
+    assert [run["state"] for run in runs] == ["success", "success"]
+    assert runs[0]["end_date"] <= runs[1]["start_date"]
+
+
+def test_a_failed_task_ends_it_with_the_tasks_own_error(running: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
+    try:
+        done = running.command("--data", str(file), "--target", "churned")
+    finally:
+        (running.layout.settings.var / "settings.json").unlink(missing_ok=True)
+    assert done.returncode == 1
+    assert "The task generate failed: DataError" in done.stderr
+    assert "churned" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_prediction_moves_into_the_database(running: Stack) -> None:
+    import sqlalchemy as sa
+
+    from ml import predictions, store
+
+    answer = running.get("/predict", {"rows": [running.get("/model")["example"]]})
+    wanted = answer["predictions"][0]["prediction_id"]
+    table = predictions.predictions
+
+    def stored() -> bool:
+        with store.engine(running.layout.settings).connect() as connection:
+            return bool(connection.execute(sa.select(table).where(table.c.prediction_id == wanted)).first())
+
+    running.until(stored, "the prediction is not in the log's database")
+
+
+def test_drift_check_and_rollback_run(running: Stack) -> None:
+    run_id = running.api.trigger("drift_check", {})
+    assert running.finished("drift_check", run_id)["state"] == "success"
+    assert running.api.result("drift_check", run_id, "check")["verdict"] in {"insufficient data", "stable"}
+    # There is nothing before version 1: an error that says so, not a move of the alias.
+    run_id = running.api.trigger("rollback", {"reason": "a test"})
+    assert running.finished("rollback", run_id)["state"] == "failed"
+    assert running.get("/health/ready")["model_version"] == "1"
+
+
+def test_status_says_what_runs(running: Stack) -> None:
+    done = running.command("--status")
+    assert done.returncode == 0
+    for program in ("service", "mlflow", "airflow-scheduler", "follower", "mover"):
+        assert re.search(rf"{program}\s+RUNNING", done.stdout)
+
+
+def test_mlflow_ui_says_where_the_running_one_is(running: Stack) -> None:
+    done = running.command(script="mlflow_ui.sh")
+    assert done.returncode == 0
+    assert f"http://127.0.0.1:{running.layout.ports['mlflow']}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--data", "nowhere.csv", "--target", "y"], "nowhere.csv is not a file"),
+        (["--data", "README.md"], "--data FILE needs --target COLUMN"),
+        (["--target", "y"], "--target goes with --data FILE"),
+        (["--evals", "0"], "0 is not 1 or more"),
+    ],
+    ids=["no file", "no target", "target alone", "no evaluations"],
+)
+def test_wrong_arguments_are_told_in_a_sentence(arguments: list[str], sentence: str) -> None:
+    done = subprocess.run([ROOT / "run_pipeline.sh", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert sentence in done.stderr
