@@ -28,7 +28,9 @@ def page() -> str:
     sys.path.insert(0, str(ROOT))
     from serving import openapi
 
-    document = openapi.document(None, version="", max_rows=10_000, keys=True)
+    document = openapi.document(
+        None, model_name="One_Customer_Classifier", model_version="", max_rows=10_000, keys=True
+    )
     parts = [INTRODUCTION]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
