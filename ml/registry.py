@@ -98,6 +98,8 @@ def register(
             tags={tracking.RUN_KEY: run_key, SHA256: sha256, **(tags or {})},
             description=description or None,
             await_creation_for=60,
+            # A server refuses a `models:/m-…` source that does not come with the id in it.
+            model_id=model_uri.removeprefix("models:/") if model_uri.startswith("models:/m-") else None,
         )
         return version(settings, str(made.version))
 
