@@ -146,8 +146,7 @@ def ours(baseline: Baseline, frame: pd.DataFrame, y: np.ndarray | None, p: np.nd
     """The rule of one window: any alarm, and the signals that may retrain."""
     drift = Drift()
     clean, problems = canonical(frame, baseline.schema)
-    findings = columns.examine(baseline, clean, problems, drift)
-    findings.append(columns.examine_predictions(baseline, p, decide(p), drift))
+    findings = columns.examine(baseline, clean, problems, drift, answers=(p, decide(p)))
     actual = np.array([], dtype=object) if y is None else y
     measured = performance.measure(baseline, actual, decide(p)[: len(actual)], p[: len(actual)], drift, looks=2)
     verdict, _, signals = rule.verdict(findings, measured, performance.estimate(baseline, p, drift), drift)
@@ -156,7 +155,7 @@ def ours(baseline: Baseline, frame: pd.DataFrame, y: np.ndarray | None, p: np.nd
 
 def corrected(baseline: Baseline, frame: pd.DataFrame) -> bool:
     """K-S and chi-square with Benjamini-Hochberg at q < .01, any effect."""
-    tests = columns.examine(baseline, frame, {}, Drift(material_effect=0.0, material_missing=0.0, material_new=0.0))
+    tests = columns.examine(baseline, frame, {}, Drift(), answers=None)
     return bool(statistics.significant([f.p for f in tests], 0.01).any())
 
 

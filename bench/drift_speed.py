@@ -79,8 +79,7 @@ def refit(reference: pd.DataFrame, current: pd.DataFrame, *, report_rows: int) -
     labels = np.where(p[:, 1] > 0.5, "1", "0").astype(object)
     baseline = Baseline("1", schema, reference, labels, labels, p)
     frame, problems = canonical(current, schema)
-    findings = columns.examine(baseline, frame, problems, drift)
-    findings.append(columns.examine_predictions(baseline, p, labels, drift))
+    findings = columns.examine(baseline, frame, problems, drift, answers=(p, labels))
     nothing = performance.measure(baseline, labels[:0], labels[:0], p[:0], drift)
     rule.verdict(findings, nothing, performance.estimate(baseline, p, drift), drift)
     if report_rows:

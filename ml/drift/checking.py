@@ -66,8 +66,8 @@ def _examine(
     classes = baseline.schema.classes
     frame, problems = canonical(predictions.inputs_frame(current), baseline.schema)
     probabilities = predictions.probabilities_array(current, classes)
-    findings = columns.examine(baseline, frame, problems, drift)
-    findings.append(columns.examine_predictions(baseline, probabilities, current["label"].to_numpy(object), drift))
+    answers = probabilities, current["label"].to_numpy(dtype=object)
+    findings = columns.examine(baseline, frame, problems, drift, answers=answers)
     measured = _measure(settings, now, baseline, counted)
     guessed = performance.estimate(baseline, probabilities, drift)
     word, reasons, signals = rule.verdict(findings, measured, guessed, drift)

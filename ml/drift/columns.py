@@ -27,20 +27,26 @@ class _Tests(msgspec.Struct):
     new: Test = NOTHING
 
 
-def examine(baseline: Baseline, frame: pd.DataFrame, problems: dict[str, str], drift: Drift) -> list[Finding]:
-    """Compare every input column of a window with the reference.
+def examine(
+    baseline: Baseline, frame: pd.DataFrame, problems: dict[str, str], drift: Drift, *, answers: tuple[Any, Any] | None
+) -> list[Finding]:
+    """Compare every input column of a window, and the model's answers, with the reference.
+
+    All tests share one chance of a false alarm, `drift.false_discovery_rate`.
 
     Parameters
     ----------
     frame, problems
         What `baseline.canonical` gave for the current window.
+    answers
+        The window's probabilities (n, n_classes) and decided labels (n,); None leaves them out.
     """
     tests = [_column(column, baseline, frame, problems.get(column.name), drift) for column in baseline.schema.columns]
-    return judge(tests, drift)
+    return judge([*tests, *([_answers(baseline, *answers)] if answers else [])], drift)
 
 
-def examine_predictions(baseline: Baseline, probabilities: Any, labels: Any, drift: Drift) -> Finding:
-    """Compare the model's scores (two classes) or its predicted labels (more) with those on the reference."""
+def _answers(baseline: Baseline, probabilities: Any, labels: Any) -> _Tests:
+    """The model's scores (two classes) or its predicted labels (more)."""
     if len(baseline.schema.classes) == 2:
         before, now = baseline.probabilities[:, 1], probabilities[:, 1]
         reference = profile.numbers(before)
@@ -50,8 +56,7 @@ def examine_predictions(baseline: Baseline, probabilities: Any, labels: Any, dri
     else:
         shape = statistics.chi_square(profile.categories(baseline.label).counts, profile.categories(labels).counts)
         method = "two-sample chi-square"
-    finding = Finding(column=PREDICTION, kind="prediction", method=method)
-    return judge([_Tests(finding, shape)], drift)[0]
+    return _Tests(Finding(column=PREDICTION, kind="prediction", method=method), shape)
 
 
 def judge(tests: list[_Tests], drift: Drift) -> list[Finding]:

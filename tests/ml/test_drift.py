@@ -72,8 +72,8 @@ def test_false_alarms_are_rare() -> None:
     alarms = 0
     for seed in range(200):
         frame, _, p = worlds.draw(400, 10_000 + seed)
-        findings = columns.examine(kept, canonical(frame, worlds.SCHEMA)[0], {}, Drift())
-        findings.append(columns.examine_predictions(kept, np.column_stack([1 - p, p]), worlds.decide(p), Drift()))
+        answers = np.column_stack([1 - p, p]), worlds.decide(p)
+        findings = columns.examine(kept, canonical(frame, worlds.SCHEMA)[0], {}, Drift(), answers=answers)
         alarms += any(f.drifted for f in findings)
     assert alarms <= 4  # 99.9% of the time for a true rate of 1%, less for a worse one
 
