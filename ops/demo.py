@@ -24,6 +24,8 @@ CHOICES = {
     "REFIT_TUNE__MAX_EVALS": "6",
     "REFIT_DRIFT__MIN_ROWS": "600",
     "REFIT_DRIFT__COOLDOWN_S": "20",
+    # Covariate shift without loss is to be seen as just that.
+    "REFIT_DRIFT__GROWTH": "3",
 }
 
 
