@@ -99,11 +99,16 @@ def _file(source: Path, target: Path) -> None:
             shutil.copy2(source, target)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser(prog="python -m ops.backup", description="Copy the state of the embedded stack.")
+    made.add_argument("folder", type=Path, help="where to; made anew")
+    return made
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m ops.backup", description="Copy the state of the embedded stack.")
-    parser.add_argument("folder", type=Path, help="where to; made anew")
-    arguments = parser.parse_args(argv)
+    arguments = parser().parse_args(argv)
 
     from ml import settings as settings_module
     from ml.errors import RefitError

@@ -14,7 +14,7 @@ import os
 import secrets
 import time
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -141,7 +141,7 @@ def _write(file: Path, keys: list[Key]) -> None:
     os.chmod(file, 0o600)
 
 
-def main() -> None:
+def commands() -> Any:
     """The command line: create, list, revoke."""
     import click
 
@@ -168,8 +168,8 @@ def main() -> None:
         if not revoke(settings_module.load(), key_id):
             raise click.ClickException(f"there is no key {key_id}; `list` shows them")
 
-    group()
+    return group
 
 
 if __name__ == "__main__":
-    main()
+    commands()()

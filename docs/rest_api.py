@@ -1,4 +1,7 @@
-"""Writes docs/rest-api.md from the service's own OpenAPI document, so that the page cannot be behind the code."""
+"""Write docs/rest-api.md from the service's own OpenAPI document: `.venv/bin/python docs/rest_api.py`.
+
+A test fails while the page is behind the code.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,6 @@ Generated from the service's OpenAPI document; a running service has it at `/ope
 the model that it serves, and as a page at `/docs`. Errors are `application/problem+json` with a status, a title
 and a detail that names the place.
 """
-
-
-def on_pre_build(config: Any) -> None:
-    """Called by MkDocs before it reads the pages."""
-    text = page()
-    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-        PAGE.write_text(text, encoding="utf-8")
 
 
 def page() -> str:
@@ -50,3 +46,7 @@ def _table(operation: dict[str, Any]) -> str:
         kinds = ", ".join(f"`{kind}`" for kind in answer.get("content", {}))
         rows.append(f"| {status} {kinds} | {answer.get('description', '')} |\n")
     return "".join(rows)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,245 @@
+"""What the documents say is so: commands parse, settings exist, links lead somewhere, the site builds."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from ml import settings
+from ml.errors import SettingsError
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+BIN = Path(sys.executable).parent
+SECTIONS = set(settings.to_values(settings.Settings()))
+_BLOCK = re.compile(r"^```(?:bash|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+_SETTING = re.compile(r"`(?:([a-z]+)\.)([a-z_]+)(?: = [^`]*)?`")
+_VARIABLE = re.compile(r"\bREFIT_[A-Z0-9]+(?:_[A-Z0-9]+)*(?:__[A-Z0-9]+(?:_[A-Z0-9]+)*)?\b(?!_)")
+
+
+class Command(NamedTuple):
+    """One command of a shell block: variables before it, program, arguments."""
+
+    page: Path
+    variables: dict[str, str]
+    words: list[str]
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}: {' '.join(self.words)}"
+
+
+def commands() -> Iterator[Command]:
+    """Every command of every shell block."""
+    for page in PAGES:
+        for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
+            for line in block.replace("\\\n", " ").splitlines():
+                yield from _commands_of(page, line)
+
+
+def _commands_of(page: Path, line: str) -> Iterator[Command]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;<>")
+    lexer.whitespace_split, lexer.commenters = True, "#"
+    part: list[str] = []
+    for word in [*lexer, "&&"]:
+        if word not in ("&&", "|", ";"):
+            part.append(word)
+            continue
+        variables = {}
+        while part and re.fullmatch(r"[A-Z_][A-Z0-9_]*=.*", part[0]):
+            name, _, value = part.pop(0).partition("=")
+            variables[name] = value
+        if part:
+            yield Command(page, variables, part)
+        part = []
+
+
+def _redirected(words: list[str]) -> list[str]:
+    """Without `> file`, `< file`."""
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if not skip and not (skip := word in (">", "<", ">>")):
+            kept.append(word)
+        else:
+            skip = word in (">", "<", ">>")
+    return kept
+
+
+def _click(command: Any, arguments: list[str]) -> None:
+    """Parse as click would, down to the last subcommand, and run nothing."""
+    if arguments[-1:] == ["--help"]:
+        arguments = arguments[:-1]
+    while hasattr(command, "get_command") and arguments:
+        name, found = arguments[0], command.get_command(None, arguments[0])
+        assert found is not None, f"there is no command {name}"
+        command, arguments = found, arguments[1:]
+    if not hasattr(command, "get_command") and arguments:
+        command.make_context(command.name, list(arguments))
+
+
+def _python(arguments: list[str]) -> None:
+    if arguments[0] != "-m":
+        assert (ROOT / arguments[0]).is_file(), f"{arguments[0]} is not in the checkout"
+        if arguments[0] == "predict_client.py":
+            importlib.import_module("predict_client")._parser().parse_args(arguments[1:])
+        return
+    module, rest = arguments[1], arguments[2:]
+    if module == "ml":
+        _click(importlib.import_module("ml.cli").main, rest)
+    elif module == "serving.auth":
+        _click(importlib.import_module("serving.auth").commands(), rest)
+    elif module == "ops.backup":
+        importlib.import_module("ops.backup").parser().parse_args(rest)
+    elif module.startswith("bench."):
+        source = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+        assert not [word for word in rest if word.startswith("--") and f'"{word}"' not in source]
+    else:
+        assert module in ("venv", "pip"), f"python -m {module}: this test does not know how to check it"
+
+
+def _curl(arguments: list[str]) -> None:
+    """The address is a route of the service, by the method that is meant, and the body is JSON."""
+    from serving import openapi
+
+    address = next(word for word in arguments if word.startswith("http"))
+    body = arguments[arguments.index("-d") + 1] if "-d" in arguments else None
+    routes = {(op.method.upper(), op.path) for op in openapi.operations()}
+    assert ("POST" if body else "GET", urlsplit(address).path) in routes
+    if body:
+        json.loads(body)
+
+
+def _compose(arguments: list[str]) -> None:
+    """Names of services are names of services."""
+    assert arguments[0] == "compose"
+    known = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))["services"]
+    verb, rest = arguments[1], [word for word in arguments[2:] if not word.startswith("-")]
+    named = [word.partition("=")[0] for word in rest]
+    if verb == "exec":
+        named = named[:1]
+    assert verb in ("up", "down", "logs", "exec")
+    assert set(named) <= set(known), f"not in docker-compose.yaml: {set(named) - set(known)}"
+
+
+def _tests(arguments: list[str]) -> None:
+    assert not [word for word in arguments if "/" in word and not (ROOT / word).exists()]
+
+
+def _tool(name: str) -> Callable[[list[str]], None]:
+    return lambda _: _there(BIN / name)
+
+
+def _there(path: Path) -> None:
+    assert os.access(path, os.X_OK), f"{path} cannot be run"
+
+
+def _pipeline(arguments: list[str]) -> None:
+    importlib.import_module("ops.__main__").parser().parse_args(arguments)
+
+
+def _export(arguments: list[str]) -> None:
+    settings.from_environment(dict(word.split("=", 1) for word in arguments))
+
+
+def _known(_: list[str]) -> None:
+    """A tool of the system: nothing of ours in its arguments."""
+
+
+CHECKS: dict[str, Callable[[list[str]], None]] = {
+    "./run_pipeline.sh": _pipeline,
+    "./run_tests.sh": _tests,
+    ".venv/bin/python": _python,
+    "python": _python,
+    "python3.11": _python,
+    "curl": _curl,
+    "docker": _compose,
+    "export": _export,
+    "ops/compose_env.sh": lambda _: _there(ROOT / "ops" / "compose_env.sh"),
+    **{f".venv/bin/{name}": _tool(name) for name in ("pre-commit", "pybabel", "mkdocs", "ruff")},
+    **dict.fromkeys(("git", "mv", "cp", "chmod", "aws"), _known),
+}
+COMMANDS = list({str(command): command for command in commands()}.values())
+
+
+def test_there_are_commands_to_look_at() -> None:
+    assert len(COMMANDS) > 25
+    assert {"README.md", "README.vi.md"} <= {page.name for page in PAGES}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_a_command_parses(command: Command) -> None:
+    """Program known, options there, values of the right type, settings of its environment there."""
+    settings.from_environment(command.variables)
+    program, *arguments = _redirected(command.words)
+    assert program in CHECKS, f"{program}: this test does not know how to check it"
+    try:
+        CHECKS[program](arguments)
+    except SystemExit as refused:  # argparse's way
+        if refused.code:
+            pytest.fail(f"{command}: refused")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    text = _CODE.sub("", page.read_text(encoding="utf-8"))
+    for target in _LINK.findall(text):
+        if urlsplit(target).scheme or target.startswith("#"):
+            continue
+        assert (page.parent / target.partition("#")[0]).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_settings_that_are_named_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    known = settings.to_values(settings.Settings())
+    for section, key in _SETTING.findall(text):
+        if isinstance(known.get(section), dict) and key not in ("json", "py"):
+            assert key in known[section], f"{page.name}: there is no setting {section}.{key}"
+    for name in _VARIABLE.findall(text):
+        try:
+            settings.from_environment({name: "{}"})
+        except SettingsError as error:
+            pytest.fail(f"{page.name}: {error}")
+
+
+def test_the_rest_page_is_what_the_service_says() -> None:
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        made = importlib.import_module("rest_api").page()
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
+    current = (ROOT / "docs" / "rest-api.md").read_text(encoding="utf-8")
+    assert current == made, "renew it: .venv/bin/python docs/rest_api.py"
+
+
+def test_secrets_for_compose_are_generated_and_complete() -> None:
+    done = subprocess.run([ROOT / "ops" / "compose_env.sh"], capture_output=True, text=True, check=True)
+    values = dict(line.split("=", 1) for line in done.stdout.splitlines() if line and not line.startswith("#"))
+    wanted = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yaml").read_text(encoding="utf-8")))
+    assert not {name for name in wanted if not values.get(name)}
+
+
+def test_the_site_builds_strictly(tmp_path: Path) -> None:
+    """No dead link between pages, no page outside of the navigation, no reference to code that is gone."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for page in ("deployment", "drift", "rest-api", "vi/first-steps"):
+        assert (tmp_path / "site" / page / "index.html").stat().st_size > 5_000
+    shutil.rmtree(tmp_path / "site")
