@@ -17,7 +17,7 @@ NEEDED_DISK_GB = 1.0
 
 def troubles(layout: Layout) -> list[str]:
     """Everything that would stop the stack from starting; empty is good."""
-    return [sentence for sentence in (*_ports(layout), _memory(), _disk(layout), _python()) if sentence]
+    return [sentence for sentence in (*_ports(layout), _memory(), _disk(layout), _python(), _path(layout)) if sentence]
 
 
 def _ports(layout: Layout) -> list[str]:
@@ -66,3 +66,9 @@ def _python() -> str:
     if sys.version_info[:2] == (3, 11):
         return ""
     return f"This is Python {sys.version.split()[0]} and Refit needs 3.11: remove .venv and run the command again."
+
+
+def _path(layout: Layout) -> str:
+    """The supervisor expands `%` in the paths of logs twice: no way of writing it survives."""
+    named = [str(path) for path in (layout.home, layout.checkout) if "%" in str(path)]
+    return f"{named[0]}: a path with '%' in it cannot be used: choose another directory." if named else ""

@@ -60,7 +60,8 @@ def service(layout: Layout) -> list[Program]:
     python = str(layout.bin / "python")
     config = str(layout.checkout / "serving" / "gunicorn.conf.py")
     return [
-        Program("follower", [python, "-m", "serving.follower"]),
+        # Where no server answers, its client makes MLflow's tables itself, and breaks the server that is doing so.
+        Program("follower", [python, "-m", "serving.follower"], at_once=False),
         Program("service", [str(layout.bin / "gunicorn"), "-c", config, "serving.app:create_app()"], stop_s=30),
         Program("mover", [python, "-m", "serving.mover"]),
     ]

@@ -134,6 +134,10 @@ def start(layout: Layout, say: Callable[[str], None]) -> None:
     migrate(layout, say)
     for name in programs.AIRFLOW_PROGRAMS:
         control.startProcess(name, False)
+    say("waiting for mlflow")
+    address = f"{layout.url('mlflow')}/health"
+    _wait_for(lambda: answers(address), START_LIMIT_S, "mlflow does not answer", layout, "mlflow")
+    control.startProcess("follower", False)
     wait_until_ready(layout, say)
 
 

@@ -55,7 +55,7 @@ def test_a_deep_home_gets_a_short_socket(tmp_path: Path, monkeypatch: pytest.Mon
 def test_odd_signs_in_paths_survive_the_supervisors_configuration(tmp_path: Path) -> None:
     from supervisor.options import ServerOptions
 
-    home = tmp_path / 'a b%s\'s "home"'
+    home = tmp_path / 'a b\'s "home"'
     layout = _layout(home)
     layout.logs.mkdir(parents=True)
     credentials.private(layout.supervisor_config, programs.supervisor_config(layout))
@@ -64,6 +64,11 @@ def test_odd_signs_in_paths_survive_the_supervisors_configuration(tmp_path: Path
     commands = {group.name: group.process_configs[0].command for group in options.process_group_configs}
     assert set(commands) == {program.name for program in programs.programs(layout)} | {"reaper"}
     assert f"sqlite:///{layout.mlflow_home}" in commands["mlflow"].replace('\\"', '"')
+
+
+def test_a_path_that_the_supervisor_cannot_write_is_told(tmp_path: Path) -> None:
+    [sentence] = preflight.troubles(_layout(tmp_path / "50%s", serving=18490, airflow=18492, mlflow=18494))
+    assert "a path with '%' in it" in sentence
 
 
 def test_secrets_are_made_once(tmp_path: Path) -> None:
