@@ -190,16 +190,26 @@ def started(folder: Path, only: list[str]) -> list[Peer]:
         serving_folder = folder / f"home-{worker_class}" / "var" / "serving"
         sha256 = model.write_bundle(serving_folder / "cache" / "model")
         write_pointer(serving_folder, Pointer("1", "cache/model", sha256))
-    peers = []
-    for peer in servers.all_peers(folder):
-        if only and not any(word.lower() in peer.name.lower() for word in only) and peer.name not in (OURS, BASE):
-            continue
+    wanted = [
+        peer
+        for peer in servers.all_peers(folder)
+        if not only or peer.name in (OURS, BASE) or any(word.lower() in peer.name.lower() for word in only)
+    ]
+    launched, peers = [], []
+    for number, peer in enumerate(wanted):  # at once, as some take a minute: their start is not what is compared
         try:
-            peer.start(free_port(), folder / f"{len(peers)}.log")
-        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+            peer.launch(free_port(), folder / f"{number}.log")
+        except (OSError, subprocess.SubprocessError) as error:
+            progress(f"left out: {peer.name}: {error}")
+        else:
+            launched.append(peer)
+    for peer in launched:
+        try:
+            peer.wait()
+        except RuntimeError as error:
             progress(f"left out: {error}")
             continue
-        progress(f"{peer.name}: first answer after {peer.start_s:.1f} s")
+        progress(f"{peer.name}: first answer after {peer.start_s:.1f} s, beside the others")
         peers.append(peer)
     return peers
 
@@ -220,47 +230,41 @@ def main() -> None:
         peers = started(folder, options.only)
         ours = next(peer for peer in peers if peer.name == OURS)
         found = measure(peers, seconds, rounds)
+        if not options.json:
+            print_ratios(found, peers)
         files = file_scoring(peers, 1 if options.quick else 3)
         beside = beside_files(ours, 2 * seconds)
         memory = {peer.name: peer.rss_mb() for peer in peers}
-        starts = {peer.name: peer.start_s for peer in peers} | {OURS: restarts(ours, folder)}
+        for peer in peers:
+            if peer is not ours:
+                peer.stop()
+        start = restarts(ours, folder)
     finally:
         for peer in peers:
             peer.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    report(options.json, [peer.name for peer in peers], found, files, beside, memory, starts)
-
-
-def report(
-    as_json: bool,
-    names: list[str],
-    found: dict[Key, Figures],
-    files: dict[str, float],
-    beside: Figures,
-    memory: dict[str, float],
-    starts: dict[str, float],
-) -> None:
-    """Print the table and the goals."""
-    full = {TENSOR, "FastAPI, pydantic, torch", "no-op Flask, gthread"} <= set(names)
-    reached = goals(found, files, beside, memory[OURS], starts[OURS]) if full else []
-    if as_json:
+    full = {TENSOR, "FastAPI, pydantic, torch", "no-op Flask, gthread"} <= {peer.name for peer in peers}
+    reached = goals(found, files, beside, memory[OURS], start) if full else []
+    if options.json:
         raw = {" | ".join(map(str, key)): value for key, value in found.items()}
-        print(json.dumps({
-            "measured": raw, "file_rows_per_s": files, "beside_files": beside, "worker_mb": memory,
-            "start_s": starts, "goals": reached,
-        }))  # fmt: skip
+        told = {"file_rows_per_s": files, "beside_files": beside, "worker_mb": memory, "start_s": start}
+        print(json.dumps({"measured": raw, **told, "goals": reached}))
         return
-    head = ["times mlflow columns", *(f"{n}r × {c}" for n in ROWS for c in CONNECTIONS), "CPU ms 1r×8", "p50 / p99 ms"]
-    head += ["worker MB", "start s"]
-    print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
-    for row in ratios(found, names):
-        print("| " + " | ".join([*row, f"{memory[row[0]]:.0f}", f"{starts[row[0]]:.1f}"]) + " |")
     print(f"\nfile of {FILE_ROWS} rows, rows/s: " + ", ".join(f"{k} {v:.0f}" for k, v in files.items()))
     print(f"p99 of one row, quiet and beside uploads: {beside['quiet_p99_ms']:.1f}, {beside['busy_p99_ms']:.1f} ms")
+    print("largest process, MB: " + ", ".join(f"{k} {v:.0f}" for k, v in memory.items()))
     print(f"generator's CPU, busiest: {max(f['generator'] for f in found.values()):.0%}")
     print(f"failed requests: {sum(f['failed'] for f in found.values()):.0f}\n")
     for goal, wanted, got, met in reached:
         print(f"{'met    ' if met else 'NOT MET'} {goal}: {wanted:g} wanted, {got:.1f} measured")
+
+
+def print_ratios(found: dict[Key, Figures], peers: list[Peer]) -> None:
+    """The table in Markdown."""
+    head = ["times mlflow columns", *(f"{n}r × {c}" for n in ROWS for c in CONNECTIONS), "CPU ms 1r×8", "p50 / p99 ms"]
+    print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
+    for row in ratios(found, [peer.name for peer in peers]):
+        print("| " + " | ".join(row) + " |", flush=True)
 
 
 if __name__ == "__main__":

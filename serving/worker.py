@@ -34,6 +34,7 @@ from serving.hot import HotRoute
 from serving.problems import Problem
 
 READ_BYTES = 65_536  # also bounds how many pipelined requests are answered before others have their turn
+TICK_S = 0.1  # at most so long until it is noticed that the master is dead: the port must be free for the next one
 SWEEP_S = 0.5
 DRAIN_S = 1.0
 LINGER_S = 2.0
@@ -94,18 +95,20 @@ class FastWorker(base.Worker):  # type: ignore[misc]  # gunicorn ships no types
         return max(16, min(wanted, (hard if hard > 0 else wanted + SPARE_FILES) - SPARE_FILES))
 
     def _loop(self, going: Any) -> None:
-        sweep_at = 0.0
+        tick_at = sweep_at = 0.0
         while going():
             now = time.monotonic()
+            if now >= tick_at:
+                tick_at = now + TICK_S
+                if self.alive and self.ppid != os.getppid():
+                    self.log.info("Parent changed, shutting down: %s", self)
+                    self.alive = False
             if now >= sweep_at:
                 sweep_at = now + SWEEP_S
                 self.notify()
                 self._sweep(now)
-                if self.ppid != os.getppid():
-                    self.log.info("Parent changed, shutting down: %s", self)
-                    self.alive = False
             try:
-                events = self._epoll.poll(SWEEP_S)
+                events = self._epoll.poll(TICK_S)
             except InterruptedError:
                 continue
             for fd, event in events:
@@ -122,6 +125,7 @@ class FastWorker(base.Worker):  # type: ignore[misc]  # gunicorn ships no types
         for listener in self._listeners.values():
             self._accept(listener, every=True)
             self._epoll.unregister(listener.fileno())
+            listener.close()  # the last one to do so frees the port
         self._listeners = {}
         soft = time.monotonic() + DRAIN_S
         hard = time.monotonic() + self.cfg.graceful_timeout - 1

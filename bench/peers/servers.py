@@ -37,30 +37,47 @@ class Peer:
     body: Callable[[np.ndarray], Any]
     rows_in: Callable[[Any], int]
     env: dict[str, str] = field(default_factory=dict)
-    patience_s: float = 120.0
+    patience_s: float = 180.0
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
     start_s: float = float("nan")
+    _log: Path = Path()
+    _began: float = 0.0
 
     def start(self, port: int, log: Path) -> None:
         """Start and wait until a row is answered; `start_s` is how long that took."""
-        self.port = port
+        self.launch(port, log)
+        self.wait()
+
+    def launch(self, port: int, log: Path) -> None:
+        """Start without waiting."""
+        self.port, self._log = port, log
         fixed = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "REFIT_SERVING_PORT": str(port)}
         env = os.environ | fixed | self.env
-        began = time.perf_counter()
+        self._began = time.perf_counter()
         with log.open("wb") as file:
             self.process = subprocess.Popen(self.command(port), cwd=ROOT, env=env, stdout=file, stderr=file)
+
+    def wait(self) -> None:
+        """Until a row is answered.
+
+        Raises
+        ------
+        RuntimeError
+            The process ended or answered nothing in time, or something else than a row.
+        """
+        assert self.process is not None
         row = np.zeros((1, len(NAMES)), np.float32)
         while True:
-            if self.process.poll() is not None or time.perf_counter() - began > self.patience_s:
+            if self.process.poll() is not None or time.perf_counter() - self._began > self.patience_s:
                 self.stop()
-                raise RuntimeError(f"{self.name} did not start: {log.read_text(errors='replace')[-1500:]}")
+                raise RuntimeError(f"{self.name} did not start: {self._log.read_text(errors='replace')[-1500:]}")
             try:
                 answer = self.ask(row)
             except (OSError, ValueError):
                 time.sleep(0.02)
                 continue
-            self.start_s = time.perf_counter() - began
+            self.start_s = time.perf_counter() - self._began
             if self.rows_in(answer) != 1:
                 raise RuntimeError(f"{self.name}: expected one row, got {answer}")
             return

@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from serving import auth, guard, predict
+from serving import guard, predict
 from serving.app import create_app
 from tests.serving import tiny
 from tests.serving.running import ROOT, wait_for
@@ -131,37 +131,6 @@ def test_body_beyond_the_limit_is_413(make: Make) -> None:
     assert client.post("/predict", json={"rows": [tiny.row()] * 100}).status_code == 413
 
 
-def test_keys_open_what_their_scope_says(make: Make, tmp_path: Path) -> None:
-    client = make(serving={"require_keys": "always"})
-    settings = tiny.settings_for(tmp_path)
-    keys = {scope: auth.create(settings, (scope,), scope) for scope in auth.SCOPES}
-    stored = (tmp_path / "var" / "secrets" / auth.FILE).read_text()
-    assert not any(key in stored for key in keys.values())
-
-    def code(path: str, key: str | None) -> int:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return client.open(path, method="POST" if path == "/predict" else "GET", json=ROWS, headers=headers).status_code
-
-    assert code("/health/live", None) == 200
-    assert code("/predict", None) == 401
-    assert code("/predict", "rk_wrong") == 401
-    assert code("/predict", keys["feedback"]) == 403
-    assert code("/predict", keys["predict"]) == 200
-    assert code("/predict", keys["admin"]) == 200
-    assert code("/metrics", keys["predict"]) == 403
-    assert code("/metrics", keys["admin"]) == 200
-    assert client.post("/predict", json=ROWS, headers={"X-API-Key": keys["predict"]}).status_code == 200
-
-
-def test_browser_may_give_the_key_as_password(make: Make, tmp_path: Path) -> None:
-    key = auth.create(tiny.settings_for(tmp_path), ("predict",), "browser")
-    client = make(serving={"require_keys": "always"})
-    asked = client.get("/model")
-    assert 'Basic realm="Refit"' in asked.headers["WWW-Authenticate"]
-    assert client.get("/model", auth=("anyone", key)).status_code == 200
-    assert client.get("/model", auth=("anyone", "wrong")).status_code == 401
-
-
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.evil.example:8000", "[::2]"])
 def test_name_that_another_site_resolves_to_loopback_is_refused(make: Make, host: str) -> None:
     assert make().get("/model", headers={"Host": host}).status_code == 400
@@ -177,42 +146,6 @@ def test_form_of_another_site_is_refused(make: Make) -> None:
     client = make()
     assert client.post("/predict", json=ROWS, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert client.post("/predict", json=ROWS, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
-
-
-def test_revoked_key_is_refused(make: Make, tmp_path: Path) -> None:
-    settings = tiny.settings_for(tmp_path)
-    key = auth.create(settings, ("predict",), "short-lived")
-    client = make(serving={"require_keys": "always"})
-    headers = {"X-API-Key": key}
-    assert client.post("/predict", json=ROWS, headers=headers).status_code == 200
-    (kept,) = auth.read(tmp_path / "var" / "secrets" / auth.FILE)
-    assert auth.revoke(settings, kept.id)
-    wait_for(lambda: client.post("/predict", json=ROWS, headers=headers).status_code == 401, what="the revocation")
-
-
-def test_rate_limit_refuses_and_says_when(make: Make) -> None:
-    client = make(serving={"rate_limit_per_s": 0.01, "rate_burst": 3})
-    codes = [client.post("/predict", json=ROWS).status_code for _ in range(5)]
-    assert codes == [200, 200, 200, 429, 429]
-    assert int(client.post("/predict", json=ROWS).headers["Retry-After"]) > 1
-    assert client.get("/health/live").status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("host", "needed"), [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("::", True)]
-)
-def test_keys_are_required_beyond_loopback(tmp_path: Path, host: str, needed: bool) -> None:
-    assert auth.required(tiny.settings_for(tmp_path, serving={"host": host})) is needed
-
-
-def test_service_refuses_to_start_beyond_loopback_without_a_key(tmp_path: Path) -> None:
-    env = {"REFIT_HOME": str(tmp_path), "REFIT_SERVING__HOST": "0.0.0.0", "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(
-        [sys.executable, "-m", "gunicorn", "-c", "serving/gunicorn.conf.py", "serving.app:create_app()"],
-        cwd=ROOT, env=env, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.returncode != 0
-    assert "python -m serving.auth create" in done.stdout + done.stderr
 
 
 def test_modules_of_a_worker_import_nothing_heavy() -> None:

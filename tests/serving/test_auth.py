@@ -1,0 +1,122 @@
+"""API keys, their scopes, and who may do without."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from serving import auth
+from serving.app import create_app
+from tests.serving import tiny
+from tests.serving.running import ROOT, wait_for
+
+Make = Callable[..., FlaskClient]
+ROWS = {"rows": [tiny.row()]}
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """A client for an application with these settings; version 1 is published unless `empty`."""
+    apps: list[Flask] = []
+
+    def made(empty: bool = False, **values: Any) -> FlaskClient:
+        settings = tiny.settings_for(tmp_path, **values)
+        if not empty:
+            tiny.publish(settings, "1")
+        apps.append(create_app(settings))
+        return apps[-1].test_client()
+
+    yield made
+    for app in apps:
+        app.extensions["refit"].close()
+
+
+def test_keys_open_what_their_scope_says(make: Make, tmp_path: Path) -> None:
+    client = make(serving={"require_keys": "always"})
+    settings = tiny.settings_for(tmp_path)
+    keys = {scope: auth.create(settings, (scope,), scope) for scope in auth.SCOPES}
+    stored = (tmp_path / "var" / "secrets" / auth.FILE).read_text()
+    assert not any(key in stored for key in keys.values())
+
+    def code(path: str, key: str | None) -> int:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return client.open(path, method="POST" if path == "/predict" else "GET", json=ROWS, headers=headers).status_code
+
+    assert code("/health/live", None) == 200
+    assert code("/predict", None) == 401
+    assert code("/predict", "rk_wrong") == 401
+    assert code("/predict", keys["feedback"]) == 403
+    assert code("/predict", keys["predict"]) == 200
+    assert code("/predict", keys["admin"]) == 200
+    assert code("/metrics", keys["predict"]) == 403
+    assert code("/metrics", keys["admin"]) == 200
+    assert client.post("/predict", json=ROWS, headers={"X-API-Key": keys["predict"]}).status_code == 200
+
+
+def test_browser_may_give_the_key_as_password(make: Make, tmp_path: Path) -> None:
+    key = auth.create(tiny.settings_for(tmp_path), ("predict",), "browser")
+    client = make(serving={"require_keys": "always"})
+    asked = client.get("/model")
+    assert 'Basic realm="Refit"' in asked.headers["WWW-Authenticate"]
+    assert client.get("/model", auth=("anyone", key)).status_code == 200
+    assert client.get("/model", auth=("anyone", "wrong")).status_code == 401
+
+
+def test_revoked_key_is_refused(make: Make, tmp_path: Path) -> None:
+    settings = tiny.settings_for(tmp_path)
+    key = auth.create(settings, ("predict",), "short-lived")
+    client = make(serving={"require_keys": "always"})
+    headers = {"X-API-Key": key}
+    assert client.post("/predict", json=ROWS, headers=headers).status_code == 200
+    (kept,) = auth.read(tmp_path / "var" / "secrets" / auth.FILE)
+    assert auth.revoke(settings, kept.id)
+    wait_for(lambda: client.post("/predict", json=ROWS, headers=headers).status_code == 401, what="the revocation")
+
+
+def test_rate_limit_refuses_and_says_when(make: Make) -> None:
+    client = make(serving={"rate_limit_per_s": 0.01, "rate_burst": 3})
+    codes = [client.post("/predict", json=ROWS).status_code for _ in range(5)]
+    assert codes == [200, 200, 200, 429, 429]
+    assert int(client.post("/predict", json=ROWS).headers["Retry-After"]) > 1
+    assert client.get("/health/live").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "needed"), [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("::", True)]
+)
+def test_keys_are_required_beyond_loopback(tmp_path: Path, host: str, needed: bool) -> None:
+    assert auth.required(tiny.settings_for(tmp_path, serving={"host": host})) is needed
+
+
+def test_service_refuses_to_start_beyond_loopback_without_a_key(tmp_path: Path) -> None:
+    env = {"REFIT_HOME": str(tmp_path), "REFIT_SERVING__HOST": "0.0.0.0", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", "serving/gunicorn.conf.py", "serving.app:create_app()"],
+        cwd=ROOT, env=env, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "python -m serving.auth create" in done.stdout + done.stderr
+
+
+def test_command_line_makes_lists_and_revokes(tmp_path: Path) -> None:
+    env = {"REFIT_HOME": str(tmp_path), "REFIT_CONFIG": str(tmp_path / "none.toml"), "PATH": "/usr/bin:/bin"}
+
+    def run(*words: str) -> str:
+        command = [sys.executable, "-m", "serving.auth", *words]
+        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    key = run("create", "--scope", "predict", "--scope", "feedback", "--name", "job").strip()
+    found = auth.Keys(tiny.settings_for(tmp_path)).find(key)
+    assert found is not None
+    assert found.scopes == ("predict", "feedback")
+    assert "predict,feedback  job" in run("list")
+    assert key not in run("list")
+    run("revoke", found.id)
+    assert run("list") == ""
