@@ -27,8 +27,8 @@ class MemberLinear(nn.Module):
         self.bias = uniform(members, 1, outputs, fan_in=inputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        if len(self.weight) == 1:  # a plain product is faster than a batch of one
-            return torch.addmm(self.bias[0], x[0], self.weight[0]).unsqueeze(0)
+        if len(self.weight) == 1:  # a plain product is faster than a batch of one; views cost nothing going back
+            return torch.addmm(self.bias.view(-1), x.squeeze(0), self.weight.squeeze(0)).unsqueeze(0)
         return torch.baddbmm(self.bias, x.expand(len(self.weight), -1, -1), self.weight)
 
 

@@ -87,7 +87,7 @@ class LogisticClassifier(TabularClassifier):
         else:
             coef, intercept = self._solve(rows, codes, sample_weight)
         self.preprocessor_, self.classes_, self.seen_ = preprocessor, classes, seen
-        self.coef_, self.intercept_ = coef.astype(np.float64), intercept.astype(np.float64)
+        self.coef_, self.intercept_ = np.ascontiguousarray(coef, np.float64), intercept.astype(np.float64)
         self.history_ = []
         self._set_features(X)
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.errors import TrainingError
+from ml.models import relu_gradient
 from ml.models.adam import FusedAdam
 from ml.models.base import OnEpoch
 from ml.models.networks import Network
@@ -78,7 +79,9 @@ class Table(NamedTuple):
         """Of rows with a members' axis, a view on start … stop − 1."""
         rows = (slice(None), slice(start, stop))
         weight = None if self.weight is None else self.weight[rows]
-        return Table(self.numbers[rows], self.flags[rows], self.codes[rows], self.y[rows], weight)
+        # A block without columns is passed on whole: slicing nothing still takes time.
+        flags, codes = (t[rows] if t.shape[-1] else t for t in (self.flags, self.codes))
+        return Table(self.numbers[rows], flags, codes, self.y[rows], weight)
 
     def for_all(self) -> Table:
         """The same rows for every member: a members' axis of length 1, without a copy."""
@@ -95,6 +98,10 @@ class Folds(NamedTuple):
     train: Tensor
     held: Tensor
     counted: Tensor
+
+
+# numbers, flags, codes, y, weight → logits; the parameters' gradients are filled on the way.
+Gradient = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
 @dataclass
@@ -120,7 +127,7 @@ def choose_epochs(steps: int) -> int:
 
     Source: our choice, by bench/ablation.py.
     """
-    return int(min(max(400 // steps, 16), 100))
+    return int(min(max(300 // steps, 16), 60))
 
 
 def resolve_device(device: str) -> torch.device:
@@ -175,6 +182,11 @@ def train(
     batch = recipe.batch_size or choose_batch(rows)
     steps = -(-rows // batch)
     optimiser = _optimiser(network, recipe)
+    gradient: Gradient
+    if relu_gradient.applies(network, class_weight, recipe.label_smoothing):
+        gradient = relu_gradient.ReluGradient(network, class_weight, recipe.label_smoothing)
+    else:
+        gradient = Autograd(network, class_weight, recipe)
     averaged = _Average(network, recipe.average) if recipe.average > 0 else None
     best = _Best(network)
     history: list[dict[str, float]] = []
@@ -182,7 +194,7 @@ def train(
     for epoch in range(epochs):
         rates = [_rate(recipe, (epoch + s / steps) / epochs) for s in range(steps)]
         permuted = table.take(_order(table, folds))
-        figures = _epoch(network, permuted, batch, optimiser, rates, recipe, class_weight, averaged)
+        figures = _epoch(network, permuted, batch, optimiser, rates, recipe, gradient, averaged)
         entry = {"epoch": float(epoch), "learning_rate": rates[-1], **figures}
         if not math.isfinite(entry["loss"]):
             raise TrainingError(
@@ -242,45 +254,56 @@ def _epoch(
     optimiser: torch.optim.Optimizer | FusedAdam,
     rates: list[float],
     recipe: Recipe,
-    class_weight: Tensor | None,
+    gradient: Gradient,
     averaged: _Average | None,
 ) -> dict[str, float]:
     """One pass over a permuted copy of the rows; the figures are those of the batches as they were fitted."""
     network.train()
     device = permuted.y.device
     seen = torch.empty(*permuted.y.shape, network.architecture.n_classes, device=device)
-    mixed = recipe.mixed_precision == "auto" and device.type == "cuda"
     for step, rate in enumerate(rates):
         start, stop = step * batch, (step + 1) * batch
         rows = permuted.part(start, stop)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast(device.type, torch.bfloat16) if mixed else contextlib.nullcontext():
-            logits = network(rows.numbers, rows.flags, rows.codes)
-        logits = logits.float()
-        loss = _loss(logits, rows, class_weight, recipe.label_smoothing)
-        optimiser.zero_grad(set_to_none=False)  # the gradients are views that must stay
-        loss.backward()  # type: ignore[no-untyped-call]
+        logits = gradient(rows.numbers, rows.flags, rows.codes, rows.y, rows.weight)
         if recipe.clip_norm > 0:
             nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
         optimiser.step()
         if averaged is not None:
             averaged.update()
-        logits = logits.detach()
         seen[:, start:stop] = logits if len(logits) == len(seen) else logits.mean(dim=0, keepdim=True)
     weight = None if permuted.weight is None else permuted.weight.flatten()
     return _figures(torch.softmax(seen.flatten(0, 1), dim=1), permuted.y.flatten(), weight)
 
 
-def _loss(logits: Tensor, rows: Table, class_weight: Tensor | None, smoothing: float) -> Tensor:
+class Autograd:
+    """Fills the parameters' gradients for any network, in mixed precision on CUDA."""
+
+    def __init__(self, network: Network, class_weight: Tensor | None, recipe: Recipe) -> None:
+        self._network, self._class_weight, self._smoothing = network, class_weight, recipe.label_smoothing
+        self._mixed = recipe.mixed_precision == "auto" and next(network.parameters()).device.type == "cuda"
+
+    def __call__(self, numbers: Tensor, flags: Tensor, codes: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        """Logits (k, b, C) of the batch as it was fitted."""
+        for parameter in self._network.parameters():
+            if parameter.grad is not None:
+                parameter.grad.zero_()  # in place: they are views of the vector that the optimiser reads
+        with torch.autocast("cuda", torch.bfloat16) if self._mixed else contextlib.nullcontext():
+            logits = self._network(numbers, flags, codes)
+        logits = logits.float()
+        _loss(logits, y, weight, self._class_weight, self._smoothing).backward()  # type: ignore[no-untyped-call]
+        return logits.detach()
+
+
+def _loss(logits: Tensor, y: Tensor, weight: Tensor | None, class_weight: Tensor | None, smoothing: float) -> Tensor:
     """Cross-entropy, weighted by class and row; the members' losses are averaged, not their outputs."""
     members = len(logits)
-    y = rows.y.expand(members, -1).flatten()
-    logits = logits.flatten(0, 1)
-    if rows.weight is None:
-        return nn.functional.cross_entropy(logits, y, class_weight, label_smoothing=smoothing)
-    each = nn.functional.cross_entropy(logits, y, class_weight, label_smoothing=smoothing, reduction="none")
-    weight = rows.weight.expand(members, -1).flatten()
+    labels, logits = y.expand(members, -1).flatten(), logits.flatten(0, 1)
+    if weight is None:
+        return nn.functional.cross_entropy(logits, labels, class_weight, label_smoothing=smoothing)
+    each = nn.functional.cross_entropy(logits, labels, class_weight, label_smoothing=smoothing, reduction="none")
+    weight = weight.expand(members, -1).flatten()
     return (each * weight).sum() / weight.sum().clamp_min(1e-12)
 
 

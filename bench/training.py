@@ -1,0 +1,210 @@
+"""How fast is our network fitted? Rows per second beside a bare PyTorch loop and other fits, and memory.
+
+    python bench/training.py                                  # 1,000, 100,000 and 1,000,000 rows × 20
+    python bench/training.py --sizes 1000,100000 --repeats 5 --json
+
+All fit the same plain network (20 → 64 → 64 → 2, ReLU, Adam) with the same batch size for the same
+number of epochs on the same rows, one thread; nothing is held out. Figures are medians over
+interleaved repeats of rows · epochs per CPU second, as a ratio to the bare loop, which indexes tensors
+and knows of no metrics, classes or preprocessing. Memory is the peak of a process of its own above what it
+had after its imports and before the table was made, in units of the float32 table.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+COLUMNS, HIDDEN, RATE = 20, (64, 64), 1e-3
+Fit = Callable[[Any, Any, int, int], None]  # rows (n, 20), codes (n,), epochs, batch
+
+
+def table(rows: int, seed: int = 0) -> tuple[Any, Any]:
+    """Standard normal float32 and two classes that depend on it."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((rows, COLUMNS), dtype=np.float32)
+    return X, (X[:, 0] + X[:, 1] * X[:, 2] > 0).astype(np.int64)
+
+
+def ours(X: Any, y: Any, epochs: int, batch: int) -> None:
+    from ml.models.mlp import MLPClassifier
+
+    MLPClassifier.plain(
+        hidden=HIDDEN, epochs=epochs, batch_size=batch, learning_rate=RATE, early_stopping=False, device="cpu"
+    ).fit(X, y)
+
+
+def network() -> Any:
+    from torch import nn
+
+    return nn.Sequential(
+        nn.Linear(COLUMNS, HIDDEN[0]), nn.ReLU(), nn.Linear(HIDDEN[0], HIDDEN[1]), nn.ReLU(), nn.Linear(HIDDEN[1], 2)
+    )
+
+
+def bare(X: Any, y: Any, epochs: int, batch: int) -> None:
+    import torch
+
+    model, rows, labels = network(), torch.from_numpy(X), torch.from_numpy(y)
+    optimiser, loss = torch.optim.Adam(model.parameters(), RATE), torch.nn.CrossEntropyLoss()
+    for _ in range(epochs):
+        order = torch.randperm(len(rows))
+        for start in range(0, len(rows), batch):
+            index = order[start : start + batch]
+            optimiser.zero_grad()
+            loss(model(rows[index]), labels[index]).backward()
+            optimiser.step()
+
+
+def data_loader(X: Any, y: Any, epochs: int, batch: int) -> None:
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    model = network()
+    loader = DataLoader(TensorDataset(torch.from_numpy(X), torch.from_numpy(y)), batch_size=batch, shuffle=True)
+    optimiser, loss = torch.optim.Adam(model.parameters(), RATE), torch.nn.CrossEntropyLoss()
+    for _ in range(epochs):
+        for rows, labels in loader:
+            optimiser.zero_grad()
+            loss(model(rows), labels).backward()
+            optimiser.step()
+
+
+def sklearn(X: Any, y: Any, epochs: int, batch: int) -> None:
+    from sklearn.neural_network import MLPClassifier
+
+    MLPClassifier(HIDDEN, batch_size=min(batch, len(X)), max_iter=epochs, n_iter_no_change=epochs, tol=0.0).fit(X, y)
+
+
+def skorch(X: Any, y: Any, epochs: int, batch: int) -> None:
+    import torch
+    from skorch import NeuralNetClassifier
+
+    NeuralNetClassifier(
+        network(),
+        criterion=torch.nn.CrossEntropyLoss,
+        optimizer=torch.optim.Adam,
+        lr=RATE,
+        max_epochs=epochs,
+        batch_size=batch,
+        train_split=None,
+        iterator_train__shuffle=True,
+        verbose=0,
+    ).fit(X, y)
+
+
+FITS: dict[str, Fit] = {
+    "bare loop": bare,
+    "ours": ours,
+    "DataLoader": data_loader,
+    "sklearn": sklearn,
+    "skorch": skorch,
+}
+
+
+def available(names: list[str]) -> list[str]:
+    """Without the peers that are not installed; says so."""
+    from importlib.util import find_spec
+
+    if "skorch" in names and find_spec("skorch") is None:
+        print("skorch is not installed (pip install -r bench/requirements.txt): left out", file=sys.stderr)
+        return [name for name in names if name != "skorch"]
+    return names
+
+
+def speeds(rows: int, names: list[str], repeats: int, seconds: float) -> dict[str, float]:
+    """Median rows · epochs per CPU second of each; epochs so that the bare loop takes about `seconds`."""
+    from ml.models.loop import choose_batch
+
+    X, y = table(rows)
+    batch = choose_batch(rows)
+    for name in names:  # imports, allocations, thread pools
+        FITS[name](X[: 4 * batch], y[: 4 * batch], 1, batch)
+    started = time.process_time()
+    bare(X, y, 1, batch)
+    epochs = max(1, min(100, round(seconds / max(time.process_time() - started, 1e-3))))
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(repeats):
+        for name in names:
+            started = time.process_time()
+            FITS[name](X, y, epochs, batch)
+            found[name].append(rows * epochs / (time.process_time() - started))
+    return {name: float(np.median(values)) for name, values in found.items()}
+
+
+MEMORY = """
+import resource, sys
+sys.path[:0] = [{root!r}, {here!r}]
+import training
+warm, codes = training.table(64)
+training.FITS[{name!r}](warm, codes, 1, 32)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+X, y = training.table({rows})
+training.FITS[{name!r}](X, y, 1, 2048)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / X.nbytes)
+"""
+
+
+def memory(name: str, rows: int) -> float:
+    """Peak resident memory of one fit, the table included, over the float32 table."""
+    here = Path(__file__).resolve().parent
+    code = MEMORY.format(root=str(here.parent), here=str(here), name=name, rows=rows)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def one_thread() -> None:
+    """The same single thread for everybody."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
+@click.command(help=__doc__.split("\n")[0])
+@click.option("--sizes", default="1000,100000,1000000", show_default=True, help="Rows of the tables.")
+@click.option("--repeats", default=3, show_default=True)
+@click.option("--seconds", default=1.0, show_default=True, help="About the time of one bare fit.")
+@click.option("--only", default=",".join(FITS), show_default=True, help="Which fits.")
+@click.option("--no-memory", is_flag=True, help="Leave the memory out.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def main(sizes: str, repeats: int, seconds: float, only: str, no_memory: bool, as_json: bool) -> None:
+    warnings.simplefilter("ignore")
+    one_thread()
+    names = available(["bare loop", *[n for n in only.split(",") if n != "bare loop"]])
+    found: dict[str, Any] = {}
+    for rows in map(int, sizes.split(",")):
+        measured = speeds(rows, names, repeats, seconds)
+        found[str(rows)] = {
+            name: {"rows_per_cpu_s": round(v), "ratio": v / measured["bare loop"]} for name, v in measured.items()
+        }
+        if not no_memory and rows >= 100_000:
+            for name in ("ours", "bare loop"):
+                found[str(rows)][name]["memory_over_table"] = memory(name, rows)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    print("| rows | " + " | ".join(names) + " | peak memory / table: ours | bare loop |")
+    print("|---" * (len(names) + 3) + "|")
+    for rows_text, row in found.items():
+        cells = [f"{row[n]['ratio']:.2f} ({row[n]['rows_per_cpu_s']:,}/s)" for n in names]
+        cells += [
+            f"{row[n]['memory_over_table']:.1f}" if "memory_over_table" in row[n] else "" for n in ("ours", "bare loop")
+        ]
+        print(f"| {int(rows_text):,} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The written-out gradient against autograd's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from ml.models import loop, relu_gradient
+from ml.models.networks import Architecture, Network
+
+
+def gradients(network: Network, gradient: loop.Gradient, batch: tuple[Any, ...], seed: int = 3) -> list[torch.Tensor]:
+    for parameter in network.parameters():
+        parameter.grad = torch.full_like(parameter, 7.0)  # must be overwritten, not added to
+    torch.manual_seed(seed)
+    network.train()
+    gradient(*batch)
+    return [parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None]
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("own_rows", [False, True], ids=["shared rows", "own rows"])
+@pytest.mark.parametrize("weighted", [None, "rows", "classes", "both"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("hidden", [(), (5,), (6, 4)], ids=str)
+def test_equals_autograd(members: int, own_rows: bool, weighted: str | None, smoothing: float, hidden: Any) -> None:
+    torch.manual_seed(0)
+    network = Network(
+        Architecture(
+            n_numbers=3,
+            n_flags=1,
+            n_levels=4,
+            n_classes=3,
+            hidden=hidden,
+            embedding="piecewise",
+            bins=2,
+            members=members,
+        )
+    )
+    leading = members if own_rows else 1
+    batch = (
+        torch.randn(leading, 11, 3),
+        torch.randint(0, 2, (leading, 11, 1)).float(),
+        torch.randint(0, 5, (leading, 11, 1)),
+        torch.randint(0, 3, (leading, 11)),
+        torch.rand(leading, 11) if weighted in ("rows", "both") else None,
+    )
+    class_weight = torch.tensor([1.0, 2.0, 0.5]) if weighted in ("classes", "both") else None
+    if not relu_gradient.applies(network, class_weight, smoothing):
+        assert class_weight is not None
+        assert smoothing > 0
+        return
+    recipe = loop.Recipe(label_smoothing=smoothing)
+    expected = gradients(network, loop.Autograd(network, class_weight, recipe), batch)
+    found = gradients(network, relu_gradient.ReluGradient(network, class_weight, smoothing), batch)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_equals_autograd_with_dropout(members: int) -> None:
+    """The same generator draws the same masks."""
+    torch.manual_seed(0)
+    network = Network(
+        Architecture(n_numbers=3, n_flags=0, n_levels=0, n_classes=2, hidden=(6, 4), dropout=0.4, members=members)
+    )
+    empty = torch.zeros(1, 20, 0)
+    batch = (torch.randn(1, 20, 3), empty, empty.long(), torch.randint(0, 2, (1, 20)), None)
+    expected = gradients(network, loop.Autograd(network, None, loop.Recipe()), batch)
+    found = gradients(network, relu_gradient.ReluGradient(network, None, 0.0), batch)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"activation": "silu"},
+        {"normalisation": "layer"},
+        {"embedding": "periodic", "embedding_width": 3},
+        {"embedding": "piecewise", "embedding_width": 3},
+        {"sharing": "scales", "members": 2},
+    ],
+    ids=str,
+)
+def test_other_networks_take_autograd(changes: dict[str, Any]) -> None:
+    architecture = Architecture(**{"n_numbers": 3, "n_flags": 0, "n_levels": 0, "n_classes": 2, **changes})
+    assert not relu_gradient.applies(Network(architecture), None, 0.0)
