@@ -48,6 +48,11 @@ class Server:
         env["REFIT_CONFIG"] = str(home / "refit.toml")  # not the checkout's
         env |= {f"REFIT_{k}": v for k, v in values.items()}
         self.errors = home / "gunicorn.log"
+        self._env, self._preexec = env, preexec
+        self.start()
+
+    def start(self) -> None:
+        """Start the master; again, after its end, on the same port."""
         with self.errors.open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -55,10 +60,10 @@ class Server:
                     *("-c", "serving/gunicorn.conf.py", "serving.app:create_app()"),
                 ],
                 cwd=ROOT,
-                env=env,
+                env=self._env,
                 stderr=log,
                 stdout=log,
-                preexec_fn=preexec,
+                preexec_fn=self._preexec,
             )
 
     def live(self) -> bool:
