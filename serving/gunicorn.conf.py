@@ -8,6 +8,7 @@ import select
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from ml import settings as settings_module
 from serving import auth, logs
@@ -44,7 +45,7 @@ logconfig_dict = logs.config()
 class NoPandas:
     """pyarrow imports pandas with the first table it makes, where there is one: .5 s and 30 MB for nothing."""
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         """As if it were not installed."""
         if name == "pandas":
             raise ModuleNotFoundError("a worker does without pandas", name=name)
@@ -53,25 +54,25 @@ class NoPandas:
 sys.meta_path.insert(0, NoPandas())
 
 
-def when_ready(server):
+def when_ready(server: Any) -> None:
     """The port is ours: what a service before this one left behind can go."""
     shutil.rmtree(_folder / "workers", ignore_errors=True)
     for file in _metrics.glob("*.db"):
         file.unlink(missing_ok=True)
 
 
-def post_worker_init(worker):
+def post_worker_init(worker: Any) -> None:
     """In the forked worker, before its first request."""
     worker.wsgi.extensions["refit"].start()
 
 
-def worker_exit(server, worker):
+def worker_exit(server: Any, worker: Any) -> None:
     """In the worker, at its end: nothing that was answered stays in memory."""
     wsgi = getattr(worker, "wsgi", None)
     if wsgi is not None:
         wsgi.extensions["refit"].close()
 
 
-def child_exit(server, worker):
+def child_exit(server: Any, worker: Any) -> None:
     """In the master: a dead worker counts no more among the live ones."""
     (_folder / "workers" / f"{worker.pid}.json").unlink(missing_ok=True)
