@@ -108,11 +108,6 @@ def _make(
         probabilities=probabilities, y=test.y, schema=snapshot.schema, decision=decision,
     )  # fmt: skip
     files |= {f"figures/{name}": picture for name, picture in pictures.items()}
-    drawn = figures.all_figures(
-        history=fitted.candidate.history, trials=trials, description=fitted.candidate.model.describe(),
-        probabilities=probabilities, y=test.y, schema=snapshot.schema, decision=decision,
-    )  # fmt: skip
-    files |= {f"figures/{name}": picture for name, picture in drawn.items()}
     artifact.finish(draft.path, files, reference=reference).self_check()
     final = space.path / "bundle"
     shutil.rmtree(final, ignore_errors=True)
@@ -225,7 +220,6 @@ def _log(settings: Settings, run_id: str, made: Bundle, verdict: Verdict) -> Non
     chosen = {"family": metrics["family"], "params": metrics["params"], "threshold": made.decision.threshold}
     history = made.json("history.json") or []
     tracking.log(settings, run_id, params={"chosen": chosen}, metrics=found | bounds, history=history, tags=tags)
-    tracking.log_files(settings, run_id, made.path / "figures", "figures")
     for name in ("model_card.md", "structure.json", "metrics.json", "gate.json", "trials.json"):
         tracking.log_text(settings, run_id, (made.path / name).read_text(encoding="utf-8"), name)
     tracking.log_files(settings, run_id, made.path / "figures", "figures")
