@@ -63,13 +63,12 @@ def _pieces(parts: list[Part] | Upload) -> Iterator[Part]:
         if len(part.rows) <= 2 * step:
             yield part
             continue
-        lines = part.raw.split(b"\n") if part.raw is not None else None
         for start in range(0, len(part.rows), step):
             stop = start + step
             yield Part(
                 part.rows.part(start, stop),
                 part.table.slice(start, step),
-                b"\n".join(lines[start:stop]) if lines is not None else None,
+                part.raw[start:stop] if part.raw is not None else None,
                 part.ids[start:stop] if part.ids is not None else None,
             )
 

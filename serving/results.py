@@ -49,21 +49,21 @@ class Csv:
     def add(self, part: Part, scored: Scored) -> None:
         """Append the rows of `part`, and first of all the header."""
         added = answer_columns(scored, part.table.column_names)
-        escaped, changed = _escaped(part.table, frozenset(scored.schema.numbers))
         if not self._begun:
             names = [_safe_name(name) for name in (*part.table.column_names, *added.column_names)]
             header = io.StringIO()
             csv.writer(header, lineterminator="\n").writerow(names)
             self.out.write(header.getvalue().encode())
             self._begun = True
-        tail = _lines(_escaped(added)[0])
-        lines = part.raw.rstrip(b"\n").split(b"\n") if part.raw is not None and not changed else []
-        tails = tail.rstrip(b"\n").split(b"\n")
-        if len(lines) == len(tails) == len(scored):
-            self.out.write(b"".join([b"%b,%b\n" % pair for pair in zip(lines, tails, strict=True)]))
-        else:
-            joined = [*escaped.columns, *_escaped(added)[0].columns]
-            self.out.write(_lines(pa.table(joined, names=[str(i) for i in range(len(joined))])))
+        answers = _escaped(added)
+        numbers = frozenset(scored.schema.numbers)
+        if part.raw is not None and not _has_formula(part.table, numbers):
+            tails = _lines(answers).removesuffix(b"\n").split(b"\n")
+            if len(tails) == len(part.raw):  # else a class or a warning has a line end in it
+                self.out.write(b"".join([b"%b,%b\n" % pair for pair in zip(part.raw, tails, strict=True)]))
+                return
+        joined = [*_escaped(part.table, numbers).columns, *answers.columns]
+        self.out.write(_lines(pa.table(joined, names=[str(i) for i in range(len(joined))])))
 
     def close(self, summary: dict[str, Any]) -> None:
         """Nothing comes last."""
@@ -149,23 +149,41 @@ def _warnings(scored: Scored) -> pa.Array:
     return pa.array(texts, pa.string())
 
 
-def _escaped(table: pa.Table, numbers: frozenset[str] = frozenset()) -> tuple[pa.Table, bool]:
-    """The table with formula cells made text, and whether there were any; `numbers` are columns of numbers only."""
-    changed = False
+def _has_formula(table: pa.Table, numbers: frozenset[str]) -> bool:
+    """Whether some text cell would be run as a formula; `numbers` are columns of numbers only."""
+    texts = [
+        column
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        if name not in numbers and _is_text(column.type)
+    ]
+    return any(pc.any(_formulas(column)).as_py() for column in texts)
+
+
+def _formulas(column: pa.ChunkedArray) -> Any:
+    """(n,) bool: text that begins as a formula does, and is no number."""
+    starting = pc.match_substring_regex(column, FORMULA)
+    if not pc.any(starting).as_py():
+        return starting
+    return pc.and_(starting, pc.invert(pc.match_substring_regex(column, NUMBER)))
+
+
+def _escaped(table: pa.Table, numbers: frozenset[str] = frozenset()) -> pa.Table:
+    """The table as CSV may show it: formula cells made text, NaN empty, what Arrow cannot write by its text."""
     columns = []
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            if name not in numbers and pc.any(starting := pc.match_substring_regex(column, FORMULA)).as_py():
-                formula = pc.and_(starting, pc.invert(pc.match_substring_regex(column, NUMBER)))
-                changed = changed or bool(pc.any(formula).as_py())
-                column = pc.if_else(formula, pc.binary_join_element_wise("'", column, ""), column)
-        elif pa.types.is_floating(column.type):
+        if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-        elif not _is_plain(column.type):
+        elif not _is_text(column.type) and not _is_plain(column.type):
             texts = [None if cell is None else str(cell) for cell in column.to_pylist()]
-            column = _escaped(pa.table({name: pa.array(texts, pa.string())}))[0].column(0)
+            column = pa.chunked_array([pa.array(texts, pa.string())])
+        if _is_text(column.type) and name not in numbers:
+            column = pc.if_else(_formulas(column), pc.binary_join_element_wise("'", column, ""), column)
         columns.append(column)
-    return pa.table(columns, names=table.column_names), changed
+    return pa.table(columns, names=table.column_names)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _is_plain(kind: pa.DataType) -> bool:

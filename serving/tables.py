@@ -33,12 +33,13 @@ ENOUGH_ROWS = 20  # from here on a number column in which every cell is a word l
 class Part(NamedTuple):
     """Some rows of an upload, as they came and as the model takes them.
 
-    `raw` is the lines themselves where they can be written back as they stand; `table` has every named column.
+    `raw` is the lines themselves, without their ends, where they can be written back as they stand; `table` has
+    every named column.
     """
 
     rows: Rows
     table: pa.Table
-    raw: bytes | None
+    raw: list[bytes] | None
     ids: Ids | None
 
 
@@ -120,7 +121,7 @@ class Upload:
         written = np.zeros(len(self.reader.number_columns), bool)
         for part in self:
             rows += len(part.rows)
-            size += part.rows.numbers.nbytes + (len(part.raw) if part.raw is not None else part.table.nbytes)
+            size += part.rows.numbers.nbytes + part.table.nbytes * (2 if part.raw is not None else 1)
             if kept is not None:
                 kept.append(part)
                 if size > keep_bytes:
@@ -201,7 +202,7 @@ class Upload:
                 longest = pc.max(pc.binary_length(column)).as_py() or 0
                 if longest > self.options.max_cell_chars:
                     raise _NotPlain
-        raw = block if head.delimiter == "," else None
+        raw = block.removesuffix(b"\n").split(b"\n") if head.delimiter == "," else None
         return Part(self._rows(table, None), table, raw, self._ids(table))
 
     def _conversion(self, names: tuple[str, ...]) -> pacsv.ConvertOptions:
