@@ -18,7 +18,7 @@ from typing import Any
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from dags.shared import DRIFT, NEW_PREDICTIONS, TASK_DEFAULTS, settings_of
+from dags.shared import DRIFT, NEW_PREDICTIONS, TASK_DEFAULTS, report_url, settings_of
 
 SETTINGS = settings_of()
 
@@ -28,7 +28,9 @@ def check() -> dict[str, Any]:
     """Judge the current window of predictions."""
     from ml import drift
 
-    return drift.check(settings_of()).to_dict()
+    settings = settings_of()
+    verdict = drift.check(settings).to_dict()
+    return verdict | {"report_url": report_url(settings, verdict)}
 
 
 @task(outlets=[DRIFT], execution_timeout=timedelta(minutes=5))

@@ -57,3 +57,8 @@ def verdict_of(events: Mapping[Any, Any]) -> dict[str, Any]:
     """
     found = [event for asset, several in events.items() if asset.name == DRIFT.name for event in several]
     return dict(max(found, key=lambda event: event.timestamp).extra) if found else {}
+
+
+def report_url(settings: Settings, verdict: Mapping[str, Any]) -> str:
+    """Where the service shows a check's report; empty when the check made none."""
+    return f"http://127.0.0.1:{settings.serving_port}/monitoring/report/{verdict['id']}" if verdict["report"] else ""

@@ -171,7 +171,13 @@ def wait_until_ready(layout: Layout, say: Callable[[str], None]) -> None:
         say(f"waiting for {name}")
         _wait_for(lambda address=address: answers(address), START_LIMIT_S, f"{name} does not answer", layout, name)
     for state in states(layout):
-        _wait_for(lambda name=state.name: _runs(layout, name), 60, f"{state.name} does not stay up", layout, state.name)
+        _wait_for(
+            lambda name=state.name: _runs(layout, name),
+            START_LIMIT_S,
+            f"{state.name} does not stay up",
+            layout,
+            state.name,
+        )
     say("Airflow's scheduler")
     _wait_for(
         lambda: _scheduler_healthy(layout), START_LIMIT_S, "the scheduler gives no sign", layout, "airflow-scheduler"

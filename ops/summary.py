@@ -42,7 +42,7 @@ def run(layout: Layout, terminal: Terminal, results: dict[str, Any]) -> None:
     if expected is None:
         terminal.line(f"Version {model['model_version']} goes on serving.")
     terminal.line(f"Champion: {layout.settings.registry.model_name} version {model['model_version']}")
-    for metric, value in _headline(model.get("metrics") or {}).items():
+    for metric, value in _headline(model["metrics"].get("metrics", {})).items():
         terminal.line(f"  {metric:<18} {value}")
     first = answer["predictions"][0]
     terminal.line(f"A prediction of it: {first['label']} ({first['probability']:.3f})")
@@ -89,7 +89,7 @@ def _served(layout: Layout, expected: str | None) -> tuple[dict[str, Any], dict[
 def _headline(metrics: dict[str, Any]) -> dict[str, str]:
     """The metrics a person asks for first, with their interval where there is one."""
     shown = {}
-    for name in ("log_loss", "roc_auc", "accuracy", "f1", "f1_macro", "brier"):
+    for name in ("log_loss", "roc_auc", "accuracy", "f1", "macro_f1", "brier"):
         found = metrics.get(name)
         if isinstance(found, dict) and "value" in found:
             interval = f"  [{found['low']:.3f}, {found['high']:.3f}]" if found.get("low") is not None else ""

@@ -99,8 +99,9 @@ def _note(dag_run: Any) -> None:
         "drift_check": [said("check", "verdict"), said("check", "decision")],
         "rollback": [said("roll_back", "sentence")],
     }[dag_run.dag_id]
-    # A note that a person has written stays.
-    if any(lines) and not dag_run.note:
+    written = dag_run.dag_run_note
+    by_a_person = written is not None and written.user_id is not None
+    if any(lines) and not by_a_person:
         dag_run.note = "\n\n".join(line for line in lines if line)
 
 
