@@ -85,7 +85,11 @@ def hgb(snapshot: Any, evals: int, seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     X, y, test = rows(snapshot)
-    return HistGradientBoostingClassifier(categorical_features="from_dtype", random_state=seed).fit(X, y).predict_proba(test)
+    return (
+        HistGradientBoostingClassifier(categorical_features="from_dtype", random_state=seed)
+        .fit(X, y)
+        .predict_proba(test)
+    )
 
 
 def lightgbm(snapshot: Any, evals: int, seed: int) -> Any:
@@ -177,7 +181,9 @@ def settings_of(path: Path, home: str, seed: int) -> Any:
 
 
 @click.command()
-@click.option("--data", type=click.Path(exists=True, path_type=Path), multiple=True, help="A CSV with its JSON beside it.")
+@click.option(
+    "--data", type=click.Path(exists=True, path_type=Path), multiple=True, help="A CSV with its JSON beside it."
+)
 @click.option("--splits", default=5, show_default=True, help="Train/test splits of each table.")
 @click.option("--evals", default=50, show_default=True, help="Trials of each tuned method.")
 @click.option("--method", "only", multiple=True, help="Only these methods.")

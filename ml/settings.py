@@ -107,6 +107,7 @@ class Tune(Section, frozen=True):
     max_evals: int = 50  # with the families' baselines
     timeout_s: float = 0.0  # 0: no limit; trials that run then are finished
     workers: int = 0  # processes; 0: one a core; 1: in this process
+    outstanding: int = 6  # trials that a suggestion does not wait for; decides the result, unlike workers
     seed: int = 42
     small_rows: int = 5_000  # fewer training and validation rows: cross-validation; else the validation part
     folds: int = 5  # of the cross-validation

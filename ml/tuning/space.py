@@ -29,34 +29,30 @@ class Space:
         from hyperopt import hp
         from hyperopt.base import Domain
 
+        self._spaces = spaces
         branches = [{"family": name, "params": space} for name, space in spaces.items()]
         self.expression = hp.choice("family", branches)
         self._domain = Domain(lambda point: 0.0, self.expression)
 
     def suggest(
-        self, number: int, finished: Sequence[Trial], *, seed: int
+        self, number: int, known: Sequence[Trial], pending: Sequence[tuple[int, dict[str, Any]]] = (), *, seed: int
     ) -> tuple[str, dict[str, Any], dict[str, Any]]:
         """Family, parameters, and hyperopt's own values of trial `number`.
 
-        The same number, finished trials and seed give the same suggestion: the generator is seeded by
-        (seed, number), not carried from one call to the next.
+        `known` are finished trials; `pending` number and values of those under way, which count as bad, so
+        that one idea is not tried eight times before its first result. The same arguments give the same
+        suggestion: the generator is seeded by (seed, number), not carried from one call to the next.
         """
         from hyperopt import space_eval, tpe
-        from hyperopt.base import JOB_STATE_DONE, JOB_STATE_NEW, STATUS_FAIL, STATUS_OK, Trials
+        from hyperopt.base import Trials
 
         trials = Trials()
         docs = []
-        for trial in finished:
-            if trial.values is None:  # a baseline, which is not a point of the space
-                continue
-            done = trial.loss is not None
-            result = {"status": STATUS_OK, "loss": trial.loss} if done else {"status": STATUS_FAIL}
-            values = {label: [trial.values[label]] if label in trial.values else [] for label in self._domain.params}
-            idxs = {label: [trial.number] * len(found) for label, found in values.items()}
-            misc = {"tid": trial.number, "cmd": None, "workdir": None, "idxs": idxs, "vals": values}
-            doc = trials.new_trial_docs([trial.number], [None], [result], [misc])[0]
-            doc["state"] = JOB_STATE_DONE if done else JOB_STATE_NEW
-            docs.append(doc)
+        for trial in known:
+            values = self.locate(trial) if trial.values is None else trial.values
+            if values is not None:
+                docs.append(self._doc(trials, trial.number, values, trial.loss))
+        docs += [self._doc(trials, other, values, None) for other, values in pending]
         trials.insert_trial_docs(docs)
         trials.refresh()
         draw = int(np.random.default_rng([seed, number]).integers(2**31 - 1))
@@ -64,6 +60,55 @@ class Space:
         drawn = {label: _plain(v[0]) for label, v in made["misc"]["vals"].items() if v}
         point = space_eval(self.expression, drawn)
         return point["family"], _plain(point["params"]), drawn
+
+    def locate(self, trial: Trial) -> dict[str, Any] | None:
+        """A baseline as a point of the space, so that the search learns from it too; None where it is none.
+
+        Options are found by their value; a number outside of its range counts as its nearest end.
+        """
+        from hyperopt import pyll
+
+        params = {**trial.resolved, **trial.params}
+        values: dict[str, Any] = {"family": list(self._spaces).index(trial.family)}
+        for name, expression in self._spaces[trial.family].items():
+            if name not in params:
+                return None
+            label, node = next(iter(_parameters(expression).items()))
+            if expression.name == "switch":
+                options = [_plain(pyll.rec_eval(option)) for option in expression.pos_args[1:]]
+                if _plain(params[name]) not in options:
+                    return None
+                values[label] = options.index(_plain(params[name]))
+            else:
+                values[label] = _inside(node, float(params[name]))
+        return values
+
+    def _doc(self, trials: Any, number: int, values: dict[str, Any], loss: float | None) -> Any:
+        """A trial as hyperopt keeps it; without a loss it is one that runs or failed."""
+        from hyperopt.base import JOB_STATE_DONE, JOB_STATE_NEW, STATUS_FAIL, STATUS_OK
+
+        found = {label: [values[label]] if label in values else [] for label in self._domain.params}
+        idxs = {label: [number] * len(value) for label, value in found.items()}
+        misc = {"tid": number, "cmd": None, "workdir": None, "idxs": idxs, "vals": found}
+        result = {"status": STATUS_FAIL} if loss is None else {"status": STATUS_OK, "loss": loss}
+        doc = trials.new_trial_docs([number], [None], [result], [misc])[0]
+        doc["state"] = JOB_STATE_NEW if loss is None else JOB_STATE_DONE
+        return doc
+
+
+def _parameters(expression: Any) -> dict[str, Any]:
+    """The random parameters in an expression by label."""
+    from hyperopt import pyll
+
+    return {n.pos_args[0].obj: n.pos_args[1] for n in pyll.dfs(expression) if n.name == "hyperopt_param"}
+
+
+def _inside(node: Any, value: float) -> float:
+    """`value` moved into the support of a uniform distribution (of its logarithm)."""
+    low, high = (float(bound.obj) for bound in node.pos_args[:2])
+    if "log" in node.name:
+        return float(np.exp(min(max(np.log(max(value, 1e-300)), low), high)))
+    return min(max(value, low), high)
 
 
 def _plain(value: Any) -> Any:

@@ -4,8 +4,8 @@ What is promised:
 
 - **Reproducible**: the same snapshot, settings and seed give the same trials, whatever the number of
   workers, their speed, and interruptions (a time budget only cuts the list). Suggestion k is made from
-  the results of trials 0 … k - 8 only, so it does not matter in which order the last ones end; and it
-  is raced against the best of those. Needs fits that repeat bit by bit, which Refit's families do.
+  the results of trials 0 … k - `tune.outstanding` only, so it does not matter in which order the last
+  ones end; and it is raced against the best of those. Needs fits that repeat bit by bit, which Refit's families do.
 - **Resumable**: a trial is on disk when it is finished; the next search in the same folder goes on with
   the one after. After `kill -9` at most the trials that ran are run again.
 - **Never worse than the baseline** on the held-out rows: each family's baseline is among the first trials.
@@ -39,11 +39,7 @@ from ml.tuning.trials import Trial, TrialStore
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
 
-# A suggestion may look at trials at least this much older. Eight keep four workers busy where one trial
-# takes twice as long as the others; in a simulation the best value found did not suffer (notes of the
-# hyperopt trials: 2, 4 and 8 outstanding were level).
-LAG = 8
-FORMAT = 1  # raised whenever the same numbers would no longer come out of the same folder
+FORMAT = 2  # raised whenever the same numbers would no longer come out of the same folder
 BLEND_CANDIDATES = 12
 # From here on the validation part is enough to stop on and to calibrate on, and a fit dear enough not to be
 # repeated on all rows.
@@ -127,7 +123,7 @@ def search(
     folder = workdir / f"search-{_fingerprint(problem, settings, names, space)}"
     store = TrialStore(folder)
     total = max(max_evals if max_evals is not None else settings.tune.max_evals, len(names))
-    run = _Run(space, baselines, settings.tune.seed, store, total, tracker, progress)
+    run = _Run(space, baselines, settings, total, tracker, progress)
     run.finished = {n: t for n, t in store.load().items() if n < total}
     if len(run.finished) < total:
         problem.save(folder)
@@ -171,11 +167,17 @@ class _Run:
     """Asks and tells until there are `total` trials."""
 
     def __init__(
-        self, space: Space, baselines: list[tuple[str, dict[str, Any]]], seed: int, store: TrialStore, total: int,
-        tracker: Tracker | None, progress: Callable[[int, int, Trial], None] | None,
-    ) -> None:  # fmt: skip
-        self._space, self._baselines, self._seed = space, baselines, seed
-        self._store, self._total = store, total
+        self,
+        space: Space,
+        baselines: list[tuple[str, dict[str, Any]]],
+        settings: Settings,
+        total: int,
+        tracker: Tracker | None,
+        progress: Callable[[int, int, Trial], None] | None,
+    ) -> None:
+        self._space, self._baselines, self._total = space, baselines, total
+        self._seed, self._lag = settings.tune.seed, max(1, settings.tune.outstanding)
+        self._asked: dict[int, Ask] = {}
         self._tracker, self._progress = tracker, progress
         self._announced: set[int] = set()
         self.finished: dict[int, Trial] = {}
@@ -190,9 +192,10 @@ class _Run:
                 continue
             if number >= len(self._baselines) and time.monotonic() - started > timeout_s:
                 break
-            while len(asked) >= engine.capacity or any(n <= number - LAG for n in asked):
+            while len(asked) >= engine.capacity or any(n <= number - self._lag for n in asked):
                 asked.discard(self._take(engine))
-            engine.submit(self._ask(number))
+            self._asked[number] = self._ask(number)
+            engine.submit(self._asked[number])
             asked.add(number)
         while asked:
             asked.discard(self._take(engine))
@@ -212,7 +215,7 @@ class _Run:
             self._progress(len(self._announced), self._total, trial)
 
     def _ask(self, number: int) -> Ask:
-        known = [self.finished[n] for n in range(max(0, number - LAG + 1))]
+        known = [self.finished[n] for n in range(max(0, number - self._lag + 1))]
         complete = [t for t in known if t.status == "ok" and t.loss is not None]
         incumbent = min(complete, key=lambda t: (t.loss, t.number)).number if complete else None
         if number < len(self._baselines):
@@ -236,7 +239,14 @@ def _space(names: Sequence[str], problem: Problem) -> tuple[Space, list[tuple[st
 
 def _fingerprint(problem: Problem, settings: Settings, names: Sequence[str], space: Space) -> str:
     """What decides every number of a search; how many trials and how long does not."""
-    facts = [FORMAT, LAG, problem.digest(), list(names), str(space.expression), settings.tune.seed]
+    facts = [
+        FORMAT,
+        settings.tune.outstanding,
+        problem.digest(),
+        list(names),
+        str(space.expression),
+        settings.tune.seed,
+    ]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:12]
 
 

@@ -28,6 +28,7 @@ class Trial(msgspec.Struct, kw_only=True):
     params: dict[str, Any]
     seed: int
     values: dict[str, Any] | None = None
+    resolved: dict[str, Any] = {}  # what the estimator was built with, its defaults included
     status: Status = "ok"
     loss: float | None = None
     scores: dict[str, float] = {}  # accuracy, macro F1 on the same held-out rows

@@ -62,8 +62,29 @@ def test_tpe_takes_over_after_the_random_start(tmp_path):
         for f, p, v in [space.suggest(n, [], seed=1)]
     ]
     changed = [msgspec.structs.replace(t, loss=-float(t.number)) for t in known]
+    waiting = [(t.number, t.values) for t in known[14:]]
+    assert any(
+        space.suggest(n, known[:14], waiting, seed=1) != space.suggest(n, known[:14], seed=1) for n in range(20, 30)
+    )
     assert space.suggest(3, known[:3], seed=1) == space.suggest(3, changed[:3], seed=1)
     assert any(space.suggest(n, known, seed=1) != space.suggest(n, changed, seed=1) for n in range(20, 30))
+
+
+def test_baselines_are_points_of_the_space():
+    """So that TPE learns from them: defaults filled in, options by value, numbers moved into their range."""
+    problem = study.make_problem(Rows(), settings())
+    space, baselines = study._space(FAST, problem)
+    resolved = {"max_features": 1.0, "l2_regularization": 0.0, "min_samples_leaf": 20}
+    made = [
+        Trial(number=n, family=family, params=params, seed=0, resolved=resolved | {"clip": "smooth"})
+        for n, (family, params) in enumerate(baselines)
+    ]
+    first, second = (space.locate(trial) for trial in made)
+    assert first["family"] == 0
+    assert first["logistic.C"] == pytest.approx(1.0)
+    assert second["hist_gradient_boosting.learning_rate"] == pytest.approx(0.05)
+    assert second["hist_gradient_boosting.l2_regularization"] == pytest.approx(np.exp(-6.9))
+    assert space.locate(msgspec.structs.replace(made[1], resolved={})) is None
 
 
 def test_it_goes_on_where_it_was_interrupted(tmp_path):

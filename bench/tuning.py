@@ -1,0 +1,170 @@
+"""What tuning costs and what it finds.
+
+    python bench/tuning.py                       # all three parts
+    python bench/tuning.py --part tracking --evals 20 --repeats 3 --json
+
+tracking   the same trials with tracking to an SQLite MLflow store over without: wall time ratio (goal ≤ 1.05)
+parallel   one process over two, the same trials: speed-up of wall time (goal ≥ 1.6 on two idle cores)
+search     best held-out log-loss after N trials of Refit's search, of random search and of Optuna's TPE on
+           the same space and folds, several seeds
+Everything runs in a temporary folder. CPU seconds are printed too: on a busy machine they say more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+
+def made(home: Path, **tune: Any) -> tuple[Any, Any]:
+    """Settings and the default snapshot in `home`."""
+    from ml.data import generate
+    from ml.settings import from_values
+
+    settings = from_values({"home": str(home), "tune": tune, "train": {"device": "cpu"}})
+    return settings, generate(settings)
+
+
+def timed(call: Any) -> tuple[Any, float, float]:
+    """Result, wall seconds, CPU seconds with children."""
+    before, started = os.times(), time.perf_counter()
+    result = call()
+    after = os.times()
+    return result, time.perf_counter() - started, sum(after[:4]) - sum(before[:4])
+
+
+def tracking(evals: int, repeats: int) -> dict[str, Any]:
+    from ml import tracking as mlflow_runs, tuning
+    from ml.trial_log import TrialLog
+
+    ratios, seconds = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        settings, snapshot = made(Path(folder), workers=0)
+        run_id = mlflow_runs.run(settings, "bench")  # makes the store: once a home, not once a search
+
+        def tracked(workdir: Path) -> Any:
+            with TrialLog(settings, run_id, "tune") as log:
+                return tuning.search(snapshot, settings, workdir=workdir, max_evals=evals, tracker=log)
+
+        for i in range(repeats):
+            _, plain, _ = timed(
+                lambda i=i: tuning.search(snapshot, settings, workdir=Path(folder, f"a{i}"), max_evals=evals)
+            )
+            _, with_tracking, _ = timed(lambda i=i: tracked(Path(folder, f"b{i}")))
+            ratios.append(with_tracking / plain)
+            seconds.append([plain, with_tracking])
+    return {"goal": "<= 1.05", "ratio": float(np.median(ratios)), "ratios": ratios, "seconds_without_with": seconds}
+
+
+def parallel(evals: int, repeats: int) -> dict[str, Any]:
+    from ml import tuning
+
+    speedups, seconds = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        one, snapshot = made(Path(folder), workers=1)
+        two, _ = made(Path(folder), workers=2)
+        for i in range(repeats):
+            found = {}
+            for name, settings in (("one", one), ("two", two)):
+                workdir = Path(folder, f"{name}{i}")
+                call = lambda s=settings, w=workdir: tuning.search(snapshot, s, workdir=w, max_evals=evals)  # noqa: E731
+                found[name] = timed(call)
+            same = [t.loss for t in found["one"][0].trials] == [t.loss for t in found["two"][0].trials]
+            if not same:
+                raise SystemExit("one and two processes found different trials")
+            speedups.append(found["one"][1] / found["two"][1])
+            seconds.append({name: {"wall": wall, "cpu": cpu} for name, (_, wall, cpu) in found.items()})
+    return {"goal": ">= 1.6", "speed_up": float(np.median(speedups)), "seconds": seconds, "cores": os.cpu_count()}
+
+
+def search(evals: int, repeats: int) -> dict[str, Any]:
+    """Losses over all folds, no early stop of hopeless trials for the others: they need none to compare."""
+    from ml import tuning
+    from ml.tuning import study
+    from ml.tuning.space import Space
+    from ml.tuning.trial import Ask, run
+    from ml.tuning.trials import TrialStore
+
+    best: dict[str, list[float]] = {"refit": [], "random": [], "optuna": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(repeats):
+            settings, snapshot = made(Path(folder, str(seed)), workers=1, seed=seed, blend=1)
+            problem = study.make_problem(snapshot, settings)
+            found = tuning.search(snapshot, settings, workdir=Path(folder, f"w{seed}"), max_evals=evals)
+            best["refit"].append(found.best_loss)
+            space: Space = study._space(settings.train.families, problem)[0]
+            store = TrialStore(Path(folder, f"o{seed}"))
+            asks = (space.suggest(n, [], seed=seed) for n in range(evals))
+            losses = [
+                run(Ask(number=n, family=f, params=p, seed=seed), problem, store).loss
+                for n, (f, p, _) in enumerate(asks)
+            ]
+            best["random"].append(min(loss for loss in losses if loss is not None))
+            best["optuna"].append(by_optuna(space, problem, store, evals, seed))
+    mean = {name: float(np.mean(values)) for name, values in best.items()}
+    return {"evals": evals, "best_log_loss": best, "mean": mean}
+
+
+def by_optuna(space: Any, problem: Any, store: Any, evals: int, seed: int) -> float:
+    """Optuna's TPE over the same parameters: hyperopt's expressions are read and asked for one by one."""
+    import optuna
+    from hyperopt import pyll
+
+    from ml.tuning.space import _parameters, _plain
+    from ml.tuning.trial import Ask, run
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def objective(trial: Any) -> float:
+        family = trial.suggest_categorical("family", list(space._spaces))
+        params = {}
+        for name, expression in space._spaces[family].items():
+            label, node = next(iter(_parameters(expression).items()))
+            if expression.name == "switch":
+                options = [_plain(pyll.rec_eval(option)) for option in expression.pos_args[1:]]
+                params[name] = options[trial.suggest_categorical(label, list(range(len(options))))]
+                continue
+            low, high = (float(bound.obj) for bound in node.pos_args[:2])
+            log = "log" in node.name
+            value = trial.suggest_float(label, *(np.exp([low, high]) if log else (low, high)), log=log)
+            params[name] = float(round(value)) if node.name.startswith("q") else value
+        found = run(Ask(number=trial.number, family=family, params=params, seed=seed), problem, store)
+        return float("inf") if found.loss is None else found.loss
+
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    study.optimize(objective, n_trials=evals)
+    return float(study.best_value)
+
+
+@click.command()
+@click.option("--part", "parts", type=click.Choice(["tracking", "parallel", "search"]), multiple=True)
+@click.option("--evals", default=50, show_default=True, help="Trials of each search.")
+@click.option("--repeats", default=3, show_default=True, help="Repetitions (seeds) of each part.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(parts: tuple[str, ...], evals: int, repeats: int, as_json: bool) -> None:
+    """Measure the search."""
+    warnings.simplefilter("ignore")
+    offered = {"tracking": tracking, "parallel": parallel, "search": search}
+    found = {name: offered[name](evals, repeats) for name in parts or offered}
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for name, result in found.items():
+        click.echo(f"\n{name}")
+        for key, value in result.items():
+            click.echo(f"  {key:22} {value if not isinstance(value, float) else round(value, 4)}")
+
+
+if __name__ == "__main__":
+    main()
