@@ -45,7 +45,8 @@ def timed(call: Any) -> tuple[Any, float, float]:
 
 
 def tracking(evals: int, repeats: int) -> dict[str, Any]:
-    from ml import tracking as mlflow_runs, tuning
+    from ml import tracking as mlflow_runs
+    from ml import tuning
     from ml.trial_log import TrialLog
 
     ratios, seconds = [], []
