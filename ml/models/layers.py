@@ -62,7 +62,8 @@ class MemberLayerNorm(nn.Module):
         self.shift = nn.Parameter(torch.zeros(members, 1, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.layer_norm(x, x.shape[-1:], eps=self.eps) * self.scale + self.shift
+        y: Tensor = nn.functional.layer_norm(x, x.shape[-1:], eps=self.eps) * self.scale + self.shift
+        return y
 
 
 class MemberBatchNorm(nn.Module):
@@ -78,7 +79,8 @@ class MemberBatchNorm(nn.Module):
         if self.training and rows < 2:  # a batch of one row has no variance
             return x
         flat = self.norm(x.transpose(0, 1).reshape(rows, members * width))
-        return flat.view(rows, members, width).transpose(0, 1)
+        y: Tensor = flat.view(rows, members, width).transpose(0, 1)
+        return y
 
 
 class PiecewiseEncoding(nn.Module):

@@ -132,7 +132,7 @@ class LogisticClassifier(TabularClassifier):
         margin = graph.op("MatMul", dense, graph.constant(coef.T))
         margin = graph.op("Add", margin, graph.constant(intercept[None, :]))
         if self._one_against_rest:
-            bounded = graph.op("Clip", margin, graph.constant(np.float64(-FAR)), graph.constant(np.float64(FAR)))
+            bounded = graph.op("Clip", margin, graph.constant(np.asarray(-FAR)), graph.constant(np.asarray(FAR)))
             each = graph.op("Sigmoid", bounded)
             value = graph.op("Div", each, graph.op("ReduceSum", each, graph.int64(1)))
         else:

@@ -304,7 +304,8 @@ def _loss(logits: Tensor, y: Tensor, weight: Tensor | None, class_weight: Tensor
         return nn.functional.cross_entropy(logits, labels, class_weight, label_smoothing=smoothing)
     each = nn.functional.cross_entropy(logits, labels, class_weight, label_smoothing=smoothing, reduction="none")
     weight = weight.expand(members, -1).flatten()
-    return (each * weight).sum() / weight.sum().clamp_min(1e-12)
+    mean: Tensor = (each * weight).sum() / weight.sum().clamp_min(1e-12)
+    return mean
 
 
 def _figures(probabilities: Tensor, y: Tensor, weight: Tensor | None) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from numpy.typing import NDArray
@@ -72,13 +73,23 @@ class MLPFamily:
         """Centred on the defaults, so that most of fifty candidates are good ones."""
         from hyperopt import hp
 
+        sizes = [(64,), (64, 64), (128,), (128, 128), (64, 64, 64)]
+        if n_rows >= 20_000:
+            sizes += [(256, 256), (256, 256, 256)]
         return {
-            "hidden": hp.choice("mlp.hidden", [(64,), (128,), (64, 64), (128, 128), (128, 128, 128), (256, 256)]),
-            "learning_rate": hp.loguniform("mlp.learning_rate", -6.9, -4.6),
-            "weight_decay": hp.loguniform("mlp.weight_decay", -6.9, -0.7),
-            "dropout": hp.choice("mlp.dropout", [0.0, 0.1, 0.2, 0.35, 0.5]),
-            "embedding": hp.choice("mlp.embedding", ["none", "piecewise"]),
-            "activation": hp.choice("mlp.activation", ["relu", "silu"]),
+            "hidden": hp.choice("mlp.hidden", sizes),
+            "learning_rate": hp.lognormal("mlp.learning_rate", math.log(5e-3), 0.7),
+            "weight_decay": hp.lognormal("mlp.weight_decay", math.log(3e-2), 1.7),
+            "dropout": hp.quniform("mlp.dropout", 0.0, 0.5, 0.1),
+            # Mapped codes choose among columns (far better where few matter), plain ones overfit less.
+            "numbers": hp.choice(
+                "mlp.numbers",
+                [
+                    {"embedding": "piecewise", "embedding_width": 0, "bins": hp.choice("mlp.bins", [4, 8, 16])},
+                    {"embedding": "piecewise", "embedding_width": 4, "bins": 8},
+                    {"embedding": "none"},
+                ],
+            ),
         }
 
     def baseline(self, n_rows: int) -> Params:
@@ -93,7 +104,9 @@ class MLPFamily:
         """An unfitted `MLPClassifier`."""
         from ml.models.mlp import MLPClassifier
 
-        values = _cast(params, whole=self.whole)
+        # The search hands over the conditional part as one mapping.
+        values = _cast({**params, **params.get("numbers", {})}, whole=self.whole)
+        values.pop("numbers", None)
         if "hidden" in values:
             values["hidden"] = tuple(round(units) for units in values["hidden"])
         return MLPClassifier(**values, classes=_classes(schema), random_state=seed, device=device, threads=threads)
