@@ -193,7 +193,7 @@ def _provenance(space: Workspace, snapshot: Snapshot, fitted: Fitted, tuned: dic
 
 def _trial(trial: Any) -> dict[str, Any]:
     value: dict[str, Any] = msgspec.to_builtins(trial)
-    return {k: v for k, v in value.items() if k not in ("history", "values")}
+    return {k: v for k, v in value.items() if k not in ("history", "values", "resolved")}
 
 
 def _hashes(fitted: Fitted, snapshot: Snapshot) -> bytes:

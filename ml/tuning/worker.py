@@ -23,8 +23,6 @@ def main(folder: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the search ends its workers
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a library prints must not look like an answer
-    import ml.models  # noqa: F401  (seconds of imports, while the first ask is still being made)
-
     problem, store = Problem.load(folder), TrialStore(folder)
     for line in sys.stdin.buffer:
         trial = run(msgspec.json.decode(line, type=Ask), problem, store)
