@@ -1,0 +1,60 @@
+"""How things stand, from the database alone: what serves since when and why, the newest verdicts, the ledger.
+
+Light and quick enough for a page of Airflow's server: neither MLflow nor the service is asked. What a person did to
+the alias in MLflow by hand is not seen until Refit's next move or look records it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ml import ledger
+from ml.drift import records
+from ml.drift.findings import DriftVerdict
+from ml.ledger import Event
+from ml.settings import Settings
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """`champion` is the move that brought what serves, None before the first; lists are newest first.
+
+    `metrics` are the champion's on its test rows; `unfinished` is a move of the alias that was cut short.
+    """
+
+    champion: Event | None = None
+    previous: str = ""
+    metrics: dict[str, float] = {}
+    unfinished: Event | None = None
+    ledger: list[Event] = []
+    checks: list[DriftVerdict] = []
+
+
+def read(settings: Settings, *, events: int = 30, checks: int = 20) -> Standing:
+    """The newest `events` rows of the ledger and `checks` verdicts, with what follows from them.
+
+    Raises
+    ------
+    StoreUnavailable
+        The database does not answer.
+    """
+    champion = next(iter(ledger.events(settings, limit=1, what=ledger.SERVED)), None)
+    before = ledger.served_before(settings, champion.to_version) if champion else []
+    return Standing(
+        champion=champion,
+        previous=before[0] if before else "",
+        metrics=_metrics(settings, champion.to_version) if champion else {},
+        unfinished=ledger.open_intention(settings),
+        ledger=ledger.events(settings, limit=events),
+        checks=records.history(settings, checks),
+    )
+
+
+def _metrics(settings: Settings, version: str) -> dict[str, float]:
+    """As the ledger has them since the version was registered."""
+    for event in ledger.events(settings, what=[ledger.REGISTERED]):
+        if event.to_version == version:
+            found: dict[str, Any] = event.numbers.get("metrics") or {}
+            return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+    return {}
