@@ -1,0 +1,35 @@
+"""The logistic grid beside the report's rows."""
+
+from __future__ import annotations
+
+import itertools
+
+from ml import grid
+
+
+def rows(accuracy: float) -> list[dict[str, object]]:
+    points = itertools.product((0.01, 0.1, 1.0, 10.0, 100.0), ("liblinear", "lbfgs", "saga"))
+    return [{"C": c, "solver": solver, "accuracy": accuracy} for c, solver in points]
+
+
+def test_report_stands_beside_its_five_rows() -> None:
+    """Each of the report's five accuracies stands in the cell of its C and solver."""
+    text = grid.table(rows(0.9))
+    assert text.count("90.0%") == 15
+    lines = {line.split()[0]: line for line in text.splitlines()[1:]}
+    assert lines["0.01"].index("(report 81%)") < lines["100"].index("(report 80%)")
+    for c, share in (("0.01", 81), ("0.1", 83), ("1", 85), ("10", 84), ("100", 80)):
+        assert f"(report {share}%)" in lines[c]
+
+
+def test_point_that_could_not_be_fitted_is_a_dash() -> None:
+    """liblinear on three classes has no accuracy; the table still stands."""
+    found = rows(0.9)
+    found[0]["accuracy"] = None
+    assert "–" in grid.table(found)
+    assert "standard error of 2.1 points" in grid.comparison(found, 200)
+
+
+def test_no_grid_is_said() -> None:
+    """Without one fitted point there is nothing to compare."""
+    assert "could not be fitted" in grid.comparison([], 200)
