@@ -290,7 +290,7 @@ class Autograd:
             if parameter.grad is not None:
                 parameter.grad.zero_()  # in place: they are views of the vector that the optimiser reads
         with torch.autocast("cuda", torch.bfloat16) if self._mixed else contextlib.nullcontext():
-            logits = self._network(numbers, flags, codes)
+            logits: Tensor = self._network(numbers, flags, codes)
         logits = logits.float()
         _loss(logits, y, weight, self._class_weight, self._smoothing).backward()  # type: ignore[no-untyped-call]
         return logits.detach()
