@@ -16,53 +16,19 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml.errors import SchemaError
+from ml.faults import MAX_FAULTS, Fault, RowsError, kind_of, shown
 from ml.schema import Column, Schema
+
+__all__ = [
+    "MAX_FAULTS", "Fault", "Flag", "RowReader", "Rows", "RowsError", "as_level", "as_number", "shown",
+]  # fmt: skip
 
 FLOAT32_LIMIT = 3.4e38  # just below the largest float32, as in ml/values.py
 # What is read as a number where a number is written as text.
 NUMBER = r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf|infinity|nan))$"
-MAX_FAULTS = 20  # our choice: enough to mend a file in one go, small enough to read
-_SHOWN_CHARS = 80
 
 Floats = npt.NDArray[np.float32]
 Texts = npt.NDArray[np.object_]
-
-
-class Fault(NamedTuple):
-    """One thing wrong with what came: where, what was expected, what it was.
-
-    `row` counts from 0 in a request; `line` counts from 1 in a file.
-    """
-
-    row: int | None
-    column: str | None
-    expected: str
-    got: str
-    line: int | None = None
-
-    def __str__(self) -> str:
-        place = ", ".join(
-            part
-            for part in (
-                f"line {self.line}" if self.line is not None else "",
-                f"rows[{self.row}]" if self.row is not None else "",
-                f"column '{shown(self.column)}'" if self.column is not None else "",
-            )
-            if part
-        )
-        what = f"expected {self.expected}, got {self.got}"
-        return f"{place}: {what}" if place else what
-
-
-class RowsError(SchemaError):
-    """Raised when rows do not fit the schema; `faults` has up to MAX_FAULTS of what is wrong."""
-
-    def __init__(self, faults: Sequence[Fault]):
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        super().__init__(f"{faults[0]}{more}")
-        self.faults = tuple(faults[:MAX_FAULTS])
-        self.column = faults[0].column
 
 
 class Flag(NamedTuple):
@@ -246,7 +212,7 @@ class RowReader:
 
     def _record(self, i: int, record: object, numbers: npt.NDArray[Any], texts: Texts, faults: list[Fault]) -> None:
         if not isinstance(record, Mapping):
-            faults.append(Fault(i, None, "an object of column: value", _kind_of(record)))
+            faults.append(Fault(i, None, "an object of column: value", kind_of(record)))
             return
         if not (record.keys() >= self._names and record.keys() <= self._known):
             faults.extend(self.name_faults(record, i))
@@ -255,7 +221,7 @@ class RowReader:
             if value is not None:
                 number = as_number(value)
                 if number is None:
-                    faults.append(Fault(i, column.name, "a finite number or null", _kind_of(value)))
+                    faults.append(Fault(i, column.name, "a finite number or null", kind_of(value)))
                 else:
                     numbers[j] = number
         for j, column in enumerate(self.category_columns):
@@ -263,7 +229,7 @@ class RowReader:
             if value is not None:
                 text = as_level(value, self.levels[j])
                 if text is None:
-                    faults.append(Fault(i, column.name, "a text or null", _kind_of(value)))
+                    faults.append(Fault(i, column.name, "a text or null", kind_of(value)))
                 else:
                     texts[j] = text
 
@@ -290,14 +256,6 @@ def as_level(value: Any, levels: Mapping[Any, str]) -> str | None:
     return None
 
 
-def shown(value: object) -> str:
-    """A value for a message: printable, on one line, cut to a readable length."""
-    text = str(value)
-    if len(text) > _SHOWN_CHARS:
-        text = text[: _SHOWN_CHARS - 1] + "…"
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
 def _number_column(
     values: Sequence[Any] | npt.NDArray[Any], column: Column, out: npt.NDArray[Any], first: int, faults: list[Fault]
 ) -> None:
@@ -309,7 +267,7 @@ def _number_column(
             continue
         number = as_number(value)
         if number is None and len(faults) <= MAX_FAULTS:
-            faults.append(Fault(first + i, column.name, "a finite number or null", _kind_of(value)))
+            faults.append(Fault(first + i, column.name, "a finite number or null", kind_of(value)))
         elif number is not None:
             out[i] = number
 
@@ -328,7 +286,7 @@ def _text_column(
             continue
         text = as_level(value, levels)
         if text is None and len(faults) <= MAX_FAULTS:
-            faults.append(Fault(first + i, column.name, "a text or null", _kind_of(value)))
+            faults.append(Fault(first + i, column.name, "a text or null", kind_of(value)))
         out[i] = text
 
 
@@ -367,19 +325,6 @@ def _edge(bound: float, towards: float) -> float:
     if abs(rounded) == np.float32(FLOAT32_LIMIT):
         return float(rounded)
     return (float(rounded) + float(np.nextafter(rounded, np.float32(towards)))) / 2
-
-
-def _kind_of(value: object) -> str:
-    """What came, for a message: its JSON kind and its text."""
-    if isinstance(value, bool | np.bool_):
-        return f"the boolean {str(bool(value)).lower()}"
-    if isinstance(value, str):
-        return f"the text '{shown(value)}'"
-    if isinstance(value, int) and abs(value) > 1 << 1024:
-        return "a number too large for a double"
-    if isinstance(value, int | float | np.number):
-        return f"the number {shown(value)}"
-    return {dict: "an object", list: "a list", type(None): "null"}.get(type(value), f"a {type(value).__name__}")
 
 
 def _out_of_range(column: Column, value: float) -> Flag:
