@@ -30,6 +30,7 @@ def render(
         _section("Data", _data(snapshot)),
         _section("How good it is", _scores(metrics)),
         _section("Where it is weakest", _slices(metrics)),
+        _section("What it goes by", _importance(metrics.get("importance") or {})),
         _section("Columns", _columns(schema.columns)),
         _section("How it was chosen", _search(metrics, trials)),
         _section(
@@ -92,6 +93,18 @@ def _slices(metrics: dict[str, Any]) -> str:
         for s in found[:5]
     ]
     return "\n".join(["| column | rows with | rows | log-loss |", "|---|---|---|---|", *rows])
+
+
+def _importance(found: dict[str, float]) -> str:
+    if not found:
+        return "Not measured: there are no test rows, no background rows, or very many columns."
+    rows = [f"| {_escaped(name)} | {value:.3f} |" for name, value in list(found.items())[:_SHOWN]]
+    head = (
+        "How far each column moves the score of a test row from the average one: mean absolute Shapley value, in "
+        "log-odds. It tells what the model uses, not what causes the outcome.\n\n"
+    )
+    more = f"\n\n… and {len(found) - _SHOWN} more, in `metrics.json`." if len(found) > _SHOWN else ""
+    return head + "\n".join(["| column | importance |", "|---|---|", *rows]) + more
 
 
 def _columns(columns: Sequence[Any]) -> str:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ml import artifact, card, evaluation, figures, golden, judging, registry, tracking
 from ml.bundle import Bundle
 from ml.decision import Decision, positive_code
+from ml.explain import Explainer, importance
 from ml.gate import Verdict
 from ml.golden import Untouched
 from ml.settings import Settings
@@ -25,10 +26,14 @@ from ml.training import ARCHITECTURE, WEIGHTS, Candidate, CandidateSpec, fit_can
 from ml.workspace import Workspace, place
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ml.data.snapshot import Snapshot
 
 Progress = Callable[[str, int, int, str], None]
 STEPS = 5
+IMPORTANCE_ROWS = 50  # of the test part, which is in random order or the oldest of the newest; our choice
+IMPORTANCE_COLUMNS = 200  # the work for one row grows with their square
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -87,6 +92,7 @@ def _make(
         n_bootstrap=settings.tune.n_bootstrap, seed=settings.train.seed, weight=test.weight,
     )  # fmt: skip
     metrics |= _provenance(space, snapshot, fitted, tuned)
+    metrics["importance"] = _importance(draft, test.X)
     progress("evaluate", 3, STEPS, "judging")
     verdict, against, rows = _judge(settings, space, snapshot, draft)
     progress("evaluate", 4, STEPS, "writing the bundle")
@@ -189,6 +195,14 @@ def _provenance(space: Workspace, snapshot: Snapshot, fitted: Fitted, tuned: dic
         "validation_log_loss": tuned["best_loss"],
         "baseline_log_loss": tuned["baseline_loss"],
     }
+
+
+def _importance(bundle: Bundle, X: pd.DataFrame) -> dict[str, float]:
+    """Mean absolute attribution of each column over some test rows, in log-odds; empty for very wide tables."""
+    if not len(X) or not bundle.background or len(bundle.schema.columns) > IMPORTANCE_COLUMNS:
+        return {}
+    rows = artifact.rows_of(X.iloc[:IMPORTANCE_ROWS], bundle.schema)
+    return importance(Explainer(bundle, bundle.background), rows)
 
 
 def _trial(trial: Any) -> dict[str, Any]:

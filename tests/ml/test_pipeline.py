@@ -89,7 +89,13 @@ def test_pipeline_ends_with_a_champion(done: Settings) -> None:
     assert bundle.json("gate.json")["promote"] is True
     assert len(bundle.json("trials.json")) == 3
     assert len(bundle.reference()) == 80
-    assert "## Limits" in (bundle.path / "model_card.md").read_text()
+    importance = bundle.metrics["importance"]
+    assert set(importance) == {column.name for column in bundle.schema.columns}
+    assert list(importance.values()) == sorted(importance.values(), reverse=True)
+    assert importance[next(iter(importance))] > 0.1
+    card = (bundle.path / "model_card.md").read_text()
+    assert "## Limits" in card
+    assert f"| {next(iter(importance))} |" in card.partition("## What it goes by")[2].partition("##")[0]
     assert [e.what for e in ledger.events(done)] == [ledger.PROMOTED, ledger.REGISTERED]
     assert {e.who for e in ledger.events(done)} == {"ann"}
 
