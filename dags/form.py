@@ -29,7 +29,7 @@ def params(settings: Settings) -> dict[str, Param]:
     return {
         "source": Param(
             None, type=["null", "string"], enum=[None, "synthetic", "customers", "file", "sql"], section=_DATA,
-            title="Source", description=f"Where rows come from. Empty: as configured ({data.source}).",
+            title="Source", values_display={None: f"as configured ({data.source})"}, description="Where rows come from.",
         ),
         "path": Param(
             None, type=["null", "string"], section=_DATA, title="File",
@@ -62,11 +62,11 @@ def params(settings: Settings) -> dict[str, Param]:
             None, type=["null", "string"], enum=[None, "gate", "always", "never"], section=_PROMOTION,
             title="Promotion policy",
             values_display={
+                None: f"as configured ({settings.gate.policy})",
                 "gate": "gate: only on evidence", "always": "always: whatever the gate says",
                 "never": "never: register only",
             },
-            description="When the new version may replace the champion. "
-            f"Empty: as configured ({settings.gate.policy}).",
+            description="When the new version may replace the champion.",
         ),
         "reason": Param(
             None, type=["null", "string"], format="multiline", maxLength=2_000, section=_PROMOTION, title="Reason",
