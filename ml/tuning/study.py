@@ -5,7 +5,7 @@ What is promised:
 - **Reproducible**: the same snapshot, settings and seed give the same trials, whatever the number of
   workers, their speed, and interruptions (a time budget only cuts the list). Suggestion k is made from
   the results of trials 0 … k - `tune.outstanding` only, so it does not matter in which order the last
-  ones end; and it is raced against the best of those. Needs fits that repeat bit by bit, which Refit's families do.
+  ones end; and it is raced against the best of those. Needs fits that repeat bit by bit, as Refit's do.
 - **Resumable**: a trial is on disk when it is finished; the next search in the same folder goes on with
   the one after. After `kill -9` at most the trials that ran are run again.
 - **Never worse than the baseline** on the held-out rows: each family's baseline is among the first trials.
@@ -221,10 +221,13 @@ class _Run:
         if number < len(self._baselines):
             family, params = self._baselines[number]
             return Ask(number=number, family=family, params=params, seed=self._seed)
-        family, params, values = self._space.suggest(number, known, seed=self._seed)
-        return Ask(
-            number=number, family=family, params=params, seed=self._seed, values=values, incumbent=incumbent
-        )  # fmt: skip
+        family, params, values = self._space.suggest(number, known, self._pending(len(known), number), seed=self._seed)
+        return Ask(number=number, family=family, params=params, seed=self._seed, values=values, incumbent=incumbent)
+
+    def _pending(self, start: int, end: int) -> list[tuple[int, dict[str, Any]]]:
+        """Number and values of the trials whose results may not be looked at, whether they are in or not."""
+        asked = ((n, (self._asked.get(n) or self.finished[n]).values) for n in range(start, end))
+        return [(n, values) for n, values in asked if values is not None]
 
 
 def _space(names: Sequence[str], problem: Problem) -> tuple[Space, list[tuple[str, dict[str, Any]]]]:
