@@ -96,14 +96,21 @@ def _windows(settings: Settings, rows: pd.DataFrame, version: str | None) -> dic
 
 
 def _drift_began(settings: Settings, version: str | None) -> float | None:
-    """Start of the first of the newest unbroken run of windows in which the champion was degraded or drifted."""
+    """Start of the newest unbroken run of windows that were degraded, as the newest is; else of those that drifted.
+
+    The inputs may have moved long before what they mean did: rows from between would teach the old meaning.
+    """
     if version is None:
         return None
+    checks = [
+        check
+        for check in records.history(settings, settings.drift.history, version=version)
+        if check.verdict != "insufficient data"
+    ]
+    degraded = bool(checks) and checks[0].signals.degraded
     began = None
-    for check in records.history(settings, settings.drift.history, version=version):
-        if check.verdict == "insufficient data":
-            continue
-        if not (check.signals.degraded or check.signals.drifted):
+    for check in checks:
+        if not (check.signals.degraded if degraded else check.signals.drifted):
             break
         began = check.window.start
     return began
@@ -114,7 +121,8 @@ def _backtest(settings: Settings, rows: pd.DataFrame, windows: dict[str, pd.Data
 
     `all` stays unless another is better by more than one standard error of the paired difference.
     """
-    held = min(max(len(rows) // 5, settings.retrain.min_rows // 2), 2_000)
+    # Of the changed world where there is one, and not all of it: what is held out cannot be learnt from.
+    held = min(max(len(windows.get("since drift", rows)) // 4, 50), 2_000)
     schema, base = _base(settings)
     if schema is None or len(windows) == 1 or len(rows) - held < settings.retrain.min_rows:
         return "all", "too few labelled rows for a backtest of the policies"
@@ -137,8 +145,10 @@ def _backtest(settings: Settings, rows: pd.DataFrame, windows: dict[str, pd.Data
 
 def _base(settings: Settings) -> tuple[Schema | None, tuple[Any, Any] | None]:
     """Schema and training rows of the newest snapshot's own source; (None, None) before the first one."""
-    from ml.data import generation
+    from ml.data import customers, generation
 
+    if settings.data.source == "customers":  # what `generate` did before it kept the snapshot
+        settings = customers.configure(settings)
     snapshot = generation.latest(settings)
     if snapshot is None:
         return None, None

@@ -25,6 +25,7 @@ CHECK_S = 25.0  # without a verdict for so long, a drift check is asked for
 USUAL = Phase("usual")
 SHIFTED = Phase("covariate shift", shift=1.0)
 CONCEPT = Phase("concept shift", shift=1.0, concept=1.0)
+FIRST_S = 900.0  # for the first champion; a minute on an idle machine
 RECOVERED_S = 40.0  # watched after the swap
 
 
@@ -135,7 +136,7 @@ def _champion(demo: Demo) -> None:
         demo.say("No champion yet: Airflow trains the first one.")
         name = demo.airflow.trigger("retrain", {"reason": "first champion of the demonstration"})
         demo.say(demo.airflow.page("retrain", name))
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + FIRST_S
         while not _serves_customers(demo):
             state = next((r["state"] for r in demo.airflow.runs("retrain") if r["dag_run_id"] == name), "unknown")
             if state == "failed" or time.monotonic() > deadline:
