@@ -17,6 +17,7 @@ import http.client
 import io
 import json
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -224,6 +225,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="for machines")
     options = parser.parse_args()
     seconds, rounds = (1.5, 1) if options.quick else (options.seconds, options.rounds)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and the servers with it
     folder = Path(tempfile.mkdtemp(prefix="refit-bench-"))
     peers: list[Peer] = []
     try:

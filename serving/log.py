@@ -5,10 +5,9 @@ answered request survives `kill -9` of its worker and of the whole service. With
 default) it reaches the disk within `sync_interval_s`: a power cut or a kernel crash may lose that long. With
 `durability = "machine"` `append` returns after `fdatasync`: it survives these too, at about half the throughput.
 
-A segment is a row of frames: `RFT1`, length, CRC-32 (both little-endian uint32), then a MessagePack record (one of
-`Model`, `Predictions`, `Feedback`). Each worker writes segments of its own and holds a lock (`flock`) on the open
-one, which the kernel lets go when the worker dies: the mover knows by it that nothing more will come. A torn tail
-is a request that was never answered.
+A segment is a row of framed records (`serving/records.py`). Each worker writes segments of its own and holds a lock
+(`flock`) on the open one, which the kernel lets go when the worker dies: the mover knows by it that nothing more will
+come. A torn tail is a request that was never answered.
 
 When the disk is full, or the database has not taken `max_backlog_bytes`: with `on_failure = "refuse"` the request
 is answered 503; with "answer" it is answered, and its record waits in memory (at most `max_memory_bytes`, and lost
@@ -22,21 +21,18 @@ import fcntl
 import hashlib
 import logging
 import os
-import struct
 import threading
 import time
-import zlib
 from collections import deque
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ml.errors import Transient
 from ml.settings import Settings
+from serving.records import SUFFIX, Feedback, Label, Model, Predictions, backlog_bytes, frame
 from serving.secretfile import secret
 
 if TYPE_CHECKING:
@@ -46,68 +42,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("refit.serving.log")
 
-MAGIC = b"RFT1"
-HEADER = struct.Struct("<4sII")
-SUFFIX = ".seg"
 BACKLOG_EVERY_S = 1.0
 
 
 class LogUnavailable(Transient):
     """Raised when a record can neither be written nor, as the settings say, kept in memory."""
-
-
-class Model(msgspec.Struct, tag="M", array_like=True, frozen=True):
-    """What the rows of a version mean; comes before them in every segment. `absent` columns were not logged."""
-
-    version: str
-    numbers: tuple[str, ...]
-    categories: tuple[str, ...]
-    classes: tuple[str, ...]
-    absent: tuple[str, ...]
-
-
-class Predictions(msgspec.Struct, tag="P", array_like=True, gc=False):
-    """The rows of one answer: arrays as little-endian bytes, row-major; `flags` is empty when no row has any.
-
-    `hashed` maps a column to the keyed hash of each row's value ("" for missing).
-    """
-
-    time: float
-    version: str
-    ids: list[str]
-    numbers: bytes  # (n, K) float32
-    categories: list[list[str]]
-    labels: list[str]
-    chosen: bytes  # (n,) float32: the probability that was answered beside the label
-    probabilities: bytes  # (n, C) float32
-    flags: list[list[str]]
-    hashed: dict[str, list[str]] = {}
-
-
-class Label(msgspec.Struct, array_like=True, frozen=True):
-    """A label that came for a prediction. `id` makes writing it twice the same as once."""
-
-    id: str
-    prediction_id: str
-    label: str
-    received_at: float
-
-
-class Feedback(msgspec.Struct, tag="F", array_like=True, frozen=True):
-    """The labels of one request."""
-
-    labels: list[Label]
-
-
-Record = Model | Predictions | Feedback
-
-_encoder = msgspec.msgpack.Encoder()
-
-
-def frame(record: Record) -> bytes:
-    """The bytes of a record in a segment."""
-    payload = _encoder.encode(record)
-    return HEADER.pack(MAGIC, len(payload), zlib.crc32(payload)) + payload
 
 
 class PredictionLog:
@@ -348,22 +287,3 @@ class PredictionLog:
             return ""
         text = f"{name}\0{value}".encode("utf-8", "surrogatepass")
         return hashlib.blake2b(text, key=self._key, digest_size=16).hexdigest()
-
-
-def backlog_bytes(folder: Path) -> int:
-    """Bytes of segments that have not been moved into the database."""
-    total = 0
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(SUFFIX):
-                with contextlib.suppress(OSError):
-                    total += entry.stat().st_size - moved_bytes(Path(entry.path))
-    return max(total, 0)
-
-
-def moved_bytes(segment: Path) -> int:
-    """How far a segment has been moved: the mover writes it beside the segment after each commit."""
-    try:
-        return int(segment.with_suffix(".moved").read_text())
-    except (OSError, ValueError):
-        return 0

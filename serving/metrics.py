@@ -24,8 +24,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from ml.rows import Flag
-from serving.log import backlog_bytes
 from serving.model_store import read_refusals, worker_states
+from serving.records import backlog_bytes
 
 logger = logging.getLogger("refit.serving")
 

@@ -25,7 +25,7 @@ from ml.errors import RefitError, StoreUnavailable
 from ml.settings import Settings
 from serving import logs, overview, segments, status
 from serving.follower import only_one, stop_on_signals
-from serving.log import Feedback, Model, Predictions
+from serving.records import Feedback, Model, Predictions
 
 log = logging.getLogger("refit.mover")
 

@@ -37,7 +37,7 @@ class Peer:
     body: Callable[[np.ndarray], Any]
     rows_in: Callable[[Any], int]
     env: dict[str, str] = field(default_factory=dict)
-    patience_s: float = 180.0
+    patience_s: float = 240.0
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
     start_s: float = float("nan")

@@ -14,8 +14,8 @@ from bench import load
 from ml import predictions, store
 from ml.settings import Settings
 from serving import segments
-from serving.log import Predictions
 from serving.mover import Mover
+from serving.records import Predictions
 from tests.serving import tiny
 
 ID = re.compile(rb'"prediction_id":"(\w+)"')

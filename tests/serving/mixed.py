@@ -12,7 +12,7 @@ from flask import Flask
 
 from ml.settings import Settings, from_values
 from serving.app import create_app
-from serving.log import HEADER, MAGIC, Feedback, Predictions, Record
+from serving.records import HEADER, MAGIC, Feedback, Predictions, Record
 from serving.model_store import Pointer, write_pointer
 from tests.ml.tiny import tiny_bundle
 

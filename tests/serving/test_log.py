@@ -12,8 +12,9 @@ import pytest
 
 from ml.settings import Settings
 from serving import scoring, segments
-from serving.log import Feedback, LogUnavailable, Model, PredictionLog, Predictions, frame
+from serving.log import LogUnavailable, PredictionLog
 from serving.model_store import Served, open_served
+from serving.records import Feedback, Model, Predictions, frame
 from tests.serving import tiny
 from tests.serving.running import wait_for
 

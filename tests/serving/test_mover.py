@@ -12,9 +12,10 @@ from ml.errors import StoreUnavailable
 from ml.settings import Settings
 from serving import mover as movers
 from serving import overview, scoring, segments, status
-from serving.log import PredictionLog, moved_bytes
+from serving.log import PredictionLog
 from serving.model_store import Served, open_served
 from serving.mover import Mover
+from serving.records import moved_bytes
 from tests.serving import tiny
 
 
