@@ -125,7 +125,7 @@ def available(names: list[str]) -> list[str]:
 
 def speeds(rows: int, names: list[str], repeats: int, seconds: float) -> dict[str, float]:
     """Median rows · epochs per CPU second of each; epochs so that the bare loop takes about `seconds`."""
-    from ml.models.loop import choose_batch
+    from ml.models.recipe import choose_batch
 
     X, y = table(rows)
     batch = choose_batch(rows)

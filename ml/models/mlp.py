@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 
 from ml.errors import TrainingError
@@ -19,6 +19,8 @@ from ml.models.layers import Piecewise
 from ml.models.networks import ACTIVATIONS, Architecture, Network, architecture_from
 from ml.models.onnx_graph import Graph
 from ml.models.preprocess import Encoded, Options, Preprocessor, as_frame
+from ml.models.recipe import Recipe
+from ml.models.rows_in_tensors import Folds, Table
 
 
 class MLPClassifier(TabularClassifier):
@@ -37,7 +39,7 @@ class MLPClassifier(TabularClassifier):
         See `ml.models.networks.Architecture`.
     epochs, batch_size, optimiser, learning_rate, weight_decay, second_momentum, schedule, patience,
     label_smoothing, average, clip_norm, mixed_precision
-        See `ml.models.loop.Recipe`.
+        See `ml.models.recipe.Recipe`.
     cross_fit_rows
         Up to this many rows, and without `validation`, each member trains without its own fold and is
         judged on it: all rows are trained on by all members but one, and all rows say when to stop.
@@ -178,7 +180,7 @@ class MLPClassifier(TabularClassifier):
             judge = self._judge(preprocessor, classes, codes, validation, seed)
             if isinstance(judge, np.ndarray):  # a share of the training rows
                 held, kept = rows.take(judge), np.setdiff1d(np.arange(len(codes)), judge)
-                judge = loop.Table.of(held, codes[judge], None if weight is None else weight[judge], device)
+                judge = Table.of(held, codes[judge], None if weight is None else weight[judge], device)
                 rows, codes, weight = rows.take(kept), codes[kept], None if weight is None else weight[kept]
             class_weight = self._class_weights(classes, codes, device)
             shares = np.bincount(codes, weight, minlength=len(classes))
@@ -189,10 +191,10 @@ class MLPClassifier(TabularClassifier):
             network.to(device)
             fitted = loop.train(
                 network,
-                loop.Table.of(rows, codes, weight, device),
+                Table.of(rows, codes, weight, device),
                 recipe,
-                held=judge if isinstance(judge, loop.Table) else None,
-                folds=_to(judge, device) if isinstance(judge, loop.Folds) else None,
+                held=judge if isinstance(judge, Table) else None,
+                folds=judge.to(device) if isinstance(judge, Folds) else None,
                 class_weight=class_weight,
                 on_epoch=on_epoch,
             )
@@ -201,8 +203,8 @@ class MLPClassifier(TabularClassifier):
         self._set_features(X)
         return self
 
-    def _recipe(self) -> loop.Recipe:
-        return _checked({name: getattr(self, name) for name in loop.Recipe.__struct_fields__}, loop.Recipe)
+    def _recipe(self) -> Recipe:
+        return _checked({name: getattr(self, name) for name in Recipe.__struct_fields__}, Recipe)
 
     def _options(self) -> Options:
         values = {"scaling": self.scaling, "clip": self.clip, "clip_at": self.clip_at, "rare": self.rare}
@@ -217,18 +219,18 @@ class MLPClassifier(TabularClassifier):
         codes: NDArray[np.int64],
         validation: tuple[Any, Any] | None,
         seed: int,
-    ) -> loop.Table | loop.Folds | NDArray[np.int64] | None:
+    ) -> Table | Folds | NDArray[np.int64] | None:
         """What decides when to stop: given rows; folds; the indices of a held-out share of the rows; or nothing."""
         if validation is not None:
             rows = preprocessor.transform(as_frame(validation[0]))
-            return loop.Table.of(rows, encode_labels(validation[1], classes)[1], None, loop.resolve_device(self.device))
+            return Table.of(rows, encode_labels(validation[1], classes)[1], None, loop.resolve_device(self.device))
         smallest, n_seen = np.bincount(codes)[np.unique(codes)].min(), len(np.unique(codes))
         count = max(round(self.validation_fraction * len(codes)), n_seen)
         if not self.early_stopping or count < 10 or smallest < 2:
             return None
         independent = self.members > 1 and self.sharing == "none"
         if independent and smallest >= self.members and 10 * self.members <= len(codes) <= self.cross_fit_rows:
-            return _folds(codes, self.members, seed)
+            return Folds.stratified(codes, self.members, seed)
         _, held = train_test_split(np.arange(len(codes)), test_size=count, stratify=codes, random_state=seed)
         return np.asarray(held, dtype=np.int64)
 
@@ -268,7 +270,7 @@ class MLPClassifier(TabularClassifier):
         frame = self._rows(X)
         rows = self.preprocessor_.transform(frame)
         with loop.reproducible(0, self.threads):
-            table = loop.Table.of(rows, np.zeros(len(rows), np.int64), None, torch.device("cpu"))
+            table = Table.of(rows, np.zeros(len(rows), np.int64), None, torch.device("cpu"))
             probabilities = loop.evaluate(self.network_, table).double().numpy()
         return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
 
@@ -332,22 +334,6 @@ def _checked(values: dict[str, Any], kind: type[_Kind]) -> _Kind:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise TrainingError(f"parameters of the network: {error}") from error
-
-
-def _folds(codes: NDArray[np.int64], members: int, seed: int) -> loop.Folds:
-    """Stratified folds, one a member; training sets are cut to the size of the smallest."""
-    parts = list(StratifiedKFold(members, shuffle=True, random_state=seed).split(codes, codes))
-    size = min(len(train) for train, _ in parts)
-    longest = max(len(held) for _, held in parts)
-    shuffled = np.random.RandomState(seed)
-    train = np.stack([shuffled.permutation(train)[:size] for train, _ in parts])
-    held = np.stack([np.resize(rows, longest) for _, rows in parts])
-    counted = np.stack([np.arange(longest) < len(rows) for _, rows in parts])
-    return loop.Folds(torch.from_numpy(train), torch.from_numpy(held), torch.from_numpy(counted))
-
-
-def _to(folds: loop.Folds, device: torch.device) -> loop.Folds:
-    return loop.Folds(*(part.to(device) for part in folds))
 
 
 def _row_weights(weight: Any, n_rows: int) -> NDArray[np.float32] | None:

@@ -16,6 +16,8 @@ from ml.errors import TrainingError
 from ml.models import loop
 from ml.models.mlp import MLPClassifier, from_state
 from ml.models.networks import ACTIVATIONS
+from ml.models.recipe import choose_batch
+from ml.models.rows_in_tensors import Folds
 from tests.ml.models.tables import schema_of, table
 
 SMALL: dict[str, Any] = {"hidden": (12,), "members": 2, "epochs": 3, "device": "cpu"}
@@ -119,10 +121,8 @@ def test_early_stopping_can_be_switched_off() -> None:
 
 def test_folds_hold_every_row_once() -> None:
     """Cross-fitting: a member trains on none of the rows that judge it, and all rows judge."""
-    from ml.models.mlp import _folds
-
     codes = np.repeat([0, 1, 2], [40, 17, 6])
-    folds = _folds(codes, 4, seed=0)
+    folds = Folds.stratified(codes, 4, seed=0)
     held = folds.held[folds.counted].tolist()
     assert sorted(held) == list(range(63))
     for train, judged in zip(folds.train.tolist(), folds.held.tolist(), strict=True):
@@ -244,7 +244,7 @@ def test_clones_and_parameters() -> None:
 
 @pytest.mark.parametrize(("rows", "batch"), [(1, 32), (800, 64), (5_000, 256), (100_000, 1_024), (1_000_000, 2_048)])
 def test_batches_grow_with_the_table(rows: int, batch: int) -> None:
-    assert loop.choose_batch(rows) == batch
+    assert choose_batch(rows) == batch
 
 
 def test_auto_device_is_one_that_exists() -> None:

@@ -9,6 +9,7 @@ import torch
 
 from ml.models import loop, relu_gradient
 from ml.models.networks import Architecture, Network
+from ml.models.recipe import Recipe
 
 
 def gradients(network: Network, gradient: loop.Gradient, batch: tuple[Any, ...], seed: int = 3) -> list[torch.Tensor]:
@@ -52,7 +53,7 @@ def test_equals_autograd(members: int, own_rows: bool, weighted: str | None, smo
         assert class_weight is not None
         assert smoothing > 0
         return
-    recipe = loop.Recipe(label_smoothing=smoothing)
+    recipe = Recipe(label_smoothing=smoothing)
     expected = gradients(network, loop.Autograd(network, class_weight, recipe), batch)
     found = gradients(network, relu_gradient.ReluGradient(network, class_weight, smoothing), batch)
     for a, b in zip(found, expected, strict=True):
@@ -68,7 +69,7 @@ def test_equals_autograd_with_dropout(members: int) -> None:
     )
     empty = torch.zeros(1, 20, 0)
     batch = (torch.randn(1, 20, 3), empty, empty.long(), torch.randint(0, 2, (1, 20)), None)
-    expected = gradients(network, loop.Autograd(network, None, loop.Recipe()), batch)
+    expected = gradients(network, loop.Autograd(network, None, Recipe()), batch)
     found = gradients(network, relu_gradient.ReluGradient(network, None, 0.0), batch)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
