@@ -77,7 +77,7 @@ class Explainer:
     model
         The opened bundle.
     background
-        Rows that stand for "not known", in random order; the first ones are used.
+        Rows that stand for "not known"; as many as are needed are drawn from them.
     evaluations
         About how many rows to score for one explanation.
     seed
@@ -92,6 +92,7 @@ class Explainer:
         k = len(self.columns)
         self._place = _places(model.schema)
         self._seed = seed
+        background = _take(background, np.random.default_rng(seed).permutation(len(background)))
         if (1 << min(k, 62)) * MIN_BACKGROUND <= EXACT_EVALUATIONS:
             self.method: Method = "exact"
             wanted = EXACT_EVALUATIONS >> k
