@@ -29,7 +29,8 @@ def params(settings: Settings) -> dict[str, Param]:
     return {
         "source": Param(
             None, type=["null", "string"], enum=[None, "synthetic", "customers", "file", "sql"], section=_DATA,
-            title="Source", values_display={None: f"as configured ({data.source})"}, description="Where rows come from.",
+            title="Source", values_display={None: f"as configured ({data.source})"},
+            description="Where rows come from; 'file' and 'sql' use the fields below or what is configured.",
         ),
         "path": Param(
             None, type=["null", "string"], section=_DATA, title="File",
