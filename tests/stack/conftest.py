@@ -99,7 +99,7 @@ class Stack:
         raise AssertionError(f"{complaint} within {PATIENCE_S} s")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nothing listens on, each with its neighbour free too."""
     found: list[int] = []
     while len(found) < count:
@@ -114,7 +114,7 @@ def _free_ports(count: int) -> list[int]:
 @pytest.fixture(scope="session")
 def running() -> Iterator[Stack]:
     """The stack after `./run_pipeline.sh` on small settings: its first run has been promoted."""
-    service, airflow, mlflow = _free_ports(3)
+    service, airflow, mlflow = free_ports(3)
     with tempfile.TemporaryDirectory(prefix="refit-stack-") as home:
         environment = {
             **os.environ,

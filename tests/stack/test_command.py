@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 import subprocess
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ops import stack
-from tests.stack.conftest import ROOT, Stack
+from tests.stack.conftest import ROOT, Stack, free_ports
 
 
 def test_it_ends_with_a_promoted_version_and_says_so(running: Stack) -> None:
@@ -44,8 +46,6 @@ def test_secrets_are_readable_by_their_owner_alone(running: Stack) -> None:
 
 
 def test_everything_listens_on_loopback_alone(running: Stack) -> None:
-    import psutil
-
     control = stack.supervisor(running.layout)
     ours = {child.pid for child in psutil.Process(control.getPID()).children(recursive=True)}
     listening = [c for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.pid in ours]
@@ -149,3 +149,18 @@ def test_wrong_arguments_are_told_in_a_sentence(arguments: list[str], sentence: 
     done = subprocess.run([ROOT / "run_pipeline.sh", *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert sentence in done.stderr
+
+
+def test_mlflow_ui_opens_the_store_when_nothing_else_runs(tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    environment = {**os.environ, "REFIT_HOME": str(tmp_path), "REFIT_MLFLOW_PORT": str(port)}
+    process = subprocess.Popen(
+        [ROOT / "mlflow_ui.sh"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        Stack.until(lambda: stack.answers(f"http://127.0.0.1:{port}/health"), "MLflow does not answer")
+    finally:
+        # A Ctrl-C reaches the whole foreground group; here the children are told one by one.
+        for child in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+            child.terminate()
+        process.wait(60)
