@@ -15,14 +15,16 @@ REPORT = (
 )
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[dict[str, Any]], *, beside_report: bool = True) -> str:
     """The grid as text: C by solver, accuracy on the validation rows, the report's accuracy beside its five.
+
+    The report's data was made by make_classification: beside another table its numbers would say nothing.
 
     `rows` have `C`, `solver` and `accuracy`.
     """
     solvers = list(dict.fromkeys(str(row["solver"]) for row in rows))
     found = {(float(row["C"]), str(row["solver"])): row.get("accuracy") for row in rows}
-    report = {(c, solver): accuracy for c, solver, accuracy in REPORT}
+    report = {(c, solver): accuracy for c, solver, accuracy in REPORT} if beside_report else {}
     width = 22
     lines = ["C".rjust(8) + "".join(solver.rjust(width) for solver in solvers)]
     for c in sorted({key[0] for key in found}):

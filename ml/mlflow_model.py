@@ -92,13 +92,17 @@ def _inputs(schema: Schema) -> Any:
 
 
 def _type(column: Column) -> Any:
-    """MLflow refuses whole numbers for a double and decimals for a long; a column that may come as either is `any`."""
+    """`any` where a table read by pandas may hold the column in several types, of which MLflow would refuse some.
+
+    Whole numbers are floating as soon as one is missing, numbers are text as soon as a cell says "NA", and an
+    empty text column is floating. The model itself reads them all, with the service's rules.
+    """
     from mlflow.types.schema import AnyType, DataType
 
     either: Any = AnyType  # untyped in MLflow
     if column.kind == "number":
-        return either() if column.integer else DataType.double
-    return either() if _numeric_levels(column) else DataType.string
+        return either() if column.integer or column.missing_share > 0 else DataType.double
+    return either() if _numeric_levels(column) or column.missing_share > 0 else DataType.string
 
 
 def _numeric_levels(column: Column) -> bool:

@@ -54,7 +54,7 @@ def _sqlite_pragmas(connection: Any, _record: Any) -> None:
 
 def insert_ignore(table: sa.Table, dialect: str) -> Any:
     """An INSERT that leaves an existing row with the same key as it is, in both dialects."""
-    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
+    insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
     return insert(table).on_conflict_do_nothing()
 
 

@@ -77,8 +77,11 @@ def grid_text(found: dict[str, Any]) -> str:
 
     if not found.get("grid"):
         return ""
-    head = "Logistic regression, accuracy on the validation rows, beside the course report's five rows:"
-    return f"\n{head}\n{grid.table(found['grid'])}\n{grid.comparison(found['grid'], found['validation_rows'])}\n"
+    head = "Logistic regression, accuracy on the validation rows"
+    if not found["beside_report"]:
+        return f"\n{head}:\n{grid.table(found['grid'], beside_report=False)}\n"
+    sentence = grid.comparison(found["grid"], found["validation_rows"])
+    return f"\n{head}, beside the course report's five rows:\n{grid.table(found['grid'])}\n{sentence}\n"
 
 
 def _generated(r: dict[str, Any]) -> str:

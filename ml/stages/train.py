@@ -53,12 +53,15 @@ def run(
     if all(row["error"] for row in rows):
         raise TrainingError(f"nothing could be fitted: {rows[0]['error']}")
     found = _grid(rows)
-    text = f"{grid.table(found)}\n\n{grid.comparison(found, len(valid.y))}\n" if found else ""
+    beside = settings.data.source == "synthetic"
+    text = f"{grid.table(found, beside_report=beside)}\n" if found else ""
+    text += f"\n{grid.comparison(found, len(valid.y))}\n" if found and beside else ""
     if text:
         tracking.log_text(settings, run_id, text, "logistic_grid.txt")
     return {
         "candidates": rows,
         "grid": found,
+        "beside_report": beside,
         "validation_rows": len(valid.y),
         "saved": saved,
         "left_out_golden": view.left_out,
