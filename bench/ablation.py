@@ -24,34 +24,29 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-# Each row adds to the one above it; the last is what `MLPClassifier()` does.
-STEPS: list[tuple[str, dict[str, Any]]] = [
-    ("plain", {}),
-    ("+ robust scaling, smooth clipping", {"scaling": "robust", "clip": "smooth"}),
-    ("+ AdamW, decaying rate, dropout", {}),
-    ("+ piecewise-linear encoding", {}),
-    ("+ members, cross-fitted", {}),
-]
+# Each row takes these parameters from the defaults, on top of the rows above it; the last has all that matter.
+STEPS = (
+    ("+ robust scaling, smooth clipping", ("scaling", "clip")),
+    ("+ AdamW, decaying rate", ("optimiser", "learning_rate", "weight_decay", "second_momentum", "schedule")),
+    ("+ dropout", ("dropout",)),
+    ("+ piecewise-linear encoding", ("embedding", "embedding_width", "bins")),
+    ("+ members, cross-fitted: the default", ("members",)),
+)
 
 
 def variants() -> list[tuple[str, dict[str, Any]]]:
     """(name, parameters) pairs: the steps, and the defaults with one thing changed."""
     from ml.models.mlp import PLAIN, MLPClassifier
 
-    defaults = MLPClassifier().get_params()
-    groups = [
-        ("scaling", "clip"),
-        ("optimiser", "learning_rate", "weight_decay", "second_momentum", "schedule", "dropout", "hidden"),
-        ("embedding", "embedding_width", "bins"),
-        ("members",),
-    ]
-    rows, params = [(STEPS[0][0], dict(PLAIN))], dict(PLAIN)
-    for (name, _), group in zip(STEPS[1:], groups, strict=True):
-        params = {**params, **{key: defaults[key] for key in group}}
-        rows.append((name, dict(params)))
+    defaults, params = MLPClassifier().get_params(), dict(PLAIN)
+    rows = [("plain", dict(PLAIN))]
+    for name, taken in STEPS:
+        params = {**params, **{key: defaults[key] for key in taken}}
+        rows.append((name, params))
     return [
         *rows,
         ("default, TabM's shared weights", {"sharing": "scales"}),
+        ("default, mapped piecewise code", {"embedding_width": 4}),
         ("default, periodic embedding", {"embedding": "periodic", "embedding_width": 4}),
         ("default, no embedding", {"embedding": "none"}),
         ("default, layer normalisation", {"normalisation": "layer"}),
