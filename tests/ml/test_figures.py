@@ -29,14 +29,18 @@ def answers(n_classes, n=200):
 
 def trials():
     rng = np.random.default_rng(0)
-    made = [
-        Trial(
-            number=i, family=("mlp", "logistic")[i % 2], seed=0, loss=float(rng.random()),
-            params={"learning_rate": float(10 ** rng.uniform(-4, 0)), "$\\x": ["$a", "b", None][i % 3], "h": [64] * (i % 3)},
-            status="pruned" if i % 4 == 3 else "ok", scores={"accuracy": 0.8, "macro_f1": 0.7},
-        )
-        for i in range(12)
-    ]  # fmt: skip
+    made = []
+    for i in range(12):
+        params = {
+            "learning_rate": float(10 ** rng.uniform(-4, 0)),
+            "$\\x": ["$a", "b", None][i % 3],
+            "h": [64] * (i % 3),
+        }
+        status = "pruned" if i % 4 == 3 else "ok"
+        scores = {"accuracy": 0.8, "macro_f1": 0.7}
+        loss = float(rng.random())
+        family = ("mlp", "logistic")[i % 2]
+        made.append(Trial(number=i, family=family, seed=0, loss=loss, params=params, status=status, scores=scores))
     return [*made, Trial(number=12, family="mlp", params={}, seed=0, status="failed", error="x")]
 
 
