@@ -21,7 +21,7 @@ from ml.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ml.data.snapshot import Snapshot
+    from ml.data.snapshot import Part, Snapshot
 
 TRAINED_ON = "trained_on.npy"  # sorted uint64 hashes of the rows that a version was fitted on
 CHUNK_ROWS = 8_192
@@ -77,6 +77,15 @@ def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | Non
     return Rows(
         everything, codes, {"recent": np.arange(len(codes)) < n, "golden": np.arange(len(codes)) >= n}, tuple(notes)
     )
+
+
+def reference_part(settings: Settings, snapshot: Snapshot) -> Part:
+    """What drift is measured against once this model serves: the newest held-out rows, or the test part if too few.
+
+    A champion that was retrained because the world had changed must not be compared with the old world.
+    """
+    recent = snapshot.part("recent")
+    return recent if len(recent.y) >= settings.drift.min_reference else snapshot.part("test")
 
 
 def champion_bundle(settings: Settings, *, but_of: str = "") -> tuple[VersionInfo | None, Bundle | None, str]:

@@ -190,6 +190,7 @@ class Drift(Section, frozen=True):
 
     min_rows: int = 200  # fewer new predictions: "insufficient data"
     window_rows: int = 5_000  # the newest of those since the last window
+    min_reference: int = 200  # held-out labelled production rows to become a new champion's reference
     min_labels: int = 100  # labelled rows of the champion, and of its reference, to judge performance
     label_rows: int = 2_000  # the newest labelled rows of the champion that performance is measured on
     false_discovery_rate: float = 0.005  # over all columns of one check

@@ -96,7 +96,10 @@ def _make(
     progress("evaluate", 3, STEPS, "judging")
     verdict, against, rows = _judge(settings, space, snapshot, draft)
     progress("evaluate", 4, STEPS, "writing the bundle")
-    reference = artifact.reference_frame(test.X, test.y, probabilities, draft, seed=settings.train.seed)
+    held = judging.reference_part(settings, snapshot)
+    reference = artifact.reference_frame(
+        held.X, held.y, judging.predict(draft, held.X), draft, seed=settings.train.seed
+    )
     trials = tune.trials(space)
     files: dict[str, Any] = {
         "metrics.json": metrics,

@@ -295,6 +295,20 @@ def test_a_new_champion_starts_anew(found: Settings) -> None:
     assert verdict.performance.labels == 1_000
 
 
+@pytest.mark.parametrize(("recent", "chosen"), [(199, "test"), (200, "recent")])
+def test_a_retrained_champion_is_compared_with_the_new_world(found: Settings, recent: int, chosen: str) -> None:
+    """Its reference is the newest held-out rows, where they are enough."""
+    from types import SimpleNamespace
+    from typing import cast
+
+    from ml import judging
+    from ml.data.snapshot import Snapshot
+
+    parts = {"recent": SimpleNamespace(y=np.zeros(recent)), "test": SimpleNamespace(y=np.zeros(900))}
+    snapshot = cast(Snapshot, SimpleNamespace(part=parts.__getitem__))
+    assert judging.reference_part(found, snapshot) is parts[chosen]
+
+
 def test_late_labels_count_when_they_come(found: Settings) -> None:
     """Labels of an earlier window are judged by the check after their arrival."""
     frame, y, p = worlds.draw(1_000, 5, concept=1.0)
