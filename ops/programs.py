@@ -104,6 +104,7 @@ def supervisor_config(layout: Layout) -> str:
     parser["eventlistener:reaper"] = {
         "command": _quote([str(layout.bin / "python"), "-m", "ops.reaper"]),
         "events": "PROCESS_STATE_EXITED",
+        "stdout_logfile": "NONE",  # its output is the protocol
         "stderr_logfile": str(layout.logs / "reaper.log"),
         "priority": "1",
     }
