@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from ml.schema import Column, Schema
+from ml.shortest import shortest
 from serving import contract as c
 
 JSON, CSV, PARQUET, PROBLEM = (
@@ -188,7 +189,8 @@ def row_schema(schema: Schema | None) -> dict[str, Any]:
 
 
 def _column_schema(column: Column) -> dict[str, Any]:
-    examples = [] if column.example is None else [column.example]
+    example = column.example
+    examples = [] if example is None else [shortest(example) if isinstance(example, float) else example]
     if column.kind == "number":
         limits = [f"{bound:.6g}" for bound in (column.minimum, column.maximum) if bound is not None]
         described = f"A number; {' to '.join(limits)} in training." if limits else "A number."

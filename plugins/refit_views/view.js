@@ -6,6 +6,7 @@ const outside = window.parent === window ? null : window.parent.document;
 function follow() {
   const root = outside.documentElement;
   document.documentElement.dataset.theme = root.classList.contains("dark") ? "dark" : "light";
+  document.body.style.background = window.parent.getComputedStyle(outside.body).backgroundColor;
 }
 
 if (outside) {

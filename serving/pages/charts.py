@@ -14,6 +14,8 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 640, 260
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 16, 40
+# Bars: a name stands above its bar, so that a long one has the whole width, on a phone too.
+ROW, THICK, NUMBER, LONGEST_NAME = 46, 16, 84, 52
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,23 +157,21 @@ def signed_bars(items: Sequence[tuple[str, float]], *, title: str) -> Markup:
     """Horizontal bars around zero, in the given order: what pushed the score up or down."""
     if not items:
         return Markup("")
-    row, label_width = 30, 220
-    height = row * len(items) + 12
+    height = ROW * len(items) + 12
     widest = max(abs(value) for _, value in items) or 1.0
-    middle = label_width + (WIDTH - label_width) / 2
-    scale = (WIDTH - label_width) / 2 - 84
+    middle = WIDTH / 2
+    scale = WIDTH / 2 - NUMBER
     parts = [f'<line class="zero" x1="{middle}" x2="{middle}" y1="4" y2="{height - 4}"/>']
     for index, (name, value) in enumerate(items):
-        y, length = 6 + index * row, abs(value) / widest * scale
+        y, length = 6 + index * ROW, abs(value) / widest * scale
         x = middle if value >= 0 else middle - length
         kind = "up" if value >= 0 else "down"
         text_x, anchor = (middle + length + 6, "start") if value >= 0 else (middle - length - 6, "end")
-        shown = name if len(name) <= 30 else name[:29] + "…"
         parts.append(
-            f'<text class="bar-label" x="{label_width - 10}" y="{y + 18}" text-anchor="end">{escape(shown)}</text>'
-            f'<rect class="bar bar-{kind}" x="{x:.1f}" y="{y + 3}" width="{max(length, 0.8):.1f}" '
-            f'height="{row - 8}" rx="3"/>'
-            f'<text class="bar-value" x="{text_x:.1f}" y="{y + 18}" text-anchor="{anchor}">{value:+.3f}</text>'
+            f'<rect class="bar bar-{kind}" x="{x:.1f}" y="{y + 22}" width="{max(length, 0.8):.1f}" '
+            f'height="{THICK}" rx="3"/>'
+            f'<text class="bar-label" x="0" y="{y + 15}">{escape(_cut(name))}</text>'
+            f'<text class="bar-value" x="{text_x:.1f}" y="{y + 36}" text-anchor="{anchor}">{value:+.3f}</text>'
         )
     return _svg(parts, title, height)
 
@@ -187,25 +187,27 @@ def bars(
     """Horizontal bars from zero: shares, drift by column, counts. `mark` draws a dashed line at a limit."""
     if not items:
         return Markup("")
-    row, label_width = 30, 220
-    height = row * len(items) + 12
+    height = ROW * len(items) + 12
     top = maximum or max((value for _, value in items), default=1.0) or 1.0
     parts = []
     if mark is not None:
-        x = label_width + mark / top * (WIDTH - label_width - 84)
+        x = mark / top * (WIDTH - NUMBER)
         parts.append(f'<line class="event event-drift" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{height - 2}"/>')
     for index, (name, value) in enumerate(items):
-        y = 6 + index * row
-        length = max(min(value / top, 1.0), 0.0) * (WIDTH - label_width - 84)
-        shown = name if len(name) <= 30 else name[:29] + "…"
-        text = f"{value:.1%}" if percent else short(value)
+        y = 6 + index * ROW
+        length = max(min(value / top, 1.0), 0.0) * (WIDTH - NUMBER)
+        text = f"{value:.1%}" if percent else f"{value:.3f}" if maximum is not None else short(value)
         parts.append(
-            f'<text class="bar-label" x="{label_width - 10}" y="{y + 18}" text-anchor="end">{escape(shown)}</text>'
-            f'<rect class="bar bar-plain" x="{label_width}" y="{y + 3}" width="{max(length, 0.8):.1f}" '
-            f'height="{row - 8}" rx="3"/>'
-            f'<text class="bar-value" x="{label_width + length + 6:.1f}" y="{y + 18}">{text}</text>'
+            f'<rect class="bar bar-plain" x="0" y="{y + 22}" width="{max(length, 0.8):.1f}" '
+            f'height="{THICK}" rx="3"/>'
+            f'<text class="bar-label" x="0" y="{y + 15}">{escape(_cut(name))}</text>'
+            f'<text class="bar-value" x="{length + 6:.1f}" y="{y + 36}">{text}</text>'
         )
     return _svg(parts, title, height)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def _widen(low: float, high: float) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from ml.changes import Change
 from ml.rows import Rows, RowsError
 from ml.schema import Column, Schema
+from ml.shortest import shortest
 from serving import problems, scoring
 from serving.log import LogUnavailable
 from serving.model_store import Served
@@ -97,7 +98,7 @@ def _texts(schema: Schema) -> list[str]:
 def _plain(value: float | str | None) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else f"{value:.9g}"
+    return value if isinstance(value, str) else f"{shortest(value):.9g}"
 
 
 def _field(index: int, column: Column, text: str, wrong: bool) -> Field:

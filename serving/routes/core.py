@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, request
 
+from ml.shortest import shortest
 from serving import predict
 from serving.model_store import Served
 from serving.service import service
@@ -47,4 +48,7 @@ def describe(served: Served) -> dict[str, Any]:
 
 def example(served: Served) -> dict[str, Any]:
     """A typical row: each column's own example, null where the column is missing in it."""
-    return {column.name: column.example for column in served.bundle.schema.columns}
+    return {
+        column.name: shortest(column.example) if isinstance(column.example, float) else column.example
+        for column in served.bundle.schema.columns
+    }
