@@ -50,14 +50,13 @@ def values(layout: Layout, secrets: dict[str, str]) -> dict[str, dict[str, objec
         "scheduler": {
             # Seconds between two looks when nothing happens (default 1): what a task waits for its successor.
             "scheduler_idle_sleep_time": 0.1,
-            # A dead scheduler's tasks are found and started again after about this many seconds
-            # (defaults 5, 30 and 300).
-            "job_heartbeat_sec": 2,
-            "scheduler_health_check_threshold": 10,
-            "orphaned_tasks_check_interval": 5,
-            # A task whose process was killed together with its supervisor (default 300, 10).
-            "task_instance_heartbeat_timeout": 30,
-            "task_instance_heartbeat_timeout_detection_interval": 5,
+            # A dead scheduler's tasks are started again by the next one after at most 30 + 10 s (the check runs
+            # every 300 by default). Not sooner: a scheduler that is merely slow, on a loaded machine, would take
+            # its own running tasks for orphans.
+            "scheduler_health_check_threshold": 30,
+            "orphaned_tasks_check_interval": 10,
+            # A task whose process was killed together with its supervisor (default 300).
+            "task_instance_heartbeat_timeout": 60,
         },
         "workers": {
             # With the default of 5 s a finished task keeps its slot for up to that long.
