@@ -206,9 +206,7 @@ class Drift(Section, frozen=True):
     large_drop: float = 0.05  # of accuracy: retrain without waiting for confirmation
     confirm_hits: int = 2  # m: windows that must agree …
     confirm_windows: int = 3  # n: … of the last n
-    growth: float = (
-        0.4  # new labels, as a share of the rows trained on, that make a drifted but good model worth renewing
-    )
+    growth: float = 0.5  # new labels per row trained on that make a good but drifted model worth renewing
     cooldown_s: float = 60.0  # after a retraining ended; at least one label delay, up to cooldown_max_s
     cooldown_max_s: float = 7 * 86_400.0
     baking_s: float = 7 * 86_400.0  # how long a new champion is watched for being worse than its predecessor
