@@ -122,10 +122,11 @@ def _range(column: Any) -> str:
 
 def _search(metrics: dict[str, Any], trials: Sequence[Trial]) -> str:
     done = sum(trial.status == "ok" for trial in trials)
+    baseline = metrics["baseline_log_loss"]  # None when no baseline was among the complete trials
+    compared = "no untuned baseline was complete" if baseline is None else f"the best untuned baseline {baseline:.4f}"
     return (
         f"{len(trials)} trials ({done} complete) by held-out log-loss: the winner "
-        f"{metrics['validation_log_loss']:.4f}, "
-        f"the best untuned baseline {metrics['baseline_log_loss']:.4f}. The test rows were not used to choose."
+        f"{metrics['validation_log_loss']:.4f}, {compared}. The test rows were not used to choose."
     )
 
 
