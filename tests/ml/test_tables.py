@@ -92,7 +92,9 @@ def test_the_slow_way_checks_as_strictly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("packer", "ending"), [(gzip.compress, ".gz"), (bz2.compress, ".bz2"), (lzma.compress, ".xz")], ids=["gzip", "bz2", "xz"]
+    ("packer", "ending"),
+    [(gzip.compress, ".gz"), (bz2.compress, ".bz2"), (lzma.compress, ".xz")],
+    ids=["gzip", "bz2", "xz"],
 )
 def test_packed_tables_are_read_and_cut_short_ones_refused(packer: object, ending: str) -> None:
     packed = packer(b"a,b\n" + b"1,2\n" * 1000)  # type: ignore[operator]
