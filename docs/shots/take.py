@@ -40,7 +40,7 @@ def predict(page: Page) -> None:
     page.locator("form button[type=submit], form button:not([type])").first.click()
     page.locator("#answer").wait_for()
     page.evaluate("document.activeElement?.blur()")
-    page.evaluate("document.querySelector('#answer').scrollIntoView({block: 'start'})")
+    page.evaluate("window.scrollTo(0, 0)")
 
 
 def framed(page: Page) -> None:

@@ -75,12 +75,12 @@ class _Frame:
             parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
             parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(tick)}</text>')
         names = x_names if x_names is not None else [(t, short(t)) for t in ticks(self.x0, self.x1, 6)]
-        for value, name in names:
+        for index, (value, name) in enumerate(names):
             x = self.x(value)
             # Named ticks may be long and stand at the very ends: these grow inwards.
             anchor = "middle" if x_names is None or LEFT < x < WIDTH - RIGHT else ("start" if x <= LEFT else "end")
             parts.append(
-                f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" '
+                f'<text class="tick{" spare" if index % 2 else ""}" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" '
                 f'text-anchor="{anchor}">{escape(name)}</text>'
             )
         parts.append(

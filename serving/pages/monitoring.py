@@ -124,7 +124,13 @@ def _performance(known: Status) -> dict[str, Any] | None:
         ),
         "series": [series.name],
         "events": [(kind, name) for kind, name in names.items() if any(e.kind == kind for e in events)],
-        "head": [gettext("Until"), gettext("Version"), gettext("Labels"), gettext("Accuracy"), gettext("95% interval")],
+        "head": [
+            gettext("Until"),
+            gettext("Version"),
+            gettext("Labels"),
+            gettext("Accuracy"),
+            gettext("Interval, 95%"),
+        ],
         "rows": [
             [
                 words.when(w.end),
