@@ -61,13 +61,13 @@ def page(dag_id: str, report: str = "") -> str:
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True)
     environment.filters["when"] = when
     environment.globals["tones"] = TONES
-    settings = settings_module.load()
-    known, trouble = standing.Standing(), ""
+    known, trouble, reports, approval = standing.Standing(), "", list[str](), False
     try:
-        known = standing.read(settings)
-    except RefitError as error:
+        settings = settings_module.load()
+        known, approval = standing.read(settings), settings.approval == "required"
+        reports = [check.id for check in known.checks if report_file(settings, check.id) is not None]
+    except RefitError as error:  # a slip in refit.toml, a database that is away: told on the page
         trouble = str(error)
-    reports = [check.id for check in known.checks if report_file(settings, check.id) is not None]
     return environment.get_template("view.html").render(
         known=known,
         trouble=trouble,
@@ -77,7 +77,7 @@ def page(dag_id: str, report: str = "") -> str:
         view=f"{base_path()}{PREFIX}",
         reports=reports,
         shown=report if report in reports else next(iter(reports), "") if dag_id == "drift_check" else "",
-        approval=settings.approval == "required",
+        approval=approval,
     )
 
 

@@ -243,3 +243,18 @@ def test_the_site_builds_strictly(tmp_path: Path) -> None:
     for page in ("deployment", "drift", "rest-api", "vi/first-steps"):
         assert (tmp_path / "site" / page / "index.html").stat().st_size > 5_000
     shutil.rmtree(tmp_path / "site")
+
+
+def test_every_picture_is_shown_and_made_by_the_script() -> None:
+    """No orphan, nothing that no script can renew, nothing heavy."""
+    sys.path.insert(0, str(ROOT / "docs" / "shots"))
+    try:
+        shots = importlib.import_module("take").SHOTS
+    finally:
+        sys.path.remove(str(ROOT / "docs" / "shots"))
+    made = {f"{shot.name}.png" for shot in shots if shot.in_docs}
+    pictures = {path.name: path.stat().st_size for path in (ROOT / "docs" / "images").glob("*.png")}
+    shown = {Path(target).name for page in PAGES for target in _LINK.findall(page.read_text(encoding="utf-8"))}
+    assert set(pictures) == made
+    assert made <= shown
+    assert max(pictures.values()) < 200_000

@@ -130,8 +130,13 @@ def test_an_empty_home_says_so(server: Any, home: Any) -> None:
     assert "Nothing has happened yet." in text
 
 
-def test_a_database_that_does_not_answer_is_told(server: Any, home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REFIT_DATABASE_URL", f"sqlite:///{home}/no/such/folder/refit.db")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("REFIT_DATABASE_URL", "sqlite:////no/such/folder/refit.db"), ("REFIT_DRIFT__NOTHING", "1")],
+    ids=["database away", "unknown setting"],
+)
+def test_what_is_wrong_is_told(name: str, value: str, server: Any, home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
     answer = server.get("/refit/", headers=signed_in())
     assert answer.status_code == 200
     assert 'role="alert"' in answer.text
