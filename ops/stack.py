@@ -82,9 +82,19 @@ def fingerprint(layout: Layout) -> dict[str, str]:
     }
 
 
+class _Transport(SupervisorTransport):
+    """A connection a call: nothing has to be closed by whoever asks."""
+
+    def request(self, *arguments: Any, **named: Any) -> Any:
+        try:
+            return super().request(*arguments, **named)
+        finally:
+            self.close()
+
+
 def supervisor(layout: Layout) -> Any:
     """The supervisor's RPC interface, or None when it does not run."""
-    proxy = ServerProxy(f"http://{HOST}", transport=SupervisorTransport(None, None, f"unix://{layout.socket}"))
+    proxy = ServerProxy(f"http://{HOST}", transport=_Transport(None, None, f"unix://{layout.socket}"))
     try:
         proxy.supervisor.getState()
     except (OSError, Fault):

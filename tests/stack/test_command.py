@@ -33,7 +33,8 @@ def test_its_curl_line_works_when_pasted(running: Stack) -> None:
 
 
 def test_its_addresses_answer(running: Stack) -> None:
-    for address in re.findall(r"http://127\.0\.0\.1:\d+[^\s#]*", running.output):
+    said = running.output.partition("Try it:")[0]
+    for address in re.findall(r"http://127\.0\.0\.1:\d+[^\s#]*", said):
         with urllib.request.urlopen(address, timeout=60) as answer:
             assert answer.status == 200, address
 
