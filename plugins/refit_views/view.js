@@ -6,7 +6,9 @@ const outside = window.parent === window ? null : window.parent.document;
 function follow() {
   const root = outside.documentElement;
   document.documentElement.dataset.theme = root.classList.contains("dark") ? "dark" : "light";
-  document.body.style.background = window.parent.getComputedStyle(outside.body).backgroundColor;
+  // Airflow may paint another element than its body: a body that is transparent says nothing.
+  const background = window.parent.getComputedStyle(outside.body).backgroundColor;
+  document.body.style.background = background === "rgba(0, 0, 0, 0)" ? "" : background;
 }
 
 if (outside) {
