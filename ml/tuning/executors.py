@@ -2,12 +2,13 @@
 
 `Processes` starts its workers as plain programs (`python -m ml.tuning.worker`), not by
 multiprocessing: it works inside a daemon process (an Airflow task), inherits no thread pool half-way
-(fork after OpenMP hangs), and a worker that dies takes one trial with it, not the pool.
+(fork after OpenMP hangs), and a worker that dies takes at most one trial with it, not the pool.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import subprocess
@@ -23,9 +24,11 @@ from ml.tuning.problem import Problem
 from ml.tuning.trial import Ask, run
 from ml.tuning.trials import Trial, TrialStore
 
+log = logging.getLogger(__name__)
+
 
 class Executor(Protocol):
-    """Runs asks in any order; each finished trial is in the store before `wait` returns it."""
+    """Runs asks in any order; what a trial found, errors too, is in the store before `wait` returns it."""
 
     capacity: int  # how many asks to keep outstanding
 
@@ -66,9 +69,8 @@ class Serial:
 class Processes:
     """`workers` programs, each with one trial at a time; one more ask waits, so none is ever idle."""
 
-    def __init__(self, folder: Path, store: TrialStore, workers: int) -> None:
+    def __init__(self, folder: Path, workers: int) -> None:
         self.capacity = workers + 1
-        self._store = store
         self._asked: queue.SimpleQueue[Ask | None] = queue.SimpleQueue()
         self._finished: queue.SimpleQueue[Trial | BaseException] = queue.SimpleQueue()
         self._workers = [_Worker(folder, number) for number in range(workers)]
@@ -104,16 +106,23 @@ class Processes:
                 self._finished.put(error)
 
     def _run(self, worker: _Worker, ask: Ask) -> Trial:
+        """The trial, tried again in a new worker when the first one died.
+
+        Who kills a worker seldom means its trial: a machine that is short of memory, or somebody who ends the
+        whole search. A trial that saw two workers die has failed for this search and is not kept, so that the
+        next search in the folder runs it; a baseline would be missing for good otherwise.
+        """
         try:
-            return worker.run(ask)
+            try:
+                return worker.run(ask)
+            except WorkerDied as died:
+                log.warning("trial %d is run again: %s", ask.number, died)
+                return worker.run(ask)
         except WorkerDied as died:
-            trial = Trial(
+            return Trial(
                 number=ask.number, family=ask.family, params=ask.params, seed=ask.seed, values=ask.values,
                 status="failed", error=str(died),
             )  # fmt: skip
-            if not worker.stopped:
-                self._store.save(trial, None)
-            return trial
 
 
 class WorkerDied(Exception):

@@ -64,23 +64,16 @@ class Space:
     def locate(self, trial: Trial) -> dict[str, Any] | None:
         """A baseline as a point of the space, so that the search learns from it too; None where it is none.
 
-        Options are found by their value; a number outside of its range counts as its nearest end.
+        Options are found by their value (an option that is a mapping by what it says of each parameter in it);
+        a number outside of its range counts as its nearest end.
         """
-        from hyperopt import pyll
-
         params = {**trial.resolved, **trial.params}
         values: dict[str, Any] = {"family": list(self._spaces).index(trial.family)}
         for name, expression in self._spaces[trial.family].items():
-            if name not in params:
+            found = _locate(expression, params.get(name, params))
+            if found is None:
                 return None
-            label, node = next(iter(_parameters(expression).items()))
-            if expression.name == "switch":
-                options = [_plain(pyll.rec_eval(option)) for option in expression.pos_args[1:]]
-                if _plain(params[name]) not in options:
-                    return None
-                values[label] = options.index(_plain(params[name]))
-            else:
-                values[label] = _inside(node, float(params[name]))
+            values.update(found)
         return values
 
     def _doc(self, trials: Any, number: int, values: dict[str, Any], loss: float | None) -> Any:
@@ -96,15 +89,39 @@ class Space:
         return doc
 
 
-def _parameters(expression: Any) -> dict[str, Any]:
-    """The random parameters in an expression by label."""
+def _locate(expression: Any, value: Any) -> dict[str, Any] | None:
+    """Label → hyperopt's value of the parameters in `expression` that make it `value`; None where none do.
+
+    `value` is the parameter's own, or, where several parameters are chosen together, a mapping with all of them.
+    """
     from hyperopt import pyll
 
-    return {n.pos_args[0].obj: n.pos_args[1] for n in pyll.dfs(expression) if n.name == "hyperopt_param"}
+    if expression.name == "switch":
+        for number, option in enumerate(expression.pos_args[1:]):
+            inner = _locate(option, value)
+            if inner is not None:
+                return {expression.pos_args[0].pos_args[0].obj: number, **inner}
+        return None
+    if expression.name == "dict":
+        found: dict[str, Any] = {}
+        for name, part in expression.named_args:
+            inner = _locate(part, value[name]) if isinstance(value, dict) and name in value else None
+            if inner is None:
+                return None
+            found.update(inner)
+        return found
+    drawn = [n for n in pyll.dfs(expression) if n.name == "hyperopt_param"]
+    if not drawn:
+        return {} if _plain(pyll.rec_eval(expression)) == _plain(value) else None
+    if isinstance(value, (dict, str)) or value is None:
+        return None
+    return {drawn[0].pos_args[0].obj: _inside(drawn[0].pos_args[1], float(value))}
 
 
 def _inside(node: Any, value: float) -> float:
-    """`value` moved into the support of a uniform distribution (of its logarithm)."""
+    """`value` moved into the support of a uniform distribution (of its logarithm); a normal one has no ends."""
+    if "normal" in node.name:
+        return max(value, 1e-300) if "log" in node.name else value
     low, high = (float(bound.obj) for bound in node.pos_args[:2])
     if "log" in node.name:
         return float(np.exp(min(max(np.log(max(value, 1e-300)), low), high)))

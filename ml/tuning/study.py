@@ -63,7 +63,7 @@ class TuneResult:
     best
         What to fit (`refit` does): the best single candidate, or a family "blend" of several.
     best_loss, baseline_loss
-        Held-out log-loss of `best`, and of the best of the families' baselines.
+        Held-out log-loss of `best`, and of the best of the families' baselines (inf where all of those failed).
     members
         The candidates in `best` with their weights (one pair where it is no blend).
     probabilities, y, weight
@@ -255,7 +255,7 @@ def _fingerprint(problem: Problem, settings: Settings, names: Sequence[str], spa
 
 def _local(problem: Problem, store: TrialStore, folder: Path, settings: Settings) -> Executor:
     workers = settings.tune.workers or len(os.sched_getaffinity(0))
-    return Serial(problem, store) if workers == 1 else Processes(folder, store, workers)
+    return Serial(problem, store) if workers == 1 else Processes(folder, workers)
 
 
 def _result(trials: list[Trial], problem: Problem, store: TrialStore, settings: Settings) -> TuneResult:

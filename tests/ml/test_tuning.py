@@ -1,16 +1,19 @@
 """The search: reproducible, resumable, parallel, and never worse than the baselines."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from hyperopt import space_eval
 
 from ml import models, training, tuning
 from ml.errors import TrainingError
@@ -18,6 +21,7 @@ from ml.settings import CHECKOUT, from_values
 from ml.tuning import blend, folds, study
 from ml.tuning.executors import Processes, Serial
 from ml.tuning.problem import Problem
+from ml.tuning.space import Space
 from ml.tuning.trial import Ask, hopeless
 from ml.tuning.trials import Trial, TrialStore
 from tests.ml.tuning_rows import Rows
@@ -85,6 +89,25 @@ def test_baselines_are_points_of_the_space():
     assert second["hist_gradient_boosting.learning_rate"] == pytest.approx(0.05)
     assert second["hist_gradient_boosting.l2_regularization"] == pytest.approx(np.exp(-6.9))
     assert space.locate(msgspec.structs.replace(made[1], resolved={})) is None
+
+
+@pytest.mark.parametrize("name", list(models.FAMILIES))
+@pytest.mark.parametrize("n_rows", [500, 50_000])
+def test_every_baseline_is_a_point_of_its_space(name, n_rows):
+    """Each parameter of the space has a value at which the baseline is, or is closest to it."""
+    family, schema = models.FAMILIES[name], Rows().schema
+    params = family.baseline(n_rows)
+    space = Space({name: family.space(n_rows, 2)})
+    trial = Trial(
+        number=0, family=name, params=params, seed=0, resolved=family.build(params, schema, seed=0).get_params()
+    )
+    located = space.locate(trial)
+    assert located is not None
+    point = space_eval(space.expression, located)["params"]
+    built = family.build(point, schema, seed=0).get_params()
+    for parameter, value in built.items():
+        if isinstance(value, str) or parameter in ("learning_rate", "hidden", "bins", "max_leaf_nodes"):
+            assert value == pytest.approx(trial.resolved[parameter]), parameter
 
 
 def test_it_goes_on_where_it_was_interrupted(tmp_path):
@@ -175,23 +198,52 @@ def test_workers_start_inside_a_daemon_process(tmp_path):
     assert found == facts(tuning.search(Rows(), settings(max_evals=4), workdir=tmp_path / "here").trials)
 
 
-def test_a_worker_that_dies_costs_one_trial(tmp_path):
-    """The trial is recorded as failed with the reason, and the next one runs in a new worker."""
+def test_a_trial_is_run_again_when_its_worker_dies(tmp_path):
+    """In a new worker, with the same result as if nothing had happened."""
     problem = study.make_problem(Rows(), settings())
     problem.save(tmp_path)
     store = TrialStore(tmp_path)
-    engine = Processes(tmp_path, store, workers=1)
+    engine = Processes(tmp_path, workers=1)
     try:
         engine._workers[0]._process.send_signal(signal.SIGKILL)
         engine.submit(Ask(number=0, family="logistic", params={"C": 1.0}, seed=0))
-        died = engine.wait()
-        engine.submit(Ask(number=1, family="logistic", params={"C": 1.0}, seed=0))
-        lived = engine.wait()
+        found = engine.wait()
     finally:
         engine.close()
-    assert (died.status, lived.status) == ("failed", "ok")
-    assert "ended with code -9" in died.error
-    assert store.load()[0].status == "failed"
+    assert found.status == "ok"
+    assert facts([store.load()[0]]) == facts([found])
+
+
+@contextlib.contextmanager
+def every_child_killed():
+    """Until the block ends, no process that this one starts lives for long."""
+    over = threading.Event()
+
+    def kill():
+        while not over.wait(0.01):
+            for listed in Path("/proc/self/task").glob("*/children"):
+                for pid in listed.read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_search_killed_again_and_again_has_its_baselines_in_the_end(tmp_path):
+    """A worker's death is not the trial's result: the next search in the folder runs the trial."""
+    for _ in range(2):
+        with every_child_killed(), pytest.raises(TrainingError, match="ended with code -9"):
+            tuning.search(Rows(), settings(workers=2, max_evals=2), workdir=tmp_path)
+    assert not list(tmp_path.rglob("trial-*.json"))
+    found = tuning.search(Rows(), settings(max_evals=4), workdir=tmp_path)
+    whole = tuning.search(Rows(), settings(max_evals=4), workdir=tmp_path / "whole")
+    assert facts(found.trials) == facts(whole.trials)
+    assert found.baseline_loss == whole.baseline_loss < np.inf
 
 
 def test_failing_trials_are_recorded_and_survived(tmp_path, monkeypatch):
