@@ -12,5 +12,7 @@ if [ $# -eq 0 ]; then
   .venv/bin/ruff check .
   .venv/bin/ruff format --check .
   .venv/bin/mypy
+  # One process has the tests of the real stack, the others the rest: tests/conftest.py.
+  set -- --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25
 fi
 exec "$venv_python" -m pytest "$@"

@@ -6,14 +6,17 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 _STATE = ("data", "models", "var")
+_STACK = "tests/stack/"
 _scratch = Path(tempfile.mkdtemp(prefix="refit-tests-"))
 _before: dict[str, float] = {}
+_left_by_workers: list[str] = []
 
 
 def pytest_configure() -> None:
@@ -30,14 +33,41 @@ def pytest_configure() -> None:
     _before.update(_newest_state())
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of the real stack first: in a parallel run, one process is busy with them to the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_STACK))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """How a parallel run shares tests out: by file, for the fixtures' sake, and all of the one real stack together."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneStack(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _STACK if nodeid.startswith(_STACK) else nodeid.split("::", 1)[0]
+
+    return OneStack(config, log)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A suite that leaves a process running, or writes into the checkout's own state, has failed."""
     left = [child for child in psutil.Process().children(recursive=True) if _is_ours(child)]
     told = [f"process {child.pid}: {' '.join(child.cmdline())[:200]}" for child in left]
+    if hasattr(session.config, "workerinput"):
+        session.config.workeroutput["left"] = told
+        return
+    told += _left_by_workers
     told += [f"files under {CHECKOUT / name}" for name, newest in _newest_state().items() if newest > _before[name]]
-    if told and not hasattr(session.config, "workerinput"):
+    if told:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         print("\nThe tests left behind: " + "; ".join(told))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A parallel worker has ended: what did it leave?"""
+    _left_by_workers.extend(getattr(node, "workeroutput", {}).get("left", []))
 
 
 def pytest_unconfigure() -> None:
