@@ -42,7 +42,7 @@ def refit(snapshot: Any, evals: int, settings: Any, families: tuple[str, ...] | 
     with tempfile.TemporaryDirectory() as folder:
         found = tuning.search(snapshot, settings, workdir=Path(folder), families=families, max_evals=evals)
     decision = evaluation.decide(found.probabilities, found.y, weight=found.weight)
-    model = tuning.refit(found, snapshot, settings).model
+    model = tuning.refit(found.best, snapshot, settings, on_all=found.fit_on_all).candidate.model
     return decision.calibration.apply(model.predict_proba(snapshot.part("test").X))
 
 

@@ -118,34 +118,52 @@ def search(evals: int, repeats: int) -> dict[str, Any]:
 
 
 def by_optuna(space: Any, problem: Any, store: Any, evals: int, seed: int) -> float:
-    """Optuna's TPE over the same parameters: hyperopt's expressions are read and asked for one by one."""
+    """Optuna's TPE over the same parameters."""
     import optuna
-    from hyperopt import pyll
 
-    from ml.tuning.space import _parameters, _plain
     from ml.tuning.trial import Ask, run
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def objective(trial: Any) -> float:
-        family = trial.suggest_categorical("family", list(space._spaces))
-        params = {}
-        for name, expression in space._spaces[family].items():
-            label, node = next(iter(_parameters(expression).items()))
-            if expression.name == "switch":
-                options = [_plain(pyll.rec_eval(option)) for option in expression.pos_args[1:]]
-                params[name] = options[trial.suggest_categorical(label, list(range(len(options))))]
-                continue
-            low, high = (float(bound.obj) for bound in node.pos_args[:2])
-            log = "log" in node.name
-            value = trial.suggest_float(label, *(np.exp([low, high]) if log else (low, high)), log=log)
-            params[name] = float(round(value)) if node.name.startswith("q") else value
-        found = run(Ask(number=trial.number, family=family, params=params, seed=seed), problem, store)
-        return float("inf") if found.loss is None else found.loss
+        point = drawn(space.expression, trial)
+        ask = Ask(number=trial.number, family=point["family"], params=point["params"], seed=seed)
+        found = run(ask, problem, store).loss
+        return float("inf") if found is None else found
 
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
     study.optimize(objective, n_trials=evals)
     return float(study.best_value)
+
+
+def drawn(expression: Any, trial: Any) -> Any:
+    """A point of a hyperopt space with every parameter asked of Optuna.
+
+    Optuna has no normal distributions: those are uniform over two standard deviations to both sides.
+    """
+    from ml.tuning.space import _plain
+
+    parts = expression.pos_args
+    if expression.name == "switch":
+        options = list(range(len(parts) - 1))
+        return drawn(parts[1 + trial.suggest_categorical(_label(parts[0]), options)], trial)
+    if expression.name == "dict":
+        return {name: drawn(part, trial) for name, part in expression.named_args}
+    if expression.name == "pos_args":
+        return [drawn(part, trial) for part in parts]
+    if expression.name == "literal":
+        return _plain(expression.obj)
+    kind = parts[0].pos_args[1]  # float(hyperopt_param(label, distribution))
+    first, second, *step = (float(argument.obj) for argument in kind.pos_args)
+    low, high = (first - 2 * second, first + 2 * second) if "normal" in kind.name else (first, second)
+    log = "log" in kind.name
+    value = trial.suggest_float(_label(parts[0]), *(np.exp([low, high]) if log else (low, high)), log=log)
+    return round(value / step[0]) * step[0] if step else value
+
+
+def _label(parameter: Any) -> str:
+    label: str = parameter.pos_args[0].obj
+    return label
 
 
 @click.command()

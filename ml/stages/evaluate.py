@@ -5,16 +5,14 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from ml import artifact, card, evaluation, figures, golden, judging, registry, tracking
+from ml import artifact, card, evaluation, figures, golden, judging, registry, tracking, tuning
 from ml.bundle import Bundle
 from ml.decision import Decision, positive_code
 from ml.explain import Explainer, importance
@@ -22,7 +20,7 @@ from ml.gate import Verdict
 from ml.golden import Untouched
 from ml.settings import Settings
 from ml.stages import tune
-from ml.training import ARCHITECTURE, WEIGHTS, Candidate, CandidateSpec, fit_candidate, save_candidate
+from ml.training import ARCHITECTURE, WEIGHTS, Candidate, save_candidate
 from ml.workspace import Workspace, place
 
 if TYPE_CHECKING:
@@ -34,14 +32,6 @@ Progress = Callable[[str, int, int, str], None]
 STEPS = 5
 IMPORTANCE_ROWS = 50  # of the test part, which is in random order or the oldest of the newest; our choice
 IMPORTANCE_COLUMNS = 200  # the work for one row grows with their square
-
-
-class Fitted(msgspec.Struct, frozen=True):
-    """The winner, and the rows it was fitted on."""
-
-    candidate: Candidate
-    X: Any
-    y: npt.NDArray[np.int64]
 
 
 def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Progress) -> dict[str, Any]:
@@ -79,7 +69,8 @@ def _make(
 ) -> tuple[Bundle, Verdict, str]:
     """Fit, calibrate, measure, judge, and write the bundle."""
     progress("evaluate", 0, STEPS, "fitting the winner")
-    fitted = fit_winner(settings, Untouched(snapshot, settings), tune.best_of(tuned), bool(tuned["fit_on_all"]))
+    view = Untouched(snapshot, settings)
+    fitted = tuning.refit(tune.best_of(tuned), view, settings, on_all=bool(tuned["fit_on_all"]))
     saved = save_candidate(fitted.candidate, _saved(settings, space))
     progress("evaluate", 1, STEPS, "calibrating")
     decision = _decide(settings, space, fitted.candidate)
@@ -141,26 +132,6 @@ def _saved(settings: Settings, space: Workspace) -> Path:
     return settings.models_dir / space.run_key / "chosen"
 
 
-def fit_winner(settings: Settings, view: Any, spec: CandidateSpec, all_rows: bool) -> Fitted:
-    """Fit on training and validation rows together where the search was cross-validated; else on the training rows,
-    stopping early on the validation rows that the calibration was chosen on.
-    """
-    import pandas as pd
-
-    train, valid = view.part("train"), view.part("validation")
-    X, y, weight = train.X, train.y, train.weight
-    validation: tuple[Any, Any] | None = (valid.X, valid.y)
-    if all_rows:
-        X, y, validation = pd.concat([train.X, valid.X], ignore_index=True), np.concatenate([train.y, valid.y]), None
-        weight = None if weight is None or valid.weight is None else np.concatenate([weight, valid.weight])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a solver that did not converge won the search all the same
-        candidate = fit_candidate(
-            spec, X, y, schema=view.schema, validation=validation, sample_weight=weight, device=settings.train.device
-        )
-    return Fitted(candidate, X, y)
-
-
 def _decide(settings: Settings, space: Workspace, candidate: Candidate) -> Decision:
     held = tune.held_out(space)
     return evaluation.decide(
@@ -187,7 +158,7 @@ def _judge(
     return verdict, info.version if info else "", {name: int(mask.sum()) for name, mask in rows.parts.items()}
 
 
-def _provenance(space: Workspace, snapshot: Snapshot, fitted: Fitted, tuned: dict[str, Any]) -> dict[str, Any]:
+def _provenance(space: Workspace, snapshot: Snapshot, fitted: tuning.Refitted, tuned: dict[str, Any]) -> dict[str, Any]:
     return {
         "rows_trained": len(fitted.y),
         "snapshot": snapshot.id,
@@ -213,7 +184,7 @@ def _trial(trial: Any) -> dict[str, Any]:
     return {k: v for k, v in value.items() if k not in ("history", "values", "resolved")}
 
 
-def _hashes(fitted: Fitted, snapshot: Snapshot) -> bytes:
+def _hashes(fitted: tuning.Refitted, snapshot: Snapshot) -> bytes:
     """The rows of the fit as sorted hashes, so that no later gate judges this version on them."""
     buffer = io.BytesIO()
     np.save(buffer, np.unique(golden.row_hashes(fitted.X, fitted.y, snapshot.schema)), allow_pickle=False)

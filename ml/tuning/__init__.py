@@ -3,8 +3,8 @@
 `search` finds what to fit and `refit` fits it; `executors` is where another engine plugs in.
 """
 
-from ml.tuning.refit import refit
+from ml.tuning.refit import Refitted, refit
 from ml.tuning.study import TuneResult, search
 from ml.tuning.trials import Trial
 
-__all__ = ["Trial", "TuneResult", "refit", "search"]
+__all__ = ["Refitted", "Trial", "TuneResult", "refit", "search"]

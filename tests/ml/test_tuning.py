@@ -291,7 +291,8 @@ def test_probabilities_that_are_not_finite_fail_the_trial(tmp_path, monkeypatch)
 def test_the_test_part_is_never_read(tmp_path):
     """Nor anything but training and validation."""
     rows = Rows()
-    tuning.refit(tuning.search(rows, settings(), workdir=tmp_path), rows, settings())
+    found = tuning.search(rows, settings(), workdir=tmp_path)
+    tuning.refit(found.best, rows, settings(), on_all=found.fit_on_all)
     assert set(rows.asked) == {"train", "validation"}
 
 
@@ -340,7 +341,7 @@ def test_the_winner_is_fitted_and_its_probabilities_are_out_of_fold(tmp_path, n_
     assert found.fit_on_all
     assert found.probabilities.shape == (160, n_classes)
     assert found.best_loss == pytest.approx(blend.loss(found.probabilities, found.y, found.weight))
-    made = tuning.refit(found, rows, settings())
+    made = tuning.refit(found.best, rows, settings(), on_all=found.fit_on_all).candidate
     assert made.model.predict_proba(rows.part("test").X).shape == (40, n_classes)
 
 
@@ -352,7 +353,7 @@ def test_many_rows_are_compared_on_the_validation_part(tmp_path, monkeypatch):
     found = tuning.search(rows, settings(small_rows=100, blend=1), workdir=tmp_path)
     assert not found.fit_on_all
     np.testing.assert_array_equal(found.y, rows.part("validation").y)
-    made = tuning.refit(found, rows, settings())
+    made = tuning.refit(found.best, rows, settings(), on_all=found.fit_on_all).candidate
     p = made.model.predict_proba(rows.part("validation").X)
     np.testing.assert_allclose(p, found.probabilities, atol=1e-6)
 
