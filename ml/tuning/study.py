@@ -39,7 +39,7 @@ from ml.tuning.trials import Trial, TrialStore
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
 
-FORMAT = 2  # raised whenever the same numbers would no longer come out of the same folder
+FORMAT = 3  # raised whenever the same numbers would no longer come out of the same folder
 BLEND_CANDIDATES = 12
 # From here on the validation part is enough to stop on and to calibrate on, and a fit dear enough not to be
 # repeated on all rows.
@@ -269,13 +269,15 @@ def _result(trials: list[Trial], problem: Problem, store: TrialStore, settings: 
     top = complete[:BLEND_CANDIDATES]
     candidates = [store.probabilities(t.number) for t in top]
     chosen = blend.select(candidates, y, members=settings.tune.blend, weight=weight, seed=settings.tune.seed)
-    members = [(CandidateSpec(top[i].family, top[i].params, top[i].seed), share) for i, share in chosen]
+    baseline = min((t.loss for t in complete if t.values is None and t.loss is not None), default=np.inf)
     probabilities = np.asarray(sum(share * candidates[i] for i, share in chosen))
-    baseline = [t.loss for t in complete if t.values is None and t.loss is not None]
+    if blend.loss(probabilities, y, weight) > baseline:  # a blend may be a little worse than the best alone
+        chosen, probabilities = [(0, 1.0)], candidates[0]
+    members = [(CandidateSpec(top[i].family, top[i].params, top[i].seed), share) for i, share in chosen]
     return TuneResult(
         best=members[0][0] if len(members) == 1 else blend.spec(members, settings.tune.seed),
         best_loss=blend.loss(probabilities, y, weight),
-        baseline_loss=min(baseline, default=np.inf),
+        baseline_loss=baseline,
         trials=trials,
         members=members,
         probabilities=probabilities,

@@ -466,6 +466,27 @@ def test_noise_is_not_blended_in():
     assert blend.select([good, noise], y, members=4) == [(0, 1.0)]
 
 
+def test_the_luckiest_of_equals_is_not_alone():
+    """Equally good candidates with errors of their own, few rows: the best is one of several members."""
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 2, 80)
+    logits = 2.0 * (2 * y - 1) + 2.0 * rng.normal(size=(4, 80))
+    candidates = [np.stack([1 - p, p], axis=1) for p in 1 / (1 + np.exp(-logits))]
+    candidates.sort(key=lambda p: blend.loss(p, y, None))
+    chosen = blend.select(candidates, y, members=4)
+    assert len(chosen) >= 3
+    assert max(share for _, share in chosen) < 0.7
+    assert blend.select(candidates, y, members=4) == chosen
+
+
+def test_a_blend_worse_than_a_baseline_is_not_taken(tmp_path, monkeypatch):
+    """On the held-out rows; the best candidate alone is never worse."""
+    monkeypatch.setattr("ml.tuning.blend.select", lambda candidates, *_, **__: [(len(candidates) - 1, 1.0)])
+    found = tuning.search(Rows(), settings(), workdir=tmp_path, max_evals=1)
+    assert found.best_loss == pytest.approx(found.baseline_loss)
+    assert found.best_loss < max(t.loss for t in found.trials)
+
+
 def test_no_more_members_than_allowed():
     """Six candidates that all help a little, three places."""
     rng = np.random.default_rng(0)
