@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ml.decision import Decision, Floats, positive_code
+from ml.decision import Decision, Floats
+from ml.evaluation.curves import curves
 from ml.schema import Schema
 from ml.tuning.trials import Trial
 
@@ -27,11 +28,9 @@ Kind = Literal["png", "svg"]
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#8a8a8a"
-MAX_CLASSES = 10  # curves in one plot
 MAX_PANELS = 8
 MAX_BARS = 12
 MAX_LINES = 40  # of the table of the model
-BINS = 10
 
 
 def all_figures(
@@ -176,10 +175,9 @@ def roc(p: Floats, y: npt.NDArray[np.int64], schema: Schema, *, kind: Kind = "pn
     """True against false positive rate; one curve, or one a class against the rest."""
     figure, (ax,) = _grid(1, size=(5, 4.6))
     ax.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="chance")
-    for colour, (label, score, truth) in zip(_cycle(), _curves(p, y, schema), strict=False):
-        tp, fp = _steps(score, truth)
-        area = float(np.trapezoid(tp, fp))
-        ax.plot(fp, tp, color=colour, label=f"{label} (area {area:.3f})")
+    for colour, curve in zip(_cycle(), curves(p, y, schema), strict=False):
+        label = f"{_text(curve['label'])} (area {curve['area']:.3f})"
+        ax.plot(*np.transpose(curve["roc"]), color=colour, label=label)
     _label(ax, "ROC", "false positive rate", "true positive rate")
     _legend(ax)
     return _picture(figure, kind)
@@ -188,10 +186,9 @@ def roc(p: Floats, y: npt.NDArray[np.int64], schema: Schema, *, kind: Kind = "pn
 def precision_recall(p: Floats, y: npt.NDArray[np.int64], schema: Schema, *, kind: Kind = "png") -> bytes:
     """Precision against recall, with the share of the class as the line of chance."""
     figure, (ax,) = _grid(1, size=(5, 4.6))
-    for colour, (label, score, truth) in zip(_cycle(), _curves(p, y, schema), strict=False):
-        tp, fp = (rate * n for rate, n in zip(_steps(score, truth), (truth.sum(), (~truth).sum()), strict=True))
-        ax.step(tp[1:] / truth.sum(), tp[1:] / (tp + fp)[1:], where="pre", color=colour, label=label)
-        ax.axhline(float(truth.mean()), color=colour, linestyle=":", linewidth=0.8)
+    for colour, curve in zip(_cycle(), curves(p, y, schema), strict=False):
+        ax.step(*np.transpose(curve["precision_recall"]), where="pre", color=colour, label=_text(curve["label"]))
+        ax.axhline(curve["share"], color=colour, linestyle=":", linewidth=0.8)
     ax.set_ylim(0, 1.02)
     _label(ax, "Precision and recall (dotted: chance)", "recall", "precision")
     _legend(ax)
@@ -202,14 +199,10 @@ def calibration(p: Floats, y: npt.NDArray[np.int64], schema: Schema, *, kind: Ki
     """What was said against what came, in ten bins of equal width; the area of a dot is its share of rows."""
     figure, (ax,) = _grid(1, size=(5, 4.6))
     ax.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="perfect")
-    for colour, (label, score, truth) in zip(_cycle(), _curves(p, y, schema), strict=False):
-        bins = np.minimum((score * BINS).astype(np.int64), BINS - 1)
-        counts = np.bincount(bins, minlength=BINS)
-        some = counts > 0
-        said = np.bincount(bins, score, BINS)[some] / counts[some]
-        came = np.bincount(bins, truth, BINS)[some] / counts[some]
-        ax.plot(said, came, color=colour, linewidth=1, label=label)
-        ax.scatter(said, came, s=8 + 120 * counts[some] / len(y), color=colour, alpha=0.7)
+    for colour, curve in zip(_cycle(), curves(p, y, schema), strict=False):
+        said, came, rows = np.transpose(curve["calibration"])
+        ax.plot(said, came, color=colour, linewidth=1, label=_text(curve["label"]))
+        ax.scatter(said, came, s=8 + 120 * rows / len(y), color=colour, alpha=0.7)
     _label(ax, "Calibration", "probability said", "share that came")
     _legend(ax)
     return _picture(figure, kind)
@@ -232,28 +225,6 @@ def confusion(p: Floats, y: npt.NDArray[np.int64], schema: Schema, decision: Dec
         ax.text(j, i, f"{count:,}", ha="center", va="center", color="white" if share[i, j] > 0.55 else "#222222")
     _label(ax, "Confusion matrix (rows)", "answered", "true")
     return _picture(figure, kind)
-
-
-def _curves(
-    p: Floats, y: npt.NDArray[np.int64], schema: Schema
-) -> list[tuple[str, npt.NDArray[np.float64], npt.NDArray[np.bool_]]]:
-    """(label, score, truth) of the positive class, or of the commonest classes; classes with both kinds of rows."""
-    codes = [positive_code(schema)] if len(schema.classes) == 2 else list(np.argsort(-np.bincount(y), kind="stable"))
-    both = [c for c in codes if 0 < (y == c).sum() < len(y)]
-    return [(_text(schema.classes[c]), np.asarray(p[:, c], dtype=np.float64), y == c) for c in both[:MAX_CLASSES]]
-
-
-def _steps(
-    score: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """True and false positive rates from (0, 0) to (1, 1), ties as one step, at most 2,000 steps."""
-    order = np.argsort(-score, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    if len(ends) > 2_000:
-        ends = ends[np.unique(np.linspace(0, len(ends) - 1, 2_000).astype(np.int64))]
-    hits = truth[order].cumsum()[ends]
-    alarms = ends + 1 - hits
-    return np.append(0, hits / truth.sum()), np.append(0, alarms / (~truth).sum())
 
 
 def _parameter(ax: Axes, title: str, points: list[tuple[Any, float]], colour: str) -> None:

@@ -5,7 +5,8 @@ out-of-fold probabilities into a `Decision` (calibration and threshold, never fr
 """
 
 from ml.evaluation.calibration import calibrate
+from ml.evaluation.curves import curves
 from ml.evaluation.report import evaluate
 from ml.evaluation.threshold import choose_threshold, decide
 
-__all__ = ["calibrate", "choose_threshold", "decide", "evaluate"]
+__all__ = ["calibrate", "choose_threshold", "curves", "decide", "evaluate"]

@@ -96,6 +96,7 @@ def _make(
         "metrics.json": metrics,
         "history.json": fitted.candidate.history,
         "trials.json": [_trial(trial) for trial in trials],
+        "curves.json": evaluation.curves(probabilities, test.y, snapshot.schema),
         "gate.json": {**msgspec.to_builtins(verdict), "champion": against, "rows": rows},
         "model_card.md": card.render(snapshot, fitted.candidate, decision, metrics, verdict, trials).encode(),
         "structure.json": fitted.candidate.model.describe(),

@@ -104,16 +104,6 @@ def test_a_blend_is_described_member_by_member():
     assert ("members[1].weight", "0.5") in lines
 
 
-def test_the_curve_has_the_area_that_scikit_learn_finds():
-    """The drawn steps are the ROC curve, ties included."""
-    from sklearn.metrics import roc_auc_score
-
-    p, y = answers(2)
-    score = np.round(p[:, 1], 1)
-    tp, fp = figures._steps(score, y == 1)
-    assert np.trapezoid(tp, fp) == pytest.approx(roc_auc_score(y, score))
-
-
 def test_importing_it_loads_no_matplotlib():
     """Nor does importing draw or open anything."""
     program = "import sys, ml.figures; print('matplotlib' in sys.modules)"
