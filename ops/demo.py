@@ -21,8 +21,11 @@ CHOICES = {
     "REFIT_DATA__SOURCE": "customers",
     "REFIT_CUSTOMERS__N_SAMPLES": "4000",
     "REFIT_TRAIN__FAMILIES": "logistic,hist_gradient_boosting",
-    "REFIT_TUNE__MAX_EVALS": "6",
+    "REFIT_TUNE__MAX_EVALS": "5",
+    "REFIT_TUNE__FOLDS": "3",
     "REFIT_DRIFT__MIN_ROWS": "600",
+    "REFIT_SCHEDULE__WATCH_INTERVAL_S": "2",
+    "REFIT_DRIFT__REPORT_ROWS": "1000",
     "REFIT_DRIFT__COOLDOWN_S": "20",
     # Covariate shift without loss is to be seen as just that.
     "REFIT_DRIFT__GROWTH": "3",
@@ -35,7 +38,7 @@ def prepare(settings: Settings, environ: MutableMapping[str, str] = os.environ) 
     stack.stop(Layout(msgspec.structs.replace(settings, home=home)))  # what a killed demonstration left running
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    for name in [n for n in environ if n.startswith(("REFIT_DATA__", "REFIT_DRIFT__"))]:
+    for name in [n for n in environ if n.startswith(("REFIT_DATA__", "REFIT_DRIFT__", "REFIT_SCHEDULE__"))]:
         del environ[name]
     environ.update(CHOICES)
     environ["REFIT_HOME"] = str(home)
@@ -49,17 +52,12 @@ def prepare(settings: Settings, environ: MutableMapping[str, str] = os.environ) 
 
 
 def play(layout: Layout, keep_in: Path) -> int:
-    """Play the demonstration against the running stack, keep its picture, and stop the stack."""
+    """Play the demonstration against the running stack, with its picture in `keep_in`, and stop the stack."""
     from ml import demo
 
     # A TERM ends it as Ctrl-C does: through the `finally` below, so that no stack is left running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        return demo.run(layout.settings)
+        return demo.run(layout.settings, reports=keep_in)
     finally:
         stack.stop(layout)
-        keep_in.mkdir(parents=True, exist_ok=True)
-        for name in ("demo.png", "demo.json"):
-            file = layout.settings.var / "reports" / name
-            if file.exists():
-                shutil.copyfile(file, keep_in / name)

@@ -120,6 +120,16 @@ def churn_probability(columns: dict[str, NDArray[np.generic]], concept: float = 
     return chance
 
 
+def best_accuracy(shift: float = 0.0, concept: float = 0.0, n: int = 50_000) -> float:
+    """Accuracy in [0, 1] of somebody who knows the world of `make`, before values go missing: nobody does better.
+
+    >>> round(best_accuracy(), 2)
+    0.88
+    """
+    chance = churn_probability(_population(n, np.random.default_rng(0), shift), concept)
+    return float(np.maximum(chance, 1 - chance).mean())
+
+
 def _forget(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Missing values: by chance, and usage of those without a device."""
     for name, share in (("age", 0.06), ("region", 0.03), ("payment", 0.02), ("usage_trend", 0.04)):

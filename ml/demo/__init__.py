@@ -7,13 +7,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ml.settings import Settings
 
 __all__ = ["run"]
 
 
-def run(settings: Settings) -> int:
-    """Play all phases; returns the exit code: 0 when the loop noticed, retrained and recovered."""
+def run(settings: Settings, *, reports: Path | None = None) -> int:
+    """Play all phases; returns the exit code: 0 when the loop noticed, retrained and recovered.
+
+    Parameters
+    ----------
+    reports
+        Where picture and numbers go; `var/reports` by default.
+    """
     from ml.demo import script  # pandas and Matplotlib: not at import
 
-    return script.run(settings)
+    return script.run(settings, reports=reports)

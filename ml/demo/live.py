@@ -23,6 +23,12 @@ class Phase(msgspec.Struct, frozen=True):
     concept: float = 0.0
 
 
+USUAL = Phase("usual")
+SHIFTED = Phase("covariate shift", shift=1.0)
+CONCEPT = Phase("concept shift", shift=1.0, concept=1.0)
+PHASES = (USUAL, SHIFTED, CONCEPT)
+
+
 class Batch(msgspec.Struct, frozen=True):
     """One answered request: `at` seconds since the start, and how many of its rows were decided right."""
 

@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from ml import drift, ledger
 from ml.demo.airflow import Airflow, AirflowUnavailable
 from ml.demo.picture import Event
+from ml.drift.findings import DriftVerdict
 from ml.errors import StoreUnavailable
 from ml.settings import Settings
+
+SHOWN_REASONS = 3  # of a verdict; the rest is in its report
+ENDED = ("success", "failed")
 
 
 class Watcher:
@@ -20,8 +24,8 @@ class Watcher:
         self._offset = time.time() - (time.monotonic() - started)  # wall clock of the start
         self._checks = {c.id for c in drift.history(settings, 20)}
         self._ledger = {e.id for e in ledger.events(settings, limit=50)}
-        self._tasks: dict[str, str] = {}
         self._known = {run["dag_run_id"] for run in self._runs()}
+        self._tasks: dict[str, str] = {}  # of the runs that began since, the newest task that was seen
         self.last_check = 0.0  # wall clock of the newest check
         self.verdicts: list[str] = []  # since the last `forget`
         self.promoted = False
@@ -36,7 +40,7 @@ class Watcher:
             yield from self._new_checks()
             yield from self._new_runs()
             yield from self._new_moves()
-        except StoreUnavailable:
+        except (StoreUnavailable, AirflowUnavailable):
             return  # busy: at the next look
 
     def _new_checks(self) -> Iterator[Event]:
@@ -46,23 +50,32 @@ class Watcher:
             self._checks.add(check.id)
             self.last_check = check.time
             self.verdicts.append(check.verdict)
-            yield Event(check.time - self._offset, "verdict", f"{check.verdict}|{check.sentence}")
+            yield Event(check.time - self._offset, "verdict", check.verdict, verdict_told(check))
 
     def _new_runs(self) -> Iterator[Event]:
         for run in reversed(self._runs()):
             name = run["dag_run_id"]
-            if name in self._known and name not in self._tasks:
-                continue
             if name not in self._known:
                 self._known.add(name)
-                yield Event(
-                    time.time() - self._offset, "retrain", f"retrain|Airflow run: {self._airflow.page('retrain', name)}"
-                )
-            tasks = self._airflow.tasks("retrain", name) if run["state"] in ("queued", "running") else []
-            now = next((t["task_id"] for t in tasks if t["state"] == "running"), run["state"])
-            if self._tasks.get(name) != now:
-                self._tasks[name] = now
-                yield Event(time.time() - self._offset, "task", f"{now}|retrain: {now}")
+                self._tasks[name] = ""
+                page = self._airflow.page("retrain", name)
+                yield self._now("retrain", "retraining", f"AIRFLOW   runs retrain: {page}")
+            if name in self._tasks and self._tasks[name] not in ENDED:
+                yield from self._progress(name, run["state"])
+
+    def _progress(self, name: str, state: str) -> Iterator[Event]:
+        """The task that runs now, or the run's end; nothing between two tasks."""
+        if state in ENDED:
+            self._tasks[name] = state
+            yield self._now("ended", state, f"          retrain ended: {state}")
+            return
+        running = [t["task_id"] for t in self._airflow.tasks("retrain", name) if t["state"] == "running"]
+        if running and running[0] != self._tasks[name]:
+            self._tasks[name] = running[0]
+            yield self._now("task", running[0], f"          {running[0]} …")
+
+    def _now(self, kind: str, text: str, told: str) -> Event:
+        return Event(time.time() - self._offset, kind, text, told)
 
     def _runs(self) -> list[dict[str, str]]:
         try:
@@ -78,4 +91,18 @@ class Watcher:
             self.promoted = self.promoted or event.what == ledger.PROMOTED
             kinds = {ledger.PROMOTED: "promotion", ledger.ROLLED_BACK: "rollback"}
             text = f"{event.what} {event.to_version or event.from_version}".strip()
-            yield Event(event.time - self._offset, kinds.get(event.what, "ledger"), f"{text}|{text}: {event.why}")
+            told = f"LEDGER    {text}"
+            if event.what == ledger.REGISTERED:  # with the gate's sentence, which the move repeats
+                told += f"\nGATE      {event.why}"
+            elif note := event.numbers.get("confirmation"):
+                told += f", {note}"
+            yield Event(event.time - self._offset, kinds.get(event.what, "ledger"), text, told)
+
+
+def verdict_told(check: DriftVerdict) -> str:
+    """A verdict as lines: what, why, and what follows from it."""
+    reasons = [*check.reasons[:SHOWN_REASONS]]
+    if more := len(check.reasons) - len(reasons):
+        reasons.append(f"and {more} more")
+    follows = f"retrain: {'yes' if check.retrain else 'no'}, {check.decision}"
+    return "\n          ".join([f"VERDICT   {check.verdict} ({check.window.rows} answers)", *reasons, f"→ {follows}"])

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from ml import drift, ledger
-from ml.demo import script
+from ml.demo import script, summary
 from ml.demo.airflow import Airflow, AirflowUnavailable
-from ml.demo.live import Batch, Phase, Traffic
-from ml.demo.picture import Event, curve, draw
-from ml.demo.watcher import Watcher
+from ml.demo.live import CONCEPT, Batch, Phase, Traffic
+from ml.demo.picture import Event, curve, draw, runs
+from ml.demo.watcher import Watcher, verdict_told
 from ml.drift.findings import DriftVerdict
 from ml.drift.records import save
 from ml.errors import DataError
@@ -74,7 +74,7 @@ class FakeClient:
 def batches() -> list[Batch]:
     """90% right for 60 s, then 50% by version 1, then 85% by version 2."""
     world = [("usual", 9, "1")] * 60 + [("covariate shift", 9, "1")] * 60
-    world += [(script.CONCEPT.name, 5, "1")] * 60 + [(script.CONCEPT.name, 8, "2")] * 60
+    world += [(CONCEPT.name, 5, "1")] * 60 + [(CONCEPT.name, 8, "2")] * 60
     return [Batch(float(i), 10, right, version, phase) for i, (phase, right, version) in enumerate(world)]
 
 
@@ -132,16 +132,46 @@ def test_watcher_tells_each_thing_once(found: Settings) -> None:
     save(found, verdict)
     airflow.state = [{"dag_run_id": "new", "state": "running"}, *airflow.state]
     ledger.append(found, ledger.PROMOTED, who="test", from_version="1", to_version="2", why="better on 500 rows")
-    told = {event.kind: event.text for event in watcher.news()}
-    assert told["verdict"].startswith("degraded|degraded: accuracy fell. Retrain: yes")
-    assert told["retrain"] == "retrain|Airflow run: http://airflow/retrain/new"
-    assert told["task"] == "generate|retrain: generate"
-    assert told["promotion"] == "promoted 2|promoted 2: better on 500 rows"
+    told = {event.kind: event for event in watcher.news()}
+    assert told["verdict"].text == "degraded"
+    assert "accuracy fell" in told["verdict"].told
+    assert "retrain: yes, large drop" in told["verdict"].told
+    assert "http://airflow/retrain/new" in told["retrain"].told
+    assert told["task"].text == "generate"
+    assert told["promotion"].text == "promoted 2"
     assert watcher.promoted
     assert watcher.verdicts == ["degraded"]
     assert not list(watcher.news())
     airflow.task = "train"
-    assert [event.text for event in watcher.news()] == ["train|retrain: train"]
+    assert [event.text for event in watcher.news()] == ["train"]
+    airflow.state[0]["state"] = "success"
+    assert [(event.kind, event.text) for event in watcher.news()] == [("ended", "success")]
+    assert not list(watcher.news())
+
+
+def test_the_gates_sentence_is_told_once(found: Settings) -> None:
+    """With the version it was said of; the promotion that follows tells who confirmed it."""
+    import time
+
+    watcher = Watcher(found, FakeAirflow(), time.monotonic())  # type: ignore[arg-type]
+    ledger.append(found, ledger.REGISTERED, who="test", to_version="2", why="better on 500 rows")
+    numbers = {"confirmation": "confirmed by 2 workers"}
+    ledger.append(found, ledger.PROMOTED, who="test", to_version="2", why="better on 500 rows", numbers=numbers)
+    told = "\n".join(event.told for event in watcher.news())
+    assert told.count("better on 500 rows") == 1
+    assert "promoted 2, confirmed by 2 workers" in told
+
+
+def test_a_long_verdict_is_cut_and_says_so() -> None:
+    """A person reads three reasons."""
+    verdict = DriftVerdict(
+        id="a", time=0.0, verdict="drift", retrain=False, decision="no loss", reasons=[f"r{i}" for i in range(9)],
+        model_version="1",
+    )  # fmt: skip
+    told = verdict_told(verdict)
+    assert "r2" in told
+    assert "r3" not in told
+    assert "and 6 more" in told
 
 
 def test_curve_is_accuracy_in_bins() -> None:
@@ -156,13 +186,30 @@ def test_curve_is_accuracy_in_bins() -> None:
 
 def test_picture_is_drawn(tmp_path: Path) -> None:
     """A PNG of some size, with events of every kind."""
-    events = [
-        Event(i * 20.0, kind, kind) for i, kind in enumerate(("world", "verdict", "retrain", "promotion", "rollback"))
-    ]
-    draw(tmp_path / "reports" / "demo.png", batches(), events)
+    kinds = ("world", "verdict", "retrain", "task", "ended", "ledger", "promotion", "rollback")
+    events = [Event(i * 20.0, kind, "degraded" if kind == "verdict" else kind) for i, kind in enumerate(kinds)]
+    draw(tmp_path / "reports" / "demo.png", batches(), events, best={"world": 0.9})
     content = (tmp_path / "reports" / "demo.png").read_bytes()
     assert content.startswith(b"\x89PNG")
     assert len(content) > 20_000
+
+
+def test_a_retraining_that_still_runs_has_no_end() -> None:
+    """Its bar goes to the end of the picture."""
+    events = [Event(5.0, "retrain", ""), Event(9.0, "ended", "success"), Event(20.0, "retrain", "")]
+    assert runs(events, 30.0) == [(5.0, 9.0), (20.0, 30.0)]
+
+
+def test_moments_count_from_the_concept_shift() -> None:
+    """What came before it does not count; what did not come is left out."""
+    events = [
+        Event(3.0, "verdict", "degraded"),
+        Event(10.0, "world", CONCEPT.name),
+        Event(14.0, "verdict", "degraded"),
+        Event(16.0, "retrain", "retraining"),
+    ]
+    assert summary.moments(events) == {"the verdict 'degraded'": 4.0, "Airflow's retraining": 6.0}
+    assert summary.moments(events[:1]) == {}
 
 
 @pytest.mark.parametrize(("after", "noticed", "code"), [(0.85, True, 0), (0.5, True, 1), (0.9, False, 1)])
@@ -170,18 +217,22 @@ def test_summary_is_honest(
     found: Settings, capsys: pytest.CaptureFixture[str], after: float, noticed: bool, code: int
 ) -> None:
     """Recovered means: noticed, and at least half of what was lost came back."""
-    demo = script.Demo(found)
-    demo.traffic.batches = batches()
-    names = ("usual", "covariate shift", script.CONCEPT.name, script.CONCEPT.name)
+    traffic = Traffic("http://127.0.0.1:9", rate=1.0, label_delay_s=0.0, seed=0)
+    traffic.batches = batches()
+    names = ("usual", "covariate shift", CONCEPT.name, CONCEPT.name)
     values = (0.9, 0.9, 0.5, after)
-    demo.phases = [{"phase": n, "accuracy": a, "done": True} for n, a in zip(names, values, strict=True)]
-    assert script._summary(demo, noticed=noticed) == code
-    summary = json.loads((found.var / "reports" / "demo.json").read_text(encoding="utf-8"))
-    assert summary["worst"] == pytest.approx(0.5)
-    assert summary["versions"] == ["1", "2"]
-    assert summary["recovered"] is (code == 0)
-    assert (found.var / "reports" / "demo.png").exists()
-    assert "accuracy 50.0%" in capsys.readouterr().out
+    phases = [{"phase": n, "accuracy": a, "done": True} for n, a in zip(names, values, strict=True)]
+    reports = found.var / "elsewhere"
+    assert summary.write(reports, found, traffic, [], phases, noticed=noticed) == code
+    kept = json.loads((reports / "demo.json").read_text(encoding="utf-8"))
+    assert kept["worst"] == pytest.approx(0.5)
+    assert kept["versions"] == ["1", "2"]
+    assert kept["recovered"] is (code == 0)
+    assert kept["without_the_loop"] is None, "nothing was promoted in this registry"
+    assert (reports / "demo.png").exists()
+    said = capsys.readouterr()
+    assert "50% right" in said.out
+    assert ("did not recover" in said.err) is (code == 1)
 
 
 def test_airflow_that_is_down_is_a_transient_error(found: Settings) -> None:

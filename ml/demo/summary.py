@@ -1,0 +1,118 @@
+"""The end of a demonstration: what happened when, how many were answered right, numbers and picture in files."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml import ledger, predictions, shadow, store
+from ml.atomic import write_json
+from ml.data import customers
+from ml.demo.live import PHASES, Batch, Traffic
+from ml.demo.picture import Event, draw
+from ml.errors import RefitError
+from ml.settings import Settings
+
+
+def write(
+    reports: Path,
+    settings: Settings,
+    traffic: Traffic,
+    events: Sequence[Event],
+    phases: Sequence[dict[str, Any]],
+    *,
+    noticed: bool,
+) -> int:
+    """Print the summary and keep `demo.json` and `demo.png`; 0 when the loop noticed and recovered.
+
+    Recovered means: at least half of what the concept shift cost has come back.
+
+    Parameters
+    ----------
+    phases
+        `phase`, `accuracy` at its end; usual, covariate shift, concept shift, concept shift after the swap.
+    noticed
+        Was a new champion promoted in the third?
+    """
+    before, worst, after = phases[0]["accuracy"] or 0.0, lowest(traffic.batches), phases[3]["accuracy"] or 0.0
+    best = {p.name: customers.best_accuracy(p.shift, p.concept) for p in PHASES}
+    found = {
+        "seconds": time.monotonic() - traffic.started,
+        "rows": sum(b.rows for b in traffic.batches),
+        "requests_answered": traffic.requests,
+        "requests_sent_again": traffic.retried,
+        "versions": list(dict.fromkeys(b.version for b in traffic.batches)),
+        "accuracy": {p["phase"] + (" after the swap" if i == 3 else ""): p["accuracy"] for i, p in enumerate(phases)},
+        "best_possible": best,
+        "worst": worst,
+        "without_the_loop": without_the_loop(settings),
+        "moments": moments(events),
+        "recovered": noticed and after > worst + 0.5 * (before - worst),
+        "events": [{"at": e.at, "kind": e.kind, "text": e.text} for e in events],
+    }
+    write_json(reports / "demo.json", found)
+    draw(reports / "demo.png", traffic.batches, events, best=best)
+    print("\nSummary\n" + "\n".join(f"  {line}" for line in lines(found)))
+    print(f"  picture: {reports / 'demo.png'}\n  numbers: {reports / 'demo.json'}", flush=True)
+    if not found["recovered"]:
+        print("  The loop did not recover in the time of the demonstration.", file=sys.stderr)
+    return 0 if found["recovered"] else 1
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The summary for a person."""
+    told = []
+    for name, value in found["accuracy"].items():
+        world = name.removesuffix(" after the swap")
+        right = "no answer" if value is None else f"{value:.0%} right"
+        told.append(f"{name:<30} {right:<10} of {found['best_possible'][world]:.0%} that are possible")
+    told.append(f"{'lowest in the concept shift':<30} {found['worst']:.0%} right")
+    if found["without_the_loop"] is not None:
+        told.append(f"{'the old version, after the swap':<30} {found['without_the_loop']:.0%} right: without the loop")
+    told += [f"{seconds:4.0f} s from the concept shift to {what}" for what, seconds in found["moments"].items()]
+    again = f", {found['requests_sent_again']} of them sent again" if found["requests_sent_again"] else ""
+    told.append(f"{found['rows']:,} customers in {found['requests_answered']:,} requests, every one answered{again}")
+    return [*told, f"versions that answered: {', '.join(found['versions'])}"]
+
+
+def moments(events: Sequence[Event]) -> dict[str, float]:
+    """Seconds from the beginning of the concept shift to what followed."""
+    began = next((e.at for e in events if e.kind == "world" and e.text == PHASES[-1].name), None)
+    if began is None:
+        return {}
+    wanted: dict[str, Callable[[Event], bool]] = {
+        "the verdict 'degraded'": lambda e: e.text == "degraded",
+        "Airflow's retraining": lambda e: e.kind == "retrain",
+        "the new champion": lambda e: e.kind == "promotion",
+    }
+    found = {what: next((e.at for e in events if e.at >= began and fits(e)), None) for what, fits in wanted.items()}
+    return {what: at - began for what, at in found.items() if at is not None}
+
+
+def lowest(batches: Sequence[Batch], span_s: float = 15.0) -> float:
+    """Lowest accuracy of a span of the concept shift, in [0, 1]."""
+    spans: dict[int, list[int]] = {}
+    for batch in batches:
+        if batch.phase == PHASES[-1].name:
+            found = spans.setdefault(int(batch.at // span_s), [0, 0])
+            found[0] += batch.right
+            found[1] += batch.rows
+    return min((right / rows for right, rows in spans.values() if rows >= 100), default=0.0)
+
+
+def without_the_loop(settings: Settings) -> float | None:
+    """Accuracy that the replaced version would have had on what the new one answered; None where none was replaced."""
+    try:
+        event = next(iter(ledger.events(settings, limit=1, what=[ledger.PROMOTED])), None)
+        if event is None or not event.from_version:
+            return None
+        rows = predictions.window(store.engine(settings), version=event.to_version, labelled_only=True)
+        if rows.empty:
+            return None
+        decided, _ = shadow.score(settings, event.from_version, rows)
+    except RefitError:
+        return None
+    return float((decided == rows["actual"].to_numpy(dtype=object)).mean())
