@@ -15,12 +15,23 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
+from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from dags.shared import DRIFT, NEW_PREDICTIONS, TASK_DEFAULTS, report_url, settings_of
+from dags.shared import DRIFT, TASK_DEFAULTS, report_url, settings_of
+from dags.triggers import NewPredictions
 
 SETTINGS = settings_of()
+
+# Updated by the triggerer when enough predictions have come since the last look.
+NEW_PREDICTIONS = Asset(
+    name="new_predictions",
+    uri="refit://predictions",
+    group="refit",
+    watchers=[AssetWatcher(name="prediction_log", trigger=NewPredictions(SETTINGS.schedule.watch_interval_s))]
+    if SETTINGS.schedule.watch_interval_s > 0
+    else [],
+)
 
 
 @task(execution_timeout=timedelta(minutes=30))

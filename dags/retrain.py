@@ -33,6 +33,9 @@ from ml.run_key import run_key
 
 SETTINGS = settings_of()
 
+# Who started a run that no person started, for the ledger.
+_NOBODY = {"asset_triggered": "drift check", "scheduled": "schedule"}
+
 
 @task(execution_timeout=timedelta(hours=2))
 def generate(params: dict[str, Any], run_id: str, triggering_asset_events: Any, dag_run: Any) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def generate(params: dict[str, Any], run_id: str, triggering_asset_events: Any, 
     origin = {
         "airflow_run_url": run_url("retrain", run_id),
         "reason": params.get("reason") or "",
-        "who": getattr(dag_run, "triggering_user_name", None) or dag_run.run_type,
+        "who": getattr(dag_run, "triggering_user_name", None) or _NOBODY.get(dag_run.run_type, dag_run.run_type),
         "drift": verdict_of(triggering_asset_events),
     }
     return pipeline.generate(settings_of(overrides(params)), run_key(run_id), origin=origin)

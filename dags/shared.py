@@ -6,23 +6,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, AssetWatcher, ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.configuration import conf
 
-from dags.triggers import NewPredictions
 from ml.errors import Transient
 from ml.settings import Settings, load
 
 # drift_check emits it with the verdict in its `extra`; retrain runs on it.
 DRIFT = Asset(name="drift_found", uri="refit://drift", group="refit")
-
-# Updated by the triggerer when enough predictions have come since the last look.
-NEW_PREDICTIONS = Asset(
-    name="new_predictions",
-    uri="refit://predictions",
-    group="refit",
-    watchers=[AssetWatcher(name="prediction_log", trigger=NewPredictions())],
-)
 
 # Only what may pass is tried again: an unreachable registry yes, bad data no. A killed task raises
 # nothing, so no rule is asked and the plain count of retries holds for it.

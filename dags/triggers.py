@@ -19,7 +19,7 @@ class NewPredictions(BaseEventTrigger):
         Seconds between two looks; one indexed COUNT each.
     """
 
-    def __init__(self, poll_interval_s: float = 10.0) -> None:
+    def __init__(self, poll_interval_s: float) -> None:
         super().__init__()
         self.poll_interval_s = poll_interval_s
 

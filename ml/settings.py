@@ -203,6 +203,7 @@ class Drift(Section, frozen=True):
     confidence: float = 0.99  # one-sided, of a drop in performance
     accuracy_margin: float = 0.02  # a smaller drop does not matter
     log_loss_margin: float = 0.05  # nats; a smaller rise does not matter
+    renewal_gain: float = 0.02  # nats; what a newer model would gain at least to be worth a retraining
     large_drop: float = 0.05  # of accuracy: retrain without waiting for confirmation
     confirm_hits: int = 2  # m: windows that must agree …
     confirm_windows: int = 3  # n: … of the last n
@@ -237,6 +238,7 @@ class Schedule(Section, frozen=True):
 
     retrain_cron: str = "0 3 * * *"
     drift_cron: str = "*/15 * * * *"
+    watch_interval_s: float = 10.0  # between looks for drift.min_rows new predictions; 0: drift_cron alone
 
 
 class Settings(Section, frozen=True):
