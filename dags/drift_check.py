@@ -15,10 +15,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag, task
+from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from dags.shared import DRIFT, TASK_DEFAULTS, report_url, settings_of
+from dags.shared import DRIFT, TASK_DEFAULTS, clock, report_url, settings_of
 from dags.triggers import NewPredictions
 
 SETTINGS = settings_of()
@@ -53,9 +53,7 @@ def request_retraining(verdict: dict[str, Any], outlet_events: Any) -> None:
 
 
 @dag(
-    schedule=AssetOrTimeSchedule(
-        timetable=CronTriggerTimetable(SETTINGS.schedule.drift_cron, timezone="UTC"), assets=[NEW_PREDICTIONS]
-    ),
+    schedule=AssetOrTimeSchedule(timetable=clock(SETTINGS.schedule.drift_cron), assets=[NEW_PREDICTIONS]),
     catchup=False,
     max_active_runs=1,
     default_args=TASK_DEFAULTS,

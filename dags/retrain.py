@@ -25,10 +25,10 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, chain, dag, task
+from airflow.sdk import AssetOrTimeSchedule, chain, dag, task
 
 from dags.form import overrides, params
-from dags.shared import DRIFT, TASK_DEFAULTS, run_url, settings_of, verdict_of
+from dags.shared import DRIFT, TASK_DEFAULTS, clock, run_url, settings_of, verdict_of
 from ml.run_key import run_key
 
 SETTINGS = settings_of()
@@ -95,9 +95,7 @@ def promote(params: dict[str, Any], run_id: str) -> dict[str, Any]:
 
 
 @dag(
-    schedule=AssetOrTimeSchedule(
-        timetable=CronTriggerTimetable(SETTINGS.schedule.retrain_cron, timezone="UTC"), assets=[DRIFT]
-    ),
+    schedule=AssetOrTimeSchedule(timetable=clock(SETTINGS.schedule.retrain_cron), assets=[DRIFT]),
     catchup=False,
     max_active_runs=1,
     params=params(SETTINGS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,38 @@ def test_a_drift_check_may_ask_for_a_retraining(dagbag: Any) -> None:
 @pytest.mark.parametrize("dag_id", ["retrain", "drift_check"])
 def test_a_schedule_is_by_clock_or_by_event(dagbag: Any, dag_id: str) -> None:
     assert type(dagbag.dags[dag_id].timetable).__name__ == "AssetOrTimeSchedule"
+
+
+@pytest.mark.parametrize(("dag_id", "cron"), [("retrain", "RETRAIN_CRON"), ("drift_check", "DRIFT_CRON")])
+def test_a_first_start_shortly_after_the_hour_waits_for_the_next(
+    airflow: Any, monkeypatch: pytest.MonkeyPatch, dag_id: str, cron: str
+) -> None:
+    """Airflow's default starts a run at once when a moment has just passed."""
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.serialization.encoders import coerce_to_core_timetable
+    from airflow.timetables.base import TimeRestriction
+
+    now = datetime.now(UTC)
+    just_passed = now - timedelta(minutes=2)
+    monkeypatch.setenv(f"REFIT_SCHEDULE__{cron}", f"{just_passed.minute} {just_passed.hour} * * *")
+    timetable = DagBag(str(ROOT / "dags" / f"{dag_id}.py")).dags[dag_id].timetable
+    first = coerce_to_core_timetable(timetable).next_dagrun_info(
+        last_automated_data_interval=None, restriction=TimeRestriction(earliest=None, latest=None, catchup=False)
+    )
+    assert first.run_after > now
+
+
+@pytest.mark.parametrize("interval", ["0", "7"], ids=["off", "every 7 s"])
+def test_new_predictions_are_watched_for_as_often_as_is_set(
+    airflow: Any, monkeypatch: pytest.MonkeyPatch, interval: str
+) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("REFIT_SCHEDULE__WATCH_INTERVAL_S", interval)
+    bag = DagBag(str(ROOT / "dags" / "drift_check.py"))
+    assert bag.import_errors == {}
+    [asset] = [a for a in bag.dags["drift_check"].timetable.asset_condition.objects if a.name == "new_predictions"]
+    assert [watcher.trigger.poll_interval_s for watcher in asset.watchers] == ([7.0] if interval == "7" else [])
 
 
 @pytest.mark.parametrize("dag_id", ["retrain", "drift_check", "rollback"])
