@@ -7,13 +7,16 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ml import bundle
 from ml.atomic import to_json, write_bytes
+from ml.basis import prepare
 from ml.bundle import Bundle
 from ml.decision import Decision
+from ml.explain import BASIS
 from ml.rows import Rows
 from ml.schema import Schema
 
@@ -63,8 +66,11 @@ def begin(folder: Path, candidate: Candidate, decision: Decision, X: pd.DataFram
     write_bytes(folder / "schema.json", schema.to_json())
     write_bytes(folder / "decision.json", decision.to_json())
     write_bytes(folder / "examples.json", to_json(_examples(candidate, decision, X, seed)))
-    chosen = _sample(len(X), BACKGROUND_ROWS, seed + 1)
-    write_bytes(folder / "background.json", to_json(bundle.encode_inputs(rows_of(X.iloc[chosen], schema))))
+    background = rows_of(X.iloc[_sample(len(X), BACKGROUND_ROWS, seed + 1)], schema)
+    write_bytes(folder / "background.json", to_json(bundle.encode_inputs(background)))
+    bundle.seal(folder)
+    opened = Bundle.open(folder, verify=False)
+    write_bytes(folder / BASIS, to_json(msgspec.to_builtins(prepare(opened, background))))
     bundle.seal(folder)
     return Bundle.open(folder)
 

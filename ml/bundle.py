@@ -10,7 +10,7 @@ Nothing in it is a pickle, and reading it needs NumPy, ONNX Runtime and msgspec 
 | `schema.json`, `decision.json` | columns and classes; calibration (already inside the graph) and threshold |
 | `examples.json` | raw rows with the probabilities the model must give: what `self_check` recomputes |
 | `reference.parquet` | held-out rows with scores, the drift reference (columns: see `reference_frame`) |
-| `background.json` | rows that explanations are made against |
+| `background.json`, `explanation.json` | rows that explanations are made against; which of them stand for all |
 | `metrics.json`, `curves.json`, `history.json`, `trials.json` | how it was made, and how good it is |
 | `gate.json`, `model_card.md` | how it was judged |
 | `weights.safetensors`, `architecture.json`, `figures/*.png` | where there are any |

@@ -11,53 +11,37 @@ and that holds to rounding by construction, whatever the method:
 * "additive": where the score is a sum of one term a column (logistic regression), one walk from a
   background row to the row gives the Shapley values exactly. Found out by trying, not by the family's name.
 * "exact": few columns, every subset of them is scored.
-* "permutation": walks in random orders and in the reverse of each; each column's standard error says how
-  far the estimate may be from the exact value for these background rows.
+* "permutation": walks in random orders and in the reverse of each, from a few background rows that stand for
+  all (`ml.basis`); each column's standard error says how far the estimate may be from the exact value for
+  all background rows.
 
-Needs NumPy and the bundle alone: every value comes from the graph that serves.
-
-**Source** Shapley value: Lundberg & Lee 2017; antithetic permutations: Mitchell, Cooper, Frank & Holmes 2022,
-"Sampling permutations for Shapley value estimation", JMLR 23(43).
+Needs NumPy and the bundle alone: every value comes from the graph that serves. `bench/explain.py` measures it.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
-from math import factorial
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from ml.basis import Basis, Method, prepare
+from ml.errors import BundleError
 from ml.rows import Rows
-from ml.schema import Schema
+from ml.shapley import Floats, Game, Model, Walks, take
 
-Method = Literal["additive", "exact", "permutation"]
-Floats = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    from ml.bundle import Bundle
 
-EVALUATIONS = 2_000  # rows scored to explain one: about 2 ms with an MLP of 2 × 128 (measured); our choice
-EXACT_EVALUATIONS = 4_096
-MIN_BACKGROUND = 8
-MAX_BACKGROUND = 100
-ADDITIVE_TOLERANCE = 2e-4  # float32 probabilities near 0.999 give log-odds to about 1e-4
-FLOOR = 1e-7  # probabilities are float32: below this, log-odds are noise
-
-
-class Model(Protocol):
-    """What an explanation needs of a bundle."""
-
-    @property
-    def schema(self) -> Schema: ...
-
-    def run(self, numbers: Any, categories: Any) -> npt.NDArray[np.float32]: ...
+BASIS = "explanation.json"  # its file in a bundle
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """One row's score taken apart.
 
     `score` and `baseline` are log-odds of `explained_class`; `attributions` and `standard_errors` are (K,) in the
-    order of `schema.columns`, the errors all zero where the method is exact; `background_rows` is how many were used.
+    order of `schema.columns`, the errors all zero where the method is exact; `background_rows` is how many rows the
+    baseline is the mean of.
     """
 
     explained_class: str
@@ -77,179 +61,86 @@ class Explainer:
     model
         The opened bundle.
     background
-        Rows that stand for "not known"; as many as are needed are drawn from them.
-    evaluations
-        About how many rows to score for one explanation.
+        Rows that stand for "not known".
+    basis
+        What `ml.basis.prepare` found for this model and background; None finds it now, which takes up to seconds.
     seed
-        Of the permutations.
+        Of the walks' orders, and of the basis where none is given.
+
+    Raises
+    ------
+    ValueError
+        There is no background row.
+    BundleError
+        The basis is of another model or background.
     """
 
-    def __init__(self, model: Model, background: Rows, *, evaluations: int = EVALUATIONS, seed: int = 0):
-        if len(background) == 0:
-            raise ValueError("expected at least one background row, got none")
-        self.model = model
-        self.columns = [column.name for column in model.schema.columns]
-        k = len(self.columns)
-        self._place = _places(model.schema)
-        self._seed = seed
-        background = _take(background, np.random.default_rng(seed).permutation(len(background)))
-        if (1 << min(k, 62)) * MIN_BACKGROUND <= EXACT_EVALUATIONS:
-            self.method: Method = "exact"
-            wanted = EXACT_EVALUATIONS >> k
-        else:
-            self.method = "permutation"
-            wanted = evaluations // (4 * k)  # two permutations and their reverses a background row
-        self.background = background.part(0, min(max(wanted, MIN_BACKGROUND), MAX_BACKGROUND))
-        if self._is_additive(background):
-            self.method = "additive"
-            self.background = background.part(0, MAX_BACKGROUND)
-        self._walks = _Walks(k, len(self.background), np.random.default_rng(seed))
-        self._background_scores: dict[int, Floats] = {}
-        self._offsets: dict[int, Floats] = {}
+    def __init__(self, model: Model, background: Rows, basis: Basis | None = None, *, seed: int = 0) -> None:
+        self._game = Game(model)
+        self._basis = prepare(model, background, seed=seed) if basis is None else basis
+        if not self._basis.fits(self._game, background):
+            raise BundleError("the basis of the explanations does not fit the model and its background rows")
+        self.model, self.columns, self.method = model, self._game.columns, self._basis.method
+        self._others = take(background, self._basis.rows)
+        self._weights, self._offsets = np.asarray(self._basis.weights), np.asarray(self._basis.offsets)
+        self._walks = Walks(len(self.columns), len(self._others), np.random.default_rng(seed))
+        self._starts = self._game.scores(self._others, self._game.targets)  # (T, B)
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Explainer:
+        """The explainer of a bundle, on the basis that was written with it."""
+        found = bundle.json(BASIS)
+        try:
+            basis = None if found is None else msgspec.convert(found, Basis)
+        except msgspec.ValidationError as error:
+            raise BundleError(f"{bundle.path / BASIS}: {error}") from error
+        return cls(bundle, bundle.background, basis)
 
     def explain(self, rows: Rows) -> list[Explanation]:
         """One explanation a row."""
         return [self._explain(rows.part(i, i + 1)) for i in range(len(rows))]
 
     def _explain(self, row: Rows) -> Explanation:
-        target = self._target(row)
-        if self.method == "additive":
-            attributions = self._additive(row, target)
-            errors = np.zeros_like(attributions)
-        elif self.method == "exact":
-            attributions = self._exact(row, target)
-            errors = np.zeros_like(attributions)
+        ends = self._game.scores(row, self._game.targets)[:, 0]
+        at = int(ends.argmax())  # of two classes only the positive one is among the targets
+        target = self._game.targets[at]
+        # An estimate of the whole attribution from each background row, (B, K) but for "exact".
+        if self.method == "exact":
+            estimates = self._game.every_subset(row, self._others, target)[None]
+            attributions, errors = estimates[0], np.zeros(len(self.columns))
         else:
-            attributions, errors = self._permutation(row, target)
+            estimates = self._shares(row, at, ends[at]) + self._offsets[at]
+            attributions = self._weights @ estimates
+            errors = self._standard_errors(estimates, attributions)
+        baseline = self._weights @ (self._starts[at] - self._offsets[at].sum(axis=1))
         return Explanation(
             explained_class=self.model.schema.classes[target],
-            score=float(self._scores(row, target)[0]),
-            baseline=float(self._of_background(target).mean()),
+            score=float(ends[at]),
+            baseline=float(baseline),
             method=self.method,
-            background_rows=len(self.background),
+            background_rows=self._basis.background_rows,
             attributions=attributions,
             standard_errors=errors,
         )
 
-    def _target(self, row: Rows) -> int:
-        classes = self.model.schema.classes
-        if len(classes) == 2:
-            return classes.index(self.model.schema.positive_label)
-        return int(self.model.run(row.numbers, row.categories)[0].argmax())
+    def _shares(self, row: Rows, at: int, end: float) -> Floats:
+        """(B, K) what the row's columns change against each of the B background rows."""
+        target = self._game.targets[at]
+        if self.method == "additive":
+            order = np.arange(len(self.columns))
+            return self._game.steps(row, self._others, order, [target])
+        points = self._game.mixed(row, take(self._others, self._walks.other), self._walks.known)
+        inner = self._game.scores(points, [target])
+        shares: Floats = self._walks.shares(self._starts[at : at + 1], inner, np.array([end]))[0]
+        return shares
 
-    def _scores(self, rows: Rows, target: int) -> Floats:
-        return log_odds(self.model.run(rows.numbers, rows.categories), target)
-
-    def _of_background(self, target: int) -> Floats:
-        if target not in self._background_scores:
-            self._background_scores[target] = self._scores(self.background, target)
-        return self._background_scores[target]
-
-    def _mixed(self, row: Rows, other: Rows, known: npt.NDArray[np.bool_]) -> Rows:
-        """`other` with the columns that `known` (n, K) marks taken from the one `row`."""
-        numbers_at, categories_at = self._place
-        return Rows(
-            np.where(known[:, numbers_at], row.numbers, other.numbers),
-            np.where(known[:, categories_at], row.categories, other.categories),
-        )
-
-    def _permutation(self, row: Rows, target: int) -> tuple[Floats, Floats]:
-        walks = self._walks
-        other = _take(self.background, walks.background)
-        inner = self._scores(self._mixed(row, other, walks.known), target)
-        end = self._scores(row, target)[0]
-        contributions = walks.contributions(self._of_background(target), inner, end)  # (B, 2, K)
-        by_row = contributions.mean(axis=1)
-        # Two independent pairs a background row: half their squared difference estimates a pair's variance.
-        variance = ((contributions[:, 0] - contributions[:, 1]) ** 2 / 4).sum(axis=0)
-        return by_row.mean(axis=0), np.sqrt(variance) / len(self.background)
-
-    def _exact(self, row: Rows, target: int) -> Floats:
-        k, b = len(self.columns), len(self.background)
-        subsets = np.arange(1 << k)
-        known = (subsets[:, None] >> np.arange(k)) & 1 == 1
-        other = _take(self.background, np.tile(np.arange(b), len(subsets)))
-        scores = self._scores(self._mixed(row, other, np.repeat(known, b, axis=0)), target)
-        values = scores.reshape(len(subsets), b).mean(axis=1)
-        sizes = known.sum(axis=1)
-        weights = np.array([factorial(s) * factorial(k - s - 1) / factorial(k) for s in range(k)])
-        attributions = np.empty(k)
-        for j in range(k):
-            without = subsets[~known[:, j]]
-            attributions[j] = (weights[sizes[without]] * (values[without | (1 << j)] - values[without])).sum()
-        return attributions
-
-    def _additive(self, row: Rows, target: int) -> Floats:
-        """Steps of one walk from the first background row, and from there to the mean of all."""
-        if target not in self._offsets:
-            first = self.background.part(0, 1)
-            steps = [self._steps(first, self.background.part(i, i + 1), target) for i in range(len(self.background))]
-            self._offsets[target] = np.mean(steps, axis=0)
-        return self._steps(row, self.background.part(0, 1), target) + self._offsets[target]
-
-    def _steps(self, row: Rows, start: Rows, target: int, order: npt.NDArray[np.int64] | None = None) -> Floats:
-        """(K,) change of score as each column of `start` is replaced by `row`'s, in turn."""
-        k = len(self.columns)
-        order = np.arange(k) if order is None else order
-        known = np.zeros((k + 1, k), bool)
-        for step, (_, column) in enumerate(zip(range(k), order, strict=True), start=1):
-            known[step:, column] = True
-        scores = self._scores(self._mixed(row, _take(start, np.zeros(k + 1, np.int64)), known), target)
-        steps = np.empty(k)
-        steps[order] = np.diff(scores)
-        return steps
-
-    def _is_additive(self, background: Rows) -> bool:
-        """Whether replacing columns forwards and backwards changes the score by the same steps, between many rows."""
-        k, rng = len(self.columns), np.random.default_rng(self._seed)
-        some = background.part(0, 12)
-        for i, j in pairwise(range(len(some))):
-            order = rng.permutation(k)
-            start, end = some.part(i, i + 1), some.part(j, j + 1)
-            target = self._target(end)
-            forwards = self._steps(end, start, target, order)
-            backwards = self._steps(end, start, target, order[::-1])
-            if np.abs(forwards - backwards).max() > ADDITIVE_TOLERANCE * (1 + np.abs(forwards).max()):
-                return False
-        return len(some) > 2
-
-
-class _Walks:
-    """Two random orders of K columns and their reverses, for each of B background rows.
-
-    `known` is (n, K): which columns of each inner point of a walk come from the row; `background` is (n,): the
-    background row of the point. A walk and its reverse share both ends, which are not among the points.
-    """
-
-    def __init__(self, k: int, b: int, rng: np.random.Generator):
-        self.shape = (b, 2, 2, k)
-        orders = rng.permuted(np.broadcast_to(np.arange(k), (b, 2, k)), axis=2)
-        self.orders = np.stack([orders, orders[..., ::-1]], axis=2)  # (B, 2, 2, K)
-        rank = np.argsort(self.orders, axis=-1)
-        steps = np.arange(1, k)
-        known = rank[..., None, :] < steps[:, None]  # (B, 2, 2, K-1, K)
-        self.known = known.reshape(-1, k)
-        self.background = np.repeat(np.arange(b), 4 * (k - 1))
-
-    def contributions(self, starts: Floats, inner: Floats, end: float) -> Floats:
-        """(B, 2, K): each column's change of score, the mean of a walk and its reverse."""
-        b, pairs, ways, k = self.shape
-        scores = np.empty((b, pairs, ways, k + 1))
-        scores[..., 0] = starts[:, None, None]
-        scores[..., 1:-1] = inner.reshape(b, pairs, ways, k - 1)
-        scores[..., -1] = end
-        changes = np.empty(self.shape)
-        np.put_along_axis(changes, self.orders, np.diff(scores, axis=-1), axis=-1)
-        mean: Floats = changes.mean(axis=2)
-        return mean
-
-
-def log_odds(probabilities: npt.NDArray[Any], target: int) -> Floats:
-    """(n, C) probabilities → (n,) log-odds of class `target`, within ±16."""
-    p = probabilities[:, target].astype(np.float64)
-    rest = probabilities.sum(axis=1, dtype=np.float64) - p
-    odds: Floats = np.log(np.maximum(p, FLOOR)) - np.log(np.maximum(rest, FLOOR))
-    return odds
+    def _standard_errors(self, estimates: Floats, mean: Floats) -> Floats:
+        """(K,) of the weighted mean of B estimates; 0 for the one that is exact."""
+        if self.method == "additive":
+            return np.zeros(len(mean))
+        share = (self._weights**2).sum()  # 1 / B where the weights are equal
+        errors: Floats = np.sqrt(self._weights @ (estimates - mean) ** 2 * share / (1 - share))
+        return errors
 
 
 def importance(explainer: Explainer, rows: Rows) -> dict[str, float]:
@@ -258,15 +149,3 @@ def importance(explainer: Explainer, rows: Rows) -> dict[str, float]:
         raise ValueError("expected at least one row to take the importance over, got none")
     mean = np.mean([np.abs(explanation.attributions) for explanation in explainer.explain(rows)], axis=0)
     return {explainer.columns[j]: float(mean[j]) for j in np.argsort(-mean, kind="stable")}
-
-
-def _places(schema: Schema) -> tuple[list[int], list[int]]:
-    """Where the number columns, and where the category columns, are in `schema.columns`."""
-    kinds = [column.kind for column in schema.columns]
-    return [i for i, kind in enumerate(kinds) if kind == "number"], [
-        i for i, kind in enumerate(kinds) if kind == "category"
-    ]
-
-
-def _take(rows: Rows, index: npt.NDArray[np.int64]) -> Rows:
-    return Rows(rows.numbers[index], rows.categories[index])

@@ -174,10 +174,10 @@ def _provenance(space: Workspace, snapshot: Snapshot, fitted: tuning.Refitted, t
 
 def _importance(bundle: Bundle, X: pd.DataFrame) -> dict[str, float]:
     """Mean absolute attribution of each column over some test rows, in log-odds; empty for very wide tables."""
-    if not len(X) or not bundle.background or len(bundle.schema.columns) > IMPORTANCE_COLUMNS:
+    if not len(X) or not len(bundle.background) or len(bundle.schema.columns) > IMPORTANCE_COLUMNS:
         return {}
     rows = artifact.rows_of(X.iloc[:IMPORTANCE_ROWS], bundle.schema)
-    return importance(Explainer(bundle, bundle.background), rows)
+    return importance(Explainer.of(bundle), rows)
 
 
 def _trial(trial: Any) -> dict[str, Any]:

@@ -62,10 +62,9 @@ def explainer(served: Served) -> Explainer:
     """
     found: Explainer | None = served.derived.get("explainer")
     if found is None:
-        background = served.bundle.background
-        if background is None or not len(background):
+        if not len(served.bundle.background):
             raise Problem(409, f"version {served.version} carries no background rows to explain against")
-        found = served.derived.setdefault("explainer", Explainer(served.bundle, background))
+        found = served.derived.setdefault("explainer", Explainer.of(served.bundle))
     return found
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ml.changes import changes
-from ml.explain import Explainer, importance, log_odds
+from ml.explain import Explainer, importance
 from ml.rows import Rows
 from ml.schema import Column, Schema
+from ml.shapley import log_odds
 
 LEVELS = ("red", "green", "blue")
 
@@ -28,8 +33,10 @@ class Model:
         self.schema = Schema(target="y", classes=classes, positive_label="yes", columns=tuple(columns))
 
     def run(self, numbers: Any, categories: Any) -> npt.NDArray[np.float32]:
-        codes = np.array([LEVELS.index(v) for v in categories[:, 0]]) if categories.shape[1] else np.zeros(len(numbers))
-        logits = self.score(numbers.astype(np.float64), codes)
+        known = {level: code for code, level in enumerate(LEVELS)}
+        texts = categories[:, 0] if categories.shape[1] else [LEVELS[0]] * len(numbers)
+        codes = np.array([known.get(text, len(LEVELS)) for text in texts])
+        logits = self.score(np.nan_to_num(numbers.astype(np.float64), nan=0.25), codes)
         if logits.ndim == 1:
             positive = 1 / (1 + np.exp(-logits))
             return np.stack([1 - positive, positive], axis=1).astype(np.float32)
@@ -83,6 +90,51 @@ def test_attributions_add_up_to_the_score(case: str) -> None:
         assert target == (1 if len(classes) == 2 else probabilities[i].argmax())
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_the_baseline_is_the_mean_score_of_all_background_rows(case: str) -> None:
+    """Of all, although few of them are walked from."""
+    score, numbers, category, classes = CASES[case]
+    model = Model(score, numbers=numbers, category=category, classes=classes)
+    background = rows(60, numbers, category=category)
+    (one,) = Explainer(model, background).explain(rows(1, numbers, category=category, seed=1))
+    scores = log_odds(model.run(background.numbers, background.categories), classes.index(one.explained_class))
+    assert one.baseline == pytest.approx(scores.mean(), abs=1e-6)
+    assert one.background_rows == 60
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_attributions_add_up_whatever_the_table(data: st.DataObject) -> None:
+    """Any number of columns and classes, few background rows, missing values, levels never seen."""
+    numbers, category = data.draw(st.integers(1, 14)), data.draw(st.booleans())
+    classes = data.draw(st.sampled_from([("no", "yes"), ("yes", "no"), ("a", "b", "c"), ("a", "b", "c", "d")]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    first, second = rng.normal(size=(2, numbers, len(classes)))
+    shift = rng.normal(size=(len(LEVELS) + 1, len(classes)))
+
+    def score(x: npt.NDArray[Any], codes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        logits = np.tanh(x @ first) * (x @ second) + shift[codes]
+        return logits if len(classes) > 2 else logits[:, 0]
+
+    model = Model(score, numbers=numbers, category=category, classes=classes)
+    background = odd_rows(data.draw(st.integers(1, 20)), numbers, category, rng)
+    some = odd_rows(2, numbers, category, rng)
+    for i, one in enumerate(Explainer(model, background).explain(some)):
+        probabilities = model.run(some.numbers[i : i + 1], some.categories[i : i + 1])
+        assert one.score == log_odds(probabilities, classes.index(one.explained_class))[0]
+        assert one.baseline + one.attributions.sum() == pytest.approx(one.score, abs=1e-5)
+        assert np.isfinite(one.standard_errors).all()
+
+
+def odd_rows(n: int, numbers: int, category: bool, rng: np.random.Generator) -> Rows:
+    """Rows of which some have a value missing, some all, and some a level that nobody saw."""
+    values = rng.normal(size=(n, numbers)).astype(np.float32)
+    values[rng.random(values.shape) < 0.2] = np.nan
+    values[rng.random(n) < 0.1] = np.nan
+    texts = np.asarray([*LEVELS, "", "never seen"], object)
+    return Rows(values, texts[rng.integers(0, len(texts), size=(n, int(category)))])
+
+
 @pytest.mark.parametrize(
     ("case", "method"), [("additive", "additive"), ("exact", "exact"), ("permutation", "permutation")]
 )
@@ -95,12 +147,17 @@ def test_the_method_follows_from_the_model(case: str, method: str) -> None:
     assert (one.standard_errors.max() > 0) == (method == "permutation")
 
 
-def exact_by_shap(model: Model, background: Rows, some: Rows, columns: int) -> npt.NDArray[np.float64]:
-    """The shap library's exact values, with the category as a code."""
-    with warnings.catch_warnings():
+@pytest.fixture(scope="module")
+def shap() -> Iterator[Any]:
+    """The library, its loops in plain Python: compiling them takes a minute, running them a second."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setenv("NUMBA_DISABLE_JIT", "1")
         warnings.simplefilter("ignore")
-        import shap
+        yield importlib.import_module("shap")
 
+
+def exact_by_shap(shap: Any, model: Model, background: Rows, some: Rows) -> npt.NDArray[np.float64]:
+    """The shap library's exact values, with the category as a code."""
     order = [column.name for column in model.schema.columns]
     at = order.index("colour") if "colour" in order else None
 
@@ -125,23 +182,24 @@ def exact_by_shap(model: Model, background: Rows, some: Rows, columns: int) -> n
 
 
 @pytest.mark.parametrize("case", ["additive", "exact"])
-def test_exact_methods_agree_with_shap(case: str) -> None:
+def test_exact_methods_agree_with_shap(shap: Any, case: str) -> None:
     """Same background rows, same value function: the same Shapley values."""
     score, numbers, category, classes = CASES[case]
     model = Model(score, numbers=numbers, category=category, classes=classes)
-    explainer = Explainer(model, rows(40, numbers, category=category))
+    background = rows(40, numbers, category=category)
     some = rows(3, numbers, category=category, seed=3)
-    ours = np.array([one.attributions for one in explainer.explain(some)])
-    theirs = exact_by_shap(model, explainer.background, some, numbers)
+    ours = np.array([one.attributions for one in Explainer(model, background).explain(some)])
+    theirs = exact_by_shap(shap, model, background, some)
     np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
-def test_sampled_values_agree_with_shap_within_their_error() -> None:
+def test_sampled_values_agree_with_shap_within_their_error(shap: Any) -> None:
     """Twelve columns, so shap can still go through every subset: the stated standard error is the real one."""
     model = Model(wide, numbers=12)
-    explainer = Explainer(model, rows(60, 12))
+    background = rows(60, 12)
+    explainer = Explainer(model, background)
     some = rows(3, 12, seed=4)
-    theirs = exact_by_shap(model, explainer.background, some, 12)
+    theirs = exact_by_shap(shap, model, background, some)
     z = np.array(
         [
             (one.attributions - exact) / one.standard_errors

@@ -1,0 +1,141 @@
+"""The game behind an explanation: what a set of known columns is worth, and walks that share it out.
+
+What a set of columns is worth is the score of the row with its other columns taken from another row. A column's
+Shapley value is its mean change of that worth over all orders in which the columns can become known.
+
+**Source** Lundberg & Lee 2017, "A Unified Approach to Interpreting Model Predictions"; antithetic permutations:
+Mitchell, Cooper, Frank & Holmes 2022, "Sampling Permutations for Shapley Value Estimation", JMLR 23(43).
+"""
+
+from __future__ import annotations
+
+from math import factorial
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.rows import Rows
+from ml.schema import Schema
+
+Floats = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+FLOOR = 1e-7  # probabilities are float32: below this, log-odds are noise
+CHUNK = 2_048  # rows a run: larger runs are slower a row, and cost memory
+
+
+class Model(Protocol):
+    """What an explanation needs of a bundle."""
+
+    @property
+    def schema(self) -> Schema: ...
+
+    def run(self, numbers: Any, categories: Any) -> npt.NDArray[np.float32]: ...
+
+
+def log_odds(probabilities: npt.NDArray[Any], target: int) -> Floats:
+    """(n, C) probabilities → (n,) log-odds of class `target`, within ±16."""
+    p = probabilities[:, target].astype(np.float64)
+    rest = probabilities.sum(axis=1, dtype=np.float64) - p
+    odds: Floats = np.log(np.maximum(p, FLOOR)) - np.log(np.maximum(rest, FLOOR))
+    return odds
+
+
+def take(rows: Rows, index: npt.ArrayLike) -> Rows:
+    """The rows at `index`, as a copy."""
+    at = np.asarray(index, dtype=np.int64)
+    return Rows(rows.numbers[at], rows.categories[at])
+
+
+class Game:
+    """Scores of mixed rows by one model.
+
+    `columns` are the K names in schema order; `targets` the classes that can be explained: the positive one of two,
+    else every class.
+    """
+
+    def __init__(self, model: Model) -> None:
+        schema = model.schema
+        self.model = model
+        self.columns = [column.name for column in schema.columns]
+        self.targets = (
+            [schema.classes.index(schema.positive_label)]
+            if len(schema.classes) == 2
+            else list(range(len(schema.classes)))
+        )
+        kinds = [column.kind for column in schema.columns]
+        self._numbers = [i for i, kind in enumerate(kinds) if kind == "number"]
+        self._categories = [i for i, kind in enumerate(kinds) if kind == "category"]
+
+    def scores(self, rows: Rows, targets: list[int]) -> Floats:
+        """(len(targets), n) log-odds."""
+        out = np.empty((len(targets), len(rows)))
+        for start in range(0, len(rows), CHUNK):
+            part = rows.part(start, start + CHUNK)
+            probabilities = self.model.run(part.numbers, part.categories)
+            for i, target in enumerate(targets):
+                out[i, start : start + CHUNK] = log_odds(probabilities, target)
+        return out
+
+    def mixed(self, row: Rows, others: Rows, known: Mask) -> Rows:
+        """`others` (n rows) with the columns that `known` (n, K) marks taken from the one `row`."""
+        return Rows(
+            np.where(known[:, self._numbers], row.numbers, others.numbers),
+            np.where(known[:, self._categories], row.categories, others.categories),
+        )
+
+    def every_subset(self, row: Rows, others: Rows, target: int) -> Floats:
+        """(K,) Shapley values of the row, exactly, against the mean of `others`: 2^K scores for each of them."""
+        k, b = len(self.columns), len(others)
+        subsets = np.arange(1 << k)
+        known = (subsets[:, None] >> np.arange(k)) & 1 == 1
+        repeated = take(others, np.tile(np.arange(b), len(subsets)))
+        scores = self.scores(self.mixed(row, repeated, np.repeat(known, b, axis=0)), [target])[0]
+        values = scores.reshape(len(subsets), b).mean(axis=1)
+        sizes = known.sum(axis=1)
+        weights = np.array([factorial(s) * factorial(k - s - 1) / factorial(k) for s in range(k)])
+        shares = np.empty(k)
+        for j in range(k):
+            without = subsets[~known[:, j]]
+            shares[j] = (weights[sizes[without]] * (values[without | (1 << j)] - values[without])).sum()
+        return shares
+
+    def steps(self, row: Rows, start: Rows, order: Index, targets: list[int]) -> Floats:
+        """(len(targets), K) change of score as each column of the one `start` is replaced by `row`'s, in `order`."""
+        k = len(order)
+        known = np.argsort(order)[None, :] < np.arange(k + 1)[:, None]
+        scores = self.scores(self.mixed(row, take(start, np.zeros(k + 1)), known), targets)
+        steps = np.empty((len(targets), k))
+        steps[:, order] = np.diff(scores, axis=1)
+        return steps
+
+
+class Walks:
+    """For each of B other rows a random order of the K columns, walked forwards and backwards.
+
+    The mean of a walk and its reverse is the Shapley value itself as long as no more than two columns interact.
+    `known` is (n, K): which columns of each inner point come from the row; `other` is (n,): the other row of the
+    point. Both walks share their ends, which are not among the n = 2 · B · (K − 1) points.
+    """
+
+    def __init__(self, k: int, b: int, rng: np.random.Generator) -> None:
+        orders = rng.permuted(np.broadcast_to(np.arange(k), (b, k)), axis=1)
+        self._orders = np.stack([orders, orders[:, ::-1]], axis=1)  # (B, 2, K)
+        rank = np.argsort(self._orders, axis=-1)
+        known = rank[:, :, None, :] < np.arange(1, k)[:, None]  # (B, 2, K-1, K)
+        self.known: Mask = known.reshape(-1, k)
+        self.other: Index = np.repeat(np.arange(b), 2 * (k - 1))
+
+    def shares(self, starts: Floats, inner: Floats, end: Floats) -> Floats:
+        """(T, B) scores of the other rows, (T, n) of the points, (T,) of the row → (T, B, K) changes of score."""
+        b, ways, k = self._orders.shape
+        scores = np.empty((len(end), b, ways, k + 1))
+        scores[..., 0] = starts[:, :, None]
+        scores[..., 1:-1] = inner.reshape(len(end), b, ways, k - 1)
+        scores[..., -1] = end[:, None, None]
+        changes = np.empty((len(end), b, ways, k))
+        np.put_along_axis(changes, self._orders[None], np.diff(scores, axis=-1), axis=-1)
+        mean: Floats = changes.mean(axis=2)
+        return mean
