@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import TrainingError
-from ml.models.base import OnEpoch
-from ml.models.estimator import TabularClassifier
+from ml.models.estimator import TabularClassifier, Task
 from ml.models.onnx_graph import Graph
 from ml.schema import Schema
 
 
+@dataclass(eq=False, repr=False)
 class BlendClassifier(TabularClassifier):
     """Fits each member on the same rows; the probabilities' weighted mean is exported as one graph.
 
@@ -25,47 +26,31 @@ class BlendClassifier(TabularClassifier):
         One a member, none negative; they are scaled to sum to 1.
     """
 
-    def __init__(
-        self,
-        members: tuple[tuple[str, Any], ...] = (),
-        weights: tuple[float, ...] = (),
-        classes: tuple[Any, ...] | None = None,
-    ) -> None:
-        self.members = members
-        self.weights = weights
-        self.classes = classes
+    members: tuple[tuple[str, Any], ...] = ()
+    weights: tuple[float, ...] = ()
+    classes: tuple[Any, ...] | None = None
 
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        sample_weight: Any = None,
-        validation: tuple[Any, Any] | None = None,
-        on_epoch: OnEpoch | None = None,
-    ) -> Self:
-        """Fit every member; `history` is that of the heaviest member that has epochs."""
+    def _fit(self, task: Task) -> None:
+        # `history` is that of the heaviest member that has epochs.
         weights = np.asarray(self.weights, dtype=np.float64)
         if not self.members or len(weights) != len(self.members) or (weights < 0).any() or weights.sum() <= 0:
             raise TrainingError(
                 f"a blend: expected one weight a member, none negative, got {len(self.members)} members "
                 f"and the weights {list(self.weights)}"
             )
-        _, classes, _ = self._training_rows(X, y)
+        labels = task.classes[task.codes]
         for _, model in self.members:
-            model.fit(X, y, sample_weight=sample_weight, validation=validation, on_epoch=on_epoch)
-        self.weights_, self.classes_ = weights / weights.sum(), classes
+            model.fit(task.rows, labels, sample_weight=task.weight, validation=task.validation, on_epoch=task.on_epoch)
+        self.weights_ = weights / weights.sum()
         histories = [self.members[i][1].history for i in np.argsort(-weights, kind="stable")]
         self.history_ = next((history for history in histories if history), [])
-        self._set_features(X)
-        return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n, C) float64: the members' weighted mean."""
         frame = self._rows(X)
         total = np.zeros((len(frame), len(self.classes_)))
         for weight, (_, model) in zip(self.weights_, self.members, strict=True):
-            total += weight * model.predict_proba(X)
+            total += weight * model.predict_proba(frame)
         return total
 
     def emit(self, graph: Graph) -> str:

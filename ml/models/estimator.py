@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import msgspec
@@ -19,14 +20,32 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ml.models.base import encode_labels
+from ml.models.base import OnEpoch, encode_labels
 from ml.models.onnx_graph import Graph
 from ml.models.preprocess import Preprocessor, State, as_frame
 from ml.schema import Schema
 
 
+@dataclass(frozen=True)
+class Task:
+    """What one fit is given, checked.
+
+    rows: canonical DataFrame (n, d); classes: all labels (C,); codes: (n,) int64 positions in them;
+    weight: (n,) or None; validation: held-out (rows, labels) or None.
+    """
+
+    rows: pd.DataFrame
+    classes: NDArray[Any]
+    codes: NDArray[np.int64]
+    weight: Any = None
+    validation: tuple[Any, Any] | None = None
+    on_epoch: OnEpoch | None = None
+
+
 class TabularClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
-    """A classifier on canonical rows: `fit`, `predict_proba` and `emit` are a family's own.
+    """A classifier on canonical rows: `_fit`, `predict_proba` and `emit` are a family's own.
+
+    A family is a dataclass (`eq=False, repr=False`: identity and scikit-learn's own) of its parameters.
 
     A DataFrame is taken as canonical rows (`ml.schema`) with its columns found by name; anything else
     goes through scikit-learn's own checks and is a table of numbers, NaN for missing.
@@ -37,6 +56,38 @@ class TabularClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     preprocessor_: Preprocessor
     history_: list[dict[str, float]]
     n_features_in_: int
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        validation: tuple[Any, Any] | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Self:
+        """Fit on canonical rows (n, d) and labels (n,).
+
+        `validation` (rows, labels) is for families that stop early; `on_epoch` is called with the figures of each
+        epoch as it ends, in families that have epochs. Nothing of the estimator changes until the fit is over: an
+        interrupt leaves it as it was.
+
+        Raises
+        ------
+        DataError
+            No rows, no varying column, or one class only.
+        TrainingError
+            The fit does not come to finite numbers, or a parameter makes no sense.
+        """
+        rows, classes, codes = self._training_rows(X, y)
+        self._fit(Task(rows, classes, codes, sample_weight, validation, on_epoch))
+        self.classes_ = classes
+        self._set_features(X)
+        return self
+
+    def _fit(self, task: Task) -> None:
+        """Learn; what was learned is set last."""
+        raise NotImplementedError
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n, C) float64, rows sum to 1."""

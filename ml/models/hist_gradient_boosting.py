@@ -6,7 +6,8 @@ one-hot, with rare levels grouped, so that the exported trees compare numbers on
 
 from __future__ import annotations
 
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,15 @@ from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from ml.models.base import OnEpoch, check_trainable, encode_labels, spread
-from ml.models.estimator import TabularClassifier, restored_params
+from ml.models.base import check_trainable, encode_labels, spread
+from ml.models.estimator import TabularClassifier, Task, restored_params
 from ml.models.onnx_graph import Graph
 from ml.models.preprocess import Options, Preprocessor
 
 _NO_CATEGORIES = np.empty((0, 8), dtype=np.uint32)
 
 
+@dataclass(eq=False, repr=False)
 class BoostingClassifier(TabularClassifier):
     """`HistGradientBoostingClassifier` behind Refit's preprocessing, with an exact ONNX export.
 
@@ -33,46 +35,24 @@ class BoostingClassifier(TabularClassifier):
     long as with 1, so the default is 1.
     """
 
-    def __init__(
-        self,
-        learning_rate: float = 0.1,
-        max_iter: int = 100,
-        max_leaf_nodes: int = 31,
-        min_samples_leaf: int = 20,
-        l2_regularization: float = 0.0,
-        max_features: float = 1.0,
-        patience: int = 20,
-        rare: int = 10,
-        classes: tuple[Any, ...] | None = None,
-        random_state: int | None = None,
-        threads: int = 1,
-    ) -> None:
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
-        self.max_leaf_nodes = max_leaf_nodes
-        self.min_samples_leaf = min_samples_leaf
-        self.l2_regularization = l2_regularization
-        self.max_features = max_features
-        self.patience = patience
-        self.rare = rare
-        self.classes = classes
-        self.random_state = random_state
-        self.threads = threads
+    learning_rate: float = 0.1
+    max_iter: int = 100
+    max_leaf_nodes: int = 31
+    min_samples_leaf: int = 20
+    l2_regularization: float = 0.0
+    max_features: float = 1.0
+    patience: int = 20
+    rare: int = 10
+    classes: tuple[Any, ...] | None = None
+    random_state: int | None = None
+    threads: int = 1
 
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        sample_weight: Any = None,
-        validation: tuple[Any, Any] | None = None,
-        on_epoch: OnEpoch | None = None,
-    ) -> Self:
-        """Boost on canonical rows; stops early on validation log-loss where `validation` is given."""
-        frame, classes, codes = self._training_rows(X, y)
-        preprocessor = Preprocessor(Options(scaling="none", indicators=False, rare=self.rare)).fit(frame)
+    def _fit(self, task: Task) -> None:
+        # Boosting stops early on validation log-loss where there are held-out rows.
+        codes, validation = task.codes, task.validation
+        preprocessor = Preprocessor(Options(scaling="none", indicators=False, rare=self.rare)).fit(task.rows)
         check_trainable(len(codes), preprocessor.width, codes)
-        rows = preprocessor.transform(frame).dense()
+        rows = preprocessor.transform(task.rows).dense()
         seen = np.unique(codes)
         model = HistGradientBoostingClassifier(
             learning_rate=self.learning_rate,
@@ -88,18 +68,16 @@ class BoostingClassifier(TabularClassifier):
         )
         extra: dict[str, Any] = {}
         if validation is not None:
-            known = np.isin(held := encode_labels(validation[1], classes)[1], seen)
+            known = np.isin(held := encode_labels(validation[1], task.classes)[1], seen)
             extra = {"X_val": preprocessor.transform(validation[0]).dense()[known], "y_val": held[known]}
         with threadpool_limits(limits=self.threads, user_api="openmp"):
-            model.fit(rows, codes, sample_weight=sample_weight, **extra)
+            model.fit(rows, codes, sample_weight=task.weight, **extra)
         self.trees_ = [tree for round_ in model._predictors for tree in round_]
         self.base_ = np.asarray(model._baseline_prediction, dtype=np.float64).reshape(-1)
-        self.preprocessor_, self.classes_, self.seen_ = preprocessor, classes, seen
+        self.preprocessor_, self.seen_ = preprocessor, seen
         self.history_ = _history(model)
-        for epoch in self.history_ if on_epoch else []:
-            on_epoch(epoch)  # type: ignore[misc]
-        self._set_features(X)
-        return self
+        for epoch in self.history_ if task.on_epoch else []:
+            task.on_epoch(epoch)  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n, C) float64, rows sum to 1; 0 for a class that training never showed."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -10,14 +11,15 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
-from ml.models.base import OnEpoch, check_trainable, spread
-from ml.models.estimator import TabularClassifier, restored_params
+from ml.models.base import check_trainable, spread
+from ml.models.estimator import TabularClassifier, Task, restored_params
 from ml.models.onnx_graph import Graph
 from ml.models.preprocess import Options, Preprocessor
 
 FAR = 500.0  # margins beyond are certain; their exponential must stay a number, and their share not 0 / 0
 
 
+@dataclass(eq=False, repr=False)
 class LogisticClassifier(TabularClassifier):
     """Regularised logistic regression on bounded z-scores and one-hot columns.
 
@@ -37,60 +39,37 @@ class LogisticClassifier(TabularClassifier):
         All labels in the order of the probability columns; default: those in y.
     """
 
-    def __init__(
-        self,
-        C: float = 1.0,
-        solver: str = "lbfgs",
-        max_iter: int = 1_000,
-        scaling: str = "zscore",
-        clip: str = "smooth",
-        clip_at: float = 3.0,
-        rare: int = 5,
-        class_weight: str | None = None,
-        classes: tuple[Any, ...] | None = None,
-        random_state: int | None = None,
-    ) -> None:
-        self.C = C
-        self.solver = solver
-        self.max_iter = max_iter
-        self.scaling = scaling
-        self.clip = clip
-        self.clip_at = clip_at
-        self.rare = rare
-        self.class_weight = class_weight
-        self.classes = classes
-        self.random_state = random_state
+    C: float = 1.0
+    solver: str = "lbfgs"
+    max_iter: int = 1_000
+    scaling: str = "zscore"
+    clip: str = "smooth"
+    clip_at: float = 3.0
+    rare: int = 5
+    class_weight: str | None = None
+    classes: tuple[Any, ...] | None = None
+    random_state: int | None = None
 
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        sample_weight: Any = None,
-        validation: tuple[Any, Any] | None = None,
-        on_epoch: OnEpoch | None = None,
-    ) -> Self:
-        """Fit on canonical rows; `validation` is not used: the penalty does the regularising."""
-        frame, classes, codes = self._training_rows(X, y)
+    def _fit(self, task: Task) -> None:
+        # Held-out rows are not used: the penalty does the regularising.
+        codes, weight = task.codes, task.weight
         options = msgspec.convert(
             {"scaling": self.scaling, "clip": self.clip, "clip_at": self.clip_at, "rare": self.rare}, Options
         )
-        preprocessor = Preprocessor(options).fit(frame)
+        preprocessor = Preprocessor(options).fit(task.rows)
         check_trainable(len(codes), preprocessor.width, codes)
-        rows = preprocessor.transform(frame).dense()
+        rows = preprocessor.transform(task.rows).dense()
         # float32 halves time and memory where the table is large; the log-loss is the same.
         rows = rows if len(rows) > 100_000 else rows.astype(np.float64)
         seen = np.unique(codes)
         if self.solver == "liblinear" and len(seen) > 2:
-            models = [self._solve(rows, (codes == c).astype(np.int64), sample_weight) for c in seen]
+            models = [self._solve(rows, (codes == c).astype(np.int64), weight) for c in seen]
             coef, intercept = np.concatenate([m[0] for m in models]), np.concatenate([m[1] for m in models])
         else:
-            coef, intercept = self._solve(rows, codes, sample_weight)
-        self.preprocessor_, self.classes_, self.seen_ = preprocessor, classes, seen
+            coef, intercept = self._solve(rows, codes, weight)
+        self.preprocessor_, self.seen_ = preprocessor, seen
         self.coef_, self.intercept_ = np.ascontiguousarray(coef, np.float64), intercept.astype(np.float64)
         self.history_ = []
-        self._set_features(X)
-        return self
 
     def _solve(
         self, rows: NDArray[Any], codes: NDArray[np.int64], weight: Any

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -13,16 +14,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from ml.errors import TrainingError
 from ml.models import loop
-from ml.models.base import OnEpoch, check_trainable, encode_labels
-from ml.models.estimator import TabularClassifier, restored_params
+from ml.models.base import check_trainable, encode_labels
+from ml.models.estimator import TabularClassifier, Task, restored_params
 from ml.models.layers import Piecewise
 from ml.models.networks import ACTIVATIONS, Architecture, Network, architecture_from
 from ml.models.onnx_graph import Graph
 from ml.models.preprocess import Encoded, Options, Preprocessor, as_frame
 from ml.models.recipe import Recipe
-from ml.models.rows_in_tensors import Folds, Table
+from ml.models.rows_in_tensors import Folds, Table, quantile_edges, row_weights
 
 
+@dataclass(eq=False, repr=False)
 class MLPClassifier(TabularClassifier):
     """A multi-layer perceptron for tables, as strong as two cores can train.
 
@@ -62,122 +64,63 @@ class MLPClassifier(TabularClassifier):
         Go on from the fitted weights instead of starting anew: fine-tuning.
     """
 
-    network_: Network
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "relu"
+    normalisation: str = "none"
+    dropout: float = 0.2
+    embedding: str = "piecewise"
+    bins: int = 8
+    embedding_width: int = 0
+    frequencies: int = 8
+    frequency_scale: float = 0.2
+    members: int = 5
+    sharing: str = "none"
+    cross_fit_rows: int = 20_000
+    epochs: int = 0
+    batch_size: int = 0
+    optimiser: str = "adamw"
+    learning_rate: float = 5e-3
+    weight_decay: float = 1e-2
+    second_momentum: float = 0.95
+    schedule: str = "cosine"
+    patience: int = 16
+    label_smoothing: float = 0.0
+    average: float = 0.0
+    clip_norm: float = 0.0
+    mixed_precision: str = "auto"
+    early_stopping: bool = True
+    validation_fraction: float = 0.15
+    scaling: str = "robust"
+    clip: str = "smooth"
+    clip_at: float = 3.0
+    rare: int = 5
+    class_weight: str | dict[Any, float] | None = None
+    classes: tuple[Any, ...] | None = None
+    random_state: int | None = 0
+    device: str = "auto"
+    threads: int = 1
+    warm_start: bool = False
 
-    def __init__(
-        self,
-        hidden: tuple[int, ...] = (64, 64),
-        activation: str = "relu",
-        normalisation: str = "none",
-        dropout: float = 0.2,
-        embedding: str = "piecewise",
-        bins: int = 8,
-        embedding_width: int = 0,
-        frequencies: int = 8,
-        frequency_scale: float = 0.2,
-        members: int = 5,
-        sharing: str = "none",
-        cross_fit_rows: int = 20_000,
-        epochs: int = 0,
-        batch_size: int = 0,
-        optimiser: str = "adamw",
-        learning_rate: float = 5e-3,
-        weight_decay: float = 1e-2,
-        second_momentum: float = 0.95,
-        schedule: str = "cosine",
-        patience: int = 16,
-        label_smoothing: float = 0.0,
-        average: float = 0.0,
-        clip_norm: float = 0.0,
-        mixed_precision: str = "auto",
-        early_stopping: bool = True,
-        validation_fraction: float = 0.15,
-        scaling: str = "robust",
-        clip: str = "smooth",
-        clip_at: float = 3.0,
-        rare: int = 5,
-        class_weight: str | dict[Any, float] | None = None,
-        classes: tuple[Any, ...] | None = None,
-        random_state: int | None = 0,
-        device: str = "auto",
-        threads: int = 1,
-        warm_start: bool = False,
-    ) -> None:
-        self.hidden = hidden
-        self.activation = activation
-        self.normalisation = normalisation
-        self.dropout = dropout
-        self.embedding = embedding
-        self.bins = bins
-        self.embedding_width = embedding_width
-        self.frequencies = frequencies
-        self.frequency_scale = frequency_scale
-        self.members = members
-        self.sharing = sharing
-        self.cross_fit_rows = cross_fit_rows
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.optimiser = optimiser
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.second_momentum = second_momentum
-        self.schedule = schedule
-        self.patience = patience
-        self.label_smoothing = label_smoothing
-        self.average = average
-        self.clip_norm = clip_norm
-        self.mixed_precision = mixed_precision
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.scaling = scaling
-        self.clip = clip
-        self.clip_at = clip_at
-        self.rare = rare
-        self.class_weight = class_weight
-        self.classes = classes
-        self.random_state = random_state
-        self.device = device
-        self.threads = threads
-        self.warm_start = warm_start
+    network_: Network = field(init=False)
 
     @classmethod
     def plain(cls, **changes: Any) -> MLPClassifier:
         """The textbook MLP: z-scores, ReLU layers, Adam, nothing else."""
         return cls(**{**PLAIN, **changes})
 
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        sample_weight: Any = None,
-        validation: tuple[Any, Any] | None = None,
-        on_epoch: OnEpoch | None = None,
-    ) -> Self:
-        """Fit on canonical rows (n, d) and labels (n,).
-
-        Nothing of the estimator changes until the fit is over: an interrupt leaves it as it was.
-        `on_epoch` is called with the figures of each epoch as it ends.
-
-        Raises
-        ------
-        DataError
-            No rows, no varying column, or one class only.
-        TrainingError
-            The loss stopped being finite, or a parameter makes no sense.
-        """
+    def _fit(self, task: Task) -> None:
         going_on = self.warm_start and hasattr(self, "network_")
         recipe, options = self._recipe(), self._options()
-        frame, classes, codes = self._training_rows(X, y)
+        classes, codes = task.classes, task.codes
         seed = int(np.random.RandomState(self.random_state).randint(2**31 - 1))
-        fresh = None if going_on else Preprocessor(options).fit(frame)
+        fresh = None if going_on else Preprocessor(options).fit(task.rows)
         preprocessor = fresh or self.preprocessor_
         check_trainable(len(codes), preprocessor.width, codes)
-        rows = preprocessor.transform(frame)
-        weight = _row_weights(sample_weight, len(codes))
+        rows = preprocessor.transform(task.rows)
+        weight = row_weights(task.weight, len(codes))
         device = loop.resolve_device(self.device)
         with loop.reproducible(seed, self.threads):
-            judge = self._judge(preprocessor, classes, codes, validation, seed)
+            judge = self._judge(preprocessor, task, seed)
             if isinstance(judge, np.ndarray):  # a share of the training rows
                 held, kept = rows.take(judge), np.setdiff1d(np.arange(len(codes)), judge)
                 judge = Table.of(held, codes[judge], None if weight is None else weight[judge], device)
@@ -196,12 +139,10 @@ class MLPClassifier(TabularClassifier):
                 held=judge if isinstance(judge, Table) else None,
                 folds=judge.to(device) if isinstance(judge, Folds) else None,
                 class_weight=class_weight,
-                on_epoch=on_epoch,
+                on_epoch=task.on_epoch,
             )
-        self.preprocessor_, self.classes_, self.network_ = preprocessor, classes, network.cpu().eval()
+        self.preprocessor_, self.network_ = preprocessor, network.cpu().eval()
         self.history_, self.best_epoch_ = fitted.history, fitted.best_epoch
-        self._set_features(X)
-        return self
 
     def _recipe(self) -> Recipe:
         return _checked({name: getattr(self, name) for name in Recipe.__struct_fields__}, Recipe)
@@ -212,18 +153,13 @@ class MLPClassifier(TabularClassifier):
             raise TrainingError("expected scaling 'robust' or 'zscore' for a network, got 'none'")
         return _checked(values, Options)
 
-    def _judge(
-        self,
-        preprocessor: Preprocessor,
-        classes: NDArray[Any],
-        codes: NDArray[np.int64],
-        validation: tuple[Any, Any] | None,
-        seed: int,
-    ) -> Table | Folds | NDArray[np.int64] | None:
+    def _judge(self, preprocessor: Preprocessor, task: Task, seed: int) -> Table | Folds | NDArray[np.int64] | None:
         """What decides when to stop: given rows; folds; the indices of a held-out share of the rows; or nothing."""
-        if validation is not None:
-            rows = preprocessor.transform(as_frame(validation[0]))
-            return Table.of(rows, encode_labels(validation[1], classes)[1], None, loop.resolve_device(self.device))
+        codes = task.codes
+        if task.validation is not None:
+            rows = preprocessor.transform(as_frame(task.validation[0]))
+            held_codes = encode_labels(task.validation[1], task.classes)[1]
+            return Table.of(rows, held_codes, None, loop.resolve_device(self.device))
         smallest, n_seen = np.bincount(codes)[np.unique(codes)].min(), len(np.unique(codes))
         count = max(round(self.validation_fraction * len(codes)), n_seen)
         if not self.early_stopping or count < 10 or smallest < 2:
@@ -248,7 +184,7 @@ class MLPClassifier(TabularClassifier):
         network = Network(architecture)
         network.start_at(torch.as_tensor(shares))
         if isinstance(network.embedding, Piecewise):
-            network.embedding.encoding.set_edges(_quantile_edges(rows.numbers, self.bins))
+            network.embedding.encoding.set_edges(quantile_edges(rows.numbers, self.bins))
         return network
 
     def _class_weights(
@@ -334,21 +270,3 @@ def _checked(values: dict[str, Any], kind: type[_Kind]) -> _Kind:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise TrainingError(f"parameters of the network: {error}") from error
-
-
-def _row_weights(weight: Any, n_rows: int) -> NDArray[np.float32] | None:
-    """Weights with mean 1, so that the step size does not depend on their unit."""
-    if weight is None:
-        return None
-    values = np.asarray(weight, dtype=np.float64).reshape(-1)
-    if len(values) != n_rows or not np.isfinite(values).all() or (values < 0).any() or values.sum() <= 0:
-        raise ValueError(f"expected {n_rows} finite sample weights, none negative and not all zero")
-    return np.asarray(values / values.mean(), dtype=np.float32)
-
-
-def _quantile_edges(numbers: NDArray[np.float32], bins: int) -> list[list[float]]:
-    """Distinct quantiles of each column; a column of few distinct values has fewer bins."""
-    sample = numbers if len(numbers) <= 200_000 else numbers[:: -(-len(numbers) // 200_000)]
-    points = np.quantile(sample, np.linspace(0.0, 1.0, bins + 1), axis=0)
-    edges = [np.unique(points[:, j]).tolist() for j in range(numbers.shape[1])]
-    return [e if len(e) > 1 else [e[0] - 0.5, e[0] + 0.5] for e in edges]

@@ -6,7 +6,7 @@ outside of where it was trained. Categories: one-hot over the levels that are co
 levels share an "other" column, and a level never seen goes there too (if no training row ever was
 rare, an unseen level is all zeros: no column whose weight nobody trained).
 
-Every step is float32 and is emitted as the same ONNX operations in the same order (`Preprocessor.emit`).
+Every step is float32 and is emitted as the same ONNX operations in the same order (`ml.models.preprocess_onnx`).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.errors import SchemaError
-from ml.models.onnx_graph import CATEGORIES, NUMBERS, Graph
+from ml.models.onnx_graph import Graph
 from ml.schema import Schema
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 
 # Squares of scaled values must stay finite in float32; far beyond every useful clip.
-_FAR = np.float32(1e6)
+FAR = np.float32(1e6)
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -218,7 +218,7 @@ class Preprocessor:
         at = np.float32(self.options.clip_at)
         if self.options.clip == "hard":
             return np.clip(z, -at, at)
-        z = np.clip(z, -_FAR, _FAR)
+        z = np.clip(z, -FAR, FAR)
         if self.options.clip == "none":
             return z
         t = z / at
@@ -234,8 +234,6 @@ class Preprocessor:
             codes[:, j] = np.array([place.get(str(u), default) for u in uniques], dtype=np.int64)[seen]
         return codes
 
-    # --- export -----------------------------------------------------------------------------------
-
     def check_schema(self, schema: Schema) -> None:
         """Raises SchemaError when the model was fitted on other columns than the schema names."""
         state = self.fitted
@@ -247,61 +245,9 @@ class Preprocessor:
 
     def emit(self, graph: Graph) -> list[str]:
         """Write the transform as ONNX ops; returns the values whose columns make up `Encoded.dense`."""
-        state = self.fitted
-        parts = []
-        if state.kept:
-            parts.append(self._emit_numbers(graph))
-        if state.flagged:
-            flagged = self._gather(graph, NUMBERS, state.flagged, len(state.numbers))
-            parts.append(graph.op("Cast", graph.op("IsNaN", flagged), to=1))
-        if self.offsets[-1]:
-            parts.append(self._emit_one_hot(graph))
-        return parts
+        from ml.models.preprocess_onnx import emit
 
-    @staticmethod
-    def _gather(graph: Graph, value: str, wanted: tuple[int, ...], available: int) -> str:
-        if len(wanted) == available:
-            return value
-        return graph.op("Gather", value, graph.int64(*wanted), axis=1)
-
-    def _emit_numbers(self, graph: Graph) -> str:
-        state = self.fitted
-        value = self._gather(graph, NUMBERS, state.kept, len(state.numbers))
-        if self.options.scaling == "none":
-            return value
-        value = graph.op("Where", graph.op("IsNaN", value), graph.float32(np.asarray([state.fill])), value)
-        value = graph.op("Sub", value, graph.float32(np.asarray([state.center])))
-        value = graph.op("Mul", value, graph.float32(np.asarray([state.factor])))
-        at = self.options.clip_at
-        bound = at if self.options.clip == "hard" else float(_FAR)
-        value = graph.op("Clip", value, graph.float32(-bound), graph.float32(bound))
-        if self.options.clip != "smooth":
-            return value
-        t = graph.op("Div", value, graph.float32(at))
-        square = graph.op("Add", graph.op("Mul", t, t), graph.float32(1.0))
-        return graph.op("Div", value, graph.op("Sqrt", square))
-
-    def _emit_one_hot(self, graph: Graph) -> str:
-        """All columns at once: "<column>␟<level>" is looked up in one table, then scattered into zeros."""
-        state, offsets = self.fitted, self.offsets
-        width, n_columns = offsets[-1], len(state.categories)
-        prefix = graph.text([f"{j}\x1f" for j in range(n_columns)], (1, n_columns))
-        keys = [f"{j}\x1f{level}" for j, levels in enumerate(state.levels) for level in levels]
-        places = [offsets[j] + i for j, levels in enumerate(state.levels) for i in range(len(levels))]
-        text = graph.op("StringConcat", prefix, CATEGORIES)
-        # A table without keys is not allowed; this one can match no cell.
-        keys, places = (keys, places) if keys else (["\x1f"], [width])
-        codes = graph.op(
-            "LabelEncoder", text, domain="ai.onnx.ml", keys_strings=keys, values_int64s=places, default_int64=-1
-        )
-        fallback = [offsets[j] + len(state.levels[j]) if state.other[j] else width for j in range(n_columns)]
-        unknown = graph.op("Less", codes, graph.int64(0))
-        codes = graph.op("Where", unknown, graph.constant(np.asarray([fallback], np.int64)), codes)
-        rows = graph.op("Concat", graph.op("Shape", text, start=0, end=1), graph.int64(1), axis=0)
-        zeros = graph.op("Expand", graph.float32(np.zeros((1, width + 1))), rows)
-        ones = graph.op("Expand", graph.float32(np.ones((1, n_columns))), graph.op("Shape", text))
-        block = graph.op("ScatterElements", zeros, codes, ones, axis=1)
-        return graph.op("Slice", block, graph.int64(0), graph.int64(width), graph.int64(1))
+        return emit(graph, self.fitted, self.offsets)
 
 
 def _location_and_scale(present: F32, scaling: str) -> tuple[float, float, float]:

@@ -77,3 +77,21 @@ class Folds(NamedTuple):
     def to(self, device: torch.device) -> Folds:
         """The same on another device."""
         return Folds(self.train.to(device), self.held.to(device), self.counted.to(device))
+
+
+def row_weights(weight: Any, n_rows: int) -> NDArray[np.float32] | None:
+    """Weights with mean 1, so that the step size does not depend on their unit."""
+    if weight is None:
+        return None
+    values = np.asarray(weight, dtype=np.float64).reshape(-1)
+    if len(values) != n_rows or not np.isfinite(values).all() or (values < 0).any() or values.sum() <= 0:
+        raise ValueError(f"expected {n_rows} finite sample weights, none negative and not all zero")
+    return np.asarray(values / values.mean(), dtype=np.float32)
+
+
+def quantile_edges(numbers: NDArray[np.float32], bins: int) -> list[list[float]]:
+    """Distinct quantiles of each column; a column of few distinct values has fewer bins."""
+    sample = numbers if len(numbers) <= 200_000 else numbers[:: -(-len(numbers) // 200_000)]
+    points = np.quantile(sample, np.linspace(0.0, 1.0, bins + 1), axis=0)
+    edges = [np.unique(points[:, j]).tolist() for j in range(numbers.shape[1])]
+    return [e if len(e) > 1 else [e[0] - 0.5, e[0] + 0.5] for e in edges]

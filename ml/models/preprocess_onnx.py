@@ -1,0 +1,67 @@
+"""A fitted `Preprocessor` as ONNX ops, step by step what its `transform` does."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ml.models.onnx_graph import CATEGORIES, NUMBERS, Graph
+from ml.models.preprocess import FAR, State
+
+
+def emit(graph: Graph, state: State, offsets: list[int]) -> list[str]:
+    """The values whose columns make up `Encoded.dense`; `offsets` are `Preprocessor.offsets`."""
+    parts = []
+    if state.kept:
+        parts.append(_numbers(graph, state))
+    if state.flagged:
+        flagged = _gather(graph, NUMBERS, state.flagged, len(state.numbers))
+        parts.append(graph.op("Cast", graph.op("IsNaN", flagged), to=1))
+    if offsets[-1]:
+        parts.append(_one_hot(graph, state, offsets))
+    return parts
+
+
+def _gather(graph: Graph, value: str, wanted: tuple[int, ...], available: int) -> str:
+    if len(wanted) == available:
+        return value
+    return graph.op("Gather", value, graph.int64(*wanted), axis=1)
+
+
+def _numbers(graph: Graph, state: State) -> str:
+    options = state.options
+    value = _gather(graph, NUMBERS, state.kept, len(state.numbers))
+    if options.scaling == "none":
+        return value
+    value = graph.op("Where", graph.op("IsNaN", value), graph.float32(np.asarray([state.fill])), value)
+    value = graph.op("Sub", value, graph.float32(np.asarray([state.center])))
+    value = graph.op("Mul", value, graph.float32(np.asarray([state.factor])))
+    at = options.clip_at
+    bound = at if options.clip == "hard" else float(FAR)
+    value = graph.op("Clip", value, graph.float32(-bound), graph.float32(bound))
+    if options.clip != "smooth":
+        return value
+    t = graph.op("Div", value, graph.float32(at))
+    square = graph.op("Add", graph.op("Mul", t, t), graph.float32(1.0))
+    return graph.op("Div", value, graph.op("Sqrt", square))
+
+
+def _one_hot(graph: Graph, state: State, offsets: list[int]) -> str:
+    """All columns at once: "<column>␟<level>" is looked up in one table, then scattered into zeros."""
+    width, n_columns = offsets[-1], len(state.categories)
+    prefix = graph.text([f"{j}\x1f" for j in range(n_columns)], (1, n_columns))
+    keys = [f"{j}\x1f{level}" for j, levels in enumerate(state.levels) for level in levels]
+    places = [offsets[j] + i for j, levels in enumerate(state.levels) for i in range(len(levels))]
+    text = graph.op("StringConcat", prefix, CATEGORIES)
+    # A table without keys is not allowed; this one can match no cell.
+    keys, places = (keys, places) if keys else (["\x1f"], [width])
+    codes = graph.op(
+        "LabelEncoder", text, domain="ai.onnx.ml", keys_strings=keys, values_int64s=places, default_int64=-1
+    )
+    fallback = [offsets[j] + len(state.levels[j]) if state.other[j] else width for j in range(n_columns)]
+    unknown = graph.op("Less", codes, graph.int64(0))
+    codes = graph.op("Where", unknown, graph.constant(np.asarray([fallback], np.int64)), codes)
+    rows = graph.op("Concat", graph.op("Shape", text, start=0, end=1), graph.int64(1), axis=0)
+    zeros = graph.op("Expand", graph.float32(np.zeros((1, width + 1))), rows)
+    ones = graph.op("Expand", graph.float32(np.ones((1, n_columns))), graph.op("Shape", text))
+    block = graph.op("ScatterElements", zeros, codes, ones, axis=1)
+    return graph.op("Slice", block, graph.int64(0), graph.int64(width), graph.int64(1))
