@@ -2,6 +2,8 @@
 
     python bench/quality.py                                   # scikit-learn's breast_cancer, wine, digits
     python bench/quality.py --data telco_churn.csv --data islp_oj.csv --splits 5 --evals 50 --json
+    python bench/quality.py --table wine --first 3 --splits 2 --json > wine.3.json    # splits 3 and 4 of one table
+    python bench/quality.py --merge wine.0.json --merge wine.3.json                   # one table of what was run
 
 A JSON of the same name beside each table says `target`, `positive_label`, `id_columns`, `time_column`.
 Every method gets the same training and test rows: Refit's own split (training and validation together
@@ -22,7 +24,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+BUNDLED = ("breast_cancer", "wine", "digits")
 METRICS = ("log_loss", "accuracy", "auc", "macro_f1")
 Probabilities = Callable[[Any, int, int], Any]
 
@@ -152,12 +155,12 @@ def score(p: Any, y: Any) -> dict[str, float]:
     }
 
 
-def bundled(folder: Path) -> list[Path]:
+def bundled(folder: Path, names: Sequence[str]) -> list[Path]:
     """scikit-learn's own tables as CSV files with their JSON."""
     from sklearn import datasets
 
     made = []
-    for name in ("breast_cancer", "wine", "digits"):
+    for name in names:
         table = getattr(datasets, f"load_{name}")(as_frame=True)
         path = folder / f"{name}.csv"
         table.frame.to_csv(path, index=False)
@@ -184,71 +187,89 @@ def settings_of(path: Path, home: str, seed: int) -> Any:
 @click.option(
     "--data", type=click.Path(exists=True, path_type=Path), multiple=True, help="A CSV with its JSON beside it."
 )
+@click.option("--table", "tables", type=click.Choice(BUNDLED), multiple=True, help="Only these of scikit-learn's.")
 @click.option("--splits", default=5, show_default=True, help="Train/test splits of each table.")
+@click.option("--first", default=0, show_default=True, help="Number (seed) of the first split.")
 @click.option("--evals", default=50, show_default=True, help="Trials of each tuned method.")
 @click.option("--method", "only", multiple=True, help="Only these methods.")
+@click.option(
+    "--merge", type=click.Path(exists=True, path_type=Path), multiple=True, help="Run nothing; unite these outputs."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--verbose", is_flag=True, help="Print every result as it comes, to standard error.")
-def main(data: tuple[Path, ...], splits: int, evals: int, only: tuple[str, ...], as_json: bool, verbose: bool) -> None:
+def main(
+    data: tuple[Path, ...], tables: tuple[str, ...], splits: int, first: int, evals: int, only: tuple[str, ...],
+    merge: tuple[Path, ...], as_json: bool, verbose: bool,
+) -> None:  # fmt: skip
     """Compare the tuned result with its peers."""
-    from ml.data import generate
-
     warnings.simplefilter("ignore")
-    results: dict[str, dict[str, list[dict[str, float]]]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for path in data or bundled(Path(folder)):
-            for seed in range(splits):
-                home = tempfile.mkdtemp(dir=folder)
-                snapshot = generate(settings_of(path, home, seed))
-                offered = methods(lambda s, path=path, home=home: settings_of(path, home, s))
-                for name in only or offered:
-                    started = time.perf_counter()
-                    found = score(offered[name](snapshot, evals, seed), snapshot.part("test").y)
-                    found["seconds"] = time.perf_counter() - started
-                    results.setdefault(path.stem, {}).setdefault(name, []).append(found)
-                    if verbose:
-                        click.echo(f"{path.stem} {seed} {name} {found}", err=True)
-    summary = {"splits": splits, "evals": evals, "tables": summarise(results), "mean_rank": ranks(results)}
+    if merge:
+        results = [found for path in merge for found in json.loads(path.read_text(encoding="utf-8"))["results"]]
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [*data, *bundled(Path(folder), tables or (() if data else BUNDLED))]
+            seeds = range(first, first + splits)
+            results = [r for path in paths for seed in seeds for r in one_split(path, seed, evals, only, verbose)]
+    summary = {"tables": summarise(results), "mean_rank": ranks(results), "results": results}
     click.echo(json.dumps(summary) if as_json else text(summary))
 
 
-def summarise(results: dict[str, Any]) -> dict[str, Any]:
-    """Mean and standard deviation over the splits."""
-    return {
-        table: {
-            name: {m: [float(np.mean([f[m] for f in found])), float(np.std([f[m] for f in found]))] for m in found[0]}
-            for name, found in by_method.items()
-        }
-        for table, by_method in results.items()
-    }
+def one_split(path: Path, seed: int, evals: int, only: tuple[str, ...], verbose: bool) -> list[dict[str, Any]]:
+    """Each method's scores on one split of one table."""
+    from ml.data import generate
+
+    results = []
+    with tempfile.TemporaryDirectory() as home:
+        snapshot = generate(settings_of(path, home, seed))
+        offered = methods(lambda s: settings_of(path, home, s))
+        for name in only or offered:
+            started = time.perf_counter()
+            found: dict[str, Any] = {"table": path.stem, "split": seed, "method": name, "evals": evals}
+            found |= score(offered[name](snapshot, evals, seed), snapshot.part("test").y)
+            results.append({**found, "seconds": time.perf_counter() - started})
+            if verbose:
+                click.echo(json.dumps(results[-1]), err=True)
+    return results
 
 
-def ranks(results: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Mean rank over all tables and splits, 1 is best, by metric."""
+def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Table → method → number of splits, and mean and standard deviation over them of each metric."""
+    out: dict[str, Any] = {}
+    for table, name in dict.fromkeys((r["table"], r["method"]) for r in results):
+        found = [r for r in results if (r["table"], r["method"]) == (table, name)]
+        values = {m: [r[m] for r in found] for m in (*METRICS, "seconds")}
+        spread = {m: [float(np.mean(v)), float(np.std(v))] for m, v in values.items()}
+        out.setdefault(table, {})[name] = {"splits": len(found), **spread}
+    return out
+
+
+def ranks(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean rank by metric, 1 is best, over the splits of all tables that every method was run on."""
     from scipy.stats import rankdata
 
-    out: dict[str, dict[str, float]] = {}
-    names = list(next(iter(results.values())))
-    for metric in METRICS:
+    names = list(dict.fromkeys(r["method"] for r in results))
+    by_split: dict[tuple[str, int], dict[str, Any]] = {}
+    for r in results:
+        by_split.setdefault((r["table"], r["split"]), {})[r["method"]] = r
+    complete = [found for found in by_split.values() if len(found) == len(names)]
+    out: dict[str, Any] = {"splits": len(complete)}
+    for metric in METRICS if complete else ():
         sign = 1 if metric == "log_loss" else -1
-        every = [
-            rankdata([sign * by_method[name][i][metric] for name in names])
-            for by_method in results.values()
-            for i in range(len(by_method[names[0]]))
-        ]
+        every = [rankdata([sign * found[name][metric] for name in names]) for found in complete]
         out[metric] = dict(zip(names, np.mean(every, axis=0).round(2).tolist(), strict=True))
     return out
 
 
 def text(summary: dict[str, Any]) -> str:
+    """Both as tables for people."""
     lines = []
     for table, by_method in summary["tables"].items():
-        lines.append(f"\n{table} (test, mean ± sd of {summary['splits']} splits)")
-        lines.append(f"{'':12}" + "".join(f"{m:>18}" for m in (*METRICS, "seconds")))
+        lines.append(f"\n{table} (test, mean ± standard deviation of the splits)")
+        lines.append(f"{'':12}{'splits':>7}" + "".join(f"{m:>18}" for m in (*METRICS, "seconds")))
         for name, found in by_method.items():
             cells = "".join(f"{found[m][0]:>10.4f} ± {found[m][1]:.3f}" for m in METRICS)
-            lines.append(f"{name:12}{cells}{found['seconds'][0]:>18.1f}")
-    lines.append("\nmean rank (1 is best)")
+            lines.append(f"{name:12}{found['splits']:>7}{cells}{found['seconds'][0]:>18.1f}")
+    lines.append(f"\nmean rank over {summary['mean_rank'].pop('splits')} splits (1 is best)")
     for metric, by_name in summary["mean_rank"].items():
         lines.append(f"{metric:12}" + "  ".join(f"{name} {rank:.2f}" for name, rank in by_name.items()))
     return "\n".join(lines)
