@@ -82,6 +82,38 @@ def insert_feedback(engine: sa.Engine, records: Iterable[Mapping[str, Any]]) -> 
     _write(engine, feedback, (_feedback(record) for record in records))
 
 
+def drop_repeated_labels(engine: sa.Engine, prediction_ids: Iterable[str] | None = None) -> int:
+    """Delete labels that repeat the one before them, so that history has one row a change; return how many.
+
+    The first of a run of equal labels stays, with the moment it came. To be called when the labels of a stretch of
+    time are all there, as each is compared with the one before it in time.
+
+    Parameters
+    ----------
+    prediction_ids
+        Only the labels of these; without it, all.
+    """
+    if prediction_ids is None:
+        return _drop_repeated(engine, None)
+    ids = sorted(set(prediction_ids))
+    return sum(_drop_repeated(engine, ids[i : i + BATCH_ROWS]) for i in range(0, len(ids), BATCH_ROWS))
+
+
+def _drop_repeated(engine: sa.Engine, ids: list[str] | None) -> int:
+    f = feedback.c
+    before = sa.func.lag(f.label).over(partition_by=f.prediction_id, order_by=(f.received_at, f.id)).label("before")
+    runs = sa.select(f.id, f.label, before)
+    if ids is not None:
+        runs = runs.where(f.prediction_id.in_(ids))
+    found = runs.subquery()
+    query = sa.select(found.c.id).where(found.c.label == found.c.before)
+    with store.unavailable_as_transient(), engine.begin() as connection:
+        repeated = list(connection.execute(query).scalars())
+        for i in range(0, len(repeated), BATCH_ROWS):
+            connection.execute(sa.delete(feedback).where(f.id.in_(repeated[i : i + BATCH_ROWS])))
+    return len(repeated)
+
+
 def window(
     engine: sa.Engine,
     *,

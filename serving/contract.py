@@ -109,7 +109,7 @@ class Label(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Accepted(Answer):
-    """The answer of POST /feedback: how many labels were written."""
+    """The answer of POST /feedback: how many labels were taken, those that change nothing among them."""
 
     accepted: int
 

@@ -32,6 +32,7 @@ import numpy.typing as npt
 
 from ml.errors import Transient
 from ml.settings import Settings
+from serving.ids import token
 from serving.records import SUFFIX, Feedback, Label, Model, Predictions, backlog_bytes, frame
 from serving.secretfile import secret
 
@@ -137,7 +138,8 @@ class PredictionLog:
     def append_feedback(self, labels: Iterable[tuple[str, str]]) -> list[Label]:
         """Log labels, pairs of prediction id and label, with the same guarantee."""
         now = time.time()
-        written = [Label(os.urandom(16).hex(), prediction_id, label, now) for prediction_id, label in labels]
+        # Ids in the order of the request: of two labels for one prediction in it, the later one counts.
+        written = [Label(f"{i:08x}{token()}", key, label, now) for i, (key, label) in enumerate(labels)]
         self._put(frame(Feedback(written)), None)
         return written
 

@@ -48,6 +48,8 @@ class Mover:
         self._models: dict[tuple[Path, str], Model] = {}
         self._seen: dict[Path, int] = {}
         self._scanned: set[Path] = set()
+        self._labelled: set[str] = set()  # predictions that got a label in this pass
+        self._first_pass = True
 
     def step(self) -> int:
         """Move what is there; returns how many rows and labels were handed to the database.
@@ -60,7 +62,15 @@ class Mover:
         before = self.moved
         for segment in segments.segments(self.folder):
             self._move(segment)
+        self._drop_repeated_labels()
         return self.moved - before
+
+    def _drop_repeated_labels(self) -> None:
+        """After a whole pass, as the labels of one prediction may stand in the segments of several workers."""
+        if self._labelled or self._first_pass:  # what a killed mover had not come to is done at the next start
+            predictions.drop_repeated_labels(store.engine(self.settings), None if self._first_pass else self._labelled)
+        self._first_pass = False
+        self._labelled.clear()
 
     def _move(self, segment: Path) -> None:
         sealed = segments.is_sealed(segment)  # before reading: what was written until then is read below
@@ -110,6 +120,7 @@ class Mover:
         engine = store.engine(self.settings)
         _insert(engine, predictions.insert, batch.rows, segment)
         _insert(engine, predictions.insert_feedback, batch.labels, segment)
+        self._labelled.update(label["prediction_id"] for label in batch.labels)
         self.moved += len(batch)
         self._offsets[segment] = batch.end
         _write_offset(segment, batch.end)
@@ -198,7 +209,9 @@ def _write_offset(segment: Path, end: int) -> None:
 def run(settings: Settings, stop: threading.Event) -> None:
     """Until `stop`, and then one last pass."""
     mover = Mover(settings)
-    next_status = 0.0
+    # Apart: it asks the registry, and the drift check waits for rows and labels, not for the pages.
+    teller = threading.Thread(target=_tell, args=(settings, stop), name="status", daemon=True)
+    teller.start()
     wait = settings.log.move_interval_s
     while True:
         stopping = stop.wait(wait)
@@ -206,9 +219,6 @@ def run(settings: Settings, stop: threading.Event) -> None:
             mover.step()
             wait = settings.log.move_interval_s
             _purge_daily(settings)
-            if time.monotonic() >= next_status:
-                next_status = time.monotonic() + STATUS_EVERY_S
-                status.write(settings.var / "serving", overview.collect(settings))
         except StoreUnavailable as error:
             log.warning("%s", error)
             wait = min(2 * max(wait, 0.1), MAX_WAIT_S)
@@ -216,6 +226,20 @@ def run(settings: Settings, stop: threading.Event) -> None:
             log.exception("a pass failed; it is tried again")
             wait = MAX_WAIT_S
         if stopping:
+            teller.join(MAX_WAIT_S)
+            return
+
+
+def _tell(settings: Settings, stop: threading.Event) -> None:
+    """Write `status.json` for the pages, again and again until `stop`."""
+    while True:
+        try:
+            status.write(settings.var / "serving", overview.collect(settings))
+        except StoreUnavailable as error:
+            log.warning("%s", error)
+        except Exception:
+            log.exception("the pages' overview could not be written; it is tried again")
+        if stop.wait(STATUS_EVERY_S):
             return
 
 

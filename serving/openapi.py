@@ -95,8 +95,9 @@ def operations() -> list[Operation]:
             "predict", {JSON: c.Explanations}, (*BODY, 409), ROWS, {"changes": ["true", "false"]},
         ),
         Operation(
-            "post", "/feedback", "Send true labels by prediction id: one, many, or as CSV.", "feedback",
-            {JSON: c.Accepted}, BODY, {JSON: {"$ref": REF.format(name="Labels")}, CSV: TEXT},
+            "post", "/feedback",
+            "Send true labels by prediction id: one, many, or as CSV. Repeated ones change nothing; the latest counts.",
+            "feedback", {JSON: c.Accepted}, BODY, {JSON: {"$ref": REF.format(name="Labels")}, CSV: TEXT},
         ),
         Operation("get", "/model", "The version in service.", "model", {JSON: c.Model}, (503,)),
         Operation("get", "/health/live", "Is the process alive?", "health", {JSON: OBJECT}),

@@ -54,6 +54,20 @@ def test_many_rows_cross_the_batches(found: Settings) -> None:
     assert predictions.window(engine)["time"].tolist() == [float(i) for i in range(n)]
 
 
+def test_labels_that_repeat_the_one_before_are_dropped(found: Settings) -> None:
+    """Of each run of equal labels the first stays, with its moment; other predictions are left alone."""
+    engine = store.engine(found)
+    runs = [label("a", value, float(at), id=f"{at}") for at, value in enumerate("1110011")]
+    predictions.insert_feedback(engine, [*reversed(runs), label("b", "1", 1.0), label("b", "1", 2.0)])
+    assert predictions.drop_repeated_labels(engine, ["a"]) == 4
+    query = predictions.feedback.select().order_by(predictions.feedback.c.received_at)
+    with engine.connect() as connection:
+        left = [(row.prediction_id, row.label, row.received_at) for row in connection.execute(query)]
+    assert [row[1:] for row in left if row[0] == "a"] == [("1", 0.0), ("0", 3.0), ("1", 5.0)]
+    assert sum(row[0] == "b" for row in left) == 2
+    assert predictions.drop_repeated_labels(engine) == 1
+
+
 def test_latest_label_wins_and_history_is_kept(found: Settings) -> None:
     """A corrected label replaces the first one for readers, whatever the order of arrival."""
     engine = store.engine(found)

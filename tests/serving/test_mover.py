@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -197,3 +199,66 @@ def test_overview_tells_traffic_and_accuracy(settings: Settings, log: Prediction
     assert window.accuracy == right / 3
     status.write(settings.var / "serving", overview.collect(settings))
     assert status.read(settings.var / "serving").windows == (window,)
+
+
+def history(settings: Settings, prediction_id: str = "a") -> list[str]:
+    """The labels of a prediction in the database, in the order of time."""
+    f = predictions.feedback.c
+    query = sa.select(f.label).where(f.prediction_id == prediction_id).order_by(f.received_at, f.id)
+    with store.engine(settings).connect() as connection:
+        return list(connection.execute(query).scalars())
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("1", "1"), ("11", "1"), ("111", "1"), ("10", "10"), ("1101", "101"), ("1001", "101")],
+)
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one request", "one by one"])
+def test_repeated_label_adds_nothing_and_a_changed_one_adds_a_row(
+    settings: Settings, log: PredictionLog, sent: str, kept: str, at_once: bool
+) -> None:
+    mover = Mover(settings)
+    for request in [sent] if at_once else sent:
+        log.append_feedback([("a", label) for label in request] + [("other", "0")])
+        mover.step()
+    assert "".join(history(settings)) == kept
+    assert history(settings, "other") == ["0"]
+
+
+def test_labels_of_two_workers_are_compared_in_the_order_of_time(settings: Settings) -> None:
+    """The first segment has the labels before and after the one in the second: none of them repeats."""
+    first, second = PredictionLog(settings), PredictionLog(settings)
+    for log, label in ((first, "1"), (second, "0"), (first, "1")):
+        log.append_feedback([("a", label)])
+    Mover(settings).step()
+    assert history(settings) == ["1", "0", "1"]
+
+
+def test_repeats_that_a_killed_mover_left_go_at_the_next_start(settings: Settings, log: PredictionLog) -> None:
+    log.append_feedback([("a", "1")])
+    log.append_feedback([("a", "1")])
+    killed = Mover(settings)
+    for segment in segments.segments(killed.folder):
+        killed._move(segment)
+    assert history(settings) == ["1", "1"]
+    Mover(settings).step()
+    assert history(settings) == ["1"]
+
+
+def test_rows_are_moved_while_the_overview_is_held_up(
+    settings: Settings, log: PredictionLog, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registry that does not answer delays what the pages show, and no drift check."""
+    answered, stop = threading.Event(), threading.Event()
+    monkeypatch.setattr(overview, "collect", lambda _settings: answered.wait(60))
+    runs = threading.Thread(target=movers.run, args=(settings, stop))
+    runs.start()
+    try:
+        answer(log, served, "a")
+        while not in_database(settings):
+            time.sleep(0.01)
+    finally:
+        answered.set()
+        stop.set()
+        runs.join()
+    assert in_database(settings) == ["a"]
