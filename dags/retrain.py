@@ -10,7 +10,7 @@ Runs every night, when `drift_check` finds drift, and when a person triggers it.
 | `tune` | hyperopt search on the validation split | the best candidate |
 | `evaluate` | test metrics with intervals, calibration, threshold; then the **gate** | a verdict in one sentence |
 | `register` | makes the judged artifact a version of the registered model | a version |
-| `approve` | only with `REFIT_APPROVAL=required`: waits for a person (Required Actions) | yes or no |
+| `approve` | only with `REFIT_APPROVAL=required`: a person decides (Required Actions), if the gate agrees | yes or no |
 | `promote` | moves the alias `champion`; every service worker must confirm, else it goes back | the serving version |
 
 A challenger that loses is a result, not an error: the run is green and its note holds the sentence.
@@ -24,9 +24,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import AssetOrTimeSchedule, chain, dag, task
 
+from dags.approval import Approval, person
 from dags.form import overrides, params
 from dags.shared import DRIFT, TASK_DEFAULTS, clock, run_url, settings_of, verdict_of
 from ml.run_key import run_key
@@ -87,11 +87,12 @@ def register(params: dict[str, Any], run_id: str) -> dict[str, Any]:
 
 
 @task(execution_timeout=timedelta(minutes=30))
-def promote(params: dict[str, Any], run_id: str) -> dict[str, Any]:
+def promote(params: dict[str, Any], run_id: str, ti: Any) -> dict[str, Any]:
     """Move the alias when the gate said so, and put it back unless every service worker confirms."""
     from ml import pipeline
 
-    return pipeline.promote(settings_of(overrides(params)), run_key(run_id))
+    who, why = person(ti.xcom_pull(task_ids="approve"))
+    return pipeline.promote(settings_of(overrides(params)), run_key(run_id), who=who, why=why)
 
 
 @dag(
@@ -107,18 +108,8 @@ def promote(params: dict[str, Any], run_id: str) -> dict[str, Any]:
 def retrain() -> None:
     tasks = [generate(), train(), tune(), evaluate(), register()]
     if SETTINGS.approval == "required":
-        tasks.append(approval())
+        tasks.append(Approval(task_id="approve"))
     chain(*tasks, promote())
-
-
-def approval() -> ApprovalOperator:
-    """A person's yes or no before the alias moves; a no skips the promotion and keeps the version registered."""
-    return ApprovalOperator(
-        task_id="approve",
-        subject="Promote version {{ ti.xcom_pull(task_ids='register')['version'] }}?",
-        body="{{ ti.xcom_pull(task_ids='evaluate')['sentence'] }}",
-        response_timeout=timedelta(days=7),
-    )
 
 
 retrain()

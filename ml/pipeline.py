@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int, str], None]
 Result = dict[str, Any]
 
-__all__ = ["STAGES", "evaluate", "generate", "promote", "register", "rollback", "run_all", "train", "tune"]
+__all__ = ["STAGES", "decline", "evaluate", "generate", "promote", "register", "rollback", "run_all", "train", "tune"]
 
 
 _opened: dict[tuple[Path, str], Snapshot] = {}
@@ -155,6 +155,13 @@ def promote(settings: Settings, run_key: str, *, who: str = "", why: str = "", f
         return release.promote(settings, space, who=who, why=why)
 
     return space.stage("promote", work, force=force)
+
+
+def decline(settings: Settings, run_key: str, *, who: str, why: str = "") -> Result:
+    """A person says no to a registered challenger: no alias moves, and the ledger has who said it."""
+    from ml.stages import release
+
+    return release.decline(settings, Workspace(settings, run_key), who=who, why=why)
 
 
 def rollback(settings: Settings, to: str | None = None, *, who: str = "", why: str = "") -> Result:

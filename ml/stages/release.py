@@ -74,6 +74,15 @@ def promote(settings: Settings, space: Workspace, *, who: str = "", why: str = "
     return result | {"promoted": True, "champion": version, "replaced": event.from_version, "sentence": sentence}
 
 
+def decline(settings: Settings, space: Workspace, *, who: str, why: str = "") -> dict[str, Any]:
+    """Write a person's no in the ledger, once, and end the MLflow run."""
+    judged, version = space.needed("evaluate"), str(space.needed("register")["version"])
+    sentence = f"{who} declined it{f': {why}' if why else '.'}"
+    _refuse(settings, space, who, version, judged | {"sentence": sentence})
+    tracking.end(settings, tracking.run(settings, space.run_key))
+    return {"version": version, "promoted": False, "champion": judged["champion"], "sentence": sentence}
+
+
 def promote_version(settings: Settings, version: str, *, who: str, why: str, force: bool = False) -> dict[str, Any]:
     """A person's own decision: no gate, but the version must load, and every worker must confirm."""
     event = registry.promote(settings, version, who=who, why=why, force=force)

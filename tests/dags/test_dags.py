@@ -156,6 +156,7 @@ def test_approval_stands_before_the_promotion_when_it_is_required(
     retrain = DagBag(str(ROOT / "dags" / "retrain.py")).dags["retrain"]
     assert retrain.get_task("register").downstream_task_ids == {"approve"}
     assert retrain.get_task("approve").downstream_task_ids == {"promote"}
+    assert set(retrain.get_task("approve").serialized_params) == {"reason"}, "the run's own form is not asked for again"
 
 
 def test_a_bad_setting_is_an_import_error_that_names_it(airflow: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,16 @@ from ml.settings import Settings
 
 RUN_ID = "manual__2026-01-02T03:04:05+00:00"
 KEY = "manual__2026-01-02T03-04-05-00-00"
+
+
+class Returned:
+    """A task instance that pulls what other tasks returned."""
+
+    def __init__(self, results: dict[str, Any]) -> None:
+        self.results = results
+
+    def xcom_pull(self, *, task_ids: str) -> Any:
+        return self.results.get(task_ids)
 
 
 class Calls:
@@ -34,7 +45,7 @@ def calls(airflow: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
     from ml import pipeline
 
     made = Calls()
-    for name in (*pipeline.STAGES, "rollback"):
+    for name in (*pipeline.STAGES, "decline", "rollback"):
         monkeypatch.setattr(pipeline, name, made.note(name))
     return made
 
@@ -45,7 +56,8 @@ def _function(dagbag: Any, dag_id: str, task_id: str) -> Any:
 
 @pytest.mark.parametrize("task_id", ["train", "tune", "evaluate", "register", "promote"])
 def test_a_stage_gets_the_runs_key_and_choices(dagbag: Any, calls: Calls, home: Path, task_id: str) -> None:
-    result = _function(dagbag, "retrain", task_id)(params={"max_evals": 7, "families": ["mlp"]}, run_id=RUN_ID)
+    more = {"ti": Returned({})} if task_id == "promote" else {}
+    result = _function(dagbag, "retrain", task_id)(params={"max_evals": 7, "families": ["mlp"]}, run_id=RUN_ID, **more)
     [(name, (settings, key), _)] = calls.seen
     assert (name, key) == (task_id, KEY)
     assert isinstance(settings, Settings)
@@ -78,6 +90,48 @@ def test_a_stage_tells_how_far_it_is(dagbag: Any, calls: Calls, home: Path) -> N
     [(_, _, more)] = calls.seen
     more["progress"]("tune", 12, 50, "best 0.31")
     assert progress.read(load(), KEY) == progress.Report("tune", 12, 50, "best 0.31")
+
+
+def _said(option: str, reason: str | None) -> dict[str, Any]:
+    """What Airflow hands over when a person has answered."""
+    return {
+        "chosen_options": [option],
+        "params_input": {"reason": reason},
+        "responded_at": datetime.now(UTC),
+        "responded_by_user": {"id": "7", "name": "vi"},
+    }
+
+
+def test_who_approved_is_handed_on(dagbag: Any, calls: Calls) -> None:
+    approved = Returned({"approve": _said("Approve", "looks right")})
+    _function(dagbag, "retrain", "promote")(params={}, run_id=RUN_ID, ti=approved)
+    assert calls.seen[0][2] == {"who": "vi", "why": "looks right"}
+
+
+@pytest.fixture
+def approval(airflow: Any) -> Any:
+    from dags.approval import Approval
+
+    return Approval(task_id="approve")
+
+
+def test_nobody_is_asked_about_what_the_gate_refused(approval: Any) -> None:
+    assert approval.execute({"ti": Returned({"register": {"promote": False}})}) is None
+
+
+def test_a_person_is_asked_about_what_the_gate_would_promote(approval: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(type(approval).__mro__[1], "execute", lambda _self, context: asked.append(context))
+    context = {"ti": Returned({"register": {"promote": True}})}
+    approval.execute(context)
+    assert asked == [context]
+
+
+@pytest.mark.parametrize("option", ["Approve", "Reject"])
+def test_a_no_is_written_down_with_who_and_why(approval: Any, calls: Calls, option: str) -> None:
+    approval.execute_complete({"run_id": RUN_ID}, _said(option, "too risky"))
+    expected = [("decline", KEY, {"who": "vi", "why": "too risky"})] if option == "Reject" else []
+    assert [(name, args[1], more) for name, args, more in calls.seen] == expected
 
 
 def test_rollback_hands_on_who_where_and_why(dagbag: Any, calls: Calls) -> None:

@@ -232,6 +232,18 @@ def test_approval_stops_before_the_alias(home: Path, own: Settings) -> None:
     assert "looks right" in ledger.events(own)[0].why
 
 
+def test_a_person_may_decline(own: Settings) -> None:
+    """No alias moves, the ledger has who and why, once, and the MLflow run has ended."""
+    up_to(own, "d", "register")
+    for _ in range(2):
+        assert pipeline.decline(own, "d", who="bob", why="not before Monday")["promoted"] is False
+    assert registry.champion(own) is None
+    newest, *earlier = ledger.events(own)
+    assert (newest.what, newest.who, newest.why) == (ledger.REFUSED, "bob", "bob declined it: not before Monday")
+    assert [e.what for e in earlier] == [ledger.REGISTERED]
+    assert tracking.client(own).get_run(tracking.run(own, "d")).info.status == "FINISHED"
+
+
 def test_person_may_overrule_and_roll_back(own: Settings) -> None:
     """A refused version can be promoted by hand and left again; the way back is to what really served."""
     pipeline.run_all(own, "one")

@@ -1,0 +1,65 @@
+"""A person's yes or no before the alias moves, under Airflow's Required Actions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Param
+
+from dags.shared import settings_of
+from ml.run_key import run_key
+
+
+class Approval(ApprovalOperator):
+    """Asks about a challenger that the gate would promote; passes one that the gate refused.
+
+    A yes is handed on, with the person's name, to `promote`. A no is written in the ledger, and `promote` is skipped:
+    the version stays registered.
+    """
+
+    def __init__(self, **more: Any) -> None:
+        reason = Param(
+            None, source="task", type=["null", "string"], maxLength=2_000, title="Reason",
+            description="Kept in the ledger.",
+        )  # fmt: skip
+        more["params"] = {"reason": reason}  # alone: the run's own form is not asked for again
+        super().__init__(
+            subject="Promote version {{ ti.xcom_pull(task_ids='register')['version'] }}?",
+            body="{{ ti.xcom_pull(task_ids='evaluate')['sentence'] }}\n\n"
+            "[The version in MLflow]({{ ti.xcom_pull(task_ids='register')['version_url'] }})",
+            response_timeout=timedelta(days=7),
+            **more,
+        )
+
+    def execute(self, context: Any) -> Any:
+        """Wait for a person, unless there is nothing to decide."""
+        if not context["ti"].xcom_pull(task_ids="register")["promote"]:
+            self.log.info("The gate refused it: nobody is asked.")
+            return None
+        return super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """Go on with what the person said."""
+        said = super().execute_complete(context, event)
+        if said["chosen_options"] == [self.REJECT]:
+            from ml import pipeline
+
+            who, why = person(said)
+            pipeline.decline(settings_of(), run_key(context["run_id"]), who=who, why=why)
+        return said
+
+
+def person(said: dict[str, Any] | None) -> tuple[str, str]:
+    """Who decided and with what reason, from what `Approval` returned; "" where nobody was asked.
+
+    >>> person({"responded_by_user": {"id": "1", "name": "vi"}, "params_input": {"reason": "looks right"}})
+    ('vi', 'looks right')
+    >>> person(None)
+    ('', '')
+    """
+    if not said:
+        return "", ""
+    user = said.get("responded_by_user") or {}
+    return str(user.get("name") or user.get("id") or ""), str((said.get("params_input") or {}).get("reason") or "")
