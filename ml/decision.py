@@ -20,6 +20,7 @@ Platt 1999 (sigmoid); Kull et al. 2017, "Beta calibration".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -103,6 +104,15 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         if self.costs is not None:
             return np.asarray((p @ np.array(self.costs)).argmin(axis=1), dtype=np.int64)
         return np.asarray(p.argmax(axis=1), dtype=np.int64)
+
+    def code(self, probabilities: Sequence[float], schema: Schema) -> int:
+        """As `codes`, for one row of float32 probabilities: the service answers single rows without arrays."""
+        if self.threshold is not None and len(probabilities) == 2:
+            positive = positive_code(schema)
+            return positive if probabilities[positive] >= np.float32(self.threshold) else 1 - positive
+        if self.costs is not None:
+            return int(self.codes(np.array([probabilities], np.float32), schema)[0])
+        return probabilities.index(max(probabilities))
 
     def to_json(self) -> bytes:
         """The content of decision.json."""

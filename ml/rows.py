@@ -145,17 +145,17 @@ class RowReader:
 
         Infinity is missing, as it was in training; beyond float32's range is the end of that range.
         """
-        if self.number_columns and len(numbers):
-            low, high = numbers < self.minimum, numbers > self.maximum
-            unusual = low | high
-            found = bool(unusual.any())
-        else:
-            unusual, found = np.zeros(numbers.shape, bool), False
         flags: _Flags = {}
-        if found:
-            numbers = self._bounded(numbers, unusual, flags)
+        if self.number_columns and len(numbers):
+            unusual = np.logical_or(numbers < self.minimum, numbers > self.maximum)
+            if np.count_nonzero(unusual):
+                numbers = self._bounded(numbers, unusual, flags)
         for j, levels in enumerate(self.levels if not only_numbers else ()):
             column = texts[:, j]
+            known = list(map(levels.get, column.tolist()))
+            if None not in known:
+                texts[:, j] = known
+                continue
             for i, value in enumerate(column):
                 level = levels.get(value)
                 if level is None:
@@ -164,7 +164,7 @@ class RowReader:
                         flags.setdefault(i, []).append(flag)
                 if level is not value:
                     column[i] = level
-        return Rows(numbers.astype(np.float32), texts, _packed(flags, len(numbers)))
+        return Rows(numbers.astype(np.float32, "C"), texts, _packed(flags, len(numbers)))
 
     def encoded(
         self, numbers: npt.NDArray[np.float64], texts: Sequence[tuple[Sequence[str | None], npt.NDArray[np.int64]]]

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from ml.rows import Fault, RowReader, Rows, RowsError, shown
 from serving.problems import Problem
@@ -113,23 +116,21 @@ class PredictBody:
         return msgspec.json.Decoder(request)
 
     def _fast(self, request: Any, body: bytes) -> tuple[Rows, Ids | None]:
-        tuples = [msgspec.structs.astuple(row) for row in request.rows]
-        n, k, m = len(tuples), self._k, self._m
-        given = getattr(request, IDS_KEY)
-        columns = list(zip(*tuples, strict=True))
+        n, k, m = len(request.rows), self._k, self._m
+        given = request.prediction_ids
+        columns = list(zip(*map(msgspec.structs.astuple, request.rows), strict=True))
         extras = sum(n - column.count(msgspec.UNSET) for column in columns[k + m :])
         # One colon a key: as many colons as keys that were kept means that no key came twice.
-        if body.count(b":") != 1 + (given is not None) + n * (k + m) + extras:
+        if _colons(body) != 1 + (given is not None) + n * (k + m) + extras:
             refuse_duplicates(body)
         self._check_count(n)
-        numbers = np.array([row[:k] for row in tuples], np.float64).reshape(n, k)  # None becomes NaN
         texts = np.empty((n, m), object)
-        if m:
-            texts[:] = [row[k : k + m] for row in tuples]
+        for j in range(m):
+            texts[:, j] = columns[k + j]
         ids: Ids | None = given
         if extras and self._ids_in_rows and given is None:
             ids = [None if value is msgspec.UNSET else value for value in columns[k + m]]
-        return self.reader.arrays(numbers, texts), self._checked(ids, n)
+        return self.reader.arrays(_numbers(columns[:k], n), texts), self._checked(ids, n)
 
     def _slowly(self, body: bytes) -> tuple[Rows, Ids | None]:
         try:
@@ -172,6 +173,22 @@ class PredictBody:
 
     def _checked(self, ids: Any, n: int) -> Ids | None:
         return None if ids is None else checked_ids(ids, n)
+
+
+def _numbers(columns: Sequence[tuple[float | None, ...]], n: int) -> npt.NDArray[np.float64]:
+    """(n, K) float64 of K columns; None becomes NaN."""
+    try:
+        # Half of the time that np.array takes with a list of lists.
+        packed = struct.pack(f"{n * len(columns)}d", *chain.from_iterable(columns))
+        return np.frombuffer(packed).reshape(len(columns), n).T
+    except struct.error:  # a None
+        return np.array(columns, np.float64).reshape(len(columns), n).T
+
+
+def _colons(body: bytes) -> int:
+    if len(body) < 4_000:
+        return body.count(b":")
+    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord(":")))
 
 
 def checked_ids(ids: Any, n: int) -> Ids:

@@ -11,6 +11,7 @@ from serving.framing import Body, Request, read_head
 from serving.wsgi import Answer
 
 SEND_BYTES = 262_144
+KEPT_HEAD_BYTES = 2_048
 
 
 class Connection:
@@ -23,6 +24,8 @@ class Connection:
     __slots__ = (
         "_answer_file",
         "_file_left",
+        "_last_head",
+        "_last_request",
         "body",
         "busy",
         "close_after",
@@ -52,6 +55,8 @@ class Connection:
         self.mask = 0  # what epoll watches; 0: not registered
         self._answer_file: Any = None
         self._file_left = 0
+        self._last_head = b""
+        self._last_request: Request | None = None
 
     @property
     def address(self) -> str:
@@ -69,10 +74,19 @@ class Connection:
         return self.out is not None or self._answer_file is not None
 
     def next_head(self) -> Request | None:
-        """Take the next request's head from `data`, or None until more comes."""
-        request = read_head(self.data)
+        """Take the next request's head from `data`, or None until more comes.
+
+        A client that asks again on its connection sends the same head, byte for byte: that one is not parsed again.
+        """
+        data = self.data
+        if self._last_head and data.startswith(self._last_head):
+            request = self._last_request
+        else:
+            request = read_head(data)
+            if request is not None and request.consumed <= KEPT_HEAD_BYTES:
+                self._last_head, self._last_request = data[: request.consumed], request
         if request is not None:
-            self.data = self.data[request.consumed :]
+            self.data = data[request.consumed :]
         return request
 
     def send(self, data: bytes) -> bool:

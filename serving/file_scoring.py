@@ -68,7 +68,7 @@ def _pieces(parts: list[Part] | Upload) -> Iterator[Part]:
             yield Part(
                 part.rows.part(start, stop),
                 part.table.slice(start, step),
-                part.raw[start:stop] if part.raw is not None else None,
+                part.raw.slice(start, step) if part.raw is not None else None,
                 part.ids[start:stop] if part.ids is not None else None,
             )
 

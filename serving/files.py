@@ -18,6 +18,7 @@ from ml.rows import shown
 from serving.problems import Problem
 from serving.scoring import VERSION_HEADER
 from serving.service import service
+from serving.wsgi import BODY_FILE
 
 if TYPE_CHECKING:
     from serving.results import Writer
@@ -80,14 +81,18 @@ def _received() -> tuple[BinaryIO, str]:
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
         raise Problem(415, f"expected Content-Encoding gzip or none, got {shown(encoding)}")
+    stream = request.environ.get(BODY_FILE) or _spooled_body()
+    named = plain_name(request.args.get("name", ""))
+    return stream, named or "upload" + _ending(stream, encoding)
+
+
+def _spooled_body() -> BinaryIO:
     into = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 (the caller closes it)
     try:
-        stream = spooled(cast(BinaryIO, request.stream), into)
+        return spooled(cast(BinaryIO, request.stream), into)
     except BaseException:
         into.close()
         raise
-    named = plain_name(request.args.get("name", ""))
-    return stream, named or "upload" + _ending(stream, encoding)
 
 
 def _ending(stream: BinaryIO, encoding: str) -> str:
@@ -126,9 +131,13 @@ def _format(is_parquet: bool) -> str:
 def _answer(out: BinaryIO, writer: type[Writer], summary: dict[str, Any], name: str) -> Response:
     size = out.tell()
     out.seek(0)
-    response = Response(_stream(out), content_type=writer.mimetype)
+    wrapper = request.environ.get("wsgi.file_wrapper")
+    if wrapper is not None:  # the server sends the file itself, and closes it
+        response = Response(wrapper(out, 1 << 18), content_type=writer.mimetype, direct_passthrough=True)
+    else:
+        response = Response(_stream(out), content_type=writer.mimetype)
+        response.call_on_close(out.close)  # a response that is given up before it began reads nothing
     response.content_length = size
-    response.call_on_close(out.close)  # a response that is given up before it began reads nothing
     stem = name.split(".")[0] or "upload"
     response.headers.set("Content-Disposition", "attachment", filename=f"{stem}-predictions{writer.ending}")
     response.headers[VERSION_HEADER] = summary["model_version"]

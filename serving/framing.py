@@ -43,10 +43,11 @@ class Refused(Exception):
 class Request:
     """The head of a request. `length` is -1 for a chunked body; `target` is the raw request target."""
 
-    __slots__ = ("_parsed", "chunked", "consumed", "keep_alive", "length", "method", "target", "version")
+    __slots__ = ("_found", "_parsed", "chunked", "consumed", "keep_alive", "length", "method", "target", "version")
 
     def __init__(self, parsed: Any, length: int) -> None:
         self._parsed = parsed
+        self._found: dict[str, str | None] = {}  # a head that comes again (`Connection`) is not searched again
         self.method: bytes = parsed.method
         self.target: bytes = parsed.path
         self.version: int = parsed.minor_version
@@ -58,8 +59,12 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """The first value of a header, any case."""
-        value = self._parsed.get_header(name)
-        return None if value is None else value.decode("latin-1")
+        try:
+            return self._found[name]
+        except KeyError:
+            value = self._parsed.get_header(name)
+            found = self._found[name] = None if value is None else value.decode("latin-1")
+            return found
 
     @property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -76,10 +81,10 @@ class Request:
         Refused
             417: it expects something else.
         """
-        value = self._parsed.get_header("expect")
+        value = self.header("Expect")
         if value is None or self.version == 0:
             return False
-        if value.lower() != b"100-continue":
+        if value.lower() != "100-continue":
             raise Refused(417, "the only expectation that can be met is 100-continue")
         return True
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import functools
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from serving.auth import Scope, is_loopback
+from serving.ids import token
 from serving.problems import Problem
 from serving.service import Service
 
@@ -56,12 +56,12 @@ class Context(NamedTuple):
     def of(cls, header: Header) -> Context:
         """Taken from the headers where they are well-formed, else made."""
         given = header("X-Request-ID")
-        request_id = given if given and REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
+        request_id = given if given and REQUEST_ID.fullmatch(given) else token()[:16]
         found = TRACEPARENT.fullmatch(header("traceparent") or "")
         if found is None:
             return cls(request_id, "", "")
         trace_id, flags = found.groups()
-        return cls(request_id, trace_id, f"00-{trace_id}-{os.urandom(8).hex()}-{flags}")
+        return cls(request_id, trace_id, f"00-{trace_id}-{token()[:16]}-{flags}")
 
 
 def check(service: Service, method: str, path: str, header: Header, address: str) -> Problem | None:

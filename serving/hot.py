@@ -6,6 +6,7 @@ holds both to the same status, headers and bytes. Whatever is not plainly this r
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 
@@ -55,16 +56,23 @@ class HotRoute:
 
 
 def _response(reply: predict.Reply, context: guard.Context, version: int, keep_alive: bool) -> bytes:
-    own = "".join([f"{name}: {value}\r\n" for name, value in reply.headers.items()])
-    common = _COMMON if not context.traceparent else f"traceparent: {context.traceparent}\r\n{_COMMON}"
-    head = (
-        f"HTTP/1.{version} {_PHRASES.get(reply.status) or phrase(reply.status)}\r\nServer: gunicorn\r\n"
-        f"Date: {http_date()}\r\nConnection: {'keep-alive' if keep_alive else 'close'}\r\n{own}"
-        f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n"
-        f"X-Request-ID: {context.request_id}\r\n{common}\r\n"
-    )
-    return head.encode("latin-1", "replace") + reply.body
+    head = _head(version, reply.status, keep_alive, http_date(), tuple(reply.headers.items()), reply.content_type)
+    trace = f"traceparent: {context.traceparent}\r\n" if context.traceparent else ""
+    own = f"{len(reply.body)}\r\nX-Request-ID: {context.request_id}\r\n{trace}{_COMMON}\r\n"
+    return b"".join((head, own.encode("latin-1", "replace"), reply.body))
+
+
+@functools.lru_cache(maxsize=16)
+def _head(
+    version: int, status: int, keep_alive: bool, date: str, own: tuple[tuple[str, str], ...], content_type: str
+) -> bytes:
+    """As far as all answers of one second and kind are the same: up to the length."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in own])
+    return (
+        f"HTTP/1.{version} {phrase(status)}\r\nServer: gunicorn\r\n"
+        f"Date: {date}\r\nConnection: {'keep-alive' if keep_alive else 'close'}\r\n{lines}"
+        f"Content-Type: {content_type}\r\nContent-Length: "
+    ).encode("latin-1", "replace")
 
 
 _COMMON = "".join(f"{name}: {value}\r\n" for name, value in guard.SECURITY_HEADERS)
-_PHRASES = {200: phrase(200)}

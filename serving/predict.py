@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from serving import problems, scoring
+from serving import answers, problems, scoring
 from serving.problems import Problem
 from serving.scoring import VERSION_HEADER
 from serving.service import Service
@@ -28,7 +28,7 @@ def answer(service: Service, body: bytes, content_type: str | None) -> Reply:
         served = service.served()
         scored = scoring.predict(served, body, max_rows=service.settings.serving.max_rows)
         service.record(served, scored)
-        return Reply(200, scoring.answer(scored), {VERSION_HEADER: served.version})
+        return Reply(200, answers.body(scored), {VERSION_HEADER: served.version})
     except Exception as error:
         return refusal(error)
 

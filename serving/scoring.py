@@ -6,8 +6,7 @@ Inference Protocol all call `score`; they differ in how they read rows and how t
 
 from __future__ import annotations
 
-import os
-import time
+import math
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ from ml.bundle import Bundle
 from ml.rows import RowReader, Rows
 from ml.schema import Schema
 from serving.body import Ids, PredictBody
+from serving.ids import prediction_ids
 from serving.problems import Problem
 
 VERSION_HEADER = "X-Model-Version"
@@ -95,14 +95,18 @@ def score(served: ServedModel, rows: Rows, ids: Ids | None = None) -> Scored:
     """
     bundle = served.bundle
     probabilities = run(bundle, rows)
-    if not np.isfinite(probabilities.sum()):
+    if not math.isfinite(np.add.reduce(probabilities, axis=None)):
         bad = int(np.argmin(np.isfinite(probabilities).all(axis=1)))
         raise Problem(422, f"rows[{bad}]: the model gives no finite probability for it; nothing was answered")
-    codes = bundle.decision.codes(probabilities, bundle.schema)
-    classes = bundle.schema.classes
-    labels = [classes[code] for code in codes.tolist()]
-    chosen = probabilities[np.arange(len(rows)), codes]
-    return Scored(served.version, bundle.schema, rows, _filled(ids, len(rows)), labels, probabilities, chosen)
+    n, schema = len(probabilities), bundle.schema
+    if n == 1:  # the same without arrays, whose overhead is most of it for one row
+        code = bundle.decision.code(probabilities[0].tolist(), schema)
+        labels, chosen = [schema.classes[code]], probabilities[0, code : code + 1]
+    else:
+        codes = bundle.decision.codes(probabilities, schema)
+        labels = list(map(schema.classes.__getitem__, codes.tolist()))
+        chosen = probabilities[np.arange(n), codes]
+    return Scored(served.version, schema, rows, _filled(ids, n), labels, probabilities, chosen)
 
 
 def chunks(served: ServedModel, rows: Rows) -> Iterator[Scored]:
@@ -120,40 +124,7 @@ def run(bundle: Bundle, rows: Rows) -> npt.NDArray[np.float32]:
     return np.concatenate([bundle.run(part.numbers, part.categories) for part in parts])
 
 
-def predictions(scored: Scored) -> list[dict[str, Any]]:
-    """The `predictions` list of an answer: one JSON object a row."""
-    classes = scored.schema.classes
-    answers: list[dict[str, Any]] = [
-        {
-            "prediction_id": prediction_id,
-            "label": label,
-            "probability": probability,
-            "probabilities": dict(zip(classes, row, strict=True)),
-        }
-        for prediction_id, label, probability, row in zip(
-            scored.ids, scored.labels, scored.chosen.tolist(), scored.probabilities.tolist(), strict=True
-        )
-    ]
-    if scored.rows.flags:
-        for answer, flags in zip(answers, scored.rows.flags, strict=True):
-            if flags:
-                answer["warnings"] = [flag._asdict() for flag in flags]
-    return answers
-
-
-def answer(scored: Scored) -> bytes:
-    """The JSON body that `POST /predict` returns."""
-    return msgspec.json.encode({"model_version": scored.version, "predictions": predictions(scored)})
-
-
-def new_ids(n: int) -> list[str]:
-    """`n` prediction ids of 32 hex digits: milliseconds, then randomness, so that they sort by time."""
-    prefix = f"{time.time_ns() // 1_000_000:012x}"
-    tail = os.urandom(10 * n).hex()
-    return [prefix + tail[i : i + 20] for i in range(0, 20 * n, 20)]
-
-
 def _filled(ids: Ids | None, n: int) -> list[str]:
     if ids is None:
-        return new_ids(n)
-    return [given or made for given, made in zip(ids, new_ids(n), strict=True)]
+        return prediction_ids(n)
+    return [given or made for given, made in zip(ids, prediction_ids(n), strict=True)]

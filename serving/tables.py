@@ -1,8 +1,8 @@
 """Uploaded tables, read strictly and in parts: CSV (packed or not) and Parquet to canonical rows.
 
-Most CSV files are plain: no quotes, no carriage returns. Arrow reads those at full speed, a block at a time.
-Whatever is not plain, and whatever Arrow refuses, goes through `ml.tables.CsvReader`, which is slower and says
-exactly which line and column is wrong. Both give the same rows.
+Most CSV files are plain: quotes where RFC 4180 has them or none, one kind of line end. Arrow reads those at full
+speed, a block at a time. Whatever is not plain, and whatever Arrow refuses, goes through `ml.tables.CsvReader`,
+which is slower and says exactly which line and column is wrong. Both give the same rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from ml import csv_head, tables, unpack, values
 from ml.errors import DataError, SchemaError
 from ml.report import Report
 from ml.rows import MAX_FAULTS, Fault, RowReader, Rows, RowsError, shown
+from serving import plain_lines
 from serving.body import ID_KEY, Ids, checked_ids
+from serving.plain_lines import NotPlain
 
 PARQUET_ENDINGS = (".parquet", ".pq")
 BLOCK_BYTES = 1_000_000
@@ -33,13 +35,13 @@ ENOUGH_ROWS = 20  # from here on a number column in which every cell is a word l
 class Part(NamedTuple):
     """Some rows of an upload, as they came and as the model takes them.
 
-    `raw` is the lines themselves, without their ends, where they can be written back as they stand; `table` has
-    every named column.
+    `raw` (an Arrow string array) is the lines themselves, each with a comma for its end, where they can be written
+    back as they stand; `table` has every named column.
     """
 
     rows: Rows
     table: pa.Table
-    raw: list[bytes] | None
+    raw: pa.Array | None
     ids: Ids | None
 
 
@@ -56,10 +58,6 @@ class _Shared(io.RawIOBase):
         content = self._stream.read(len(buffer))
         buffer[: len(content)] = content
         return len(content)
-
-
-class _NotPlain(Exception):
-    """The fast way does not do for this file."""
 
 
 class Upload:
@@ -110,7 +108,7 @@ class Upload:
         """
         try:
             return self._check(keep_bytes)
-        except _NotPlain:
+        except NotPlain:
             self._plain = False
             return self._check(keep_bytes)
 
@@ -128,6 +126,8 @@ class Upload:
                     kept = None
             written |= self._has_value(part)
         if rows >= ENOUGH_ROWS and not written.all():
+            if self._plain:
+                raise NotPlain  # Arrow has read the words as missing; the other reader keeps them
             column = self.reader.number_columns[int(np.argmin(written))]
             raise SchemaError(
                 "expected numbers, but every row has a word for missing", file=self.name, column=column.name
@@ -140,10 +140,9 @@ class Upload:
         for j in np.flatnonzero(~found).tolist():
             column = self.reader.number_columns[j]
             cells = part.table[column.name]
-            if self._plain and not self.is_parquet:
-                raise _NotPlain  # Arrow has read the words already; the other reader keeps them
-            if column.missing_share > 0.5 or not values.is_text(values.flat(cells)):
+            if column.missing_share > 0.5 or not (self._plain or values.is_text(values.flat(cells))):
                 found[j] = True
+            if found[j] or self._plain:
                 continue
             words = {str(word or "").strip().lstrip("+-").casefold() for word in pc.unique(cells).to_pylist()}
             found[j] = bool(words & {"", "nan", "inf", "infinity"})
@@ -155,60 +154,56 @@ class Upload:
         )
         block = text.read(BLOCK_BYTES)
         if not block.strip() or b"\0" in block:
-            raise _NotPlain
+            raise NotPlain
         head = csv_head.read_head(
             block, self.name, delimiter=self.options.delimiter, max_columns=self.options.max_columns, report=Report()
         )
         if not all(head.names) or head.lines != 1:
-            raise _NotPlain
+            raise NotPlain
         self._match_names(head.names)
         convert = self._conversion(head.names)
         carry, rows = block[head.size :], 0
-        _check_plain(carry)
-        while True:
-            end = carry.rfind(b"\n") + 1
-            following = b"" if end == 0 and len(carry) > 16 * BLOCK_BYTES else text.read(BLOCK_BYTES)
-            if not following:
-                end = len(carry)
-            elif end == 0:
-                carry += following
-                continue
-            if end:
-                part = self._plain_part(carry[:end], head, convert)
-                rows += len(part.rows)
-                yield part
-            if not following:
-                break
-            _check_plain(following)
-            carry = carry[end:] + following
+        while carry:
+            following = text.read(BLOCK_BYTES)
+            lines = plain_lines.find(carry, ord(head.delimiter), final=not following)
+            if len(carry) > 16 * BLOCK_BYTES and not len(lines):
+                raise NotPlain
+            if len(lines):
+                yield self._plain_part(lines, head, convert)
+                rows += len(lines)
+            carry = carry[lines.size :] + following
         if not rows:
-            raise _NotPlain
+            raise NotPlain
 
-    def _plain_part(self, block: bytes, head: csv_head.Head, convert: pacsv.ConvertOptions) -> Part:
-        lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    def _plain_part(self, lines: plain_lines.Lines, head: csv_head.Head, convert: pacsv.ConvertOptions) -> Part:
+        block = lines.block
         try:
             table = pacsv.read_csv(
                 pa.BufferReader(block),
                 pacsv.ReadOptions(column_names=list(head.names), block_size=len(block) + 1, use_threads=False),
-                pacsv.ParseOptions(delimiter=head.delimiter, quote_char=False),
+                pacsv.ParseOptions(
+                    delimiter=head.delimiter,
+                    quote_char='"' if lines.quoted else False,
+                    newlines_in_values=lines.quoted,
+                ),
                 convert,
             )
         except pa.ArrowInvalid as error:
-            raise _NotPlain from error
-        if table.num_rows != lines or (not self.reader.number_columns and head.raw in block):
-            raise _NotPlain
+            raise NotPlain from error
+        if table.num_rows != len(lines) or (not self.reader.number_columns and head.raw in block):
+            raise NotPlain
         for column in table.columns:
             if pa.types.is_string(column.type):
                 longest = pc.max(pc.binary_length(column)).as_py() or 0
                 if longest > self.options.max_cell_chars:
-                    raise _NotPlain
-        raw = block.removesuffix(b"\n").split(b"\n") if head.delimiter == "," else None
+                    raise NotPlain
+        raw = lines.with_commas() if head.delimiter == "," else None
         return Part(self._rows(table, None), table, raw, self._ids(table))
 
     def _conversion(self, names: tuple[str, ...]) -> pacsv.ConvertOptions:
         schema = self.reader.schema
         if schema.decimal != "." or schema.thousands:
-            raise _NotPlain
+            raise NotPlain
         markers = sorted({"", *schema.missing_markers})
         numbers = set(schema.numbers)
         return pacsv.ConvertOptions(
@@ -302,8 +297,3 @@ class Upload:
         if "" in given:
             raise DataError("expected an id in every row, got an empty cell", file=self.name, column=ID_KEY)
         return checked_ids(given, len(given))
-
-
-def _check_plain(block: bytes) -> None:
-    if b'"' in block or b"\r" in block or b"\0" in block:
-        raise _NotPlain

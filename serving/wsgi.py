@@ -19,6 +19,7 @@ from serving.framing import Request
 
 MEMORY_BYTES = 262_144  # a larger answer waits in an unnamed temporary file for its reader
 SERVER = b"gunicorn"
+BODY_FILE = "refit.body"  # in the environ: the whole body as a file that can be read twice
 
 
 class Answer:
@@ -42,6 +43,7 @@ def environ(
     uri = request.target.decode("latin-1")
     parts = util.split_request_uri(uri)
     values: dict[str, Any] = {
+        BODY_FILE: body,
         "REQUEST_METHOD": request.method.decode("latin-1"),
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(parts.path or "").decode("latin-1"),
@@ -88,12 +90,16 @@ def call(app: Callable[..., Iterable[bytes]], values: dict[str, Any], *, keep_al
 
     sink: IO[bytes] = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
     parts = app(values, start_response)
-    try:
-        for part in parts:
-            sink.write(part)
-    finally:
-        if hasattr(parts, "close"):
-            parts.close()
+    if isinstance(parts, FileWrapper) and hasattr(parts.filelike, "seek"):  # a file is sent as it is, not copied
+        sink = parts.filelike
+    else:
+        try:
+            for part in parts:
+                sink.write(part)
+        finally:
+            if hasattr(parts, "close"):
+                parts.close()
+    sink.seek(0, os.SEEK_END)
     size = sink.tell()
     code = int(status.split(" ", 1)[0])
     bodyless = values["REQUEST_METHOD"] == "HEAD" or code in (204, 304)

@@ -39,6 +39,27 @@ def test_costs_move_the_answer_to_the_cheapest_class():
     assert Decision(costs=costs).codes(p, THREE).tolist() == [2, 0]
 
 
+@pytest.mark.parametrize(
+    ("schema", "decision"),
+    [
+        (YES, Decision(threshold=0.3)),
+        (NO, Decision(threshold=0.7)),
+        (YES, Decision()),
+        (THREE, Decision(threshold=0.9)),
+        (THREE, Decision(costs=((0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (10.0, 10.0, 0.0)))),
+    ],
+)
+def test_one_row_is_decided_as_among_others(schema, decision):
+    """The service decides single rows without arrays: on, just above and just below the threshold, and on ties."""
+    n_classes = len(schema.classes)
+    p = np.random.default_rng(0).dirichlet(np.ones(n_classes), 300).astype(np.float32)
+    p[:4] = 1 / n_classes
+    edge = np.float32(0.3)
+    for i, value in enumerate((edge, np.nextafter(edge, np.float32(1)), np.nextafter(edge, np.float32(0))), 4):
+        p[i] = [1 - value, value, 0][:n_classes]
+    assert [decision.code(row, schema) for row in p.tolist()] == decision.codes(p, schema).tolist()
+
+
 def test_json_round_trip_keeps_everything():
     """decision.json says all that the service needs."""
     made = Decision(

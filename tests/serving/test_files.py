@@ -23,7 +23,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from serving import contract, file_scoring, tables
+from serving import contract, file_scoring, plain_lines
 from tests.serving.mixed import ROW, application, logged_ids, publish
 from tests.serving.running import Server, serving
 
@@ -130,14 +130,53 @@ def test_the_fast_and_the_careful_reader_agree(client: FlaskClient, monkeypatch:
     ]
     fast = table(send(client, text(rows)))
 
-    def refuse(block: bytes) -> None:
-        raise tables._NotPlain
+    def refuse(*_: Any, **__: Any) -> None:
+        raise plain_lines.NotPlain
 
-    monkeypatch.setattr(tables, "_check_plain", refuse)
+    monkeypatch.setattr(plain_lines, "find", refuse)
     careful = table(send(client, text(rows)))
     for one in (*fast, *careful):
         del one["prediction_id"]
     assert fast == careful
+
+
+QUOTED = [
+    {"id": 'say "a"', "n0": "1.5", "n1": "2", "c0": "red"},
+    {"id": "b, or not", "n0": "", "n1": "-1", "c0": "green"},
+    {"id": "two\nlines", "n0": "0.25", "n1": "1e-1", "c0": ""},
+    {"id": "é", "n0": "3", "n1": "4", "c0": "red"},
+]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_ALL, csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC])
+@pytest.mark.parametrize("last", [True, False], ids=["last line ended", "last line open"])
+@pytest.mark.parametrize("block", [40, 1_000_000], ids=["many blocks", "one block"])
+def test_quoted_files_are_read_fast_and_come_back_as_they_were(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, end: str, quoting: int, last: bool, block: int
+) -> None:
+    """Quotes, delimiters and line ends inside of cells; blocks that end anywhere."""
+    monkeypatch.setattr("serving.tables.BLOCK_BYTES", block)
+    monkeypatch.setattr("ml.tables.CsvReader", None)  # the careful reader is not needed
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(QUOTED[0]), quoting=quoting, lineterminator=end)  # type: ignore[arg-type]
+    writer.writeheader()
+    writer.writerows(QUOTED)
+    content = out.getvalue() if last else out.getvalue().removesuffix(end)
+    answer = send(client, content.encode())
+    found = list(csv.DictReader(io.StringIO(answer.text, newline=""), strict=True))
+    assert [{name: row[name] for name in QUOTED[0]} for row in found] == QUOTED
+    assert [float(row["probability_yes"]) for row in found] == numbers(send(client, text(QUOTED)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a,b\r\nc,d\n", b"a,b\rc,d\r\n", b"a,b\n\nc,d\n", b"a,b\r\n\r\n", b"a\0,b\n", b'a"b,c\n', b'"a,b\n', b'"a"b,c\n'],
+)
+def test_what_is_not_plain_goes_to_the_careful_reader(content: bytes) -> None:
+    """Mixed line ends, empty lines, NUL, quotes where none belong."""
+    with pytest.raises(plain_lines.NotPlain):
+        plain_lines.find(content, ord(","), final=True)
 
 
 @pytest.mark.parametrize(

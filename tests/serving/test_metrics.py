@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import msgspec
+import pytest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ml.rows import Flag
-from serving.metrics import Metrics
+from serving.metrics import BUCKETS, Metrics
 from serving.status import CheckEntry, Status, write
 from tests.serving import tiny
 from tests.serving.running import serving, wait_for
@@ -38,6 +40,22 @@ def test_counts_are_handed_on(tmp_path: Path) -> None:
     assert found["refit_flagged_inputs_total", (("code", "out_of_range"), ("column", "age"))] == 3
     assert found["refit_request_seconds_bucket", (("le", "0.00025"), ("route", "/predict"))] == 0
     assert found["refit_request_seconds_bucket", (("le", "0.0005"), ("route", "/predict"))] == 10
+
+
+def test_times_are_counted_as_one_by_one(tmp_path: Path) -> None:
+    """On the edges of buckets too."""
+    times = [0.0, 0.0001, 0.00011, 0.5, 2.5, 2.500001, 10.0, 11.0, 0.5]
+    metrics = Metrics(tmp_path)
+    for seconds in times:
+        metrics.answered("/predict", 200, seconds)
+    registry = CollectorRegistry()
+    plain = Histogram("refit_request_seconds", "Time to answer", ["route"], buckets=BUCKETS, registry=registry)
+    for seconds in times:
+        plain.labels("/predict").observe(seconds)
+    found, expected = samples(metrics.render()), samples(generate_latest(registry))
+    for key, value in expected.items():
+        if not key[0].endswith("_created"):
+            assert found[key] == pytest.approx(value), key
 
 
 def test_latest_drift_verdict_is_told(tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,8 @@ import pytest
 
 from ml.bundle import Bundle
 from ml.rows import Rows, RowsError
-from serving import contract, scoring
+from ml.schema import Schema
+from serving import answers, contract, ids, scoring
 from serving.body import PredictBody, strict_json
 from serving.model_store import Served
 from serving.problems import Problem
@@ -30,13 +34,13 @@ def served(tmp_path: Path) -> Served:
 
 def ask(served: Served, content: Any) -> dict[str, Any]:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    answer: dict[str, Any] = json.loads(scoring.answer(scoring.predict(served, body, max_rows=50)))
+    answer: dict[str, Any] = json.loads(answers.body(scoring.predict(served, body, max_rows=50)))
     return answer
 
 
 def test_the_answer_has_the_declared_form(served: Served) -> None:
     """Label, probability of the label, probability of each class, id, and the version."""
-    answer = scoring.answer(scoring.predict(served, json.dumps({"rows": [ROW]}).encode(), max_rows=50))
+    answer = answers.body(scoring.predict(served, json.dumps({"rows": [ROW]}).encode(), max_rows=50))
     decoded = msgspec.json.decode(answer, type=contract.Predictions)
     (one,) = decoded.predictions
     assert decoded.model_version == "3"
@@ -64,7 +68,7 @@ def test_ids_are_made_or_taken(served: Served) -> None:
 
 
 def test_made_ids_sort_by_time() -> None:
-    one, other = scoring.new_ids(1)[0], scoring.new_ids(1)[0]
+    one, other = ids.prediction_ids(1)[0], ids.prediction_ids(1)[0]
     assert one[:12] <= other[:12]
     assert len(one) == 32
 
@@ -153,3 +157,39 @@ def test_a_model_without_a_finite_probability_gives_no_answer(served: Served) ->
 
 def test_deep_but_allowed_nesting_is_read() -> None:
     assert strict_json(b'{"a": [[[[1]]]]}') == {"a": [[[[1]]]]}
+
+
+@pytest.mark.parametrize("classes", [("0", "1"), ("a", "b", "c"), ('say "no"', "back\\slash"), ("é\n", "")])
+def test_probabilities_are_written_under_any_class_name(classes: tuple[str, ...]) -> None:
+    p = np.random.default_rng(0).dirichlet(np.ones(len(classes)), 2).astype(np.float32)
+    schema = Schema(target="y", classes=classes, positive_label=classes[0], columns=())
+    rows = Rows(np.zeros((2, 0), np.float32), np.empty((2, 0), object))
+    scored = scoring.Scored("1", schema, rows, ["x", "y"], [classes[0]] * 2, p, p[:, 0])
+    told = json.loads(answers.body(scored))["predictions"]
+    assert [one["probabilities"] for one in told] == [dict(zip(classes, row, strict=True)) for row in p.tolist()]
+    assert [one["probability"] for one in told] == p[:, 0].tolist()
+    assert all("warnings" not in one for one in told)
+
+
+def test_ids_differ_after_a_fork_and_between_threads() -> None:
+    """They come from a pool of randomness that a child must not share."""
+    ids.token()
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.write(writing, "".join(ids.token() for _ in range(300)).encode())
+        os._exit(0)
+    os.wait()
+    content = os.read(reading, 20 * 300).decode()
+    os.close(reading)
+    os.close(writing)
+    made = [content[i : i + 20] for i in range(0, len(content), 20)]
+    with ThreadPoolExecutor(4) as pool:
+        made += pool.map(lambda _: ids.token(), range(2000))
+    assert len(made) == len(set(made)) == 2300
+
+
+@pytest.mark.parametrize("n", [1, 2, 500])
+def test_made_ids_are_32_hex_digits(n: int) -> None:
+    made = ids.prediction_ids(n)
+    assert len(set(made)) == n
+    assert all(re.fullmatch(r"[0-9a-f]{32}", one) for one in made)

@@ -99,6 +99,29 @@ def test_request_split_anywhere_is_answered(server: Server, size: int) -> None:
         assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK")
 
 
+def test_head_that_comes_again_is_not_taken_for_another(server: Server) -> None:
+    """A repeated head is not parsed again on its connection; one that only begins like it is."""
+    other = HEAD.replace(b"application/json", b"text/plain") + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    shorter = HEAD + b"Content-Length: 2\r\n\r\n{}"
+    named = HEAD + b"X-Request-ID: mine\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+    final = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+    answer = server.raw(b"".join([REQUEST, REQUEST, other, REQUEST, shorter, shorter, named, REQUEST, final]))
+    assert statuses(answer) == [200, 200, 415, 200, 422, 422, 200, 200, 200]
+    ids = re.findall(rb"X-Request-ID: (\S+)", answer)
+    assert ids.count(b"mine") == 1
+    assert len(set(ids)) == 9
+
+
+def test_expectation_is_met_each_time_it_comes(server: Server) -> None:
+    head = HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as sock:
+        for _ in range(3):
+            sock.sendall(head)
+            assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            sock.sendall(BODY)
+            assert status(sock.recv(65536)) == 200
+
+
 def test_chunked_body_is_read(server: Server) -> None:
     middle = len(BODY) // 2
     assert status(server.raw(chunked(BODY[:middle], BODY[middle:]))) == 200

@@ -1,0 +1,58 @@
+"""Scored rows as the JSON that `POST /predict` and `/predict/file` answer with."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from serving.scoring import Scored
+
+
+class Answer(msgspec.Struct, gc=False):
+    """The answer for one row. `probabilities` has a probability for each class; `warnings` only where there are any."""
+
+    prediction_id: str
+    label: str
+    probability: float
+    probabilities: Any
+    warnings: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Body(msgspec.Struct):
+    """The whole answer."""
+
+    model_version: str
+    predictions: Sequence[Answer]
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def body(scored: Scored) -> bytes:
+    """The JSON body that `POST /predict` returns."""
+    return _encoder.encode(Body(scored.version, predictions(scored)))
+
+
+def predictions(scored: Scored) -> list[Answer]:
+    """The `predictions` list of an answer, one a row."""
+    by_class = map(_by_class(scored.schema.classes), *scored.probabilities.T.tolist())
+    answers = list(map(Answer, scored.ids, scored.labels, scored.chosen.tolist(), by_class))
+    if scored.rows.flags:
+        for answer, flags in zip(answers, scored.rows.flags, strict=True):
+            if flags:
+                answer.warnings = [flag._asdict() for flag in flags]
+    return answers
+
+
+@functools.lru_cache(maxsize=8)
+def _by_class(classes: tuple[str, ...]) -> Callable[..., Any]:
+    """Makes {class: probability} of one row's probabilities: structs are encoded in a third of the time of dicts."""
+    fields = [(f"p{i}", float) for i in range(len(classes))]
+    names = dict(zip(dict(fields), classes, strict=True))
+    try:
+        return msgspec.defstruct("Probabilities", fields, rename=names, gc=False)
+    except ValueError:  # msgspec takes no quote, backslash or control character in a name
+        return lambda *row: dict(zip(classes, row, strict=True))
