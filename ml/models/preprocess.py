@@ -27,6 +27,7 @@ from ml.schema import Schema
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 
+QUANTILE_ROWS = 200_000
 # Squares of scaled values must stay finite in float32; far beyond every useful clip.
 FAR = np.float32(1e6)
 
@@ -195,9 +196,7 @@ class Preprocessor:
             raise SchemaError(
                 f"expected the columns the model was fitted with, and {absent[:5]} did not come", column=absent[0]
             )
-        raw = np.empty((len(frame), len(state.numbers)), dtype=np.float32)
-        for index, name in enumerate(state.numbers):
-            raw[:, index] = frame[name].to_numpy(dtype=np.float32)
+        raw = _float32(frame, state.numbers)
         flags = np.isnan(raw[:, state.flagged]).astype(np.float32)
         return Encoded(self._scale(raw), flags, self._codes(frame), self.offsets[-1])
 
@@ -250,9 +249,25 @@ class Preprocessor:
         return emit(graph, self.fitted, self.offsets)
 
 
+def _float32(frame: pd.DataFrame, names: tuple[str, ...]) -> F32:
+    """The columns as a table of its own, (n, len(names)) with a row's values side by side."""
+    raw = np.empty((len(frame), len(names)), dtype=np.float32)
+    if names and all(frame[name].dtype == np.float32 for name in names):
+        raw[:] = frame[list(names)].to_numpy()  # at once: five times as fast as column by column
+        return raw
+    for index, name in enumerate(names):
+        raw[:, index] = frame[name].to_numpy(dtype=np.float32)
+    return raw
+
+
 def _location_and_scale(present: F32, scaling: str) -> tuple[float, float, float]:
-    """(median, center, 1 / scale) as float32 values; `present` varies and has no NaN."""
-    low, quarter, median, three_quarters, high = np.quantile(present, [0.0, 0.25, 0.5, 0.75, 1.0]).astype(np.float64)
+    """(median, center, 1 / scale) as float32 values; `present` varies and has no NaN.
+
+    Quantiles are those of at most QUANTILE_ROWS rows, evenly spaced: sorting more took half as long as an epoch of
+    training, for a rank that is right to 0.1 percent.
+    """
+    some = present[:: -(-len(present) // QUANTILE_ROWS)]
+    quarter, median, three_quarters = np.quantile(some, [0.25, 0.5, 0.75]).astype(np.float64)
     if scaling == "none":
         return _f32(median), 0.0, 1.0
     if scaling == "zscore":
@@ -260,7 +275,8 @@ def _location_and_scale(present: F32, scaling: str) -> tuple[float, float, float
             mean, spread = float(present.mean(dtype=np.float64)), float(present.std(dtype=np.float64))
         return _f32(median), _f32(mean), _f32(1.0 / spread)
     # More than half of the rows equal: the quartile range says nothing, half of the range is taken.
-    spread = three_quarters - quarter if three_quarters > quarter else (high - low) / 2.0
+    whole = float(present.max()) - float(present.min())
+    spread = three_quarters - quarter if three_quarters > quarter else whole / 2.0
     return _f32(median), _f32(median), _f32(1.0 / spread)
 
 
