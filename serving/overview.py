@@ -55,6 +55,7 @@ def _checks(settings: Settings) -> list[CheckEntry]:
             time=check.time,
             verdict=check.verdict,
             retrain=check.retrain,
+            decision=check.decision,
             reasons=tuple(check.reasons),
             columns={finding.column: finding.effect for finding in check.findings},
             rows=check.window.rows,

@@ -18,6 +18,7 @@ from ml.errors import DataError, Permanent, RefitError, StoreUnavailable, Transi
 from ml.rows import Fault, RowsError
 
 MEDIA_TYPE = "application/problem+json"
+TABLE = "a table that fits the model"  # what is expected where an error is of a whole table
 
 _logger = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def faults_of(error: DataError) -> tuple[Fault, ...]:
     """The place that an error of a table names, as one fault; nothing where it names none."""
     if error.line is None and error.column is None:
         return ()
-    return (Fault(None, error.column, "a table that fits the model", str(error), error.line),)
+    return (Fault(None, error.column, TABLE, str(error), error.line),)
 
 
 def install(app: Flask) -> None:

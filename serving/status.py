@@ -39,12 +39,14 @@ class VersionEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One drift check, newest first. `columns` maps a column to its effect size; `report` names the HTML file."""
+    """One drift check, newest first. `columns` maps a column to its effect size; `report` names the HTML file;
+    `decision` says why it asks for a retraining or not."""
 
     id: str
     time: float
     verdict: str
     retrain: bool = False
+    decision: str = ""
     reasons: tuple[str, ...] = ()
     columns: dict[str, float] = {}
     rows: int = 0

@@ -31,14 +31,15 @@ pages = Blueprint("pages", __name__)
 
 def install(app: Flask) -> None:
     """Serve the pages from `app`."""
-    from serving.pages import file, models, monitoring, predict, words  # noqa: F401  (they add their routes to the blueprint)
+    from serving.pages import faults, file, models, monitoring, predict, said, words  # noqa: F401  (they add their routes to the blueprint)
 
     app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", str(STATIC.parent / "translations"))
     Babel(app, locale_selector=locale)
     app.jinja_env.filters |= {
         "percent": words.percent,
-        "fault": words.fault,
-        "title_of": lambda problem: words.TITLES.get(problem.title, problem.title),
+        "fault": faults.told,
+        "said": said.said,
+        "title_of": faults.title,
     }
     app.register_blueprint(pages)
 
@@ -75,7 +76,7 @@ def switch(**choice: str) -> str:
     return url_for(request.endpoint if request.method == "GET" and request.endpoint else "pages.predict", **view)
 
 
-@pages.context_processor
+@pages.app_context_processor
 def _common() -> dict[str, Any]:
     one = service()
     return {
@@ -98,6 +99,11 @@ def _failed(error: HTTPException) -> tuple[str, int]:
 def _headers(response: Response) -> Response:
     response.headers.setdefault("Content-Security-Policy", POLICY)
     response.headers.setdefault("Cache-Control", "no-store")
+    return remember(response)
+
+
+def remember(response: Response) -> Response:
+    """Keep the language and the theme that were asked for."""
     response.headers["Vary"] = "Accept-Language, Cookie"
     for name, allowed in (("lang", LOCALES), ("theme", THEMES)):
         if (asked := request.args.get(name, "")) in allowed:

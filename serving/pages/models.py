@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from flask import abort, render_template, request, send_file, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
 from serving import status as status_file
 from serving.model_store import Served
-from serving.pages import charts, pages, words
+from serving.pages import card, pages, quality, search, words
 from serving.service import Service, service
 from serving.status import LedgerEntry, VersionEntry
 
@@ -29,14 +29,16 @@ def models() -> str:
     shown: dict[str, Any] = {}
     if served is not None:
         gate = served.bundle.json("gate.json") or {}
+        found = {"quality": quality.of(served), "search": search.of(served)}
         shown = {
             "sentence": gate.get("sentence", ""),
-            "reasons": gate.get("reasons", []),
+            "reasons": [reason for reason in gate.get("reasons", []) if reason != gate.get("sentence")],
             "cards": _cards(served),
-            "charts": _charts(served),
-            "figures": _figures(served),
-            "architecture": _structure(served),
-            "model_card": _text(served, "model_card.md"),
+            "quality": found["quality"],
+            "search": found["search"],
+            "figures": _figures(served, {chart["key"] for charts in found.values() for chart in charts} | {"model"}),
+            "structure": _structure(served),
+            "model_card": card.html(_text(served, "model_card.md")),
             "links": _links(one),
         }
     return render_template(
@@ -83,10 +85,12 @@ def _cards(served: Served) -> list[dict[str, str]]:
             if entry.get("low") is not None:
                 note = gettext(
                     "95%% interval %(low)s to %(high)s",
-                    low=words.number(entry["low"]),
-                    high=words.number(entry["high"]),
+                    low=words.number(entry["low"], fixed=True),
+                    high=words.number(entry["high"], fixed=True),
                 )
-            cards.append({"name": words.METRICS[name], "figure": words.number(entry["value"]), "note": note})
+            cards.append(
+                {"name": words.METRICS[name], "figure": words.number(entry["value"], fixed=True), "note": note}
+            )
     rows = served.bundle.metrics.get("rows")
     if rows:
         cards.append(
@@ -95,76 +99,12 @@ def _cards(served: Served) -> list[dict[str, str]]:
     return cards
 
 
-def _charts(served: Served) -> list[dict[str, Any]]:
-    return [chart for chart in (_training(served), _tuning(served)) if chart]
-
-
-def _training(served: Served) -> dict[str, Any] | None:
-    history = [row for row in served.bundle.json("history.json") or [] if isinstance(row, dict)]
-    names = (("train_loss", gettext("Training")), ("validation_loss", gettext("Validation")))
-    series = [
-        charts.Series(name=name, points=tuple((float(i), row[key]) for i, row in enumerate(history, 1) if key in row))
-        for key, name in names
-    ]
-    series = [one for one in series if len(one.points) > 1]
-    if not series:
-        return None
-    title = gettext("Training curves")
-    return {
-        "title": title,
-        "note": gettext("Log-loss after each pass over the training rows; lower is better."),
-        "svg": charts.line_chart(series, title=title, x_label=gettext("Epoch"), y_label=gettext("Log-loss")),
-        "series": [one.name for one in series],
-        "head": [gettext("Epoch"), *(one.name for one in series)],
-        "rows": [
-            [str(int(x)), words.number(y, 4), *(words.number(dict(o.points).get(x), 4) for o in series[1:])]
-            for x, y in series[0].points
-        ],
-    }
-
-
-def _tuning(served: Served) -> dict[str, Any] | None:
-    trials = [t for t in served.bundle.json("trials.json") or [] if isinstance(t, dict) and t.get("loss") is not None]
-    if len(trials) < 2:
-        return None
-    losses = [float(t["loss"]) for t in trials]
-    best = [min(losses[: i + 1]) for i in range(len(losses))]
-    each = tuple((float(i), loss) for i, loss in enumerate(losses, 1))
-    title = gettext("Tuning")
-    # Hopeless trials would flatten the picture; the table has them.
-    top = max(best[0], sorted(losses)[int(0.9 * (len(losses) - 1))])
-    shown = tuple(point for point in each if point[1] <= top)
-    series = [
-        charts.Series(name=gettext("Best so far"), points=tuple((float(i), b) for i, b in enumerate(best, 1))),
-        charts.Series(name=gettext("Each trial"), points=shown, dots=True, line=False),
-    ]
-    return {
-        "title": title,
-        "note": gettext("Validation log-loss of each configuration that was tried; lower is better."),
-        "svg": charts.line_chart(
-            [
-                series[0],
-                charts.Series(name=series[1].name, points=tuple(p for p in each if p[1] <= top), dots=True, line=False),
-            ],
-            title=title,
-            x_label=gettext("Trial"),
-            y_label=gettext("Log-loss"),
-        ),
-        "series": [one.name for one in series],
-        "head": [gettext("Trial"), gettext("Family"), gettext("Log-loss"), gettext("Accuracy"), gettext("Macro F1")],
-        "rows": [
-            [str(i), t.get("family", ""), words.number(t["loss"], 4)]
-            + [words.number(t.get("scores", {}).get(name)) for name in ("accuracy", "macro_f1")]
-            for i, t in enumerate(trials, 1)
-        ],
-    }
-
-
 def _figure_names(served: Served) -> list[str]:
     return sorted(file.name for file in (served.bundle.path / "figures").glob("*.png"))
 
 
-def _figures(served: Served) -> list[dict[str, str]]:
+def _figures(served: Served, drawn: set[str]) -> list[dict[str, str]]:
+    """The bundle's pictures of what is not drawn from numbers: those of an older version that has no numbers."""
     titles = {
         "calibration": gettext("Calibration: promised and observed"),
         "roc": gettext("ROC curve"),
@@ -174,10 +114,8 @@ def _figures(served: Served) -> list[dict[str, str]]:
         "tuning_space": gettext("Search space"),
         "tuning_convergence": gettext("Convergence of the search"),
         "training_curves": gettext("Training curves"),
-        "model": gettext("Structure and parameters"),
     }
-    order = {f"{name}.png": place for place, name in enumerate(titles)}
-    names = sorted(_figure_names(served), key=lambda name: order.get(name, len(order)))
+    names = [name for name in _figure_names(served) if Path(name).stem not in drawn]
     return [
         {
             "url": url_for("pages.figure", name=name, v=served.sha256[:12]),
@@ -192,9 +130,22 @@ def _text(served: Served, name: str) -> str:
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
-def _structure(served: Served) -> str:
-    found = served.bundle.json("structure.json")
-    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode() if found else ""
+def _structure(served: Served) -> list[tuple[str, str]]:
+    """What the estimator says of itself, a line each: `layers[0].width` and its value."""
+    return list(_flat(served.bundle.json("structure.json") or {}))
+
+
+def _flat(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _flat(inner, f"{place}.{name}" if place else str(name))
+    elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
+        for i, inner in enumerate(value):
+            yield from _flat(inner, f"{place}[{i}]")
+    elif isinstance(value, list):
+        yield place, ", ".join(str(inner) for inner in value)
+    else:
+        yield place, words.number(value, 6) if isinstance(value, int | float) and value is not True else str(value)
 
 
 def _links(one: Service) -> dict[str, str]:
@@ -234,5 +185,12 @@ def _compare(versions: tuple[VersionEntry, ...]) -> dict[str, Any]:
     for name, text in words.METRICS.items():
         if name in a.metrics and name in b.metrics:
             x, y = a.metrics[name][0], b.metrics[name][0]
-            rows.append((str(text), words.measured(a.metrics[name]), words.measured(b.metrics[name]), f"{y - x:+.4f}"))
+            rows.append(
+                (
+                    str(text),
+                    words.measured(a.metrics[name]),
+                    words.measured(b.metrics[name]),
+                    words.localised(f"{y - x:+.4f}"),
+                )
+            )
     return {"a": a.version, "b": b.version, "rows": rows}

@@ -9,11 +9,12 @@ from flask_babel import gettext
 from werkzeug.wrappers import Response
 
 from serving import status as status_file
-from serving.pages import charts, pages, words
+from serving.pages import charts, grids, pages, words
 from serving.service import service
 from serving.status import CheckEntry, Status, Window
 
 SHOWN_COLUMNS = 20
+SHOWN_REASONS = 12  # of one check; all of them are in its report
 # A report holds scripts made from customers' values: it runs in an origin of its own, and reaches nothing.
 REPORT_POLICY = (
     "sandbox allow-scripts allow-downloads; default-src 'none'; script-src 'unsafe-inline'; "
@@ -35,6 +36,7 @@ def monitoring() -> str:
         traffic=_traffic(known.windows),
         latency=_latency(),
         drift=_drift(known.checks),
+        verdicts=_verdicts(known.checks),
         checks=[_check(check) for check in known.checks],
         report=shown,
     )
@@ -63,8 +65,10 @@ def _check(check: CheckEntry) -> dict[str, Any]:
         "verdict": text,
         "kind": kind,
         "retrain": check.retrain,
+        "decision": check.decision,
         "rows": words.number(check.rows, 0),
-        "reasons": check.reasons,
+        "reasons": check.reasons[:SHOWN_REASONS],
+        "unnamed": max(0, len(check.reasons) - SHOWN_REASONS),
         "report": check.report,
     }
 
@@ -80,7 +84,7 @@ def _cards(known: Status) -> list[dict[str, str]]:
         cards.append(
             {
                 "name": gettext("Label coverage"),
-                "figure": f"{words.number(100 * labelled / total, 1)} %",
+                "figure": words.percent(labelled / total),
                 "note": gettext("%(n)s labels came back", n=words.number(labelled, 0)),
             }
         )
@@ -88,7 +92,7 @@ def _cards(known: Status) -> list[dict[str, str]]:
         cards.append(
             {
                 "name": gettext("Accuracy on labelled traffic"),
-                "figure": words.number(right / labelled),
+                "figure": words.percent(right / labelled),
                 "note": gettext("all windows together"),
             }
         )
@@ -136,8 +140,10 @@ def _performance(known: Status) -> dict[str, Any] | None:
                 words.when(w.end),
                 w.version,
                 w.labelled,
-                words.number(w.accuracy),
-                f"{words.number(w.low)} – {words.number(w.high)}",
+                words.percent(w.accuracy or 0.0),
+                f"{words.percent(w.low)} – {words.percent(w.high)}"
+                if w.low is not None and w.high is not None
+                else "–",
             ]
             for w in windows
         ],
@@ -197,8 +203,24 @@ def _drift(checks: tuple[CheckEntry, ...]) -> dict[str, Any] | None:
     ordered = sorted(newest.columns.items(), key=lambda pair: -pair[1])
     return {
         "svg": charts.bars(ordered[:SHOWN_COLUMNS], title=gettext("Drift by column"), maximum=1.0, mark=0.1),
-        "rows": [(name, words.number(value)) for name, value in ordered],
+        "rows": [(name, words.number(value, fixed=True)) for name, value in ordered],
     }
+
+
+def _verdicts(checks: tuple[CheckEntry, ...]) -> dict[str, Any] | None:
+    """One mark a check on the lane of its verdict; the table of the checks is behind it."""
+    if len(checks) < 2:
+        return None
+    lanes = [str(text) for text, _ in words.VERDICTS.values()]
+    places = {verdict: lane for lane, verdict in enumerate(words.VERDICTS)}
+    marks = [
+        (check.time, places[check.verdict], words.VERDICTS[check.verdict][1], words.when(check.time))
+        for check in checks
+        if check.verdict in places
+    ]
+    title = gettext("Verdicts over time")
+    names = _time_names(min(c.time for c in checks), max(c.time for c in checks))
+    return {"title": title, "svg": grids.lanes(marks, lanes, names, title=title)}
 
 
 def _latency() -> dict[str, Any] | None:
@@ -234,10 +256,5 @@ def _latency_buckets() -> dict[float, float]:
 
 def _time_names(first: float, last: float) -> list[tuple[float, str]]:
     """Five labels along the time axis; the date only where the span needs it."""
-    from datetime import UTC, datetime
-
-    from flask_babel import format_date, format_time
-
     steps = [first + (last - first) * i / 4 for i in range(5)] if last > first else [first]
-    one = format_date if last - first > 2 * 86_400 else format_time
-    return [(x, one(datetime.fromtimestamp(x, UTC), "short")) for x in steps]
+    return [(x, words.moment(x, days=last - first > 2 * 86_400)) for x in steps]

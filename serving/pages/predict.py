@@ -16,7 +16,7 @@ from ml.shortest import shortest
 from serving import problems, scoring
 from serving.log import LogUnavailable
 from serving.model_store import Served
-from serving.pages import charts, pages, words
+from serving.pages import charts, pages, said, words
 from serving.problems import Problem
 from serving.routes import explain, feedback
 from serving.service import service
@@ -154,7 +154,8 @@ def _answer(served: Served, texts: list[str]) -> dict[str, Any]:
         "label": name,
         "confidence": words.confidence(probability, len(schema.classes)),
         "probabilities": ranked,
-        "flags": [f"{flag.column}: {flag.message}" for flag in rows.flags_of(0)],
+        "others": [(other, words.percent(share)) for other, share in ranked[5:]],
+        "flags": [f"{flag.column}: {said.said(flag.message)}" for flag in rows.flags_of(0)],
         "prediction_id": scored.ids[0],
         **_explanation(served, rows, schema),
     }
@@ -172,7 +173,7 @@ def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
         "chart": charts.signed_bars(
             [(f"{name} = {values[name]}", value) for name, value in items[:SHOWN_FEATURES]], title=gettext("Why")
         ),
-        "contributions": [(name, values[name], f"{value:+.4f}") for name, value in items],
+        "contributions": [(name, values[name], words.localised(f"{value:+.4f}")) for name, value in items],
         "error": gettext("Estimated by sampling; standard error at most %(error)s.", error=words.number(found.error, 4))
         if found.error
         else "",
@@ -184,15 +185,20 @@ def _shown_values(rows: Rows, schema: Schema) -> list[str]:
     numbers = dict(zip(schema.numbers, rows.numbers[0].tolist(), strict=True))
     texts = dict(zip(schema.categories, rows.categories[0].tolist(), strict=True))
     values = [numbers[c.name] if c.kind == "number" else texts[c.name] for c in schema.columns]
-    return [gettext("(missing)") if value == "" or value != value else _plain(value) for value in values]
+    return [gettext("(missing)") if value == "" or value != value else _shown(value) for value in values]
+
+
+def _shown(value: float | str) -> str:
+    """A value for reading; in a field of the form it stands as it is sent."""
+    return value if isinstance(value, str) else words.localised(_plain(value))
 
 
 def _change(change: Change) -> str:
-    old = gettext("(missing)") if change.old is None else _plain(change.old)
+    old = gettext("(missing)") if change.old is None else _shown(change.old)
     return gettext(
         "%(column)s: %(new)s instead of %(old)s would give “%(label)s” (%(probability)s)",
         column=change.column,
-        new=_plain(change.new),
+        new=_shown(change.new),
         old=old,
         label=change.label,
         probability=words.percent(change.probability),

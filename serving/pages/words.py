@@ -5,10 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flask_babel import format_datetime, format_decimal, format_percent, gettext
+from flask_babel import (
+    format_date,
+    format_datetime,
+    format_decimal,
+    format_percent,
+    format_time,
+    get_locale,
+    gettext,
+)
 from flask_babel import lazy_gettext as _l
-
-from ml.rows import Fault, shown
 
 VERDICTS = {
     "insufficient data": (_l("insufficient data"), ""),
@@ -41,16 +47,36 @@ METRICS = {
 }
 
 
+# English is read on both sides of the Atlantic, where 11/12/26 is two different days.
+MOMENT = {"en": "d MMM yyyy, HH:mm"}
+
+
 def when(seconds: float) -> str:
     """A time in the reader's format; "" for none. `seconds` since 1970, shown as UTC."""
-    return format_datetime(datetime.fromtimestamp(seconds, UTC), "short") if seconds else ""
+    form = MOMENT.get(str(get_locale()), "short")
+    return format_datetime(datetime.fromtimestamp(seconds, UTC), form) if seconds else ""
 
 
-def number(value: Any, digits: int = 3) -> str:
-    """A number in the reader's format, "–" for none."""
+def moment(seconds: float, *, days: bool) -> str:
+    """A short mark for a time axis: the day, or the time of day."""
+    at = datetime.fromtimestamp(seconds, UTC)
+    return format_date(at, "d MMM") if days else format_time(at, "HH:mm")
+
+
+def number(value: Any, digits: int = 3, *, fixed: bool = False) -> str:
+    """A number in the reader's format, "–" for none; `fixed` keeps the zeros at the end, for columns of figures."""
     if value is None:
         return "–"
-    return format_decimal(round(float(value), digits), format=f"#,##0.{'#' * digits}")
+    return format_decimal(round(float(value), digits), format=f"#,##0.{('0' if fixed else '#') * digits}")
+
+
+def localised(text: str) -> str:
+    """A number as Python writes it, with the reader's signs for thousands and decimals."""
+    locale = get_locale()  # none outside of a request
+    if locale is None:
+        return text
+    signs = locale.number_symbols["latn"]
+    return text.translate({ord(","): signs["group"], ord("."): signs["decimal"]})
 
 
 def percent(share: float) -> str:
@@ -64,13 +90,13 @@ def measured(entry: Any) -> str:
     if value is None:
         return "–"
     if low is None or high is None:
-        return number(value)
-    return f"{number(value)} ({interval(low, high)})"
+        return number(value, fixed=True)
+    return f"{number(value, fixed=True)} ({interval(low, high)})"
 
 
 def interval(low: float | None, high: float | None) -> str:
     """Two bounds of an interval."""
-    return f"{number(low)} – {number(high)}"
+    return f"{number(low, fixed=True)} – {number(high, fixed=True)}"
 
 
 def confidence(probability: float, n_classes: int) -> str:
@@ -87,26 +113,3 @@ def confidence(probability: float, n_classes: int) -> str:
 def size(n_bytes: int) -> str:
     """A size for people: 100 MB."""
     return f"{number(n_bytes / 1e6, 0)} MB" if n_bytes >= 1e6 else f"{number(n_bytes / 1e3, 0)} kB"
-
-
-TITLES = {
-    "Rows do not fit the model": _l("This row does not fit the model"),
-    "The table does not fit": _l("The table does not fit"),
-}
-EXPECTED = {
-    "a finite number or null": _l("a number, or nothing where it is missing"),
-    "a text or null": _l("a text, or nothing where it is missing"),
-    "a number": _l("a number"),
-    "a table that fits the model": _l("a table that fits the model"),
-}
-
-
-def fault(found: Fault) -> str:
-    """One fault for a person: the place, what was expected, what came."""
-    place = [gettext("line %(n)s", n=found.line)] if found.line is not None else []
-    if found.column is not None:
-        place.append(gettext("column “%(name)s”", name=shown(found.column)))
-    expected = EXPECTED.get(found.expected, found.expected)
-    got = found.got.removeprefix("the text ")
-    text = gettext("expected %(expected)s, got %(got)s", expected=expected, got=got)
-    return f"{', '.join(place)}: {text}" if place else text

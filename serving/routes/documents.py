@@ -8,6 +8,7 @@ import msgspec
 from flask import Blueprint, Response, render_template
 
 from serving import openapi
+from serving.pages import remember
 from serving.routes.core import example
 from serving.service import service
 
@@ -43,7 +44,7 @@ def docs() -> Response:
         body=msgspec.json.encode({"rows": [row]}).decode(),
         pretty=lambda value: msgspec.json.format(msgspec.json.encode(value), indent=2).decode(),
     )
-    return Response(page, headers={"Content-Security-Policy": POLICY})
+    return remember(Response(page, headers={"Content-Security-Policy": POLICY}))
 
 
 def _document() -> dict[str, Any]:

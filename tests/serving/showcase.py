@@ -6,8 +6,16 @@ import math
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
 
-from ml import bundle
+from ml import bundle, gate
+from ml.decision import Decision
+from ml.drift import rule
+from ml.drift.findings import Estimate, Finding, Performance
+from ml.evaluation import curves
+from ml.schema import Column, Schema
+from ml.settings import Drift, Gate
 from serving import status
 from serving.model_store import Pointer, write_pointer
 from serving.status import CheckEntry, LedgerEntry, Status, VersionEntry, Window
@@ -16,6 +24,24 @@ from tests.ml.tiny import tiny_bundle
 NOON = 1_790_000_000.0  # seconds since 1970; a fixed moment, so that the pages are the same every time
 HOUR = 3_600.0
 VERDICTS = ("stable", "stable", "degraded", "drift", "insufficient data")
+CARD = """# target: mlp
+
+**Verdict.** {sentence}
+
+## Data
+
+- snapshot `0123456789abcdef`, 1,000 rows, 9 columns
+
+## How good it is
+
+On 200 test rows, with 95% bootstrap intervals.
+
+| metric | value |
+|---|---|
+| accuracy | 0.8910 (0.8500 to 0.9300) |
+
+{hostile}
+"""
 
 
 def write(home: Path, *, hostile: str = "") -> None:
@@ -28,19 +54,113 @@ def write(home: Path, *, hostile: str = "") -> None:
     (reports / "check0.html").write_text("<h1>Drift report</h1><script>document.title = 'ran'</script>")
 
 
+def write_wide(home: Path) -> None:
+    """The largest that people bring: 100 columns with long names, 26 classes, 50 trials, 50 checks."""
+    folder = home / "var" / "serving"
+    names = [f"a_long_name_that_came_from_a_warehouse_table_column_{i:03d}" for i in range(100)]
+    classes = tuple(f"class {i}" for i in range(26))
+    path = folder / "cache" / "a"
+    path.mkdir(parents=True)
+    columns = tuple(Column(name=name, kind="number", minimum=-3, maximum=3, example=0.25) for name in names)
+    schema = Schema(target="target", classes=classes, positive_label=classes[-1], columns=columns)
+    (path / "schema.json").write_bytes(schema.to_json())
+    (path / "examples.json").write_bytes(b"{}")
+    (path / "decision.json").write_bytes(Decision(threshold=None).to_json())
+    (path / "model.onnx").write_bytes(_softmax(len(names), len(classes)))
+    _curves(path, np.random.default_rng(0).dirichlet(np.ones(len(classes)), 2_000), classes)
+    trials = [
+        {"family": "mlp", "loss": 0.3 + (7 * i % 11) / 50, "params": {f"p{j}": 10.0 ** -(i % 5) for j in range(8)}}
+        for i in range(50)
+    ]
+    (path / "trials.json").write_bytes(msgspec.json.encode(trials))
+    write_pointer(folder, Pointer("3", "cache/a", bundle.seal(path)))
+    reasons = tuple(f"column '{name}': the distribution changed (distance 0.31)" for name in names)
+    checks = tuple(
+        CheckEntry(id=f"check{i}", time=NOON - i * HOUR, verdict="drift", reasons=reasons,
+                   columns=dict.fromkeys(names, 0.3), rows=1_000)
+        for i in range(50)
+    )  # fmt: skip
+    status.write(folder, Status(time=NOON, checks=checks))
+
+
+def _softmax(n_inputs: int, n_classes: int) -> bytes:
+    weights = np.random.default_rng(0).normal(size=(n_inputs, n_classes)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["numbers", "w"], ["z"]), helper.make_node("Softmax", ["z"], ["probabilities"])],
+        "wide",
+        [helper.make_tensor_value_info("numbers", TensorProto.FLOAT, ["N", n_inputs])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", n_classes])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def promoted() -> gate.Verdict:
+    """What the gate says of a challenger that is better on 500 rows."""
+    y = np.tile([0, 1], 250)
+    right = np.where(y[:, None] == [0, 1], 0.9, 0.1)
+    return gate.judge(right, 0.5 * right + 0.25, y, settings=Gate())
+
+
+def refused() -> gate.Verdict:
+    """What the gate says of a challenger that knows nothing, and is worse in a slice."""
+    y = np.tile([0, 1], 250)
+    right = np.where(y[:, None] == [0, 1], 0.9, 0.1)
+    slices = {"n0 is 1 to 2": np.arange(len(y)) < 250, "c0 is missing": np.arange(len(y)) >= 250}
+    return gate.judge(0.8 - 0.6 * right, right, y, settings=Gate(), slices=slices)
+
+
+def drifted() -> tuple[list[str], str]:
+    """Reasons of a check that found drift, and why it asks for no retraining."""
+    finding = Finding(column="n0", kind="number", method="two-sample Kolmogorov-Smirnov", drifted=True)
+    finding.reasons.append("column 'n0': the distribution changed (distance 0.31)")
+    performance = Performance(labels=0)
+    verdict, reasons, signals = rule.verdict([finding], performance, Estimate(), Drift())
+    return reasons, rule.retrain(verdict, signals, performance, [], [], Drift())[1]
+
+
 def _bundle(path: Path, folder: Path, hostile: str) -> None:
     tiny_bundle(path, numbers=6, categories=3)
     losses = [0.6 * math.exp(-epoch / 10) + 0.2 for epoch in range(30)]
+    verdict = promoted()
     contents = {
-        "history.json": [{"epoch": i, "train_loss": x, "validation_loss": x + 0.04} for i, x in enumerate(losses)],
-        "trials.json": [{"family": "mlp", "loss": 0.3 + (7 * i % 11) / 50} for i in range(20)],
-        "gate.json": {"sentence": f"Promoted: better on 500 rows. {hostile}", "reasons": [f"It loads. {hostile}"]},
-        "metrics.json": {"rows": 200, "metrics": {"accuracy": {"value": 0.891, "low": 0.85, "high": 0.93}}},
-    }
+        "history.json": [
+            {"epoch": i, "loss": x, "validation_loss": x + 0.04, "accuracy": 1 - x / 2, "f1": 0.98 - x / 2}
+            for i, x in enumerate(losses)
+        ],
+        "trials.json": [
+            {"family": "mlp", "loss": 0.3 + (7 * i % 11) / 50, "params": {"lr": 0.1 / (i + 1), "act": "relu"},
+             "scores": {"accuracy": 0.8 + i / 200, "macro_f1": 0.8}, "status": "pruned" if i % 3 else "ok"}
+            for i in range(20)
+        ],
+        "gate.json": {"sentence": f"{verdict.sentence} {hostile}", "reasons": [f"{verdict.sentence} {hostile}"]},
+        "metrics.json": {
+            "rows": 200,
+            "metrics": {"accuracy": {"value": 0.891, "low": 0.85, "high": 0.93}},
+            "confusion": [[90, 10], [12, 88]],
+            "per_class": {"no": {"precision": {"value": 0.88, "low": 0.81, "high": 0.93}}},
+            "importance": {hostile or "n0": 0.7, "c1": 0.2},
+        },
+        "structure.json": {"family": "mlp", "layers": [{"width": 64}, {"width": 32}], "parameters": 1234},
+    }  # fmt: skip
     for name, content in contents.items():
         (path / name).write_bytes(msgspec.json.encode(content))
-    (path / "model_card.md").write_text(f"# Model card\n{hostile}")
+    p = np.random.default_rng(0).beta(0.5, 0.5, 300)
+    _curves(path, np.stack([1 - p, p], axis=1), ("no", hostile or "yes"))
+    (path / "model_card.md").write_text(CARD.format(sentence=verdict.sentence, hostile=hostile))
     write_pointer(folder, Pointer("3", "cache/a", bundle.seal(path)))
+
+
+def _curves(path: Path, p: np.ndarray, classes: tuple[str, ...]) -> None:
+    y = (p.cumsum(axis=1) > np.random.default_rng(1).random((len(p), 1))).argmax(axis=1)
+    schema = Schema(target="t", classes=classes, positive_label=classes[-1], columns=(Column(name="x", kind="number"),))
+    codes = Decision(threshold=None).codes(p, schema)
+    table = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(table, (y, codes), 1)
+    (path / "curves.json").write_bytes(msgspec.json.encode(curves(p, y, schema)))
+    if not (path / "metrics.json").exists() or len(classes) > 2:
+        (path / "metrics.json").write_bytes(msgspec.json.encode({"rows": len(y), "confusion": table.tolist()}))
 
 
 def _status(hostile: str) -> Status:
@@ -57,23 +177,34 @@ def _status(hostile: str) -> Status:
         )
         for i in range(12)
     )
+    reasons, decision = drifted()
     checks = tuple(
         CheckEntry(
             id=f"check{i}",
             time=NOON - i * HOUR,
             verdict=verdict,
-            reasons=(f"Accuracy fell from 0.90 to 0.71. {hostile}",),
+            decision=decision,
+            reasons=(*reasons, hostile) if hostile else tuple(reasons),
             columns={"n0": 0.3, hostile or "c0": 0.05},
             rows=1_000,
             report="check0.html" if i == 0 else "",
         )
         for i, verdict in enumerate(VERDICTS)
     )
-    entry = LedgerEntry(
-        time=NOON - 4 * HOUR, what="promoted", from_version="2", to_version="3", who="admin", why=f"better {hostile}"
+    better, worse = promoted().sentence, refused().sentence
+    ledger = (
+        LedgerEntry(
+            time=NOON - 4 * HOUR,
+            what="promoted",
+            from_version="2",
+            to_version="3",
+            who="admin",
+            why=f"{better} {hostile}",
+        ),
+        LedgerEntry(time=NOON - 9 * HOUR, what="refused", from_version="2", to_version="1", who="scheduled", why=worse),
     )
     versions = tuple(
-        VersionEntry(version=v, time=NOON, family="mlp", sentence=hostile, metrics={"accuracy": (0.89, 0.87, 0.91)})
-        for v in ("3", "2")
+        VersionEntry(version=v, time=NOON, family="mlp", sentence=text, metrics={"accuracy": (0.89, 0.87, 0.91)})
+        for v, text in (("3", f"{better} {hostile}"), ("2", worse))
     )
-    return Status(time=NOON, ledger=(entry,), versions=versions, checks=checks, windows=windows)
+    return Status(time=NOON, ledger=ledger, versions=versions, checks=checks, windows=windows)
