@@ -36,6 +36,25 @@ def test_a_column_of_mostly_one_value_is_scaled_by_half_its_range() -> None:
     assert rows.numbers[0, 0] == 2.0
 
 
+@pytest.mark.parametrize("order", ["as drawn", "sorted"])
+def test_many_rows_are_scaled_by_quantiles_of_a_part_of_them(order: str) -> None:
+    """To about a thousandth of the quartile range, also where the rows are in the order of their values."""
+    values = np.random.default_rng(0).normal(size=450_000).astype(np.float32)
+    values = np.sort(values) if order == "sorted" else values
+    state = Preprocessor(Options()).fit(pd.DataFrame({"a": values})).fitted
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+    assert state.center[0] == pytest.approx(median, abs=5e-3)
+    assert state.factor[0] == pytest.approx(1 / (high - low), rel=5e-3)
+
+
+def test_columns_of_other_types_are_read_as_float32() -> None:
+    """Whole numbers and doubles beside float32, as a caller's own table may have them."""
+    frame = pd.DataFrame({"a": np.array([0.5, 1.5], np.float32), "b": [1, 2], "c": [0.25, np.nan]})
+    rows = Preprocessor(Options(scaling="none")).fit(frame).transform(frame)
+    assert rows.numbers.dtype == np.float32
+    np.testing.assert_array_equal(rows.numbers, np.array([[0.5, 1], [1.5, 2]], np.float32))
+
+
 def test_zscores_have_mean_0_and_deviation_1() -> None:
     values = numbers(*np.random.default_rng(0).normal(5, 3, 500))
     rows = Preprocessor(Options(scaling="zscore", clip="none")).fit(values).transform(values).numbers
