@@ -61,8 +61,9 @@ def begin(folder: Path, candidate: Candidate, decision: Decision, X: pd.DataFram
     if folder.exists():
         shutil.rmtree(folder)  # what a kill left behind
     folder.mkdir(parents=True)
-    graph = append_calibration(candidate.model.to_onnx(schema), decision.calibration)
-    write_bytes(folder / "model.onnx", graph.SerializeToString())
+    for name, graph in (("model.onnx", candidate.model.to_onnx), (bundle.MIXING, candidate.model.to_mixing_onnx)):
+        made = append_calibration(graph(schema), decision.calibration)
+        write_bytes(folder / name, made.SerializeToString())
     write_bytes(folder / "schema.json", schema.to_json())
     write_bytes(folder / "decision.json", decision.to_json())
     write_bytes(folder / "examples.json", to_json(_examples(candidate, decision, X, seed)))

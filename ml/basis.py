@@ -113,8 +113,8 @@ def _own_values(game: Game, rows: Rows, partners: int, rng: np.random.Generator)
     own = np.empty((len(game.targets), len(rows), len(game.columns)))
     for i in range(len(rows)):
         walks = Walks(len(game.columns), partners, rng)
-        points = game.mixed(rows.part(i, i + 1), take(others, walks.other), walks.known)
-        shares = walks.shares(scores[:, :partners], game.scores(points, game.targets), scores[:, i])
+        inner = game.of_walks(rows.part(i, i + 1), others, walks, game.targets)
+        shares = walks.shares(scores[:, :partners], inner, scores[:, i])
         own[:, i] = shares.mean(axis=1)
     centred: Floats = own - own.mean(axis=1, keepdims=True)
     return centred

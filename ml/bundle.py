@@ -7,6 +7,7 @@ Nothing in it is a pickle, and reading it needs NumPy, ONNX Runtime and msgspec 
 | file | content |
 |---|---|
 | `model.onnx` | `numbers` float32 [N, K] and `categories` string [N, M] in, `probabilities` float32 [N, C] out |
+| `mixing.onnx` | the same model over mixtures of rows, for explanations (see `ml.models.mixing_graph`) |
 | `schema.json`, `decision.json` | columns and classes; calibration (already inside the graph) and threshold |
 | `examples.json` | raw rows with the probabilities the model must give: what `self_check` recomputes |
 | `reference.parquet` | held-out rows with scores, the drift reference (columns: see `reference_frame`) |
@@ -19,7 +20,7 @@ Nothing in it is a pickle, and reading it needs NumPy, ONNX Runtime and msgspec 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = npt.NDArray[np.float32]
+Mixing = Callable[[Floats, npt.NDArray[Any], Floats], Floats]
 
 MANIFEST = "bundle.json"
+MIXING = "mixing.onnx"
 FORMAT = 1
 REQUIRED = ("model.onnx", "schema.json", "decision.json", "examples.json")
 MAX_MANIFEST_BYTES = 1_000_000
@@ -124,6 +127,24 @@ class Bundle:
             return np.empty((0, len(self.schema.classes)), dtype=np.float32)
         probabilities: Floats = self._session.run(["probabilities"], feeds)[0]
         return probabilities
+
+    def mixing(self) -> Mixing | None:
+        """What scores mixtures of rows for explanations; None where the bundle has no such graph.
+
+        It takes numbers (1 + B, K), categories (1 + B, M) and known (B, P, K + M) float32, 0 or 1, the categories
+        after the numbers, and gives calibrated probabilities (B · P, C) float32. Each call loads the graph anew.
+        """
+        if not (self.path / MIXING).exists():
+            return None
+        session, used = _session(self.path / MIXING), self._inputs
+
+        def run(numbers: Floats, categories: npt.NDArray[Any], known: Floats) -> Floats:
+            rows = {"numbers": numbers, "categories": categories}
+            feeds = {"known": known, **{name: value for name, value in rows.items() if name in used}}
+            probabilities: Floats = session.run(["probabilities"], feeds)[0]
+            return probabilities
+
+        return run
 
     def label(self, probabilities: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The decided class of each row, as text: (n, C) probabilities → (n,) object array of str."""

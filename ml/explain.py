@@ -15,7 +15,9 @@ and that holds to rounding by construction, whatever the method:
   all (`ml.basis`); each column's standard error says how far the estimate may be from the exact value for
   all background rows.
 
-Needs NumPy and the bundle alone: every value comes from the graph that serves. `bench/explain.py` measures it.
+Needs NumPy and the bundle alone. The scores of the row and of the background rows come from the graph that serves;
+those between them, along the walks, from the same model's graph over mixtures of rows (`ml.models.mixing_graph`), which
+is held to the first when it is loaded. `bench/explain.py` measures time and error.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ class Explainer:
     ValueError
         There is no background row.
     BundleError
-        The basis is of another model or background.
+        The basis is of another model or background, or the graph for mixtures of another model.
     """
 
     def __init__(self, model: Model, background: Rows, basis: Basis | None = None, *, seed: int = 0) -> None:
@@ -82,6 +84,7 @@ class Explainer:
             raise BundleError("the basis of the explanations does not fit the model and its background rows")
         self.model, self.columns, self.method = model, self._game.columns, self._basis.method
         self._others = take(background, self._basis.rows)
+        self._game.check_mixing(self._others)
         self._weights, self._offsets = np.asarray(self._basis.weights), np.asarray(self._basis.offsets)
         self._walks = Walks(len(self.columns), len(self._others), np.random.default_rng(seed))
         self._starts = self._game.scores(self._others, self._game.targets)  # (T, B)
@@ -129,8 +132,7 @@ class Explainer:
         if self.method == "additive":
             order = np.arange(len(self.columns))
             return self._game.steps(row, self._others, order, [target])
-        points = self._game.mixed(row, take(self._others, self._walks.other), self._walks.known)
-        inner = self._game.scores(points, [target])
+        inner = self._game.of_walks(row, self._others, self._walks, [target])
         shares: Floats = self._walks.shares(self._starts[at : at + 1], inner, np.array([end]))[0]
         return shares
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ml.errors import BundleError
 from ml.rows import Rows
 from ml.schema import Schema
 
@@ -23,6 +24,7 @@ Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 FLOOR = 1e-7  # probabilities are float32: below this, log-odds are noise
+TOLERANCE = 1e-5  # of probabilities: both graphs are float32 and sum in another order
 CHUNK = 2_048  # rows a run: larger runs are slower a row, and cost memory
 
 
@@ -33,6 +35,8 @@ class Model(Protocol):
     def schema(self) -> Schema: ...
 
     def run(self, numbers: Any, categories: Any) -> npt.NDArray[np.float32]: ...
+
+    def mixing(self) -> Any: ...
 
 
 def log_odds(probabilities: npt.NDArray[Any], target: int) -> Floats:
@@ -68,6 +72,7 @@ class Game:
         kinds = [column.kind for column in schema.columns]
         self._numbers = [i for i, kind in enumerate(kinds) if kind == "number"]
         self._categories = [i for i, kind in enumerate(kinds) if kind == "category"]
+        self._mixing = model.mixing()
 
     def scores(self, rows: Rows, targets: list[int]) -> Floats:
         """(len(targets), n) log-odds."""
@@ -85,6 +90,30 @@ class Game:
             np.where(known[:, self._numbers], row.numbers, others.numbers),
             np.where(known[:, self._categories], row.categories, others.categories),
         )
+
+    def of_walks(self, row: Rows, others: Rows, walks: Walks, targets: list[int]) -> Floats:
+        """(len(targets), n) scores of the walks' inner points, by the model's graph for mixtures where it has one."""
+        if self._mixing is None:
+            return self.scores(self.mixed(row, take(others, walks.other), walks.known), targets)
+        rows = Rows(np.concatenate([row.numbers, others.numbers]), np.concatenate([row.categories, others.categories]))
+        known = walks.known[:, self._numbers + self._categories].astype(np.float32)
+        probabilities = self._mixing(rows.numbers, rows.categories, known.reshape(len(others), -1, known.shape[1]))
+        return np.stack([log_odds(probabilities, target) for target in targets])
+
+    def check_mixing(self, rows: Rows) -> None:
+        """Raises BundleError where the graph for mixtures does not answer for whole rows what the model answers."""
+        if self._mixing is None:
+            return
+        one, k = np.zeros(len(rows) + 1, np.int64), len(self.columns)
+        one[1:] = np.arange(len(rows))  # the first row, then all
+        known = np.repeat(np.array([0, 1], np.float32), k).reshape(1, 2, k).repeat(len(rows), axis=0)
+        mixed = self._mixing(rows.numbers[one], rows.categories[one], known).reshape(len(rows), 2, -1)
+        whole = self.model.run(rows.numbers, rows.categories)
+        worst = max(np.abs(mixed[:, 0] - whole).max(), np.abs(mixed[:, 1] - whole[0]).max())
+        if not worst <= TOLERANCE:  # catches NaN as well
+            raise BundleError(
+                f"the graph for explanations differs from the model by {worst:.2g} (allowed: {TOLERANCE})"
+            )
 
     def every_subset(self, row: Rows, others: Rows, target: int) -> Floats:
         """(K,) Shapley values of the row, exactly, against the mean of `others`: 2^K scores for each of them."""

@@ -21,6 +21,7 @@ from sklearn.utils.validation import (
 )
 
 from ml.models.base import OnEpoch, encode_labels
+from ml.models.mixing_graph import MixingGraph
 from ml.models.onnx_graph import Graph
 from ml.models.preprocess import Preprocessor, State, as_frame
 from ml.schema import Schema
@@ -109,9 +110,15 @@ class TabularClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     def to_onnx(self, schema: Schema) -> Any:
         """Raw columns in, probabilities out: one `onnx.ModelProto`."""
+        return self._written(schema, Graph())
+
+    def to_mixing_onnx(self, schema: Schema) -> Any:
+        """The same over mixtures of rows (`ml.models.mixing_graph`): what explanations are made with."""
+        return self._written(schema, MixingGraph(len(schema.numbers) + len(schema.categories)))
+
+    def _written(self, schema: Schema, graph: Graph) -> Any:
         check_is_fitted(self, "classes_")
         self.check_schema(schema)
-        graph = Graph()
         return graph.model(
             self.emit(graph),
             n_numbers=len(schema.numbers),

@@ -23,6 +23,7 @@ from ml.models.layers import (
     Piecewise,
     SharedLinear,
 )
+from ml.models.mixing_graph import MixingGraph
 from ml.models.networks import Network
 from ml.models.onnx_graph import Graph
 from ml.models.preprocess import Preprocessor
@@ -33,8 +34,12 @@ BLOCK = 16_384  # entries up to which several small products become one block-di
 def emit(graph: Graph, preprocessor: Preprocessor, network: Network) -> str:
     """Write preprocessing and network; returns the probabilities (N, C). Dropout is absent, as in `predict_proba`."""
     members, classes = network.architecture.members, network.architecture.n_classes
-    x, shared = _inputs(graph, preprocessor.emit(graph), network)
-    for layer in [*network.layers, network.head]:
+    parts, layers = preprocessor.emit(graph), [*network.layers, network.head]
+    if isinstance(graph, MixingGraph) and (first := _first_product(graph, parts, network, layers[0])):
+        x, shared, layers = first, False, layers[1:]
+    else:
+        x, shared = _inputs(graph, parts, network)
+    for layer in layers:
         if isinstance(layer, MemberLinear):
             x, shared = _linear(graph, x, _array(layer.weight), _array(layer.bias), shared), False
         elif isinstance(layer, SharedLinear):
@@ -45,6 +50,23 @@ def emit(graph: Graph, preprocessor: Preprocessor, network: Network) -> str:
         return graph.op("Softmax", x, axis=-1)
     x = graph.op("Softmax", graph.op("Reshape", x, graph.int64(-1, members, classes)), axis=-1)
     return graph.op("ReduceMean", x, graph.int64(1), keepdims=0)
+
+
+def _first_product(graph: MixingGraph, parts: list[str], network: Network, layer: nn.Module) -> str | None:
+    """The first layer's output for mixed rows, without mixing its wide input; None where columns meet before it."""
+    embedding = network.embedding
+    if not isinstance(layer, MemberLinear) or not (
+        embedding is None or (isinstance(embedding, Piecewise) and embedding.mapping is None)
+    ):
+        return None
+    values, columns = zip(*(graph.unmixed(part) for part in parts), strict=True)
+    raw, sources = list(values), [np.asarray(column) for column in columns]
+    if embedding is not None:
+        raw[0], _ = _embedding(graph, raw[0], embedding)
+        sources[0] = np.repeat(sources[0], embedding.outputs // len(sources[0]))
+    weight, bias = _array(layer.weight), _array(layer.bias)
+    matrix = weight.transpose(1, 0, 2).reshape(weight.shape[1], -1)
+    return graph.product(graph.concat(raw), np.concatenate(sources), matrix, bias.reshape(1, 1, -1))
 
 
 def _array(value: Any) -> NDArray[Any]:

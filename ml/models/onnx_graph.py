@@ -6,6 +6,7 @@ order and precision, so that probabilities agree to float32 rounding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,12 @@ class Graph:
         """Columns side by side; one part is returned as it is."""
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=1)
 
+    def mixed(self, value: str, columns: Sequence[int]) -> str:
+        """`value` (N, w), whose i-th column was made of the raw column `columns[i]` alone, the categories counted
+        on from the numbers. A graph that mixes rows does it here (`ml.models.mixing_graph`); this one does nothing.
+        """
+        return value
+
     def spread(self, probabilities: str, seen: NDArray[np.int64], n_classes: int) -> str:
         """Columns of the classes seen in training to the columns of all classes, 0 for unseen ones."""
         if len(seen) == n_classes:
@@ -90,11 +97,7 @@ class Graph:
 
     def model(self, probabilities: str, *, n_numbers: int, n_categories: int, n_classes: int) -> onnx.ModelProto:
         """The finished, checked model: `numbers` [N, K] and `categories` [N, M] in, `probabilities` [N, C] out."""
-        inputs = []
-        if n_numbers:
-            inputs.append(helper.make_tensor_value_info(NUMBERS, TensorProto.FLOAT, ["N", n_numbers]))
-        if n_categories:
-            inputs.append(helper.make_tensor_value_info(CATEGORIES, TensorProto.STRING, ["N", n_categories]))
+        inputs = self._inputs(n_numbers, n_categories)
         output = helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["N", n_classes])
         self._nodes.append(helper.make_node("Identity", [probabilities], [PROBABILITIES]))
         graph = helper.make_graph(self._nodes, "refit", inputs, [output], initializer=self._constants)
@@ -106,3 +109,11 @@ class Graph:
         )
         onnx.checker.check_model(model)
         return model
+
+    def _inputs(self, n_numbers: int, n_categories: int, rows: str = "N") -> list[onnx.ValueInfoProto]:
+        inputs = []
+        if n_numbers:
+            inputs.append(helper.make_tensor_value_info(NUMBERS, TensorProto.FLOAT, [rows, n_numbers]))
+        if n_categories:
+            inputs.append(helper.make_tensor_value_info(CATEGORIES, TensorProto.STRING, [rows, n_categories]))
+        return inputs

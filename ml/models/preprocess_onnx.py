@@ -12,12 +12,14 @@ def emit(graph: Graph, state: State, offsets: list[int]) -> list[str]:
     """The values whose columns make up `Encoded.dense`; `offsets` are `Preprocessor.offsets`."""
     parts = []
     if state.kept:
-        parts.append(_numbers(graph, state))
+        parts.append(graph.mixed(_numbers(graph, state), state.kept))
     if state.flagged:
         flagged = _gather(graph, NUMBERS, state.flagged, len(state.numbers))
-        parts.append(graph.op("Cast", graph.op("IsNaN", flagged), to=1))
+        parts.append(graph.mixed(graph.op("Cast", graph.op("IsNaN", flagged), to=1), state.flagged))
     if offsets[-1]:
-        parts.append(_one_hot(graph, state, offsets))
+        sizes = np.diff(offsets)
+        columns = np.repeat(np.arange(len(sizes)) + len(state.numbers), sizes)
+        parts.append(graph.mixed(_one_hot(graph, state, offsets), columns.tolist()))
     return parts
 
 

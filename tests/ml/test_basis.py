@@ -71,9 +71,9 @@ def test_few_background_rows_are_walked_from_more_than_once() -> None:
 
 def test_a_very_wide_table_takes_few_rows_and_no_preparation() -> None:
     """The work grows with the square of the columns; the sum still holds."""
-    model = Model(lambda x, codes: np.tanh(x[:, ::2].sum(axis=1)) * x[:, 1], numbers=1500)
-    explainer = Explainer(model, rows(20, 1500))
-    (one,) = explainer.explain(rows(1, 1500, seed=2))
+    model = Model(lambda x, codes: np.tanh(x[:, ::2].sum(axis=1)) * x[:, 1], numbers=1100)
+    explainer = Explainer(model, rows(20, 1100))
+    (one,) = explainer.explain(rows(1, 1100, seed=2))
     assert one.background_rows == 8
     assert one.baseline + one.attributions.sum() == pytest.approx(one.score, abs=1e-5)
 

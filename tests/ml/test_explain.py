@@ -43,6 +43,9 @@ class Model:
         powers = np.exp(logits)
         return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
+    def mixing(self) -> None:
+        """There is no other graph."""
+
     def label(self, probabilities: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.asarray(self.schema.classes, object)[probabilities.argmax(axis=1)]
 

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 
 from ml import artifact
-from ml.bundle import Bundle
+from ml.basis import prepare
+from ml.bundle import MIXING, Bundle
 from ml.decision import Decision
 from ml.errors import BundleError
 from ml.explain import BASIS, Explainer
 from ml.rows import Rows
 from ml.schema import Column, Schema
-from ml.shapley import log_odds
+from ml.shapley import Game, Walks, log_odds, take
 from ml.training import CandidateSpec, fit_candidate
 
 NETWORK = {"hidden": (8,), "members": 2, "epochs": 2, "bins": 3}
@@ -36,7 +37,7 @@ ODD = Rows(
 )
 
 
-def made(folder: Path, family: str, classes: int) -> Bundle:
+def made(folder: Path, family: str, classes: int, **change: Any) -> Bundle:
     """A bundle of a model of five numbers and two categories, with values missing."""
     rng = np.random.default_rng(classes)
     x = rng.normal(size=(300, 5)).astype(np.float32)
@@ -56,7 +57,9 @@ def made(folder: Path, family: str, classes: int) -> Bundle:
             Column(name="c1", kind="category", categories=("x", "y")),
         ),
     )
-    candidate = fit_candidate(CandidateSpec(family, PARAMS[family], 0), frame, y, schema=schema, device="cpu")
+    candidate = fit_candidate(
+        CandidateSpec(family, {**PARAMS[family], **change}, 0), frame, y, schema=schema, device="cpu"
+    )
     return artifact.begin(folder / family, candidate, Decision(threshold=0.5 if classes == 2 else None), frame)
 
 
@@ -85,6 +88,62 @@ def test_a_bundle_carries_the_basis_of_its_explanations(tmp_path: Path) -> None:
     found = Explainer(bundle, bundle.background).explain(ODD)
     for one, other in zip(written, found, strict=True):
         np.testing.assert_array_equal(one.attributions, other.attributions)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("family", PARAMS)
+def test_mixtures_are_scored_as_the_rows_that_they_are(tmp_path: Path, family: str, classes: int) -> None:
+    """By the graph that mixes inside: the same as mixing outside and asking the graph that serves."""
+    bundle = made(tmp_path, family, classes)
+    game, others = Game(bundle), bundle.background.part(0, 6)
+    walks = Walks(len(game.columns), 6, np.random.default_rng(0))
+    inside = bundle.mixing()
+    assert inside is not None
+    for i in range(len(ODD)):
+        row = ODD.part(i, i + 1)
+        rows = Rows(np.concatenate([row.numbers, others.numbers]), np.concatenate([row.categories, others.categories]))
+        known = walks.known.reshape(6, -1, len(game.columns)).astype(np.float32)  # the schema has numbers first
+        mixed = game.mixed(row, take(others, walks.other), walks.known)
+        outside = bundle.run(mixed.numbers, mixed.categories)
+        np.testing.assert_allclose(inside(rows.numbers, rows.categories, known), outside, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"embedding": "none"},
+        {"embedding_width": 3},
+        {"embedding": "periodic"},
+        {"sharing": "scales"},
+        {"normalisation": "batch"},
+        {"hidden": ()},
+    ],
+    ids=str,
+)
+def test_every_kind_of_network_can_be_mixed(tmp_path: Path, change: dict[str, Any]) -> None:
+    """With columns that meet in the first layer, or before it."""
+    bundle = made(tmp_path, "mlp", 2, **change)
+    explainer = Explainer.of(bundle)  # compares both graphs
+    alone = Explainer(WithoutMixing(bundle), bundle.background, prepare(bundle, bundle.background))
+    for one, other in zip(explainer.explain(ODD), alone.explain(ODD), strict=True):
+        np.testing.assert_allclose(one.attributions, other.attributions, atol=1e-4)
+
+
+class WithoutMixing:
+    """A bundle that has only the graph that serves."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.schema, self.run = bundle.schema, bundle.run
+
+    def mixing(self) -> None:
+        """There is none."""
+
+
+def test_a_graph_of_another_model_is_refused(tmp_path: Path) -> None:
+    bundle, other = made(tmp_path / "one", "mlp", 2), made(tmp_path / "other", "hist_gradient_boosting", 2)
+    (bundle.path / MIXING).write_bytes((other.path / MIXING).read_bytes())
+    with pytest.raises(BundleError, match="differs from the model"):
+        Explainer.of(bundle)
 
 
 def test_a_bundle_without_a_basis_is_explained_all_the_same(tmp_path: Path) -> None:
