@@ -98,8 +98,11 @@ def check_bind(settings: Settings) -> None:
         Saying how to make a key.
     """
     if required(settings) and not read(settings.var / "secrets" / FILE):
+        why = f"serving.host is {settings.serving.host}, which other machines can reach"
+        if settings.serving.require_keys == "always":
+            why = 'serving.require_keys is "always"'
         raise SettingsError(
-            f"serving.host is {settings.serving.host}, which other machines can reach, and there is no API key. "
+            f"{why}, and there is no API key. "
             "Make one with: python -m serving.auth create --scope predict --scope feedback --name NAME "
             '(or listen on 127.0.0.1, or set serving.require_keys = "never" behind a proxy that checks callers)'
         )
