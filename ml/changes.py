@@ -7,6 +7,7 @@ in life need not change the outcome.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -14,7 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.rows import Rows
-from ml.schema import Column, Schema
+from ml.schema import Schema
+
+Floats = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
 
 GRID = 33  # values tried over a number's range; our choice
 REFINEMENTS = 8  # bisections after that: 1/8000 of the range
@@ -48,12 +52,15 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.column}: {'missing' if old is None else old} → {new}: {self.label} ({self.probability:.2f})"
 
 
-class _Trial(NamedTuple):
-    column: Column
-    at: int  # index among the numbers, or among the categories
-    old: float | str | None
-    new: float | str
-    distance: float
+class _Grid(NamedTuple):
+    """What is tried: `values[i]` in number column `at[i]`, `levels[i]` in category column `of[i]`."""
+
+    at: Index
+    values: Floats
+    of: Index
+    levels: npt.NDArray[Any]
+    span: Floats  # (K,) of each number column
+    whole: npt.NDArray[np.bool_]  # (K,)
 
 
 def changes(model: Model, rows: Rows, *, limit: int = 5) -> list[list[Change]]:
@@ -62,103 +69,106 @@ def changes(model: Model, rows: Rows, *, limit: int = 5) -> list[list[Change]]:
 
 
 def _of_row(model: Model, row: Rows, limit: int) -> list[Change]:
-    now = model.label(model.run(row.numbers, row.categories))[0]
-    trials = [*_number_trials(model.schema, row), *_category_trials(model.schema, row)]
-    nearest: dict[str, _Trial] = {}
-    labels, _ = _try(model, row, trials)
-    for trial, label in zip(trials, labels, strict=True):
-        best = nearest.get(trial.column.name)
-        if label != now and (best is None or trial.distance < best.distance):
-            nearest[trial.column.name] = trial
-    refined = _refined(model, row, list(nearest.values()), now)
-    labels, probabilities = _try(model, row, refined)
-    classes = model.schema.classes
+    grid, now = _grid(model.schema), model.label(model.run(row.numbers, row.categories))[0]
+    old = row.numbers[0].astype(np.float64)
+    other = grid.values != old[grid.at]
+    at, values = grid.at[other], grid.values[other]
+    others = grid.levels != row.categories[0, grid.of]
+    of, levels = grid.of[others], grid.levels[others]
+    flipped = _labels(model, row, at, values, of, levels)[0] != now
+    near, far = flipped[: len(at)], flipped[len(at) :]
+    at, values = _nearest(at[near], values[near], _distance(grid, old, at[near], values[near]), limit)
+    values = _refined(model, row, grid, at, values, now)
+    of, first = np.unique(of[far], return_index=True)
+    levels = levels[far][first]
+    labels, probabilities = _labels(model, row, at, values, of, levels)
+    distances = [*_distance(grid, old, at, values).tolist(), *[1.0] * len(of)]
+    names = [*(model.schema.numbers[j] for j in at), *(model.schema.categories[j] for j in of)]
+    olds = [*(None if np.isnan(old[j]) else float(old[j]) for j in at), *(row.categories[0, j] or None for j in of)]
     found = [
-        Change(
-            column=trial.column.name,
-            old=trial.old,
-            new=trial.new,
-            label=label,
-            probability=float(p[classes.index(label)]),
-            distance=trial.distance,
+        Change(column=name, old=was, new=new, label=label, probability=float(probability), distance=distance)
+        for name, was, new, label, probability, distance in zip(
+            names, olds, [*values.tolist(), *levels.tolist()], labels, probabilities, distances, strict=True
         )
-        for trial, label, p in zip(refined, labels, probabilities, strict=True)
     ]
     return sorted(found, key=lambda change: (change.distance, -change.probability))[:limit]
 
 
-def _number_trials(schema: Schema, row: Rows) -> list[_Trial]:
-    trials = []
+@lru_cache(maxsize=8)
+def _grid(schema: Schema) -> _Grid:
     columns = [column for column in schema.columns if column.kind == "number"]
+    at, values, span = [], [], np.ones(len(columns))
     for j, column in enumerate(columns):
         if column.minimum is None or column.maximum is None or column.maximum <= column.minimum:
             continue
-        old = float(row.numbers[0, j])
-        for value in np.linspace(column.minimum, column.maximum, GRID).tolist():
-            trials.append(_number_trial(column, j, old, value))
-    return [trial for trial in trials if trial.new != trial.old]
+        span[j] = column.maximum - column.minimum
+        tried = np.unique(_rounded(np.linspace(column.minimum, column.maximum, GRID), np.array(column.integer)))
+        at += [j] * len(tried)
+        values += tried.tolist()
+    texts = [column for column in schema.columns if column.kind == "category"]
+    levels = [(j, level) for j, column in enumerate(texts) for level in column.categories[:MAX_LEVELS]]
+    return _Grid(
+        np.array(at, np.int64),
+        np.array(values, np.float64),
+        np.array([j for j, _ in levels], np.int64),
+        np.array([level for _, level in levels], object),
+        span,
+        np.array([column.integer for column in columns], bool),
+    )
 
 
-def _number_trial(column: Column, at: int, old: float, value: float) -> _Trial:
-    assert column.minimum is not None
-    assert column.maximum is not None
-    new = float(round(value)) if column.integer else float(np.float32(value))
-    if np.isnan(old):
-        return _Trial(column, at, None, new, 1.0)
-    return _Trial(column, at, old, new, abs(new - old) / (column.maximum - column.minimum))
+def _rounded(values: Floats, whole: npt.NDArray[np.bool_]) -> Floats:
+    """Whole numbers where the column has only such, and what float32 can hold."""
+    return np.where(whole, np.round(values), values.astype(np.float32).astype(np.float64))
 
 
-def _category_trials(schema: Schema, row: Rows) -> list[_Trial]:
-    columns = [column for column in schema.columns if column.kind == "category"]
-    return [
-        _Trial(column, j, row.categories[0, j] or None, level, 1.0)
-        for j, column in enumerate(columns)
-        for level in column.categories[:MAX_LEVELS]
-        if level != row.categories[0, j]
-    ]
+def _distance(grid: _Grid, old: Floats, at: Index, values: Floats) -> Floats:
+    """As a share of the column's range; 1 where there was no value."""
+    distance: Floats = np.abs(values - old[at]) / grid.span[at]
+    return np.where(np.isnan(distance), 1.0, distance)
 
 
-def _refined(model: Model, row: Rows, trials: list[_Trial], now: str) -> list[_Trial]:
-    """Number trials moved towards the row's own value as far as the label stays flipped."""
-    flipping = list(trials)
-    staying = {i: _short_of(trial) for i, trial in enumerate(trials) if isinstance(trial.old, float)}
+def _nearest(at: Index, values: Floats, distance: Floats, limit: int) -> tuple[Index, Floats]:
+    """Each column's nearest value; only those that can be among the `limit` nearest when they are refined."""
+    order = np.argsort(distance, kind="stable")
+    _, first = np.unique(at[order], return_index=True)
+    best = order[np.sort(first)]  # by distance
+    farthest = distance[best[:limit]].max(initial=0.0) + 1 / (GRID - 1)
+    best = best[distance[best] <= farthest]
+    return at[best], values[best]
+
+
+def _refined(model: Model, row: Rows, grid: _Grid, at: Index, values: Floats, now: str) -> Floats:
+    """The values moved towards the row's own as far as the label stays flipped."""
+    old = row.numbers[0, at].astype(np.float64)
+    moving = np.flatnonzero(~np.isnan(old))
+    if not len(moving):
+        return values
+    columns, flipping, old = at[moving], values[moving], old[moving]
+    step = grid.span[columns] / (GRID - 1)
+    # The grid value next to the nearest flipping one, on the row's side: it does not flip.
+    staying = np.where(old < flipping, np.maximum(old, flipping - step), np.minimum(old, flipping + step))
+    none = np.empty(0, np.int64), np.empty(0, object)
     for _ in range(REFINEMENTS):
-        middle = {
-            i: _number_trial(
-                flipping[i].column, flipping[i].at, _number(flipping[i].old), (value + _number(flipping[i].new)) / 2
-            )
-            for i, value in staying.items()
-        }
-        labels, _ = _try(model, row, list(middle.values()))
-        for (i, trial), label in zip(middle.items(), labels, strict=True):
-            if label != now:
-                flipping[i] = trial
-            else:
-                staying[i] = _number(trial.new)
-    return flipping
+        middle = _rounded((staying + flipping) / 2, grid.whole[columns])
+        flips = _labels(model, row, columns, middle, *none)[0] != now
+        flipping, staying = np.where(flips, middle, flipping), np.where(flips, staying, middle)
+    refined = values.copy()
+    refined[moving] = flipping
+    return refined
 
 
-def _short_of(trial: _Trial) -> float:
-    """The grid value next to the nearest flipping one, on the row's side: it does not flip."""
-    old, new = _number(trial.old), _number(trial.new)
-    assert trial.column.minimum is not None
-    assert trial.column.maximum is not None
-    step = (trial.column.maximum - trial.column.minimum) / (GRID - 1)
-    return max(old, new - step) if old < new else min(old, new + step)
-
-
-def _try(model: Model, row: Rows, trials: list[_Trial]) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """Labels and (n, C) probabilities of the row with each trial's value in place."""
-    if not trials:
-        return [], np.empty((0, len(model.schema.classes)), np.float32)
-    numbers = np.repeat(row.numbers, len(trials), axis=0)
-    categories = np.repeat(row.categories, len(trials), axis=0)
-    for i, trial in enumerate(trials):
-        (numbers if trial.column.kind == "number" else categories)[i, trial.at] = trial.new
+def _labels(
+    model: Model, row: Rows, at: Index, values: Floats, of: Index, levels: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+    """Labels of the row with each value in place, then with each level, and the labels' probabilities."""
+    n = len(at) + len(of)
+    if n == 0:
+        return np.empty(0, object), np.empty(0, np.float32)
+    numbers, categories = np.repeat(row.numbers, n, axis=0), np.repeat(row.categories, n, axis=0)
+    numbers[np.arange(len(at)), at] = values
+    categories[np.arange(len(at), n), of] = levels
     probabilities = model.run(numbers, categories)
-    return model.label(probabilities).tolist(), probabilities
-
-
-def _number(value: float | str | None) -> float:
-    assert isinstance(value, float)
-    return value
+    labels = np.asarray(model.label(probabilities))
+    classes = {name: code for code, name in enumerate(model.schema.classes)}
+    return labels, probabilities[np.arange(n), [classes[label] for label in labels.tolist()]]
