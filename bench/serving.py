@@ -234,7 +234,7 @@ def main() -> None:
         found = measure(peers, seconds, rounds)
         if not options.json:
             print_ratios(found, peers)
-        files = file_scoring(peers, 1 if options.quick else 3)
+        files = file_scoring(peers, 2 if options.quick else 3)
         beside = beside_files(ours, 2 * seconds)
         memory = {peer.name: peer.rss_mb() for peer in peers}
         for peer in peers:
