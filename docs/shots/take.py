@@ -37,7 +37,7 @@ class Shot(NamedTuple):
 
 def predict(page: Page) -> None:
     """Send the form as it is filled in: with the model's own example."""
-    page.locator("form button[type=submit], form button:not([type])").first.click()
+    page.locator("form[method=post] button[type=submit]").first.click()
     page.locator("#answer").wait_for()
     page.evaluate("document.activeElement?.blur()")
     page.evaluate("window.scrollTo(0, 0)")
@@ -66,6 +66,7 @@ SHOTS = [
     Shot("models", "service", "/models", in_docs=True),
     Shot("monitoring", "service", "/monitoring", in_docs=True),
     Shot("airflow-view", "airflow", "/plugin/refit", framed, in_docs=True),
+    Shot("predict-vi", "service", "/", predict, VIETNAMESE, in_docs=True),
     Shot("predict-dark", "service", "/", predict, DARK),
     Shot("predict-vi-narrow", "service", "/", predict, VIETNAMESE | {"viewport": NARROW}, full=True),
     Shot("models-full-dark", "service", "/models", None, DARK, full=True),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from ml import bundle, gate
@@ -64,9 +65,14 @@ def write_wide(home: Path) -> None:
     columns = tuple(Column(name=name, kind="number", minimum=-3, maximum=3, example=0.25) for name in names)
     schema = Schema(target="target", classes=classes, positive_label=classes[-1], columns=columns)
     (path / "schema.json").write_bytes(schema.to_json())
-    (path / "examples.json").write_bytes(b"{}")
     (path / "decision.json").write_bytes(Decision(threshold=None).to_json())
-    (path / "model.onnx").write_bytes(_softmax(len(names), len(classes)))
+    (path / "model.onnx").write_bytes(graph := _softmax(len(names), len(classes)))
+    rows = {"numbers": np.random.default_rng(1).normal(size=(8, len(names))).astype(np.float32).tolist()}
+    rows |= {"categories": [[] for _ in rows["numbers"]]}
+    (path / "background.json").write_bytes(msgspec.json.encode(rows))
+    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    answers = session.run(["probabilities"], {"numbers": np.asarray(rows["numbers"], dtype=np.float32)})[0]
+    (path / "examples.json").write_bytes(msgspec.json.encode({**rows, "probabilities": answers.tolist()}))
     _curves(path, np.random.default_rng(0).dirichlet(np.ones(len(classes)), 2_000), classes)
     trials = [
         {"family": "mlp", "loss": 0.3 + (7 * i % 11) / 50, "params": {f"p{j}": 10.0 ** -(i % 5) for j in range(8)}}

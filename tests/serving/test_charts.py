@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from serving.pages import charts
+from serving.pages import charts, grids
 from serving.pages.charts import Event, Series
 
 HOSTILE = '"><script>alert(1)</script>'
@@ -79,3 +79,55 @@ def test_nothing_to_draw_draws_nothing() -> None:
     assert charts.line_chart([], title="t", x_label="x", y_label="y") == ""
     assert charts.bars([], title="t") == ""
     assert charts.signed_bars([], title="t") == ""
+
+
+def test_the_matrix_is_dark_where_most_of_a_row_is() -> None:
+    """Opacity is the share of the true class's rows, and each cell says its count."""
+    drawn = ElementTree.fromstring(
+        grids.matrix([[90, 10], [0, 50]], ["no", "yes"], title="t", x_label="said", y_label="true")
+    )
+    cells = [float(cell.get("fill-opacity", "0")) for cell in drawn.iter() if cell.get("class") == "cell"]
+    assert cells == [0.9, 0.14, 0.04, 1.0]
+    counts = [text.text for text in drawn.iter() if (text.get("class") or "").startswith("count")]
+    assert counts == ["90", "10", "0", "50"]
+
+
+def test_dots_stand_in_the_order_of_their_values() -> None:
+    """A common scale that starts where the values do: differences in the third digit can be seen."""
+    drawn = ElementTree.fromstring(grids.dots([("a", 0.301, 2), ("b", 0.302, 3), ("c", 0.309, 2)], title="t"))
+    places = [float(dot.get("cx", "0")) for dot in drawn.iter() if (dot.get("class") or "").startswith("dot")]
+    assert places == sorted(places)
+    assert places[2] - places[0] > 100
+
+
+def test_a_mark_lies_on_its_lane_at_its_time() -> None:
+    """Later is further right, and each verdict has a height of its own."""
+    marks = [(0.0, 0, "good", "first"), (10.0, 1, "bad", "last")]
+    drawn = ElementTree.fromstring(grids.lanes(marks, ["stable", "drift"], [(0.0, "0 h"), (10.0, "10 h")], title="t"))
+    found = [
+        (float(m.get("cx", "0")), float(m.get("cy", "0"))) for m in drawn.iter() if "mark" in (m.get("class") or "")
+    ]
+    assert found[0][0] < found[1][0]
+    assert found[0][1] < found[1][1]
+
+
+@pytest.mark.parametrize(
+    "svg",
+    [
+        grids.matrix([[1, 0], [0, 1]], [HOSTILE, "b"], title=HOSTILE, x_label=HOSTILE, y_label=HOSTILE),
+        grids.dots([(HOSTILE, 1.0, 1), ("b", 2.0, 2)], title=HOSTILE),
+        grids.lanes([(0.0, 0, "", HOSTILE)], [HOSTILE], [(0.0, HOSTILE), (1.0, "b")], title=HOSTILE),
+    ],
+    ids=["matrix", "dots", "lanes"],
+)
+def test_hostile_names_stay_text(svg: str) -> None:
+    """Classes, families and columns are customers' texts."""
+    assert "<script" not in svg
+    ElementTree.fromstring(svg)
+
+
+def test_a_long_name_keeps_its_end() -> None:
+    """Columns of a warehouse often begin alike."""
+    short = charts.cut("a_long_common_beginning_of_column_names_number_017", 20)
+    assert len(short) == 20
+    assert short.endswith("ber_017")

@@ -171,6 +171,7 @@ def test_a_wide_model_of_many_classes_makes_no_heavy_page(path: str, tmp_path: P
     """100 columns with long names, 26 classes, 50 trials, 50 checks with a reason a column."""
     showcase.write_wide(tmp_path)
     for client in _client(tmp_path):
+        assert client.get("/health/ready").json["model_version"] == "3"
         assert weight(client, path) < 300_000
 
 

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.stack.browser import chromium, page
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser]
 
-PATHS = ("/", "/models", "/monitoring", "/monitoring?report=check0")
+PATHS = ("/", "/models", "/monitoring", "/monitoring?report=check0", "/docs")
 NARROW, WIDE = {"width": 360, "height": 740}, {"width": 1920, "height": 1080}
 CSV = "id,n0,n1,n2,n3,n4,n5,c0,c1,c2\n" + "".join(f"{i},1,2,3,4,5,{i % 7 - 3},red,green,red\n" for i in range(50))
 
@@ -34,10 +35,26 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a service with the showcase in it."""
     home = tmp_path_factory.mktemp("home")
     showcase.write(home)
+    with _serving(home) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def wide_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a service with 100 long-named columns, 26 classes and much that happened."""
+    home = tmp_path_factory.mktemp("wide")
+    showcase.write_wide(home)
+    with _serving(home) as address:
+        yield address
+
+
+@contextmanager
+def _serving(home: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environ = os.environ | {"REFIT_HOME": str(home), "REFIT_SERVING_PORT": str(port), "REFIT_SERVING__WORKERS": "1"}
+    environ = os.environ | {"REFIT_HOME": str(home), "REFIT_CONFIG": str(home / "refit.toml")}  # not the checkout's
+    environ |= {"REFIT_SERVING_PORT": str(port), "REFIT_SERVING__WORKERS": "1"}
     command = [
         str(Path(sys.executable).with_name("gunicorn")),
         "-c",
@@ -95,6 +112,34 @@ def test_pages_are_accessible_quiet_and_self_contained(
         assert result.violations_count == 0, result.generate_report()
         assert seen.errors == []
         assert seen.hosts == {url.split("/")[2]}
+
+
+@pytest.mark.parametrize("path", ["/", "/models", "/monitoring"])
+@pytest.mark.parametrize("width", [360, 768, 1280, 1920])
+def test_the_widest_model_fits_the_screen(path: str, width: int, wide_url: str, browser: Browser) -> None:
+    """Every fold open: long names wrap or scroll in a place of their own, never the page."""
+    with page(browser, viewport={"width": width, "height": 900}, locale="vi-VN") as (opened, seen):
+        opened.goto(wide_url + path)
+        if path == "/":
+            opened.get_by_role("button", name="Dự đoán", exact=True).click()
+            expect(opened.locator("#answer")).to_be_visible()
+        opened.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
+        assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert seen.errors == []
+
+
+def test_every_chart_has_its_numbers_behind_it(url: str, browser: Browser) -> None:
+    """Each picture of a model is drawn from numbers, which stand in a table that can be opened."""
+    with page(browser, viewport=WIDE, locale="en-GB") as (opened, seen):
+        opened.goto(f"{url}/models")
+        assert opened.locator("main img").count() == 0
+        for title in ("ROC curve", "Precision and recall", "Calibration: promised and observed", "Confusion matrix",
+                      "Training curves", "Convergence of the search", "Comparison of configurations"):  # fmt: skip
+            section = opened.locator("section", has=opened.get_by_role("heading", name=title, exact=True))
+            expect(section.locator("svg.chart").first).to_be_visible()
+            section.locator("summary").click()
+            assert section.locator("tbody tr").count() > 1
+        assert seen.errors == []
 
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["with script", "without script"])
