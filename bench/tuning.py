@@ -69,6 +69,7 @@ def tracking(evals: int, repeats: int) -> dict[str, Any]:
             walls.append(found[tracked][0] / found[untracked][0])
             cpus.append(found[tracked][1] / found[untracked][1])
             seconds.append({"without": found[untracked], "with": found[tracked]})
+            click.echo(f"with tracking over without: wall {walls[-1]:.3f}, CPU {cpus[-1]:.3f}", err=True)
     return {
         "goal": "<= 1.05", "ratio": float(np.median(walls)), "cpu_ratio": float(np.median(cpus)),
         "ratios": walls, "cpu_ratios": cpus, "wall_and_cpu_seconds": seconds,
@@ -93,6 +94,7 @@ def parallel(evals: int, repeats: int) -> dict[str, Any]:
                 raise SystemExit("one and two processes found different trials")
             speedups.append(found["one"][1] / found["two"][1])
             seconds.append({name: {"wall": wall, "cpu": cpu} for name, (_, wall, cpu) in found.items()})
+            click.echo(f"one process over two: {speedups[-1]:.2f}", err=True)
     return {
         "goal": ">= 1.6", "speed_up": float(np.median(speedups)), "seconds": seconds,
         "cores": len(os.sched_getaffinity(0)), "load_average": os.getloadavg()[0],
@@ -123,6 +125,8 @@ def search(evals: int, repeats: int) -> dict[str, Any]:
             ]
             best["random"].append(min(loss for loss in losses if loss is not None))
             best["optuna"].append(by_optuna(space, problem, store, evals, seed))
+            said = ", ".join(f"{name} {values[-1]:.4f}" for name, values in best.items())
+            click.echo(f"seed {seed}, best of {evals}: {said}", err=True)
     mean = {name: float(np.mean(values)) for name, values in best.items()}
     return {"evals": evals, "best_log_loss": best, "mean": mean}
 
