@@ -19,43 +19,31 @@ Nothing in it is a pickle, and reading it needs NumPy, ONNX Runtime and msgspec 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml.atomic import write_bytes
+from ml import manifest
 from ml.decision import Decision
 from ml.errors import BundleError
+from ml.manifest import MANIFEST, seal, verify
 from ml.rows import Rows
 from ml.schema import Schema
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["MANIFEST", "MIXING", "TOLERANCE", "Bundle", "Mixing", "decode_inputs", "encode_inputs", "seal", "verify"]
+
 Floats = npt.NDArray[np.float32]
 Mixing = Callable[[Floats, npt.NDArray[Any], Floats], Floats]
 
-MANIFEST = "bundle.json"
 MIXING = "mixing.onnx"
-FORMAT = 1
-REQUIRED = ("model.onnx", "schema.json", "decision.json", "examples.json")
-MAX_MANIFEST_BYTES = 1_000_000
 TOLERANCE = 1e-5  # ONNX Runtime sums in another order on another processor; the class probabilities are float32
-
-
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    sha256: str
-    bytes: int
-
-
-class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    format: int
-    files: dict[str, _File]
 
 
 class Bundle:
@@ -89,11 +77,11 @@ class Bundle:
             or does not fit the schema.
         """
         path = Path(path)
-        manifest, found = _read_manifest(path)
+        files, found = manifest.read(path)
         if sha256 is not None and found != sha256:
             raise BundleError(f"{path / MANIFEST}: expected SHA-256 {sha256}, got {found}: not the registered bundle")
         if verify:
-            _verify(path, manifest)
+            manifest.check(path, files)
         schema = _decode(path / "schema.json", Schema)
         decision = _decode(path / "decision.json", Decision)
         bundle = cls(path, found, schema, decision, _session(path / "model.onnx"))
@@ -215,34 +203,6 @@ class Bundle:
             )
 
 
-def seal(path: Path) -> str:
-    """List and hash every file of the folder into `bundle.json`; the last step of writing a bundle.
-
-    Returns
-    -------
-    The bundle's SHA-256. Sealing again after adding a file gives another bundle with another hash.
-    """
-    files = {
-        name: _File(_hash(path / name), (path / name).stat().st_size)
-        for name in sorted(_walk(path))
-        if name != MANIFEST
-    }
-    if missing := [name for name in REQUIRED if name not in files]:
-        raise BundleError(f"{path}: cannot be sealed, there is no {missing[0]}")
-    content = msgspec.json.format(msgspec.json.encode(_Manifest(FORMAT, files)), indent=1)
-    write_bytes(path / MANIFEST, content)
-    return hashlib.sha256(content).hexdigest()
-
-
-def verify(path: Path | str, sha256: str | None = None) -> str:
-    """Check a folder's files against its `bundle.json` without loading the model; returns the bundle's SHA-256."""
-    manifest, found = _read_manifest(Path(path))
-    if sha256 is not None and found != sha256:
-        raise BundleError(f"{path}: expected bundle SHA-256 {sha256}, got {found}")
-    _verify(Path(path), manifest)
-    return found
-
-
 def encode_inputs(rows: Rows) -> dict[str, Any]:
     """JSON form of canonical rows: NaN as null, "" as itself. `decode_inputs` is the inverse."""
     numbers = np.asarray(rows.numbers, dtype=np.float64)
@@ -286,54 +246,3 @@ def _decode(file: Path, kind: type[Any]) -> Any:
         return msgspec.json.decode(file.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{file}: {error}") from error
-
-
-def _read_manifest(path: Path) -> tuple[_Manifest, str]:
-    file = path / MANIFEST
-    try:
-        if file.stat().st_size > MAX_MANIFEST_BYTES:
-            raise BundleError(f"{file}: larger than {MAX_MANIFEST_BYTES} bytes: not a manifest of this project")
-        content = file.read_bytes()
-        manifest = msgspec.json.decode(content, type=_Manifest)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"{file}: not a readable bundle manifest: {error}") from error
-    if manifest.format != FORMAT:
-        raise BundleError(f"{file}: expected format {FORMAT}, got {manifest.format}: made by another Refit")
-    for name in manifest.files:
-        if not _is_safe(name):
-            raise BundleError(f"{file}: file name {name!r} leaves the bundle")
-    if missing := [name for name in REQUIRED if name not in manifest.files]:
-        raise BundleError(f"{file}: lists no {missing[0]}")
-    return manifest, hashlib.sha256(content).hexdigest()
-
-
-def _is_safe(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return bool(parts) and not name.startswith("/") and "\\" not in name and "\0" not in name and ".." not in parts
-
-
-def _verify(path: Path, manifest: _Manifest) -> None:
-    for name, entry in manifest.files.items():
-        file = path / name
-        if file.is_symlink() or not file.is_file():
-            raise BundleError(f"{file}: listed in {MANIFEST} and not there")
-        if (size := file.stat().st_size) != entry.bytes:
-            raise BundleError(f"{file}: expected {entry.bytes} bytes, got {size}: truncated or altered")
-        if (found := _hash(file)) != entry.sha256:
-            raise BundleError(f"{file}: expected SHA-256 {entry.sha256}, got {found}: altered")
-    for name in _walk(path):
-        if name != MANIFEST and name not in manifest.files:
-            raise BundleError(f"{path / name}: not listed in {MANIFEST}")
-
-
-def _walk(path: Path) -> Iterator[str]:
-    for file in path.rglob("*"):
-        if file.is_symlink():
-            raise BundleError(f"{file}: a symbolic link has no place in a bundle")
-        if file.is_file():
-            yield file.relative_to(path).as_posix()
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

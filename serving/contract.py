@@ -65,7 +65,7 @@ class Attribution(Answer):
     column: str
     value: float | str | None
     attribution: float
-    standard_error: Annotated[float, Meta(ge=0)]
+    standard_error: Annotated[float, Meta(ge=0, description="how far it may be from the value against all these rows")]
 
 
 class Change(Answer):
@@ -88,7 +88,7 @@ class Explanation(Answer):
     score: float
     baseline: Annotated[float, Meta(description="mean score of the background rows")]
     method: Annotated[str, Meta(description="additive or exact (no error), or permutation (sampled)")]
-    background_rows: int
+    background_rows: Annotated[int, Meta(description="rows of the training data that the baseline is the mean of")]
     attributions: list[Attribution]
     changes: list[Change]
     warnings: list[Warning]

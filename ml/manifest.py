@@ -1,0 +1,110 @@
+"""The list of a bundle's files with their hashes: `bundle.json`, whose own hash names the bundle."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from ml.atomic import write_bytes
+from ml.errors import BundleError
+
+MANIFEST = "bundle.json"
+FORMAT = 1
+REQUIRED = ("model.onnx", "schema.json", "decision.json", "examples.json")
+MAX_MANIFEST_BYTES = 1_000_000
+
+
+class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one file must be."""
+
+    sha256: str
+    bytes: int
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every file but `bundle.json` itself, by its path in the folder."""
+
+    format: int
+    files: dict[str, File]
+
+
+def seal(path: Path) -> str:
+    """List and hash every file of the folder into `bundle.json`; the last step of writing a bundle.
+
+    Returns
+    -------
+    The bundle's SHA-256. Sealing again after adding a file gives another bundle with another hash.
+    """
+    files = {
+        name: File(_hash(path / name), (path / name).stat().st_size) for name in sorted(_walk(path)) if name != MANIFEST
+    }
+    if missing := [name for name in REQUIRED if name not in files]:
+        raise BundleError(f"{path}: cannot be sealed, there is no {missing[0]}")
+    content = msgspec.json.format(msgspec.json.encode(Manifest(FORMAT, files)), indent=1)
+    write_bytes(path / MANIFEST, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def verify(path: Path | str, sha256: str | None = None) -> str:
+    """Check a folder's files against its `bundle.json` without loading the model; returns the bundle's SHA-256."""
+    manifest, found = read(Path(path))
+    if sha256 is not None and found != sha256:
+        raise BundleError(f"{path}: expected bundle SHA-256 {sha256}, got {found}")
+    check(Path(path), manifest)
+    return found
+
+
+def read(path: Path) -> tuple[Manifest, str]:
+    """The folder's manifest and the SHA-256 of its file, which is the bundle's; raises BundleError."""
+    file = path / MANIFEST
+    try:
+        if file.stat().st_size > MAX_MANIFEST_BYTES:
+            raise BundleError(f"{file}: larger than {MAX_MANIFEST_BYTES} bytes: not a manifest of this project")
+        content = file.read_bytes()
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{file}: not a readable bundle manifest: {error}") from error
+    if manifest.format != FORMAT:
+        raise BundleError(f"{file}: expected format {FORMAT}, got {manifest.format}: made by another Refit")
+    for name in manifest.files:
+        if not _is_safe(name):
+            raise BundleError(f"{file}: file name {name!r} leaves the bundle")
+    if missing := [name for name in REQUIRED if name not in manifest.files]:
+        raise BundleError(f"{file}: lists no {missing[0]}")
+    return manifest, hashlib.sha256(content).hexdigest()
+
+
+def _is_safe(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return bool(parts) and not name.startswith("/") and "\\" not in name and "\0" not in name and ".." not in parts
+
+
+def check(path: Path, manifest: Manifest) -> None:
+    """Raises BundleError where a file is missing, altered, or not listed."""
+    for name, entry in manifest.files.items():
+        file = path / name
+        if file.is_symlink() or not file.is_file():
+            raise BundleError(f"{file}: listed in {MANIFEST} and not there")
+        if (size := file.stat().st_size) != entry.bytes:
+            raise BundleError(f"{file}: expected {entry.bytes} bytes, got {size}: truncated or altered")
+        if (found := _hash(file)) != entry.sha256:
+            raise BundleError(f"{file}: expected SHA-256 {entry.sha256}, got {found}: altered")
+    for name in _walk(path):
+        if name != MANIFEST and name not in manifest.files:
+            raise BundleError(f"{path / name}: not listed in {MANIFEST}")
+
+
+def _walk(path: Path) -> Iterator[str]:
+    for file in path.rglob("*"):
+        if file.is_symlink():
+            raise BundleError(f"{file}: a symbolic link has no place in a bundle")
+        if file.is_file():
+            yield file.relative_to(path).as_posix()
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
