@@ -32,8 +32,20 @@ def engine(settings: Settings) -> sa.Engine:
         settings.var.mkdir(parents=True, exist_ok=True)
     found = _engine(url(settings))
     with unavailable_as_transient():
-        metadata.create_all(found, checkfirst=True)
+        _make_tables(found)
     return found
+
+
+def _make_tables(found: sa.Engine) -> None:
+    """Make what is missing; other processes that start at this moment may be a table ahead."""
+    for table in range(len(metadata.tables) + 1):
+        try:
+            metadata.create_all(found, checkfirst=True)
+            return
+        except DBAPIError as error:
+            # The check and the CREATE are two steps, and PostgreSQL's IF NOT EXISTS is not safe from this either.
+            if "already exists" not in str(error.orig) or table == len(metadata.tables):
+                raise
 
 
 @functools.cache

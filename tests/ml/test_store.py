@@ -1,0 +1,49 @@
+"""The database's tables are made by whoever comes first, however many come at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+from ml import predictions, store
+from ml.settings import Settings, from_values
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return from_values({"home": str(tmp_path)})
+
+
+@pytest.mark.parametrize("kind", [IntegrityError, ProgrammingError])
+def test_tables_that_another_process_is_making_are_waited_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    """PostgreSQL tells the loser of the race of a violated constraint of its own catalogue."""
+    make, lost = store.metadata.create_all, [kind("CREATE TABLE", {}, Exception("Key (typname) already exists"))] * 2
+
+    def create_all(*args: Any, **more: Any) -> None:
+        if lost:
+            raise lost.pop()
+        make(*args, **more)
+
+    monkeypatch.setattr(store.metadata, "create_all", create_all)
+    found = store.engine(settings)
+    assert sa.inspect(found).has_table(predictions.predictions.name)
+
+
+def test_another_error_is_not_tried_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that forbids it, for one."""
+    tried: list[int] = []
+
+    def create_all(*_args: Any, **_more: Any) -> None:
+        tried.append(1)
+        raise ProgrammingError("CREATE TABLE", {}, Exception("permission denied for schema public"))
+
+    monkeypatch.setattr(store.metadata, "create_all", create_all)
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        store.engine(settings)
+    assert tried == [1]
