@@ -3,14 +3,15 @@
 Reference and current window have `--rows` rows of `--columns` columns (three quarters numbers), a few of which
 drifted. Compared are:
 
-- refit: the check's own work on the frames: profiles, tests, verdict, and the Evidently report drawn from a
-  sample of 5,000 rows, once with and once without the import of Evidently;
-- evidently: `DataDriftPreset` as it comes, on all rows;
+- verdict: the check's own work on the frames: canonical form, profiles, tests, verdict. It needs no Evidently;
+- verdict and report: the same, and the Evidently report drawn from a sample of 5,000 rows;
+- evidently: `DataDriftPreset` as it comes, on all rows, with its HTML;
 - numpy: one `histogram` and one `unique` a column and side, the least that any comparison must do.
 
-Each runs in a process of its own; CPU seconds of it, and the highest memory above that of the frames.
+Each runs in a process of its own: CPU seconds, and the highest memory above that of the frames. What is imported
+(for Evidently, several seconds on either side that uses it) is imported before, and its time told beside.
 
-    python bench/drift_speed.py [--rows 1000000] [--columns 20] [--no-evidently] [--data FILE] [--json]
+    python -m bench.drift_speed [--rows 1000000] [--columns 20] [--no-evidently] [--data FILE] [--json]
 
 `--data FILE` (CSV) takes both sides from a table instead, with rows drawn again up to `--rows`.
 """
@@ -18,6 +19,7 @@ Each runs in a process of its own; CPU seconds of it, and the highest memory abo
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import logging
 import multiprocessing
@@ -130,9 +132,19 @@ def numpy_pass(reference: pd.DataFrame, current: pd.DataFrame) -> dict[str, bool
 
 METHODS = {
     "numpy": numpy_pass,
-    "refit, no report": lambda a, b: refit(a, b, report_rows=0),
-    "refit": lambda a, b: refit(a, b, report_rows=5_000),
+    "verdict": lambda a, b: refit(a, b, report_rows=0),
+    "verdict and report": lambda a, b: refit(a, b, report_rows=5_000),
     "evidently": evidently,
+}
+
+
+OWN = ("ml.drift.columns", "ml.drift.performance", "ml.drift.report", "ml.drift.rule")
+EVIDENTLY = ("evidently", "evidently.presets", "evidently.legacy.calculations.stattests.registry")
+IMPORTS: dict[str, tuple[str, ...]] = {
+    "numpy": (),
+    "verdict": OWN,
+    "verdict and report": OWN + EVIDENTLY,
+    "evidently": EVIDENTLY,
 }
 
 
@@ -141,6 +153,10 @@ def measured(method: str, options: argparse.Namespace, send: Any) -> None:
     os.environ["DO_NOT_TRACK"] = "1"
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
+    start = time.process_time()
+    for module in IMPORTS[method]:
+        importlib.import_module(module)
+    imported = time.process_time() - start
     sides = from_table(options.data, options.rows) if options.data else generate(options.rows, options.columns)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cpu, wall = time.process_time(), time.perf_counter()
@@ -148,6 +164,7 @@ def measured(method: str, options: argparse.Namespace, send: Any) -> None:
     send.send(
         {
             "method": method,
+            "import_cpu_s": imported,
             "cpu_s": time.process_time() - cpu,
             "wall_s": time.perf_counter() - wall,
             "memory_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
@@ -178,16 +195,17 @@ def main() -> None:
         if not options.json:
             r = results[-1]
             print(
-                f"{r['method']:<18}{r['cpu_s']:>8.2f} CPU s{r['wall_s']:>8.2f} s{r['memory_mb']:>8.0f} MB"
+                f"{r['method']:<20}{r['cpu_s']:>8.2f} CPU s{r['wall_s']:>8.2f} s{r['memory_mb']:>8.0f} MB"
+                f"  (imports {r['import_cpu_s']:.1f} CPU s)"
                 f"   drifted: {', '.join(r['drifted'])}",
                 flush=True,
             )
-    own = next(r for r in results if r["method"] == "refit")
+    own = next(r for r in results if r["method"] == "verdict")
     ratios = {r["method"]: r["cpu_s"] / own["cpu_s"] for r in results}
     if options.json:
-        print(json.dumps({"rows": options.rows, "columns": options.columns, "results": results, "of_refit": ratios}))
+        print(json.dumps({"rows": options.rows, "columns": options.columns, "results": results, "of_verdict": ratios}))
     else:
-        print("CPU time as a multiple of refit's: " + ", ".join(f"{k} {v:.2f}" for k, v in ratios.items()))
+        print("CPU time as a multiple of the verdict's: " + ", ".join(f"{k} {v:.2f}" for k, v in ratios.items()))
 
 
 if __name__ == "__main__":

@@ -61,7 +61,6 @@ class Model:
         recent = self.snapshot.part("recent")
         part = recent if len(recent.y) >= MIN_REFERENCE else self.snapshot.part("test")
         p = self.estimator.predict_proba(part.X)
-        rows = len(self.snapshot.part("train").y) + len(self.snapshot.part("validation").y)
         classes = np.asarray(self.snapshot.schema.classes, dtype=object)
         return Baseline(
             self.version,
@@ -70,8 +69,6 @@ class Model:
             classes[part.y],
             classes[p.argmax(axis=1)],
             p,
-            rows,
-            self.created,
         )
 
 
@@ -189,7 +186,9 @@ def refit(stream: Stream, first: Model) -> Outcome:
             s, labelled=chosen.labelled, gate_since=chosen.gate_since, train_on_base=chosen.train_on_base
         )
         challenger = fit(s, snapshot, str(int(champion.version) + outcome.retrainings))
-        promote, sentence = gate(s, challenger, champion, degraded=verdict.verdict == "degraded")
+        promote, sentence = gate(
+            s, challenger, champion, degraded=verdict.verdict == "degraded", changed=verdict.signals.outdone
+        )
         outcome.events.append(
             f"{window}: {verdict.sentence} | {chosen.policy}: {chosen.reason} | {challenger.family} | {sentence}"
         )
@@ -199,7 +198,7 @@ def refit(stream: Stream, first: Model) -> Outcome:
     return outcome
 
 
-def gate(settings: Settings, challenger: Model, champion: Model, *, degraded: bool) -> tuple[bool, str]:
+def gate(settings: Settings, challenger: Model, champion: Model, *, degraded: bool, changed: bool) -> tuple[bool, str]:
     """Both on the newest labelled rows and on the fixed old ones; neither was trained on any of them."""
     recent, test = challenger.snapshot.part("recent"), challenger.snapshot.part("test")
     x = pd.concat([recent.X, test.X], ignore_index=True)
@@ -215,6 +214,7 @@ def gate(settings: Settings, challenger: Model, champion: Model, *, degraded: bo
         parts=parts,
         prior=np.bincount(train, minlength=len(challenger.snapshot.schema.classes)) / len(train),
         degraded=degraded,
+        changed=changed,
     )
     return verdict.promote, verdict.sentence
 

@@ -17,7 +17,8 @@ In order, and each "no" is a reason in the verdict:
    a degraded champion that is below the floor itself gives way to a better one below it;
 5. accuracy not significantly and materially worse;
 6. nothing old forgotten: not significantly and materially worse on the golden rows (waived where the
-   champion is degraded and the challenger is better on the recent rows: the world has changed);
+   world has changed, that is the champion is degraded or outdone by models of newer rows, and the challenger is
+   better on the recent rows);
 7. no large slice significantly and materially worse (Bonferroni over the slices).
 """
 
@@ -84,6 +85,7 @@ def judge(
     slices: Mapping[str, Rows] | None = None,
     servability: Servability | None = None,
     degraded: bool = False,
+    changed: bool = False,
     seed: int = 0,
 ) -> Verdict:
     """Judge a challenger.
@@ -104,6 +106,8 @@ def judge(
         Named parts of the rows (`ml.evaluation.slices`).
     degraded
         The champion's labelled performance is known to have dropped.
+    changed
+        The champion is known to be outdone by models of newer rows: the golden rows tell of a world that has passed.
     """
     y = np.asarray(y, dtype=np.int64)
     reasons: list[str] = _servability(servability, settings)
@@ -131,7 +135,7 @@ def judge(
     if len(golden):
         remembered = _bound(gain[golden], settings, seed)
         numbers["golden_gain"] = _plain(remembered)
-        if remembered.upper < -settings.golden_margin and not (degraded and better.lower > 0):
+        if remembered.upper < -settings.golden_margin and not ((degraded or changed) and better.lower > 0):
             reasons.append(
                 f"forgets: log-loss on the {len(golden)} golden rows is worse by {-remembered.mean:.4f} "
                 f"(at least {-remembered.upper:.4f} with confidence; allowed {settings.golden_margin:g})"

@@ -144,7 +144,7 @@ def servability(bundle: Bundle) -> Servability:
 
 def judge(
     settings: Settings, rows: Rows, challenger: Bundle, champion: Bundle | None, *,
-    prior: npt.NDArray[np.float64], degraded: bool, seed: int,
+    prior: npt.NDArray[np.float64], degraded: bool, changed: bool = False, seed: int,
 ) -> Verdict:  # fmt: skip
     """The gate's verdict over rows that both models score now, each with its own preprocessing."""
     from ml.evaluation.slices import slices
@@ -160,7 +160,8 @@ def judge(
         named[f"{column} is {what}"] = whole
     verdict = gate.judge(
         predict(challenger, rows.X), theirs, rows.y, settings=settings.gate, parts=rows.parts, prior=prior,
-        slices=named, servability=servability(challenger), degraded=degraded, seed=seed,
+        slices=named, servability=servability(challenger), degraded=degraded, changed=changed,
+        seed=seed,
     )  # fmt: skip
     notes = [*rows.notes, *([problem] if problem else [])]
     if not notes:

@@ -178,9 +178,15 @@ def labelled(
         The logged input columns, the target column with the latest label (text), `prediction_id` and `time`
         (UTC), oldest first. Predictions without a label are not in it.
     """
+    return training_rows(
+        settings, window(store.engine(settings), since=since, until=until, rows=rows, labelled_only=True)
+    )
+
+
+def training_rows(settings: Settings, found: pd.DataFrame) -> pd.DataFrame:
+    """Labelled rows of a `window` as `labelled` returns them."""
     import pandas as pd
 
-    found = window(store.engine(settings), since=since, until=until, rows=rows, labelled_only=True)
     frame = inputs_frame(found)
     frame[_target(settings)] = found["actual"]
     frame["prediction_id"] = found["prediction_id"]
@@ -236,15 +242,6 @@ def counts(
         "coverage": len(known) / len(delays) if delays else None,
         "delay_s": known[len(known) // 2] if known else None,
     }
-
-
-def labels_since(engine: sa.Engine, moment: float) -> tuple[int, int]:
-    """Labelled predictions whose first label came after `moment` (seconds), and those with an earlier one."""
-    first = sa.select(sa.func.min(feedback.c.received_at).label("at")).group_by(feedback.c.prediction_id).subquery()
-    query = sa.select(sa.func.count(), sa.func.count().filter(first.c.at > moment))
-    with store.unavailable_as_transient(), engine.connect() as connection:
-        total, fresh = connection.execute(query.select_from(first)).one()
-    return fresh, total - fresh
 
 
 def purge(settings: Settings, older_than: float) -> int:

@@ -13,19 +13,16 @@ the gate (`ml.data.production`), and predictions without a label are not trained
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ml import predictions
+from ml import backtest, predictions
 from ml.drift import records
-from ml.errors import DataError
 from ml.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from ml.schema import Schema
 
 
 class Selection(NamedTuple):
@@ -46,7 +43,6 @@ def select(settings: Settings, *, version: str | None = None, created: float | N
     version, created
         The champion and the moment (seconds) it was made; read from the registry where not given.
     """
-
     if created is None:
         version, created = _champion(settings)
     rows = predictions.labelled(settings, rows=settings.retrain.max_rows)
@@ -117,72 +113,21 @@ def _drift_began(settings: Settings, version: str | None) -> float | None:
 
 
 def _backtest(settings: Settings, rows: pd.DataFrame, windows: dict[str, pd.DataFrame]) -> tuple[str, str]:
-    """Fit the quickest family on each window without its newest rows and score it on those.
+    """Fit a quick model on each window without its newest rows and score it on those.
 
     `all` stays unless another is better by more than one standard error of the paired difference.
     """
     # Of the changed world where there is one, and not all of it: what is held out cannot be learnt from.
     held = min(max(len(windows.get("since drift", rows)) // 4, 50), 2_000)
-    schema, base = _base(settings)
-    if schema is None or len(windows) == 1 or len(rows) - held < settings.retrain.min_rows:
+    source = backtest.base(settings)
+    if source is None or len(windows) == 1 or len(rows) - held < settings.retrain.min_rows:
         return "all", "too few labelled rows for a backtest of the policies"
-    x_held, y_held = _canonical(rows.iloc[-held:], schema)
-    losses = {}
-    for name, part in windows.items():
-        x, y = _canonical(part.iloc[:-held], schema)
-        if name == "all" and base is not None:
-            x, y = _concat(base[0], x), np.concatenate([base[1], y])
-        if len(y) >= settings.retrain.min_rows // 2 and len(np.unique(y)) == len(schema.classes):
-            losses[name] = _losses(x, y, x_held, y_held, schema, settings)
+    older = {name: part.iloc[:-held] for name, part in windows.items()}
+    losses = backtest.losses(settings, source, older, rows.iloc[-held:])
     best = min(losses, key=lambda name: losses[name].mean(), default="all")
     if best != "all" and "all" in losses:
         gain = losses["all"] - losses[best]
         if gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
             best = "all"
     scores = ", ".join(f"{name} {loss.mean():.3f}" for name, loss in losses.items())
-    return best, f"backtest on the newest {len(y_held)} labelled rows, log-loss: {scores}"
-
-
-def _base(settings: Settings) -> tuple[Schema | None, tuple[Any, Any] | None]:
-    """Schema and training rows of the newest snapshot's own source; (None, None) before the first one."""
-    from ml.data import customers, generation
-
-    if settings.data.source == "customers":  # what `generate` did before it kept the snapshot
-        settings = customers.configure(settings)
-    snapshot = generation.latest(settings)
-    if snapshot is None:
-        return None, None
-    part = snapshot.part("train")
-    added = (snapshot.manifest.get("labelled") or {}).get("train", 0)
-    n = len(part.y) - added  # labelled rows were put at the end
-    return snapshot.schema, ((part.X.iloc[:n], part.y[:n]) if n else None)
-
-
-def _canonical(rows: pd.DataFrame, schema: Schema) -> tuple[Any, Any]:
-    from ml.data import labels
-    from ml.data.coerce import canonical
-    from ml.report import Report
-
-    y = labels.codes(rows, schema, Report(), tolerate=None)
-    x, _ = canonical(rows[y >= 0].reset_index(drop=True), schema)
-    return x, y[y >= 0]
-
-
-def _concat(first: Any, second: Any) -> Any:
-    import pandas as pd
-
-    return pd.concat([first, second], ignore_index=True)
-
-
-def _losses(x: Any, y: Any, x_held: Any, y_held: Any, schema: Schema, settings: Settings) -> Any:
-    from ml.models import FAMILIES
-
-    family = FAMILIES["hist_gradient_boosting" if "hist_gradient_boosting" in settings.train.families else "logistic"]
-    keep = np.sort(np.random.default_rng(settings.train.seed).permutation(len(y))[: settings.retrain.backtest_rows])
-    model = family.build(family.baseline(len(keep)), schema, seed=settings.train.seed)
-    try:
-        model.fit(x.iloc[keep], y[keep])
-    except DataError:  # a window in which nothing varies cannot win
-        return np.full(len(y_held), np.inf)
-    p = model.predict_proba(x_held)[np.arange(len(y_held)), y_held]
-    return -np.log(np.clip(p, 1e-6, 1.0))
+    return best, f"backtest on the newest {held} labelled rows, log-loss: {scores}"

@@ -26,10 +26,6 @@ class Baseline(msgspec.Struct, frozen=True):
     actual: (n,) object of str, the true labels; None where the rows have none.
     label: (n,) object of str, as the model decides.
     probabilities: (n, n_classes) float64, columns in the schema's order of classes.
-    rows_trained
-        Rows the model was fitted on; 0 where that is not known.
-    made_at
-        When the model was made, seconds; labels that came later are new to it.
     """
 
     version: str
@@ -38,8 +34,6 @@ class Baseline(msgspec.Struct, frozen=True):
     actual: Any
     label: Any
     probabilities: Any
-    rows_trained: int = 0
-    made_at: float = 0.0
 
 
 def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -63,7 +57,9 @@ def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[s
         values = frame[column.name]
         if column.kind == "number":
             found = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-            bad = np.isnan(found) & values.notna().to_numpy() & ~values.isin(schema.missing_markers).to_numpy()
+            bad = np.isnan(found) & values.notna().to_numpy()
+            if bad.any():
+                bad &= ~values.isin(schema.missing_markers).to_numpy()
             if share := float(bad.mean()) if len(bad) else 0.0:
                 example = str(values[bad].iloc[0])[:40]
                 problems[column.name] = f"{share:.1%} of the values are not numbers, for example {example!r}"

@@ -27,7 +27,7 @@ def load(settings: Settings) -> Baseline | None:
     found = registry.champion(settings)
     if found is None:
         return None
-    return _read(registry.download(settings, found), found.version, found.created)
+    return _read(registry.download(settings, found), found.version)
 
 
 def of_version(settings: Settings, version: str) -> Baseline:
@@ -35,15 +35,15 @@ def of_version(settings: Settings, version: str) -> Baseline:
     from ml import registry
 
     found = registry.version(settings, version)
-    return _read(registry.download(settings, found), version, found.created)
+    return _read(registry.download(settings, found), version)
 
 
 @functools.lru_cache(maxsize=4)
-def _read(path: Path, version: str, made_at: float) -> Baseline:
-    return from_bundle(Bundle.open(path), version, made_at=made_at)
+def _read(path: Path, version: str) -> Baseline:
+    return from_bundle(Bundle.open(path), version)
 
 
-def from_bundle(bundle: Bundle, version: str, *, made_at: float = 0.0) -> Baseline:
+def from_bundle(bundle: Bundle, version: str) -> Baseline:
     """The reference that a bundle carries, in canonical form, scored by its own decision rule."""
     from ml.artifact import ACTUAL, probability_column
 
@@ -57,6 +57,4 @@ def from_bundle(bundle: Bundle, version: str, *, made_at: float = 0.0) -> Baseli
         actual=held_out[ACTUAL].to_numpy(dtype=object),
         label=bundle.label(probabilities),
         probabilities=probabilities,
-        rows_trained=int(bundle.metrics.get("rows_trained", 0) or 0),
-        made_at=made_at,
     )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ml import alerts, baking, predictions, store
-from ml.drift import champion, columns, performance, policy, records, report, rule, tracking
+from ml.drift import champion, columns, performance, policy, records, renewal, report, rule, tracking
 from ml.drift.baseline import Baseline, canonical
-from ml.drift.findings import DriftVerdict, Performance, Window
+from ml.drift.findings import DriftVerdict, Finding, Performance, Renewal, Window
 from ml.settings import Drift, Settings
 
 if TYPE_CHECKING:
@@ -68,10 +68,11 @@ def _examine(
     probabilities = predictions.probabilities_array(current, classes)
     answers = probabilities, current["label"].to_numpy(dtype=object)
     findings = columns.examine(baseline, frame, problems, drift, answers=answers)
-    measured = _measure(settings, now, baseline, counted)
+    measured, fresh = _measure(settings, now, baseline, counted)
     guessed = performance.estimate(baseline, probabilities, drift)
-    word, reasons, signals = rule.verdict(findings, measured, guessed, drift)
     holds = policy.holds(settings, now, measured.delay_s)
+    newer = _renewal(settings, baseline, findings, measured, fresh, counted)
+    word, reasons, signals = rule.verdict(findings, measured, guessed, drift, renewal=newer)
     wanted, decision = rule.retrain(
         word,
         signals,
@@ -79,7 +80,8 @@ def _examine(
         [c.signals for c in counted],
         holds,
         drift,
-        learnable=policy.learnable(settings, baseline),
+        renewal=newer,
+        spare=policy.budget(settings) > drift.budget_saved - 0.5 / drift.budget_windows,
     )
     verdict = DriftVerdict(
         id=_id(now, baseline.version),
@@ -94,6 +96,7 @@ def _examine(
         findings=findings,
         performance=measured,
         estimate=guessed,
+        renewal=newer,
         alerts=policy.alerts(word, reasons, holds),
     )
     verdict.numbers = tracking.numbers(verdict)
@@ -113,20 +116,35 @@ def _examine(
     return _saved(settings, verdict)
 
 
-def _measure(settings: Settings, now: float, baseline: Baseline, counted: list[DriftVerdict]) -> Performance:
-    """Performance on the champion's newest labelled rows, with coverage and delay of the labels."""
+def _measure(
+    settings: Settings, now: float, baseline: Baseline, counted: list[DriftVerdict]
+) -> tuple[Performance, pd.DataFrame]:
+    """Performance on the champion's newest labelled rows, with coverage and delay of the labels; the new rows."""
     engine, drift = store.engine(settings), settings.drift
     rows = predictions.window(engine, until=now, rows=drift.label_rows, version=baseline.version, labelled_only=True)
     mark = max((c.performance.labels_until for c in counted), default=0.0)
-    found = performance.combine(
-        _measured(baseline, rows[rows["labelled_at"] > mark], drift), _measured(baseline, rows, drift)
-    )
+    fresh = rows[rows["labelled_at"] > mark]
+    found = performance.combine(_measured(baseline, fresh, drift), _measured(baseline, rows, drift))
     if found.judged:
         mark = float(rows["labelled_at"].max())
     found.labels_until = mark
     counts = predictions.counts(engine, until=now, version=baseline.version, rows=drift.window_rows)
     found.coverage, found.delay_s = counts["coverage"], counts["delay_s"]
-    return found
+    return found, fresh
+
+
+def _renewal(
+    settings: Settings,
+    baseline: Baseline,
+    findings: list[Finding],
+    measured: Performance,
+    fresh: pd.DataFrame,
+    counted: list[DriftVerdict],
+) -> Renewal:
+    """Not asked where the answer changes nothing: on a broken feed, and without new labels."""
+    if not measured.judged or any(f.broken for f in findings):
+        return Renewal()
+    return renewal.examine(settings, baseline, fresh, [c.renewal for c in counted])
 
 
 def _measured(baseline: Baseline, rows: pd.DataFrame, drift: Drift) -> Performance:

@@ -58,10 +58,26 @@ class Estimate(msgspec.Struct, kw_only=True):
     reasons: list[str] = []
 
 
+class Renewal(msgspec.Struct, kw_only=True):
+    """What quick models of older rows would have made of the newest labels. Log-losses in nats."""
+
+    rows: int = 0  # judged on; 0: not asked
+    # model → mean gain over the champion, and its standard error, on the labels of this check alone
+    gains: dict[str, tuple[float, float]] = {}
+    model: str = ""  # the best, over the windows together
+    windows: int = 0  # of this champion that were taken together
+    gain: float | None = None
+    gain_at_least: float | None = None
+    outdone: bool = False
+    large: bool = False  # so much on the newest labels alone that nothing need be waited for
+    reasons: list[str] = []
+
+
 class Signals(msgspec.Struct, frozen=True, kw_only=True):
     """What one window says, kept with its check: later checks count these."""
 
     degraded: bool = False
+    outdone: bool = False  # a quick model of newer rows would do better
     drifted: bool = False  # enough drift to stand in for missing labels
     judged: bool = False  # enough new labels came to judge performance
 
@@ -93,6 +109,7 @@ class DriftVerdict(msgspec.Struct, kw_only=True):
     findings: list[Finding] = []
     performance: Performance = msgspec.field(default_factory=lambda: Performance(labels=0))
     estimate: Estimate = msgspec.field(default_factory=Estimate)
+    renewal: Renewal = msgspec.field(default_factory=Renewal)
     numbers: dict[str, float] = {}
     report: dict[str, str] = {}
     alerts: list[str] = []

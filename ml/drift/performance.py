@@ -21,8 +21,9 @@ def scores(actual: Any, label: Any, probabilities: Any, classes: tuple[str, ...]
     ----------
     actual, label: (n,) object of str. probabilities: (n, n_classes), columns in the order of `classes`.
     """
-    place = {name: i for i, name in enumerate(classes)}
-    codes = np.array([place.get(value, -1) for value in actual], dtype=np.int64)
+    import pandas as pd
+
+    codes = pd.Index(classes, dtype=object).get_indexer(pd.Index(actual, dtype=object))
     known = codes >= 0
     p = np.asarray(probabilities, dtype=np.float64)[known, codes[known]]
     right = np.asarray(actual, dtype=object)[known] == np.asarray(label, dtype=object)[known]

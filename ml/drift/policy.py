@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ml import ledger, predictions, store
+import math
+
+from ml import ledger
 from ml.drift import records
-from ml.drift.baseline import Baseline
 from ml.drift.findings import Verdict
 from ml.drift.rule import Hold
 from ml.settings import Settings
@@ -37,6 +38,8 @@ def holds(settings: Settings, now: float, label_delay_s: float | None) -> list[H
     answered = asked is not None and any(e.time >= asked.time and e.what in ANSWERS for e in events)
     if asked is not None and not answered and now - asked.time < drift.retrain_timeout_s:
         found.append(Hold("a retraining that was asked for is still under way"))
+    if (wait := math.ceil(round((1 - budget(settings)) * drift.budget_windows, 6))) > 0:  # thirds do not add up
+        found.append(Hold(f"the budget of one retraining in {drift.budget_windows} windows is spent for {wait} more"))
     moved = next((e.time for e in events if e.what in (*ANSWERS, ledger.ROLLED_BACK)), None)
     cooldown = max(drift.cooldown_s, min(label_delay_s or 0.0, drift.cooldown_max_s))
     if moved is not None and now - moved < cooldown:
@@ -44,18 +47,17 @@ def holds(settings: Settings, now: float, label_delay_s: float | None) -> list[H
     return found
 
 
-def learnable(settings: Settings, baseline: Baseline) -> bool:
-    """Have labels come since the champion was made, or last challenged, for a share of what it was trained on?
+def budget(settings: Settings) -> float:
+    """Retrainings that may start now: each window earns a part of one, and few are saved up (a token bucket).
 
-    Retraining because the inputs moved, while the model still holds, pays only with new rows to learn from;
-    asking for a share of all makes such retrainings rarer as the data grow (geometrically spaced).
+    Where the world changes faster than a retraining pays for itself, something has to say how often is enough.
     """
-    if not baseline.rows_trained:
-        return False
-    asked = records.last_retrain(settings)
-    mark = max(baseline.made_at, asked.time if asked else 0.0)
-    fresh, earlier = predictions.labels_since(store.engine(settings), mark)
-    return fresh >= max(settings.retrain.min_rows, settings.drift.growth * max(baseline.rows_trained, earlier))
+    drift = settings.drift
+    left = float(drift.budget_saved)
+    for check in reversed(records.history(settings, drift.history)):
+        if check.verdict != "insufficient data":
+            left = min(left + 1 / drift.budget_windows, drift.budget_saved) - check.retrain
+    return min(left + 1 / drift.budget_windows, drift.budget_saved)  # with the window that is being judged
 
 
 def alerts(verdict: Verdict, reasons: list[str], held: list[Hold]) -> list[str]:

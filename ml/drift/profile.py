@@ -54,18 +54,15 @@ def numbers(values: npt.NDArray[Any], edges: Floats | None = None) -> NumberProf
     values: (n,) float, NaN for missing.
     edges: those of the reference, for a current window; None makes them from the values' own quantiles.
     """
+    finite = values[~np.isnan(values)]
+    missing = len(values) - len(finite)
     if edges is None:
-        edges = _quantiles(values[~np.isnan(values)])
+        ordered = np.sort(np.asarray(finite, dtype=np.float64))
+        edges = _quantiles(ordered)
+        return NumberProfile(edges, _counts(ordered, edges), missing)
     counts = np.zeros(2 * len(edges) + 1, dtype=np.int64)
-    missing = 0
-    for start in range(0, len(values), CHUNK_ROWS):
-        chunk = np.asarray(values[start : start + CHUNK_ROWS], dtype=np.float64)
-        finite = chunk[~np.isnan(chunk)]
-        missing += len(chunk) - len(finite)
-        if len(edges):
-            counts += np.bincount(_codes(finite, edges), minlength=len(counts))
-        else:
-            counts[0] += len(finite)
+    for start in range(0, len(finite), CHUNK_ROWS):
+        counts += _counts(np.sort(np.asarray(finite[start : start + CHUNK_ROWS], dtype=np.float64)), edges)
     return NumberProfile(edges, counts, missing)
 
 
@@ -73,22 +70,25 @@ def categories(values: npt.NDArray[Any]) -> CategoryProfile:
     """Count a category column: (n,) object of str, "" for missing."""
     import pandas as pd
 
-    found = {str(level): int(count) for level, count in pd.Series(values).value_counts(sort=False).items()}
+    found = {
+        str(level): int(count) for level, count in pd.Series(values, dtype=object).value_counts(sort=False).items()
+    }
     missing = found.pop("", 0)
     return CategoryProfile(found, missing)
 
 
-def _quantiles(values: Floats) -> Floats:
-    distinct = np.unique(values)
+def _quantiles(ordered: Floats) -> Floats:
+    """At most `MAX_EDGES` of the values themselves, so that ties at an edge are counted as ties."""
+    distinct = ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
     if len(distinct) <= MAX_EDGES:
-        return distinct.astype(np.float64)
-    # "nearest" keeps the edges values of the column, so that ties at them are counted as ties.
-    return np.unique(np.quantile(values, np.linspace(0, 1, MAX_EDGES), method="nearest")).astype(np.float64)
+        return distinct
+    return np.unique(ordered[np.rint(np.linspace(0, len(ordered) - 1, MAX_EDGES)).astype(np.intp)])
 
 
-def _codes(values: Floats, edges: Floats) -> npt.NDArray[np.intp]:
-    """2i for the gap below edge i, 2i + 1 for exactly edge i, 2m for above the last."""
-    place = np.searchsorted(edges, values, side="left")
-    at = edges[np.minimum(place, len(edges) - 1)] == values
-    codes: npt.NDArray[np.intp] = 2 * place + at
-    return codes
+def _counts(ordered: Floats, edges: Floats) -> Counts:
+    """Rows below, at, between, …, above the edges. Sorting the rows is cheaper than placing each between edges."""
+    places = np.empty(2 * len(edges) + 2, dtype=np.int64)
+    places[0], places[-1] = 0, len(ordered)
+    places[1:-1:2] = np.searchsorted(ordered, edges, side="left")
+    places[2:-1:2] = np.searchsorted(ordered, edges, side="right")
+    return np.diff(places)

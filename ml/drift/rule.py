@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ml.drift.findings import PREDICTION, Estimate, Finding, Performance, Signals, Verdict
+from ml.drift.findings import PREDICTION, Estimate, Finding, Performance, Renewal, Signals, Verdict
 from ml.settings import Drift
 
 
@@ -22,25 +22,32 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 def verdict(
-    findings: Sequence[Finding], performance: Performance, estimate: Estimate, drift: Drift
+    findings: Sequence[Finding],
+    performance: Performance,
+    estimate: Estimate,
+    drift: Drift,
+    *,
+    renewal: Renewal | None = None,
 ) -> tuple[Verdict, list[str], Signals]:
     """The verdict on one window, its reasons in plain words, and the signals for later windows."""
     columns = [f for f in findings if f.column != PREDICTION]
     drifted = [f for f in columns if f.drifted]
     prediction = any(f.drifted for f in findings if f.column == PREDICTION)
     many = bool(columns) and len(drifted) >= drift.drifted_share * len(columns) and bool(drifted)
+    renewal = renewal or Renewal()
     signals = Signals(
         degraded=performance.degraded,
+        outdone=renewal.outdone,
         drifted=prediction or estimate.dropped or many,
         judged=performance.judged,
     )
     if broken := [reason for f in findings if f.broken for reason in f.reasons]:
         return "broken data", broken, Signals(judged=performance.judged)
     moved = [reason for f in findings for reason in f.reasons]
-    reasons = [*performance.reasons, *moved, *estimate.reasons]
+    reasons = [*performance.reasons, *renewal.reasons, *moved, *estimate.reasons]
     if performance.degraded:
         return "degraded", reasons, signals
-    if moved or estimate.dropped:
+    if moved or estimate.dropped or renewal.outdone:
         return "drift", reasons, signals
     return "stable", reasons or ["nothing that matters has changed since the champion was judged"], signals
 
@@ -53,7 +60,8 @@ def retrain(
     holds: Sequence[Hold],
     drift: Drift,
     *,
-    learnable: bool = False,
+    renewal: Renewal | None = None,
+    spare: bool = True,
 ) -> tuple[bool, str]:
     """Whether to retrain, and why or why not in words.
 
@@ -63,24 +71,32 @@ def retrain(
         Signals of the same champion's earlier windows, newest first; windows do not overlap.
     holds
         What forbids a retraining at this moment (cool-down, one under way, breaker).
-    learnable
-        Enough labelled rows have come since the champion (or the last attempt) to change what is learnt.
+    renewal
+        Whether a newer model would do better, where that was asked.
+    spare
+        The budget of retrainings is full: a small gain may spend one, else it is kept for what is large.
     """
     if now == "broken data":
         return False, "no retraining on broken data: mend the feed first"
     if now in ("insufficient data", "stable"):
         return False, "no reason to retrain"
     recent = [signals, *earlier][: drift.confirm_windows]
-    if signals.degraded:
-        seen, why = sum(s.degraded and s.judged for s in recent), "the drop in labelled performance is confirmed"
-        if performance.large:
-            seen, why = drift.confirm_hits, "the drop in labelled performance is large"
+    renewal = renewal or Renewal()
+    if signals.degraded or signals.outdone:
+        seen = sum((s.degraded or s.outdone) and s.judged for s in recent)
+        what = "the drop in labelled performance" if signals.degraded else "the gain of a newer model"
+        why = f"{what} is confirmed"
+        # What no newer model does better at is perhaps only a hard stretch: that waits for a second window.
+        if renewal.large or (performance.large and (renewal.gain is None or renewal.gain > 0)):
+            seen, why = drift.confirm_hits, f"{what} is large"
+        elif signals.outdone and not signals.degraded and not spare:
+            return False, "the gain of a newer model is small: it waits until the budget of retrainings is full"
+        elif signals.outdone:
+            seen = max(seen, renewal.windows)  # these were judged together
     elif not signals.drifted:
         return False, "too little drifted to retrain for"
     elif any(s.judged for s in recent):
-        if not learnable:
-            return False, "the inputs drifted, but labels are coming and show no loss of performance so far"
-        seen, why = sum(s.drifted for s in recent), "drift persists and enough labelled rows have come to learn it"
+        return False, "the inputs drifted, but labels are coming and show no loss, and no newer model would do better"
     else:
         seen, why = sum(s.drifted or s.degraded for s in recent), "drift persists and labels do not come"
     if seen < drift.confirm_hits:

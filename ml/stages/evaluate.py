@@ -152,7 +152,7 @@ def _judge(
     counts = np.sum([np.bincount(snapshot.part(n).y, minlength=classes) for n in ("train", "validation")], axis=0)
     verdict = judging.judge(
         settings, rows, challenger, champion, prior=counts / counts.sum(), degraded=drift.get("verdict") == "degraded",
-        seed=settings.train.seed,
+        changed=bool((drift.get("signals") or {}).get("outdone")), seed=settings.train.seed,
     )  # fmt: skip
     if problem:
         verdict = msgspec.structs.replace(verdict, sentence=f"{verdict.sentence} ({problem})")

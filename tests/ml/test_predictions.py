@@ -170,13 +170,6 @@ def test_counts_say_coverage_and_delay(found: Settings) -> None:
     assert predictions.counts(engine, version="7")["coverage"] is None
 
 
-def test_labels_since_counts_each_prediction_once(found: Settings) -> None:
-    """By its first label: a correction is nothing new to learn from."""
-    engine = store.engine(found)
-    predictions.insert_feedback(engine, [label("a", "1", 110.0), label("a", "0", 500.0), label("b", "0", 400.0)])
-    assert predictions.labels_since(engine, 200.0) == (1, 1)
-
-
 def test_purge_deletes_the_old_with_their_labels(found: Settings) -> None:
     """And leaves what is younger, and labels that still wait for their prediction."""
     engine = store.engine(found)

@@ -1,0 +1,112 @@
+"""What quick models of labelled production rows would have answered to the rows that came after them.
+
+Two questions are answered with it: would a model of newer rows do better than the champion (`ml.drift.renewal`),
+and which rows should a retraining learn from (`ml.retraining_data`)? The models are the untuned baselines of the
+quick families, and each is fitted on at most `retrain.backtest_rows` rows, so that the cost is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ml.errors import DataError
+from ml.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ml.schema import Schema
+
+QUICK = ("hist_gradient_boosting", "logistic")  # seconds for 20,000 rows; the best first
+LEAST_PROBABILITY = 1e-4  # as in `ml.drift.performance`: one confident mistake must not decide a mean
+
+
+class Base(NamedTuple):
+    """Schema of the newest snapshot, and what its own source gives to train on: None where it gives nothing."""
+
+    schema: Schema
+    rows: tuple[pd.DataFrame, Any] | None
+
+
+def base(settings: Settings) -> Base | None:
+    """The newest snapshot without the labelled rows that were added to it; None before the first one."""
+    from ml.data import customers, generation
+
+    if settings.data.source == "customers":  # what `generate` did before it kept the snapshot
+        settings = customers.configure(settings)
+    snapshot = generation.latest(settings)
+    if snapshot is None:
+        return None
+    part = snapshot.part("train")
+    added = (snapshot.manifest.get("labelled") or {}).get("train", 0)
+    n = len(part.y) - added  # labelled rows were put at the end
+    return Base(snapshot.schema, (part.X.iloc[:n], part.y[:n]) if n else None)
+
+
+def losses(
+    settings: Settings, source: Base, windows: Mapping[str, pd.DataFrame], held: pd.DataFrame, *, families: int = 1
+) -> dict[str, Any]:
+    """Log-loss of every held row under a quick model of each window.
+
+    Parameters
+    ----------
+    windows
+        Name → labelled rows (as `predictions.labelled`), all older than `held`; the source's own rows are added to
+        the one named `all`. One with too few rows, or not all classes, is left out.
+    held
+        Labelled rows to judge on.
+    families
+        How many of the quick families are tried; with more than one the names are `window (family)`.
+
+    Returns
+    -------
+    Name → (n_held,) nats; rows whose label is no class are dropped from all of them alike.
+    """
+    x_held, y_held = canonical(held, source.schema)
+    quick = [name for name in QUICK if name in settings.train.families][:families] or ["logistic"]
+    found = {}
+    for name, rows in windows.items():
+        x, y = canonical(rows, source.schema)
+        if name == "all" and source.rows is not None:
+            x, y = _concat(source.rows[0], x), np.concatenate([source.rows[1], y])
+        if len(y) < settings.retrain.min_rows // 2 or len(np.unique(y)) < len(source.schema.classes):
+            continue
+        for family in quick:
+            loss = _losses(family, x, y, x_held, y_held, source.schema, settings)
+            found[name if families == 1 else f"{name} ({family})"] = loss
+    return found
+
+
+def canonical(rows: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, Any]:
+    """Labelled rows as a model takes them: inputs (n, columns) and codes (n,), without rows of no class."""
+    from ml.data import labels
+    from ml.data.coerce import canonical as coerce
+    from ml.report import Report
+
+    if rows.empty:
+        return rows, np.zeros(0, dtype=np.int64)
+    y = labels.codes(rows, schema, Report(), tolerate=None)
+    x, _ = coerce(rows[y >= 0].reset_index(drop=True), schema)
+    return x, y[y >= 0]
+
+
+def _concat(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat([first, second], ignore_index=True) if len(second) else first
+
+
+def _losses(family: str, x: Any, y: Any, x_held: Any, y_held: Any, schema: Schema, settings: Settings) -> Any:
+    from ml.models import FAMILIES
+
+    keep = np.sort(np.random.default_rng(settings.train.seed).permutation(len(y))[: settings.retrain.backtest_rows])
+    model = FAMILIES[family].build(FAMILIES[family].baseline(len(keep)), schema, seed=settings.train.seed)
+    try:
+        model.fit(x.iloc[keep], y[keep])
+    except DataError:  # a window in which nothing varies cannot win
+        return np.full(len(y_held), np.inf)
+    p = model.predict_proba(x_held)[np.arange(len(y_held)), y_held]
+    return -np.log(np.clip(p, LEAST_PROBABILITY, 1.0))

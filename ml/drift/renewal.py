@@ -1,0 +1,107 @@
+"""Would a model of newer rows do better than the champion? Asked of the newest labels, by a quick model.
+
+A drop below the reference cannot tell everything: the reference of a champion that was made in a hard time is no
+high bar, and a model may hold its level while a newer one would do better. So the rows whose labels came since the
+last check, all answered by the champion, are also answered by quick models of older labelled rows alone, and the
+losses are compared row by row. It is a rehearsal, bounded in cost, not a retraining: nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from scipy.stats import norm
+
+from ml import backtest, predictions
+from ml.drift import performance
+from ml.drift.baseline import Baseline
+from ml.drift.findings import Renewal
+from ml.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Gains = dict[str, tuple[float, float]]
+
+
+def examine(settings: Settings, baseline: Baseline, fresh: pd.DataFrame, earlier: Sequence[Renewal] = ()) -> Renewal:
+    """Compare the champion with quick models on rows that none of them was trained on.
+
+    Parameters
+    ----------
+    fresh
+        Rows of the prediction log that the champion answered and whose labels came since the last check; at least
+        `drift.min_labels` of a known class are needed.
+    earlier
+        What earlier checks of the same champion found, newest first.
+    """
+    classes = baseline.schema.classes
+    fresh = fresh[fresh["actual"].isin(classes)]
+    source = backtest.base(settings)
+    if len(fresh) < settings.drift.min_labels or source is None or source.schema.classes != classes:
+        return Renewal()
+    older = predictions.labelled(settings, until=float(fresh["time"].min()), rows=settings.retrain.backtest_rows)
+    if len(older) < settings.retrain.min_rows:
+        return Renewal()
+    windows = {"all": older, "sliding": older.iloc[-settings.retrain.sliding_rows :]}
+    losses = backtest.losses(settings, source, windows, predictions.training_rows(settings, fresh), families=2)
+    _, served = performance.scores(
+        fresh["actual"].to_numpy(object),
+        fresh["label"].to_numpy(object),
+        predictions.probabilities_array(fresh, classes),
+        classes,
+    )
+    gains = {
+        name: (float((served - loss).mean()), float((served - loss).std(ddof=1) / math.sqrt(len(loss))))
+        for name, loss in losses.items()
+        if len(loss) == len(served) and math.isfinite(loss.sum())
+    }
+    return judge(settings, gains, len(served), earlier)
+
+
+def judge(settings: Settings, gains: Gains, rows: int, earlier: Sequence[Renewal] = ()) -> Renewal:
+    """By how much, at least, do quick models do better: on the newest labels alone, and over the newest windows?
+
+    A gain that is small in each window is sure over several: the newest windows are taken together until they have
+    `drift.label_rows` rows. The number of models is paid for (Bonferroni).
+
+    Parameters
+    ----------
+    gains
+        Model → mean gain and its standard error on `rows` new labels.
+    earlier
+        Of the same champion, newest first.
+    """
+    drift = settings.drift
+    if not gains:
+        return Renewal()
+    windows = [(gains, rows)]
+    for old in earlier:
+        if old.rows and sum(n for _, n in windows) + old.rows <= drift.label_rows:
+            windows.append((old.gains, old.rows))
+    z = float(norm.ppf(1 - (1 - drift.confidence) / len(gains)))
+    found = Renewal(rows=rows, gains=gains, windows=len(windows))
+    pooled = {name: _together(name, windows) for name in gains}
+    found.model = max(pooled, key=lambda name: pooled[name][0] - z * pooled[name][1])
+    gain, error = pooled[found.model]
+    found.gain, found.gain_at_least = gain, gain - z * error
+    found.large = max(mean - z * error for mean, error in gains.values()) > drift.log_loss_margin
+    # Whatever was gained before: what does not do better now would replace a model for nothing.
+    found.outdone = found.large or (found.gain_at_least > drift.renewal_gain and gains[found.model][0] > 0)
+    if found.outdone:
+        found.reasons.append(
+            f"a quick model of newer rows does better on labels that came after them: log-loss lower by {gain:.3f} "
+            f"over {sum(n for _, n in windows)} rows "
+            f"(by at least {found.gain_at_least:.3f}, {drift.confidence:.0%} sure)"
+        )
+    return found
+
+
+def _together(name: str, windows: Sequence[tuple[Gains, int]]) -> tuple[float, float]:
+    """Mean and standard error over windows, each counted by its rows; a window without this model is left out."""
+    parts = [(*gains[name], n) for gains, n in windows if name in gains]
+    n = sum(rows for *_, rows in parts)
+    mean = sum(rows * gain for gain, _, rows in parts) / n
+    return mean, math.sqrt(sum((rows * error) ** 2 for _, error, rows in parts)) / n

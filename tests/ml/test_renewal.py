@@ -1,0 +1,204 @@
+"""Would a newer model do better? Found where it is so, not where it is not, and never asked of a broken feed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml import data
+from ml.drift import policy, records, renewal, rule
+from ml.drift.baseline import Baseline
+from ml.drift.checking import check
+from ml.drift.findings import DriftVerdict, Performance, Renewal, Signals
+from ml.settings import Drift, Settings, from_values
+from tests.ml import worlds
+
+HOUR = 3_600.0
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Settings:
+    """A home with the snapshot that the champion was made from."""
+    frame, y, _ = worlds.draw(1_000, 50)
+    table = tmp_path / "base.csv"
+    frame.assign(y=y).to_csv(table, index=False)
+    settings = from_values(
+        {
+            "home": str(tmp_path),
+            "data": {"source": "file", "path": str(table), "target": "y", "positive_label": "1"},
+            "train": {"families": ["logistic"]},
+            "drift": {"track": False, "report_rows": 0},
+        }
+    )
+    data.generate(settings)
+    return settings
+
+
+def window(found: Settings, hour: int, baseline: Baseline, *, n: int = 600, **world: Any) -> DriftVerdict:
+    frame, y, p = worlds.draw(n, 200 + hour, **world)
+    at = worlds.START + hour * HOUR
+    worlds.serve(found, frame, p, at=at, labels=y)
+    return check(found, now=at + 60, baseline=baseline)
+
+
+def poor(concept: float) -> Baseline:
+    """The reference of a champion that was no better when it was made: no bar that it could fall below."""
+    frame, y, p = worlds.draw(2_000, 1, concept=concept)
+    return Baseline("1", worlds.SCHEMA, frame, y, worlds.decide(p), np.column_stack([1 - p, p]))
+
+
+def test_a_champion_that_never_was_good_is_outdone(found: Settings) -> None:
+    """It has not dropped, and no input has moved: only the newer model shows it. Large, so it is told at once."""
+    kept = poor(0.6)
+    first, second = (window(found, hour, kept, concept=0.6) for hour in range(2))
+    assert (first.verdict, first.renewal.rows) == ("stable", 0)  # no older labelled rows to learn from yet
+    assert not second.performance.degraded
+    assert (second.verdict, second.signals.outdone, second.retrain) == ("drift", True, True)
+    assert "a quick model of newer rows does better" in second.reasons[0]
+    assert second.decision == "the gain of a newer model is large"
+    assert second.renewal.gain is not None
+    assert second.renewal.gain > second.renewal.gain_at_least > found.drift.log_loss_margin  # type: ignore[operator]
+
+
+def test_a_champion_that_holds_is_not_outdone(found: Settings) -> None:
+    """Newer rows of the same world teach nothing new, however many windows are taken together."""
+    verdicts = [window(found, hour, worlds.baseline()) for hour in range(6)]
+    assert not any(v.signals.outdone or v.retrain for v in verdicts)
+    assert verdicts[-1].renewal.windows == 3  # 2,000 rows at most
+
+
+def test_a_broken_feed_is_not_asked_about(found: Settings) -> None:
+    """Nor is one without new labels."""
+    kept = poor(0.6)
+    window(found, 0, kept, concept=0.6)
+    frame, y, p = worlds.draw(600, 300, concept=0.6)
+    worlds.serve(found, frame.assign(x1=np.nan), p, at=worlds.START + HOUR, labels=y)
+    verdict = check(found, now=worlds.START + HOUR + 60, baseline=kept)
+    assert (verdict.verdict, verdict.renewal.rows, verdict.retrain) == ("broken data", 0, False)
+    worlds.serve(found, *worlds.draw(600, 301)[::2], at=worlds.START + 2 * HOUR)
+    assert check(found, now=worlds.START + 2 * HOUR + 60, baseline=kept).renewal.rows == 0
+
+
+def test_without_a_snapshot_nothing_is_asked(tmp_path: Path) -> None:
+    """The check stands without it."""
+    found = worlds.settings(tmp_path)
+    assert window(found, 0, worlds.baseline()).renewal == Renewal()
+    assert window(found, 1, worlds.baseline()).renewal == Renewal()
+
+
+def judged(
+    found: Settings, gain: float, error: float, earlier: list[Renewal] | None = None, rows: int = 500
+) -> Renewal:
+    return renewal.judge(found, {"all (logistic)": (gain, error)}, rows, earlier or [])
+
+
+def test_small_gain_is_sure_over_several_windows(found: Settings) -> None:
+    """In one window it could be chance."""
+    one = judged(found, 0.025, 0.012)
+    assert not one.outdone
+    two = judged(found, 0.025, 0.012, [one])
+    four = judged(found, 0.025, 0.012, [two, one, one])
+    assert (four.outdone, four.large, four.windows) == (True, False, 4)
+    assert four.gain_at_least == pytest.approx(0.025 - 2.326 * 0.012 / 2, abs=1e-4)
+
+
+def test_gain_of_the_past_is_none_of_today(found: Settings) -> None:
+    """The newest window must be among those that show it."""
+    before = judged(found, 0.2, 0.01)
+    assert before.large
+    assert not judged(found, -0.01, 0.01, [before]).outdone
+
+
+def test_the_best_of_many_models_pays_for_their_number(found: Settings) -> None:
+    """What is sure of one model alone is not sure of the best of four."""
+    gain = 0.005 + 2.4 * 0.01
+    assert judged(found, gain, 0.01).outdone
+    assert not renewal.judge(found, {str(i): (gain, 0.01) for i in range(4)}, 500).outdone
+
+
+def test_chance_outdoes_nobody(found: Settings) -> None:
+    """Equal models, new noise in each of four windows: at most 1 of 100 are called outdone."""
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(500):
+        earlier: list[Renewal] = []
+        for _ in range(4):
+            gains = {str(i): (float(rng.normal(0, 0.02)), 0.02) for i in range(4)}
+            earlier.insert(0, renewal.judge(found, gains, 500, earlier))
+        alarms += earlier[0].outdone
+    assert alarms <= 10
+
+
+@pytest.mark.parametrize(
+    ("renewed", "spare", "asked", "words"),
+    [
+        (Renewal(outdone=True, large=True), False, True, "is large"),
+        (Renewal(outdone=True, windows=2), True, True, "is confirmed"),
+        (Renewal(outdone=True, windows=1), True, False, "waiting for the next"),
+        (Renewal(outdone=True, windows=3), False, False, "until the budget of retrainings is full"),
+    ],
+    ids=["large", "over two windows", "over one", "small and no budget to spare"],
+)
+def test_when_an_outdone_champion_is_replaced(renewed: Renewal, spare: bool, asked: bool, words: str) -> None:
+    """Large at once; small when sure over windows, and when a retraining can be spared for it."""
+    signals = Signals(outdone=True, judged=True)
+    answer = rule.retrain("drift", signals, Performance(labels=500), [], [], Drift(), renewal=renewed, spare=spare)
+    assert answer[0] is asked
+    assert words in answer[1]
+
+
+def test_large_drop_that_no_newer_model_mends_waits_for_a_second_window() -> None:
+    """A hard stretch is hard for every model."""
+    fell = Performance(labels=500, degraded=True, large=True, judged=True)
+    signals = Signals(degraded=True, judged=True)
+    hard = Renewal(gain=-0.01, gain_at_least=-0.03)
+    assert not rule.retrain("degraded", signals, fell, [], [], Drift(), renewal=hard)[0]
+    assert rule.retrain("degraded", signals, fell, [signals], [], Drift(), renewal=hard)[0]
+    assert rule.retrain("degraded", signals, fell, [], [], Drift(), renewal=Renewal())[0]
+
+
+def checked(found: Settings, hour: int, *, retrain: bool, verdict: str = "drift") -> None:
+    word: Any = verdict
+    records.save(
+        found,
+        DriftVerdict(
+            id=f"{hour:03d}", time=worlds.START + hour * HOUR, verdict=word, retrain=retrain, decision="", reasons=[],
+            model_version="1",
+        ),
+    )  # fmt: skip
+
+
+def test_budget_is_earned_by_windows_and_saved_up(found: Settings) -> None:
+    """Two at first, one more in three windows, never more than two; a check without a window earns nothing."""
+    drift = found.drift
+    assert policy.budget(found) == drift.budget_saved == 2
+    checked(found, 0, retrain=True)
+    checked(found, 1, retrain=True)
+    assert policy.budget(found) == pytest.approx(2 / 3)
+    held = policy.holds(found, worlds.START + 90 * HOUR, None)
+    assert [h.reason for h in held] == ["the budget of one retraining in 3 windows is spent for 1 more"]
+    checked(found, 2, retrain=False, verdict="insufficient data")
+    assert policy.budget(found) == pytest.approx(2 / 3)
+    checked(found, 3, retrain=False)
+    assert policy.budget(found) == pytest.approx(1.0)
+    assert not policy.holds(found, worlds.START + 90 * HOUR, None)
+    for hour in range(4, 20):
+        checked(found, hour, retrain=False)
+    assert policy.budget(found) == 2
+
+
+def test_renewal_is_kept_with_the_verdict(found: Settings) -> None:
+    """Later checks take it together with theirs, and so does the gate, through the event."""
+    kept = poor(0.6)
+    window(found, 0, kept, concept=0.6)
+    verdict = window(found, 1, kept, concept=0.6)
+    again = records.latest(found)
+    assert again is not None
+    assert again.renewal == verdict.renewal
+    event = json.loads(json.dumps(verdict.to_dict()))
+    assert event["signals"]["outdone"] is True
+    assert event["renewal"]["rows"] == 600

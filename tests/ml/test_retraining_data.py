@@ -1,0 +1,183 @@
+"""Which rows a retraining learns from: labelled ones, each once, and never those of its gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml import data, golden, predictions, retraining_data, store
+from ml.data.snapshot import Snapshot
+from ml.drift import records
+from ml.drift.findings import DriftVerdict, Signals, Window
+from ml.settings import Settings, from_values
+from tests.ml import worlds
+
+HOUR = 3_600.0
+MADE = worlds.START - HOUR  # when the champion was made
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Settings:
+    """A home with the snapshot that the champion was made from."""
+    frame, y, _ = worlds.draw(1_000, 50)
+    table = tmp_path / "base.csv"
+    frame.assign(y=y).to_csv(table, index=False)
+    settings = from_values(
+        {
+            "home": str(tmp_path),
+            "data": {"source": "file", "path": str(table), "target": "y", "positive_label": "1"},
+            "train": {"families": ["logistic"]},
+        }
+    )
+    data.generate(settings)
+    return settings
+
+
+def serve(found: Settings, hour: int, n: int, *, concept: float = 0.0, labelled: bool = True) -> list[str]:
+    frame, y, p = worlds.draw(n, 400 + hour, concept=concept)
+    return worlds.serve(found, frame, p, at=worlds.START + hour * HOUR, labels=y if labelled else None)
+
+
+def made(found: Settings) -> tuple[retraining_data.Selection, Snapshot]:
+    chosen = retraining_data.select(found, version="1", created=MADE)
+    return chosen, data.generate(
+        found, labelled=chosen.labelled, gate_since=chosen.gate_since, train_on_base=chosen.train_on_base
+    )
+
+
+def degraded(found: Settings, hour: int) -> None:
+    at = worlds.START + hour * HOUR
+    verdict = DriftVerdict(
+        id=f"{hour:03d}", time=at + 60, verdict="degraded", retrain=False, decision="", reasons=[], model_version="1",
+        window=Window(start=at, end=at + 1, rows=1), signals=Signals(degraded=True, judged=True),
+    )  # fmt: skip
+    records.save(found, verdict)
+
+
+def test_without_labels_there_is_only_the_source(found: Settings) -> None:
+    """Predictions without a label are not trained on."""
+    serve(found, 0, 500, labelled=False)
+    chosen = retraining_data.select(found, version="1", created=MADE)
+    assert (chosen.labelled, chosen.policy, chosen.train_on_base) == (None, "all", True)
+    serve(found, 1, 400)
+    chosen, snapshot = made(found)
+    assert chosen.labelled is not None
+    assert len(chosen.labelled) == 400
+    assert snapshot.manifest["labelled"]["given"] == 400
+
+
+def test_a_label_that_comes_twice_counts_once_and_the_later_one(found: Settings) -> None:
+    """However often it was sent."""
+    ids = serve(found, 0, 400)
+    truth = ["1"] * 400
+    worlds.answer(found, ids, truth, worlds.START + HOUR)
+    worlds.answer(found, ids, truth, worlds.START + HOUR)
+    chosen = retraining_data.select(found, version="1", created=MADE)
+    assert chosen.labelled is not None
+    assert len(chosen.labelled) == 400
+    assert set(chosen.labelled["y"]) == {"1"}
+
+
+def test_a_label_that_is_no_class_is_not_learnt(found: Settings) -> None:
+    """It is counted in the manifest."""
+    ids = serve(found, 0, 400)
+    worlds.answer(found, ids[:100], ["maybe"] * 100, worlds.START + HOUR)
+    _, snapshot = made(found)
+    assert snapshot.manifest["labelled"]["unusable"] == 100
+    assert snapshot.schema.classes == ("0", "1")
+
+
+def test_late_labels_are_learnt_when_they_come(found: Settings) -> None:
+    """In the order of the answers, not of the labels."""
+    ids = serve(found, 0, 300, labelled=False)
+    serve(found, 5, 300)
+    worlds.answer(found, ids, ["0"] * 300, worlds.START + 9 * HOUR)
+    chosen = retraining_data.select(found, version="1", created=MADE)
+    assert chosen.labelled is not None
+    assert chosen.labelled["time"].is_monotonic_increasing
+    assert (chosen.labelled["y"].iloc[:300] == "0").all()
+
+
+def test_rows_of_the_gate_are_newer_than_the_champion_and_never_trained_on(found: Settings) -> None:
+    """Rows answered before it was made may have trained it."""
+    at = MADE - 10 * HOUR
+    frame, y, p = worlds.draw(600, 390)
+    worlds.serve(found, frame, p, at=at, labels=y)
+    serve(found, 0, 60)
+    _, snapshot = made(found)
+    recent = snapshot.part("recent")
+    assert 0 < len(recent.y) <= 60
+    judged = golden.row_hashes(recent.X, recent.y, snapshot.schema)
+    for name in ("train", "validation", "test"):
+        part = snapshot.part(name)
+        assert not np.isin(golden.row_hashes(part.X, part.y, snapshot.schema), judged).any()
+
+
+def test_rows_that_a_gate_judged_on_are_trained_on_by_the_next(found: Settings) -> None:
+    """But then they are not in its gate: the parts move on with time."""
+    serve(found, 0, 400)
+    _, first = made(found)
+    serve(found, 1, 400)
+    chosen = retraining_data.select(found, version="2", created=worlds.START + HOUR / 2)
+    second = data.generate(found, labelled=chosen.labelled, gate_since=chosen.gate_since)
+    before = golden.row_hashes(first.part("recent").X, first.part("recent").y, first.schema)
+    now = golden.row_hashes(second.part("recent").X, second.part("recent").y, second.schema)
+    learnt = [golden.row_hashes(second.part(n).X, second.part(n).y, second.schema) for n in ("train", "validation")]
+    assert np.isin(before, np.concatenate(learnt)).all()
+    assert not np.isin(before, now).any()
+
+
+@pytest.mark.parametrize(
+    ("policy", "rows", "base"), [("all", 1_200, True), ("sliding", 350, False), ("since drift", 600, False)]
+)
+def test_configured_policy_is_followed(found: Settings, policy: str, rows: int, base: bool) -> None:
+    """`since drift` begins with the first window of the newest run of degraded ones."""
+    found = msgspec.structs.replace(
+        found,
+        retrain=msgspec.structs.replace(found.retrain, policy=policy, sliding_rows=350),  # type: ignore[arg-type]
+    )
+    for hour in range(4):
+        serve(found, hour, 300)
+    degraded(found, 2)
+    degraded(found, 3)
+    chosen = retraining_data.select(found, version="1", created=MADE)
+    assert chosen.labelled is not None
+    assert (chosen.policy, len(chosen.labelled), chosen.train_on_base) == (policy, rows, base)
+
+
+def test_policy_with_too_few_rows_gives_way(found: Settings) -> None:
+    """A handful of rows since the drift is nothing to learn from alone."""
+    found = msgspec.structs.replace(found, retrain=msgspec.structs.replace(found.retrain, policy="since drift"))
+    serve(found, 0, 400)
+    serve(found, 1, 100)
+    degraded(found, 1)
+    chosen = retraining_data.select(found, version="1", created=MADE)
+    assert chosen.policy == "all"
+    assert "too few labelled rows for it" in chosen.reason
+
+
+@pytest.mark.parametrize(("concept", "policy"), [(0.0, "all"), (1.0, "since drift")], ids=["same world", "turned"])
+def test_auto_chooses_by_a_backtest(found: Settings, concept: float, policy: str) -> None:
+    """Old rows stay while they help; where they teach the contrary, they go."""
+    for hour in range(3):
+        serve(found, hour, 500)
+    for hour in (3, 4):
+        serve(found, hour, 500, concept=concept)
+        degraded(found, hour)
+    chosen = retraining_data.select(found, version="1", created=MADE)
+    assert chosen.policy == policy
+    assert "backtest on the newest" in chosen.reason
+
+
+def test_labelled_rows_carry_what_generate_needs(found: Settings) -> None:
+    """Raw inputs, target, id, moment."""
+    serve(found, 0, 300)
+    rows = predictions.labelled(found)
+    assert set(rows) == {"x0", "x1", "x2", "x3", "c", "y", "prediction_id", "time"}
+    assert isinstance(rows["time"].dtype, pd.DatetimeTZDtype)
+    window = predictions.window(store.engine(found), labelled_only=True)
+    pd.testing.assert_frame_equal(predictions.training_rows(found, window), rows)
