@@ -1,18 +1,22 @@
 """What was answered, lost and doubled when something breaks under load, and how soon the service was back.
 
-Traffic of single rows on 8 connections; "back" is the time from the fault until every worker is ready again.
+Traffic of single rows on 8 connections. "Silent" is the longest time without an answer from the fault on; "back" the
+time from the fault until every worker is ready again (with a locked database: until the log has been moved).
 A killed master is started again at once, as the supervisor does.
 
-    python -m bench.faults [--json]
+    python -m bench.faults [--only NAME …] [--json]
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -22,11 +26,13 @@ from pathlib import Path
 from typing import Any
 
 from ml.settings import Settings
+from serving.records import backlog_bytes
 from tests.serving import tiny
 from tests.serving.counting import Traffic, lost_and_doubled
-from tests.serving.running import Server, serving, wait_for
+from tests.serving.running import ROOT, Server, serving, wait_for
 
 WORKERS = 2
+SLOW = 10_000
 
 
 def all_ready(server: Server, gone: set[int]) -> bool:
@@ -74,13 +80,54 @@ def full_disk(server: Server) -> None:
     wait_for(lambda: server.ready()["problems"] == [] and all_ready(server, set()), what="recovery")
 
 
+def locked_database(server: Server) -> None:
+    """Another program holds the database's write lock for two seconds; the mover waits, answers go on."""
+    mover = subprocess.Popen([sys.executable, "-m", "serving.mover"], cwd=ROOT, env=server.env)
+    try:
+        folder = server.home / "var" / "serving" / "segments"
+        wait_for(lambda: moved(server.home) > 0, what="the mover works")
+        with contextlib.closing(sqlite3.connect(server.home / "var" / "refit.db")) as lock:
+            lock.execute("BEGIN EXCLUSIVE")
+            time.sleep(2)
+            lock.rollback()
+        behind = backlog_bytes(folder)
+        wait_for(lambda: backlog_bytes(folder) < max(behind / 2, 100_000), 60, what="the mover catches up")
+    finally:
+        mover.terminate()
+        mover.wait(timeout=60)
+
+
+def moved(home: Path) -> int:
+    """Rows in the database."""
+    with contextlib.closing(sqlite3.connect(home / "var" / "refit.db")) as connection:
+        try:
+            return int(connection.execute("SELECT count(*) FROM predictions").fetchone()[0])
+        except sqlite3.OperationalError:  # not made yet
+            return 0
+
+
+def slow_connections(server: Server) -> None:
+    """10,000 clients connect, send half a head and no more."""
+    slow: list[socket.socket] = []
+    try:
+        for _ in range(SLOW):
+            slow.append(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+            slow[-1].sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nX: ")
+        time.sleep(2)
+    finally:
+        for sock in slow:
+            sock.close()
+
+
 def terminated(server: Server) -> None:
     """SIGTERM to the master: everything that was sent is answered."""
     server.process.terminate()
     server.process.wait(timeout=60)
 
 
-FAULTS: tuple[Callable[[Server], None], ...] = (killed_worker, killed_workers, killed_master, full_disk, terminated)
+FAULTS: tuple[Callable[[Server], None], ...] = (
+    killed_worker, killed_workers, killed_master, full_disk, locked_database, slow_connections, terminated,
+)  # fmt: skip
 
 
 def measure(fault: Callable[[Server], None]) -> dict[str, Any]:
@@ -96,6 +143,7 @@ def measure(fault: Callable[[Server], None]) -> dict[str, Any]:
             fault(server)
             back = time.monotonic() - began
             time.sleep(0.5)
+            silent = traffic.silent_since(began)
             result = traffic.stop()
         lost, doubled = lost_and_doubled(settings, traffic.ids)
     return {
@@ -104,6 +152,8 @@ def measure(fault: Callable[[Server], None]) -> dict[str, Any]:
         "failures": result.failures,
         "lost": lost,
         "doubled": doubled,
+        "silent_s": round(silent, 2),
+        "p99_ms": round(1000 * result.percentile(0.99), 1),
         "back_s": round(back, 2),
     }
 
@@ -112,9 +162,13 @@ def main() -> None:
     """The command line; exits 1 when an answer was lost or doubled."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="for machines")
+    names = [fault.__name__ for fault in FAULTS]
+    parser.add_argument("--only", nargs="*", choices=names, default=names, help="some of the faults")
     options = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     found = []
-    for fault in FAULTS:
+    for fault in (fault for fault in FAULTS if fault.__name__ in options.only):
         try:
             found.append(measure(fault))
         except (AssertionError, subprocess.SubprocessError) as error:
@@ -122,7 +176,8 @@ def main() -> None:
         if not options.json:
             one = found[-1]
             print(f"{one['fault']}\n    answered {one['answered']}, lost {one['lost']}, doubled {one['doubled']}, "
-                  f"back after {one['back_s']} s; not answered: {one['failures'] or 'none'}", flush=True)  # fmt: skip
+                  f"silent for {one['silent_s']} s, back after {one['back_s']} s, p99 {one['p99_ms']} ms; "
+                  f"not answered: {one['failures'] or 'none'}", flush=True)  # fmt: skip
     if options.json:
         print(json.dumps(found))
     if any(one["lost"] or one["doubled"] for one in found):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -95,6 +96,7 @@ class RowReader:
         self.category_columns = tuple(c for c in schema.columns if c.kind == "category")
         self.minimum = np.array([_edge(_or(c.minimum, -FLOAT32_LIMIT), -np.inf) for c in self.number_columns])
         self.maximum = np.array([_edge(_or(c.maximum, FLOAT32_LIMIT), np.inf) for c in self.number_columns])
+        self._low, self._high = self.minimum.tolist(), self.maximum.tolist()
         self.levels = [_levels(c, schema) for c in self.category_columns]
         self._names = frozenset(c.name for c in schema.columns)
         self._known = self._names | frozenset(schema.ignored)
@@ -165,6 +167,21 @@ class RowReader:
                 if level is not value:
                     column[i] = level
         return Rows(numbers.astype(np.float32, "C"), texts, _packed(flags, len(numbers)))
+
+    def row(self, numbers: Sequence[Any], texts: Sequence[str | None]) -> Rows:
+        """As `arrays`, for one row of floats or None, and texts: without arrays where nothing is unusual."""
+        try:
+            usual = not (any(map(operator.lt, numbers, self._low)) or any(map(operator.gt, numbers, self._high)))
+        except TypeError:  # a None
+            usual = False
+        levels = [known.get(text) for known, text in zip(self.levels, texts, strict=True)]
+        if usual and None not in levels:
+            canonical = np.empty((1, len(levels)), object)
+            canonical[0] = levels
+            return Rows(np.array([numbers], np.float32), canonical)
+        given = np.empty((1, len(texts)), object)
+        given[0] = texts
+        return self.arrays(np.array([numbers], np.float64), given)
 
     def encoded(
         self, numbers: npt.NDArray[np.float64], texts: Sequence[tuple[Sequence[str | None], npt.NDArray[np.int64]]]

@@ -118,19 +118,28 @@ class PredictBody:
     def _fast(self, request: Any, body: bytes) -> tuple[Rows, Ids | None]:
         n, k, m = len(request.rows), self._k, self._m
         given = request.prediction_ids
-        columns = list(zip(*map(msgspec.structs.astuple, request.rows), strict=True))
-        extras = sum(n - column.count(msgspec.UNSET) for column in columns[k + m :])
+        if n == 1:
+            values = msgspec.structs.astuple(request.rows[0])
+            extra: Sequence[Any] = [(value,) for value in values[k + m :]]
+        else:
+            columns = list(zip(*map(msgspec.structs.astuple, request.rows), strict=True))
+            extra = columns[k + m :]
+        extras = sum([n - column.count(msgspec.UNSET) for column in extra])
         # One colon a key: as many colons as keys that were kept means that no key came twice.
         if _colons(body) != 1 + (given is not None) + n * (k + m) + extras:
             refuse_duplicates(body)
         self._check_count(n)
-        texts = np.empty((n, m), object)
-        for j in range(m):
-            texts[:, j] = columns[k + j]
         ids: Ids | None = given
         if extras and self._ids_in_rows and given is None:
-            ids = [None if value is msgspec.UNSET else value for value in columns[k + m]]
-        return self.reader.arrays(_numbers(columns[:k], n), texts), self._checked(ids, n)
+            ids = [None if value is msgspec.UNSET else value for value in extra[0]]
+        rows = self.reader.row(values[:k], values[k : k + m]) if n == 1 else self._many(columns, n)
+        return rows, self._checked(ids, n)
+
+    def _many(self, columns: Sequence[Any], n: int) -> Rows:
+        texts = np.empty((n, self._m), object)
+        for j in range(self._m):
+            texts[:, j] = columns[self._k + j]
+        return self.reader.arrays(_numbers(columns[: self._k], n), texts)
 
     def _slowly(self, body: bytes) -> tuple[Rows, Ids | None]:
         try:

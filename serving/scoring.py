@@ -95,18 +95,24 @@ def score(served: ServedModel, rows: Rows, ids: Ids | None = None) -> Scored:
     """
     bundle = served.bundle
     probabilities = run(bundle, rows)
-    if not math.isfinite(np.add.reduce(probabilities, axis=None)):
-        bad = int(np.argmin(np.isfinite(probabilities).all(axis=1)))
-        raise Problem(422, f"rows[{bad}]: the model gives no finite probability for it; nothing was answered")
     n, schema = len(probabilities), bundle.schema
     if n == 1:  # the same without arrays, whose overhead is most of it for one row
-        code = bundle.decision.code(probabilities[0].tolist(), schema)
+        row = probabilities[0].tolist()
+        _check_finite(sum(row), probabilities)
+        code = bundle.decision.code(row, schema)
         labels, chosen = [schema.classes[code]], probabilities[0, code : code + 1]
     else:
+        _check_finite(np.add.reduce(probabilities, axis=None), probabilities)
         codes = bundle.decision.codes(probabilities, schema)
         labels = list(map(schema.classes.__getitem__, codes.tolist()))
         chosen = probabilities[np.arange(n), codes]
     return Scored(served.version, schema, rows, _filled(ids, n), labels, probabilities, chosen)
+
+
+def _check_finite(total: float, probabilities: npt.NDArray[np.float32]) -> None:
+    if not math.isfinite(total):
+        bad = int(np.argmin(np.isfinite(probabilities).all(axis=1)))
+        raise Problem(422, f"rows[{bad}]: the model gives no finite probability for it; nothing was answered")
 
 
 def chunks(served: ServedModel, rows: Rows) -> Iterator[Scored]:

@@ -168,3 +168,30 @@ def test_faults_are_counted_but_not_all_listed() -> None:
 def test_messages_show_long_and_unprintable_values_readably() -> None:
     assert shown("a\nb\x00" + "c" * 500).startswith("a�b�ccc")
     assert len(shown("c" * 500)) == 80
+
+
+@pytest.mark.parametrize(
+    ("numbers", "texts"),
+    [
+        ((1.0, 2.0), ("red",)),
+        ((0.1, -0.0), (None,)),
+        ((None, 2.0), ("red",)),
+        ((1.0, 1e300), ("red",)),
+        ((-1e9, 2.0), (" red ",)),
+        ((1.0, 2.0), ("blue",)),
+        ((float(np.nextafter(np.float32(90), np.float32(91))), 90.0), ("green",)),
+    ],
+    ids=["usual", "zero and null text", "null", "beyond float32", "spaces", "unseen", "just out of range"],
+)
+def test_one_row_is_read_as_among_others(numbers: tuple[float | None, ...], texts: tuple[str | None, ...]) -> None:
+    """Single rows go without arrays; the same values, texts and flags come out."""
+    number = [Column(name=name, kind="number", minimum=-5.0, maximum=90.0) for name in ("a", "b")]
+    category = Column(name="c", kind="category", categories=("red", "green"))
+    schema = Schema(target="y", classes=("0", "1"), positive_label="1", columns=(*number, category))
+    reader = RowReader(schema)
+    among = reader.records([dict(zip("abc", (*numbers, *texts), strict=True))] * 2)
+    alone = reader.row(numbers, texts)
+    np.testing.assert_array_equal(alone.numbers, among.numbers[:1])
+    assert alone.numbers.dtype == np.float32
+    assert alone.categories.tolist() == among.categories[:1].tolist()
+    assert alone.flags_of(0) == among.flags_of(0)

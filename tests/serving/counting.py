@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -26,6 +28,7 @@ class Traffic:
 
     def __init__(self, port: int, connections: int = 8) -> None:
         self.ids: list[str] = []
+        self.moments: list[float] = []  # monotonic seconds of each answer
         self.result: load.Result | None = None
         self._end = threading.Event()
         request = load.post("/predict", json.dumps({"rows": [tiny.row()]}).encode())
@@ -39,13 +42,21 @@ class Traffic:
         assert self.result is not None, "the traffic ended with an error"
         return self.result
 
+    def silent_since(self, began: float) -> float:
+        """The longest time without an answer from `began` (monotonic) until now, in seconds."""
+        moments = [began, *(moment for moment in self.moments if moment > began), time.monotonic()]
+        return max(later - earlier for earlier, later in pairwise(moments))
+
     def _run(self, port: int, request: bytes, connections: int) -> None:
         self.result = load.run(
             port, request, connections=connections, seconds=120, on_answer=self._answer, stop=self._end.is_set
         )
 
     def _answer(self, _sent: float, content: bytes) -> None:
-        self.ids += [found.decode() for found in ID.findall(content)]
+        found = ID.findall(content)
+        if found:
+            self.moments.append(time.monotonic())
+        self.ids += [one.decode() for one in found]
 
 
 def logged(home: Path) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""What `test_kserve.py` runs in KServe's own environment: KServe's REST client against a service, as its users write it.
+"""What `test_kserve.py` runs in KServe's own environment: its REST client, used as its users do.
 
 Arguments: base URL, model name, column tensors as JSON. Prints what came as JSON.
 """

@@ -48,7 +48,7 @@ class Server:
         env["REFIT_CONFIG"] = str(home / "refit.toml")  # not the checkout's
         env |= {f"REFIT_{k}": v for k, v in values.items()}
         self.errors = home / "gunicorn.log"
-        self._env, self._preexec = env, preexec
+        self.env, self._preexec = env, preexec
         self.start()
 
     def start(self) -> None:
@@ -60,7 +60,7 @@ class Server:
                     *("-c", "serving/gunicorn.conf.py", "serving.app:create_app()"),
                 ],
                 cwd=ROOT,
-                env=self._env,
+                env=self.env,
                 stderr=log,
                 stdout=log,
                 preexec_fn=self._preexec,
