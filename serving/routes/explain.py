@@ -8,6 +8,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from ml.changes import Change, changes
+from ml.errors import BundleError
 from ml.explain import Explainer, Explanation
 from ml.rows import Rows
 from serving import predict, scoring
@@ -58,13 +59,16 @@ def explainer(served: Served) -> Explainer:
     Raises
     ------
     Problem
-        409: the version carries no background rows to explain against.
+        409: the version carries no background rows to explain against, or its own graphs disagree.
     """
     found: Explainer | None = served.derived.get("explainer")
     if found is None:
         if not len(served.bundle.background):
             raise Problem(409, f"version {served.version} carries no background rows to explain against")
-        found = served.derived.setdefault("explainer", Explainer.of(served.bundle))
+        try:
+            found = served.derived.setdefault("explainer", Explainer.of(served.bundle))
+        except BundleError as error:
+            raise Problem(409, f"version {served.version} cannot explain: {error}") from error
     return found
 
 
