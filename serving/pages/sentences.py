@@ -124,7 +124,8 @@ DRIFT = (
         "a quick model of newer rows does better on labels that came after them: log-loss lower by {gain} over "
         "{n} rows (by at least {least}, {sure} sure)"
     ),
-    N_("the last retraining was asked for only just: {n} more windows are waited for"),
+    N_("the budget of one retraining in {n} windows is spent for {more} more"),
+    N_("the gain of a newer model is small: it waits until the budget of retrainings is full"),
     N_("drift persists and enough labelled rows have come to learn it, but {reason}"),
     N_("drift persists and enough labelled rows have come to learn it"),
     N_("drift persists and labels do not come, but {reason}"),
