@@ -9,6 +9,7 @@ import pytest
 
 from ml import figures
 from ml.decision import Decision, softmax
+from ml.figures import search
 from ml.schema import Schema
 from ml.settings import CHECKOUT
 from ml.tuning.trials import Trial
@@ -99,7 +100,7 @@ def test_nothing_to_draw_is_said_in_the_picture():
 
 def test_a_blend_is_described_member_by_member():
     """Nested descriptions become one table."""
-    lines = figures._flatten({"family": "blend", "members": [{"weight": 0.5, "family": "mlp"}, {"weight": 0.5}]})
+    lines = search._flatten({"family": "blend", "members": [{"weight": 0.5, "family": "mlp"}, {"weight": 0.5}]})
     assert ("members[0].family", "mlp") in lines
     assert ("members[1].weight", "0.5") in lines
 
