@@ -7,7 +7,9 @@ the class of the row before. Refit's part is the project's own code (prediction 
 of rows, snapshot, gate, ledger), in process, without Airflow and MLflow; the candidates are the families'
 untuned baselines, the same for every strategy.
 
-    python bench/streams.py --data stream.csv [--data other.csv] [--windows 30] [--json]
+    python -m bench.streams --data stream.csv [--data other.csv] [--generated sea] [--windows 30] [--json]
+
+`--generated` plays a stream of known drift instead (`bench/stream_worlds.py`), any number of times.
 
 Beside each table lies a JSON with at least `target`, and `time_column` and `missing_markers` where it has them.
 """
@@ -27,6 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench import stream_worlds
 from ml import ledger, predictions, retraining_data, store
 from ml import settings as settings_module
 from ml.data import generate
@@ -304,9 +307,8 @@ def show(result: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data", type=Path, action="append", required=True, help="CSV in time order, its JSON beside it"
-    )
+    parser.add_argument("--data", type=Path, action="append", default=[], help="CSV in time order, its JSON beside it")
+    parser.add_argument("--generated", action="append", default=[], choices=stream_worlds.WORLDS, help="made here")
     parser.add_argument("--windows", type=int, default=30)
     parser.add_argument("--families", default="logistic,hist_gradient_boosting", help="candidates, comma-separated")
     parser.add_argument("--events", action="store_true", help="what Refit decided after each window")
@@ -314,12 +316,15 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     results = []
-    for file in options.data:
+    made = tempfile.TemporaryDirectory()
+    generated = [stream_worlds.write(name, Path(made.name)) for name in options.generated]
+    for file in [*options.data, *generated]:
         results.append(run(file, options.windows, tuple(options.families.split(","))))
         if not options.json:
             show(results[-1])
             if options.events:
                 print("\n".join(results[-1]["events"]))
+    made.cleanup()
     if options.json:
         print(json.dumps(results, indent=2))
 

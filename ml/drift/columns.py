@@ -51,8 +51,8 @@ def _answers(baseline: Baseline, probabilities: Any, labels: Any) -> _Tests:
         before, now = baseline.probabilities[:, 1], probabilities[:, 1]
         reference = profile.numbers(before)
         current = profile.numbers(now, reference.edges)
-        shape = statistics.kolmogorov_smirnov(reference.counts, current.counts)
-        method = "two-sample Kolmogorov-Smirnov"
+        shape = statistics.ordered(reference.counts, current.counts)
+        method = "two-sample Kolmogorov-Smirnov and rank-sum"
     else:
         shape = statistics.chi_square(profile.categories(baseline.label).counts, profile.categories(labels).counts)
         method = "two-sample chi-square"
@@ -87,7 +87,7 @@ def _judge_one(tests: _Tests, passed: list[bool], drift: Drift) -> None:
 
 def _column(column: Column, baseline: Baseline, frame: pd.DataFrame, problem: str | None, drift: Drift) -> _Tests:
     number = column.kind == "number"
-    method = "two-sample Kolmogorov-Smirnov" if number else "two-sample chi-square"
+    method = "two-sample Kolmogorov-Smirnov and rank-sum" if number else "two-sample chi-square"
     finding = Finding(column=column.name, kind=column.kind, method=method)
     if column.name not in frame or column.name not in baseline.frame:
         finding.broken = True
@@ -103,7 +103,7 @@ def _column(column: Column, baseline: Baseline, frame: pd.DataFrame, problem: st
 def _number(finding: Finding, column: Column, baseline: Baseline, frame: pd.DataFrame) -> _Tests:
     reference = profile.numbers(baseline.frame[column.name].to_numpy(dtype=np.float64))
     current = profile.numbers(frame[column.name].to_numpy(dtype=np.float64), reference.edges)
-    shape = statistics.kolmogorov_smirnov(reference.counts, current.counts)
+    shape = statistics.ordered(reference.counts, current.counts)
     return _Tests(finding, shape, _missing(finding, reference, current))
 
 

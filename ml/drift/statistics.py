@@ -37,6 +37,32 @@ def kolmogorov_smirnov(reference: npt.NDArray[Any], current: npt.NDArray[Any]) -
     return Test(distance, share_error(n, m), float(special.kolmogorov(np.sqrt(n * m / (n + m)) * distance)))
 
 
+def rank_sum(reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> float:
+    """p of the two-sample rank-sum test on counts over the same ordered cells; ties take their mean rank.
+
+    Normal, corrected for ties. Source: Wilcoxon 1945; Mann and Whitney 1947.
+    """
+    n, m = float(reference.sum()), float(current.sum())
+    total = reference + current
+    rank = np.cumsum(total) - (total - 1) / 2
+    tied = float((total.astype(np.float64) ** 3 - total).sum()) / max((n + m) * (n + m - 1), 1.0)
+    variance = n * m / 12 * (n + m + 1 - tied)
+    if not n or not m or variance <= 0:
+        return 1.0
+    return float(2 * stats.norm.sf(abs(float((current * rank).sum()) - m * (n + m + 1) / 2) / np.sqrt(variance)))
+
+
+def ordered(reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Test:
+    """Any change of an ordered column: the smaller p of Kolmogorov-Smirnov and rank-sum, paid for by doubling it.
+
+    The first sees every change, the second a moved mean with far fewer rows: a quarter of a standard deviation in
+    one of 20 columns at 1,000 rows is missed by the first alone in 1 window of 13 (bench/drift_rule.py). The effect is
+    the Kolmogorov-Smirnov distance.
+    """
+    found = kolmogorov_smirnov(reference, current)
+    return found._replace(p=min(1.0, 2 * min(found.p, rank_sum(reference, current))))
+
+
 def chi_square(reference: Mapping[str, int], current: Mapping[str, int]) -> Test:
     """Two-sample chi-square (homogeneity) over levels, the rare ones pooled by their count in both windows.
 

@@ -58,6 +58,37 @@ def test_strange_references_are_counted(values: list[float]) -> None:
     assert 0 <= found.p <= 1
 
 
+@pytest.mark.parametrize("decimals", [None, 0], ids=["no ties", "many ties"])
+def test_rank_sum_agrees_with_scipy(decimals: int | None) -> None:
+    """From counts, ties included."""
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(size=300), rng.normal(0.15, 1, size=250)
+    if decimals is not None:
+        a, b = a.round(decimals), b.round(decimals)
+    edges = np.unique(np.concatenate([a, b]))  # every value a cell of its own
+    counts = [profile.numbers(x, edges).counts for x in (a, b)]
+    expected = stats.mannwhitneyu(a, b, use_continuity=False, method="asymptotic").pvalue
+    assert statistics.rank_sum(*counts) == pytest.approx(expected, rel=1e-6)
+
+
+def test_ordered_test_sees_a_moved_mean_and_a_changed_spread() -> None:
+    """Each where the other of its two tests is weak, and neither where nothing changed (chance aside)."""
+    rng = np.random.default_rng(3)
+    hits = {"mean": 0, "spread": 0, "none": 0}
+    for _ in range(100):
+        reference = profile.numbers(rng.normal(size=1_000))
+        for name, values in (
+            ("mean", rng.normal(0.25, 1, 1_000)),
+            ("spread", rng.normal(0, 1.6, 1_000)),
+            ("none", rng.normal(size=1_000)),
+        ):
+            found = statistics.ordered(reference.counts, profile.numbers(values, reference.edges).counts)
+            hits[name] += found.p < 0.0005
+    assert hits["mean"] >= 91  # 96 are expected at this level
+    assert hits["spread"] >= 95
+    assert hits["none"] <= 1
+
+
 def test_chi_square_agrees_with_scipy() -> None:
     """Two samples, not one against an exact reference."""
     a, b = {"x": 120, "y": 60, "z": 20}, {"x": 80, "y": 90, "z": 30}
