@@ -66,6 +66,9 @@ def test_every_command_explains_itself(name: str) -> None:
         (["train"], 1, "next: python -m ml generate"),
         (["tune", "--run", "../x"], 1, "run key"),
         (["evaluate", "--run", "none-such"], 1, "has no generate yet"),
+        # As an MLflow project runs them: a parameter left out comes as an empty option.
+        (["pipeline", "--run", "", "--data", "none.csv", "--target", "y"], 1, "none.csv"),
+        (["train", "--start", "--run", "", "--data", "none.csv", "--target", "y"], 1, "none.csv"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
