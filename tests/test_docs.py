@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib
 import json
 import os
@@ -243,6 +244,22 @@ def test_the_site_builds_strictly(tmp_path: Path) -> None:
     for page in ("deployment", "drift", "rest-api", "vi/first-steps"):
         assert (tmp_path / "site" / page / "index.html").stat().st_size > 5_000
     shutil.rmtree(tmp_path / "site")
+
+
+def test_the_unit_and_the_proxy_fit_what_they_start() -> None:
+    """The systemd unit calls commands that there are; nginx leads to the service's port and lets its bodies through."""
+    unit, proxy = re.findall(r"^```ini\n(.*?)^```", (ROOT / "docs" / "deployment.md").read_text("utf-8"), re.M | re.S)
+    parsed = configparser.ConfigParser()
+    parsed.optionxform = str  # type: ignore[assignment,method-assign]
+    parsed.read_string(unit)
+    for name in ("ExecStart", "ExecStop"):
+        script, option = parsed["Service"][name].split()
+        assert os.access(ROOT / Path(script).name, os.X_OK)
+        assert f'"{option}"' in (ROOT / "ops" / "__main__.py").read_text("utf-8")
+    default = settings.Settings()
+    assert f"proxy_pass http://127.0.0.1:{default.serving_port};" in proxy
+    assert f"client_max_body_size {default.serving.max_body_bytes // 1_000_000}m;" in proxy
+    assert proxy.count("{") == proxy.count("}")
 
 
 def test_every_picture_is_shown_and_made_by_the_script() -> None:

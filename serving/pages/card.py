@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from serving.pages import said
+from serving.pages import said, words
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -32,10 +32,14 @@ def html(text: str) -> Markup:
         if token.tag in ("h2", "h3"):
             token.tag = f"h{int(token.tag[1]) + 1}"
         if token.type == "inline" and i not in names:
-            told = " ".join(said.said(token.content.replace("\n", " "), TEMPLATES).split())
+            told = _told(" ".join(token.content.split()))
             token.children = reader.parseInline(told)[0].children
     # Every text in these tokens was escaped by the renderer; "zero" has no rule that passes HTML.
     return Markup(reader.renderer.render(tokens, reader.options, {}))
+
+
+def _told(text: str) -> str:
+    return words.localised(text) if said.NUMBER.fullmatch(text) else said.said(text, TEMPLATES)
 
 
 def _first_cells(tokens: list[Token]) -> set[int]:

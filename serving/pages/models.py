@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from serving import status as status_file
 from serving.model_store import Served
-from serving.pages import card, pages, quality, search, words
+from serving.pages import card, pages, quality, said, search, words
 from serving.service import Service, service
 from serving.status import LedgerEntry, VersionEntry
 
@@ -71,7 +71,7 @@ def ledger_row(entry: LedgerEntry) -> dict[str, Any]:
         "kind": kind,
         "source": entry.from_version or "–",
         "to": entry.to_version or "–",
-        "who": entry.who,
+        "who": words.WATCHERS.get(entry.who, entry.who),
         "why": entry.why,
     }
 
@@ -159,7 +159,10 @@ def _links(one: Service) -> dict[str, str]:
 
 
 def _row(version: VersionEntry) -> dict[str, Any]:
-    chips = [{"text": alias, "kind": "good" if alias == "champion" else ""} for alias in version.aliases]
+    chips = [
+        {"text": words.ALIASES.get(alias, alias), "kind": "good" if alias == "champion" else ""}
+        for alias in version.aliases
+    ]
     if version.quarantined:
         chips.append({"text": words.EVENTS["quarantined"][0], "kind": "bad"})
     if version.verdict == "refused":
@@ -181,7 +184,10 @@ def _compare(versions: tuple[VersionEntry, ...]) -> dict[str, Any]:
     by_name = {v.version: v for v in versions}
     a = by_name.get(request.args.get("from", ""), versions[1])
     b = by_name.get(request.args.get("to", ""), versions[0])
-    rows = [(gettext("Family"), a.family, b.family, "")]
+    rows = [
+        (gettext("Registered"), words.when(a.time), words.when(b.time), ""),
+        (gettext("Family"), a.family, b.family, ""),
+    ]
     for name, text in words.METRICS.items():
         if name in a.metrics and name in b.metrics:
             x, y = a.metrics[name][0], b.metrics[name][0]
@@ -193,4 +199,5 @@ def _compare(versions: tuple[VersionEntry, ...]) -> dict[str, Any]:
                     words.localised(f"{y - x:+.4f}"),
                 )
             )
+    rows.append((gettext("The gate said"), said.said(a.sentence), said.said(b.sentence), ""))
     return {"a": a.version, "b": b.version, "rows": rows}

@@ -20,6 +20,7 @@ from serving.pages.words import localised
 
 HOLE = re.compile(r"\{(\w+)\}")
 SENTENCES = frozenset({"reason", "error", "now", "got", "kind", "found", "said"})  # holes that may hold words of ours
+BOUNDS = frozenset({"low", "high"})  # numbers alone: a level may be called "month to month"
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?%?")
 END = re.compile(r"(?<=[.)]) | (?=Started because: )")  # between sentences
 LONGEST = 8_000  # characters; a refusal that names many slices has some thousands
@@ -49,7 +50,8 @@ def _pattern(text: str) -> re.Pattern[str]:
     literal, *rest = HOLE.split(text)
     parts, seen = [re.escape(literal)], set[str]()
     for name, following in zip(rest[::2], rest[1::2], strict=True):
-        parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>.+?)")
+        inside = r"[-+\d.,e…]+%?" if name in BOUNDS else ".+?"
+        parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{inside})")
         parts.append(re.escape(following))
         seen.add(name)
     return re.compile("".join(parts), re.DOTALL)

@@ -33,6 +33,14 @@ EVENTS = {
     "rollback failed": (_l("rollback failed"), "bad"),
     "released from quarantine": (_l("released from quarantine"), ""),
 }
+ALIASES = {"champion": _l("champion"), "previous": _l("previous")}
+# Who moved something where it was no person: Airflow's kinds of runs, and what watches by itself.
+WATCHERS = {
+    "baking watch": _l("watch after a promotion"),
+    "drift": _l("drift check"),
+    "scheduled": _l("schedule"),
+    "asset_triggered": _l("drift check"),
+}
 METRICS = {
     "accuracy": _l("Accuracy"),
     "roc_auc": _l("ROC-AUC"),

@@ -158,6 +158,14 @@ def test_what_nobody_of_ours_wrote_stays_as_it_is(text: str, vietnamese: None) -
     assert said(text) == text
 
 
+def test_a_level_that_reads_like_a_range_stays_a_name(vietnamese: None) -> None:
+    """ "month to month" is a contract, 18 to 27 is a range."""
+    assert said("worse where contract is month to month (7 rows): log-loss higher by 0.1") == (
+        "tệ hơn ở nơi contract là month to month (7 dòng): log-loss cao hơn 0,1"
+    )
+    assert said("month to month", CARD) == "month to month"
+
+
 def test_a_persons_reason_stays_beside_our_words(vietnamese: None) -> None:
     """The part that is ours is told, the other part is kept."""
     assert said("new data (alias found set already)") == "new data (bí danh đã được đặt từ trước)"
