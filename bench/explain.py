@@ -264,7 +264,10 @@ def main(
                 found = case(Path(folder), family, count, rows)
                 results[found.name] = compare(found, exact(found, walks), rounds, with_peers)
                 results[found.name]["service"] = service(found, Path(folder, f"home-{family}-{count}"))
-    click.echo(json.dumps(results) if as_json else text(results))
+                if not as_json:
+                    click.echo(text({found.name: results[found.name]}))
+    if as_json:
+        click.echo(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -25,11 +25,11 @@ from ml.shapley import Floats, Game, Index, Model, Walks, take
 
 Method = Literal["additive", "exact", "permutation"]
 
-EVALUATIONS = 480  # rows scored to explain one by walks, as long as that makes `FEWEST` walks; our choice
+EVALUATIONS = 480  # rows scored to explain one by walks, unless `FEWEST` walks take more: 2 ms (bench/explain.py)
 EXACT_EVALUATIONS = 3_200  # up to this many, every subset is scored: five columns of a hundred rows
 PREPARATION = 100_000  # rows scored to find Φ
 MAX_BACKGROUND = 100
-FEWEST = 8
+FEWEST = 8  # walks, each with its reverse; our choice, as the numbers above and below
 PARTNERS = (6, 24)  # rows that each background row is compared with to find Φ, at least and at most
 ADDITIVE_TOLERANCE = 2e-4  # float32 probabilities near 0.999 give log-odds to about 1e-4
 
