@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+RETRY_S = 0.01
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 
 
@@ -100,7 +101,12 @@ def run(
         connect()
     end = began + seconds
     while time.perf_counter() < end and not (stop and stop()):
-        for fd, _ in poll.poll(0.5):
+        while len(clients) < connections:  # what found nobody listening tries again
+            try:
+                connect()
+            except OSError:
+                break
+        for fd, _ in poll.poll(0.5 if len(clients) == connections else RETRY_S):
             client = clients[fd]
             what = _receive(client, result, on_answer)
             if what == "again":
