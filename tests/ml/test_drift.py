@@ -16,8 +16,8 @@ from ml import drift, ledger, predictions, store
 from ml.drift import columns, performance, policy, records, report
 from ml.drift.baseline import Baseline, canonical
 from ml.drift.checking import check
-from ml.drift.findings import DriftVerdict, Performance, Signals
-from ml.drift.rule import Hold, retrain
+from ml.drift.findings import DriftVerdict, Estimate, Finding, Performance, Renewal, Signals
+from ml.drift.rule import Hold, retrain, verdict
 from ml.settings import Drift, Settings
 from tests.ml import worlds
 
@@ -135,6 +135,46 @@ def test_estimate_is_marked_as_an_estimate() -> None:
     found = performance.estimate(kept, np.column_stack([1 - unsure, unsure]), Drift())
     assert found.dropped
     assert found.reasons[0].startswith("estimate, not a measurement")
+
+
+BROKEN = Finding(column="a", kind="number", method="", broken=True, reasons=["broken"])
+MOVED = Finding(column="a", kind="number", method="", drifted=True, reasons=["moved"])
+FELL = Performance(labels=500, judged=True, degraded=True, reasons=["fell"])
+HOLDS = Performance(labels=500, judged=True)
+GUESS = Estimate(dropped=True, reasons=["estimate"])
+OUTDONE = Renewal(outdone=True, reasons=["outdone"])
+
+
+@pytest.mark.parametrize(
+    ("finding", "measured", "guessed", "renewal", "word", "reasons"),
+    [
+        (BROKEN, FELL, GUESS, OUTDONE, "broken data", ["broken"]),
+        (MOVED, FELL, GUESS, OUTDONE, "degraded", ["fell", "outdone", "moved", "estimate"]),
+        (MOVED, HOLDS, Estimate(), Renewal(), "drift", ["moved"]),
+        (None, HOLDS, GUESS, Renewal(), "drift", ["estimate"]),
+        (None, HOLDS, Estimate(), OUTDONE, "drift", ["outdone"]),
+        (None, HOLDS, Estimate(), Renewal(), "stable", None),
+    ],
+    ids=["broken feed", "measured drop", "moved column", "estimate alone", "outdone alone", "nothing"],
+)
+def test_the_gravest_finding_names_the_verdict(
+    finding: Finding | None, measured: Performance, guessed: Estimate, renewal: Renewal, word: str, reasons: Any
+) -> None:
+    """And an estimate alone never says that the champion is degraded, which is what eases the gate."""
+    findings = [finding] if finding else []
+    found, told, signals = verdict(findings, measured, guessed, Drift(), renewal=renewal)
+    assert found == word
+    assert reasons is None or told == reasons
+    assert signals.degraded == (word == "degraded")
+
+
+def test_a_verdict_alone_promotes_nothing(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check reads the registry and writes verdicts: whatever it finds, no alias moves."""
+    from ml import registry
+
+    for name in ("promote", "rollback"):
+        monkeypatch.setattr(registry, name, lambda *_, **__: pytest.fail("an alias was moved"))
+    assert window(found, 0, concept=1.0).retrain
 
 
 # Broken feeds

@@ -140,6 +140,19 @@ def test_a_changed_world_may_forget_the_old_one():
     assert judge(challenger, champion, y, settings=GATE, parts=halves(2_000), degraded=True).promote
 
 
+def test_golden_rows_give_way_where_newer_models_were_shown_to_do_better():
+    """But only to a challenger that is better on the recent rows, and nothing else is eased."""
+    champion, challenger, y = world(2_000, champion=1.0)
+    champion[1_000:], challenger[1_000:] = challenger[1_000:].copy(), 1 - challenger[1_000:]
+    assert judge(challenger, champion, y, settings=GATE, parts=halves(2_000), changed=True).promote
+    same = champion.copy()
+    same[1_000:] = challenger[1_000:]
+    verdict = judge(same, champion, y, settings=GATE, parts=halves(2_000), changed=True)
+    assert not verdict.promote
+    assert "indistinguishable" in verdict.sentence
+    assert "forgets" in verdict.sentence
+
+
 def test_a_large_slice_that_gets_much_worse_is_refused_by_name():
     """Better on average, but not for one in five."""
     champion, challenger, y = world(3_000, champion=1.2)
