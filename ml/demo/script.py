@@ -129,7 +129,7 @@ def run(settings: Settings, *, reports: Path | None = None) -> int:
             CONCEPT,
             "3  Concept shift: price and support no longer matter as before, and long contracts leave too.",
             lambda w, s: w.promoted,
-            270,
+            330,  # a challenger that came too early is refused, and the next one has more to learn from
         )
         demo.phase(CONCEPT, "   The world stays as it is; who answers now?", lambda w, s: s > RECOVERED_S, 60)
     finally:
