@@ -8,6 +8,7 @@ losses are compared row by row. It is a rehearsal, bounded in cost, not a retrai
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,10 +19,13 @@ from ml import backtest, predictions
 from ml.drift import performance
 from ml.drift.baseline import Baseline
 from ml.drift.findings import Renewal
+from ml.errors import DataError
 from ml.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 Gains = dict[str, tuple[float, float]]
 
@@ -46,7 +50,11 @@ def examine(settings: Settings, baseline: Baseline, fresh: pd.DataFrame, earlier
     if len(older) < settings.retrain.min_rows:
         return Renewal()
     windows = {"all": older, "sliding": older.iloc[-settings.retrain.sliding_rows :]}
-    losses = backtest.losses(settings, source, windows, predictions.training_rows(settings, fresh), families=2)
+    try:
+        losses = backtest.losses(settings, source, windows, predictions.training_rows(settings, fresh), families=2)
+    except DataError as error:  # logged rows of other columns: a strange row must not cost the verdict
+        log.warning("no newer model could be tried: %s", error)
+        return Renewal()
     _, served = performance.scores(
         fresh["actual"].to_numpy(object),
         fresh["label"].to_numpy(object),

@@ -83,6 +83,17 @@ def test_a_broken_feed_is_not_asked_about(found: Settings) -> None:
     assert check(found, now=worlds.START + 2 * HOUR + 60, baseline=kept).renewal.rows == 0
 
 
+def test_strange_older_rows_cost_the_question_and_not_the_verdict(
+    found: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rows that were logged before a column came, or with words in a number."""
+    frame, y, p = worlds.draw(600, 200)
+    worlds.serve(found, frame.drop(columns="x1").assign(x2="much"), p, at=worlds.START - HOUR, labels=y, version="0")
+    verdict = window(found, 1, worlds.baseline())
+    assert (verdict.verdict, verdict.renewal) == ("stable", Renewal())
+    assert "no newer model could be tried" in caplog.text
+
+
 def test_without_a_snapshot_nothing_is_asked(tmp_path: Path) -> None:
     """The check stands without it."""
     found = worlds.settings(tmp_path)
