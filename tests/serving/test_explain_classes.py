@@ -17,7 +17,7 @@ from tests.ml.test_explain_families import made
 
 NAMES = [*(f"n{i}" for i in range(5)), "c0", "c1"]
 MISSING: dict[str, Any] = dict.fromkeys(NAMES)
-UNSEEN = {**dict.fromkeys(NAMES[:5], 1e+30), "c0": "never seen", "c1": "<b>"}
+UNSEEN = {**dict.fromkeys(NAMES[:5], 1e30), "c0": "never seen", "c1": "<b>"}
 
 
 @pytest.fixture(scope="module")
