@@ -128,6 +128,13 @@ def running() -> Iterator[Stack]:
             # The clock starts nothing in the middle of a test.
             "REFIT_SCHEDULE__RETRAIN_CRON": "0 0 29 2 *",
             "REFIT_SCHEDULE__DRIFT_CRON": "0 0 29 2 *",
+            "REFIT_SCHEDULE__WATCH_INTERVAL_S": "1",
+            # 80 of the 400 rows are the first champion's reference.
+            "REFIT_DRIFT__MIN_LABELS": "80",
+            "REFIT_DRIFT__REPORT_ROWS": "300",
+            # Earlier tests' refusals do not hold the circle up.
+            "REFIT_DRIFT__COOLDOWN_S": "0",
+            "REFIT_DRIFT__BREAKER_REFUSALS": "1000",
         }
         environment.pop("AIRFLOW_HOME")
         made = Stack(Layout(load(environment)), environment)
@@ -140,6 +147,7 @@ def running() -> Iterator[Stack]:
             made.command("--stop")
 
 
+@pytest.hookimpl(tryfirst=True)  # tests/conftest.py puts what is marked here into one process
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(item.fspath).parent == Path(__file__).parent:
