@@ -153,9 +153,19 @@ def _refined(model: Model, row: Rows, grid: _Grid, at: Index, values: Floats, no
         middle = _rounded((staying + flipping) / 2, grid.whole[columns])
         flips = _labels(model, row, columns, middle, *none)[0] != now
         flipping, staying = np.where(flips, middle, flipping), np.where(flips, staying, middle)
+    short = _short(old, flipping, grid.span[columns], grid.whole[columns])
+    flips = _labels(model, row, columns, short, *none)[0] != now
     refined = values.copy()
-    refined[moving] = flipping
+    refined[moving] = np.where(flips & (np.abs(short - old) <= np.abs(values[moving] - old)), short, flipping)
     return refined
+
+
+def _short(old: Floats, values: Floats, span: Floats, whole: npt.NDArray[np.bool_]) -> Floats:
+    """The values with no more digits than the search has found out, rounded away from the row's own."""
+    found_to = span / ((GRID - 1) * 2**REFINEMENTS)
+    unit = np.where(whole, 1.0, 10.0 ** -np.clip(np.ceil(-np.log10(found_to)), -15, 15))
+    short = np.where(values > old, np.ceil(values / unit), np.floor(values / unit)) * unit
+    return np.array([float(f"{v:.12g}") for v in short])
 
 
 def _labels(

@@ -250,6 +250,7 @@ def test_changes_are_the_nearest_that_flip_the_label() -> None:
     assert change.label == "yes"
     assert isinstance(change.new, float)
     assert 1 <= change.new < 1.001
+    assert len(str(change.new)) <= 6, "no more digits than were searched"
     assert change.distance == pytest.approx(0.25, abs=1e-3)
 
 
