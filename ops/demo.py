@@ -27,8 +27,6 @@ CHOICES = {
     "REFIT_SCHEDULE__WATCH_INTERVAL_S": "2",
     "REFIT_DRIFT__REPORT_ROWS": "1000",
     "REFIT_DRIFT__COOLDOWN_S": "20",
-    # Covariate shift without loss is to be seen as just that.
-    "REFIT_DRIFT__GROWTH": "3",
 }
 
 

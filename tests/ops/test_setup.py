@@ -170,3 +170,12 @@ def test_a_missing_python_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("Refit needs Python 3.11")
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_demonstrations_choices_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ml.settings import load
+    from ops import demo
+
+    for name, value in {**demo.CHOICES, "REFIT_HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    assert load().data.source == "customers"

@@ -26,6 +26,7 @@ class World:
         self._random = np.random.default_rng(0)
         self.waiting: list[Answer] = []  # answered, and their labels have not come
         self.kept_back: list[str] = []  # those labels
+        self.labelled_before = self.rows_with_labels()  # other tests use the same stack
 
     def draw(self, n: int, *, turned: bool = False, without: str = "") -> tuple[list[dict[str, Any]], list[str]]:
         """`n` rows and their true labels.
