@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ml.settings import Settings, load
-from ops import credentials, environment, preflight, programs, stack
+from ops import credentials, demo, environment, preflight, programs, stack
 from ops.layout import Layout
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -173,9 +173,6 @@ def test_a_missing_python_is_told_in_a_sentence(tmp_path: Path) -> None:
 
 
 def test_the_demonstrations_choices_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ml.settings import load
-    from ops import demo
-
     for name, value in {**demo.CHOICES, "REFIT_HOME": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     assert load().data.source == "customers"
