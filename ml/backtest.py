@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ml.schema import Schema
 
 QUICK = ("hist_gradient_boosting", "logistic")  # seconds for 20,000 rows; the best first
-LEAST_PROBABILITY = 1e-4  # as in `ml.drift.performance`: one confident mistake must not decide a mean
+LEAST_PROBABILITY = 1e-4  # one confident mistake must not decide a mean log-loss; the champion's is cut alike
 
 
 class Base(NamedTuple):

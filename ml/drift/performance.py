@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from ml.backtest import LEAST_PROBABILITY
 from ml.drift import statistics
 from ml.drift.baseline import Baseline
 from ml.drift.findings import Estimate, Performance
 from ml.settings import Drift
-
-LEAST_PROBABILITY = 1e-4  # a single confident mistake must not decide a mean log-loss
 
 
 def scores(actual: Any, label: Any, probabilities: Any, classes: tuple[str, ...]) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -43,7 +44,7 @@ class Task:
     on_epoch: OnEpoch | None = None
 
 
-class TabularClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+class TabularClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn ships no types
     """A classifier on canonical rows: `_fit`, `predict_proba` and `emit` are a family's own.
 
     A family is a dataclass (`eq=False, repr=False`: identity and scikit-learn's own) of its parameters.
@@ -86,22 +87,22 @@ class TabularClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         self._set_features(X)
         return self
 
+    @abstractmethod
     def _fit(self, task: Task) -> None:
         """Learn; what was learned is set last."""
-        raise NotImplementedError
 
+    @abstractmethod
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n, C) float64, rows sum to 1."""
-        raise NotImplementedError
 
     @property
     def history(self) -> list[dict[str, float]]:
         """Figures of each epoch of the last fit; empty for families that are fitted in one go."""
         return self.history_
 
+    @abstractmethod
     def emit(self, graph: Graph) -> str:
         """Write the fitted model's ops; returns the value of its probabilities, (N, C) float32."""
-        raise NotImplementedError
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of each row: (n,)."""

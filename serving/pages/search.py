@@ -96,16 +96,14 @@ def _convergence(trials: list[Trial]) -> Chart:
             [s for s in series if s.points], title=title, x_label=gettext("Trial"), y_label=gettext("Log-loss")
         ),
         "series": [series[0].name, *_families(trials)],
-        "head": [
-            gettext("Trial"),
-            gettext("Family"),
-            gettext("Log-loss"),
-            gettext("Accuracy"),
-            gettext("Macro F1"),
-            gettext("Parameters"),
-        ],
+        "head": [gettext("Trial"), *_head()],
         "rows": [[str(i), *_row(t)] for i, t in enumerate(trials, 1)],
     }
+
+
+def _head() -> list[str]:
+    """Names of what `_row` gives."""
+    return [gettext("Family"), gettext("Log-loss"), gettext("Accuracy"), gettext("Macro F1"), gettext("Parameters")]
 
 
 def _row(trial: Trial) -> list[str]:
@@ -150,14 +148,7 @@ def _comparison(trials: list[Trial]) -> Chart | None:
         "wide": True,
         "series": list(colours),
         "first": 2,
-        "head": [
-            gettext("Trial"),
-            gettext("Family"),
-            gettext("Log-loss"),
-            gettext("Accuracy"),
-            gettext("Macro F1"),
-            gettext("Parameters"),
-        ],
+        "head": [gettext("Trial"), *_head()],
         "rows": [[str(i), *_row(t)] for i, t in best],
     }
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml import data
 from ml.drift import policy, records, renewal, rule
 from ml.drift.baseline import Baseline
 from ml.drift.checking import check
 from ml.drift.findings import DriftVerdict, Performance, Renewal, Signals
-from ml.settings import Drift, Settings, from_values
+from ml.settings import Drift, Settings
 from tests.ml import worlds
 
 HOUR = 3_600.0
@@ -23,19 +22,7 @@ HOUR = 3_600.0
 @pytest.fixture
 def found(tmp_path: Path) -> Settings:
     """A home with the snapshot that the champion was made from."""
-    frame, y, _ = worlds.draw(1_000, 50)
-    table = tmp_path / "base.csv"
-    frame.assign(y=y).to_csv(table, index=False)
-    settings = from_values(
-        {
-            "home": str(tmp_path),
-            "data": {"source": "file", "path": str(table), "target": "y", "positive_label": "1"},
-            "train": {"families": ["logistic"]},
-            "drift": {"track": False, "report_rows": 0},
-        }
-    )
-    data.generate(settings)
-    return settings
+    return worlds.home(tmp_path, drift={"track": False, "report_rows": 0})
 
 
 def window(found: Settings, hour: int, baseline: Baseline, *, n: int = 600, **world: Any) -> DriftVerdict:

@@ -13,7 +13,7 @@ from ml import data, golden, predictions, retraining_data, store
 from ml.data.snapshot import Snapshot
 from ml.drift import records
 from ml.drift.findings import DriftVerdict, Signals, Window
-from ml.settings import Settings, from_values
+from ml.settings import Settings
 from tests.ml import worlds
 
 HOUR = 3_600.0
@@ -23,18 +23,7 @@ MADE = worlds.START - HOUR  # when the champion was made
 @pytest.fixture
 def found(tmp_path: Path) -> Settings:
     """A home with the snapshot that the champion was made from."""
-    frame, y, _ = worlds.draw(1_000, 50)
-    table = tmp_path / "base.csv"
-    frame.assign(y=y).to_csv(table, index=False)
-    settings = from_values(
-        {
-            "home": str(tmp_path),
-            "data": {"source": "file", "path": str(table), "target": "y", "positive_label": "1"},
-            "train": {"families": ["logistic"]},
-        }
-    )
-    data.generate(settings)
-    return settings
+    return worlds.home(tmp_path)
 
 
 def serve(found: Settings, hour: int, n: int, *, concept: float = 0.0, labelled: bool = True) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ml import predictions, store
+from ml import data, predictions, store
 from ml.drift.baseline import Baseline
 from ml.schema import Column, Schema
 from ml.settings import Settings, from_values
@@ -31,6 +31,23 @@ START = 1_800_000_000.0
 def settings(home: Path, **drift: Any) -> Settings:
     """A home without MLflow and without reports, unless asked for."""
     return from_values({"home": str(home), "drift": {"track": False, "report_rows": 0, **drift}})
+
+
+def home(folder: Path, **sections: Any) -> Settings:
+    """Settings of a home with the snapshot that a champion was made from; `sections` are added to them."""
+    frame, y, _ = draw(1_000, 50)
+    table = folder / "base.csv"
+    frame.assign(y=y).to_csv(table, index=False)
+    settings = from_values(
+        {
+            "home": str(folder),
+            "data": {"source": "file", "path": str(table), "target": "y", "positive_label": "1"},
+            "train": {"families": ["logistic"]},
+            **sections,
+        }
+    )
+    data.generate(settings)
+    return settings
 
 
 def draw(
