@@ -64,7 +64,7 @@ VERDICTS = (
     N_("the champion cannot score these rows: {error}"),
 )
 
-# ml/registry.py, ml/confirm.py, ml/stages/release.py, ml/baking.py: what the ledger says of a move.
+# ml/registry, ml/confirm.py, ml/stages/release.py, ml/baking.py: what the ledger says of a move.
 MOVES = (
     N_("Started because: {reason}."),
     N_("rolled back to version {version}: {reason}"),

@@ -188,7 +188,7 @@ def test_promote_killed_in_the_middle_is_finished(own: Settings, monkeypatch: py
     """The alias had moved, the record had not been written: the next call finishes and writes one promotion."""
     up_to(own, "k", "register")
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "_set_previous", kill)
+        patch.setattr(registry.aliases, "set_previous", kill)
         with pytest.raises(Killed):
             pipeline.promote(own, "k")
     assert pipeline.promote(own, "k")["promoted"] is True

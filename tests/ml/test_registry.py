@@ -199,7 +199,7 @@ def test_kill_before_the_alias_moved_is_told(own: Settings, tmp_path: Path, monk
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "_set_alias", killed)
+        patch.setattr(registry.aliases, "set_alias", killed)
         with pytest.raises(Killed):
             promote(own, two)
     event = registry.reconcile(own, agree)

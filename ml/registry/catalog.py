@@ -1,0 +1,136 @@
+"""The versions of the registered model: make one, find one, list them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ml import locks, tracking
+from ml.settings import Settings
+
+SHA256 = "refit.sha256"
+VERDICT = "refit.verdict"
+SENTENCE = "refit.sentence"
+QUARANTINED = "refit.quarantined"
+
+
+class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered version. `created` is seconds since 1970 UTC; `quarantined` is the reason or ""."""
+
+    version: str
+    run_id: str
+    source: str
+    created: float
+    tags: dict[str, str]
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bundle."""
+        return self.tags.get(SHA256, "")
+
+    @property
+    def run_key(self) -> str:
+        """The run that made it."""
+        return self.tags.get(tracking.RUN_KEY, "")
+
+    @property
+    def quarantined(self) -> str:
+        """Why it must not be promoted again by itself; "" where it may."""
+        return self.tags.get(QUARANTINED, "")
+
+
+def register(
+    settings: Settings,
+    *,
+    model_uri: str,
+    run_id: str,
+    run_key: str,
+    sha256: str,
+    tags: dict[str, str] | None = None,
+    description: str = "",
+) -> VersionInfo:
+    """Make a version of a logged model; a second call for the same run key finds the first one's version.
+
+    Raises
+    ------
+    RegistryUnavailable
+        The registry does not answer; the call may be made again.
+    """
+    name, found = settings.registry.model_name, tracking.client(settings)
+    with locks.exclusive(settings, f"register-{run_key}"), tracking.errors(tracking.uri(settings)):
+        _ensure_model(settings)
+        for existing in _of_run(settings, run_id, run_key):
+            if existing.sha256 == sha256:
+                for key, value in (tags or {}).items():  # judged again since: the newest verdict stands
+                    if existing.tags.get(key) != value:
+                        found.set_model_version_tag(name, existing.version, key, value)
+                return version(settings, existing.version)
+        made = found.create_model_version(
+            name,
+            model_uri,
+            run_id=run_id,
+            tags={tracking.RUN_KEY: run_key, SHA256: sha256, **(tags or {})},
+            description=description or None,
+            await_creation_for=60,
+            # A server refuses a `models:/m-…` source that does not come with the id in it.
+            model_id=model_uri.removeprefix("models:/") if model_uri.startswith("models:/m-") else None,
+        )
+        return version(settings, str(made.version))
+
+
+def of_run(settings: Settings, run_id: str, run_key: str) -> VersionInfo | None:
+    """The newest version that a run registered, or None."""
+    with tracking.errors(tracking.uri(settings)):
+        return next(iter(_of_run(settings, run_id, run_key)), None)
+
+
+def version(settings: Settings, number: str) -> VersionInfo:
+    """One version.
+
+    Raises
+    ------
+    RegistryError
+        There is no such version.
+    """
+    with tracking.errors(tracking.uri(settings)):
+        return info_of(tracking.client(settings).get_model_version(settings.registry.model_name, str(number)))
+
+
+def versions(settings: Settings, *, limit: int = 100) -> list[VersionInfo]:
+    """The newest versions, newest first."""
+    with tracking.errors(tracking.uri(settings)):
+        found = tracking.client(settings).search_model_versions(
+            f"name = '{settings.registry.model_name}'", max_results=limit, order_by=["version_number DESC"]
+        )
+        return [info_of(v) for v in found]
+
+
+def _of_run(settings: Settings, run_id: str, run_key: str) -> list[VersionInfo]:
+    wanted = f"name = '{settings.registry.model_name}' and run_id = '{run_id}'"
+    found = [info_of(v) for v in tracking.client(settings).search_model_versions(wanted)]
+    return sorted((v for v in found if v.run_key == run_key), key=lambda v: -int(v.version))
+
+
+def _ensure_model(settings: Settings) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        tracking.client(settings).create_registered_model(
+            settings.registry.model_name,
+            description="Kept fresh by Refit: `champion` serves, `previous` served before.",
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def info_of(found: Any) -> VersionInfo:
+    """MLflow's `ModelVersion` as ours."""
+    return VersionInfo(
+        version=str(found.version),
+        run_id=str(found.run_id or ""),
+        source=str(found.source or ""),
+        created=(found.creation_timestamp or 0) / 1000,
+        tags={str(k): str(v) for k, v in (found.tags or {}).items()},
+    )

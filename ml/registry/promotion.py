@@ -1,0 +1,231 @@
+"""Promotion and the way back: the alias moves last, and every move is in the ledger before and after.
+
+MLflow has no compare-and-swap on an alias, so every move happens under one lock, between two rows of the
+ledger: the intention before, the outcome after. A process that is killed in between leaves an intention
+that `reconcile` finishes or takes back; until then the alias points at a version that loads and passed its
+own examples.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from ml import ledger, locks, tracking
+from ml.bundle import Bundle
+from ml.confirm import Confirmation, confirm
+from ml.errors import ChampionChanged, PromotionError, RegistryError
+from ml.ledger import Event
+from ml.registry import aliases
+from ml.registry.aliases import CHAMPION, champion
+from ml.registry.cache import download
+from ml.registry.catalog import QUARANTINED, VersionInfo, version
+from ml.settings import Settings
+
+LOCK = "promotion"
+
+Confirm = Callable[[Settings, str], Confirmation]
+
+
+def promote(
+    settings: Settings,
+    number: str,
+    *,
+    who: str,
+    why: str,
+    run_key: str = "",
+    expected_champion: str | None = None,
+    force: bool = False,
+    numbers: dict[str, Any] | None = None,
+    confirm_with: Confirm = confirm,
+) -> Event:
+    """Make a version the champion, and wait until the service has taken it over.
+
+    Parameters
+    ----------
+    expected_champion
+        The version the challenger was judged against ("" for none). Another one by now is a refusal.
+        None: not checked (a person's decision).
+    force
+        Also a quarantined version; the quarantine is lifted.
+
+    Returns
+    -------
+    The ledger's event. A version that serves already is answered with the event that made it so.
+
+    Raises
+    ------
+    PromotionError
+        Refused, or not confirmed: then the aliases are as they were.
+    BundleError
+        The version does not load or repeat its own examples: nothing was changed.
+    """
+    number = str(number)
+    with locks.exclusive(settings, LOCK):
+        reconcile_locked(settings, confirm_with)
+        current = champion(settings)
+        old = current.version if current else ""
+        info = version(settings, number)
+        if old == number:
+            return _already(settings, number, who, why, run_key)
+        if expected_champion is not None and old != expected_champion:
+            reason = (
+                f"version {number} was judged against {_named(expected_champion)}, but by now {_named(old)} serves: "
+                "run the evaluation again"
+            )
+            _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
+            raise ChampionChanged(reason)
+        if info.quarantined and not force:
+            reason = f"version {number} is quarantined ({info.quarantined}); promote it with force to lift that"
+            _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
+            raise PromotionError(reason)
+        _check_loads(settings, info)
+        if info.quarantined:
+            release(settings, number, who=who, why=why)
+        intention = _outcome(settings, ledger.PROMOTING, who, why, old, number, run_key)
+        return _move(settings, _intention(settings, intention), confirm_with, numbers or {})
+
+
+def rollback(
+    settings: Settings, to: str | None = None, *, who: str, why: str, confirm_with: Confirm = confirm
+) -> Event:
+    """Go back to the version that really served before (or to a named one), and quarantine the present one.
+
+    Raises
+    ------
+    PromotionError
+        There is nothing to go back to, or the service did not take it over: then the aliases are as they were.
+    BundleError
+        The version to go back to does not load: nothing was changed.
+    """
+    with locks.exclusive(settings, LOCK):
+        reconcile_locked(settings, confirm_with)
+        current = champion(settings)
+        if current is None:
+            raise PromotionError("there is no champion to roll back from")
+        target = version(settings, to) if to else _before(settings, current.version)
+        if target.version == current.version:
+            raise PromotionError(f"version {target.version} is the champion already")
+        _check_loads(settings, target)
+        intention = _outcome(settings, ledger.ROLLING_BACK, who, why, current.version, target.version, "")
+        return _move(settings, _intention(settings, intention), confirm_with, {})
+
+
+def reconcile(settings: Settings, confirm_with: Confirm = confirm) -> Event | None:
+    """Finish or take back a move of the alias that was cut short; returns its outcome, or None."""
+    with locks.exclusive(settings, LOCK):
+        return reconcile_locked(settings, confirm_with)
+
+
+def reconcile_locked(settings: Settings, confirm_with: Confirm) -> Event | None:
+    """`reconcile` for a caller that holds the lock."""
+    intention = ledger.open_intention(settings)
+    if intention is None:
+        return None
+    current = champion(settings)
+    if current is not None and current.version == intention.to_version:
+        with contextlib.suppress(PromotionError):
+            return _move(settings, intention, confirm_with, {"interrupted": True})
+    else:
+        _outcome_of(
+            settings, intention, failed=True, why="interrupted before the alias moved, or after it was put back"
+        )
+    return ledger.events(settings, limit=1)[0]
+
+
+def quarantine(settings: Settings, number: str, *, who: str, why: str) -> None:
+    """Keep a version from being promoted again by itself."""
+    with tracking.errors(tracking.uri(settings)):
+        tracking.client(settings).set_model_version_tag(settings.registry.model_name, number, QUARANTINED, why or "yes")
+    _outcome(settings, ledger.QUARANTINED, who, why, number, "", "")
+
+
+def release(settings: Settings, number: str, *, who: str, why: str) -> None:
+    """Lift a quarantine."""
+    with tracking.errors(tracking.uri(settings)):
+        tracking.client(settings).delete_model_version_tag(settings.registry.model_name, number, QUARANTINED)
+    _outcome(settings, ledger.RELEASED, who, why, number, "", "")
+
+
+def _move(settings: Settings, intention: Event, confirm_with: Confirm, numbers: dict[str, Any]) -> Event:
+    """Move the alias, wait for the service, write the outcome; on failure put everything back."""
+    back = intention.what == ledger.ROLLING_BACK
+    old, new = intention.from_version, intention.to_version
+    aliases.set_alias(settings, CHAMPION, new)
+    try:
+        confirmation = confirm_with(settings, new)
+    except PromotionError as error:
+        aliases.set_alias(settings, CHAMPION, old)
+        _outcome_of(settings, intention, failed=True, why=f"{intention.why}: {error}", numbers=numbers)
+        raise PromotionError(f"{error}; {_named(old)} serves on") from error
+    if back:
+        # Where `previous` points after a rollback is where a second one would go: never at what was just left.
+        quarantine(settings, old, who=intention.who, why=f"rolled back to version {new}: {intention.why}")
+        aliases.set_previous(settings, next(iter(ledger.served_before(settings, new)), ""), unless=old)
+    else:
+        aliases.set_previous(settings, old)
+    numbers = {**numbers, "workers": confirmation.workers, "confirmation": confirmation.note}
+    _outcome_of(settings, intention, failed=False, why=intention.why, numbers=numbers)
+    return ledger.events(settings, limit=1)[0]
+
+
+def _outcome_of(
+    settings: Settings, intention: Event, *, failed: bool, why: str, numbers: dict[str, Any] | None = None
+) -> None:
+    kinds = {
+        (ledger.PROMOTING, False): ledger.PROMOTED,
+        (ledger.PROMOTING, True): ledger.PROMOTION_FAILED,
+        (ledger.ROLLING_BACK, False): ledger.ROLLED_BACK,
+        (ledger.ROLLING_BACK, True): ledger.ROLLBACK_FAILED,
+    }
+    ledger.append(
+        settings,
+        kinds[intention.what, failed],
+        who=intention.who,
+        why=why,
+        from_version=intention.from_version,
+        to_version=intention.to_version,
+        run_key=intention.run_key,
+        intention=intention.id,
+        numbers=numbers,
+    )
+
+
+def _outcome(settings: Settings, what: str, who: str, why: str, old: str, new: str, run_key: str) -> int:
+    return ledger.append(settings, what, who=who, why=why, from_version=old, to_version=new, run_key=run_key)
+
+
+def _intention(settings: Settings, number: int) -> Event:
+    found = ledger.open_intention(settings)
+    if found is None or found.id != number:  # the lock makes this impossible
+        raise RegistryError("the ledger does not hold the intention that was just written")
+    return found
+
+
+def _already(settings: Settings, number: str, who: str, why: str, run_key: str) -> Event:
+    for event in ledger.events(settings, what=ledger.SERVED):
+        if event.to_version == number:
+            return event
+    # The alias was set by hand, in MLflow's own pages: from now on the ledger knows.
+    _outcome(settings, ledger.PROMOTED, who, f"{why} (alias found set already)", "", number, run_key)
+    return ledger.events(settings, limit=1)[0]
+
+
+def _before(settings: Settings, current: str) -> VersionInfo:
+    for number in ledger.served_before(settings, current):
+        try:
+            found = version(settings, number)
+        except RegistryError:
+            continue  # deleted since
+        if not found.quarantined:
+            return found
+    raise PromotionError(f"no version served before version {current}: there is nothing to go back to")
+
+
+def _check_loads(settings: Settings, info: VersionInfo) -> None:
+    Bundle.open(download(settings, info), sha256=info.sha256).self_check()
+
+
+def _named(number: str) -> str:
+    return f"version {number}" if number else "no version"
