@@ -2,9 +2,7 @@
 
 All comparisons are of log-loss, row by row, on the same rows, each model with its own preprocessing:
 d = loss(champion) - loss(challenger), positive where the challenger is better. What is asked for is a
-one-sided confidence bound of its mean, by the studentised bootstrap (Efron and Tibshirani 1993, ch. 12),
-which stays honest on the skewed differences that log-loss gives; above 5,000 rows the normal bound, to
-which it has converged by then.
+one-sided confidence bound of its mean (`ml.bounds`).
 
 In order, and each "no" is a reason in the verdict:
 
@@ -31,15 +29,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ml.bounds import Bound, bound
 from ml.decision import Floats
 from ml.settings import Gate
 
 Rows = npt.NDArray[Any]  # a mask of (n_rows,), or row numbers
 
 CLIP = 1e-6  # one row's log-loss counts at most 13.8 nats: a single absurd answer does not decide
-BOOTSTRAP_ROWS = 5_000
 NAMED_SLICES = 3  # in a sentence that people read; our choice
-SMALL = 1e-12
 
 
 class Servability(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,21 +54,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     reasons: list[str]
     numbers: dict[str, Any]
-
-
-class _Bound(msgspec.Struct, frozen=True):
-    """A mean with its one-sided lower and upper confidence bounds."""
-
-    mean: float
-    lower: float
-    upper: float
-    rows: int
-
-
-def _plain(bound: _Bound) -> dict[str, float | None]:
-    """JSON has no infinity: a bound that is not known is None."""
-    values = {name: getattr(bound, name) for name in bound.__struct_fields__}
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
 def judge(
@@ -125,21 +107,14 @@ def judge(
     numbers["log_loss"] = {"challenger": float(loss[recent].mean()), "champion": float((gain + loss)[recent].mean())}
     better = _bound(gain[recent], settings, seed)
     accuracy = _bound(right[recent], settings, seed)
-    numbers["gain"], numbers["accuracy_gain"] = _plain(better), _plain(accuracy)
+    numbers["gain"], numbers["accuracy_gain"] = better.plain(), accuracy.plain()
     if below and not (
         degraded and better.lower > 0 and _floor((gain + loss)[recent], y[recent], prior, settings, {}, seed)
     ):
         reasons += below
     reasons += _against_champion(better, accuracy, settings, degraded)
-    golden = _rows((parts or {}).get("golden"), everything[:0])
-    if len(golden):
-        remembered = _bound(gain[golden], settings, seed)
-        numbers["golden_gain"] = _plain(remembered)
-        if remembered.upper < -settings.golden_margin and not ((degraded or changed) and better.lower > 0):
-            reasons.append(
-                f"forgets: log-loss on the {len(golden)} golden rows is worse by {-remembered.mean:.4f} "
-                f"(at least {-remembered.upper:.4f} with confidence; allowed {settings.golden_margin:g})"
-            )
+    golden = gain[_rows((parts or {}).get("golden"), everything[:0])]
+    reasons += _forgets(golden, settings, numbers, seed, excused=(degraded or changed) and better.lower > 0)
     reasons += _slices(gain, slices or {}, len(y), settings, numbers, seed)
     return _verdict(reasons, numbers, settings, first=False)
 
@@ -175,7 +150,7 @@ def _floor(
         return ["no labelled rows to judge on"]
     shares = np.bincount(y, minlength=int(y.max()) + 1) / len(y) if prior is None else np.asarray(prior)
     gain = _bound(-np.log(np.clip(shares[y], CLIP, 1.0)) - loss, settings, seed)
-    numbers["floor_gain"] = _plain(gain)
+    numbers["floor_gain"] = gain.plain()
     if gain.lower > settings.floor_gain:
         return []
     few = f"; {len(y)} rows are few" if len(y) < settings.min_rows else ""
@@ -185,7 +160,7 @@ def _floor(
     ]
 
 
-def _against_champion(better: _Bound, accuracy: _Bound, settings: Gate, degraded: bool) -> list[str]:
+def _against_champion(better: Bound, accuracy: Bound, settings: Gate, degraded: bool) -> list[str]:
     if better.rows < settings.min_rows:
         return [f"too few rows to judge: {better.rows}, at least {settings.min_rows} are needed; the champion stays"]
     out = []
@@ -207,6 +182,22 @@ def _against_champion(better: _Bound, accuracy: _Bound, settings: Gate, degraded
     return out
 
 
+def _forgets(
+    gain: npt.NDArray[np.float64], settings: Gate, numbers: dict[str, Any], seed: int, *, excused: bool
+) -> list[str]:
+    """Worse on the golden rows by more than `golden_margin`; `excused` where the world has changed since."""
+    if not len(gain):
+        return []
+    remembered = _bound(gain, settings, seed)
+    numbers["golden_gain"] = remembered.plain()
+    if excused or remembered.upper >= -settings.golden_margin:
+        return []
+    return [
+        f"forgets: log-loss on the {len(gain)} golden rows is worse by {-remembered.mean:.4f} "
+        f"(at least {-remembered.upper:.4f} with confidence; allowed {settings.golden_margin:g})"
+    ]
+
+
 def _slices(
     gain: npt.NDArray[np.float64],
     slices: Mapping[str, Rows],
@@ -222,7 +213,7 @@ def _slices(
     bounds = {name: _bound(gain[rows], settings, seed, tests=len(large)) for name, rows in large.items()}
     worse = {name: found for name, found in bounds.items() if found.upper < -settings.slice_margin}
     numbers["slices_checked"] = len(large)
-    numbers["slices_worse"] = {name: _plain(found) for name, found in worse.items()}
+    numbers["slices_worse"] = {name: found.plain() for name, found in worse.items()}
     # A bad challenger is bad everywhere: the sentence names the worst, the numbers hold all.
     ranked = sorted(worse.items(), key=lambda item: item[1].mean)
     out = [
@@ -232,39 +223,8 @@ def _slices(
     return out + ([f"worse in {len(ranked) - NAMED_SLICES} more slices"] if len(ranked) > NAMED_SLICES else [])
 
 
-def _bound(d: npt.NDArray[np.float64], settings: Gate, seed: int, *, tests: int = 1) -> _Bound:
-    """One-sided bounds of the mean at `confidence` (Bonferroni over `tests`)."""
-    n, mean = len(d), float(d.mean()) if len(d) else 0.0
-    spread = float(d.std(ddof=1)) if n > 1 else np.inf
-    error = spread / np.sqrt(max(n, 1))
-    alpha = (1 - settings.confidence) / tests
-    if n < 2:
-        return _Bound(mean, -np.inf, np.inf, n)
-    if spread < SMALL:
-        return _Bound(mean, mean, mean, n)
-    low_t, high_t = _t_quantiles(d, alpha, settings.n_bootstrap, seed)
-    return _Bound(mean, float(mean - high_t * error), float(mean - low_t * error), n)
-
-
-def _t_quantiles(d: npt.NDArray[np.float64], alpha: float, n_bootstrap: int, seed: int) -> tuple[float, float]:
-    """The alpha and 1 - alpha quantiles of the mean's t statistic over resamples of `d`."""
-    from scipy.stats import norm, t
-
-    n = len(d)
-    plain = float(norm.ppf(1 - alpha)) if n > BOOTSTRAP_ROWS else float(t.ppf(1 - alpha, n - 1))
-    if n > BOOTSTRAP_ROWS or alpha * n_bootstrap < 5:  # too few resamples for so far a tail
-        return -plain, plain
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(max(1, -(-n_bootstrap * n // 4_000_000))):  # at most 32 MB at a time
-        size = min(n_bootstrap, max(1, 4_000_000 // n))
-        sample = d[rng.integers(0, n, (size, n))]
-        error = sample.std(axis=1, ddof=1) / np.sqrt(n)
-        usable = error > SMALL
-        found.append((sample.mean(axis=1) - d.mean())[usable] / error[usable])
-    low, high = np.quantile(np.concatenate(found), [alpha, 1 - alpha])
-    # Never bolder than Student's t: on a handful of rows the resamples themselves are too alike.
-    return min(float(low), -plain), max(float(high), plain)
+def _bound(d: npt.NDArray[np.float64], settings: Gate, seed: int, *, tests: int = 1) -> Bound:
+    return bound(d, confidence=settings.confidence, n_bootstrap=settings.n_bootstrap, seed=seed, tests=tests)
 
 
 def _verdict(reasons: list[str], numbers: dict[str, Any], settings: Gate, *, first: bool) -> Verdict:

@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the data modules are true."""
+"""The examples in the docstrings are true."""
 
 import doctest
 import importlib
@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["ml.report", "ml.values", "ml.tables", "ml.data.checks"])
+@pytest.mark.parametrize("name", ["ml.bounds", "ml.report", "ml.values", "ml.tables", "ml.data.checks"])
 def test_examples_run(name: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(name))
     assert tried
