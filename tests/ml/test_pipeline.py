@@ -110,7 +110,8 @@ def test_results_are_small_and_plain(done: Settings) -> None:
 def test_finished_run_is_answered_from_its_records(done: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Running it all again does nothing and gives the same."""
     before = results(done, "first")
-    monkeypatch.setattr(tracking, "client", kill)
+    for module in (tracking, tracking.connection):
+        monkeypatch.setattr(module, "client", kill)
     pipeline.run_all(done, "first")
     assert results(done, "first") == before
 
