@@ -48,7 +48,7 @@ def watch(settings: Settings, now: float) -> Baking | None:
     StoreUnavailable, RegistryUnavailable
         Nothing was changed; the call may be made again.
     """
-    _finish_what_was_cut_short(settings)
+    finish_what_was_cut_short(settings)
     event = promotion(settings, now)
     if event is None:
         return None
@@ -71,7 +71,7 @@ def watch(settings: Settings, now: float) -> Baking | None:
     return _roll_back(settings, found) if found.worse_by > settings.drift.accuracy_margin else found
 
 
-def _finish_what_was_cut_short(settings: Settings) -> None:
+def finish_what_was_cut_short(settings: Settings) -> None:
     """A killed task is run again and ends its own move; a killed command is not, and nobody else may come for days."""
     if ledger.open_intention(settings) is not None:
         from ml import registry

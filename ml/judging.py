@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ml.data.snapshot import Part, Snapshot
+    from ml.schema import Schema
 
 TRAINED_ON = "trained_on.npy"  # sorted uint64 hashes of the rows that a version was fitted on
 CHUNK_ROWS = 8_192
@@ -55,9 +56,7 @@ def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | Non
 
     Rows that the champion was trained on are left out of the part that decides, as long as enough remain.
     """
-    import pandas as pd
-
-    recent, notes = snapshot.part("recent"), []
+    recent, notes = snapshot.part("recent"), list[str]()
     deciding = recent if len(recent.y) >= settings.gate.min_rows else snapshot.part("test")
     X, y = deciding.X, deciding.y
     seen = _trained_on(champion)
@@ -68,7 +67,22 @@ def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | Non
             notes.append(f"{int(known.sum())} rows that the champion was trained on are left out")
         elif known.any():
             notes.append(f"{int(known.sum())} of {len(y)} rows may have been seen by the champion in training")
-    old = golden.load(settings, snapshot.schema)
+    return with_golden(settings, X, y, snapshot.schema, notes)
+
+
+def with_golden(
+    settings: Settings, X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema, notes: list[str]
+) -> Rows:
+    """The rows that decide ("recent"), with the golden ones behind them where there are any of this schema.
+
+    Parameters
+    ----------
+    X, y
+        Canonical rows and their codes (n,).
+    """
+    import pandas as pd
+
+    old = golden.load(settings, schema)
     if old is None:
         return Rows(X, y, {"recent": np.ones(len(y), bool)}, tuple(notes))
     n = len(y)
@@ -100,10 +114,15 @@ def champion_bundle(settings: Settings, *, but_of: str = "") -> tuple[VersionInf
         info = registry.version(settings, before) if before else None
     if info is None:
         return None, None, ""
+    return info, *open_version(settings, info)
+
+
+def open_version(settings: Settings, info: VersionInfo) -> tuple[Bundle | None, str]:
+    """A champion's bundle and "", or None and why it cannot be used."""
     try:
-        return info, Bundle.open(registry.download(settings, info), sha256=info.sha256), ""
+        return Bundle.open(registry.download(settings, info), sha256=info.sha256), ""
     except BundleError as error:
-        return info, None, f"the champion, version {info.version}, cannot be loaded: {error}"
+        return None, f"the champion, version {info.version}, cannot be loaded: {error}"
 
 
 def champion_probabilities(
@@ -144,9 +163,12 @@ def servability(bundle: Bundle) -> Servability:
 
 def judge(
     settings: Settings, rows: Rows, challenger: Bundle, champion: Bundle | None, *,
-    prior: npt.NDArray[np.float64], degraded: bool, changed: bool = False, seed: int,
+    prior: npt.NDArray[np.float64] | None, degraded: bool, changed: bool = False, seed: int,
 ) -> Verdict:  # fmt: skip
-    """The gate's verdict over rows that both models score now, each with its own preprocessing."""
+    """The gate's verdict over rows that both models score now, each with its own preprocessing.
+
+    `prior`: shares of the classes in training (n_classes,), the floor; None: those of the rows that decide.
+    """
     from ml.evaluation.slices import slices
 
     theirs, problem = None, ""

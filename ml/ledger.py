@@ -21,6 +21,7 @@ from ml.settings import Settings
 PROMOTING = "promoting"
 ROLLING_BACK = "rolling back"
 REGISTERED = "registered"
+SHADOW = "in shadow"
 REFUSED = "refused"
 PROMOTED = "promoted"
 PROMOTION_FAILED = "promotion failed"

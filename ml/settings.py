@@ -133,6 +133,9 @@ class Gate(Section, frozen=True):
     slice_min_rows: int = 100  # smaller slices are not guarded
     max_latency_ms: float = 50.0  # one row through the bundle, median
     max_bundle_mb: float = 200.0
+    shadow_rows: int = 0  # labelled live rows a challenger is judged on in shadow before it may serve; 0: no shadow
+    shadow_s: float = 7 * 86_400.0  # how long it waits for them; refused after that
+    shadow_degraded: bool = False  # also where the champion is degraded; else its successor does not wait
 
 
 class Registry(Section, frozen=True):

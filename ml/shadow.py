@@ -50,20 +50,31 @@ def score(settings: Settings, version: str, rows: pd.DataFrame) -> tuple[Any, An
 
 
 def compare(settings: Settings, version: str, *, against: str, rows: int = 2_000) -> dict[str, Any]:
-    """A version beside the one that answered, on the newest labelled rows of that one.
+    """A version beside the one that answered, on the newest labelled rows of that one: see `beside`."""
+    bundle = open_version(settings, version)
+    return beside(bundle, live(settings, bundle, against=against, rows=rows))
+
+
+def live(settings: Settings, bundle: Bundle, *, against: str, rows: int, since: float | None = None) -> pd.DataFrame:
+    """The newest rows that version `against` answered (from `since` on, seconds) and whose label the bundle knows."""
+    found = predictions.window(store.engine(settings), since=since, rows=rows, version=against, labelled_only=True)
+    return found[found["actual"].isin(bundle.classes)].reset_index(drop=True)
+
+
+def beside(bundle: Bundle, rows: pd.DataFrame) -> dict[str, Any]:
+    """A model beside the one that answered labelled rows.
 
     Returns
     -------
     `rows`; accuracy of both (`shadow`, `served`) and the share of rows on which both decide alike (`agreement`),
     each in [0, 1], None without rows.
     """
-    found = predictions.window(store.engine(settings), rows=rows, version=against, labelled_only=True)
-    if found.empty:
+    if rows.empty:
         return {"rows": 0, "shadow": None, "served": None, "agreement": None}
-    labels, _ = score(settings, version, found)
-    actual, served = found["actual"].to_numpy(dtype=object), found["label"].to_numpy(dtype=object)
+    labels = bundle.label(bundle.run(*inputs(rows, bundle.schema)))
+    actual, served = rows["actual"].to_numpy(dtype=object), rows["label"].to_numpy(dtype=object)
     return {
-        "rows": len(found),
+        "rows": len(rows),
         "shadow": float((labels == actual).mean()),
         "served": float((served == actual).mean()),
         "agreement": float((labels == served).mean()),

@@ -78,6 +78,11 @@ class Workspace:
             )
         return found
 
+    def drift(self) -> tuple[bool, bool]:
+        """What the drift check that started the run knew: the champion is degraded, it is outdone by newer models."""
+        found = (self.result("generate") or {}).get("origin", {}).get("drift") or {}
+        return found.get("verdict") == "degraded", bool((found.get("signals") or {}).get("outdone"))
+
     def forget(self, name: str) -> None:
         """Drop the records of a stage and of all that build on it; what they made stays until it is made again."""
         for later in STAGES[STAGES.index(name) :]:

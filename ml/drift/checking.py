@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ml import alerts, baking, predictions, store
+from ml import alerts, baking, predictions, shadowing, store
 from ml.drift import champion, columns, performance, policy, records, renewal, report, rule, tracking
 from ml.drift.baseline import Baseline, canonical
-from ml.drift.findings import DriftVerdict, Finding, Performance, Renewal, Window
+from ml.drift.findings import DriftVerdict, Finding, Performance, Renewal, Shadow, Window
 from ml.settings import Drift, Settings
 
 if TYPE_CHECKING:
@@ -39,12 +39,13 @@ def check(settings: Settings, *, now: float | None = None, baseline: Baseline | 
     StoreUnavailable, RegistryUnavailable
         Nothing was recorded; the check may be made again.
     """
-    now = time.time() if now is None else now
+    now, waits = time.time() if now is None else now, None
     if baseline is None:
         baking.watch(settings, now)  # first: a champion that goes back is not the one to check
+        waits = shadowing.watch(settings, now)  # nor is one that gives way
         baseline = champion.load(settings)
     if baseline is None:
-        return _saved(settings, _insufficient(settings, now, "", "no model has been promoted yet"))
+        return _saved(settings, _insufficient(settings, now, "", "no model has been promoted yet"), waits)
     drift, engine = settings.drift, store.engine(settings)
     earlier = records.history(settings, drift.history, version=baseline.version)
     counted = [c for c in earlier if c.verdict != "insufficient data"]
@@ -53,8 +54,8 @@ def check(settings: Settings, *, now: float | None = None, baseline: Baseline | 
     current = predictions.window(engine, since=since, until=now, rows=drift.window_rows, version=baseline.version)
     if len(current) < drift.min_rows:
         reason = f"{len(current)} new predictions of version {baseline.version}, {drift.min_rows} are needed"
-        return _saved(settings, _insufficient(settings, now, baseline.version, reason))
-    verdict = _examine(settings, now, baseline, current, counted)
+        return _saved(settings, _insufficient(settings, now, baseline.version, reason), waits)
+    verdict = _saved(settings, _examine(settings, now, baseline, current, counted), waits)
     _after(settings, verdict, counted[0] if counted else None)
     return verdict
 
@@ -70,7 +71,7 @@ def _examine(
     findings = columns.examine(baseline, frame, problems, drift, answers=answers)
     measured, fresh = _measure(settings, now, baseline, counted)
     guessed = performance.estimate(baseline, probabilities, drift)
-    holds = policy.holds(settings, now, measured.delay_s)
+    holds = policy.holds(settings, now, measured.delay_s, degraded=measured.degraded)
     newer = _renewal(settings, baseline, findings, measured, fresh, counted)
     word, reasons, signals = rule.verdict(findings, measured, guessed, drift, renewal=newer)
     wanted, decision = rule.retrain(
@@ -113,7 +114,7 @@ def _examine(
             rows=drift.report_rows,
             seed=drift.seed,
         )
-    return _saved(settings, verdict)
+    return verdict
 
 
 def _measure(
@@ -173,7 +174,8 @@ def _insufficient(settings: Settings, now: float, version: str, reason: str) -> 
     )
 
 
-def _saved(settings: Settings, verdict: DriftVerdict) -> DriftVerdict:
+def _saved(settings: Settings, verdict: DriftVerdict, waits: Shadow | None) -> DriftVerdict:
+    verdict.shadow = waits
     records.save(settings, verdict)
     return verdict
 

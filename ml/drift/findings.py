@@ -82,6 +82,35 @@ class Signals(msgspec.Struct, frozen=True, kw_only=True):
     judged: bool = False  # enough new labels came to judge performance
 
 
+class Shadow(msgspec.Struct, frozen=True, kw_only=True):
+    """A challenger in shadow, as a check found it. Accuracies and agreement in [0, 1], None without labelled rows.
+
+    `rows` of the `needed` labelled live rows have come; it is refused after `until` (seconds).
+    """
+
+    version: str
+    champion: str
+    state: Literal["waits", "promoted", "refused"] = "waits"
+    rows: int = 0
+    needed: int = 0
+    accuracy: float | None = None  # of the challenger
+    champion_accuracy: float | None = None  # on the same rows
+    agreement: float | None = None  # share of rows on which both decide alike
+    since: float = 0.0
+    until: float = 0.0
+
+    @property
+    def sentence(self) -> str:
+        """One line for people."""
+        came = f"Version {self.version} waits in shadow: {self.rows} of {self.needed} labelled rows have come"
+        if self.accuracy is None or self.champion_accuracy is None:
+            return f"{came}."
+        return (
+            f"{came}; it is right on {self.accuracy:.1%} of them, "
+            f"and version {self.champion}, which answered them, on {self.champion_accuracy:.1%}."
+        )
+
+
 class Window(msgspec.Struct, frozen=True, kw_only=True):
     """The predictions that were looked at: `start` <= time <= `end`, seconds; None without rows."""
 
@@ -110,6 +139,7 @@ class DriftVerdict(msgspec.Struct, kw_only=True):
     performance: Performance = msgspec.field(default_factory=lambda: Performance(labels=0))
     estimate: Estimate = msgspec.field(default_factory=Estimate)
     renewal: Renewal = msgspec.field(default_factory=Renewal)
+    shadow: Shadow | None = None
     numbers: dict[str, float] = {}
     report: dict[str, str] = {}
     alerts: list[str] = []

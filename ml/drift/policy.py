@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 
-from ml import ledger
+from ml import ledger, waiting
 from ml.drift import records
 from ml.drift.findings import Verdict
 from ml.drift.rule import Hold
 from ml.settings import Settings
 
 # What ends a retraining, in the ledger's words.
-ANSWERS = (ledger.REFUSED, ledger.PROMOTED, ledger.PROMOTION_FAILED)
+ANSWERS = (ledger.SHADOW, ledger.REFUSED, ledger.PROMOTED, ledger.PROMOTION_FAILED)
 
 
-def holds(settings: Settings, now: float, label_delay_s: float | None) -> list[Hold]:
+def holds(settings: Settings, now: float, label_delay_s: float | None, *, degraded: bool = False) -> list[Hold]:
     """Reasons not to start a retraining now, the most telling first.
 
     Parameters
     ----------
     label_delay_s
         Median delay of a label: before it has passed, a new model cannot be judged by new labels.
+    degraded
+        The champion has dropped by now: a challenger in shadow that was made before does not stand for that.
     """
     drift = settings.drift
     events = ledger.events(settings, limit=50, what=[*ANSWERS, ledger.ROLLED_BACK])
@@ -34,6 +36,9 @@ def holds(settings: Settings, now: float, label_delay_s: float | None) -> list[H
                 f"(it closes by itself after {drift.breaker_reset_s / 3600:.0f} h, or with the next promotion)"
             )
         )
+    one = waiting.find(settings)
+    if one is not None and (one.degraded or not degraded):
+        found.append(Hold(f"version {one.version} waits in shadow and is judged first"))
     asked = records.last_retrain(settings)
     answered = asked is not None and any(e.time >= asked.time and e.what in ANSWERS for e in events)
     if asked is not None and not answered and now - asked.time < drift.retrain_timeout_s:
@@ -76,5 +81,5 @@ def _refused_in_a_row(events: list[ledger.Event]) -> int:
     for event in events:
         if event.what in (ledger.PROMOTED, ledger.ROLLED_BACK):
             break
-        count += event.what in (ledger.REFUSED, ledger.PROMOTION_FAILED)
+        count += event.what in (ledger.REFUSED, ledger.PROMOTION_FAILED) and not event.numbers.get(waiting.UNJUDGED)
     return count

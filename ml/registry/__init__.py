@@ -7,12 +7,12 @@ people can look at it: its tag `refit.verdict` says `refused`, and no alias poin
 | module | what is in it |
 |---|---|
 | `catalog` | versions: register, find, list |
-| `aliases` | which version serves, and which served before |
+| `aliases` | which version serves, which served before, which waits in shadow |
 | `cache` | a version's bundle on this machine, verified |
 | `promotion` | promote, roll back, quarantine; finish what was cut short |
 """
 
-from ml.registry.aliases import CHAMPION, PREVIOUS, by_alias, champion
+from ml.registry.aliases import CHAMPION, PREVIOUS, SHADOW, by_alias, champion, set_shadow
 from ml.registry.cache import download
 from ml.registry.catalog import (
     QUARANTINED,
@@ -20,6 +20,7 @@ from ml.registry.catalog import (
     SHA256,
     VERDICT,
     VersionInfo,
+    note_verdict,
     of_run,
     register,
     version,
@@ -33,12 +34,14 @@ __all__ = [
     "QUARANTINED",
     "SENTENCE",
     "SHA256",
+    "SHADOW",
     "VERDICT",
     "Confirm",
     "VersionInfo",
     "by_alias",
     "champion",
     "download",
+    "note_verdict",
     "of_run",
     "promote",
     "quarantine",
@@ -46,6 +49,7 @@ __all__ = [
     "register",
     "release",
     "rollback",
+    "set_shadow",
     "version",
     "versions",
 ]

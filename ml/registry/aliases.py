@@ -1,4 +1,4 @@
-"""The names that point at versions: `champion` serves, `previous` is what it replaced."""
+"""The names that point at versions: `champion` serves, `previous` is what it replaced, `shadow` waits to be judged."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ml.settings import Settings
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
+SHADOW = "shadow"
 
 
 def champion(settings: Settings) -> VersionInfo | None:
@@ -40,7 +41,15 @@ def set_alias(settings: Settings, alias: str, number: str) -> None:
 
 def set_previous(settings: Settings, number: str, *, unless: str = "") -> None:
     """Point `previous` at a version, or at none where that is `unless`; nothing is sent where it is so already."""
-    current = by_alias(settings, PREVIOUS)
-    wanted = "" if number == unless else number
-    if (current.version if current else "") != wanted:
-        set_alias(settings, PREVIOUS, wanted)
+    _point(settings, PREVIOUS, "" if number == unless else number)
+
+
+def set_shadow(settings: Settings, number: str) -> None:
+    """Point `shadow` at a version, or at none (""); nothing is sent where it is so already."""
+    _point(settings, SHADOW, number)
+
+
+def _point(settings: Settings, alias: str, number: str) -> None:
+    current = by_alias(settings, alias)
+    if (current.version if current else "") != number:
+        set_alias(settings, alias, number)

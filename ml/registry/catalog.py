@@ -106,6 +106,13 @@ def versions(settings: Settings, *, limit: int = 100) -> list[VersionInfo]:
         return [info_of(v) for v in found]
 
 
+def note_verdict(settings: Settings, number: str, verdict: str, sentence: str) -> None:
+    """What was decided of a version after it was registered: the newest verdict stands in its tags."""
+    with tracking.errors(tracking.uri(settings)):
+        for key, value in ((VERDICT, verdict), (SENTENCE, sentence)):
+            tracking.client(settings).set_model_version_tag(settings.registry.model_name, number, key, value)
+
+
 def _of_run(settings: Settings, run_id: str, run_key: str) -> list[VersionInfo]:
     wanted = f"name = '{settings.registry.model_name}' and run_id = '{run_id}'"
     found = [info_of(v) for v in tracking.client(settings).search_model_versions(wanted)]

@@ -147,12 +147,12 @@ def _judge(
     """The verdict, the version it was judged against ("" for none), and how many rows of which kind."""
     info, champion, problem = judging.champion_bundle(settings, but_of=space.run_key)
     rows = judging.rows_to_judge(settings, snapshot, champion)
-    drift = space.needed("generate").get("origin", {}).get("drift") or {}
+    degraded, changed = space.drift()
     classes = len(snapshot.schema.classes)
     counts = np.sum([np.bincount(snapshot.part(n).y, minlength=classes) for n in ("train", "validation")], axis=0)
     verdict = judging.judge(
-        settings, rows, challenger, champion, prior=counts / counts.sum(), degraded=drift.get("verdict") == "degraded",
-        changed=bool((drift.get("signals") or {}).get("outdone")), seed=settings.train.seed,
+        settings, rows, challenger, champion, prior=counts / counts.sum(), degraded=degraded, changed=changed,
+        seed=settings.train.seed,
     )  # fmt: skip
     if problem:
         verdict = msgspec.structs.replace(verdict, sentence=f"{verdict.sentence} ({problem})")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ml import golden, ledger, registry, tracking
+from ml import golden, ledger, registry, tracking, waiting
 from ml.bundle import Bundle
 from ml.errors import ChampionChanged, Permanent
 from ml.ledger import Event
@@ -45,7 +45,10 @@ def register(settings: Settings, space: Workspace) -> dict[str, Any]:
 
 
 def promote(settings: Settings, space: Workspace, *, who: str = "", why: str = "") -> dict[str, Any]:
-    """Move the alias if the gate said so; either way the ledger has it, and the MLflow run ends."""
+    """Move the alias if the gate said so, or let the version wait in shadow where that is asked for.
+
+    Either way the ledger has it, and the MLflow run ends.
+    """
     judged, registered = space.needed("evaluate"), space.needed("register")
     who, version = who or _who(space), str(registered["version"])
     run_id = tracking.run(settings, space.run_key)
@@ -58,6 +61,8 @@ def promote(settings: Settings, space: Workspace, *, who: str = "", why: str = "
         _refuse(settings, space, who, version, judged)
         tracking.end(settings, run_id)
         return result | {"promoted": False, "champion": judged["champion"], "sentence": judged["sentence"]}
+    if _waits_first(settings, space, judged):
+        return result | _shadow(settings, space, version, judged, who=who, why=why)
     try:
         event = registry.promote(
             settings, version, who=who, why=_why(space, why, judged), run_key=space.run_key,
@@ -72,6 +77,34 @@ def promote(settings: Settings, space: Workspace, *, who: str = "", why: str = "
     note = str(event.numbers.get("confirmation", ""))
     sentence = f"Version {version} is the champion ({note})." if note else f"Version {version} is the champion."
     return result | {"promoted": True, "champion": version, "replaced": event.from_version, "sentence": sentence}
+
+
+def _waits_first(settings: Settings, space: Workspace, judged: dict[str, Any]) -> bool:
+    """Where a shadow is asked for, all but the first champion and the successor of a degraded one wait."""
+    if settings.gate.shadow_rows <= 0 or not judged["champion"]:
+        return False
+    serves = registry.champion(settings)
+    if serves is not None and serves.run_key == space.run_key:
+        return False  # a person was faster
+    return settings.gate.shadow_degraded or not space.drift()[0]
+
+
+def _shadow(
+    settings: Settings, space: Workspace, version: str, judged: dict[str, Any], *, who: str, why: str
+) -> dict[str, Any]:
+    degraded, changed = space.drift()
+    event = waiting.enter(
+        settings, version, who=who, why=_why(space, why, judged), run_key=space.run_key, champion=judged["champion"],
+        degraded=degraded, changed=changed,
+    )  # fmt: skip
+    tracking.end(settings, tracking.run(settings, space.run_key))
+    promoted = event.what == ledger.PROMOTED
+    sentence = {
+        ledger.SHADOW: f"Version {version} waits in shadow: {waiting.needed(settings)} labelled live rows decide.",
+        ledger.PROMOTED: f"Version {version} is the champion.",
+    }.get(event.what, event.why)
+    champion = version if promoted else judged["champion"]
+    return {"promoted": promoted, "shadow": event.what == ledger.SHADOW, "champion": champion, "sentence": sentence}
 
 
 def decline(settings: Settings, space: Workspace, *, who: str, why: str = "") -> dict[str, Any]:

@@ -1,0 +1,184 @@
+"""The watch before a promotion: a challenger in shadow is judged on live rows, then promoted or refused.
+
+The champion answers, the challenger is scored on the same rows from the log (`ml.shadow`). As soon as enough of those
+that came after its registration have labels, the gate is asked once, on them and on the golden rows; asking it at
+every check would give chance as many tries. It is also refused when its time is up, when its bundle is damaged or
+gone, and when the log cannot tell. Whatever kills a look, the next one finds who waits in the ledger and goes on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from ml import alerts, backtest, baking, judging, locks, predictions, shadow, tracking, waiting
+from ml.bundle import Bundle
+from ml.drift import records
+from ml.drift.findings import Shadow
+from ml.errors import BundleError, ChampionChanged, DataError, PromotionError, RegistryError, SchemaError
+from ml.gate import Verdict
+from ml.settings import Settings
+from ml.waiting import Waiting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ml.registry import VersionInfo
+
+WHO = "shadow watch"
+
+
+class _Evidence(NamedTuple):
+    """The challenger, and the labelled rows of the log that neither it nor the champion can have seen in training."""
+
+    challenger: Bundle
+    rows: pd.DataFrame
+    found: Shadow
+
+
+def watch(settings: Settings, now: float) -> Shadow | None:
+    """Look at the challenger in shadow, and decide once enough labels have come.
+
+    Returns
+    -------
+    How it stands, or what was decided; None where none waits, or no champion is there to be beaten.
+
+    Raises
+    ------
+    StoreUnavailable, RegistryUnavailable
+        The call may be made again: nothing is lost, and nothing is done twice.
+    """
+    from ml import registry
+
+    if not waiting.any_ever(settings):
+        return None
+    baking.finish_what_was_cut_short(settings)
+    with locks.exclusive(settings, waiting.LOCK):
+        one, champion = waiting.find(settings), registry.champion(settings)
+        found = _look(settings, one, champion, now) if one is not None and champion is not None else None
+        waiting.follow(settings)
+    return found
+
+
+def progress(settings: Settings, one: Waiting, champion: str) -> Shadow:
+    """How a waiting challenger stands beside the champion.
+
+    Raises
+    ------
+    RegistryError, BundleError, DataError
+        It cannot be compared; the next look refuses it.
+    """
+    return _evidence(settings, one, champion).found
+
+
+def _look(settings: Settings, one: Waiting, champion: VersionInfo, now: float) -> Shadow:
+    found = Shadow(version=one.version, champion=champion.version)
+    if champion.version == one.version:
+        waiting.found_serving(settings, one, who=WHO)
+        return msgspec.structs.replace(found, state="promoted")
+    try:
+        seen = _evidence(settings, one, champion.version)
+        waiting.follow(settings)
+        found = seen.found
+        if found.rows >= found.needed:
+            verdict = _judge(settings, one, champion, seen)
+            why = f"{verdict.sentence} Judged in shadow, on rows that version {champion.version} answered."
+            if verdict.promote:
+                return _promote(settings, one, champion.version, found, why)
+            return _refuse(settings, one, found, why, numbers={"reasons": verdict.reasons})
+    except (RegistryError, BundleError, DataError) as error:
+        return _refuse(settings, one, found, f"it cannot be judged in shadow: {error}", alert=True)
+    if now >= found.until:
+        days = settings.gate.shadow_s / 86_400
+        why = f"only {found.rows} of {found.needed} labelled rows came in the {days:.3g} days that it waited in shadow"
+        return _refuse(settings, one, found, why, numbers={waiting.UNJUDGED: True}, alert=True)
+    return found
+
+
+def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
+    from ml import registry
+
+    info = registry.version(settings, one.version)
+    if info.quarantined:
+        raise RegistryError(f"version {info.version} is quarantined ({info.quarantined})")
+    challenger = shadow.open_version(settings, one.version)
+    needed = waiting.needed(settings)
+    most = max(needed, settings.drift.label_rows)
+    rows = shadow.live(settings, challenger, against=champion, rows=most, since=info.created)
+    beside = shadow.beside(challenger, rows)
+    found = Shadow(
+        version=one.version,
+        champion=champion,
+        rows=len(rows),
+        needed=needed,
+        accuracy=beside["shadow"],
+        champion_accuracy=beside["served"],
+        agreement=beside["agreement"],
+        since=one.since,
+        until=one.since + settings.gate.shadow_s,
+    )
+    return _Evidence(challenger, rows, found)
+
+
+def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evidence) -> Verdict:
+    """The same gate as before the registration; what is recent is what the champion has answered since."""
+    challenger = seen.challenger
+    served, problem = judging.open_version(settings, champion)
+    if served is not None and _needs(served) != _needs(challenger):
+        raise SchemaError(f"it has other columns or classes than version {champion.version}, whose answers are logged")
+    X, y = backtest.canonical(predictions.training_rows(settings, seen.rows), challenger.schema)
+    rows = judging.with_golden(settings, X, y, challenger.schema, [problem] if problem else [])
+    degraded, changed = _world(settings, one, champion.version)
+    return judging.judge(
+        settings, rows, challenger, served, prior=None, degraded=degraded, changed=changed, seed=settings.train.seed
+    )
+
+
+def _needs(bundle: Bundle) -> tuple[set[str], set[str]]:
+    return {column.name for column in bundle.schema.columns}, set(bundle.classes)
+
+
+def _world(settings: Settings, one: Waiting, champion: str) -> tuple[bool, bool]:
+    """Is this champion known to be degraded; has the world changed since the golden rows?"""
+    checks = records.history(settings, settings.drift.history, version=champion)
+    last = next((check.signals for check in checks if check.verdict != "insufficient data"), None)
+    same = champion == one.champion
+    changed = (same and one.changed) or (last is not None and (last.outdone or last.degraded))
+    return same and one.degraded, changed
+
+
+def _promote(settings: Settings, one: Waiting, champion: str, found: Shadow, why: str) -> Shadow:
+    """By the confirmed way of every promotion; what the service does not take over is refused."""
+    from ml import registry
+
+    try:
+        registry.promote(
+            settings, one.version, who=WHO, why=why, run_key=one.run_key, expected_champion=champion,
+            numbers={"shadow": _figures(found)},
+        )  # fmt: skip
+    except ChampionChanged:
+        current = registry.champion(settings)
+        waiting.again(settings, one, who=WHO, champion=current.version if current else "")
+        return found
+    except (PromotionError, BundleError) as error:
+        numbers = {waiting.UNJUDGED: True}  # the failed move counts already
+        return _refuse(settings, one, found, f"it was not taken over: {error}", numbers=numbers, alert=True)
+    run_id = registry.version(settings, one.version).run_id
+    tracking.log(settings, run_id, tags={"refit.promoted": one.version})
+    return msgspec.structs.replace(found, state="promoted")
+
+
+def _refuse(
+    settings: Settings, one: Waiting, found: Shadow, why: str, *, numbers: dict[str, Any] | None = None,
+    alert: bool = False,
+) -> Shadow:  # fmt: skip
+    waiting.refuse(settings, one, who=WHO, why=why, numbers={**_figures(found), **(numbers or {})})
+    if alert:
+        alerts.send(settings, "refused in shadow", [why], version=one.version, champion=found.champion)
+    return msgspec.structs.replace(found, state="refused")
+
+
+def _figures(found: Shadow) -> dict[str, Any]:
+    names = ("rows", "needed", "accuracy", "champion_accuracy", "agreement")
+    return {name: getattr(found, name) for name in names}

@@ -1,0 +1,172 @@
+"""The challenger that waits in shadow: it passed the gate, and is to prove itself on live rows before it serves.
+
+The ledger decides who waits: the newest row "in shadow" that no later row of the same version ends. MLflow's alias
+`shadow` follows it (`follow`), so a process that is killed between the two leaves nothing that the next look does not
+put right. One waits at a time, and the first comes first: if every newer challenger began the wait anew, frequent
+retrainings and late labels would never let one be judged. Only one made because the champion has degraded takes the
+place of one that knows nothing of that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ml import ledger, locks
+from ml.ledger import Event
+from ml.settings import Settings
+
+LOCK = "shadow"  # held around every change of who waits; taken before the lock of a promotion, never after
+UNJUDGED = "unjudged"  # in a refusal's numbers: it says nothing about the challenger's quality
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """Who waits. `since` is when it came, seconds; `champion` is the version that served then.
+
+    `degraded` and `changed` are what was known of that champion (`ml.gate.judge`).
+    """
+
+    version: str
+    run_key: str
+    champion: str
+    since: float
+    degraded: bool = False
+    changed: bool = False
+
+
+def find(settings: Settings) -> Waiting | None:
+    """The challenger that waits in shadow, or None: from the database alone.
+
+    Raises
+    ------
+    StoreUnavailable
+        The database does not answer.
+    """
+    entry = next(iter(ledger.events(settings, limit=1, what=[ledger.SHADOW])), None)
+    if entry is None or _end(settings, entry) is not None:
+        return None
+    known = entry.numbers
+    return Waiting(
+        version=entry.to_version,
+        run_key=entry.run_key,
+        champion=entry.from_version,
+        since=float(known.get("since", entry.time)),
+        degraded=bool(known.get("degraded")),
+        changed=bool(known.get("changed")),
+    )
+
+
+def any_ever(settings: Settings) -> bool:
+    """Whether a challenger has ever waited: without one there is nothing to follow in MLflow."""
+    return bool(ledger.events(settings, limit=1, what=[ledger.SHADOW]))
+
+
+def enter(
+    settings: Settings, version: str, *, who: str, why: str, run_key: str, champion: str, degraded: bool, changed: bool
+) -> Event:
+    """Let a version wait in shadow; a second call finds what became of the first.
+
+    Returns
+    -------
+    The ledger's event: "in shadow", or "refused" where another one waits, or how a wait that is over has ended.
+
+    Raises
+    ------
+    StoreUnavailable, RegistryUnavailable
+        The call may be made again.
+    """
+    with locks.exclusive(settings, LOCK):
+        event = _past(settings, version)
+        if event is None:
+            one = Waiting(
+                version=version, run_key=run_key, champion=champion, since=0.0, degraded=degraded, changed=changed
+            )
+            event = _enter(settings, one, who, why)
+        if event.what == ledger.REFUSED:
+            _note_refusal(settings, version, event.why)
+        follow(settings)
+    return event
+
+
+def again(settings: Settings, one: Waiting, *, who: str, champion: str) -> None:
+    """Wait on, judged against another champion now; the time it has waited counts. For a holder of the lock."""
+    numbers = {"since": one.since, "degraded": False, "changed": False}
+    why = f"version {champion} serves by now: judged against that one instead"
+    _append(settings, ledger.SHADOW, one, champion, who, why, numbers)
+
+
+def found_serving(settings: Settings, one: Waiting, *, who: str) -> None:
+    """End the wait of a version whose alias was set by hand, in MLflow's own pages: the ledger knows from now on."""
+    why = "alias found set already, while it waited in shadow"
+    _append(settings, ledger.PROMOTED, one, one.champion, who, why, {})
+
+
+def refuse(settings: Settings, one: Waiting, *, who: str, why: str, numbers: dict[str, Any] | None = None) -> None:
+    """End the wait without a promotion. For a holder of the lock, who calls `follow` then."""
+    _append(settings, ledger.REFUSED, one, one.champion, who, why, {"shadow": True, **(numbers or {})})
+
+
+def follow(settings: Settings) -> None:
+    """Bring MLflow in line with the ledger: the alias, and the verdict of the version that it leaves."""
+    from ml import registry
+
+    one, current = find(settings), registry.by_alias(settings, registry.SHADOW)
+    wanted = one.version if one else ""
+    if current is not None and current.version != wanted:
+        left = _past(settings, current.version)
+        if left is not None and left.what == ledger.REFUSED:
+            _note_refusal(settings, current.version, left.why)
+    registry.set_shadow(settings, wanted)
+
+
+def needed(settings: Settings) -> int:
+    """Labelled live rows that the gate is asked on: never fewer than it judges on at all."""
+    return max(settings.gate.shadow_rows, settings.gate.min_rows)
+
+
+def _enter(settings: Settings, one: Waiting, who: str, why: str) -> Event:
+    older = find(settings)
+    if older is not None and not (one.degraded and not older.degraded):
+        reason = f"version {older.version} waits in shadow already and is judged first"
+        refuse(settings, one, who=who, why=reason, numbers={UNJUDGED: True})
+        return ledger.events(settings, limit=1)[0]
+    if older is not None:
+        reason = f"version {one.version} takes its place in shadow: the champion has degraded since"
+        refuse(settings, older, who=who, why=reason, numbers={UNJUDGED: True})
+    numbers = {"degraded": one.degraded, "changed": one.changed}
+    _append(settings, ledger.SHADOW, one, one.champion, who, why, numbers)
+    return ledger.events(settings, limit=1)[0]
+
+
+def _past(settings: Settings, version: str) -> Event | None:
+    """The newest that happened to a version in shadow: it waits, or how its wait ended; None where it never came."""
+    for event in ledger.events(settings, what=[ledger.SHADOW, ledger.REFUSED]):
+        if event.to_version != version:
+            continue
+        if event.what == ledger.SHADOW:
+            return _end(settings, event) or event
+        if event.numbers.get("shadow"):
+            return event
+    return None
+
+
+def _end(settings: Settings, entry: Event) -> Event | None:
+    """What ended a wait: the version was refused, or serves. A move that failed does not, it may be tried again."""
+    found = ledger.events(settings, what=[ledger.REFUSED, ledger.PROMOTED])  # newest first
+    return next((e for e in reversed(found) if e.id > entry.id and e.to_version == entry.to_version), None)
+
+
+def _append(
+    settings: Settings, what: str, one: Waiting, champion: str, who: str, why: str, numbers: dict[str, Any]
+) -> None:
+    ledger.append(
+        settings, what, who=who, why=why, from_version=champion, to_version=one.version, run_key=one.run_key,
+        numbers=numbers,
+    )  # fmt: skip
+
+
+def _note_refusal(settings: Settings, version: str, why: str) -> None:
+    from ml import registry
+
+    registry.note_verdict(settings, version, "refused", why)
