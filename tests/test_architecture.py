@@ -179,6 +179,9 @@ def test_a_dag_file_loads_nothing_heavy() -> None:
     assert not loaded & (HEAVY - {"matplotlib", "scipy"})
 
 
-@pytest.mark.parametrize("module", ["ml.settings", "ml.errors", "ml.schema", "ml.pipeline", "ml.rows"])
+@pytest.mark.parametrize(
+    "module",
+    ["ml.settings", "ml.errors", "ml.schema", "ml.pipeline", "ml.rows", "ml.predictions", "ml.registry", "ml.tracking"],
+)
 def test_importing_the_library_costs_nothing(module: str) -> None:
     assert not _loaded_by(f"import {module}") & HEAVY
