@@ -1,26 +1,16 @@
-"""Settings: `refit.toml`, then `var/settings.json`, then `REFIT_*`. The one place that reads them.
+"""Everything that can be set: each value once, with its default, type and unit.
 
-`var/settings.json` is what `./run_pipeline.sh --data …` chose; it stays until `--data default`.
-
-A nested value is `REFIT_<SECTION>__<KEY>`, for example `REFIT_DATA__TARGET=Churn`; a top-level one is
-`REFIT_<KEY>`. Lists are comma-separated or JSON, mappings are JSON. An unknown key is an error that
-names it. Only entry points (command line, DAG tasks, gunicorn's configuration) call `load()`;
-everything else is handed a `Settings`.
+The comment beside a field is its comment in `refit.toml` too (`ml.settings_file`).
 """
 
 from __future__ import annotations
 
-import os
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_origin, get_type_hints
+from typing import Literal
 
 import msgspec
 
-from ml.errors import SettingsError
-
-CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -281,132 +271,3 @@ class Settings(Section, frozen=True):
     def models_dir(self) -> Path:
         """Saved models."""
         return self.home / "models"
-
-
-def load(
-    environ: Mapping[str, str] | None = None, *, file: Path | None = None, overrides: Mapping[str, Any] | None = None
-) -> Settings:
-    """Read `refit.toml`, lay `var/settings.json` over it, then the environment, then `overrides`.
-
-    Parameters
-    ----------
-    environ
-        Defaults to the process's environment.
-    file
-        Defaults to `$REFIT_CONFIG`, else `refit.toml` in the home, else in the checkout.
-    overrides
-        Nested mapping, as `{"tune": {"max_evals": 5}}`: a DAG run's parameters, a command's options.
-
-    Raises
-    ------
-    SettingsError
-        An unknown key, a value of the wrong type, or a file that is not TOML (JSON for settings.json).
-    """
-    environ = os.environ if environ is None else environ
-    home = Path(environ.get("REFIT_HOME") or CHECKOUT).expanduser().resolve()
-    values = _read_toml(file or _config_file(environ, home))
-    _merge(values, _read_chosen(chosen_file(home)))
-    _merge(values, from_environment(environ))
-    _merge(values, dict(overrides or {}))
-    values["home"] = str(home)
-    return from_values(values)
-
-
-def from_values(values: Mapping[str, Any]) -> Settings:
-    """Settings from a nested mapping, with the same checks as `load`."""
-    try:
-        return msgspec.convert(
-            values, Settings, strict=False, dec_hook=lambda kind, value: kind(value) if kind is Path else value
-        )
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"settings: {error}") from error
-
-
-def to_values(settings: Settings) -> dict[str, Any]:
-    """The nested mapping that `from_values` reads back: JSON-able."""
-    values: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
-    return values
-
-
-def _config_file(environ: Mapping[str, str], home: Path) -> Path:
-    if named := environ.get("REFIT_CONFIG"):
-        return Path(named)
-    return home / "refit.toml" if (home / "refit.toml").exists() else CHECKOUT / "refit.toml"
-
-
-def _read_toml(file: Path) -> dict[str, Any]:
-    if not file.exists():
-        return {}
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file}: not valid TOML: {error}") from error
-
-
-def chosen_file(home: Path) -> Path:
-    """Where `./run_pipeline.sh --data …` keeps what it was told, for every later run."""
-    return home / "var" / "settings.json"
-
-
-def _read_chosen(file: Path) -> dict[str, Any]:
-    try:
-        values: dict[str, Any] = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
-        return values
-    except FileNotFoundError:
-        return {}
-    except msgspec.DecodeError as error:
-        raise SettingsError(f"{file}: not valid JSON: {error}; remove it to go back to refit.toml") from error
-
-
-# Read elsewhere or not a setting of the library.
-_NOT_SETTINGS = {"REFIT_HOME", "REFIT_CONFIG"}
-
-
-def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Nested settings from the `REFIT_*` variables of a mapping.
-
-    Raises
-    ------
-    SettingsError
-        There is no such setting, or its text cannot be read.
-    """
-    values: dict[str, Any] = {}
-    for name, text in environ.items():
-        if not name.startswith("REFIT_") or name in _NOT_SETTINGS:
-            continue
-        section, _, key = name.removeprefix("REFIT_").lower().partition("__")
-        owner: Any = Settings
-        target, field = values, section
-        if key:
-            owner = get_type_hints(Settings).get(section)
-            if not (isinstance(owner, type) and issubclass(owner, Section)):
-                raise SettingsError(f"{name}: there is no section '{section}'")
-            target, field = values.setdefault(section, {}), key
-        hint = get_type_hints(owner).get(field)
-        if hint is None or (isinstance(hint, type) and issubclass(hint, Section)):
-            raise SettingsError(f"{name}: there is no setting '{field}'" + (f" in [{section}]" if key else ""))
-        target[field] = _parse(name, text, hint)
-    return values
-
-
-def _parse(name: str, text: str, hint: Any) -> Any:
-    """Text to what msgspec converts further: JSON or comma-separated for lists, JSON for mappings."""
-    kinds = {get_origin(hint) or hint} | {get_origin(arg) for arg in getattr(hint, "__args__", ())}
-    if not kinds & {tuple, dict}:
-        return text
-    if text.lstrip()[:1] in ("[", "{"):
-        try:
-            return msgspec.json.decode(text)
-        except msgspec.DecodeError as error:
-            raise SettingsError(f"{name}: not valid JSON: {error}") from error
-    if dict in kinds:
-        raise SettingsError(f'{name}: expected a JSON object such as {{"column": "category"}}, got {text!r}')
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
-    for key, value in more.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = dict(value) if isinstance(value, Mapping) else value

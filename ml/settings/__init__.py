@@ -1,0 +1,51 @@
+"""Settings: what can be set (`sections`), and where it is read from (`loading`).
+
+`refit.toml` comes first, `var/settings.json` over it, `REFIT_*` of the environment over both. `var/settings.json` is what `./run_pipeline.sh --data …` chose; it stays until `--data default`.
+
+A nested value is `REFIT_<SECTION>__<KEY>`, for example `REFIT_DATA__TARGET=Churn`; a top-level one is
+`REFIT_<KEY>`. Lists are comma-separated or JSON, mappings are JSON. An unknown key is an error that
+names it. Only entry points (command line, DAG tasks, gunicorn's configuration) call `load()`;
+everything else is handed a `Settings`.
+"""
+
+from ml.settings.loading import chosen_file, from_environment, from_values, load, to_values
+from ml.settings.sections import (
+    CHECKOUT,
+    Customers,
+    Data,
+    Drift,
+    Gate,
+    Log,
+    Registry,
+    Retrain,
+    Schedule,
+    Section,
+    Serving,
+    Settings,
+    Synthetic,
+    Train,
+    Tune,
+)
+
+__all__ = [
+    "CHECKOUT",
+    "Customers",
+    "Data",
+    "Drift",
+    "Gate",
+    "Log",
+    "Registry",
+    "Retrain",
+    "Schedule",
+    "Section",
+    "Serving",
+    "Settings",
+    "Synthetic",
+    "Train",
+    "Tune",
+    "chosen_file",
+    "from_environment",
+    "from_values",
+    "load",
+    "to_values",
+]

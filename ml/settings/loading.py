@@ -1,0 +1,141 @@
+"""Where settings come from: `refit.toml`, then `var/settings.json`, then `REFIT_*`. The one place that reads them."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_origin, get_type_hints
+
+import msgspec
+
+from ml.errors import SettingsError
+from ml.settings.sections import CHECKOUT, Section, Settings
+
+_NOT_SETTINGS = {"REFIT_HOME", "REFIT_CONFIG"}  # read here by themselves
+
+
+def load(
+    environ: Mapping[str, str] | None = None, *, file: Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Read `refit.toml`, lay `var/settings.json` over it, then the environment, then `overrides`.
+
+    Parameters
+    ----------
+    environ
+        Defaults to the process's environment.
+    file
+        Defaults to `$REFIT_CONFIG`, else `refit.toml` in the home, else in the checkout.
+    overrides
+        Nested mapping, as `{"tune": {"max_evals": 5}}`: a DAG run's parameters, a command's options.
+
+    Raises
+    ------
+    SettingsError
+        An unknown key, a value of the wrong type, or a file that is not TOML (JSON for settings.json).
+    """
+    environ = os.environ if environ is None else environ
+    home = Path(environ.get("REFIT_HOME") or CHECKOUT).expanduser().resolve()
+    values = _read_toml(file or _config_file(environ, home))
+    _merge(values, _read_chosen(chosen_file(home)))
+    _merge(values, from_environment(environ))
+    _merge(values, dict(overrides or {}))
+    values["home"] = str(home)
+    return from_values(values)
+
+
+def from_values(values: Mapping[str, Any]) -> Settings:
+    """Settings from a nested mapping, with the same checks as `load`."""
+    try:
+        return msgspec.convert(
+            values, Settings, strict=False, dec_hook=lambda kind, value: kind(value) if kind is Path else value
+        )
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"settings: {error}") from error
+
+
+def to_values(settings: Settings) -> dict[str, Any]:
+    """The nested mapping that `from_values` reads back: JSON-able."""
+    values: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
+    return values
+
+
+def chosen_file(home: Path) -> Path:
+    """Where `./run_pipeline.sh --data …` keeps what it was told, for every later run."""
+    return home / "var" / "settings.json"
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Nested settings from the `REFIT_*` variables of a mapping.
+
+    Raises
+    ------
+    SettingsError
+        There is no such setting, or its text cannot be read.
+    """
+    values: dict[str, Any] = {}
+    for name, text in environ.items():
+        if not name.startswith("REFIT_") or name in _NOT_SETTINGS:
+            continue
+        section, _, key = name.removeprefix("REFIT_").lower().partition("__")
+        owner: Any = Settings
+        target, field = values, section
+        if key:
+            owner = get_type_hints(Settings).get(section)
+            if not (isinstance(owner, type) and issubclass(owner, Section)):
+                raise SettingsError(f"{name}: there is no section '{section}'")
+            target, field = values.setdefault(section, {}), key
+        hint = get_type_hints(owner).get(field)
+        if hint is None or (isinstance(hint, type) and issubclass(hint, Section)):
+            raise SettingsError(f"{name}: there is no setting '{field}'" + (f" in [{section}]" if key else ""))
+        target[field] = _parse(name, text, hint)
+    return values
+
+
+def _config_file(environ: Mapping[str, str], home: Path) -> Path:
+    if named := environ.get("REFIT_CONFIG"):
+        return Path(named)
+    return home / "refit.toml" if (home / "refit.toml").exists() else CHECKOUT / "refit.toml"
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    if not file.exists():
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: not valid TOML: {error}") from error
+
+
+def _read_chosen(file: Path) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        return values
+    except FileNotFoundError:
+        return {}
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"{file}: not valid JSON: {error}; remove it to go back to refit.toml") from error
+
+
+def _parse(name: str, text: str, hint: Any) -> Any:
+    """Text to what msgspec converts further: JSON or comma-separated for lists, JSON for mappings."""
+    kinds = {get_origin(hint) or hint} | {get_origin(arg) for arg in getattr(hint, "__args__", ())}
+    if not kinds & {tuple, dict}:
+        return text
+    if text.lstrip()[:1] in ("[", "{"):
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            raise SettingsError(f"{name}: not valid JSON: {error}") from error
+    if dict in kinds:
+        raise SettingsError(f'{name}: expected a JSON object such as {{"column": "category"}}, got {text!r}')
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = dict(value) if isinstance(value, Mapping) else value
