@@ -1,6 +1,7 @@
 """Settings: what can be set (`sections`), and where it is read from (`loading`).
 
-`refit.toml` comes first, `var/settings.json` over it, `REFIT_*` of the environment over both. `var/settings.json` is what `./run_pipeline.sh --data …` chose; it stays until `--data default`.
+`refit.toml` comes first, `var/settings.json` over it, `REFIT_*` of the environment over both.
+`var/settings.json` is what `./run_pipeline.sh --data …` chose; it stays until `--data default`.
 
 A nested value is `REFIT_<SECTION>__<KEY>`, for example `REFIT_DATA__TARGET=Churn`; a top-level one is
 `REFIT_<KEY>`. Lists are comma-separated or JSON, mappings are JSON. An unknown key is an error that
