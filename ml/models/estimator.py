@@ -24,7 +24,8 @@ from sklearn.utils.validation import (
 from ml.models.base import OnEpoch, encode_labels
 from ml.models.mixing_graph import MixingGraph
 from ml.models.onnx_graph import Graph
-from ml.models.preprocess import Preprocessor, State, as_frame
+from ml.models.preprocess import Preprocessor, as_frame
+from ml.models.preprocess_state import State
 from ml.schema import Schema
 
 

@@ -20,7 +20,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from ml.models.base import check_trainable, encode_labels, spread
 from ml.models.estimator import TabularClassifier, Task, restored_params
 from ml.models.onnx_graph import Graph
-from ml.models.preprocess import Options, Preprocessor
+from ml.models.preprocess import Preprocessor
+from ml.models.preprocess_state import Options
 
 _NO_CATEGORIES = np.empty((0, 8), dtype=np.uint32)
 

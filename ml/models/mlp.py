@@ -15,11 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 from ml.errors import TrainingError
 from ml.models import loop
 from ml.models.base import check_trainable, encode_labels
+from ml.models.encoded import Encoded
 from ml.models.estimator import TabularClassifier, Task, restored_params
 from ml.models.layers import Piecewise
 from ml.models.networks import ACTIVATIONS, Architecture, Network, architecture_from
 from ml.models.onnx_graph import Graph
-from ml.models.preprocess import Encoded, Options, Preprocessor, as_frame
+from ml.models.preprocess import Preprocessor, as_frame
+from ml.models.preprocess_state import Options
 from ml.models.recipe import Recipe
 from ml.models.rows_in_tensors import Folds, Table, quantile_edges, row_weights
 
@@ -49,7 +51,7 @@ class MLPClassifier(TabularClassifier):
         Keep the weights of the epoch with the lowest validation log-loss. Rows come from `fit`'s
         `validation`, else a stratified `validation_fraction` of the training rows is held out.
     scaling, clip, clip_at, rare
-        See `ml.models.preprocess.Options`.
+        See `ml.models.preprocess_state.Options`.
     class_weight
         None, "balanced", or a mapping from label to weight.
     classes

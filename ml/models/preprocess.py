@@ -13,89 +13,19 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ml.errors import SchemaError
+from ml.models import preprocess_onnx
+from ml.models.encoded import F32, I64, Encoded
 from ml.models.onnx_graph import Graph
+from ml.models.preprocess_state import FAR, Options, State
 from ml.schema import Schema
 
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
-
 QUANTILE_ROWS = 200_000
-# Squares of scaled values must stay finite in float32; far beyond every useful clip.
-FAR = np.float32(1e6)
-
-
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How to preprocess.
-
-    `scaling`: "robust" centres by the median and divides by the quartile range, "zscore" by mean and
-    standard deviation, "none" leaves values as they are with NaN for missing (trees).
-    `clip`: "smooth" is z / sqrt(1 + (z / clip_at)²), "hard" cuts at ±clip_at, "none" leaves z.
-    `rare`: a level seen fewer times than this shares the "other" column.
-
-    Source: robust scaling with smooth clipping at 3: RealMLP (Holzmüller et al. 2024, section 3).
-    """
-
-    scaling: Literal["robust", "zscore", "none"] = "robust"
-    clip: Literal["smooth", "hard", "none"] = "smooth"
-    clip_at: float = 3.0
-    indicators: bool = True
-    rare: int = 5
-    max_levels: int = 100
-
-
-class State(msgspec.Struct, frozen=True):
-    """Everything that `Preprocessor.fit` learns, JSON-able. Vectors are aligned with `kept`."""
-
-    options: Options
-    numbers: tuple[str, ...]
-    categories: tuple[str, ...]
-    kept: tuple[int, ...] = ()  # indices of number columns that vary
-    fill: tuple[float, ...] = ()  # medians
-    center: tuple[float, ...] = ()
-    factor: tuple[float, ...] = ()  # 1 / scale
-    flagged: tuple[int, ...] = ()  # indices of number columns with missing values in training
-    levels: tuple[tuple[str, ...], ...] = ()  # one tuple a category column
-    other: tuple[bool, ...] = ()  # does the column have an "other" output?
-
-
-@dataclass
-class Encoded:
-    """Rows as a model takes them.
-
-    numbers: (n, len(kept)) float32; flags: (n, len(flagged)) float32 of 0 and 1;
-    codes: (n, M) int64 positions in the one-hot block, `width` for "nowhere".
-    """
-
-    numbers: F32
-    flags: F32
-    codes: I64
-    width: int
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def take(self, index: I64) -> Encoded:
-        """The rows at `index`, as a copy."""
-        return Encoded(self.numbers[index], self.flags[index], self.codes[index], self.width)
-
-    def one_hot(self) -> F32:
-        """(n, width) float32."""
-        block = np.zeros((len(self.codes), self.width + 1), dtype=np.float32)
-        np.put_along_axis(block, self.codes, np.float32(1), axis=1)
-        return block[:, : self.width]
-
-    def dense(self) -> F32:
-        """(n, d) float32: numbers, then indicators, then one-hot."""
-        parts = [self.numbers, self.flags] + ([self.one_hot()] if self.width else [])
-        return np.ascontiguousarray(np.concatenate(parts, axis=1)) if len(parts) > 1 else self.numbers
 
 
 @dataclass
@@ -244,9 +174,7 @@ class Preprocessor:
 
     def emit(self, graph: Graph) -> list[str]:
         """Write the transform as ONNX ops; returns the values whose columns make up `Encoded.dense`."""
-        from ml.models.preprocess_onnx import emit
-
-        return emit(graph, self.fitted, self.offsets)
+        return preprocess_onnx.emit(graph, self.fitted, self.offsets)
 
 
 def _float32(frame: pd.DataFrame, names: tuple[str, ...]) -> F32:

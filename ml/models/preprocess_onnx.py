@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ml.models.onnx_graph import CATEGORIES, NUMBERS, Graph
-from ml.models.preprocess import FAR, State
+from ml.models.preprocess_state import FAR, State
 
 
 def emit(graph: Graph, state: State, offsets: list[int]) -> list[str]:

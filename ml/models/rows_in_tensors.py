@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
-from ml.models.preprocess import Encoded
+from ml.models.encoded import Encoded
 
 
 class Table(NamedTuple):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ml.errors import SchemaError
 from ml.models.onnx_graph import Graph
-from ml.models.preprocess import Options, Preprocessor, State
+from ml.models.preprocess import Preprocessor
+from ml.models.preprocess_state import Options, State
 
 NAN = np.float32(np.nan)
 
