@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from ml import ledger
+from ml import ledger, waiting
 from ml.drift import records
-from ml.drift.findings import DriftVerdict
+from ml.drift.findings import DriftVerdict, Shadow
 from ml.ledger import Event
 from ml.settings import Settings
 
@@ -20,13 +20,15 @@ from ml.settings import Settings
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """`champion` is the move that brought what serves, None before the first; lists are newest first.
 
-    `metrics` are the champion's on its test rows; `unfinished` is a move of the alias that was cut short.
+    `metrics` are the champion's on its test rows; `unfinished` is a move of the alias that was cut short;
+    `shadow` is the challenger that waits to be judged, as the newest check found it.
     """
 
     champion: Event | None = None
     previous: str = ""
     metrics: dict[str, float] = {}
     unfinished: Event | None = None
+    shadow: Shadow | None = None
     ledger: list[Event] = []
     checks: list[DriftVerdict] = []
 
@@ -46,9 +48,23 @@ def read(settings: Settings, *, events: int = 30, checks: int = 20) -> Standing:
         previous=before[0] if before else "",
         metrics=_metrics(settings, champion.to_version) if champion else {},
         unfinished=ledger.open_intention(settings),
+        shadow=shadow(settings),
         ledger=ledger.events(settings, limit=events),
         checks=records.history(settings, checks),
     )
+
+
+def shadow(settings: Settings) -> Shadow | None:
+    """The challenger that waits in shadow, with what the newest check counted and compared; None where none waits."""
+    one, last = waiting.find(settings), records.latest(settings)
+    if one is None:
+        return None
+    counted = last.shadow if last is not None else None
+    if counted is not None and (counted.version, counted.state) == (one.version, "waits"):
+        return counted
+    until = one.since + settings.gate.shadow_s
+    needed = waiting.needed(settings)
+    return Shadow(version=one.version, champion=one.champion, needed=needed, since=one.since, until=until)
 
 
 def _metrics(settings: Settings, version: str) -> dict[str, float]:

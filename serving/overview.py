@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ml import ledger, store, tracking
+from ml import ledger, standing, store, tracking
 from ml.drift import records
 from ml.errors import RefitError
 from ml.predictions import feedback, predictions
@@ -25,13 +25,16 @@ CHECKS = 50
 VERSIONS = 30
 SLICES = 48
 NEWEST_ROWS = 50_000  # what the slices are made of: bounds the query on a log of any length
+ALIASES = ("champion", "previous", "shadow")
 Z95 = 1.959964  # two-sided 95% of the normal distribution
 
 
 def collect(settings: Settings) -> Status:
     """What is known now. The registry's part is empty while it does not answer."""
+    waits = standing.shadow(settings)
     return Status(
         time=time.time(),
+        shadow=waits.sentence if waits is not None else "",
         ledger=tuple(_ledger(settings)),
         versions=tuple(_versions(settings)),
         checks=tuple(_checks(settings)),
@@ -103,7 +106,7 @@ def _embedded(settings: Settings) -> list[tuple[dict[str, Any], dict[str, str], 
         return []
     from ml import registry
 
-    named = {name: registry.by_alias(settings, name) for name in (registry.CHAMPION, registry.PREVIOUS)}
+    named = {name: registry.by_alias(settings, name) for name in ALIASES}
     return [
         (
             {"version": v.version, "creation_timestamp": v.created * 1000, "run_id": v.run_id},

@@ -67,9 +67,10 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything above, and when it was written."""
+    """Everything above, when it was written, and how the challenger in shadow stands ("" where none waits)."""
 
     time: float = 0.0
+    shadow: str = ""
     ledger: tuple[LedgerEntry, ...] = ()
     versions: tuple[VersionEntry, ...] = ()
     checks: tuple[CheckEntry, ...] = ()

@@ -43,7 +43,7 @@ def promote(
         key = run_of(run_key)
         found = pipeline.promote(settings_for(given, run_key=key), key, why=reason)
     show.result(found, as_json=as_json, text=str(found["sentence"]))
-    if fail_if_refused and not version and not found["promoted"]:
+    if fail_if_refused and not version and not (found["promoted"] or found.get("shadow")):
         sys.exit(REFUSED)
 
 

@@ -51,7 +51,7 @@ def pipeline(run_key: str | None, reason: str, fail_if_refused: bool, as_json: b
         click.echo(f"Waits for approval. Next: python -m ml promote --run {key}")
     else:
         click.echo(f"MLflow    {found['mlflow_url']}")
-    if fail_if_refused and not found.get("promoted"):
+    if fail_if_refused and not (found.get("promoted") or found.get("shadow")):
         sys.exit(REFUSED)
 
 

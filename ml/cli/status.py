@@ -41,6 +41,7 @@ def gather(settings: Settings, n_events: int = EVENTS) -> dict[str, Any]:
         "mlflow": tracking.uri(settings).split("@")[-1],
         "champion": _version(champion),
         "previous": _version(previous),
+        "shadow": _shadow(settings, champion.version if champion else ""),
         "versions": len(known),
         "quarantined": {v.version: v.quarantined for v in known if v.quarantined},
         "unfinished": _unfinished(settings),
@@ -64,6 +65,25 @@ def _version(info: Any) -> dict[str, Any] | None:
         "sentence": info.tags.get("refit.sentence", ""),
         "metrics": metrics,
     }
+
+
+def _shadow(settings: Settings, champion: str) -> dict[str, Any] | None:
+    """The challenger that waits, compared now; with `problem` where it cannot be."""
+    import msgspec
+
+    from ml import shadowing, standing, waiting
+    from ml.errors import BundleError, DataError, RegistryError
+
+    one, problem = waiting.find(settings), ""
+    if one is None:
+        return None
+    try:
+        found = shadowing.progress(settings, one, champion)
+    except (RegistryError, BundleError, DataError) as error:
+        found, problem = standing.shadow(settings), str(error)
+    if found is None:  # it was decided on at this moment
+        return None
+    return {**msgspec.to_builtins(found), "sentence": found.sentence, "problem": problem}
 
 
 def _event(event: Any) -> dict[str, Any]:
@@ -100,6 +120,10 @@ def _text(found: dict[str, Any]) -> str:
         lines.append(f"           test {numbers}")
         lines.append(f"           {champion['sentence']}")
     lines.append(f"previous   {'version ' + previous['version'] if previous else 'none'}")
+    if found["shadow"]:
+        lines.append(f"shadow     {found['shadow']['sentence']} Until {_when(found['shadow']['until'])}.")
+        if found["shadow"]["problem"]:
+            lines.append(f"           it cannot be compared: {found['shadow']['problem']}")
     lines += [f"quarantine version {v}: {why}" for v, why in found["quarantined"].items()]
     if found["unfinished"]:
         lines.append("unfinished a move of the alias was cut short; the next promote or rollback settles it")

@@ -47,6 +47,7 @@ def models() -> str:
         metric_names=[words.METRICS[name] for name in TABLE],
         compare=_compare(known.versions),
         ledger=[ledger_row(e) for e in known.ledger],
+        shadow=known.shadow,
         **shown,
     )
 

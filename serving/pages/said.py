@@ -57,9 +57,8 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile("".join(parts), re.DOTALL)
 
 
-TOLD = compiled(
-    text for part in ("VERDICTS", "MOVES", "DRIFT", "ROWS", "FILES", "SERVICE") for text in getattr(sentences, part)
-)
+PARTS = ("VERDICTS", "MOVES", "SHADOW", "DRIFT", "ROWS", "FILES", "SERVICE")
+TOLD = compiled(text for part in PARTS for text in getattr(sentences, part))
 PLACES = compiled(sentences.PLACES)
 CARD = compiled(sentences.CARD)
 

@@ -85,6 +85,26 @@ MOVES = (
     N_("version {version}: its artifact is not there any more: {error}"),
 )
 
+# ml/waiting.py, ml/shadowing.py, ml/drift/findings.py: a challenger in shadow.
+SHADOW = (
+    N_("Version {version} waits in shadow: {n} of {needed} labelled rows have come."),
+    N_(
+        "Version {version} waits in shadow: {n} of {needed} labelled rows have come; it is right on {accuracy} of "
+        "them, and version {old}, which answered them, on {before}."
+    ),
+    N_("Judged in shadow, on rows that version {version} answered."),
+    N_("version {version} waits in shadow already and is judged first"),
+    N_("version {version} waits in shadow and is judged first"),
+    N_("version {version} takes its place in shadow: the champion has degraded since"),
+    N_("version {version} serves by now: judged against that one instead"),
+    N_("alias found set already, while it waited in shadow"),
+    N_("only {n} of {needed} labelled rows came in the {days} days that it waited in shadow"),
+    N_("it cannot be judged in shadow: {error}"),
+    N_("it was not taken over: {error}"),
+    N_("it has other columns or classes than version {version}, whose answers are logged"),
+    N_("version {version} is quarantined ({reason})"),
+)
+
 # ml/drift: what a check found, and why it asks for a retraining or not.
 DRIFT = (
     N_("nothing that matters has changed since the champion was judged"),

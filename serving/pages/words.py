@@ -25,6 +25,7 @@ VERDICTS = {
 }
 EVENTS = {
     "registered": (_l("registered"), ""),
+    "in shadow": (_l("in shadow"), ""),
     "refused": (_l("refused"), "warn"),
     "promoted": (_l("promoted"), "good"),
     "rolled back": (_l("rolled back"), "bad"),
@@ -33,10 +34,11 @@ EVENTS = {
     "rollback failed": (_l("rollback failed"), "bad"),
     "released from quarantine": (_l("released from quarantine"), ""),
 }
-ALIASES = {"champion": _l("champion"), "previous": _l("previous")}
+ALIASES = {"champion": _l("champion"), "previous": _l("previous"), "shadow": _l("in shadow")}
 # Who moved something where it was no person: Airflow's kinds of runs, and what watches by itself.
 WATCHERS = {
     "baking watch": _l("watch after a promotion"),
+    "shadow watch": _l("watch before a promotion"),
     "drift": _l("drift check"),
     "scheduled": _l("schedule"),
     "asset_triggered": _l("drift check"),

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ml import bundle, gate
 from ml.decision import Decision
 from ml.drift import rule
-from ml.drift.findings import Estimate, Finding, Performance
+from ml.drift.findings import Estimate, Finding, Performance, Shadow
 from ml.evaluation import curves
 from ml.schema import Column, Schema
 from ml.settings import Drift, Gate
@@ -207,10 +207,12 @@ def _status(hostile: str) -> Status:
             who="admin",
             why=f"{better} {hostile}",
         ),
+        LedgerEntry(time=NOON - 3 * HOUR, what="in shadow", from_version="3", to_version="4", who="admin", why=better),
         LedgerEntry(time=NOON - 9 * HOUR, what="refused", from_version="2", to_version="1", who="scheduled", why=worse),
     )
     versions = tuple(
         VersionEntry(version=v, time=NOON, family="mlp", sentence=text, metrics={"accuracy": (0.89, 0.87, 0.91)})
         for v, text in (("3", f"{better} {hostile}"), ("2", worse))
     )
-    return Status(time=NOON, ledger=ledger, versions=versions, checks=checks, windows=windows)
+    waits = Shadow(version="4", champion="3", rows=120, needed=500, accuracy=0.91, champion_accuracy=0.892)
+    return Status(time=NOON, shadow=waits.sentence, ledger=ledger, versions=versions, checks=checks, windows=windows)

@@ -22,7 +22,7 @@ from tests.serving.tiny import settings_for
 TOLD_ELSEWHERE = {"report", "profile", "records", "champion", "findings", "statistics", "tracking"}  # MLflow, Evidently
 MODULES = (
     *("ml/gate.py", "ml/judging.py", "ml/baking.py", "ml/confirm.py", "ml/rows.py", "ml/unpack.py", "ml/csv_head.py"),
-    *("ml/csv_blocks.py", "ml/tables.py", "serving/tables.py"),
+    *("ml/shadowing.py", "ml/waiting.py", "ml/csv_blocks.py", "ml/tables.py", "serving/tables.py"),
     *sorted(
         f"ml/drift/{file.name}"
         for file in (CHECKOUT / "ml" / "drift").glob("[a-z]*.py")
@@ -45,6 +45,7 @@ FILLED = {
     "problem or 'the reference has no such column'": "the reference has no such column",
     "reason": "the reference has no such column",
     "found.sentence": JUDGED,
+    "verdict.sentence": "Promoted: the policy is 'always'.",
     "' or '.join(map(repr, near))": "'a'",
     "c.kind": "number",
 }
@@ -84,7 +85,7 @@ NOT_SHOWN = (
         "broken data",
         "two-sample",
     ),
-    *("rolled back", "rollback failed", "baking watch"),
+    *("rolled back", "rollback failed", "baking watch", "shadow watch", "refused in shadow"),
 )
 
 

@@ -1,0 +1,171 @@
+"""From the pipeline into the shadow and out of it: what a run, a drift check, the ledger and `status` say."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ml import data, drift, ledger, pipeline, predictions, registry, shadow, standing, store, tracking, waiting
+from ml.cli import status
+from ml.drift import policy
+from ml.settings import Settings, from_values
+from ml.workspace import Workspace
+from tests.ml import worlds
+from tests.ml.test_pipeline import SMALL, up_to
+
+NEEDED = 120
+
+
+def settings_of(home: Path) -> Settings:
+    """Whatever challenges the champion passes the gate, and waits in shadow."""
+    values: dict[str, Any] = json.loads(json.dumps(SMALL))
+    values["gate"] |= {"policy": "always", "shadow_rows": NEEDED}
+    values["registry"] |= {"tracking_uri": f"sqlite:///{home / 'var' / 'mlflow' / 'mlflow.db'}"}
+    return from_values(values | {"home": str(home), "drift": {"track": False, "report_rows": 0}})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home where run "one" made the champion, and run "two" has only to be promoted."""
+    home = tmp_path_factory.mktemp("made")
+    (home / "var" / "mlflow").mkdir(parents=True)
+    found = settings_of(home)
+    assert pipeline.run_all(found, "one")["promoted"] is True, "there is none to wait beside"
+    up_to(found, "two", "register")
+    return home
+
+
+@pytest.fixture
+def own(made: Path, tmp_path: Path) -> Settings:
+    """A copy of it, database, registry and all; only the artifacts stay where they are."""
+    shutil.copytree(made, tmp_path / "home", ignore=shutil.ignore_patterns("artifacts"))
+    return settings_of(tmp_path / "home")
+
+
+def champion(own: Settings) -> str:
+    found = registry.champion(own)
+    assert found is not None
+    return found.run_key
+
+
+def serve(own: Settings, version: str, at: float) -> None:
+    """The champion's answers to the rows of its own test part, with their labels."""
+    part = data.generation.latest(own).part("test")  # type: ignore[union-attr]
+    bundle = shadow.open_version(own, version)
+    rows = part.X.astype(object).to_dict("records") * 2
+    truth = [bundle.classes[code] for code in part.y] * 2
+    ids = [f"{at}-{i}" for i in range(len(rows))]
+    logged = [
+        {
+            "prediction_id": key, "time": at + i, "model_version": version, "inputs": row, "label": label,
+            "probability": 0.9, "probabilities": dict(zip(bundle.classes, (0.1, 0.9), strict=True)),
+        }
+        for i, (key, row, label) in enumerate(zip(ids, rows, truth, strict=True))
+    ]  # fmt: skip
+    predictions.insert(store.engine(own), logged)
+    worlds.answer(own, ids, truth, at + 1_000)
+
+
+def test_a_run_ends_in_shadow_and_a_drift_check_ends_the_shadow(own: Settings) -> None:
+    """Registered, waiting, compared, promoted; the same on every way of looking at it."""
+    result = pipeline.promote(own, "two")
+    assert (result["promoted"], result["shadow"], result["champion"]) == (False, True, "1")
+    assert result["sentence"] == f"Version 2 waits in shadow: {NEEDED} labelled live rows decide."
+    assert champion(own) == "one"
+    info = registry.by_alias(own, registry.SHADOW)
+    assert info is not None
+    assert info.run_key == "two"
+    assert ledger.events(own, limit=1)[0].what == ledger.SHADOW
+    assert tracking.client(own).get_run(info.run_id).info.status == "FINISHED"
+    bare = standing.read(own).shadow
+    assert bare is not None
+    assert bare.sentence == f"Version 2 waits in shadow: 0 of {NEEDED} labelled rows have come."
+
+    serve(own, "1", info.created + 1)
+    few = msgspec.structs.replace(own, gate=msgspec.structs.replace(own.gate, shadow_rows=10_000))
+    now = info.created + 3_600
+    found = drift.check(few, now=now).shadow
+    assert found is not None
+    assert (found.rows, found.champion_accuracy) == (160, 1.0)
+    assert standing.read(few).shadow == found
+    told = status.gather(few)["shadow"]
+    assert (told["version"], told["rows"], told["accuracy"], told["problem"]) == ("2", 160, found.accuracy, "")
+    assert f"shadow     {found.sentence} Until" in status._text(status.gather(few))
+
+    decided = drift.check(own, now=now + 60)
+    assert decided.shadow is not None
+    assert decided.shadow.state == "promoted"
+    assert decided.model_version == "2", "what is checked is what serves by now"
+    assert champion(own) == "two"
+    assert status.gather(own)["shadow"] is None
+    assert standing.read(own).shadow is None
+
+
+def test_a_run_that_is_done_again_waits_once(own: Settings) -> None:
+    """Killed after its work and before its record."""
+    first = pipeline.promote(own, "two")
+    (Workspace(own, "two").path / "promote.json").unlink()
+    second = pipeline.promote(own, "two")
+    assert {k: v for k, v in second.items() if k != "seconds"} == {k: v for k, v in first.items() if k != "seconds"}
+    assert len(ledger.events(own, what=[ledger.SHADOW])) == 1
+
+
+@pytest.mark.parametrize(("everyone", "promoted"), [(False, True), (True, False)], ids=["does not wait", "waits too"])
+def test_the_successor_of_a_degraded_champion(own: Settings, everyone: bool, promoted: bool) -> None:
+    """Waiting beside a champion that is known to be bad costs more than the way back, unless it is asked for."""
+    own = msgspec.structs.replace(own, gate=msgspec.structs.replace(own.gate, shadow_degraded=everyone))
+    file = Workspace(own, "two").path / "generate.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"origin": {"drift": {"verdict": "degraded"}}}))
+    result = pipeline.promote(own, "two")
+    assert result["promoted"] is promoted
+    found = waiting.find(own)
+    assert (found is not None and found.degraded) is not promoted
+
+
+def test_a_person_need_not_wait(own: Settings) -> None:
+    """A promotion by hand ends the wait."""
+    pipeline.promote(own, "two")
+    registry.promote(own, "2", who="ann", why="I have looked at it")
+    assert waiting.find(own) is None
+    drift.check(own)
+    assert registry.by_alias(own, registry.SHADOW) is None
+    (Workspace(own, "two").path / "promote.json").unlink()
+    assert pipeline.promote(own, "two")["promoted"] is True
+
+
+def test_what_cannot_be_compared_is_told_by_status(own: Settings) -> None:
+    """It does not fail."""
+    pipeline.promote(own, "two")
+    registry.quarantine(own, "2", who="ann", why="a wrong column")
+    told = status.gather(own)["shadow"]
+    assert told["problem"] == "version 2 is quarantined (a wrong column)"
+    assert "it cannot be compared: version 2 is quarantined" in status._text(status.gather(own))
+
+
+def test_no_retraining_by_drift_while_one_waits(tmp_path: Path) -> None:
+    """Except where the champion has dropped, which the one that waits knows nothing of."""
+    found = worlds.settings(tmp_path)
+    ledger.append(found, ledger.SHADOW, who="test", from_version="1", to_version="2")
+    now = ledger.events(found)[0].time + found.drift.cooldown_s + 1
+    assert [h.reason for h in policy.holds(found, now, None)] == ["version 2 waits in shadow and is judged first"]
+    assert policy.holds(found, now, None, degraded=True) == []
+    ledger.append(found, ledger.SHADOW, who="test", from_version="1", to_version="3", numbers={"degraded": True})
+    now = ledger.events(found)[0].time + found.drift.cooldown_s + 1
+    assert len(policy.holds(found, now, None, degraded=True)) == 1
+
+
+def test_refusals_that_judge_nothing_do_not_open_the_breaker(tmp_path: Path) -> None:
+    """Labels that did not come, or a turn that was not its own, say nothing of the challengers."""
+    found = worlds.settings(tmp_path)
+    for number in range(found.drift.breaker_refusals):
+        ledger.append(found, ledger.REFUSED, who="test", to_version=str(number), numbers={waiting.UNJUDGED: True})
+    now = ledger.events(found)[0].time + found.drift.cooldown_s + 1
+    assert policy.holds(found, now, None) == []
+    for number in range(found.drift.breaker_refusals):
+        ledger.append(found, ledger.REFUSED, who="test", to_version=str(number))
+    assert "breaker is open" in policy.holds(found, now, None)[0].reason
