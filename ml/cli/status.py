@@ -74,13 +74,13 @@ def _shadow(settings: Settings, champion: str) -> dict[str, Any] | None:
     from ml import shadowing, standing, waiting
     from ml.errors import BundleError, DataError, RegistryError
 
-    one, problem = waiting.find(settings), ""
+    one, found, problem = waiting.find(settings), standing.shadow(settings), ""
     if one is None:
         return None
     try:
         found = shadowing.progress(settings, one, champion)
     except (RegistryError, BundleError, DataError) as error:
-        found, problem = standing.shadow(settings), str(error)
+        problem = str(error)
     if found is None:  # it was decided on at this moment
         return None
     return {**msgspec.to_builtins(found), "sentence": found.sentence, "problem": problem}
