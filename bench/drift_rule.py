@@ -19,9 +19,10 @@ import argparse
 import json
 import logging
 import os
+import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,14 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from ml.data import generate
 from ml.drift import columns, performance, rule, statistics
 from ml.drift.baseline import Baseline, canonical
 from ml.drift.findings import Finding, Signals
+from ml.models import FAMILIES
 from ml.schema import Column, Schema
-from ml.settings import Drift
+from ml.settings import Drift, from_values
+from ml.training import CandidateSpec, fit_candidate
 
 LEVELS = np.array(["a", "b", "c", "d"], dtype=object)
 MIX = np.array([0.4, 0.3, 0.2, 0.1])
@@ -94,8 +98,8 @@ class World:
         return Baseline("1", self.schema, frame, y, decide(p), p)
 
 
-def decide(p: np.ndarray) -> np.ndarray:
-    return np.where(p[:, 1] >= 0.5, "1", "0").astype(object)
+def decide(p: np.ndarray, classes: Sequence[str] = ("0", "1")) -> np.ndarray:
+    return np.array(classes, dtype=object)[p.argmax(axis=1)]
 
 
 def shift(size: float, how_many: int | None = 1) -> Callable[[dict[str, Any]], None]:
@@ -147,8 +151,9 @@ def ours(baseline: Baseline, frame: pd.DataFrame, y: np.ndarray, p: np.ndarray) 
     """The rule of one window: any alarm, the signals that may retrain, and the findings by column."""
     drift = Drift()
     clean, problems = canonical(frame, baseline.schema)
-    findings = columns.examine(baseline, clean, problems, drift, answers=(p, decide(p)))
-    measured = performance.measure(baseline, y, decide(p), p, drift, looks=2)
+    answers = decide(p, baseline.schema.classes)
+    findings = columns.examine(baseline, clean, problems, drift, answers=(p, answers))
+    measured = performance.measure(baseline, y, answers, p, drift, looks=2)
     verdict, _, signals = rule.verdict(findings, measured, performance.estimate(baseline, p, drift), drift)
     return verdict != "stable", signals, findings
 
@@ -212,32 +217,32 @@ def generated(world: World, size: tuple[int, int], change: Any = None) -> Callab
 
 
 def sampled(file: Path) -> tuple[str, Callable[[int], Any]]:
-    """Reference and window from one table: whatever they differ in is chance."""
+    """Reference and window from the held-out rows of one table: whatever they differ in is chance."""
     facts = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-    table = pd.read_csv(file, na_values=facts.get("missing_markers"))
-    dropped = [
-        facts["target"],
-        *facts.get("id_columns", []),
-        *([facts["time_column"]] if facts.get("time_column") else []),
-    ]
-    inputs = table.drop(columns=dropped)
-    numbers = [n for n in inputs if pd.api.types.is_numeric_dtype(inputs[n])]
-    schema = Schema(
-        target=facts["target"],
-        classes=("0", "1"),
-        positive_label="1",
-        columns=tuple(Column(name=n, kind="number" if n in numbers else "category") for n in inputs),
-    )
-    clean, _ = canonical(inputs, schema)
+    data = {
+        "source": "file", "path": str(file), "target": facts["target"],
+        "positive_label": facts.get("positive_label") or "", "id_columns": facts.get("id_columns") or [],
+        "exclude": [facts["time_column"]] if facts.get("time_column") else [],
+        "missing_markers": facts.get("missing_markers"),
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as home:
+        given = {name: value for name, value in data.items() if value is not None}
+        snapshot = generate(from_values({"home": home, "data": given}))
+        train, *held = (snapshot.part(name) for name in ("train", "validation", "test"))
+    spec = CandidateSpec("logistic", FAMILIES["logistic"].baseline(len(train.y)))
+    model = fit_candidate(spec, train.X, train.y, schema=snapshot.schema).model
+    frame = pd.concat([part.X for part in held], ignore_index=True)
+    classes = snapshot.schema.classes
+    actual = np.array(classes, dtype=object)[np.concatenate([part.y for part in held])]
+    p = model.predict_proba(frame)
+    answers = decide(p, classes)
 
     def draw(seed: int) -> Any:
-        rng = np.random.default_rng(seed)
-        n = min(1_000, len(clean) // 2)
-        rows = rng.permutation(len(clean))[: 2 * n]
-        p = np.full((n, 2), 0.5)
-        labels = np.array(["0", "1"] * n, dtype=object)[:n]
-        baseline = Baseline("1", schema, clean.iloc[rows[:n]].reset_index(drop=True), labels, labels, p)
-        return baseline, clean.iloc[rows[n:]].reset_index(drop=True), labels, p
+        n = min(1_000, len(frame) // 2)
+        old, new = np.split(np.random.default_rng(seed).permutation(len(frame))[: 2 * n], 2)
+        reference = frame.iloc[old].reset_index(drop=True)
+        baseline = Baseline("1", snapshot.schema, reference, actual[old], answers[old], p[old])
+        return baseline, frame.iloc[new].reset_index(drop=True), actual[new], p[new]
 
     return file.stem, draw
 

@@ -46,7 +46,8 @@ class TrialLog:
 
     def trial(self, trial: Any) -> None:
         """A trial of the search: `ml.tuning.Trial`."""
-        metrics = dict(trial.scores)
+        # "accuracy" alone is the curve of the training rows.
+        metrics = {f"validation_{name}": value for name, value in trial.scores.items()}
         if trial.loss is not None:
             metrics["validation_log_loss"] = trial.loss
         self.add(

@@ -182,9 +182,11 @@ def _points(
 
     now = int(time.time() * 1000)
     extra = {"model_id": model_id, "run_id": run_id} if model_id else {}
-    points = [Metric(k, float(v), now, 0, **extra) for k, v in metrics.items() if _is_number(v)]
-    for epoch, entry in enumerate(history):
-        step = int(entry.get("epoch", epoch))
+    steps = [int(entry.get("epoch", number)) for number, entry in enumerate(history)]
+    # MLflow shows the value of the highest step: the result stands after the curve of its name.
+    after = {name: step + 1 for step, entry in zip(steps, history, strict=True) for name in entry}
+    points = [Metric(k, float(v), now, after.get(k, 0), **extra) for k, v in metrics.items() if _is_number(v)]
+    for step, entry in zip(steps, history, strict=True):
         points += [Metric(k, float(v), now, step) for k, v in entry.items() if k != "epoch" and _is_number(v)]
     return points
 

@@ -116,6 +116,8 @@ class Processes:
             try:
                 return worker.run(ask)
             except WorkerDied as died:
+                if worker.stopped:  # by us: there is nothing to tell of, and no worker to try again with
+                    raise
                 log.warning("trial %d is run again: %s", ask.number, died)
                 return worker.run(ask)
         except WorkerDied as died:

@@ -14,6 +14,7 @@ from ml import tracking
 from ml.errors import RegistryUnavailable
 from ml.settings import Settings, from_values
 from ml.trial_log import TRIAL, TrialLog
+from ml.tuning import Trial
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,20 @@ def test_trials_are_logged_once(settings: Settings) -> None:
     runs = tracking.client(settings).search_runs([where], f"tags.`{tracking.PARENT}` = '{run_id}'")
     assert sorted(r.data.tags[TRIAL] for r in runs) == ["tune-0", "tune-1", "tune-2"]
     assert sorted(r.info.status for r in runs) == ["FAILED", "FINISHED", "FINISHED"]
+
+
+def test_a_trial_s_scores_do_not_end_the_training_curves(settings: Settings) -> None:
+    """ "accuracy" is of the training rows, epoch by epoch; what the trial is judged by is of the held-out ones."""
+    run_id = tracking.run(settings, "curves")
+    curve = [{"epoch": i, "accuracy": 0.5 + i / 10, "validation_accuracy": 0.4} for i in range(3)]
+    trial = Trial(number=0, family="mlp", params={}, seed=1, loss=0.3, scores={"accuracy": 0.6}, history=curve)
+    with TrialLog(settings, run_id, "tune") as log:
+        log.trial(trial)
+    client = tracking.client(settings)
+    (child,) = client.search_runs([tracking.experiment(settings)], f"tags.`{tracking.PARENT}` = '{run_id}'")
+    points = client.get_metric_history(child.info.run_id, "accuracy")
+    assert [point.value for point in points] == [0.5, 0.6, 0.7]
+    assert child.data.metrics["validation_accuracy"] == 0.6
 
 
 def test_trial_that_cannot_be_logged_is_told_at_the_end(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
