@@ -7,25 +7,17 @@ its parts kept (finished trials, the MLflow run, the registered version), to the
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ml.settings import Settings, to_values
+from ml.settings import Settings
 from ml.workspace import STAGES, Workspace
-
-if TYPE_CHECKING:
-    from ml.data.snapshot import Snapshot
 
 # (stage, steps done, steps in all, what is at hand)
 Progress = Callable[[str, int, int, str], None]
 Result = dict[str, Any]
 
 __all__ = ["STAGES", "decline", "evaluate", "generate", "promote", "register", "rollback", "run_all", "train", "tune"]
-
-
-_opened: dict[tuple[Path, str], Snapshot] = {}
 
 
 def quiet(stage: str, done: int, total: int, note: str) -> None:
@@ -50,35 +42,9 @@ def generate(
     space = Workspace(settings, run_key)
 
     def work() -> Result:
-        from ml import data, retraining_data, tracking
+        from ml.stages import generate as stage
 
-        chosen = retraining_data.select(settings)
-        snapshot = data.generate(
-            settings, labelled=chosen.labelled, gate_since=chosen.gate_since, train_on_base=chosen.train_on_base
-        )
-        started_by = {k: v for k, v in (origin or {}).items() if v}
-        run_id = tracking.run(settings, run_key, tags=_origin_tags(started_by))
-        manifest = snapshot.manifest
-        values = {k: v for k, v in to_values(settings).items() if k in ("train", "tune", "gate", "data", "synthetic")}
-        values["data"].pop("url")  # may hold a password
-        tracking.log_snapshot(settings, run_id, snapshot.id, manifest, snapshot.path)
-        tracking.log(settings, run_id, params=values, tags={"refit.snapshot": snapshot.id})
-        space.remember_settings(settings)
-        return {
-            "snapshot": snapshot.id,
-            "rows": manifest["rows"],
-            "parts": manifest["parts"],
-            "columns": len(snapshot.schema.columns),
-            "target": snapshot.schema.target,
-            "classes": list(snapshot.schema.classes),
-            "labelled": manifest.get("labelled", {}),
-            "policy": chosen.policy,
-            "policy_reason": chosen.reason,
-            "warnings": _warnings(manifest),
-            "origin": started_by,
-            "run_id": run_id,
-            "mlflow_url": tracking.link(settings, run_id),
-        }
+        return stage.run(settings, space, origin or {})
 
     return space.stage("generate", work, force=force)
 
@@ -91,9 +57,10 @@ def train(settings: Settings, run_key: str, *, progress: Progress = quiet, force
     space = Workspace(settings, run_key)
 
     def work() -> Result:
+        from ml.stages import generate as generated
         from ml.stages import train as stage
 
-        return stage.run(settings, space, snapshot_of(settings, space), progress)
+        return stage.run(settings, space, generated.snapshot_of(settings, space), progress)
 
     return space.stage("train", work, force=force)
 
@@ -103,9 +70,10 @@ def tune(settings: Settings, run_key: str, *, progress: Progress = quiet, force:
     space = Workspace(settings, run_key)
 
     def work() -> Result:
+        from ml.stages import generate as generated
         from ml.stages import tune as stage
 
-        return stage.run(settings, space, snapshot_of(settings, space), progress)
+        return stage.run(settings, space, generated.snapshot_of(settings, space), progress)
 
     return space.stage("tune", work, force=force)
 
@@ -116,8 +84,9 @@ def evaluate(settings: Settings, run_key: str, *, progress: Progress = quiet, fo
 
     def work() -> Result:
         from ml.stages import evaluate as stage
+        from ml.stages import generate as generated
 
-        return stage.run(settings, space, snapshot_of(settings, space), progress)
+        return stage.run(settings, space, generated.snapshot_of(settings, space), progress)
 
     return space.stage("evaluate", work, force=force)
 
@@ -168,7 +137,7 @@ def rollback(settings: Settings, to: str | None = None, *, who: str = "", why: s
     """Go back to the version that really served before, or to a named one; see `ml.registry.rollback`."""
     from ml.stages import release
 
-    return release.rollback(settings, to or None, who=who or user(), why=why)
+    return release.rollback(settings, to or None, who=who, why=why)
 
 
 def run_all(
@@ -200,37 +169,3 @@ def run_all(
         if on_stage is not None:
             on_stage(name, result)
     return result
-
-
-def snapshot_of(settings: Settings, space: Workspace) -> Snapshot:
-    """The run's snapshot, as `generate` made it."""
-    wanted = str(space.needed("generate")["snapshot"])
-    key = (settings.data_dir, wanted)
-    if key not in _opened:
-        from ml.data import snapshot
-
-        _opened.clear()  # one process runs several stages of one run; a snapshot never changes
-        _opened[key] = snapshot.open(settings, wanted)
-    return _opened[key]
-
-
-def user() -> str:
-    """Who runs this, for the ledger."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without a user entry
-        return "unknown"
-
-
-def _warnings(manifest: Mapping[str, Any]) -> list[str]:
-    findings = manifest.get("report") or []
-    findings = findings.get("findings", []) if isinstance(findings, Mapping) else findings
-    texts = [f"{f['column']}: {f['message']}" if f.get("column") else f["message"] for f in findings]
-    return [str(text) for text in texts][:50]
-
-
-def _origin_tags(origin: Mapping[str, Any]) -> dict[str, str]:
-    tags = {f"refit.{k}": str(v) for k, v in origin.items() if k != "drift"}
-    if drift := origin.get("drift"):
-        tags["refit.drift"] = str(drift.get("verdict", drift))
-    return tags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ml.errors import ChampionChanged, Permanent
 from ml.ledger import Event
 from ml.mlflow_model import log_bundle
 from ml.settings import Settings
+from ml.stages.generate import snapshot_of
 from ml.workspace import Workspace
 
 
@@ -123,8 +125,8 @@ def promote_version(settings: Settings, version: str, *, who: str, why: str, for
 
 
 def rollback(settings: Settings, to: str | None, *, who: str, why: str) -> dict[str, Any]:
-    """Back to what really served before, or to a named version."""
-    return _moved(settings, registry.rollback(settings, to, who=who, why=why))
+    """Back to what really served before, or to a named version; `who` "" is the user of this process."""
+    return _moved(settings, registry.rollback(settings, to, who=who or _user(), why=why))
 
 
 def _moved(settings: Settings, event: Event) -> dict[str, Any]:
@@ -150,15 +152,19 @@ def _refuse(settings: Settings, space: Workspace, who: str, version: str, judged
 
 
 def _keep_golden(settings: Settings, space: Workspace) -> None:
-    from ml.pipeline import snapshot_of
-
     golden.keep(settings, snapshot_of(settings, space))
 
 
 def _who(space: Workspace) -> str:
-    from ml.pipeline import user
+    return str((space.result("generate") or {}).get("origin", {}).get("who") or _user())
 
-    return str((space.result("generate") or {}).get("origin", {}).get("who") or user())
+
+def _user() -> str:
+    """Who runs this, for the ledger."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without a user entry
+        return "unknown"
 
 
 def _why(space: Workspace, why: str, judged: dict[str, Any]) -> str:

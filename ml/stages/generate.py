@@ -1,0 +1,73 @@
+"""generate: a snapshot of the source and of the labelled production rows, and the run that everything is logged to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml import data, retraining_data, tracking
+from ml.settings import Settings, to_values
+from ml.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ml.data.snapshot import Snapshot
+
+_opened: dict[tuple[Path, str], Snapshot] = {}
+
+
+def run(settings: Settings, space: Workspace, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Read, validate, split and keep; `origin` says what started the run."""
+    chosen = retraining_data.select(settings)
+    snapshot = data.generate(
+        settings, labelled=chosen.labelled, gate_since=chosen.gate_since, train_on_base=chosen.train_on_base
+    )
+    started_by = {k: v for k, v in origin.items() if v}
+    run_id = tracking.run(settings, space.run_key, tags=_origin_tags(started_by))
+    manifest = snapshot.manifest
+    values = {k: v for k, v in to_values(settings).items() if k in ("train", "tune", "gate", "data", "synthetic")}
+    values["data"].pop("url")  # may hold a password
+    tracking.log_snapshot(settings, run_id, snapshot.id, manifest, snapshot.path)
+    tracking.log(settings, run_id, params=values, tags={"refit.snapshot": snapshot.id})
+    space.remember_settings(settings)
+    return {
+        "snapshot": snapshot.id,
+        "rows": manifest["rows"],
+        "parts": manifest["parts"],
+        "columns": len(snapshot.schema.columns),
+        "target": snapshot.schema.target,
+        "classes": list(snapshot.schema.classes),
+        "labelled": manifest.get("labelled", {}),
+        "policy": chosen.policy,
+        "policy_reason": chosen.reason,
+        "warnings": _warnings(manifest),
+        "origin": started_by,
+        "run_id": run_id,
+        "mlflow_url": tracking.link(settings, run_id),
+    }
+
+
+def snapshot_of(settings: Settings, space: Workspace) -> Snapshot:
+    """The run's snapshot, as `generate` made it."""
+    wanted = str(space.needed("generate")["snapshot"])
+    key = (settings.data_dir, wanted)
+    if key not in _opened:
+        from ml.data import snapshot
+
+        _opened.clear()  # one process runs several stages of one run; a snapshot never changes
+        _opened[key] = snapshot.open(settings, wanted)
+    return _opened[key]
+
+
+def _warnings(manifest: Mapping[str, Any]) -> list[str]:
+    findings = manifest.get("report") or []
+    findings = findings.get("findings", []) if isinstance(findings, Mapping) else findings
+    texts = [f"{f['column']}: {f['message']}" if f.get("column") else f["message"] for f in findings]
+    return [str(text) for text in texts][:50]
+
+
+def _origin_tags(origin: Mapping[str, Any]) -> dict[str, str]:
+    tags = {f"refit.{k}": str(v) for k, v in origin.items() if k != "drift"}
+    if drift := origin.get("drift"):
+        tags["refit.drift"] = str(drift.get("verdict", drift))
+    return tags
