@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from ml import tables
 from ml.report import Finding
 from serving import scoring
-from serving.files import plain_name
+from serving.file_names import plain_name
 from serving.model_store import Served
 from serving.results import WRITERS, Writer
 from serving.service import Service

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from flask import Blueprint, Response, request
 
 from ml.rows import shown
+from serving.file_names import ENDINGS, ending, plain_name
 from serving.problems import Problem
 from serving.scoring import VERSION_HEADER
 from serving.service import service
@@ -24,15 +24,6 @@ if TYPE_CHECKING:
     from serving.results import Writer
 
 SPOOL_BYTES = 8_000_000
-ENDINGS = {
-    "text/csv": ".csv",
-    "application/csv": ".csv",
-    "application/gzip": ".csv.gz",
-    "application/x-gzip": ".csv.gz",
-    "application/vnd.apache.parquet": ".parquet",
-    "application/x-parquet": ".parquet",
-}
-MAGIC = {b"PAR1": ".parquet", b"\x1f\x8b": ".csv.gz", b"(\xb5/\xfd": ".csv.zst", b"BZh": ".csv.bz2"}
 FORMATS = {
     "text/csv": "csv",
     "application/vnd.apache.parquet": "parquet",
@@ -83,7 +74,7 @@ def _received() -> tuple[BinaryIO, str]:
         raise Problem(415, f"expected Content-Encoding gzip or none, got {shown(encoding)}")
     stream = request.environ.get(BODY_FILE) or _spooled_body()
     named = plain_name(request.args.get("name", ""))
-    return stream, named or "upload" + _ending(stream, encoding)
+    return stream, named or "upload" + ending(stream, request.mimetype, encoding)
 
 
 def _spooled_body() -> BinaryIO:
@@ -93,21 +84,6 @@ def _spooled_body() -> BinaryIO:
     except BaseException:
         into.close()
         raise
-
-
-def _ending(stream: BinaryIO, encoding: str) -> str:
-    """What a body without a name is: as its headers say, else as its first bytes say."""
-    head = stream.read(4)
-    stream.seek(0)
-    declared = ENDINGS.get(request.mimetype, "")
-    if encoding == "gzip" and declared in (".csv", ""):
-        return ".csv.gz"
-    return declared or next((ending for magic, ending in MAGIC.items() if head.startswith(magic)), ".csv")
-
-
-def plain_name(name: str) -> str:
-    """The last part of a file name, fit for a message."""
-    return shown(PurePosixPath(name.replace("\\", "/")).name)
 
 
 def _format(is_parquet: bool) -> str:
