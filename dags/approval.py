@@ -41,18 +41,20 @@ class Approval(ApprovalOperator):
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        """Go on with what the person said."""
-        said = super().execute_complete(context, event)
-        if said["chosen_options"] == [self.REJECT]:
+        """Go on with what the person said.
+
+        A No is written down first: Airflow leaves by an exception that skips what follows.
+        """
+        if event.get("chosen_options") == [self.REJECT]:
             from ml import pipeline
 
-            who, why = person(said)
+            who, why = person(event)
             pipeline.decline(settings_of(), run_key(context["run_id"]), who=who, why=why)
-        return said
+        return super().execute_complete(context, event)
 
 
 def person(said: dict[str, Any] | None) -> tuple[str, str]:
-    """Who decided and with what reason, from what `Approval` returned; "" where nobody was asked.
+    """Who decided and with what reason, from Airflow's event or what `Approval` returned; "" where nobody was asked.
 
     >>> person({"responded_by_user": {"id": "1", "name": "vi"}, "params_input": {"reason": "looks right"}})
     ('vi', 'looks right')

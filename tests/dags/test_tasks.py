@@ -110,9 +110,15 @@ def test_who_approved_is_handed_on(dagbag: Any, calls: Calls) -> None:
 
 @pytest.fixture
 def approval(airflow: Any) -> Any:
+    from airflow.providers.standard.operators.empty import EmptyOperator
+    from airflow.sdk import DAG
+
     from dags.approval import Approval
 
-    return Approval(task_id="approve")
+    with DAG("asks", schedule=None):
+        made = Approval(task_id="approve")
+        made >> EmptyOperator(task_id="promote")  # a No leaves by another way where something follows
+    return made
 
 
 def test_nobody_is_asked_about_what_the_gate_refused(approval: Any) -> None:
@@ -127,11 +133,24 @@ def test_a_person_is_asked_about_what_the_gate_would_promote(approval: Any, monk
     assert asked == [context]
 
 
-@pytest.mark.parametrize("option", ["Approve", "Reject"])
-def test_a_no_is_written_down_with_who_and_why(approval: Any, calls: Calls, option: str) -> None:
-    approval.execute_complete({"run_id": RUN_ID}, _said(option, "too risky"))
-    expected = [("decline", KEY, {"who": "vi", "why": "too risky"})] if option == "Reject" else []
-    assert [(name, args[1], more) for name, args, more in calls.seen] == expected
+def test_a_no_is_written_down_with_who_and_why(approval: Any, calls: Calls) -> None:
+    from airflow.sdk.exceptions import DownstreamTasksSkipped
+
+    kept: dict[str, Any] = {}
+    ti = SimpleNamespace(map_index=-1, xcom_push=lambda key, value: kept.update({key: value}))
+    context = {"run_id": RUN_ID, "task": approval, "ti": ti}
+    with pytest.raises(DownstreamTasksSkipped) as skipped:
+        approval.execute_complete(context, _said("Reject", "too risky"))
+    assert skipped.value.tasks == ["promote"]
+    assert [(name, args[1], more) for name, args, more in calls.seen] == [
+        ("decline", KEY, {"who": "vi", "why": "too risky"})
+    ]
+
+
+def test_a_yes_writes_nothing_down_before_promote_does(approval: Any, calls: Calls) -> None:
+    said = approval.execute_complete({"run_id": RUN_ID, "task": approval}, _said("Approve", "looks right"))
+    assert said["chosen_options"] == ["Approve"]
+    assert calls.seen == []
 
 
 def test_rollback_hands_on_who_where_and_why(dagbag: Any, calls: Calls) -> None:

@@ -9,15 +9,17 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from ml.settings import load
+from ml.atomic import write_json
+from ml.settings import chosen_file, load
 from ops import stack
 from ops.airflow_api import AirflowApi
 from ops.layout import Layout
@@ -25,6 +27,7 @@ from ops.layout import Layout
 ROOT = Path(__file__).resolve().parent.parent.parent
 # The tests' own limit on anything that ought to happen; a loaded machine is slow.
 PATIENCE_S = 300
+NEVER = "0 0 29 2 *"
 
 
 @dataclass
@@ -35,7 +38,7 @@ class Stack:
     environment: dict[str, str]
     output: str = ""
 
-    @property
+    @cached_property
     def api(self) -> AirflowApi:
         return AirflowApi(self.layout)
 
@@ -55,13 +58,21 @@ class Stack:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
+    def choose(self, choices: dict[str, Any] | None = None) -> None:
+        """Lay settings over the defaults, as `--data` does, for what starts from now on; nothing: the tests' own.
+
+        The search then needs no pool of processes, whose start takes half of a small run.
+        """
+        usual = {"tune": {"workers": 1}, "schedule": {"retrain_cron": NEVER}}
+        write_json(chosen_file(self.layout.home), usual | (choices or {}))
+
     def pid(self, program: str) -> int:
         """Process id of a supervised program."""
         return int(stack.supervisor(self.layout).getProcessInfo(program)["pid"])
 
     def finished(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """The run, once it has ended."""
-        return self.until(lambda: self._ended(dag_id, run_id), f"{dag_id} {run_id} does not end")
+        return self.until(lambda: self._ended(dag_id, run_id), f"{dag_id} {run_id} does not end", every=0.5)
 
     def _ended(self, dag_id: str, run_id: str) -> dict[str, Any] | None:
         run = self.api.run(dag_id, run_id)
@@ -75,19 +86,19 @@ class Stack:
         """The process in which a task's code runs, once it runs: Airflow names it after the task instance."""
 
         def find() -> psutil.Process | None:
-            task = self.task(run_id, task_id)
-            if task["state"] != "running":
-                return None
-            title = f"airflow worker -- {task['id']}"
-            return next(
-                (p for p in psutil.process_iter(["cmdline"]) if title in " ".join(p.info["cmdline"] or [])), None
-            )
+            title = f"airflow worker -- {self.task(run_id, task_id)['id']}"  # another one at each try
+            for _ in range(5):  # for each question, whose answer costs Airflow 50 ms
+                for process in psutil.process_iter(["cmdline"]):
+                    if title in " ".join(process.info["cmdline"] or []):
+                        return process
+                time.sleep(0.1)
+            return None
 
-        return self.until(find, f"{task_id} does not run")
+        return self.until(find, f"{task_id} does not run", every=0)
 
     @staticmethod
-    def until(ready: Callable[[], Any], complaint: str) -> Any:
-        """What `ready` gives, once it gives something."""
+    def until(ready: Callable[[], Any], complaint: str, *, every: float = 0.1) -> Any:
+        """What `ready` gives, once it gives something; asked `every` so many seconds, which costs the servers."""
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             try:
@@ -95,7 +106,7 @@ class Stack:
                     return found
             except (OSError, StopIteration, psutil.NoSuchProcess):
                 pass
-            time.sleep(0.1)
+            time.sleep(every)
         raise AssertionError(f"{complaint} within {PATIENCE_S} s")
 
 
@@ -111,37 +122,42 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
+def environment_of(home: str, ports: Sequence[int]) -> dict[str, str]:
+    """What the stack is started with: small data, few evaluations, and a clock that starts nothing."""
+    service, airflow, mlflow = ports
+    return {
+        **{name: value for name, value in os.environ.items() if name != "AIRFLOW_HOME"},
+        "REFIT_HOME": home,
+        "REFIT_SERVING_PORT": str(service),
+        "REFIT_AIRFLOW_PORT": str(airflow),
+        "REFIT_MLFLOW_PORT": str(mlflow),
+        "REFIT_SYNTHETIC__N_SAMPLES": "400",
+        "REFIT_TRAIN__FAMILIES": "logistic,mlp",
+        "REFIT_TUNE__MAX_EVALS": "4",
+        # The clock starts nothing in the middle of a test; see also `Stack.choose`.
+        "REFIT_SCHEDULE__DRIFT_CRON": NEVER,
+        "REFIT_SCHEDULE__WATCH_INTERVAL_S": "1",
+        # 80 of the 400 rows are the first champion's reference.
+        "REFIT_DRIFT__MIN_LABELS": "80",
+        "REFIT_DRIFT__REPORT_ROWS": "300",
+        # Earlier tests' refusals do not hold the circle up.
+        "REFIT_DRIFT__COOLDOWN_S": "0",
+        "REFIT_DRIFT__BREAKER_REFUSALS": "1000",
+    }
+
+
 @pytest.fixture(scope="session")
 def running() -> Iterator[Stack]:
     """The stack after `./run_pipeline.sh` on small settings: its first run has been promoted."""
-    service, airflow, mlflow = free_ports(3)
     with tempfile.TemporaryDirectory(prefix="refit-stack-") as home:
-        environment = {
-            **os.environ,
-            "REFIT_HOME": home,
-            "REFIT_SERVING_PORT": str(service),
-            "REFIT_AIRFLOW_PORT": str(airflow),
-            "REFIT_MLFLOW_PORT": str(mlflow),
-            "REFIT_SYNTHETIC__N_SAMPLES": "400",
-            "REFIT_TRAIN__FAMILIES": "logistic,mlp",
-            "REFIT_TUNE__MAX_EVALS": "4",
-            # The clock starts nothing in the middle of a test.
-            "REFIT_SCHEDULE__RETRAIN_CRON": "0 0 29 2 *",
-            "REFIT_SCHEDULE__DRIFT_CRON": "0 0 29 2 *",
-            "REFIT_SCHEDULE__WATCH_INTERVAL_S": "1",
-            # 80 of the 400 rows are the first champion's reference.
-            "REFIT_DRIFT__MIN_LABELS": "80",
-            "REFIT_DRIFT__REPORT_ROWS": "300",
-            # Earlier tests' refusals do not hold the circle up.
-            "REFIT_DRIFT__COOLDOWN_S": "0",
-            "REFIT_DRIFT__BREAKER_REFUSALS": "1000",
-        }
-        environment.pop("AIRFLOW_HOME")
+        environment = environment_of(home, free_ports(3))
         made = Stack(Layout(load(environment)), environment)
+        made.choose({"tune": {}})  # the first run searches as everybody's does
         try:
             done = made.command()
             assert done.returncode == 0, done.stdout + done.stderr
             made.output = done.stdout
+            made.choose()
             yield made
         finally:
             made.command("--stop")

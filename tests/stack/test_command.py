@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
 import subprocess
@@ -11,10 +10,9 @@ import urllib.request
 from pathlib import Path
 
 import psutil
-import pytest
 
 from ops import stack
-from tests.stack.conftest import ROOT, Stack, free_ports
+from tests.stack.conftest import Stack
 
 
 def test_it_ends_with_a_promoted_version_and_says_so(running: Stack) -> None:
@@ -76,12 +74,37 @@ def test_a_second_run_is_refused_or_promoted_with_a_reason(running: Stack) -> No
     assert running.get("/model")["model_version"] == before
 
 
-def test_two_triggers_at_once_do_not_interleave(running: Stack) -> None:
+def test_what_waits_for_a_paused_dag_runs_in_turn_and_a_worse_challenger_does_not_win(
+    running: Stack, tmp_path: Path
+) -> None:
+    """Two triggers and a drift event while `retrain` is paused; one of the runs learns from turned labels."""
+    from ml.data import sources
+
     api = running.api
-    first, second = (api.trigger("retrain", {"max_evals": 1}) for _ in range(2))
+    before = running.get("/model")["model_version"]
+    table = sources.read(running.layout.settings)
+    target = running.layout.settings.data.target
+    table.assign(**{target: 1 - table[target]}).to_csv(tmp_path / "turned.csv", index=False)
+    quick = {"max_evals": 1, "families": ["logistic"]}
+    api.call("PATCH", "/dags/retrain?update_mask=is_paused", {"is_paused": True})
+    try:
+        first = api.trigger("retrain", quick)
+        second = api.trigger("retrain", quick | {"source": "file", "path": str(tmp_path / "turned.csv")})
+        [drift] = api.call("GET", "/assets?uri_pattern=refit://drift")["assets"]
+        api.call("POST", "/assets/events", {"asset_id": drift["id"], "extra": {"verdict": "degraded"}})
+        # While another DAG's run is scheduled from its first task to its last, these could have been.
+        assert running.finished("drift_check", api.trigger("drift_check", {}))["state"] == "success"
+        assert api.active_runs("retrain") == [first, second], "the event of a paused DAG starts nothing"
+        assert [api.run("retrain", run_id)["start_date"] for run_id in (first, second)] == [None, None]
+    finally:
+        api.unpause("retrain")
     runs = [running.finished("retrain", run_id) for run_id in (first, second)]
     assert [run["state"] for run in runs] == ["success", "success"]
     assert runs[0]["end_date"] <= runs[1]["start_date"]
+    refused = api.result("retrain", second, "promote")
+    assert not refused["promoted"]
+    assert "golden" in refused["sentence"] or "worse" in refused["sentence"], refused["sentence"]
+    assert running.get("/model")["model_version"] == before
 
 
 def test_a_failed_task_ends_it_with_the_tasks_own_error(running: Stack, tmp_path: Path) -> None:
@@ -90,7 +113,7 @@ def test_a_failed_task_ends_it_with_the_tasks_own_error(running: Stack, tmp_path
     try:
         done = running.command("--data", str(file), "--target", "churned")
     finally:
-        (running.layout.settings.var / "settings.json").unlink(missing_ok=True)
+        running.choose()
     assert done.returncode == 1
     assert "The task generate failed: DataError" in done.stderr
     assert "churned" in done.stderr
@@ -134,34 +157,3 @@ def test_mlflow_ui_says_where_the_running_one_is(running: Stack) -> None:
     done = running.command(script="mlflow_ui.sh")
     assert done.returncode == 0
     assert f"http://127.0.0.1:{running.layout.ports['mlflow']}" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["--data", "nowhere.csv", "--target", "y"], "nowhere.csv is not a file"),
-        (["--data", "README.md"], "--data FILE needs --target COLUMN"),
-        (["--target", "y"], "--target goes with --data FILE"),
-        (["--evals", "0"], "0 is not 1 or more"),
-    ],
-    ids=["no file", "no target", "target alone", "no evaluations"],
-)
-def test_wrong_arguments_are_told_in_a_sentence(arguments: list[str], sentence: str) -> None:
-    done = subprocess.run([ROOT / "run_pipeline.sh", *arguments], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert sentence in done.stderr
-
-
-def test_mlflow_ui_opens_the_store_when_nothing_else_runs(tmp_path: Path) -> None:
-    [port] = free_ports(1)
-    environment = {**os.environ, "REFIT_HOME": str(tmp_path), "REFIT_MLFLOW_PORT": str(port)}
-    process = subprocess.Popen(
-        [ROOT / "mlflow_ui.sh"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        Stack.until(lambda: stack.answers(f"http://127.0.0.1:{port}/health"), "MLflow does not answer")
-    finally:
-        # A Ctrl-C reaches the whole foreground group; here the children are told one by one.
-        for child in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-            child.terminate()
-        process.wait(60)

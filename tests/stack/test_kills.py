@@ -7,10 +7,13 @@ import signal
 
 import psutil
 
-from ml import registry, tracking
+from ml import ledger, registry, tracking
 from ml.run_key import run_key
 from ops import stack
 from tests.stack.conftest import Stack
+
+# A search that is long enough to be met in the middle, and no longer.
+QUICK = {"max_evals": 6, "families": ["logistic"]}
 
 
 def _versions_of(running: Stack, run_id: str) -> set[str]:
@@ -18,40 +21,56 @@ def _versions_of(running: Stack, run_id: str) -> set[str]:
     return {info.version for info in registry.versions(running.layout.settings) if info.tags[tracking.RUN_KEY] == key}
 
 
-def _ends_with_one_version(running: Stack, run_id: str) -> None:
+def _ends_with_one_version(running: Stack, run_id: str) -> str:
     assert running.finished("retrain", run_id)["state"] == "success"
-    assert len(_versions_of(running, run_id)) == 1
+    [version] = _versions_of(running, run_id)
     assert running.get("/health/ready")["model_version"]
+    return version
 
 
-def test_a_task_killed_in_tune_goes_on_where_it_was(running: Stack) -> None:
-    run_id = running.api.trigger("retrain", {"max_evals": 6})
+def test_tasks_killed_one_after_another_end_with_one_promoted_version(running: Stack) -> None:
+    """In the search, in `register`, and in `promote` after the alias has moved and before a worker has confirmed."""
+    settings = running.layout.settings
+    before = registry.champion(settings)
+    assert before is not None
+    running.choose({"tune": {"workers": 2}})  # with processes of its own
+    run_id = running.api.trigger("retrain", QUICK | {"policy": "always"})
     running.task_process(run_id, "tune").kill()
-    _ends_with_one_version(running, run_id)
-    assert running.task(run_id, "tune")["try_number"] == 2
-
-
-def test_a_task_killed_in_register_makes_no_second_version(running: Stack) -> None:
-    run_id = running.api.trigger("retrain", {"max_evals": 1})
+    running.choose()
     running.task_process(run_id, "register").kill()
-    _ends_with_one_version(running, run_id)
+    follower = psutil.Process(running.pid("follower"))
+    running.until(lambda: running.task(run_id, "register")["state"] == "success", "register is not tried again")
+    follower.suspend()  # so that nothing can confirm
+    try:
+        promote = running.task_process(run_id, "promote")
+        running.until(lambda: registry.champion(settings) != before, "the alias does not move")
+        promote.kill()
+        promote.wait()
+        intention = ledger.open_intention(settings)
+        assert intention is not None, "the ledger says that a move is under way"
+        assert (intention.from_version, intention.to_version) == (before.version, *_versions_of(running, run_id))
+        answer = running.get("/predict", {"rows": [running.get("/model")["example"]]})
+        assert answer["model_version"] == before.version, "the old one answers meanwhile"
+    finally:
+        follower.resume()
+    version = _ends_with_one_version(running, run_id)
+    tries = {task: running.task(run_id, task)["try_number"] for task in ("tune", "register", "promote")}
+    assert tries == {"tune": 2, "register": 2, "promote": 2}
+    assert ledger.open_intention(settings) is None
+    moves = ledger.events(settings, run_key=run_key(run_id), what=ledger.SERVED)
+    assert [(move.what, move.to_version) for move in moves] == [(ledger.PROMOTED, version)]
+    assert running.get("/health/ready")["model_version"] == version
 
 
-def test_a_killed_scheduler_is_replaced_and_its_run_ends(running: Stack) -> None:
-    run_id = running.api.trigger("retrain", {"max_evals": 6})
+def test_a_killed_scheduler_is_replaced_and_register_waits_for_mlflow(running: Stack) -> None:
+    """The scheduler dies in the search; MLflow is down when `register` begins: retried until it is back."""
+    control = stack.supervisor(running.layout)
+    run_id = running.api.trigger("retrain", QUICK)
     task = running.task_process(run_id, "tune")
     scheduler = running.pid("airflow-scheduler")
     os.kill(scheduler, signal.SIGKILL)
     running.until(lambda: not task.is_running() or task.status() == psutil.STATUS_ZOMBIE, "the orphaned task goes on")
     running.until(lambda: running.pid("airflow-scheduler") not in (0, scheduler), "there is no new scheduler")
-    _ends_with_one_version(running, run_id)
-
-
-def test_register_waits_for_mlflow(running: Stack) -> None:
-    """MLflow down when `register` begins: retried until it is back, the service answers all the while."""
-    control = stack.supervisor(running.layout)
-    run_id = running.api.trigger("retrain", {"max_evals": 1})
-    running.until(lambda: running.task(run_id, "evaluate")["state"] == "running", "evaluate does not run")
     process = running.task_process(run_id, "register")
     process.suspend()
     try:
