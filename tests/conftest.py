@@ -14,6 +14,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parent.parent
 _STATE = ("data", "models", "var")
 _STACK = "tests/stack/"
+_LONG = (_STACK, "tests/ml/test_tuning.py", "tests/ml/test_pipeline.py", "tests/serving/test_pages_in_browser.py")
 _scratch = Path(tempfile.mkdtemp(prefix="refit-tests-"))
 _before: dict[str, float] = {}
 _left_by_workers: list[str] = []
@@ -34,8 +35,14 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of the real stack first: in a parallel run, one process is busy with them to the end."""
-    items.sort(key=lambda item: not item.nodeid.startswith(_STACK))
+    """What takes minutes first; in a parallel run, one process is busy with the real stack to the end."""
+    items.sort(key=lambda item: next((i for i, long in enumerate(_LONG) if item.nodeid.startswith(long)), len(_LONG)))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """In a parallel run, all others make way for the process that has the real stack: it decides how long all takes."""
+    if "PYTEST_XDIST_WORKER" in os.environ and not item.nodeid.startswith(_STACK) and os.nice(0) == 0:
+        os.nice(5)
 
 
 @pytest.hookimpl(optionalhook=True)
