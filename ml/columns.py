@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ml import values
+from ml.cells import FLOAT32_LIMIT
 from ml.errors import SchemaError
 from ml.report import Report
 from ml.schema import Column, Schema
@@ -69,7 +70,7 @@ def number_column(raw: Any, column: Column, schema: Schema, place: Place, report
     )
     if bad.any():
         _judge_words(array, bad, column, schema, place, report)
-    infinite, clipped = int(np.isinf(cells).sum()), int((np.abs(cells) > values.FLOAT32_LIMIT).sum())
+    infinite, clipped = int(np.isinf(cells).sum()), int((np.abs(cells) > FLOAT32_LIMIT).sum())
     if infinite:
         report.warn(f"{infinite:,} infinite values are taken as missing", column.name)
     if clipped > infinite:

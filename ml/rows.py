@@ -8,39 +8,21 @@ was not seen in training (a new category, a number outside of the range), is kep
 from __future__ import annotations
 
 import difflib
-import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml.faults import MAX_FAULTS, Fault, RowsError, kind_of, shown
+from ml.cells import FLOAT32_LIMIT, as_level, as_number, edge
+from ml.faults import MAX_FAULTS, Fault, RowsError, kind_of
+from ml.flags import Flag, Flags, out_of_range, packed, unseen
 from ml.schema import Column, Schema
-
-__all__ = [
-    "MAX_FAULTS", "Fault", "Flag", "RowReader", "Rows", "RowsError", "as_level", "as_number", "shown",
-]  # fmt: skip
-
-FLOAT32_LIMIT = 3.4e38  # just below the largest float32, as in ml/values.py
-# What is read as a number where a number is written as text.
-NUMBER = r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf|infinity|nan))$"
 
 Floats = npt.NDArray[np.float32]
 Texts = npt.NDArray[np.object_]
-
-
-class Flag(NamedTuple):
-    """One unusual value that was scored all the same. `code` is "unseen_category" or "out_of_range"."""
-
-    column: str
-    code: str
-    message: str
-
-
-_Flags = dict[int, list[Flag]]
 
 
 class Rows(msgspec.Struct, frozen=True, gc=False):
@@ -74,28 +56,29 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
 class RowReader:
     """Reads rows of one schema. Build once, use for every request.
 
-    Parameters
-    ----------
-    schema
-        What a row is.
+        Parameters
+        ----------
+        schema
+            What a row is.
 
-    Example
-    -------
-    >>> from ml.schema import Column, Schema
-    >>> schema = Schema(target="y", classes=("0", "1"), positive_label="1", columns=(
-    ...     Column(name="age", kind="number", minimum=0.0, maximum=90.0),
-    ...     Column(name="plan", kind="category", categories=("free", "paid"))))
-    >>> rows = RowReader(schema).records([{"age": 200, "plan": None}])
-    >>> rows.numbers.tolist(), rows.categories.tolist(), rows.flags[0][0].code
-    ([[200.0]], [['']], 'out_of_range')
+        Example
+        -------
+        >>> from ml.flags import Flag, Flags, out_of_range, packed, unseen
+    from ml.schema import Column, Schema
+        >>> schema = Schema(target="y", classes=("0", "1"), positive_label="1", columns=(
+        ...     Column(name="age", kind="number", minimum=0.0, maximum=90.0),
+        ...     Column(name="plan", kind="category", categories=("free", "paid"))))
+        >>> rows = RowReader(schema).records([{"age": 200, "plan": None}])
+        >>> rows.numbers.tolist(), rows.categories.tolist(), rows.flags[0][0].code
+        ([[200.0]], [['']], 'out_of_range')
     """
 
     def __init__(self, schema: Schema):
         self.schema = schema
         self.number_columns = tuple(c for c in schema.columns if c.kind == "number")
         self.category_columns = tuple(c for c in schema.columns if c.kind == "category")
-        self.minimum = np.array([_edge(_or(c.minimum, -FLOAT32_LIMIT), -np.inf) for c in self.number_columns])
-        self.maximum = np.array([_edge(_or(c.maximum, FLOAT32_LIMIT), np.inf) for c in self.number_columns])
+        self.minimum = np.array([edge(_or(c.minimum, -FLOAT32_LIMIT), -np.inf) for c in self.number_columns])
+        self.maximum = np.array([edge(_or(c.maximum, FLOAT32_LIMIT), np.inf) for c in self.number_columns])
         self._low, self._high = self.minimum.tolist(), self.maximum.tolist()
         self.levels = [_levels(c, schema) for c in self.category_columns]
         self._names = frozenset(c.name for c in schema.columns)
@@ -147,7 +130,7 @@ class RowReader:
 
         Infinity is missing, as it was in training; beyond float32's range is the end of that range.
         """
-        flags: _Flags = {}
+        flags: Flags = {}
         if self.number_columns and len(numbers):
             unusual = np.logical_or(numbers < self.minimum, numbers > self.maximum)
             if np.count_nonzero(unusual):
@@ -166,7 +149,7 @@ class RowReader:
                         flags.setdefault(i, []).append(flag)
                 if level is not value:
                     column[i] = level
-        return Rows(numbers.astype(np.float32, "C"), texts, _packed(flags, len(numbers)))
+        return Rows(numbers.astype(np.float32, "C"), texts, packed(flags, len(numbers)))
 
     def row(self, numbers: Sequence[Any], texts: Sequence[str | None]) -> Rows:
         """As `arrays`, for one row of floats or None, and texts: without arrays where nothing is unusual."""
@@ -188,7 +171,7 @@ class RowReader:
     ) -> Rows:
         """As `arrays`, with each category column as its distinct values and (n,) indices into them: for many rows."""
         rows = self.arrays(numbers, np.empty((len(numbers), 0), object), only_numbers=True)
-        flags: _Flags = {i: list(found) for i, found in enumerate(rows.flags) if found}
+        flags: Flags = {i: list(found) for i, found in enumerate(rows.flags) if found}
         canonical = np.empty((len(numbers), len(self.category_columns)), object)
         for j, ((distinct, index), column) in enumerate(zip(texts, self.category_columns, strict=True)):
             values = np.empty(len(distinct), object)
@@ -201,7 +184,7 @@ class RowReader:
                             flags.setdefault(i, []).append(flag)
                 values[code] = level
             canonical[:, j] = values[index]
-        return Rows(rows.numbers, canonical, _packed(flags, len(numbers)))
+        return Rows(rows.numbers, canonical, packed(flags, len(numbers)))
 
     def name_faults(self, names: Iterable[str], row: int | None = None) -> list[Fault]:
         """What is wrong with a set of column names: absent and unknown ones, the latter with near matches."""
@@ -218,13 +201,13 @@ class RowReader:
         return faults
 
     def _bounded(
-        self, numbers: npt.NDArray[np.float64], unusual: npt.NDArray[np.bool_], flags: _Flags
+        self, numbers: npt.NDArray[np.float64], unusual: npt.NDArray[np.bool_], flags: Flags
     ) -> npt.NDArray[np.float64]:
         numbers = numbers.copy()
         infinite = np.isinf(numbers)
         numbers[infinite] = np.nan
         for i, j in np.argwhere(unusual & ~infinite).tolist():
-            flags.setdefault(i, []).append(_out_of_range(self.number_columns[j], float(numbers[i, j])))
+            flags.setdefault(i, []).append(out_of_range(self.number_columns[j], float(numbers[i, j])))
         return np.clip(numbers, -FLOAT32_LIMIT, FLOAT32_LIMIT)
 
     def _record(self, i: int, record: object, numbers: npt.NDArray[Any], texts: Texts, faults: list[Fault]) -> None:
@@ -249,28 +232,6 @@ class RowReader:
                     faults.append(Fault(i, column.name, "a text or null", kind_of(value)))
                 else:
                     texts[j] = text
-
-
-def as_number(value: Any) -> float | None:
-    """A finite float of a JSON or NumPy number; None for everything else (booleans, texts, NaN, 1e400)."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def as_level(value: Any, levels: Mapping[Any, str]) -> str | None:
-    """The text of a category value: a text itself, or a whole number or boolean that spells a known level."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | np.bool_):
-        return next((text for text in (str(bool(value)), str(bool(value)).lower()) if text in levels), None)
-    if isinstance(value, int | np.integer) and abs(int(value)) < 1 << 63:
-        return str(int(value)) if str(int(value)) in levels else None
-    return None
 
 
 def _number_column(
@@ -320,34 +281,8 @@ def _unlisted(value: str, levels: Mapping[Any, str], column: Column) -> tuple[st
     text = value.strip()
     if (level := levels.get(text)) is not None:
         return level, None
-    return text, _unseen(column, text)
-
-
-def _packed(flags: _Flags, n: int) -> tuple[tuple[Flag, ...], ...]:
-    if not flags:
-        return ()
-    packed: list[tuple[Flag, ...]] = [()] * n
-    for i, found in flags.items():
-        packed[i] = tuple(found)
-    return tuple(packed)
+    return text, unseen(column, text)
 
 
 def _or(value: float | None, default: float) -> float:
     return default if value is None else value
-
-
-def _edge(bound: float, towards: float) -> float:
-    """Last double that float32 rounds to `bound`: 0.1 sent as a double is not below a float32 minimum of 0.1."""
-    rounded = np.float32(np.clip(bound, -FLOAT32_LIMIT, FLOAT32_LIMIT))
-    if abs(rounded) == np.float32(FLOAT32_LIMIT):
-        return float(rounded)
-    return (float(rounded) + float(np.nextafter(rounded, np.float32(towards)))) / 2
-
-
-def _out_of_range(column: Column, value: float) -> Flag:
-    low, high = (f"{bound:.9g}" if bound is not None else "…" for bound in (column.minimum, column.maximum))
-    return Flag(column.name, "out_of_range", f"{value:.9g} is outside of {low} to {high}, the range in training")
-
-
-def _unseen(column: Column, value: object) -> Flag:
-    return Flag(column.name, "unseen_category", f"'{shown(value)}' was not seen in training")

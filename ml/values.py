@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml.rows import NUMBER
+from ml.cells import FLOAT32_LIMIT, NUMBER
 
-FLOAT32_LIMIT = 3.4e38  # just below the largest float32, 3.4028235e38
 _SAMPLE = 1_000
 
 

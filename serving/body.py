@@ -17,7 +17,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml.rows import Fault, RowReader, Rows, RowsError, shown
+from ml.faults import Fault, RowsError, shown
+from ml.rows import RowReader, Rows
 from serving.problems import Problem
 
 MAX_ID_CHARS = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from ml.rows import shown
+from ml.faults import shown
 
 ENDINGS = {
     "text/csv": ".csv",

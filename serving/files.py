@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from flask import Blueprint, Response, request
 
-from ml.rows import shown
+from ml.faults import shown
 from serving.file_names import ENDINGS, ending, plain_name
 from serving.problems import Problem
 from serving.scoring import VERSION_HEADER

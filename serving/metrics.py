@@ -24,7 +24,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from ml.rows import Flag
+from ml.flags import Flag
 from serving.model_store import read_refusals, worker_states
 from serving.records import backlog_bytes
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from ml.rows import NUMBER
+from ml.cells import NUMBER
 from serving import answers
 from serving.body import ID_KEY
 from serving.scoring import Scored

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 
 from ml import csv_head, tables, unpack, values
 from ml.errors import DataError, SchemaError
+from ml.faults import MAX_FAULTS, Fault, RowsError, shown
 from ml.report import Report
-from ml.rows import MAX_FAULTS, Fault, RowReader, Rows, RowsError, shown
+from ml.rows import RowReader, Rows
 from serving import plain_lines
 from serving.body import ID_KEY, Ids, checked_ids
 from serving.plain_lines import NotPlain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
-from ml.rows import Fault, shown
+from ml.faults import Fault, shown
 from serving.pages.said import said
 from serving.problems import TABLE, Problem
 

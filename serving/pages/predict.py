@@ -10,7 +10,8 @@ from flask_babel import gettext
 from werkzeug.wrappers import Response
 
 from ml.changes import Change
-from ml.rows import Rows, RowsError
+from ml.faults import RowsError
+from ml.rows import Rows
 from ml.schema import Column, Schema
 from ml.shortest import shortest
 from serving import problems, scoring

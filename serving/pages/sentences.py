@@ -158,7 +158,7 @@ DRIFT = (
     N_("the last retraining ended {ago} s ago and the cool-down is {seconds} s"),
 )
 
-# ml/rows.py, ml/faults.py: what is wrong or unusual in a row.
+# ml/rows.py, ml/flags.py, ml/faults.py: what is wrong or unusual in a row.
 ROWS = (
     N_("{value} is outside of {low} to {high}, the range in training"),
     N_("'{value}' was not seen in training"),

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ml.rows import MAX_FAULTS, NUMBER, Fault, RowReader, Rows, RowsError, as_level, shown
+from ml.cells import NUMBER, as_level
+from ml.faults import MAX_FAULTS, Fault, RowsError, shown
+from ml.rows import RowReader, Rows
 
 _NUMBER = re.compile(NUMBER)
 

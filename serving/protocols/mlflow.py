@@ -19,7 +19,8 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from ml.errors import DataError, RefitError, SchemaError
-from ml.rows import Rows, RowsError, shown
+from ml.faults import RowsError, shown
+from ml.rows import Rows
 from serving import problems, scoring
 from serving.model_store import Served
 from serving.problems import Problem

@@ -18,7 +18,8 @@ import numpy as np
 from flask import Blueprint, Response, request
 
 from ml.errors import DataError
-from ml.rows import Rows, shown
+from ml.faults import shown
+from ml.rows import Rows
 from serving import problems, scoring
 from serving.model_store import Served
 from serving.protocols import lenient, tensors

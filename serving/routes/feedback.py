@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, request
 
-from ml.rows import MAX_FAULTS, Fault, RowsError, as_level, shown
+from ml.cells import as_level
+from ml.faults import MAX_FAULTS, Fault, RowsError, shown
 from serving.body import ID_KEY, MAX_ID_CHARS, strict_json
 from serving.log import LogUnavailable
 from serving.problems import Problem

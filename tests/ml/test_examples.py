@@ -5,7 +5,6 @@ import importlib
 
 import pytest
 
-
 MODULES = ("ml.bounds", "ml.report", "ml.values", "ml.tables", "ml.data.checks", "serving.file_names")
 
 

@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from ml.rows import FLOAT32_LIMIT, MAX_FAULTS, RowReader, Rows, RowsError, shown
+from ml.cells import FLOAT32_LIMIT
+from ml.faults import MAX_FAULTS, RowsError, shown
+from ml.rows import RowReader, Rows
 from ml.schema import Column, Schema
 
 SCHEMA = Schema(

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ml.rows import Flag
+from ml.flags import Flag
 from serving.metrics import BUCKETS, Metrics
 from serving.status import CheckEntry, Status, write
 from tests.serving import tiny

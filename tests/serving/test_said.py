@@ -21,8 +21,8 @@ from tests.serving.tiny import settings_for
 # Where sentences are made that people read on the pages.
 TOLD_ELSEWHERE = {"report", "profile", "records", "champion", "findings", "statistics", "tracking"}  # MLflow, Evidently
 MODULES = (
-    *("ml/gate.py", "ml/judging.py", "ml/baking.py", "ml/confirm.py", "ml/rows.py", "ml/unpack.py", "ml/csv_head.py"),
-    *("ml/shadowing.py", "ml/waiting.py", "ml/csv_blocks.py", "ml/tables.py", "serving/tables.py"),
+    *("ml/gate.py", "ml/judging.py", "ml/baking.py", "ml/confirm.py", "ml/rows.py", "ml/flags.py", "ml/unpack.py"),
+    *("ml/shadowing.py", "ml/waiting.py", "ml/csv_head.py", "ml/csv_blocks.py", "ml/tables.py", "serving/tables.py"),
     *sorted(
         f"ml/drift/{file.name}"
         for file in (CHECKOUT / "ml" / "drift").glob("[a-z]*.py")

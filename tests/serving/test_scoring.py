@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from ml.bundle import Bundle
-from ml.rows import Rows, RowsError
+from ml.faults import RowsError
+from ml.rows import Rows
 from ml.schema import Schema
 from serving import answers, contract, ids, scoring
 from serving.body import PredictBody, strict_json

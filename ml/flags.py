@@ -1,0 +1,40 @@
+"""What is unusual about a row that is scored all the same: a category never seen, a number outside of the range."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ml.faults import shown
+from ml.schema import Column
+
+
+class Flag(NamedTuple):
+    """One unusual value that was scored all the same. `code` is "unseen_category" or "out_of_range"."""
+
+    column: str
+    code: str
+    message: str
+
+
+Flags = dict[int, list[Flag]]  # row number → its flags
+
+
+def out_of_range(column: Column, value: float) -> Flag:
+    """A number that no training row had reached."""
+    low, high = (f"{bound:.9g}" if bound is not None else "…" for bound in (column.minimum, column.maximum))
+    return Flag(column.name, "out_of_range", f"{value:.9g} is outside of {low} to {high}, the range in training")
+
+
+def unseen(column: Column, value: object) -> Flag:
+    """A level that no training row had."""
+    return Flag(column.name, "unseen_category", f"'{shown(value)}' was not seen in training")
+
+
+def packed(flags: Flags, n: int) -> tuple[tuple[Flag, ...], ...]:
+    """One tuple a row of `n`; nothing where no row is unusual."""
+    if not flags:
+        return ()
+    rows: list[tuple[Flag, ...]] = [()] * n
+    for i, found in flags.items():
+        rows[i] = tuple(found)
+    return tuple(rows)
