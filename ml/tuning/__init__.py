@@ -4,7 +4,8 @@
 """
 
 from ml.tuning.refit import Refitted, refit
-from ml.tuning.study import TuneResult, search
+from ml.tuning.result import TuneResult
+from ml.tuning.study import search
 from ml.tuning.trials import Trial
 
 __all__ = ["Refitted", "Trial", "TuneResult", "refit", "search"]

@@ -1,0 +1,92 @@
+"""Which trial is run next, and what is known when it is chosen: the part of a search that makes it repeatable.
+
+Suggestion k is made from the results of trials 0 … k - `tune.outstanding` only, so it does not matter in which
+order the last ones end; and it is raced against the best of those.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ml.settings import Settings
+from ml.tuning.executors import Executor
+from ml.tuning.space import Space
+from ml.tuning.trial import Ask
+from ml.tuning.trials import Trial
+
+
+class Tracker(Protocol):
+    """Told of each finished trial, once, in this process."""
+
+    def trial(self, trial: Trial) -> None:
+        """Log the trial."""
+        ...
+
+
+class Asking:
+    """Asks and tells until there are `total` trials."""
+
+    def __init__(
+        self,
+        space: Space,
+        baselines: list[tuple[str, dict[str, Any]]],
+        settings: Settings,
+        total: int,
+        tracker: Tracker | None,
+        progress: Callable[[int, int, Trial], None] | None,
+    ) -> None:
+        self._space, self._baselines, self._total = space, baselines, total
+        self._seed, self._lag = settings.tune.seed, max(1, settings.tune.outstanding)
+        self._asked: dict[int, Ask] = {}
+        self._tracker, self._progress = tracker, progress
+        self._announced: set[int] = set()
+        self.finished: dict[int, Trial] = {}
+
+    def go(self, engine: Executor, timeout_s: float) -> None:
+        """Run what is missing; stops asking after `timeout_s`, but never before the baselines."""
+        started = time.monotonic()
+        asked: set[int] = set()
+        for number in range(self._total):
+            if number in self.finished:
+                self._announce(number)
+                continue
+            if number >= len(self._baselines) and time.monotonic() - started > timeout_s:
+                break
+            while len(asked) >= engine.capacity or any(n <= number - self._lag for n in asked):
+                asked.discard(self._take(engine))
+            self._asked[number] = self._ask(number)
+            engine.submit(self._asked[number])
+            asked.add(number)
+        while asked:
+            asked.discard(self._take(engine))
+
+    def _take(self, engine: Executor) -> int:
+        trial = engine.wait()
+        self.finished[trial.number] = trial
+        self._announce(trial.number)
+        return trial.number
+
+    def _announce(self, number: int) -> None:
+        trial = self.finished[number]
+        if self._tracker is not None:
+            self._tracker.trial(trial)
+        if self._progress is not None:
+            self._announced.add(number)
+            self._progress(len(self._announced), self._total, trial)
+
+    def _ask(self, number: int) -> Ask:
+        known = [self.finished[n] for n in range(max(0, number - self._lag + 1))]
+        complete = [t for t in known if t.status == "ok" and t.loss is not None]
+        incumbent = min(complete, key=lambda t: (t.loss, t.number)).number if complete else None
+        if number < len(self._baselines):
+            family, params = self._baselines[number]
+            return Ask(number=number, family=family, params=params, seed=self._seed)
+        family, params, values = self._space.suggest(number, known, self._pending(len(known), number), seed=self._seed)
+        return Ask(number=number, family=family, params=params, seed=self._seed, values=values, incumbent=incumbent)
+
+    def _pending(self, start: int, end: int) -> list[tuple[int, dict[str, Any]]]:
+        """Number and values of the trials whose results may not be looked at, whether they are in or not."""
+        asked = ((n, (self._asked.get(n) or self.finished[n]).values) for n in range(start, end))
+        return [(n, values) for n, values in asked if values is not None]

@@ -1,0 +1,83 @@
+"""What a search found: the best candidate or a blend of the best, with its held-out probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.errors import TrainingError
+from ml.settings import Settings
+from ml.training import CandidateSpec
+from ml.tuning import blend
+from ml.tuning.problem import Problem
+from ml.tuning.trials import Trial, TrialStore
+
+BLEND_CANDIDATES = 12
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What a search found.
+
+    Attributes
+    ----------
+    best
+        What to fit (`refit` does): the best single candidate, or a family "blend" of several.
+    best_loss, baseline_loss
+        Held-out log-loss of `best`, and of the best of the families' baselines (inf where all of those failed).
+    members
+        The candidates in `best` with their weights (one pair where it is no blend).
+    probabilities, y, weight
+        Held-out probabilities of `best` (n, C), the class codes (n,) and sample weights of those rows: what
+        calibration and threshold are chosen on.
+    fit_on_all
+        Whether `best` is to be fitted on training and validation rows together.
+    """
+
+    best: CandidateSpec
+    best_loss: float
+    baseline_loss: float
+    trials: list[Trial]
+    members: list[tuple[CandidateSpec, float]]
+    probabilities: npt.NDArray[np.float64]
+    y: npt.NDArray[np.int64]
+    weight: npt.NDArray[np.float64] | None
+    fit_on_all: bool
+
+
+def result_of(trials: list[Trial], problem: Problem, store: TrialStore, settings: Settings) -> TuneResult:
+    """Choose among the finished trials; a blend is taken only where it is no worse than the baselines.
+
+    Raises
+    ------
+    TrainingError
+        Every trial failed.
+    """
+    complete = [t for t in trials if t.status == "ok" and t.loss is not None]
+    if not complete:
+        errors = {t.error for t in trials if t.error} or {"no trial was run"}
+        raise TrainingError(f"every trial failed: {'; '.join(sorted(errors)[:3])}")
+    complete.sort(key=lambda t: (t.loss, t.number))
+    rows = problem.held_out
+    y, weight = problem.y[rows], None if problem.weight is None else problem.weight[rows]
+    top = complete[:BLEND_CANDIDATES]
+    candidates = [store.probabilities(t.number) for t in top]
+    chosen = blend.select(candidates, y, members=settings.tune.blend, weight=weight, seed=settings.tune.seed)
+    baseline = min((t.loss for t in complete if t.values is None and t.loss is not None), default=np.inf)
+    probabilities = np.asarray(sum(share * candidates[i] for i, share in chosen))
+    if blend.loss(probabilities, y, weight) > baseline:  # a blend may be a little worse than the best alone
+        chosen, probabilities = [(0, 1.0)], candidates[0]
+    members = [(CandidateSpec(top[i].family, top[i].params, top[i].seed), share) for i, share in chosen]
+    return TuneResult(
+        best=members[0][0] if len(members) == 1 else blend.spec(members, settings.tune.seed),
+        best_loss=blend.loss(probabilities, y, weight),
+        baseline_loss=baseline,
+        trials=trials,
+        members=members,
+        probabilities=probabilities,
+        y=y,
+        weight=weight,
+        fit_on_all=not problem.stop_on_held_out,
+    )
