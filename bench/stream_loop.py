@@ -1,0 +1,208 @@
+"""Refit's loop over a table in time order, in process, for `bench/streams.py`: answer, check, retrain, judge, replace.
+
+The project's own code (prediction log, drift check, choice of rows, snapshot, gate, ledger), without Airflow and
+MLflow; the candidates are the families' untuned baselines.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ml import ledger, predictions, retraining_data, store
+from ml import settings as settings_module
+from ml.data import generate
+from ml.data.coerce import canonical
+from ml.data.snapshot import Snapshot
+from ml.drift.baseline import Baseline
+from ml.drift.checking import check
+from ml.gate import judge
+from ml.models import FAMILIES
+from ml.settings import Settings
+from ml.training import CandidateSpec, fit_candidate
+
+FIRST = 3  # windows that the first model is made from
+MIN_REFERENCE = 200  # recent rows, to be the next reference; else the test part is
+
+
+@dataclass
+class Model:
+    """A fitted model with the rows it can be judged on."""
+
+    version: str
+    snapshot: Snapshot
+    estimator: Any
+    family: str
+    created: float
+
+    def probabilities(self, frame: pd.DataFrame) -> np.ndarray:
+        x, _ = canonical(frame, self.snapshot.schema)
+        return self.estimator.predict_proba(x)
+
+    def baseline(self) -> Baseline:
+        recent = self.snapshot.part("recent")
+        part = recent if len(recent.y) >= MIN_REFERENCE else self.snapshot.part("test")
+        p = self.estimator.predict_proba(part.X)
+        classes = np.asarray(self.snapshot.schema.classes, dtype=object)
+        return Baseline(
+            self.version,
+            self.snapshot.schema,
+            part.X,
+            classes[part.y],
+            classes[p.argmax(axis=1)],
+            p,
+        )
+
+
+@dataclass
+class Outcome:
+    """Predictions of one strategy over the scored windows, and what it cost."""
+
+    predicted: list[np.ndarray] = field(default_factory=list)
+    retrainings: int = 0
+    events: list[str] = field(default_factory=list)
+
+
+class Stream:
+    """A table in windows, and a home for the loop's state."""
+
+    def __init__(self, file: Path, n_windows: int, home: Path, families: tuple[str, ...]):
+        facts = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        markers = facts.get("missing_markers") or [""]
+        self.target = facts["target"]
+        frame = pd.read_csv(file, dtype=object, keep_default_na=False, na_values=markers)
+        self.windows = [frame.iloc[rows] for rows in np.array_split(np.arange(len(frame)), n_windows)]
+        base = home / "base.csv"
+        pd.concat(self.windows[:FIRST]).to_csv(base, index=False)
+        data = {
+            "source": "file",
+            "path": str(base),
+            "target": self.target,
+            "positive_label": facts.get("positive_label", ""),
+        }
+        if facts.get("time_column"):
+            data["time_column"] = facts["time_column"]
+        data["exclude"] = list(facts.get("id_columns", []))
+        self.values = {
+            "home": str(home),
+            "data": data,
+            "train": {"families": list(families)},
+            # A window stands for as long as a label takes; MLflow and the report are not what is measured.
+            "drift": {"cooldown_s": 0.0, "track": False, "report_rows": 0, "breaker_reset_s": 0.0},
+        }
+        self.settings = settings_module.from_values(self.values)
+
+    def labels(self, window: int) -> np.ndarray:
+        return self.windows[window][self.target].to_numpy(dtype=object)
+
+
+def fit(settings: Settings, snapshot: Snapshot, version: str) -> Model:
+    """The family with the lowest validation log-loss, fitted anew on training and validation rows."""
+    train, validation = snapshot.part("train"), snapshot.part("validation")
+    best, lowest = settings.train.families[0], np.inf
+    for family in settings.train.families:
+        spec = CandidateSpec(family, FAMILIES[family].baseline(len(train.y)))
+        if len(settings.train.families) == 1:
+            break
+        found = fit_candidate(spec, train.X, train.y, schema=snapshot.schema, validation=(validation.X, validation.y))
+        if found.scores["log_loss"] < lowest:
+            best, lowest = family, found.scores["log_loss"]
+    x = pd.concat([train.X, validation.X], ignore_index=True)
+    y = np.concatenate([train.y, validation.y])
+    spec = CandidateSpec(best, FAMILIES[best].baseline(len(y)))
+    model = fit_candidate(spec, x, y, schema=snapshot.schema)
+    return Model(version, snapshot, model.model, best, time.time())
+
+
+def refit(stream: Stream, first: Model) -> Outcome:
+    """The loop: answer, check, retrain where the verdict says so, replace only by the gate."""
+    outcome, champion, s = Outcome(), first, stream.settings
+    ledger.append(s, ledger.PROMOTED, who="bench", to_version=first.version)
+    for window in range(FIRST, len(stream.windows)):
+        outcome.predicted.append(answer(stream, champion, window))
+        verdict = check(s, baseline=champion.baseline())
+        if window == len(stream.windows) - 1 or not verdict.retrain:
+            outcome.events.append(f"{window}: {verdict.verdict}; {verdict.decision}")
+            continue
+        outcome.retrainings += 1
+        chosen = retraining_data.select(s, version=champion.version, created=champion.created)
+        snapshot = generate(
+            s, labelled=chosen.labelled, gate_since=chosen.gate_since, train_on_base=chosen.train_on_base
+        )
+        challenger = fit(s, snapshot, str(int(champion.version) + outcome.retrainings))
+        promote, sentence = gate(
+            s, challenger, champion, degraded=verdict.verdict == "degraded", changed=verdict.signals.outdone
+        )
+        outcome.events.append(
+            f"{window}: {verdict.sentence} | {chosen.policy}: {chosen.reason} | {challenger.family} | {sentence}"
+        )
+        what = ledger.PROMOTED if promote else ledger.REFUSED
+        ledger.append(s, what, who="bench", from_version=champion.version, to_version=challenger.version, why=sentence)
+        champion = challenger if promote else champion
+    return outcome
+
+
+def answer(stream: Stream, model: Model, window: int) -> np.ndarray:
+    """Predict a window and log it, as the service does; then its labels come."""
+    frame = stream.windows[window].drop(columns=[stream.target])
+    p = model.probabilities(frame)
+    classes = np.asarray(model.snapshot.schema.classes, dtype=object)
+    labels = classes[p.argmax(axis=1)]
+    inputs = _inputs(frame, model)
+    begin = time.time()
+    rows = [
+        {
+            "prediction_id": str(uuid.uuid4()),
+            "time": begin + i * 1e-6,
+            "model_version": model.version,
+            "inputs": inputs[i],
+            "label": labels[i],
+            "probability": float(p[i].max()),
+            "probabilities": dict(zip(classes.tolist(), p[i].tolist(), strict=True)),
+        }
+        for i in range(len(frame))
+    ]
+    engine = store.engine(stream.settings)
+    predictions.insert(engine, rows)
+    actual = stream.labels(window)
+    predictions.insert_feedback(
+        engine,
+        [
+            {"prediction_id": row["prediction_id"], "label": label, "received_at": time.time()}
+            for row, label in zip(rows, actual, strict=True)
+        ],
+    )
+    return labels
+
+
+def _inputs(frame: pd.DataFrame, model: Model) -> list[dict[str, Any]]:
+    x, _ = canonical(frame, model.snapshot.schema)
+    return x.astype(object).where(x.notna(), None).to_dict("records")
+
+
+def gate(settings: Settings, challenger: Model, champion: Model, *, degraded: bool, changed: bool) -> tuple[bool, str]:
+    """Both on the newest labelled rows and on the fixed old ones; neither was trained on any of them."""
+    recent, test = challenger.snapshot.part("recent"), challenger.snapshot.part("test")
+    x = pd.concat([recent.X, test.X], ignore_index=True)
+    y = np.concatenate([recent.y, test.y])
+    is_recent = np.arange(len(y)) < len(recent.y)
+    parts = {"recent": is_recent, "golden": ~is_recent} if len(recent.y) else {}
+    train = challenger.snapshot.part("train").y
+    verdict = judge(
+        challenger.estimator.predict_proba(x),
+        champion.estimator.predict_proba(x),
+        y,
+        settings=settings.gate,
+        parts=parts,
+        prior=np.bincount(train, minlength=len(challenger.snapshot.schema.classes)) / len(train),
+        degraded=degraded,
+        changed=changed,
+    )
+    return verdict.promote, verdict.sentence
