@@ -13,12 +13,14 @@ the gate (`ml.data.production`), and predictions without a label are not trained
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ml import backtest, predictions
-from ml.drift import records
+from ml.data import production
+from ml.drift import onset, records
 from ml.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,8 +50,9 @@ def select(settings: Settings, *, version: str | None = None, created: float | N
     rows = predictions.labelled(settings, rows=settings.retrain.max_rows)
     if rows.empty:
         return Selection(None, None, True, "all", "no labelled production rows yet")
-    windows = _windows(settings, rows, version)
-    gate_since = _gate_since(settings, windows, created)
+    began = _drift_began(settings, version)
+    windows = _windows(settings, rows, began)
+    gate_since = _gate_since(settings, rows if began is None else rows[rows["time"] >= began], created)
     policy: str = settings.retrain.policy
     if policy == "auto":
         policy, reason = _backtest(settings, rows, windows)
@@ -67,35 +70,37 @@ def _champion(settings: Settings) -> tuple[str | None, float | None]:
     return (None, None) if found is None else (found.version, found.created)
 
 
-def _gate_since(settings: Settings, windows: dict[str, pd.DataFrame], created: float | None) -> pd.Timestamp | None:
-    """Hold out no more than a share of the rows that show the drift: the challenger must learn from the others."""
+def _gate_since(settings: Settings, new: pd.DataFrame, created: float | None) -> pd.Timestamp | None:
+    """Hold out no more than a share of the rows that show the drift: the challenger must learn from the others.
+
+    But enough to be judged on, as a challenger of the changed world would lose on rows of the old one.
+    """
     import pandas as pd
 
     if created is None:
         return None
-    rows = windows.get("since drift", windows["all"])
-    newest: pd.Timestamp = rows["time"].iloc[-max(1, round(len(rows) * settings.data.recent_share))]
     made = pd.Timestamp(created, unit="s", tz="UTC")
+    held = min(max(production.held_out(len(new), settings.data), settings.data.recent_min_rows), len(new))
+    newest: pd.Timestamp = new["time"].iloc[-held] if held else made
     return newest if newest > made else made
 
 
-def _windows(settings: Settings, rows: pd.DataFrame, version: str | None) -> dict[str, pd.DataFrame]:
+def _windows(settings: Settings, rows: pd.DataFrame, began: pd.Timestamp | None) -> dict[str, pd.DataFrame]:
     """Policy → labelled rows; a policy that would leave too few rows to learn from is not among them."""
-    import pandas as pd
-
     windows = {"all": rows, "sliding": rows.iloc[-settings.retrain.sliding_rows :]}
-    began = _drift_began(settings, version)
     if began is not None:
-        windows["since drift"] = rows[rows["time"] >= pd.Timestamp(began, unit="s", tz="UTC")]
+        windows["since drift"] = rows[rows["time"] >= began]
     enough = settings.retrain.min_rows
     return {name: part for name, part in windows.items() if name == "all" or len(part) >= enough}
 
 
-def _drift_began(settings: Settings, version: str | None) -> float | None:
-    """Start of the newest unbroken run of windows that were degraded, as the newest is; else of those that drifted.
+def _drift_began(settings: Settings, version: str | None) -> pd.Timestamp | None:
+    """When what the newest labels show as degraded began; else the first of an unbroken run of windows that drifted.
 
     The inputs may have moved long before what they mean did: rows from between would teach the old meaning.
     """
+    import pandas as pd
+
     if version is None:
         return None
     checks = [
@@ -103,13 +108,14 @@ def _drift_began(settings: Settings, version: str | None) -> float | None:
         for check in records.history(settings, settings.drift.history, version=version)
         if check.verdict != "insufficient data"
     ]
-    degraded = bool(checks) and checks[0].signals.degraded
-    began = None
-    for check in checks:
-        if not (check.signals.degraded if degraded else check.signals.drifted):
-            break
-        began = check.window.start
-    return began
+    judged = [check for check in checks if check.signals.judged]  # one without new labels says nothing of performance
+    if judged and judged[0].signals.degraded:
+        run = list(itertools.takewhile(lambda check: check.signals.degraded, judged))
+        began = onset.of(settings, version, judged[0].performance) or run[-1].window.start
+    else:
+        run = list(itertools.takewhile(lambda check: check.signals.drifted, checks))
+        began = run[-1].window.start if run else None
+    return None if began is None else pd.Timestamp(began, unit="s", tz="UTC")
 
 
 def _backtest(settings: Settings, rows: pd.DataFrame, windows: dict[str, pd.DataFrame]) -> tuple[str, str]:

@@ -84,7 +84,7 @@ def deal(n: int, data: Data, untouched: int | None = None) -> NDArray[np.int8]:
 
     `untouched`: how many of the newest rows no model has been trained on; only they can be "recent".
     """
-    recent = min(round(n * data.recent_share), data.recent_max_rows, n if untouched is None else untouched)
+    recent = min(held_out(n, data), n if untouched is None else untouched)
     if recent < data.recent_min_rows:
         recent = 0
     validation = round((n - recent) * data.validation_share / (1 - data.test_share))
@@ -92,6 +92,13 @@ def deal(n: int, data: Data, untouched: int | None = None) -> NDArray[np.int8]:
     parts[n - recent - validation :] = split.VALIDATION
     parts[n - recent :] = split.RECENT
     return parts
+
+
+def held_out(n: int, data: Data) -> int:
+    """How many of `n` rows the gate gets: a share, but enough to judge on as long as that is at most half of them."""
+    if not data.recent_share:
+        return 0
+    return min(max(round(n * data.recent_share), min(data.recent_min_rows, n // 2)), data.recent_max_rows)
 
 
 def _ids(labelled: pd.DataFrame, schema: Schema) -> NDArray[np.object_] | None:

@@ -6,6 +6,7 @@
 | `baseline`, `champion` | what drift is measured against: the champion's own held-out rows |
 | `profile`, `statistics` | counts of a column, and the tests on them |
 | `columns`, `performance` | inputs and predictions compared; labelled and estimated performance |
+| `onset` | when the champion began to fail, whatever the delay of the labels |
 | `rule`, `policy` | from findings to a verdict and to the decision to retrain |
 | `findings`, `records` | verdicts as data, and the table they are kept in: light to import |
 | `report`, `tracking` | Evidently's page of a check, and its figures in MLflow |

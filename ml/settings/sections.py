@@ -44,7 +44,7 @@ class Data(Section, frozen=True):
     seed: int = 42  # of the split
     recent_share: float = 0.3  # of the labelled production rows: the newest, kept for the gate, never trained on
     recent_max_rows: int = 500  # enough to judge on; holding out more would keep the newest rows from training
-    recent_min_rows: int = 50  # fewer than this in the newest slice: all labelled rows are trained on
+    recent_min_rows: int = 100  # at least so many are kept (as gate.min_rows), or none if they were more than half
     leaks: Literal["warn", "exclude", "reject"] = "warn"  # a column that alone separates the classes
     leak_auc: float = 0.999  # single-column ROC AUC from which a leak is suspected
     max_bad_share: float = 0.05  # words in a number column up to this share become missing, above it is an error
@@ -222,7 +222,7 @@ class Retrain(Section, frozen=True):
 
     policy: Literal["auto", "all", "sliding", "since drift"] = "auto"
     sliding_rows: int = 5_000
-    min_rows: int = 300  # a window with fewer labelled rows is not trained on alone
+    min_rows: int = 200  # a window with fewer labelled rows is not trained on alone
     max_rows: int = 1_000_000  # the newest
     backtest_rows: int = 20_000  # of each fit of the backtest
 

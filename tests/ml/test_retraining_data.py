@@ -11,7 +11,7 @@ import pytest
 
 from ml import data, golden, predictions, retraining_data, store
 from ml.data.snapshot import Snapshot
-from ml.drift import records
+from ml.drift import checking, records
 from ml.drift.findings import DriftVerdict, Signals, Window
 from ml.settings import Settings
 from tests.ml import worlds
@@ -96,10 +96,10 @@ def test_rows_of_the_gate_are_newer_than_the_champion_and_never_trained_on(found
     at = MADE - 10 * HOUR
     frame, y, p = worlds.draw(600, 390)
     worlds.serve(found, frame, p, at=at, labels=y)
-    serve(found, 0, 60)
+    serve(found, 0, 130)
     _, snapshot = made(found)
     recent = snapshot.part("recent")
-    assert 0 < len(recent.y) <= 60
+    assert 0 < len(recent.y) <= 130
     judged = golden.row_hashes(recent.X, recent.y, snapshot.schema)
     for name in ("train", "validation", "test"):
         part = snapshot.part(name)
@@ -136,6 +136,53 @@ def test_configured_policy_is_followed(found: Settings, policy: str, rows: int, 
     chosen = retraining_data.select(found, version="1", created=MADE)
     assert chosen.labelled is not None
     assert (chosen.policy, len(chosen.labelled), chosen.train_on_base) == (policy, rows, base)
+
+
+@pytest.mark.parametrize(("new", "held"), [(150, 100), (200, 100), (320, 100), (500, 150), (2_000, 500)], ids=str)
+def test_just_after_a_shift_the_challenger_sees_the_new_world_too(found: Settings, new: int, held: int) -> None:
+    """The gate takes a share of the rows of the changed world, enough to judge on, and never all that there are."""
+    serve(found, 0, 1_500)
+    serve(found, 1, new, concept=0.8)
+    degraded(found, 1)
+    _, snapshot = made(found)
+    assert len(snapshot.part("recent").y) == held
+
+
+def test_late_labels_do_not_hide_when_the_drift_began(tmp_path: Path) -> None:
+    """Real checks over labels that come two windows late: the rows since the change are known, not the windows."""
+    found = worlds.home(tmp_path, drift={"track": False, "report_rows": 0, "cooldown_s": 0.0})
+    late: list[tuple[int, list[str], np.ndarray]] = []
+    for hour in range(8):
+        frame, y, p = worlds.draw(300, 700 + hour, concept=0.8 if hour >= 4 else 0.0)
+        late.append((hour, worlds.serve(found, frame, p, at=worlds.START + hour * HOUR), y))
+        if hour >= 2:
+            _, ids, truth = late[hour - 2]
+            worlds.answer(found, ids, truth, worlds.START + (hour + 0.1) * HOUR)
+        verdict = checking.check(found, now=worlds.START + (hour + 0.5) * HOUR, baseline=worlds.baseline())
+        if verdict.retrain:
+            break
+    assert (verdict.verdict, hour) == ("degraded", 6)
+    chosen = retraining_data.select(found, version="1", created=MADE)
+    assert chosen.policy == "since drift"
+    assert chosen.labelled is not None
+    began = chosen.labelled["time"].iloc[0].timestamp() - worlds.START
+    assert abs(began / HOUR - 4) < 0.1
+    assert 280 <= len(chosen.labelled) <= 310
+
+
+def test_a_check_without_new_labels_says_nothing_of_performance(found: Settings) -> None:
+    """It does not end the run of degraded windows."""
+    for hour in range(4):
+        serve(found, hour, 300)
+    degraded(found, 2)
+    quiet = msgspec.structs.replace(records.history(found)[0], id="003", time=worlds.START + 3 * HOUR)
+    quiet.verdict, quiet.signals = "drift", Signals(drifted=True)
+    quiet.window = Window(start=worlds.START + 3 * HOUR, end=worlds.START + 3 * HOUR + 1, rows=1)
+    records.save(found, quiet)
+    found = msgspec.structs.replace(found, retrain=msgspec.structs.replace(found.retrain, policy="since drift"))
+    chosen = retraining_data.select(found, version="1", created=MADE)
+    assert chosen.labelled is not None
+    assert len(chosen.labelled) == 600
 
 
 def test_policy_with_too_few_rows_gives_way(found: Settings) -> None:

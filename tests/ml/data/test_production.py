@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.data import customers, generate
+from ml.data import customers, generate, production, split
 from ml.data.snapshot import Snapshot
 from ml.errors import DataError
-from ml.settings import Settings, from_values
+from ml.settings import Data, Settings, from_values
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def part_frame(made: Snapshot, name: str) -> pd.DataFrame:
 
 
 def test_the_newest_rows_are_held_out_and_test_stays_as_it_was(settings: Settings) -> None:
-    base, made = generate(settings), generate(settings, labelled=labelled(200))
-    assert made.manifest["parts"] == {"train": 240 + 105, "validation": 80 + 35, "test": 80, "recent": 60}
+    base, made = generate(settings), generate(settings, labelled=labelled(400))
+    assert made.manifest["parts"] == {"train": 240 + 210, "validation": 80 + 70, "test": 80, "recent": 120}
     pd.testing.assert_frame_equal(part_frame(base, "test"), part_frame(made, "test"))
     recent, train = made.part("recent"), made.part("train")
     assert recent.time is not None
@@ -51,8 +51,13 @@ def test_a_prediction_counts_once(settings: Settings) -> None:
     assert generate(settings, labelled=rows.sample(frac=1, random_state=1)).id == made.id
 
 
-def test_few_rows_are_all_trained_on(settings: Settings) -> None:
-    assert generate(settings, labelled=labelled(60)).manifest["parts"]["recent"] == 0
+@pytest.mark.parametrize(
+    ("rows", "held"), [(60, 0), (199, 0), (200, 100), (300, 100), (500, 150), (4_000, 500)], ids=str
+)
+def test_enough_to_judge_on_are_held_out_but_never_more_than_half(rows: int, held: int) -> None:
+    """A share, from 100 to 500; with fewer than 200 rows all are trained on, and the test part is judged on."""
+    assert int((production.deal(rows, Data()) == split.RECENT).sum()) == held
+    assert int((production.deal(rows, Data(recent_share=0)) == split.RECENT).sum()) == 0
 
 
 def test_unknown_labels_are_left_out_and_counted(settings: Settings) -> None:
@@ -87,13 +92,13 @@ def test_broken_rows_block(settings: Settings) -> None:
 def test_only_the_labelled_rows_can_be_trained_on(settings: Settings) -> None:
     base = generate(settings)
     made = generate(settings, labelled=labelled(300), train_on_base=False)
-    assert made.manifest["parts"]["train"] == 158
+    assert made.manifest["parts"]["train"] == 150
     pd.testing.assert_frame_equal(part_frame(base, "test"), part_frame(made, "test"))
 
 
 def test_rows_the_champion_may_have_seen_are_not_judged_on(settings: Settings) -> None:
-    since = pd.Timestamp("2026-01-01 02:40", tz="UTC")
+    since = pd.Timestamp("2026-01-01 02:00", tz="UTC")
     made = generate(settings, labelled=labelled(240), gate_since=since)
     recent = made.part("recent").time
     assert recent is not None
-    assert recent.min() >= np.datetime64("2026-01-01T02:40")
+    assert recent.min() >= np.datetime64("2026-01-01T02:00")
