@@ -1,15 +1,32 @@
-"""A snapshot in memory, for tests of the search: what it reads of one, over rows made on the spot."""
+"""A snapshot in memory, small settings, and trials as plain values: what the tests of the search share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 from sklearn.datasets import make_classification
 
 from ml.data.snapshot import Part
 from ml.schema import Column, Schema
+from ml.settings import Settings, from_values
+from ml.tuning.trials import Trial
+
+FAST = ("logistic", "hist_gradient_boosting")
+
+
+def settings(**tune: Any) -> Settings:
+    """One worker, few folds and trials, the two fast families."""
+    values = {"workers": 1, "folds": 3, "max_evals": 8, **tune}
+    return from_values({"tune": values, "train": {"device": "cpu", "families": list(FAST)}})
+
+
+def facts(trials: Iterable[Trial]) -> list[dict[str, Any]]:
+    """All of a trial but its time."""
+    return [{k: v for k, v in msgspec.to_builtins(t).items() if k != "seconds"} for t in trials]
 
 
 class Rows:
