@@ -16,7 +16,7 @@ from tests.stack.conftest import Stack
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(params=["light", "dark"])
+@pytest.fixture(scope="module", params=["light", "dark"])
 def signed_in(request: pytest.FixtureRequest, running: Stack) -> Iterator[tuple[Page, Seen, str]]:
     with (
         chromium() as browser,
@@ -39,14 +39,18 @@ def frame(opened: Page) -> FrameLocator:
     return opened.frame_locator("iframe[title=Refit]")
 
 
+def expect_its_script(opened: Page, theme: str) -> None:
+    """The script that takes over the theme and leads links out of the frame is deferred: the text is there before."""
+    expect(frame(opened).locator("html")).to_have_attribute("data-theme", theme, timeout=60_000)
+
+
 def test_the_view_is_in_the_navigation_and_tells_the_champion(
     signed_in: tuple[Page, Seen, str], running: Stack
 ) -> None:
     opened, seen, theme = signed_in
     opened.goto(f"{running.layout.url('airflow')}/plugin/refit")
     expect(frame(opened).locator("#champion + .figure")).to_have_text("Version 1", timeout=60_000)
-    # The script that takes over the theme is deferred: the text is there before it has run.
-    expect(frame(opened).locator("html")).to_have_attribute("data-theme", theme, timeout=60_000)
+    expect_its_script(opened, theme)
     inner: Any = opened.locator("iframe[title=Refit]").element_handle().content_frame()
     found = Axe().run(inner)
     assert found.violations_count == 0, found.generate_report()
@@ -57,11 +61,14 @@ def test_the_view_is_in_the_navigation_and_tells_the_champion(
 def test_a_dag_has_it_as_a_tab_and_its_buttons_lead_to_airflow(
     signed_in: tuple[Page, Seen, str], running: Stack
 ) -> None:
-    opened, _, _ = signed_in
+    opened, _, theme = signed_in
     opened.goto(f"{running.layout.url('airflow')}/dags/drift_check/plugin/refit-model")
     expect(frame(opened).locator("#verdict")).to_have_text("Last drift check", timeout=60_000)
+    expect_its_script(opened, theme)
     frame(opened).get_by_role("link", name="Check now").click()
     opened.wait_for_url("**/dags/drift_check", timeout=60_000)
     opened.goto(f"{running.layout.url('airflow')}/plugin/refit")
+    expect(frame(opened).locator("#champion")).to_be_visible(timeout=60_000)
+    expect_its_script(opened, theme)
     frame(opened).get_by_role("link", name="Roll back").click()
     opened.wait_for_url("**/dags/rollback", timeout=60_000)
