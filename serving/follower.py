@@ -10,28 +10,22 @@ or this process is not there, the workers serve on from the cache.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import logging.config
 import os
 import shutil
-import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from ml import bundle as bundles
-from ml import settings as settings_module
 from ml.atomic import write_bytes
 from ml.bundle import Bundle
-from ml.errors import BundleError, RefitError, RegistryUnavailable
+from ml.errors import BundleError, RegistryUnavailable
 from ml.settings import Settings
-from serving import alias, logs
+from serving import alias, background
 from serving.alias import Champion
 from serving.model_store import Pointer, Refusal, read_pointer, read_refusals, worker_states, write_pointer
 
@@ -211,46 +205,5 @@ def check(path: Path, sha256: str) -> None:
     Bundle.open(path, sha256=sha256).self_check()
 
 
-@contextlib.contextmanager
-def only_one(folder: Path, name: str) -> Iterator[None]:
-    """Hold the machine's lock of that name; a second process waits its turn."""
-    folder.mkdir(parents=True, exist_ok=True)
-    fd = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.warning("another %s runs on this machine; waiting for its end", name)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
-def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set; while the lock is waited for, they end the process."""
-    stop = threading.Event()
-
-    def handle(_signal: int, _frame: Any) -> None:
-        if stop.is_set():
-            raise SystemExit(0)
-        stop.set()
-
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
-    return stop
-
-
-def main() -> None:
-    """The process."""
-    logging.config.dictConfig(logs.config())
-    try:
-        settings = settings_module.load()
-    except RefitError as error:
-        raise SystemExit(str(error)) from error
-    with only_one(settings.var / "serving", "follower"):
-        Follower(settings).run(stop_on_signals())
-
-
 if __name__ == "__main__":
-    main()
+    background.main("follower", lambda settings, stop: Follower(settings).run(stop))

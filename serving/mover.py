@@ -9,7 +9,6 @@ tries again. It also writes `status.json` for the pages and purges what is older
 from __future__ import annotations
 
 import logging
-import logging.config
 import os
 import threading
 import time
@@ -20,11 +19,9 @@ from typing import Any
 import msgspec
 
 from ml import predictions, store
-from ml import settings as settings_module
-from ml.errors import RefitError, StoreUnavailable
+from ml.errors import StoreUnavailable
 from ml.settings import Settings
-from serving import logs, overview, segments, status
-from serving.follower import only_one, stop_on_signals
+from serving import background, overview, segments, status
 from serving.records import Feedback, Model, Predictions
 
 log = logging.getLogger("refit.mover")
@@ -259,17 +256,5 @@ def _purge_daily(settings: Settings) -> None:
         log.info("predictions past their retention deleted", extra={"rows": gone})
 
 
-def main() -> None:
-    """The process."""
-    logging.config.dictConfig(logs.config())
-    try:
-        settings = settings_module.load()
-    except RefitError as error:
-        raise SystemExit(str(error)) from error
-    stop = stop_on_signals()
-    with only_one(settings.var / "serving", "mover"):
-        run(settings, stop)
-
-
 if __name__ == "__main__":
-    main()
+    background.main("mover", run)

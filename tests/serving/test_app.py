@@ -5,38 +5,14 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from flask import Flask
-from flask.testing import FlaskClient
 
 from serving import guard, predict
-from serving.app import create_app
 from tests.serving import tiny
+from tests.serving.conftest import Make
 from tests.serving.running import ROOT, wait_for
-
-Make = Callable[..., FlaskClient]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """A client for an application with these settings; version 1 is published unless `empty`."""
-    apps: list[Flask] = []
-
-    def made(empty: bool = False, **values: Any) -> FlaskClient:
-        settings = tiny.settings_for(tmp_path, **values)
-        if not empty:
-            tiny.publish(settings, "1")
-        apps.append(create_app(settings))
-        return apps[-1].test_client()
-
-    yield made
-    for app in apps:
-        app.extensions["refit"].close()
-
 
 ROWS = {"rows": [tiny.row()]}
 

@@ -4,38 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from flask import Flask
-from flask.testing import FlaskClient
 
 from serving import auth
-from serving.app import create_app
 from tests.serving import tiny
+from tests.serving.conftest import Make
 from tests.serving.running import ROOT, wait_for
 
-Make = Callable[..., FlaskClient]
 ROWS = {"rows": [tiny.row()]}
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """A client for an application with these settings; version 1 is published unless `empty`."""
-    apps: list[Flask] = []
-
-    def made(empty: bool = False, **values: Any) -> FlaskClient:
-        settings = tiny.settings_for(tmp_path, **values)
-        if not empty:
-            tiny.publish(settings, "1")
-        apps.append(create_app(settings))
-        return apps[-1].test_client()
-
-    yield made
-    for app in apps:
-        app.extensions["refit"].close()
 
 
 def test_keys_open_what_their_scope_says(make: Make, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,13 +10,7 @@ from flask import Flask
 
 from serving import contract
 from serving.routes import explain
-from tests.serving.mixed import ROW, application, logged_ids
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    with application(tmp_path) as app:
-        yield app
+from tests.serving.mixed import ROW, logged_ids
 
 
 def test_the_answer_has_the_declared_form_and_adds_up(app: Flask, tmp_path: Path) -> None:

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 
-from serving.app import create_app
-from tests.serving.mixed import logged_labels, publish
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    app = create_app(publish(tmp_path))
-    yield app
-    app.extensions["refit"].close()
-
+from tests.serving.mixed import logged_labels
 
 ONE = {"prediction_id": "a", "label": "yes"}
 

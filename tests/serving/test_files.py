@@ -10,7 +10,7 @@ import json
 import lzma
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -33,17 +32,6 @@ ROWS = [
     {"id": "b", "n0": "", "n1": "-1", "c0": "green"},
     {"id": "c", "n0": "0.25", "n1": "1e-1", "c0": ""},
 ]
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    with application(tmp_path) as app:
-        yield app
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
 
 
 def text(rows: list[dict[str, str]] = ROWS, *, delimiter: str = ",", quoting: int = csv.QUOTE_MINIMAL) -> bytes:

@@ -35,11 +35,6 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
         yield app
 
 
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
 @pytest.fixture(scope="module")
 def theirs(app: Flask, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """MLflow's scoring function with the same bundle, logged as the registry logs it."""

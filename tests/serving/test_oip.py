@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.serving.mixed import application, logged_ids, publish
+from tests.serving.mixed import logged_ids, publish
 from tests.serving.running import serving
 
 MODEL = "/v2/models/One_Customer_Classifier"
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    with application(tmp_path) as app:
-        yield app
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
 
 
 def tensor(name: str, datatype: str, data: list[Any], shape: list[int] | None = None) -> dict[str, Any]:
