@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 from ml.schema import Column, Schema
 from ml.settings import from_values
-from serving import openapi
+from serving import openapi, operations
 from serving.app import create_app
 from tests.serving.mixed import ROW, application
 
@@ -44,7 +44,7 @@ def test_every_route_of_the_api_is_described_and_every_description_routed(app: F
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if not PAGES.match(rule.rule)
     }
-    assert routed == {(one.method, one.path) for one in openapi.operations()}
+    assert routed == {(one.method, one.path) for one in operations.operations()}
 
 
 def test_the_row_is_that_of_the_model_in_service(app: Flask) -> None:
