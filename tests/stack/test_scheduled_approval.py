@@ -13,23 +13,23 @@ import pytest
 
 from ml import ledger, registry
 from ml.run_key import run_key
-from tests.stack.conftest import Stack
+from tests.stack.conftest import NEVER, Stack
 
-MINUTE_S = 60
+MINUTE_S, EVERY_MINUTE = 60, "* * * * *"
 PERSON = {"approval": "required", "gate": {"policy": "always"}}
 
 
 @pytest.fixture(scope="module")
 def required(running: Stack) -> Iterator[str]:
     """Settings that ask a person, as Airflow's DAG processor has read them; and back again. The id of the run."""
-    running.choose(PERSON | {"schedule": {"retrain_cron": "* * * * *"}})
+    running.choose(PERSON | {"schedule": {"retrain_cron": EVERY_MINUTE}})
     try:
-        _read_again(running, with_approval=True)
+        _read_again(running, EVERY_MINUTE, with_approval=True)
         run = running.until(lambda: next(iter(scheduled(running)), None), "the clock starts no run", every=0.5)
         yield run["dag_run_id"]
     finally:
         running.choose()
-        _read_again(running, with_approval=False)
+        _read_again(running, NEVER, with_approval=False)
 
 
 def scheduled(running: Stack) -> list[dict[str, Any]]:
@@ -37,15 +37,17 @@ def scheduled(running: Stack) -> list[dict[str, Any]]:
     return list(running.api.call("GET", "/dags/retrain/dagRuns?run_type=scheduled")["dag_runs"])
 
 
-def _read_again(running: Stack, *, with_approval: bool) -> None:
+def _read_again(running: Stack, cron: str, *, with_approval: bool) -> None:
+    """Return when Airflow goes by the settings as they are now."""
     token = running.api.call("GET", "/dags/retrain/details")["file_token"]
     running.api.call("PUT", f"/parseDagFile/{token}")
-    tasks = "/dags/retrain/tasks"
-    running.until(
-        lambda: any(task["task_id"] == "approve" for task in running.api.call("GET", tasks)["tasks"]) == with_approval,
-        "the DAG is not read again",
-        every=0.5,
-    )
+
+    def read() -> bool:
+        tasks = running.api.call("GET", "/dags/retrain/tasks")["tasks"]
+        planned = running.api.call("GET", "/dags/retrain/details")["timetable_summary"]
+        return planned.endswith(cron) and with_approval == any(task["task_id"] == "approve" for task in tasks)
+
+    running.until(read, "the DAG is not read again", every=0.5)
 
 
 def _asked(running: Stack, run_id: str) -> tuple[str, dict[str, Any]]:
@@ -81,7 +83,7 @@ def _last_beat(running: Stack) -> float:
 
 def test_a_no_is_kept(running: Stack, required: str) -> None:
     running.choose(PERSON)  # the clock's part is shown
-    _read_again(running, with_approval=True)
+    _read_again(running, NEVER, with_approval=True)
     before = running.get("/model")["model_version"]
     address, asked = _asked(running, required)
     version = running.api.result("retrain", required, "register")["version"]
