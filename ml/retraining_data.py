@@ -111,7 +111,8 @@ def _drift_began(settings: Settings, version: str | None) -> pd.Timestamp | None
     judged = [check for check in checks if check.signals.judged]  # one without new labels says nothing of performance
     if judged and judged[0].signals.degraded:
         run = list(itertools.takewhile(lambda check: check.signals.degraded, judged))
-        began = onset.of(settings, version, judged[0].performance) or run[-1].window.start
+        until = judged[len(run)].performance.labels_until if len(run) < len(judged) else 0.0
+        began = onset.began(settings, version, run, until)
     else:
         run = list(itertools.takewhile(lambda check: check.signals.drifted, checks))
         began = run[-1].window.start if run else None

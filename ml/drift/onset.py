@@ -1,11 +1,13 @@
-"""When the champion began to fail, from its own labelled answers.
+"""When the champion began to fail, from its checks and its own labelled answers.
 
-The window of a check is no answer: with labels that come late, the rows that show the failure were answered long before
-it, and with labels that come at random, rows of both worlds come together. So the moment is looked for among the
-labelled rows themselves, in the order of the answers.
+Where labels come in time, it is the first of the degraded windows. Where they come late, the rows that show the failure
+were answered long before that window, and where they come at random, rows of both worlds come together. Then the moment
+is looked for among the labelled rows themselves, in the order of the answers.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -13,24 +15,40 @@ import numpy.typing as npt
 
 from ml import predictions, store
 from ml.backtest import LEAST_PROBABILITY
-from ml.drift.findings import Performance
+from ml.drift.findings import DriftVerdict, Performance
 from ml.settings import Settings
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def of(settings: Settings, version: str, found: Performance) -> float | None:
-    """When the first row of the changed world was answered, seconds; None where the figures do not tell.
+LATE = 0.1  # share of the labels that may come for older answers than the window's; our choice
+
+
+def began(settings: Settings, version: str, run: list[DriftVerdict], judged_until: float) -> float | None:
+    """When the first row of the changed world was answered, seconds.
 
     Parameters
     ----------
-    found
-        Of the check that said "degraded": what was usual, and what is now.
+    run
+        The unbroken run of checks with new labels that said "degraded", newest first.
+    judged_until
+        Labels that came by this moment (seconds) were judged by the check before them.
     """
-    if found.reference_accuracy is None or found.accuracy is None:
-        return None
+    newest, first = run[0], run[-1]
     rows = predictions.window(
         store.engine(settings), rows=settings.retrain.backtest_rows, version=version, labelled_only=True
     )
-    if rows.empty:
+    seen = rows[(rows["labelled_at"] > judged_until) & (rows["labelled_at"] <= first.performance.labels_until)]
+    start = first.window.start
+    if start is None or seen.empty or (seen["time"] < start).mean() <= LATE:
+        return start
+    found = _in_rows(settings, rows, newest.performance)
+    return start if found is None else found
+
+
+def _in_rows(settings: Settings, rows: pd.DataFrame, found: Performance) -> float | None:
+    """The change point of the costs of labelled rows; None where the figures of the check show no rise."""
+    if found.reference_accuracy is None or found.accuracy is None:
         return None
     if (found.accuracy_drop_at_least or 0.0) > settings.drift.accuracy_margin:
         usual, now = 1 - found.reference_accuracy, 1 - found.accuracy

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ml import predictions, store
 from ml.drift import onset
-from ml.drift.findings import Performance
+from ml.drift.findings import DriftVerdict, Performance, Window
 from ml.settings import Settings
 from tests.ml import worlds
 
@@ -43,21 +44,37 @@ def found(tmp_path: Path) -> Settings:
     return found
 
 
-@pytest.mark.parametrize("by", ["accuracy", "log-loss"])
-def test_it_is_told_in_the_time_of_the_answers(found: Settings, by: str) -> None:
-    """Whichever of the two figures dropped."""
-    figures = Performance(
-        labels=600, reference_accuracy=0.9, accuracy=0.7, reference_log_loss=0.5, log_loss=1.2,
-        accuracy_drop_at_least=0.1 if by == "accuracy" else 0.0,
+def check(window_at: float, **figures: Any) -> DriftVerdict:
+    """One that said "degraded", about all labels that had come."""
+    performance = Performance(labels=600, labels_until=worlds.START + 1e6, **figures)
+    return DriftVerdict(
+        id="1", time=window_at, verdict="degraded", retrain=True, decision="", reasons=[], model_version="1",
+        window=Window(start=window_at, end=window_at + 1, rows=200), performance=performance,
     )  # fmt: skip
-    moment = onset.of(found, "1", figures)
+
+
+FELL = {"reference_accuracy": 0.9, "accuracy": 0.7, "accuracy_drop_at_least": 0.1}
+ROSE = {"reference_accuracy": 0.9, "accuracy": 0.7, "reference_log_loss": 0.5, "log_loss": 1.2}
+LATER = worlds.START + 50_000
+
+
+@pytest.mark.parametrize("figures", [FELL, ROSE], ids=["accuracy", "log-loss"])
+def test_late_labels_are_placed_by_when_their_rows_were_answered(found: Settings, figures: dict[str, float]) -> None:
+    """The window of the check is long after all of them."""
+    moment = onset.began(found, "1", [check(LATER, **figures)], 0.0)
     assert moment is not None
-    since = predictions.window(store.engine(found), since=moment)
-    assert 180 <= len(since) <= 220
+    assert 180 <= len(predictions.window(store.engine(found), since=moment)) <= 220
 
 
-def test_without_figures_there_is_no_answer(found: Settings) -> None:
-    """Nor where they show no drop, nor for a version that answered nothing."""
-    assert onset.of(found, "1", Performance(labels=0)) is None
-    assert onset.of(found, "1", Performance(labels=9, reference_accuracy=0.9, accuracy=0.9)) is None
-    assert onset.of(found, "7", Performance(labels=9, reference_accuracy=0.9, accuracy=0.5)) is None
+def test_where_labels_come_in_time_it_is_the_first_degraded_window(found: Settings) -> None:
+    """Their rows are those of the window; the run may be longer than its newest check."""
+    run = [check(LATER, **FELL), check(worlds.START, **FELL)]
+    assert onset.began(found, "1", run, 0.0) == worlds.START
+
+
+@pytest.mark.parametrize("figures", [{}, {"reference_accuracy": 0.9, "accuracy": 0.9}], ids=["no figures", "no drop"])
+def test_what_the_figures_do_not_tell_is_left_to_the_window(found: Settings, figures: dict[str, float]) -> None:
+    """As for a version that has no labelled answers, or a check that judged no new ones."""
+    assert onset.began(found, "1", [check(LATER, **figures)], 0.0) == LATER
+    assert onset.began(found, "7", [check(LATER, **FELL)], 0.0) == LATER
+    assert onset.began(found, "1", [check(LATER, **FELL)], worlds.START + 1e6) == LATER
