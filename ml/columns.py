@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ml import values
 from ml.cells import FLOAT32_LIMIT
-from ml.errors import SchemaError
+from ml.errors import DataError, SchemaError
 from ml.report import Report
 from ml.schema import Column, Schema
 
@@ -40,6 +40,10 @@ class Place(NamedTuple):
         """`line 17` in a file, else `row 15`, counted from 1."""
         line = self.line(position)
         return f"row {position + 1}" if line is None else f"line {line}"
+
+    def error(self, message: str, position: int, column: str, kind: type[DataError] = DataError) -> DataError:
+        """An error that names the file, and the line where there are lines."""
+        return kind(message, file=self.file, line=self.line(position), column=column)
 
 
 def match_names(names: Iterable[Any], schema: Schema, report: Report, file: str | None = None) -> list[str]:
@@ -88,12 +92,7 @@ def _judge_words(
     if bad.sum() > schema.max_bad_share * max(1, len(array) - array.null_count):
         others = f" ({int(bad.sum()):,} such cells)" if bad.sum() > 1 else ""
         where = "" if place.lines is not None else f" in {place.words(position)}"
-        raise SchemaError(
-            f"expected a number, got '{cell}'{where}{others}",
-            file=place.file,
-            line=place.line(position),
-            column=column.name,
-        )
+        raise place.error(f"expected a number, got '{cell}'{where}{others}", position, column.name, SchemaError)
     report.warn(
         f"{int(bad.sum()):,} cells are no numbers and are taken as missing, the first '{cell}' in "
         f"{place.words(position)}",

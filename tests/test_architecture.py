@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import json
 import re
 import subprocess
@@ -111,6 +112,24 @@ def test_data_passes_in_one_direction(low: str, high: tuple[str, ...]) -> None:
     found = imports(f"ml/{low}") if path.is_dir() else list(_imports_of(path))
     assert found
     _refused([one for one in found if one.module.startswith(tuple(f"ml.{name}" for name in high))])
+
+
+def _modules(folder: str) -> dict[str, Path]:
+    """Dotted name → file; a package is its `__init__`."""
+    files = (ROOT / folder).rglob("*.py")
+    return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    """At import, that is: what a function imports when it is called may lie above."""
+    modules = {name: file for folder in ("ml", "serving", "ops") for name, file in _modules(folder).items()}
+    wanted: dict[str, set[str]] = {}
+    for name, file in modules.items():
+        top = [found.module for found in _imports_of(file) if found.top_level]
+        # `from a import b` may name a module, or what is in one.
+        wanted[name] = {next((m for m in (one, one.rpartition(".")[0]) if m in modules), "") for one in top} - {""}
+    assert any(wanted.values())
+    graphlib.TopologicalSorter(wanted).prepare()  # raises CycleError, which names the circle
 
 
 def test_only_the_drift_check_imports_evidently() -> None:

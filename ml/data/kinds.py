@@ -144,12 +144,11 @@ def _report_words(name: str, array: pa.Array, bad: NDArray[np.bool_], place: Pla
 
 def _too_many_words(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data, place: Place) -> DataError:
     position = int(np.argmax(bad))
-    return DataError(
+    return place.error(
         f"{int(bad.sum()):,} of {len(array):,} cells are no numbers, the first '{shown(array[position].as_py())}'; "
         f"at most {data.max_bad_share:.0%} may be (data.max_bad_share)",
-        file=place.file,
-        line=place.line(position),
-        column=name,
+        position,
+        name,
     )
 
 
@@ -164,10 +163,9 @@ def _check_marks(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data,
         like = int(pc.sum(pc.match_substring_regex(odd, pattern)).as_py() or 0)
         if like and like + plain >= (1 - data.max_bad_share) * (len(odd) + plain):
             position = int(np.argmax(bad))
-            raise DataError(
+            raise place.error(
                 f"{like:,} cells such as '{shown(array[position].as_py())}' are numbers with commas; set {hint}, or "
                 f'data.kinds = {{"{name}" = "category"}} if they are names',
-                file=place.file,
-                line=place.line(position),
-                column=name,
+                position,
+                name,
             )

@@ -86,12 +86,12 @@ def codes(frame: pd.DataFrame, schema: Schema, report: Report, *, tolerate: int 
             continue
         if tolerate is not None and count > tolerate:
             position = int(np.argmax(result == -2))
-            raise SchemaError(
+            raise place.error(
                 f"'{shown(level)}' ({count:,} rows) is none of the classes {listing(schema.classes)}; correct the "
                 'labels, or set data.schema = "infer" to begin anew with other classes',
-                file=place.file,
-                line=place.line(position),
-                column=schema.target,
+                position,
+                schema.target,
+                SchemaError,
             )
         report.warn(f"label '{shown(level)}' ({count:,} rows) is none of the classes: left out", schema.target)
     return np.maximum(result, -1)

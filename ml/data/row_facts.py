@@ -51,12 +51,11 @@ def weights(frame: pd.DataFrame, schema: Schema) -> NDArray[np.float64]:
     place = place_of(frame)
     if wrong.any():
         position = int(np.argmax(wrong))
-        raise DataError(
+        raise place.error(
             f"a sample weight must be a number of at least 0, got '{shown(frame[name].iloc[position])}' "
             f"({int(wrong.sum()):,} such rows)",
-            file=place.file,
-            line=place.line(position),
-            column=name,
+            position,
+            name,
         )
     if not cells.any():
         raise DataError("every sample weight is 0", file=place.file, column=name)
@@ -87,12 +86,11 @@ def times(frame: pd.DataFrame, name: str, data: Data) -> NDArray[Any]:
     if wrong.any():
         position, place = int(np.argmax(wrong)), place_of(frame)
         expected = f"a time as {data.time_format}" if data.time_format else "an ISO 8601 time or a number"
-        raise DataError(
+        raise place.error(
             f"expected {expected}, got '{shown(frame[name].iloc[position])}' ({int(wrong.sum()):,} such rows); repair "
             'them, or set data.time_format, for example "%d/%m/%Y"',
-            file=place.file,
-            line=place.line(position),
-            column=name,
+            position,
+            name,
         )
     cut: NDArray[Any] = moments.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
     return cut
