@@ -3,12 +3,17 @@
 
 const outside = window.parent === window ? null : window.parent.document;
 
+function clear(element) {
+  return window.parent.getComputedStyle(element).backgroundColor === "rgba(0, 0, 0, 0)";
+}
+
 function follow() {
   const root = outside.documentElement;
   document.documentElement.dataset.theme = root.classList.contains("dark") ? "dark" : "light";
-  // Airflow may paint another element than its body: a body that is transparent says nothing.
-  const background = window.parent.getComputedStyle(outside.body).backgroundColor;
-  document.body.style.background = background === "rgba(0, 0, 0, 0)" ? "" : background;
+  // Airflow paints what is around the frame, not its body alone: the nearest that is not transparent.
+  let around = window.frameElement;
+  while (around && clear(around)) around = around.parentElement;
+  document.body.style.background = around ? window.parent.getComputedStyle(around).backgroundColor : "";
 }
 
 if (outside) {
