@@ -59,7 +59,7 @@ def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | Non
     recent, notes = snapshot.part("recent"), list[str]()
     deciding = recent if len(recent.y) >= settings.gate.min_rows else snapshot.part("test")
     X, y = deciding.X, deciding.y
-    seen = _trained_on(champion)
+    seen = trained_on(champion)
     if len(seen):
         known = np.isin(golden.row_hashes(X, y, snapshot.schema), seen)
         if known.any() and (~known).sum() >= settings.gate.min_rows:
@@ -196,8 +196,9 @@ def judge(
     )
 
 
-def _trained_on(champion: Bundle | None) -> npt.NDArray[np.uint64]:
-    file = champion.path / TRAINED_ON if champion is not None else None
+def trained_on(bundle: Bundle | None) -> npt.NDArray[np.uint64]:
+    """Hashes (`ml.golden.row_hashes`) of the rows that a version was fitted on; none where it does not say."""
+    file = bundle.path / TRAINED_ON if bundle is not None else None
     if file is None or not file.exists():
         return np.empty(0, np.uint64)
     found: npt.NDArray[np.uint64] = np.load(file, allow_pickle=False)

@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+import numpy as np
 
-from ml import alerts, backtest, baking, judging, locks, predictions, shadow, tracking, waiting
+from ml import alerts, backtest, baking, golden, judging, locks, predictions, shadow, tracking, waiting
 from ml.bundle import Bundle
 from ml.drift import records
 from ml.drift.findings import Shadow
@@ -106,6 +107,7 @@ def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
     needed = waiting.needed(settings)
     most = max(needed, settings.drift.label_rows)
     rows = shadow.live(settings, challenger, against=champion, rows=most, since=info.created)
+    rows = _unseen(settings, challenger, rows)
     beside = shadow.beside(challenger, rows)
     found = Shadow(
         version=one.version,
@@ -119,6 +121,15 @@ def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
         until=one.since + settings.gate.shadow_s,
     )
     return _Evidence(challenger, rows, found)
+
+
+def _unseen(settings: Settings, challenger: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
+    """Without the rows that the challenger was fitted on: the same customers may be asked about every day."""
+    X, y = backtest.canonical(predictions.training_rows(settings, rows), challenger.schema)
+    if not len(y):
+        return rows
+    known = np.isin(golden.row_hashes(X, y, challenger.schema), judging.trained_on(challenger))
+    return rows[~known].reset_index(drop=True)
 
 
 def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evidence) -> Verdict:

@@ -96,19 +96,18 @@ def child(
     started: float | None = None,
 ) -> str:
     """One finished nested run: made, filled by one batch, and ended. Returns its id."""
-    from mlflow.entities import Param, RunTag
+    from mlflow.entities import Param
 
     found, where = connection.client(settings), experiment(settings)
     with errors(uri(settings)):
         begin = int((started or time.time()) * 1000)
-        labels = {PARENT: parent, **{k: _text(v) for k, v in (tags or {}).items()}}
+        labels = {PARENT: parent, "refit.kind": "trial", **{k: _text(v) for k, v in (tags or {}).items()}}
         made = found.create_run(where, start_time=begin, tags=labels, run_name=name)
         run_id = str(made.info.run_id)
         found.log_batch(
             run_id,
             metrics=_points(metrics, history)[:_METRICS_A_BATCH],
             params=[Param(k, _text(v)) for k, v in _flat(params).items()][:_PARAMS_A_BATCH],
-            tags=[RunTag("refit.kind", "trial")],
         )
         found.set_terminated(run_id, "FAILED" if failed else "FINISHED")
         return run_id

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from ml import ledger, predictions, registry, shadow, shadowing, store, tracking, waiting
+from ml import backtest, golden, judging, ledger, predictions, registry, shadow, shadowing, store, tracking, waiting
 from ml.confirm import Confirmation
 from ml.errors import PromotionError, RegistryUnavailable, StoreUnavailable
 from ml.registry import VersionInfo
@@ -147,6 +147,21 @@ def test_a_better_one_is_promoted_after_enough_labels_not_before(
     assert f"Judged in shadow, on rows that version {champion.version} answered." in event.why
     assert tracking.client(own).get_run(better.run_id).data.tags["refit.promoted"] == better.version
     assert look(own, better) is None
+
+
+def test_rows_that_it_was_fitted_on_do_not_count(
+    own: Settings, champion: VersionInfo, better: VersionInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The customers of the training table are asked about again: they prove nothing."""
+    enter(own, better)
+    serve(own, champion.version, NEEDED, at=better.created + 1)
+    bundle = shadow.open_version(own, better.version)
+    asked_again = shadow.live(own, bundle, against=champion.version, rows=50)
+    X, y = backtest.canonical(predictions.training_rows(own, asked_again), bundle.schema)
+    hashes = np.unique(golden.row_hashes(X, y, bundle.schema))
+    monkeypatch.setattr(judging, "trained_on", lambda found: hashes)
+    found = look(own, better)
+    assert (found.state, found.rows) == ("waits", NEEDED - 50)
 
 
 def test_a_worse_one_is_refused_and_the_champion_stays(
