@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 from ml.run_key import run_key  # noqa: E402
 from ml.settings import Settings, load  # noqa: E402
 from ml.workspace import STAGES, Workspace  # noqa: E402
-from ops import stack  # noqa: E402
+from ops import stack, supervision  # noqa: E402
 from ops.airflow_api import AirflowApi  # noqa: E402
 from ops.layout import Layout  # noqa: E402
 
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="machine-readable")
     arguments = parser.parse_args()
     settings = load()
-    if not stack.states(Layout(settings)):
+    if not supervision.states(Layout(settings)):
         raise SystemExit("nothing runs: ./run_pipeline.sh --start")
     found = measure(settings, arguments.rounds, arguments.evals)
     if arguments.json:

@@ -13,7 +13,7 @@ from typing import Any
 from ml import settings as settings_module
 from ml.errors import SettingsError
 from ml.settings import Settings, chosen_file
-from ops import credentials, demo, preflight, stack, summary
+from ops import credentials, demo, fingerprint, preflight, stack, summary, supervision
 from ops.airflow_api import AirflowApi
 from ops.errors import StackError
 from ops.layout import Layout
@@ -34,7 +34,7 @@ def perform(arguments: argparse.Namespace) -> int:
         return demo_drift(layout, terminal)
     with _only_one(layout):
         if arguments.stop:
-            terminal.line("Stopping …" if stack.supervisor(layout) else "Nothing runs.")
+            terminal.line("Stopping …" if supervision.supervisor(layout) else "Nothing runs.")
             terminal.line("Stopped." if stack.stop(layout) else "")
             return 0
         if arguments.data:
@@ -49,13 +49,13 @@ def perform(arguments: argparse.Namespace) -> int:
 
 def status(layout: Layout, terminal: Terminal) -> int:
     """Say what runs; exit code 3 when nothing does, as for an init script."""
-    found = stack.states(layout)
+    found = supervision.states(layout)
     if not found:
         terminal.line("Nothing runs. Start it with ./run_pipeline.sh")
         return 3
     for state in found:
         terminal.line(f"  {state.name:<22} {state.state:<9} {state.description}")
-    terminal.line(f"  memory of all: {stack.memory_mb(layout):,.0f} MB")
+    terminal.line(f"  memory of all: {supervision.memory_mb(layout):,.0f} MB")
     summary.addresses(layout, terminal)
     summary.champion(layout, terminal)
     return 0 if all(state.running for state in found) else 1
@@ -63,8 +63,8 @@ def status(layout: Layout, terminal: Terminal) -> int:
 
 def ensure_running(layout: Layout, terminal: Terminal) -> None:
     """Start the stack, or take the one that runs; starts it anew when code or settings have changed."""
-    running = bool(stack.states(layout))
-    if running and (parts := stack.changed(layout)):
+    running = bool(supervision.states(layout))
+    if running and (parts := fingerprint.changed(layout)):
         terminal.line(f"Restarting: {' and '.join(parts)} changed since the start.")
         stack.stop(layout)
         running = False

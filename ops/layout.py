@@ -58,7 +58,7 @@ class Layout:
 
     @property
     def fingerprint_file(self) -> Path:
-        """What the running stack was started with (`ops.stack.fingerprint`)."""
+        """What the running stack was started with (`ops.fingerprint`)."""
         return self.settings.var / "stack.json"
 
     @property

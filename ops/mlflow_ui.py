@@ -7,7 +7,7 @@ import os
 import sys
 
 from ml.settings import load
-from ops import programs, stack
+from ops import programs, stack, supervision
 from ops.layout import Layout
 
 
@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     port = arguments.port or layout.ports["mlflow"]
     name = layout.settings.registry.model_name
     page = "/?workflowType=machine_learning#"
-    if any(state.name == "mlflow" and state.running for state in stack.states(layout)):
+    if any(state.name == "mlflow" and state.running for state in supervision.states(layout)):
         print(f"MLflow runs already: {layout.url('mlflow')}{page}/models/{name}")
         return 0
     if stack.listens(port):

@@ -1,9 +1,8 @@
-"""Start, ask and stop the supervised stack."""
+"""Start and stop the supervised stack, and wait until it answers."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import socket
@@ -12,37 +11,20 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from xmlrpc.client import Fault, ServerProxy
+from xmlrpc.client import Fault
 
 import psutil
-from supervisor.xmlrpc import SupervisorTransport
 
 from ops import airflow_config, credentials, programs
 from ops.errors import StackError
+from ops.fingerprint import fingerprint
 from ops.layout import HOST, Layout
-
-# Code that a running process has loaded already: a change there needs a restart.
-_CODE = ("ml", "serving", "plugins", "config", "ops", "requirements.txt")
+from ops.supervision import last_lines, process_of, states, supervisor
 
 # A program that hangs, not one that is slow: a crash is told by the supervisor at once. The start takes about
 # 60 CPU seconds, most of them imports.
 START_LIMIT_S = 600
-
-
-@dataclass(frozen=True)
-class State:
-    """One program as the supervisor sees it."""
-
-    name: str
-    state: str
-    description: str
-
-    @property
-    def running(self) -> bool:
-        return self.state == "RUNNING"
 
 
 def environment(layout: Layout) -> dict[str, str]:
@@ -64,60 +46,6 @@ def environment(layout: Layout) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-
-
-def fingerprint(layout: Layout) -> dict[str, str]:
-    """What the processes were started with, by part: when it changes, they have to be started again."""
-    code = hashlib.sha256()
-    for top in _CODE:
-        for path in sorted((layout.checkout / top).rglob("*.py")) or [layout.checkout / top]:
-            code.update(f"{path}{path.stat().st_mtime_ns}".encode())
-    mine = {name: value for name, value in os.environ.items() if name.startswith(("REFIT_", "AWS_", "MLFLOW_"))}
-    return {
-        "code": code.hexdigest(),
-        "ports": json.dumps(layout.ports),
-        # A digest: the environment can hold secrets.
-        "environment": hashlib.sha256(json.dumps(mine, sort_keys=True).encode()).hexdigest(),
-        "settings": hashlib.sha256(repr(layout.settings.serving).encode()).hexdigest(),
-    }
-
-
-class _Transport(SupervisorTransport):
-    """A connection a call: nothing has to be closed by whoever asks."""
-
-    def request(self, *arguments: Any, **named: Any) -> Any:
-        try:
-            return super().request(*arguments, **named)
-        finally:
-            self.close()
-
-
-def supervisor(layout: Layout) -> Any:
-    """The supervisor's RPC interface, or None when it does not run."""
-    proxy = ServerProxy(f"http://{HOST}", transport=_Transport(None, None, f"unix://{layout.socket}"))
-    try:
-        proxy.supervisor.getState()
-    except (OSError, Fault):
-        return None
-    return proxy.supervisor
-
-
-def states(layout: Layout) -> list[State]:
-    """Every program of the running stack; empty when nothing runs."""
-    control = supervisor(layout)
-    if control is None:
-        return []
-    rows = control.getAllProcessInfo()
-    return [State(row["name"], row["statename"], row["description"]) for row in rows if row["name"] != "reaper"]
-
-
-def changed(layout: Layout) -> list[str]:
-    """The parts of the fingerprint in which the running stack differs from what would be started now."""
-    try:
-        before = json.loads(layout.fingerprint_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ["start"]
-    return [part for part, value in fingerprint(layout).items() if before.get(part) != value]
 
 
 def start(layout: Layout, say: Callable[[str], None]) -> None:
@@ -198,7 +126,7 @@ def stop(layout: Layout) -> bool:
     """Stop everything; returns whether something ran. Nothing of this stack is left when it returns."""
     control = supervisor(layout)
     if control is not None:
-        process = _supervisor_process(control)
+        process = process_of(control)
         with contextlib.suppress(OSError, Fault):
             control.stopAllProcesses(True)  # all at once; a shutdown alone stops one after the other
         with contextlib.suppress(OSError, Fault):
@@ -227,16 +155,6 @@ def sweep(layout: Layout) -> int:
     return len(left)
 
 
-def last_lines(layout: Layout, program: str, count: int = 8) -> str:
-    """The end of a program's log."""
-    path = layout.logs / f"{program}.log"
-    if not path.exists():
-        return "(no log)"
-    with path.open("rb") as handle:
-        handle.seek(max(0, path.stat().st_size - 8_000))
-        return "\n".join(handle.read().decode("utf-8", "replace").splitlines()[-count:])
-
-
 def listens(port: int) -> bool:
     """Whether something accepts connections on this loopback port."""
     with socket.socket() as probe:
@@ -247,12 +165,6 @@ def listens(port: int) -> bool:
 def _own_line() -> set[int]:
     me = psutil.Process()
     return {me.pid, *(parent.pid for parent in me.parents())}
-
-
-def _supervisor_process(control: Any) -> psutil.Process | None:
-    with contextlib.suppress(psutil.Error, OSError, Fault):
-        return psutil.Process(control.getPID())
-    return None
 
 
 def answers(address: str) -> bool:
@@ -290,20 +202,3 @@ def ticks(limit_s: float) -> Iterator[None]:
         if time.monotonic() > end:
             return
         time.sleep(0.2)
-
-
-def memory_mb(layout: Layout) -> float:
-    """Resident memory of the whole stack, MB; shared pages are counted once a process."""
-    control = supervisor(layout)
-    process = _supervisor_process(control) if control else None
-    if process is None:
-        return 0.0
-    total = 0
-    for child in [process, *process.children(recursive=True)]:
-        with contextlib.suppress(psutil.Error):
-            total += child.memory_info().rss
-    return total / 1e6
-
-
-def log_file(layout: Layout, program: str) -> Path:
-    return layout.logs / f"{program}.log"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ml.settings import Settings, load
-from ops import credentials, demo, environment, preflight, programs, stack
+from ops import credentials, demo, environment, fingerprint, preflight, programs
 from ops.layout import Layout
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -88,10 +88,10 @@ def test_nothing_runs_nothing_to_stop(tmp_path: Path) -> None:
 
 def test_the_fingerprint_sees_settings_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = _layout(tmp_path)
-    before = stack.fingerprint(layout)
-    assert stack.fingerprint(layout) == before
+    before = fingerprint.fingerprint(layout)
+    assert fingerprint.fingerprint(layout) == before
     monkeypatch.setenv("REFIT_TUNE__MAX_EVALS", "3")
-    after = stack.fingerprint(layout)
+    after = fingerprint.fingerprint(layout)
     assert [part for part in after if after[part] != before[part]] == ["environment"]
 
 

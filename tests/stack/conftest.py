@@ -20,7 +20,7 @@ import pytest
 
 from ml.atomic import write_json
 from ml.settings import chosen_file, load
-from ops import stack
+from ops import stack, supervision
 from ops.airflow_api import AirflowApi
 from ops.layout import Layout
 
@@ -68,7 +68,7 @@ class Stack:
 
     def pid(self, program: str) -> int:
         """Process id of a supervised program."""
-        return int(stack.supervisor(self.layout).getProcessInfo(program)["pid"])
+        return int(supervision.supervisor(self.layout).getProcessInfo(program)["pid"])
 
     def finished(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """The run, once it has ended."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from ops import stack
+from ops import supervision
 from tests.stack.conftest import Stack
 
 
@@ -45,7 +45,7 @@ def test_secrets_are_readable_by_their_owner_alone(running: Stack) -> None:
 
 
 def test_everything_listens_on_loopback_alone(running: Stack) -> None:
-    control = stack.supervisor(running.layout)
+    control = supervision.supervisor(running.layout)
     ours = {child.pid for child in psutil.Process(control.getPID()).children(recursive=True)}
     listening = [c for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.pid in ours]
     assert {c.laddr.port for c in listening} == set(running.layout.ports.values())

@@ -9,7 +9,7 @@ import psutil
 
 from ml import ledger, registry, tracking
 from ml.run_key import run_key
-from ops import stack
+from ops import stack, supervision
 from tests.stack.conftest import Stack
 
 # A search that is long enough to be met in the middle, and no longer.
@@ -64,7 +64,7 @@ def test_tasks_killed_one_after_another_end_with_one_promoted_version(running: S
 
 def test_a_killed_scheduler_is_replaced_and_register_waits_for_mlflow(running: Stack) -> None:
     """The scheduler dies in the search; MLflow is down when `register` begins: retried until it is back."""
-    control = stack.supervisor(running.layout)
+    control = supervision.supervisor(running.layout)
     run_id = running.api.trigger("retrain", QUICK)
     task = running.task_process(run_id, "tune")
     scheduler = running.pid("airflow-scheduler")
