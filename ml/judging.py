@@ -59,14 +59,12 @@ def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | Non
     recent, notes = snapshot.part("recent"), list[str]()
     deciding = recent if len(recent.y) >= settings.gate.min_rows else snapshot.part("test")
     X, y = deciding.X, deciding.y
-    seen = trained_on(champion)
-    if len(seen):
-        known = np.isin(golden.row_hashes(X, y, snapshot.schema), seen)
-        if known.any() and (~known).sum() >= settings.gate.min_rows:
-            X, y = X[~known].reset_index(drop=True), y[~known]
-            notes.append(f"{int(known.sum())} rows that the champion was trained on are left out")
-        elif known.any():
-            notes.append(f"{int(known.sum())} of {len(y)} rows may have been seen by the champion in training")
+    known = taught(champion, X, y, snapshot.schema)
+    if known.any() and (~known).sum() >= settings.gate.min_rows:
+        X, y = X[~known].reset_index(drop=True), y[~known]
+        notes.append(f"{int(known.sum())} rows that the champion was trained on are left out")
+    elif known.any():
+        notes.append(f"{int(known.sum())} of {len(y)} rows may have been seen by the champion in training")
     return with_golden(settings, X, y, snapshot.schema, notes)
 
 
@@ -196,10 +194,10 @@ def judge(
     )
 
 
-def trained_on(bundle: Bundle | None) -> npt.NDArray[np.uint64]:
-    """Hashes (`ml.golden.row_hashes`) of the rows that a version was fitted on; none where it does not say."""
+def taught(bundle: Bundle | None, X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema) -> npt.NDArray[np.bool_]:
+    """Which of canonical rows (n, columns) with codes (n,) a version was fitted on; none where it does not say."""
     file = bundle.path / TRAINED_ON if bundle is not None else None
-    if file is None or not file.exists():
-        return np.empty(0, np.uint64)
-    found: npt.NDArray[np.uint64] = np.load(file, allow_pickle=False)
-    return found
+    if file is None or not file.exists() or not len(y):
+        return np.zeros(len(y), bool)
+    hashes: npt.NDArray[np.uint64] = np.load(file, allow_pickle=False)
+    return np.isin(golden.row_hashes(X, y, schema), hashes)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from ml import alerts, backtest, baking, golden, judging, locks, predictions, shadow, tracking, waiting
+from ml import alerts, backtest, baking, judging, locks, predictions, shadow, tracking, waiting
 from ml.bundle import Bundle
 from ml.drift import records
 from ml.drift.findings import Shadow
@@ -34,7 +35,8 @@ class _Evidence(NamedTuple):
     """The challenger, and the labelled rows of the log that neither it nor the champion can have seen in training."""
 
     challenger: Bundle
-    rows: pd.DataFrame
+    X: pd.DataFrame  # canonical
+    y: npt.NDArray[np.int64]
     found: Shadow
 
 
@@ -80,7 +82,7 @@ def _look(settings: Settings, one: Waiting, champion: VersionInfo, now: float) -
         return msgspec.structs.replace(found, state="promoted")
     try:
         seen = _evidence(settings, one, champion.version)
-        waiting.follow(settings)
+        waiting.follow(settings)  # the version that the alias leaves is the one whose verdict is noted
         found = seen.found
         if found.rows >= found.needed:
             verdict = _judge(settings, one, champion, seen)
@@ -107,7 +109,10 @@ def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
     needed = waiting.needed(settings)
     most = max(needed, settings.drift.label_rows)
     rows = shadow.live(settings, challenger, against=champion, rows=most, since=info.created)
-    rows = _unseen(settings, challenger, rows)
+    X, y = backtest.canonical(predictions.training_rows(settings, rows), challenger.schema)
+    # The customers of the training table may be asked about every day: they prove nothing.
+    new = ~judging.taught(challenger, X, y, challenger.schema)
+    X, y, rows = X[new].reset_index(drop=True), y[new], rows[new].reset_index(drop=True)
     beside = shadow.beside(challenger, rows)
     found = Shadow(
         version=one.version,
@@ -120,16 +125,7 @@ def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
         since=one.since,
         until=one.since + settings.gate.shadow_s,
     )
-    return _Evidence(challenger, rows, found)
-
-
-def _unseen(settings: Settings, challenger: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
-    """Without the rows that the challenger was fitted on: the same customers may be asked about every day."""
-    X, y = backtest.canonical(predictions.training_rows(settings, rows), challenger.schema)
-    if not len(y):
-        return rows
-    known = np.isin(golden.row_hashes(X, y, challenger.schema), judging.trained_on(challenger))
-    return rows[~known].reset_index(drop=True)
+    return _Evidence(challenger, X, y, found)
 
 
 def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evidence) -> Verdict:
@@ -138,8 +134,7 @@ def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evide
     served, problem = judging.open_version(settings, champion)
     if served is not None and _needs(served) != _needs(challenger):
         raise SchemaError(f"it has other columns or classes than version {champion.version}, whose answers are logged")
-    X, y = backtest.canonical(predictions.training_rows(settings, seen.rows), challenger.schema)
-    rows = judging.with_golden(settings, X, y, challenger.schema, [problem] if problem else [])
+    rows = judging.with_golden(settings, seen.X, seen.y, challenger.schema, [problem] if problem else [])
     degraded, changed = _world(settings, one, champion.version)
     return judging.judge(
         settings, rows, challenger, served, prior=None, degraded=degraded, changed=changed, seed=settings.train.seed
