@@ -13,7 +13,6 @@ from ml.errors import Transient
 from ml.settings import Settings
 
 TRIAL = "refit.trial"
-CURVE_POINTS = 20  # of each of a trial's curves: MLflow takes most of a trial's logging for them; our choice
 
 
 class TrialLog:
@@ -56,7 +55,7 @@ class TrialLog:
             key=f"{self._stage}-{trial.number}",
             params={"family": trial.family, "seed": trial.seed, **trial.params},
             metrics=metrics | {"seconds": trial.seconds},
-            history=_thinned(trial.history),
+            history=trial.history,
             tags={"refit.status": trial.status, **({"refit.error": trial.error} if trial.error else {})},
             failed=trial.status == "failed",
             seconds=trial.seconds,
@@ -95,15 +94,3 @@ class TrialLog:
                     self._error = error
                 except Exception as error:  # told to the caller on leaving
                     self._error = error
-
-
-def _thinned(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """At most `CURVE_POINTS` epochs, evenly, the last among them, without what the schedule alone decides.
-
-    >>> [entry["epoch"] for entry in _thinned([{"epoch": i, "learning_rate": 0.1} for i in range(41)])]
-    [0, 2, 4, 6, 8, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 32, 34, 36, 38, 40]
-    """
-    last = len(history) - 1
-    kept = sorted({round(i * last / (CURVE_POINTS - 1)) for i in range(CURVE_POINTS)}) if history else []
-    shown = [{"epoch": i, **history[i]} for i in kept]
-    return [{name: value for name, value in entry.items() if name != "learning_rate"} for entry in shown]
