@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ml import tracking
@@ -72,8 +73,9 @@ class TrialLog:
         tags: Mapping[str, Any] | None = None,
         failed: bool = False,
         seconds: float = 0.0,
+        model: Path | None = None,
     ) -> None:
-        """Queue one finished nested run; `key` names it within the parent."""
+        """Queue one finished nested run; `key` names it within the parent, `model` is the folder it was saved to."""
         if key in self._known or self._error is not None:
             return
         self._known.add(key)
@@ -81,7 +83,7 @@ class TrialLog:
         self._queue.put(
             {
                 "name": name, "params": params, "metrics": metrics, "history": history,
-                "tags": labels, "failed": failed, "started": time.time() - seconds,
+                "tags": labels, "failed": failed, "started": time.time() - seconds, "model": model,
             }
         )  # fmt: skip
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml import grid, tracking
+from ml import atomic, figures, grid, tracking
 from ml.errors import TrainingError
 from ml.golden import Untouched
 from ml.models import FAMILIES
@@ -18,6 +19,7 @@ from ml.workspace import Workspace, place
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
 
+FIGURES = "figures"
 MOST_GRID_ROWS = 200_000  # liblinear and saga take minutes beyond; the grid is there to be looked at
 
 
@@ -36,6 +38,9 @@ def run(
             most = MOST_GRID_ROWS if kind == "grid" else len(train.y)
             row, candidate = _fit(kind, spec, train, valid, view.schema, most, settings)
             rows.append(row)
+            folder = None
+            if candidate is not None:
+                folder = save_candidate(candidate, _folder(settings, space, kind, spec, i))
             log.add(
                 f"{kind} {spec.family} {_name(spec)}",
                 key=f"train-{i}",
@@ -45,13 +50,15 @@ def run(
                 tags={"refit.kind": kind, **({"refit.error": row["error"]} if row["error"] else {})},
                 failed=candidate is None,
                 seconds=row["seconds"],
+                model=folder,
             )
-            if kind == "baseline" and candidate is not None:
-                folder = settings.models_dir / space.run_key / f"baseline-{spec.family}"
-                saved[spec.family] = place(save_candidate(candidate, folder), settings)
+            if kind == "baseline" and candidate is not None and folder is not None:
+                saved[spec.family] = place(folder, settings)
+                _draw(space, candidate)
             progress("train", i + 1, len(specs), f"{spec.family} {row['scores'].get('log_loss', float('nan')):.4f}")
     if all(row["error"] for row in rows):
         raise TrainingError(f"nothing could be fitted: {rows[0]['error']}")
+    tracking.log_files(settings, run_id, space.path / FIGURES, FIGURES)
     found = _grid(rows)
     beside = settings.data.source == "synthetic"
     text = f"{grid.table(found, beside_report=beside)}\n" if found else ""
@@ -67,6 +74,22 @@ def run(
         "left_out_golden": view.left_out,
         "mlflow_url": tracking.link(settings, run_id),
     }
+
+
+def _folder(settings: Settings, space: Workspace, kind: str, spec: CandidateSpec, number: int) -> Path:
+    """Where a candidate is saved: a baseline for good, a point of the grid beside the run that logs it."""
+    if kind == "baseline":
+        return settings.models_dir / space.run_key / f"baseline-{spec.family}"
+    return space.path / kind / str(number)
+
+
+def _draw(space: Workspace, baseline: Candidate) -> None:
+    """The training curves of a family that has epochs, whichever family wins in the end."""
+    if baseline.history:
+        folder = space.path / FIGURES
+        folder.mkdir(exist_ok=True)
+        picture = figures.training_curves(baseline.history)
+        atomic.write_bytes(folder / f"training_curves_{baseline.spec.family}.png", picture)
 
 
 def _specs(settings: Settings, n_rows: int) -> list[tuple[str, CandidateSpec]]:

@@ -94,8 +94,9 @@ def child(
     tags: Mapping[str, Any] | None = None,
     failed: bool = False,
     started: float | None = None,
+    model: Path | None = None,
 ) -> str:
-    """One finished nested run: made, filled by one batch, and ended. Returns its id."""
+    """One finished nested run: made, filled by one batch, with the files of `model`, and ended. Returns its id."""
     from mlflow.entities import Param
 
     found, where = connection.client(settings), experiment(settings)
@@ -109,6 +110,8 @@ def child(
             metrics=_points(metrics, history)[:_METRICS_A_BATCH],
             params=[Param(k, _text(v)) for k, v in _flat(params).items()][:_PARAMS_A_BATCH],
         )
+        if model is not None:
+            found.log_artifacts(run_id, str(model), "model")
         found.set_terminated(run_id, "FAILED" if failed else "FINISHED")
         return run_id
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import msgspec
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from ml.bundle import Bundle
 from ml.errors import ChampionChanged, DataError, SettingsError
 from ml.settings import Settings, from_values
 from ml.stages import release
+from ml.training import load_candidate
 from ml.trial_log import TRIAL
 from ml.workspace import STAGES, StageMissing, Workspace
 
@@ -75,6 +77,23 @@ def up_to(settings: Settings, key: str, last: str) -> None:
 
 def results(settings: Settings, key: str) -> dict[str, Any]:
     return {name: Workspace(settings, key).result(name) for name in STAGES}
+
+
+def test_train_logs_each_model_and_the_curves_of_the_network(own: Settings) -> None:
+    """Also where another family wins: what was fitted can be opened from MLflow, and its training looked at."""
+    settings = from_values(json.loads(json.dumps(SMALL)) | {
+        "home": str(own.home), "registry": {"experiment": own.registry.experiment, "tracking_uri": tracking.uri(own)},
+        "train": {"families": ["logistic", "mlp"], "device": "cpu"},
+    })  # fmt: skip
+    up_to(settings, "curves", "train")
+    client, parent = tracking.client(settings), tracking.run(settings, "curves")
+    assert [f.path for f in client.list_artifacts(parent, "figures")] == ["figures/training_curves_mlp.png"]
+    fitted = client.search_runs([tracking.experiment(settings)], f"tags.`{tracking.PARENT}` = '{parent}'")
+    assert {run.data.tags["refit.kind"] for run in fitted} == {"grid", "baseline"}
+    assert len(fitted) == 17
+    for run in fitted:
+        folder = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="model"))
+        assert load_candidate(folder).spec.family == run.data.params["family"]
 
 
 def test_pipeline_ends_with_a_champion(done: Settings) -> None:
