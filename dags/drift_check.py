@@ -18,6 +18,7 @@ from typing import Any
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from dags.alerting import notifying
 from dags.shared import DRIFT, TASK_DEFAULTS, clock, report_url, settings_of
 from dags.triggers import NewPredictions
 
@@ -35,12 +36,13 @@ NEW_PREDICTIONS = Asset(
 
 
 @task(execution_timeout=timedelta(minutes=30))
-def check() -> dict[str, Any]:
+def check(**context: Any) -> dict[str, Any]:
     """Judge the current window of predictions."""
     from ml import drift
 
     settings = settings_of()
-    verdict = drift.check(settings).to_dict()
+    with notifying(settings, context):
+        verdict = drift.check(settings).to_dict()
     return verdict | {"report_url": report_url(settings, verdict)}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import Asset, CronTriggerTimetable, ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.configuration import conf
 
+from dags.alerting import TaskFailed
 from ml.errors import Transient
 from ml.settings import Settings, load
 
@@ -28,6 +29,7 @@ TASK_DEFAULTS: dict[str, Any] = {
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=2),
     "retry_policy": RETRY_POLICY,
+    "on_failure_callback": TaskFailed(),
 }
 
 

@@ -1,7 +1,7 @@
 """Telling people: each alert goes to the log, to `var/logs/alerts.jsonl`, and to a webhook where one is set.
 
-Airflow's own notifiers are beside this; the webhook also works where Airflow is what broke. Sending is
-best effort: an address that does not answer costs a warning, never a verdict.
+In Airflow's tasks it also goes to Airflow's notifiers (`dags/alerting.py`); the webhook works where Airflow is what
+broke. Sending is best effort: an address that does not answer costs a warning, never a verdict.
 """
 
 from __future__ import annotations
@@ -12,11 +12,26 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ml.settings import Settings
 
 log = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+_listeners: list[Callable[[Message], None]] = []
+
+
+@contextmanager
+def heard(listener: Callable[[Message], None]) -> Iterator[None]:
+    """Give each alert that is sent inside to `listener` too, in this process: its `kind`, `text`, `time`, and facts."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 def send(settings: Settings, kind: str, sentences: list[str], **facts: Any) -> bool:
@@ -36,12 +51,14 @@ def send(settings: Settings, kind: str, sentences: list[str], **facts: Any) -> b
     message = {"kind": kind, "text": f"Refit: {kind}. " + " ".join(sentences), "time": time.time(), **facts}
     log.warning("%s", message["text"])
     _keep(settings, message)
+    for listener in _listeners:
+        listener(message)
     return not settings.drift.webhook_url or _post(
         settings.drift.webhook_url, message, settings.drift.webhook_timeout_s
     )
 
 
-def _keep(settings: Settings, message: dict[str, Any]) -> None:
+def _keep(settings: Settings, message: Message) -> None:
     folder = settings.var / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +68,7 @@ def _keep(settings: Settings, message: dict[str, Any]) -> None:
         log.warning("the alert could not be kept in %s: %s", folder, error)
 
 
-def _post(url: str, message: dict[str, Any], timeout_s: float) -> bool:
+def _post(url: str, message: Message, timeout_s: float) -> bool:
     # `text` is the field that Slack, Mattermost, Teams and Google Chat show.
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         log.warning("drift.webhook_url is not an http(s) address: the alert was not posted")

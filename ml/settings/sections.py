@@ -6,7 +6,7 @@ The comment beside a field is its comment in `refit.toml` too (`ml.settings_file
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -233,6 +233,7 @@ class Schedule(Section, frozen=True):
     retrain_cron: str = "0 3 * * *"
     drift_cron: str = "*/15 * * * *"
     watch_interval_s: float = 10.0  # between looks for drift.min_rows new predictions; 0: drift_cron alone
+    notifiers: dict[str, dict[str, Any]] = {}  # Airflow's, for each alert: class → its arguments, with "{{ alert }}"
 
 
 class Settings(Section, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,9 @@ def test_the_loop_promotes_its_first_challenger(results: Any, airflow: Any) -> N
 
 
 def test_bad_data_fails_at_once_and_says_what_is_wrong(
-    results: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    results: Any, airflow: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """And a person is told, also of a run that the clock started."""
     file = tmp_path / "customers.csv"
     file.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
     state, returned = results(source="file", path=str(file), target="churned")
@@ -51,3 +53,7 @@ def test_bad_data_fails_at_once_and_says_what_is_wrong(
     said = capfd.readouterr().out
     assert "DataError" in said
     assert "churned" in said
+    alert = json.loads((airflow.settings.var / "logs" / "alerts.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    assert (alert["kind"], alert["task"]) == ("task failed", "retrain.generate")
+    assert "churned" in alert["text"]
+    assert alert["run"] in alert["text"]
