@@ -1,0 +1,1 @@
+"""Schema inference: what the columns of a raw table are."""

@@ -1,0 +1,1 @@
+"""The sources of raw tables, and the readers of what people bring."""

@@ -1,0 +1,1 @@
+"""Explanations: Shapley values of the raw columns, and counterfactuals."""

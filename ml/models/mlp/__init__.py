@@ -1,0 +1,1 @@
+"""The multilayer perceptron: a PyTorch network behind the scikit-learn estimator interface."""

@@ -1,0 +1,1 @@
+"""Preprocessing: fitted with the model and exported with it, as one graph."""

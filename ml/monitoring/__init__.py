@@ -1,0 +1,1 @@
+"""Monitoring: the drift check, how things stand, and the reports of both."""

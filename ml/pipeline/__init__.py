@@ -1,0 +1,1 @@
+"""The pipeline: its stages, the workspace of a run, and its progress."""

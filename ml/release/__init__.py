@@ -1,0 +1,1 @@
+"""Release: the shadow test before a promotion and the bake after it."""

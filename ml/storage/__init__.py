@@ -1,0 +1,1 @@
+"""Where things are kept: files that are written whole, locks between processes, and the database."""

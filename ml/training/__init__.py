@@ -1,0 +1,1 @@
+"""Training one candidate, and the grid of the course."""

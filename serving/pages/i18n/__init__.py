@@ -1,0 +1,1 @@
+"""The reader's language: numbers and times, and sentences of the library."""

@@ -1,0 +1,1 @@
+"""Scoring: from a request's rows or an uploaded table to the answer."""

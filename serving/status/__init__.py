@@ -1,0 +1,1 @@
+"""What the pages and /metrics know of the world outside of a worker: `var/serving/status.json`."""
