@@ -36,7 +36,7 @@ STEPS = (
 
 def variants() -> list[tuple[str, dict[str, Any]]]:
     """(name, parameters) pairs: the steps, and the defaults with one thing changed."""
-    from ml.models.mlp import PLAIN, MLPClassifier
+    from ml.models.mlp.classifier import PLAIN, MLPClassifier
 
     defaults, params = MLPClassifier().get_params(), dict(PLAIN)
     rows = [("plain", dict(PLAIN))]
@@ -65,18 +65,18 @@ def tables(paths: tuple[str, ...]) -> Iterator[tuple[str, Any, Any]]:
             X, y = getattr(datasets, f"load_{name}")(return_X_y=True, as_frame=True)
             yield name, X.astype(np.float32), np.asarray(y, dtype=np.int64)
         X, y = datasets.make_classification(1_000, 20, random_state=42)
-        from ml.models.preprocess import as_frame
+        from ml.models.preprocessing.preprocessor import as_frame
 
         yield "make_classification", as_frame(X), y
 
 
 def read(path: Path) -> tuple[Any, Any]:
     """A table as training would see it."""
-    from ml.data.coerce import canonical
-    from ml.data.files import read as read_file
-    from ml.data.inference import infer
-    from ml.data.labels import codes
-    from ml.report import Report
+    from ml.data.inference.infer import infer
+    from ml.data.inference.labels import codes
+    from ml.data.sources.files import read as read_file
+    from ml.schema.findings import Report
+    from ml.schema.frame_coerce import canonical
     from ml.settings import from_values
 
     facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -100,7 +100,7 @@ def log_loss(p: Any, y: Any) -> float:
 
 def fit(params: dict[str, Any], X: Any, y: Any, train: Any, test: Any, seed: int) -> tuple[float, float]:
     """Test log-loss and CPU seconds."""
-    from ml.models.mlp import MLPClassifier
+    from ml.models.mlp.classifier import MLPClassifier
 
     started = time.process_time()
     model = MLPClassifier(**params, random_state=seed, device="cpu").fit(X.iloc[train], y[train])

@@ -31,13 +31,14 @@ import pandas as pd
 from scipy import special
 
 from ml.data import generate
-from ml.drift import columns, performance, rule, statistics
-from ml.drift.baseline import Baseline, canonical
-from ml.drift.findings import Finding, Signals
+from ml.drift import features, performance, rule
+from ml.drift.reference import Baseline, canonical
+from ml.drift.verdict import Finding, Signals
+from ml.evaluation import two_sample
 from ml.models import FAMILIES
-from ml.schema import Column, Schema
+from ml.schema.schema import Column, Schema
 from ml.settings import Drift, from_values
-from ml.training import CandidateSpec, fit_candidate
+from ml.training.candidate import CandidateSpec, fit_candidate
 
 LEVELS = np.array(["a", "b", "c", "d"], dtype=object)
 MIX = np.array([0.4, 0.3, 0.2, 0.1])
@@ -152,7 +153,7 @@ def ours(baseline: Baseline, frame: pd.DataFrame, y: np.ndarray, p: np.ndarray) 
     drift = Drift()
     clean, problems = canonical(frame, baseline.schema)
     answers = decide(p, baseline.schema.classes)
-    findings = columns.examine(baseline, clean, problems, drift, answers=(p, answers))
+    findings = features.examine(baseline, clean, problems, drift, answers=(p, answers))
     measured = performance.measure(baseline, y, answers, p, drift, looks=2)
     verdict, _, signals = rule.verdict(findings, measured, performance.estimate(baseline, p, drift), drift)
     return verdict != "stable", signals, findings
@@ -167,7 +168,7 @@ def corrected(baseline: Baseline, frame: pd.DataFrame, findings: list[Finding]) 
             p_values.append(float(special.kolmogorov(np.sqrt(n * m / (n + m)) * finding.effect)))
         elif finding.kind == "category":
             p_values.append(finding.p)
-    return bool(statistics.significant(p_values, 0.01).any())
+    return bool(two_sample.significant(p_values, 0.01).any())
 
 
 def evidently(baseline: Baseline, frame: pd.DataFrame) -> tuple[bool, bool]:

@@ -63,9 +63,10 @@ def from_table(file: Path, rows: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def refit(reference: pd.DataFrame, current: pd.DataFrame, *, report_rows: int) -> dict[str, bool]:
     """The check without the reading of the log: verdict by column."""
-    from ml.drift import columns, performance, report, rule
-    from ml.drift.baseline import Baseline, canonical
-    from ml.schema import Column, Schema
+    from ml.drift import features, performance, rule
+    from ml.drift.reference import Baseline, canonical
+    from ml.monitoring import evidently_report
+    from ml.schema.schema import Column, Schema
     from ml.settings import Drift
 
     drift = Drift()
@@ -81,13 +82,13 @@ def refit(reference: pd.DataFrame, current: pd.DataFrame, *, report_rows: int) -
     labels = np.where(p[:, 1] > 0.5, "1", "0").astype(object)
     baseline = Baseline("1", schema, reference, labels, labels, p)
     frame, problems = canonical(current, schema)
-    findings = columns.examine(baseline, frame, problems, drift, answers=(p, labels))
+    findings = features.examine(baseline, frame, problems, drift, answers=(p, labels))
     nothing = performance.measure(baseline, labels[:0], labels[:0], p[:0], drift)
     rule.verdict(findings, nothing, performance.estimate(baseline, p, drift), drift)
     if report_rows:
         shown = pd.DataFrame({"label": labels, "actual": labels, "confidence": p.max(axis=1)})
         with tempfile.TemporaryDirectory() as folder:
-            report.write(
+            evidently_report.write(
                 Path(folder), "r", baseline, frame, shown, findings, sentence="bench", rows=report_rows, seed=0
             )
     return {f.column: f.drifted for f in findings if f.column in reference}
@@ -138,7 +139,7 @@ METHODS = {
 }
 
 
-OWN = ("ml.drift.columns", "ml.drift.performance", "ml.drift.report", "ml.drift.rule")
+OWN = ("ml.drift.features", "ml.drift.performance", "ml.monitoring.evidently_report", "ml.drift.rule")
 EVIDENTLY = ("evidently", "evidently.presets", "evidently.legacy.calculations.stattests.registry")
 IMPORTS: dict[str, tuple[str, ...]] = {
     "numpy": (),

@@ -58,12 +58,12 @@ def frame(categories: int) -> tuple[Any, Any]:
 
 def case(folder: Path, family: str, categories: int, rows: int) -> Case:
     """Fit the family's baseline and write its bundle."""
-    from ml import artifact
+    from ml.bundle import writer
     from ml.decision import Decision
+    from ml.explain.shapley import log_odds
     from ml.models import ALL_FAMILIES
-    from ml.schema import Column, Schema
-    from ml.shapley import log_odds
-    from ml.training import CandidateSpec, fit_candidate
+    from ml.schema.schema import Column, Schema
+    from ml.training.candidate import CandidateSpec, fit_candidate
 
     X, y = frame(categories)
     columns = tuple(
@@ -76,7 +76,7 @@ def case(folder: Path, family: str, categories: int, rows: int) -> Case:
     spec = CandidateSpec(family, ALL_FAMILIES[family].baseline(TRAINED_ON), 0)
     train = X.iloc[:TRAINED_ON]
     candidate = fit_candidate(spec, train, y[:TRAINED_ON], schema=schema, device="cpu")
-    bundle = artifact.begin(folder / f"{family}-{categories}", candidate, Decision(threshold=0.5), train)
+    bundle = writer.begin(folder / f"{family}-{categories}", candidate, Decision(threshold=0.5), train)
     levels = np.array([*"abcde"], object)
 
     def coded(given: Any) -> Any:
@@ -87,14 +87,14 @@ def case(folder: Path, family: str, categories: int, rows: int) -> Case:
         numbers = table[:, : 20 - categories].astype(np.float32)
         return log_odds(bundle.run(numbers, levels[table[:, 20 - categories :].astype(int)]), 1)
 
-    some = artifact.rows_of(X.iloc[TRAINED_ON : TRAINED_ON + rows], schema)
+    some = writer.rows_of(X.iloc[TRAINED_ON : TRAINED_ON + rows], schema)
     return Case(f"{family}, {categories} categories", bundle, some, coded(some), coded(bundle.background), score)
 
 
 def exact(found: Case, walks: int, seed: int = 99) -> Any:
     """(rows, K): the mean over all background rows, `walks` antithetic walks from each."""
-    from ml.rows import Rows
-    from ml.shapley import Game, Walks, take
+    from ml.explain.shapley import Game, Walks, take
+    from ml.schema.rows import Rows
 
     game, rng, values = Game(found.bundle), np.random.default_rng(seed), []
     background: Rows = take(found.bundle.background, np.repeat(np.arange(len(found.background)), walks))
@@ -151,7 +151,7 @@ def chosen(by_budget: dict[str, Explain], found: Case, truth: Any, error: float)
 
 def compare(found: Case, truth: Any, rounds: int, with_peers: bool) -> dict[str, Any]:
     """Refit and its peers in turns."""
-    from ml.explain import Explainer
+    from ml.explain.explainer import Explainer
 
     explainer = Explainer.of(found.bundle)
     place = {row.tobytes(): i for i, row in enumerate(found.table)}
@@ -193,7 +193,7 @@ def service(found: Case, home: Path, repeats: int = 15) -> dict[str, float]:
 
     from ml.settings import from_values
     from serving.app import create_app
-    from serving.model_store import Pointer, write_pointer
+    from serving.model.store import Pointer, write_pointer
 
     folder = home / "var" / "serving"
     shutil.copytree(found.bundle.path, folder / "cache" / "1")

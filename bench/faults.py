@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.settings import Settings
-from serving.records import backlog_bytes
+from serving.prediction_log.records import backlog_bytes
 from tests.serving import tiny
 from tests.serving.counting import Traffic, lost_and_doubled
 from tests.serving.running import ROOT, Server, serving, wait_for
@@ -82,7 +82,7 @@ def full_disk(server: Server) -> None:
 
 def locked_database(server: Server) -> None:
     """Another program holds the database's write lock for two seconds; the mover waits, answers go on."""
-    mover = subprocess.Popen([sys.executable, "-m", "serving.mover"], cwd=ROOT, env=server.env)
+    mover = subprocess.Popen([sys.executable, "-m", "serving.prediction_log.shipper"], cwd=ROOT, env=server.env)
     try:
         folder = server.home / "var" / "serving" / "segments"
         wait_for(lambda: moved(server.home) > 0, what="the mover works")

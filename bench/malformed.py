@@ -6,7 +6,7 @@
 empty home. Predict side: the strict reader and the schema that `00_clean.csv` gave. A row is `crash`
 where anything but Refit's own error comes out, and `debris` where a refused table left a file behind;
 either makes the exit code 1. Whether an answer is the wanted one is for the reader of the table, and
-for `tests/ml/data/test_malformed.py`, which holds each of them.
+for `tests/ml/data/sources/test_malformed.py`, which holds each of them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import Any
 import msgspec
 
 from ml.data import generate
-from ml.data.coerce import canonical
-from ml.data.files import read_csv
+from ml.data.sources.files import read_csv
 from ml.errors import RefitError
-from ml.schema import Schema
+from ml.schema.frame_coerce import canonical
+from ml.schema.schema import Schema
 from ml.settings import Data, Settings, from_values
 
 # 51_negative_weights.csv and 11_decimal_comma.csv are about columns that have to be declared.

@@ -24,9 +24,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ml.run_key import run_key  # noqa: E402
+from ml.pipeline.run_key import run_key  # noqa: E402
+from ml.pipeline.workspace import STAGES, Workspace  # noqa: E402
 from ml.settings import Settings, load  # noqa: E402
-from ml.workspace import STAGES, Workspace  # noqa: E402
 from ops import stack, supervision  # noqa: E402
 from ops.airflow_api import AirflowApi  # noqa: E402
 from ops.layout import Layout  # noqa: E402

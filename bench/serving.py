@@ -30,7 +30,7 @@ from typing import Any
 from bench import load
 from bench.peers import model, servers
 from bench.peers.servers import Peer
-from serving.model_store import Pointer, write_pointer
+from serving.model.store import Pointer, write_pointer
 from tests.serving.running import free_port
 
 BASE = "mlflow models serve, columns"

@@ -16,17 +16,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ml import ledger, predictions, retraining_data, store
+from ml import predictions
 from ml import settings as settings_module
 from ml.data import generate
-from ml.data.coerce import canonical
 from ml.data.snapshot import Snapshot
-from ml.drift.baseline import Baseline
-from ml.drift.checking import check
-from ml.gate import judge
+from ml.drift.reference import Baseline
+from ml.gate.rules import judge
 from ml.models import FAMILIES
+from ml.monitoring.check import check
+from ml.registry import ledger
+from ml.retraining import window_policy
+from ml.schema.frame_coerce import canonical
 from ml.settings import Settings
-from ml.training import CandidateSpec, fit_candidate
+from ml.storage import database
+from ml.training.candidate import CandidateSpec, fit_candidate
 
 FIRST = 3  # windows that the first model is made from
 MIN_REFERENCE = 200  # recent rows, to be the next reference; else the test part is
@@ -132,7 +135,7 @@ def refit(stream: Stream, first: Model) -> Outcome:
             outcome.events.append(f"{window}: {verdict.verdict}; {verdict.decision}")
             continue
         outcome.retrainings += 1
-        chosen = retraining_data.select(s, version=champion.version, created=champion.created)
+        chosen = window_policy.select(s, version=champion.version, created=champion.created)
         snapshot = generate(
             s, labelled=chosen.labelled, gate_since=chosen.gate_since, train_on_base=chosen.train_on_base
         )
@@ -169,7 +172,7 @@ def answer(stream: Stream, model: Model, window: int) -> np.ndarray:
         }
         for i in range(len(frame))
     ]
-    engine = store.engine(stream.settings)
+    engine = database.engine(stream.settings)
     predictions.insert(engine, rows)
     actual = stream.labels(window)
     predictions.insert_feedback(

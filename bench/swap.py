@@ -25,15 +25,15 @@ from typing import Any
 import numpy as np
 
 from bench import load
-from ml import confirm
-from ml.bundle import Bundle
+from ml.bundle.reader import Bundle
+from ml.registry import rollout
 from tests.serving import tiny
 from tests.serving.counting import lost_and_doubled
 from tests.serving.fake_registry import Registry
 from tests.serving.running import ROOT, serving, wait_for
 
 HEADER = re.compile(rb"\r\nX-Model-Version: (\w+)\r\n")
-FOLLOWER = ("-m", "serving.follower")
+FOLLOWER = ("-m", "serving.model.follower")
 
 
 class Watch:
@@ -103,7 +103,7 @@ def _swap(
         time.sleep(0.3)
         moved = time.monotonic()
         registry.champion = after
-        confirm.confirm(settings_at(settings, port), after)
+        rollout.confirm(settings_at(settings, port), after)
         confirmed.append(time.monotonic() - moved)
         time.sleep(0.3)
         stale.append(max(0.0, watch.last_heard.get(before, 0.0) - moved))

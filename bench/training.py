@@ -39,7 +39,7 @@ def table(rows: int, seed: int = 0) -> tuple[Any, Any]:
 
 
 def ours(X: Any, y: Any, epochs: int, batch: int) -> None:
-    from ml.models.mlp import MLPClassifier
+    from ml.models.mlp.classifier import MLPClassifier
 
     MLPClassifier.plain(
         hidden=HIDDEN, epochs=epochs, batch_size=batch, learning_rate=RATE, early_stopping=False, device="cpu"
@@ -126,7 +126,7 @@ def available(names: list[str]) -> list[str]:
 
 def speeds(rows: int, names: list[str], repeats: int, seconds: float) -> dict[str, float]:
     """Median rows · epochs per CPU second of each; epochs so that the bare loop takes about `seconds`."""
-    from ml.models.recipe import choose_batch
+    from ml.models.mlp.optimisation import choose_batch
 
     X, y = table(rows)
     batch = choose_batch(rows)

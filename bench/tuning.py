@@ -47,7 +47,7 @@ def timed(call: Any) -> tuple[Any, float, float]:
 def tracking(evals: int, repeats: int) -> dict[str, Any]:
     from ml import tracking as mlflow_runs
     from ml import tuning
-    from ml.trial_log import TrialLog
+    from ml.tracking.trial_log import TrialLog
 
     walls, cpus, seconds = [], [], []
     with tempfile.TemporaryDirectory() as folder:

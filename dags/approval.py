@@ -9,7 +9,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 
 from dags.shared import settings_of
-from ml.run_key import run_key
+from ml.pipeline.run_key import run_key
 
 
 class Approval(ApprovalOperator):
@@ -46,7 +46,7 @@ class Approval(ApprovalOperator):
         A No is written down first: Airflow leaves by an exception that skips what follows.
         """
         if event.get("chosen_options") == [self.REJECT]:
-            from ml import pipeline
+            from ml.pipeline import pipeline
 
             who, why = person(event)
             pipeline.decline(settings_of(), run_key(context["run_id"]), who=who, why=why)

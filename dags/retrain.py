@@ -29,7 +29,7 @@ from airflow.sdk import AssetOrTimeSchedule, chain, dag, task
 from dags.approval import Approval, person
 from dags.form import overrides, params
 from dags.shared import DRIFT, TASK_DEFAULTS, clock, run_url, settings_of, verdict_of
-from ml.run_key import run_key
+from ml.pipeline.run_key import run_key
 
 SETTINGS = settings_of()
 
@@ -40,7 +40,7 @@ _NOBODY = {"asset_triggered": "drift check", "scheduled": "schedule"}
 @task(execution_timeout=timedelta(hours=2))
 def generate(params: dict[str, Any], run_id: str, triggering_asset_events: Any, dag_run: Any) -> dict[str, Any]:
     """Read the source, add labelled production rows, validate, split, and write the snapshot."""
-    from ml import pipeline
+    from ml.pipeline import pipeline
 
     origin = {
         "airflow_run_url": run_url("retrain", run_id),
@@ -54,7 +54,7 @@ def generate(params: dict[str, Any], run_id: str, triggering_asset_events: Any, 
 @task(execution_timeout=timedelta(hours=6))
 def train(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Fit the logistic grid and the baseline of every family, with curves."""
-    from ml import pipeline, progress
+    from ml.pipeline import pipeline, progress
 
     settings, key = settings_of(overrides(params)), run_key(run_id)
     return pipeline.train(settings, key, progress=progress.writer(settings, key))
@@ -63,7 +63,7 @@ def train(params: dict[str, Any], run_id: str) -> dict[str, Any]:
 @task(execution_timeout=timedelta(hours=12))
 def tune(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Search families and hyperparameters on validation log-loss; resumes where a killed search stopped."""
-    from ml import pipeline, progress
+    from ml.pipeline import pipeline, progress
 
     settings, key = settings_of(overrides(params)), run_key(run_id)
     return pipeline.tune(settings, key, progress=progress.writer(settings, key))
@@ -72,7 +72,7 @@ def tune(params: dict[str, Any], run_id: str) -> dict[str, Any]:
 @task(execution_timeout=timedelta(hours=2))
 def evaluate(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Measure the challenger on the test split and judge it against the champion."""
-    from ml import pipeline, progress
+    from ml.pipeline import pipeline, progress
 
     settings, key = settings_of(overrides(params)), run_key(run_id)
     return pipeline.evaluate(settings, key, progress=progress.writer(settings, key))
@@ -81,7 +81,7 @@ def evaluate(params: dict[str, Any], run_id: str) -> dict[str, Any]:
 @task(execution_timeout=timedelta(hours=1))
 def register(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Make the judged artifact a version of the registered model; once a run, however often it is tried."""
-    from ml import pipeline
+    from ml.pipeline import pipeline
 
     return pipeline.register(settings_of(overrides(params)), run_key(run_id))
 
@@ -89,7 +89,7 @@ def register(params: dict[str, Any], run_id: str) -> dict[str, Any]:
 @task(execution_timeout=timedelta(minutes=30))
 def promote(params: dict[str, Any], run_id: str, ti: Any) -> dict[str, Any]:
     """Move the alias when the gate said so, and put it back unless every service worker confirms."""
-    from ml import pipeline
+    from ml.pipeline import pipeline
 
     who, why = person(ti.xcom_pull(task_ids="approve"))
     return pipeline.promote(settings_of(overrides(params)), run_key(run_id), who=who, why=why)

@@ -19,7 +19,7 @@ from dags.shared import TASK_DEFAULTS, settings_of
 @task(execution_timeout=timedelta(minutes=30))
 def roll_back(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
     """Move the alias back and wait for the service to confirm."""
-    from ml import pipeline
+    from ml.pipeline import pipeline
 
     who = getattr(dag_run, "triggering_user_name", None) or "airflow"
     return pipeline.rollback(settings_of(), to=params["version"], who=who, why=params["reason"])

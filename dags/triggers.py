@@ -56,11 +56,12 @@ def arrived(settings: Any, since: float) -> tuple[int, float]:
     """
     import sqlalchemy as sa
 
-    from ml import predictions, store
+    from ml import predictions
+    from ml.storage import database
 
     when = predictions.predictions.c.time
     query = sa.select(sa.func.count(), sa.func.max(when)).where(when > since)
-    engine = store.engine(settings)
-    with store.unavailable_as_transient(), engine.connect() as connection:
+    engine = database.engine(settings)
+    with database.unavailable_as_transient(), engine.connect() as connection:
         count, newest = connection.execute(query).one()
     return int(count), float(newest or since)

@@ -2,7 +2,7 @@
 
     ./run_pipeline.sh --demo-drift
 
-`python -m ml.demo` is the same against a stack that runs already with `REFIT_DATA__SOURCE=customers`.
+`python -m demo` is the same against a stack that runs already with `REFIT_DATA__SOURCE=customers`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,6 @@ def run(settings: Settings, *, reports: Path | None = None) -> int:
     reports
         Where picture and numbers go; `var/reports` by default.
     """
-    from ml.demo import script  # pandas and Matplotlib: not at import
+    from demo import script  # pandas and Matplotlib: not at import
 
     return script.run(settings, reports=reports)

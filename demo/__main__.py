@@ -1,10 +1,11 @@
-"""`python -m ml.demo`."""
+"""`python -m demo`."""
 
 from __future__ import annotations
 
 import sys
 
-from ml import demo, settings
+import demo
+from ml import settings
 from ml.errors import RefitError
 
 if __name__ == "__main__":

@@ -8,15 +8,15 @@ from typing import Any
 
 import msgspec
 
-from ml.data import customers
-from ml.replay import records
-from ml.traffic import Client, Delayed
+from demo.replay import records
+from demo.traffic import Client, Delayed
+from ml.data.sources import customers
 
 BLOCK_ROWS = 2_000  # customers drawn at once
 
 
 class Phase(msgspec.Struct, frozen=True):
-    """A state of the world: see `ml.data.customers.make`."""
+    """A state of the world: see `ml.data.sources.customers.make`."""
 
     name: str
     shift: float = 0.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ml.demo.live import Batch
+from demo.live import Batch
 
 VERDICTS = {"stable": "#1b998b", "drift": "#e08e0b", "degraded": "#c1121f", "broken data": "#6a040f"}
 WORLDS = ("#f4f5f7", "#fdf1dc", "#fbe3e4", "#fbe3e4")

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from demo.traffic import Client, Delayed
 from ml.errors import DataError
-from ml.schema import Schema
-from ml.traffic import Client, Delayed
+from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ml import confirm
-from ml.data import customers
-from ml.demo import summary
-from ml.demo.airflow import Airflow, AirflowUnavailable
-from ml.demo.live import CONCEPT, SHIFTED, USUAL, Phase, Traffic
-from ml.demo.picture import Event
-from ml.demo.watcher import Watcher
+from demo import summary
+from demo.airflow import Airflow, AirflowUnavailable
+from demo.live import CONCEPT, SHIFTED, USUAL, Phase, Traffic
+from demo.picture import Event
+from demo.traffic import Client, ServiceUnavailable
+from demo.watcher import Watcher
+from ml.data.sources import customers
 from ml.errors import DataError, RefitError
+from ml.registry import rollout
 from ml.settings import Settings
-from ml.traffic import Client, ServiceUnavailable
 
 RATE = 40.0  # customers a second
 LABEL_DELAY_S = 8.0
@@ -42,7 +42,7 @@ class Demo:
         self.settings = settings
         self.reports = reports or settings.var / "reports"
         self.airflow = Airflow(settings)
-        self.url = confirm.urls(settings)[0]
+        self.url = rollout.urls(settings)[0]
         self.events: list[Event] = []
         self.phases: list[dict[str, Any]] = []
         self.traffic = Traffic(self.url, rate=RATE, label_delay_s=LABEL_DELAY_S, seed=1_000)

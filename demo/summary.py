@@ -8,13 +8,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml import ledger, predictions, shadow, store
-from ml.atomic import write_json
-from ml.data import customers
-from ml.demo.live import PHASES, Batch, Traffic
-from ml.demo.picture import Event, draw
+from demo.live import PHASES, Batch, Traffic
+from demo.picture import Event, draw
+from ml import predictions
+from ml.data.sources import customers
 from ml.errors import RefitError
+from ml.registry import ledger
+from ml.release import replay_scoring
 from ml.settings import Settings
+from ml.storage import database
+from ml.storage.files import write_json
 
 
 def write(
@@ -109,10 +112,10 @@ def without_the_loop(settings: Settings) -> float | None:
         event = next(iter(ledger.events(settings, limit=1, what=[ledger.PROMOTED])), None)
         if event is None or not event.from_version:
             return None
-        rows = predictions.window(store.engine(settings), version=event.to_version, labelled_only=True)
+        rows = predictions.window(database.engine(settings), version=event.to_version, labelled_only=True)
         if rows.empty:
             return None
-        decided, _ = shadow.score(settings, event.from_version, rows)
+        decided, _ = replay_scoring.score(settings, event.from_version, rows)
     except RefitError:
         return None
     return float((decided == rows["actual"].to_numpy(dtype=object)).mean())

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from ml.errors import DataError, Permanent, Transient
-from ml.schema import Schema
+from ml.schema.schema import Schema
 
 TRIES = 8
 PAUSE_S = 0.25  # doubled with each try: about 30 s in all, longer than a restart takes

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from ml import drift, ledger
-from ml.demo.airflow import Airflow, AirflowUnavailable
-from ml.demo.picture import Event
-from ml.drift.findings import DriftVerdict
+from demo.airflow import Airflow, AirflowUnavailable
+from demo.picture import Event
+from ml import drift
+from ml.drift.verdict import DriftVerdict
 from ml.errors import StoreUnavailable
+from ml.registry import ledger
 from ml.settings import Settings
 
 SHOWN_REASONS = 3  # of a verdict; the rest is in its report

@@ -22,7 +22,7 @@ and a detail that names the place.
 def page() -> str:
     """The Markdown of the page."""
     sys.path.insert(0, str(ROOT))
-    from serving import openapi
+    from serving.api import openapi
 
     document = openapi.document(
         None, model_name="One_Customer_Classifier", model_version="", max_rows=10_000, keys=True

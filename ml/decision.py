@@ -3,7 +3,7 @@
 Light on purpose: the service imports this, so nothing here needs more than NumPy and msgspec.
 
 Every calibration is one formula, softmax(scale · log p + bias) over the classes, so that it is a few
-nodes at the end of model.onnx (`ml.models.onnx_calibration`):
+nodes at the end of model.onnx (`ml.models.onnx.calibration`):
 
 ===========  ===================================  ================================================
 kind         free parameters                      two classes
@@ -27,7 +27,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml.schema import Schema
+from ml.schema.schema import Schema
 
 Floats = npt.NDArray[np.floating]
 

@@ -51,7 +51,7 @@ def prepare(settings: Settings, environ: MutableMapping[str, str] = os.environ) 
 
 def play(layout: Layout, keep_in: Path) -> int:
     """Play the demonstration against the running stack, with its picture in `keep_in`, and stop the stack."""
-    from ml import demo
+    import demo
 
     # A TERM ends it as Ctrl-C does: through the `finally` below, so that no stack is left running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -61,9 +61,9 @@ def service(layout: Layout) -> list[Program]:
     config = str(layout.checkout / "serving" / "gunicorn.conf.py")
     return [
         # Where no server answers, its client makes MLflow's tables itself, and breaks the server that is doing so.
-        Program("follower", [python, "-m", "serving.follower"], at_once=False),
+        Program("follower", [python, "-m", "serving.model.follower"], at_once=False),
         Program("service", [str(layout.bin / "gunicorn"), "-c", config, "serving.app:create_app()"], stop_s=30),
-        Program("mover", [python, "-m", "serving.mover"]),
+        Program("mover", [python, "-m", "serving.prediction_log.shipper"]),
     ]
 
 

@@ -6,8 +6,8 @@ import time
 from datetime import datetime
 from typing import Any
 
-from ml import progress
-from ml.run_key import run_key
+from ml.pipeline import progress
+from ml.pipeline.run_key import run_key
 from ops.airflow_api import AirflowApi
 from ops.errors import RunFailed
 from ops.layout import Layout

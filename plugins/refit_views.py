@@ -55,16 +55,16 @@ def page(dag_id: str, report: str = "") -> str:
     import jinja2
 
     from ml import settings as settings_module
-    from ml import standing
     from ml.errors import RefitError
+    from ml.monitoring import status
 
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True)
     environment.filters["when"] = when
     environment.globals["tones"] = TONES
-    known, trouble, reports, approval = standing.Standing(), "", list[str](), False
+    known, trouble, reports, approval = status.Standing(), "", list[str](), False
     try:
         settings = settings_module.load()
-        known, approval = standing.read(settings), settings.approval == "required"
+        known, approval = status.read(settings), settings.approval == "required"
         reports = [check.id for check in known.checks if report_file(settings, check.id) is not None]
     except RefitError as error:  # a slip in refit.toml, a database that is away: told on the page
         trouble = str(error)

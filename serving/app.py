@@ -13,19 +13,20 @@ from flask import Flask, Response, g, request
 
 from ml import settings as settings_module
 from ml.settings import Settings
-from serving import guard, pages, problems
+from serving import pages, problems
+from serving.api import guard
 from serving.service import Service
 
 # Each names a module with a blueprint `bp`.
 BLUEPRINTS = (
-    "serving.health",
-    "serving.routes.core",
-    "serving.routes.explain",
-    "serving.routes.feedback",
-    "serving.routes.documents",
-    "serving.files",
+    "serving.api.health",
+    "serving.api.core",
+    "serving.api.explain",
+    "serving.api.feedback",
+    "serving.pages.documents",
+    "serving.api.files",
     "serving.protocols.mlflow",
-    "serving.protocols.oip",
+    "serving.protocols.open_inference",
 )
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ml import settings as settings_module
-from serving import auth, logs
+from serving import logs
+from serving.auth import keys
 
 settings = settings_module.load()
-auth.check_bind(settings)
+keys.check_bind(settings)
 _serving = settings.serving
 _folder = settings.var / "serving"
 _metrics = _folder / "metrics"
@@ -28,7 +29,7 @@ proc_name = "refit-serving"
 bind = f"{_serving.host}:{settings.serving_port}"
 workers = _serving.workers
 _fast = _serving.worker_class == "fast" and hasattr(select, "epoll")
-worker_class = "serving.worker.FastWorker" if _fast else _serving.worker_class.replace("fast", "gthread")
+worker_class = "serving.http.worker.FastWorker" if _fast else _serving.worker_class.replace("fast", "gthread")
 threads = _serving.threads if worker_class == "gthread" else 1
 worker_connections = _serving.max_connections
 backlog = 4096
@@ -38,7 +39,7 @@ timeout = 60  # a worker that has not reported for so long is replaced
 preload_app = True  # modules are imported once and shared; a replaced worker is back within tenths of a second
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a heartbeat must not wait for a disk
 control_socket_disable = True
-accesslog = None  # serving/guard.py writes it, with request ids
+accesslog = None  # serving/api/guard.py writes it, with request ids
 logconfig_dict = logs.config()
 
 

@@ -24,9 +24,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from ml.flags import Flag
-from serving.model_store import read_refusals, worker_states
-from serving.records import backlog_bytes
+from ml.schema.warnings import Flag
+from serving.model.store import read_refusals, worker_states
+from serving.prediction_log.records import backlog_bytes
 
 logger = logging.getLogger("refit.serving")
 

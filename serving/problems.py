@@ -15,7 +15,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from ml.errors import DataError, Permanent, RefitError, StoreUnavailable, Transient
-from ml.faults import Fault, RowsError
+from ml.schema.validation import Fault, RowsError
 
 MEDIA_TYPE = "application/problem+json"
 TABLE = "a table that fits the model"  # what is expected where an error is of a whole table

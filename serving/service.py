@@ -2,7 +2,7 @@
 
 Every route that answers predictions does three things: take `service.served()` once, score with it, and hand
 the result to `service.record` before answering. `record` returns when the log's guarantee holds (see
-`serving/log.py`) and raises a 503 problem when it cannot be given, so that no answer goes out unlogged.
+`serving/prediction_log/writer.py`) and raises a 503 problem when it cannot be given, so that no answer goes out unlogged.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import threading
 from flask import Flask, current_app
 
 from ml.settings import Settings
-from serving.auth import Keys, is_loopback
-from serving.limits import RateLimit
-from serving.log import LogUnavailable, PredictionLog
+from serving.auth.keys import Keys, is_loopback
+from serving.auth.rate_limits import RateLimit
 from serving.metrics import Metrics
-from serving.model_store import ModelStore, Served
+from serving.model.store import ModelStore, Served
+from serving.prediction_log.writer import LogUnavailable, PredictionLog
 from serving.problems import Problem
-from serving.scoring import Scored
+from serving.scoring.score import Scored
 
 logger = logging.getLogger("refit.serving")
 

@@ -14,7 +14,12 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parent.parent
 _STATE = ("data", "models", "var")
 _STACK = "tests/stack/"
-_LONG = (_STACK, "tests/ml/tuning/", "tests/ml/test_pipeline.py", "tests/serving/test_pages_in_browser.py")
+_LONG = (
+    _STACK,
+    "tests/ml/tuning/",
+    "tests/ml/pipeline/test_pipeline.py",
+    "tests/serving/pages/test_pages_in_browser.py",
+)
 _scratch = Path(tempfile.mkdtemp(prefix="refit-tests-"))
 _before: dict[str, float] = {}
 _left_by_workers: list[str] = []

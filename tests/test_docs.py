@@ -102,8 +102,8 @@ def _python(arguments: list[str]) -> None:
     module, rest = arguments[1], arguments[2:]
     if module == "ml":
         _click(importlib.import_module("ml.cli").main, rest)
-    elif module == "serving.auth":
-        _click(importlib.import_module("serving.auth").commands(), rest)
+    elif module == "serving.auth.keys":
+        _click(importlib.import_module("serving.auth.keys").commands(), rest)
     elif module == "ops.backup":
         importlib.import_module("ops.backup").parser().parse_args(rest)
     elif module.startswith("bench."):
@@ -115,7 +115,7 @@ def _python(arguments: list[str]) -> None:
 
 def _curl(arguments: list[str]) -> None:
     """The address is a route of the service, by the method that is meant, and the body is JSON."""
-    from serving import operations
+    from serving.api import operations
 
     address = next(word for word in arguments if word.startswith("http"))
     body = arguments[arguments.index("-d") + 1] if "-d" in arguments else None

@@ -47,9 +47,9 @@ def write_bundle(folder: Path) -> str:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    from ml import bundle
+    from ml.bundle import reader
     from ml.decision import Decision
-    from ml.schema import Column, Schema
+    from ml.schema.schema import Column, Schema
 
     model, x = build(), rows(16)
     folder.mkdir(parents=True)
@@ -81,7 +81,7 @@ def write_bundle(folder: Path) -> str:
         expected = model(torch.from_numpy(x)).tolist()
     examples = {"numbers": x.tolist(), "categories": [[] for _ in x], "probabilities": expected}
     (folder / "examples.json").write_bytes(msgspec.json.encode(examples))
-    return bundle.seal(folder)
+    return reader.seal(folder)
 
 
 def write_mlflow(columns: Path, tensor: Path) -> None:

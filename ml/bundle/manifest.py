@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from ml.atomic import write_bytes
 from ml.errors import BundleError
+from ml.storage.files import write_bytes
 
 MANIFEST = "bundle.json"
 FORMAT = 1

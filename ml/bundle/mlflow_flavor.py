@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml import tracking
-from ml.bundle import Bundle
-from ml.schema import Column, Schema
+from ml.bundle.reader import Bundle
+from ml.schema.schema import Column, Schema
 from ml.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CODE = Path(__file__).with_name("pyfunc_model.py")
+CODE = Path(__file__).with_name("pyfunc.py")
 REQUIREMENTS = ("mlflow", "onnxruntime", "pandas", "numpy")
 NAME = "bundle"
 

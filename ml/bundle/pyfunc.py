@@ -62,7 +62,7 @@ class RefitModel(PythonModel):
         return pd.DataFrame(answer, index=frame.index)
 
     def _number(self, cells: pd.Series, markers: set[str]) -> np.ndarray:
-        """(n,) float32 with NaN for missing, as `ml.values` reads a number column."""
+        """(n,) float32 with NaN for missing, as `ml.schema.arrow_cells` reads a number column."""
         if not pd.api.types.is_numeric_dtype(cells):
             text = cells.where(cells.notna(), "").astype(str).str.strip()
             if self.schema["thousands"]:
@@ -89,7 +89,7 @@ class RefitModel(PythonModel):
 
 
 def _texts(cells: pd.Series, markers: set[str], known: list[str]) -> np.ndarray:
-    """(n,) text, "" for missing, as `ml.values` reads a category column."""
+    """(n,) text, "" for missing, as `ml.schema.arrow_cells` reads a category column."""
     lower = pd.api.types.is_bool_dtype(cells) and "true" in known
     texts = [_text(cell) for cell in cells.astype(object)]
     texts = [text.lower() if lower else text for text in texts]

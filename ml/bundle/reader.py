@@ -7,7 +7,7 @@ Nothing in it is a pickle, and reading it needs NumPy, ONNX Runtime and msgspec 
 | file | content |
 |---|---|
 | `model.onnx` | `numbers` float32 [N, K] and `categories` string [N, M] in, `probabilities` float32 [N, C] out |
-| `mixing.onnx` | the same model over mixtures of rows, for explanations (see `ml.models.mixing_graph`) |
+| `mixing.onnx` | the same model over mixtures of rows, for explanations (see `ml.models.onnx.mixing`) |
 | `schema.json`, `decision.json` | columns and classes; calibration (already inside the graph) and threshold |
 | `examples.json` | raw rows with the probabilities the model must give: what `self_check` recomputes |
 | `reference.parquet` | held-out rows with scores, the drift reference (columns: see `reference_frame`) |
@@ -27,12 +27,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml import manifest
+from ml.bundle import manifest
+from ml.bundle.manifest import MANIFEST, seal, verify
 from ml.decision import Decision
 from ml.errors import BundleError
-from ml.manifest import MANIFEST, seal, verify
-from ml.rows import Rows
-from ml.schema import Schema
+from ml.schema.rows import Rows
+from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Writing a bundle: the graph with its calibration, and everything that travels with it. Read by `ml.bundle`."""
+"""Writing a bundle: the graph with its calibration, and everything that travels with it. Read by `ml.bundle.reader`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml import bundle
-from ml.atomic import to_json, write_bytes
-from ml.basis import prepare
-from ml.bundle import Bundle
+from ml.bundle import reader
+from ml.bundle.reader import Bundle
 from ml.decision import Decision
-from ml.explain import BASIS
-from ml.rows import Rows
-from ml.schema import Schema
+from ml.explain.background import prepare
+from ml.explain.explainer import BASIS
+from ml.schema.rows import Rows
+from ml.schema.schema import Schema
+from ml.storage.files import to_json, write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ml.training import Candidate
+    from ml.training.candidate import Candidate
 
 # Columns of reference.parquet beside the inputs; the prefix keeps them apart from a customer's own names.
 ACTUAL = "__refit_actual"  # the true label, text
@@ -55,24 +55,24 @@ def begin(folder: Path, candidate: Candidate, decision: Decision, X: pd.DataFram
     X
         Canonical rows to take examples and background from; never of the test part.
     """
-    from ml.models.onnx_calibration import append_calibration
+    from ml.models.onnx.calibration import append_calibration
 
     schema = candidate.schema
     if folder.exists():
         shutil.rmtree(folder)  # what a kill left behind
     folder.mkdir(parents=True)
-    for name, graph in (("model.onnx", candidate.model.to_onnx), (bundle.MIXING, candidate.model.to_mixing_onnx)):
+    for name, graph in (("model.onnx", candidate.model.to_onnx), (reader.MIXING, candidate.model.to_mixing_onnx)):
         made = append_calibration(graph(schema), decision.calibration)
         write_bytes(folder / name, made.SerializeToString())
     write_bytes(folder / "schema.json", schema.to_json())
     write_bytes(folder / "decision.json", decision.to_json())
     write_bytes(folder / "examples.json", to_json(_examples(candidate, decision, X, seed)))
     background = rows_of(X.iloc[_sample(len(X), BACKGROUND_ROWS, seed + 1)], schema)
-    write_bytes(folder / "background.json", to_json(bundle.encode_inputs(background)))
-    bundle.seal(folder)
+    write_bytes(folder / "background.json", to_json(reader.encode_inputs(background)))
+    reader.seal(folder)
     opened = Bundle.open(folder, verify=False)
     write_bytes(folder / BASIS, to_json(msgspec.to_builtins(prepare(opened, background))))
-    bundle.seal(folder)
+    reader.seal(folder)
     return Bundle.open(folder)
 
 
@@ -97,7 +97,7 @@ def finish(folder: Path, files: dict[str, Any], *, reference: pd.DataFrame | Non
         buffer = io.BytesIO()
         reference.to_parquet(buffer, index=False)
         write_bytes(folder / "reference.parquet", buffer.getvalue())
-    bundle.seal(folder)
+    reader.seal(folder)
     return Bundle.open(folder)
 
 
@@ -133,7 +133,7 @@ def _examples(candidate: Candidate, decision: Decision, X: pd.DataFrame, seed: i
     expected = decision.calibration.apply(candidate.model.predict_proba(frame))
     return {
         "records": [_record(frame.iloc[i], schema) for i in range(len(frame))],
-        **bundle.encode_inputs(rows),
+        **reader.encode_inputs(rows),
         "probabilities": np.asarray(expected).tolist(),
     }
 

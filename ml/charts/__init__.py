@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ml.charts.drawing import Kind
+from ml.charts.quality import calibration, confusion, precision_recall, roc
+from ml.charts.search import comparison, convergence, search_space, structure, training_curves
 from ml.decision import Decision, Floats
-from ml.figures.drawing import Kind
-from ml.figures.quality import calibration, confusion, precision_recall, roc
-from ml.figures.search import comparison, convergence, search_space, structure, training_curves
-from ml.schema import Schema
+from ml.schema.schema import Schema
 from ml.tuning.trials import Trial
 
 __all__ = [

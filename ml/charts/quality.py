@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ml.charts import drawing
+from ml.charts.drawing import Kind
 from ml.decision import Decision, Floats
 from ml.evaluation.curves import curves
-from ml.figures import drawing
-from ml.figures.drawing import Kind
-from ml.schema import Schema
+from ml.schema.schema import Schema
 
 
 def roc(p: Floats, y: npt.NDArray[np.int64], schema: Schema, *, kind: Kind = "png") -> bytes:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml.figures import drawing
-from ml.figures.drawing import Kind
+from ml.charts import drawing
+from ml.charts.drawing import Kind
 from ml.tuning.trials import Trial
 
 if TYPE_CHECKING:

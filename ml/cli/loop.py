@@ -46,11 +46,11 @@ def replay(
     """
     import msgspec
 
-    from ml import confirm
-    from ml import replay as replaying
-    from ml.traffic import Client
+    from demo import replay as replaying
+    from demo.traffic import Client
+    from ml.registry import rollout
 
-    client = Client(url or confirm.urls(settings_for(given))[0], key=key)
+    client = Client(url or rollout.urls(settings_for(given))[0], key=key)
     frame, label = replaying.read(file, target=target, time_column=time_column)
     results = []
     for found in replaying.replay(

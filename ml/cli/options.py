@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from ml.errors import SettingsError
+from ml.pipeline.workspace import Workspace, latest
 from ml.settings import Settings, from_environment, from_values, load, to_values
-from ml.workspace import Workspace, latest
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -34,11 +34,11 @@ def promote(
     if version and not reason:
         raise click.UsageError("--version overrules the gate: say why with --reason")
     if version:
-        from ml.stages import release
+        from ml.pipeline.stages import release
 
         found = release.promote_version(settings_for(given), version, who=who(), why=reason, force=force)
     else:
-        from ml import pipeline
+        from ml.pipeline import pipeline
 
         key = run_of(run_key)
         found = pipeline.promote(settings_for(given, run_key=key), key, why=reason)
@@ -53,7 +53,7 @@ def promote(
 @options()
 def rollback(to: str | None, reason: str, as_json: bool, **given: Any) -> None:
     """Go back to an earlier version, after it was loaded and checked; the present one is quarantined."""
-    from ml import pipeline
+    from ml.pipeline import pipeline
 
     found = pipeline.rollback(settings_for(given), to, who=who(), why=reason)
     show.result(found, as_json=as_json, text=str(found["sentence"]))

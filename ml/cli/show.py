@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import click
 
-from ml.atomic import to_json
+from ml.storage.files import to_json
 
 
 def result(value: Any, *, as_json: bool, text: str) -> None:
@@ -73,15 +73,15 @@ def warnings_of(found: dict[str, Any]) -> str:
 
 def grid_text(found: dict[str, Any]) -> str:
     """The logistic grid beside the report's five rows."""
-    from ml import grid
+    from ml.training import course_grid
 
     if not found.get("grid"):
         return ""
     head = "Logistic regression, accuracy on the validation rows"
     if not found["beside_report"]:
-        return f"\n{head}:\n{grid.table(found['grid'], beside_report=False)}\n"
-    sentence = grid.comparison(found["grid"], found["validation_rows"])
-    return f"\n{head}, beside the course report's five rows:\n{grid.table(found['grid'])}\n{sentence}\n"
+        return f"\n{head}:\n{course_grid.table(found['grid'], beside_report=False)}\n"
+    sentence = course_grid.comparison(found["grid"], found["validation_rows"])
+    return f"\n{head}, beside the course report's five rows:\n{course_grid.table(found['grid'])}\n{sentence}\n"
 
 
 def _generated(r: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import click
 
 from ml.cli import show
 from ml.cli.options import force_option, options, run_of, run_option, settings_for, who
-from ml.workspace import new_key
+from ml.pipeline.workspace import new_key
 
 REFUSED = 3  # exit code of --fail-if-refused
 
@@ -29,7 +29,7 @@ def pipeline(run_key: str | None, reason: str, fail_if_refused: bool, as_json: b
     python -m ml pipeline --data customers.csv --target Churn --id customerID
     python -m ml pipeline --source customers --max-evals 20 --seed 7
     """
-    from ml import pipeline as stages
+    from ml.pipeline import pipeline as stages
 
     key = run_key or new_key()
     settings = settings_for(given, run_key=run_key)
@@ -62,7 +62,7 @@ def pipeline(run_key: str | None, reason: str, fail_if_refused: bool, as_json: b
 @force_option
 def generate(run_key: str | None, reason: str, as_json: bool, force: bool, **given: Any) -> None:
     """Read the table, validate it, split it, and keep it as a snapshot. Starts a run."""
-    from ml import pipeline as stages
+    from ml.pipeline import pipeline as stages
 
     settings = settings_for(given, run_key=run_key)
     found = stages.generate(settings, run_key or new_key(), origin={"who": who(), "reason": reason}, force=force)
@@ -118,7 +118,7 @@ def register(run_key: str | None, as_json: bool, force: bool, **given: Any) -> N
 
 def _started(run_key: str | None, start: bool, given: dict[str, Any]) -> str | None:
     """The run to go on with; with `start`, one whose snapshot is made now."""
-    from ml import pipeline as stages
+    from ml.pipeline import pipeline as stages
 
     if not start or run_key:
         return run_key
@@ -126,7 +126,7 @@ def _started(run_key: str | None, start: bool, given: dict[str, Any]) -> str | N
 
 
 def _staged(name: str, run_key: str | None, as_json: bool, force: bool, given: dict[str, Any]) -> dict[str, Any]:
-    from ml import pipeline as stages
+    from ml.pipeline import pipeline as stages
 
     key = run_of(run_key)
     settings = settings_for(given, run_key=key)

@@ -31,8 +31,9 @@ def gather(settings: Settings, n_events: int = EVENTS) -> dict[str, Any]:
     RegistryUnavailable, StoreUnavailable
         The registry or the database does not answer.
     """
-    from ml import ledger, registry, tracking
-    from ml.confirm import ready, urls
+    from ml import registry, tracking
+    from ml.registry import ledger
+    from ml.registry.rollout import ready, urls
 
     champion, previous = registry.champion(settings), registry.by_alias(settings, registry.PREVIOUS)
     known = registry.versions(settings, limit=100) if champion or previous else []
@@ -71,14 +72,15 @@ def _shadow(settings: Settings, champion: str) -> dict[str, Any] | None:
     """The challenger that waits, compared now; with `problem` where it cannot be."""
     import msgspec
 
-    from ml import shadowing, standing, waiting
     from ml.errors import BundleError, DataError, RegistryError
+    from ml.monitoring import status as standing
+    from ml.release import shadow_slot, shadow_test
 
-    one, found, problem = waiting.find(settings), standing.shadow(settings), ""
+    one, found, problem = shadow_slot.find(settings), standing.shadow(settings), ""
     if one is None:
         return None
     try:
-        found = shadowing.progress(settings, one, champion)
+        found = shadow_test.progress(settings, one, champion)
     except (RegistryError, BundleError, DataError) as error:
         problem = str(error)
     if found is None:  # it was decided on at this moment
@@ -93,7 +95,7 @@ def _event(event: Any) -> dict[str, Any]:
 
 
 def _unfinished(settings: Settings) -> dict[str, Any] | None:
-    from ml import ledger
+    from ml.registry import ledger
 
     found = ledger.open_intention(settings)
     return None if found is None else _event(found)

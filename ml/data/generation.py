@@ -10,16 +10,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml import atomic
-from ml.data import course, customers, labels, production, row_facts, snapshot, sources, split
-from ml.data.coerce import canonical
-from ml.data.frames import check_names
-from ml.data.inference import infer
-from ml.data.profiles import profile
+from ml.storage import files
+from ml.data import pickle_export, production, row_metadata, snapshot, split
+from ml.data.sources import customers, registry
+from ml.data.inference import labels
+from ml.schema.frame_coerce import canonical
+from ml.schema.frames import check_names
+from ml.data.inference.infer import infer
+from ml.data.inference.profiles import profile
 from ml.data.snapshot import Rows, Snapshot
 from ml.errors import DataError
-from ml.report import Report
-from ml.schema import Schema
+from ml.schema.findings import Report
+from ml.schema.schema import Schema
 from ml.settings import Data, Settings
 
 _BROKEN_RISE = 0.5  # as drift.broken_missing: our choice
@@ -53,13 +55,13 @@ def generate(
     if settings.data.source == "customers":
         settings = customers.configure(settings)
     data = settings.data
-    raw = sources.read(settings)
+    raw = registry.read(settings)
     report = Report()
     report.extend(raw.attrs.pop("findings", ()))
     parent = latest(settings)
     schema, rows = _prepare(raw, data, parent if data.schema == "keep" else None, report)
     parts, method = split.assign(rows.y, data, report, ids=rows.ids, time=rows.time)
-    extra: dict[str, Any] = {"source": sources.describe(settings), "signature": signature(settings), "split": method}
+    extra: dict[str, Any] = {"source": registry.describe(settings), "signature": signature(settings), "split": method}
     if labelled is not None and len(labelled):
         rows, parts, extra["labelled"] = production.add(
             rows, parts, labelled, schema, data, report, gate_since=gate_since
@@ -73,7 +75,7 @@ def generate(
         report.info(f"{copies:,} of {len(rows.y):,} rows are exact copies of a row before")
     schema = profile(schema, rows.X[parts == split.TRAIN], max_categories=data.max_categories)
     made = snapshot.write(rows, schema, report, parts, settings, parent=parent.id if parent else None, extra=extra)
-    course.write(made, settings)
+    pickle_export.write(made, settings)
     _remember(made, settings)
     return made
 
@@ -95,7 +97,7 @@ def _prepare(raw: pd.DataFrame, data: Data, parent: Snapshot | None, report: Rep
         report.extend(found.findings)
         _check_filled(x, schema, raw.attrs.get("file"))
     y = labels.codes(raw, schema, report, tolerate=data.min_class_rows - 1)
-    rows = Rows(x, y, *row_facts.read(raw, schema, data))
+    rows = Rows(x, y, *row_metadata.read(raw, schema, data))
     return schema, _take(rows, y >= 0)
 
 
@@ -155,4 +157,4 @@ def latest(settings: Settings) -> Snapshot | None:
 
 def _remember(made: Snapshot, settings: Settings) -> None:
     note = {"snapshot": made.id, "signature": signature(settings)}
-    atomic.write_json(settings.data_dir / "latest.json", note)
+    files.write_json(settings.data_dir / "latest.json", note)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ml import atomic
+from ml.storage import files
 from ml.data.snapshot import Snapshot
 from ml.errors import DataError
 from ml.settings import Settings
@@ -28,9 +28,9 @@ def write(snapshot: Snapshot, settings: Settings) -> None:
         content[f"X_{short}"], content[f"y_{short}"] = part.X, part.y
     path = settings.data_dir / "course.pkl"
     pickled = pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL)
-    atomic.write_bytes(path, pickled)
+    files.write_bytes(path, pickled)
     note = {"sha256": hashlib.sha256(pickled).hexdigest(), "snapshot": snapshot.id, "classes": snapshot.schema.classes}
-    atomic.write_json(path.with_suffix(".json"), note)
+    files.write_json(path.with_suffix(".json"), note)
 
 
 def read(settings: Settings) -> dict[str, Any]:

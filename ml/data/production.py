@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.data import labels, split
-from ml.data.coerce import canonical
+from ml.data.inference import labels
+from ml.data import split
+from ml.schema.frame_coerce import canonical
 from ml.data.snapshot import Rows
 from ml.errors import SchemaError
-from ml.report import Report
-from ml.schema import Schema
+from ml.schema.findings import Report
+from ml.schema.schema import Schema
 from ml.settings import Data
 
 PREDICTION_ID, MOMENT = "prediction_id", "time"
@@ -102,7 +103,7 @@ def held_out(n: int, data: Data) -> int:
 
 
 def _ids(labelled: pd.DataFrame, schema: Schema) -> NDArray[np.object_] | None:
-    from ml.data.row_facts import identifiers
+    from ml.data.row_metadata import identifiers
 
     if not schema.id_columns or any(name not in labelled.columns for name in schema.id_columns):
         return None

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml import values
-from ml.columns import shown
-from ml.data.frames import place_of
+from ml.schema import arrow_cells
+from ml.schema.coerce import shown
+from ml.schema.frames import place_of
 from ml.errors import DataError, SchemaError
-from ml.schema import Schema
+from ml.schema.schema import Schema
 from ml.settings import Data
 
 Facts = tuple[NDArray[np.float64] | None, NDArray[np.object_] | None, NDArray[Any] | None]
@@ -44,7 +44,7 @@ def read(frame: pd.DataFrame, schema: Schema, data: Data) -> Facts:
 def weights(frame: pd.DataFrame, schema: Schema) -> NDArray[np.float64]:
     """(n_rows,) float64 ≥ 0, not all 0."""
     name = schema.weight_column
-    cells, _ = values.numbers(
+    cells, _ = arrow_cells.numbers(
         frame[name], markers=schema.missing_markers, decimal=schema.decimal, thousands=schema.thousands
     )
     wrong = ~np.isfinite(cells) | (cells < 0)
@@ -65,7 +65,7 @@ def weights(frame: pd.DataFrame, schema: Schema) -> NDArray[np.float64]:
 def identifiers(frame: pd.DataFrame, schema: Schema) -> NDArray[np.object_]:
     """(n_rows,) text; several id columns are joined. A row without an id stands for itself."""
     joined = pc.binary_join_element_wise(
-        *(values.texts(frame[name], markers=schema.missing_markers) for name in schema.id_columns),
+        *(arrow_cells.texts(frame[name], markers=schema.missing_markers) for name in schema.id_columns),
         pa.scalar("\x1f", pa.large_string()),
     )
     ids: NDArray[np.object_] = joined.to_numpy(zero_copy_only=False).astype(object)
@@ -76,8 +76,8 @@ def identifiers(frame: pd.DataFrame, schema: Schema) -> NDArray[np.object_]:
 
 def times(frame: pd.DataFrame, name: str, data: Data) -> NDArray[Any]:
     """(n_rows,) datetime64[us] in UTC, or float64 where the column holds plain numbers."""
-    array = values.flat(frame[name])
-    cells, bad = values.numbers(array, markers=data.missing_markers)
+    array = arrow_cells.flat(frame[name])
+    cells, bad = arrow_cells.numbers(array, markers=data.missing_markers)
     if not bad.any() and not np.isnan(cells).any():
         return cells
     texts = array.to_pandas()

@@ -24,11 +24,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ml import atomic
+from ml.storage import files
 from ml.data.split import PARTS
 from ml.errors import DataError
-from ml.report import Report
-from ml.schema import Schema
+from ml.schema.findings import Report
+from ml.schema.schema import Schema
 from ml.settings import Settings
 
 # Columns beside the inputs; the prefix keeps them apart from any customer's own names.
@@ -128,7 +128,7 @@ def write(
         path = _write_table(_table(rows, schema, parts), folder)
         manifest = _manifest(path, rows, schema, report, parts, settings, parent, dict(extra or {}))
         if not path.with_suffix(".json").exists():
-            atomic.write_json(path.with_suffix(".json"), manifest)
+            files.write_json(path.with_suffix(".json"), manifest)
     except OSError as error:
         raise DataError(f"cannot write the snapshot: {error}", file=str(folder)) from error
     return open(settings, path.stem)
@@ -196,7 +196,7 @@ def _write_table(table: pa.Table, folder: Path) -> Path:
             os.unlink(name)
         else:
             os.replace(name, path)
-            atomic.sync_folder(folder)
+            files.sync_folder(folder)
         return path
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.errors import DataError
-from ml.report import Report
+from ml.schema.findings import Report
 from ml.settings import Data
 
 PARTS = ("train", "validation", "test", "recent")

@@ -14,15 +14,15 @@
 
 from __future__ import annotations
 
-from ml.drift.findings import DriftVerdict
-from ml.drift.records import history, latest
+from ml.drift.verdict import DriftVerdict
+from ml.drift.verdict_history import history, latest
 from ml.settings import Settings
 
 __all__ = ["DriftVerdict", "check", "history", "latest"]
 
 
 def check(settings: Settings, *, now: float | None = None) -> DriftVerdict:
-    """Check the champion now, record the verdict and return it: see `ml.drift.checking.check`."""
-    from ml.drift import checking  # SciPy and pandas: not for those who only read verdicts
+    """Check the champion now, record the verdict and return it: see `ml.monitoring.check.check`."""
+    from ml.monitoring import check as checking  # SciPy and pandas: not for those who only read verdicts
 
     return checking.check(settings, now=now)

@@ -1,7 +1,7 @@
 """What quick models of labelled production rows would have answered to the rows that came after them.
 
-Two questions are answered with it: would a model of newer rows do better than the champion (`ml.drift.renewal`),
-and which rows should a retraining learn from (`ml.retraining_data`)? The models are the untuned baselines of the
+Two questions are answered with it: would a model of newer rows do better than the champion (`ml.retraining.fresh_model_probe`),
+and which rows should a retraining learn from (`ml.retraining.window_policy`)? The models are the untuned baselines of the
 quick families, and each is fitted on at most `retrain.backtest_rows` rows, so that the cost is bounded.
 """
 
@@ -18,7 +18,7 @@ from ml.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ml.schema import Schema
+    from ml.schema.schema import Schema
 
 QUICK = ("hist_gradient_boosting", "logistic")  # seconds for 20,000 rows; the best first
 LEAST_PROBABILITY = 1e-4  # one confident mistake must not decide a mean log-loss; the champion's is cut alike
@@ -33,7 +33,8 @@ class Base(NamedTuple):
 
 def base(settings: Settings) -> Base | None:
     """The newest snapshot without the labelled rows that were added to it; None before the first one."""
-    from ml.data import customers, generation
+    from ml.data import generation
+    from ml.data.sources import customers
 
     if settings.data.source == "customers":  # what `generate` did before it kept the snapshot
         settings = customers.configure(settings)
@@ -82,9 +83,9 @@ def losses(
 
 def canonical(rows: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, Any]:
     """Labelled rows as a model takes them: inputs (n, columns) and codes (n,), without rows of no class."""
-    from ml.data import labels
-    from ml.data.coerce import canonical as coerce
-    from ml.report import Report
+    from ml.data.inference import labels
+    from ml.schema.findings import Report
+    from ml.schema.frame_coerce import canonical as coerce
 
     if rows.empty:
         return rows, np.zeros(0, dtype=np.int64)

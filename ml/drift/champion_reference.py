@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.bundle import Bundle
-from ml.drift.baseline import Baseline, canonical
+from ml.bundle.reader import Bundle
+from ml.drift.reference import Baseline, canonical
 from ml.settings import Settings
 
 
@@ -45,7 +45,7 @@ def _read(path: Path, version: str) -> Baseline:
 
 def from_bundle(bundle: Bundle, version: str) -> Baseline:
     """The reference that a bundle carries, in canonical form, scored by its own decision rule."""
-    from ml.artifact import ACTUAL, probability_column
+    from ml.bundle.writer import ACTUAL, probability_column
 
     held_out = bundle.reference()
     frame, _ = canonical(held_out, bundle.schema)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from ml.drift import profile, statistics
-from ml.drift.baseline import Baseline
-from ml.drift.findings import PREDICTION, Finding
-from ml.drift.statistics import Test
-from ml.schema import Column
+from ml.drift import profile
+from ml.drift.reference import Baseline
+from ml.drift.verdict import PREDICTION, Finding
+from ml.evaluation import two_sample
+from ml.evaluation.two_sample import Test
+from ml.schema.schema import Column
 from ml.settings import Drift
 
 if TYPE_CHECKING:
@@ -51,10 +52,10 @@ def _answers(baseline: Baseline, probabilities: Any, labels: Any) -> _Tests:
         before, now = baseline.probabilities[:, 1], probabilities[:, 1]
         reference = profile.numbers(before)
         current = profile.numbers(now, reference.edges)
-        shape = statistics.ordered(reference.counts, current.counts)
+        shape = two_sample.ordered(reference.counts, current.counts)
         method = "two-sample Kolmogorov-Smirnov and rank-sum"
     else:
-        shape = statistics.chi_square(profile.categories(baseline.label).counts, profile.categories(labels).counts)
+        shape = two_sample.chi_square(profile.categories(baseline.label).counts, profile.categories(labels).counts)
         method = "two-sample chi-square"
     return _Tests(Finding(column=PREDICTION, kind="prediction", method=method), shape)
 
@@ -62,7 +63,7 @@ def _answers(baseline: Baseline, probabilities: Any, labels: Any) -> _Tests:
 def judge(tests: list[_Tests], drift: Drift) -> list[Finding]:
     """Settle significance over all tests together, then materiality one by one."""
     p_values = [t.p for each in tests for t in (each.shape, each.missing, each.new)]
-    stands = iter(statistics.significant([p for p in p_values if p < 1.0] or [1.0], drift.false_discovery_rate))
+    stands = iter(two_sample.significant([p for p in p_values if p < 1.0] or [1.0], drift.false_discovery_rate))
     passed = [p < 1.0 and bool(next(stands)) for p in p_values]
     for i, each in enumerate(tests):
         _judge_one(each, passed[3 * i : 3 * i + 3], drift)
@@ -73,14 +74,14 @@ def _judge_one(tests: _Tests, passed: list[bool], drift: Drift) -> None:
     finding = tests.finding
     name = "the predictions" if finding.column == PREDICTION else f"column '{finding.column}'"
     finding.effect, finding.p = tests.shape.effect, tests.shape.p
-    if passed[0] and statistics.may_be_material(tests.shape, drift.material_effect):
+    if passed[0] and two_sample.may_be_material(tests.shape, drift.material_effect):
         measure = "distance" if "Smirnov" in finding.method else "share moved"
         finding.reasons.append(f"{name}: the distribution changed ({measure} {tests.shape.effect:.2f})")
-    if passed[1] and statistics.may_be_material(tests.missing, drift.material_missing):
+    if passed[1] and two_sample.may_be_material(tests.missing, drift.material_missing):
         finding.reasons.append(
             f"{name}: missing values went from {finding.missing_reference:.1%} to {finding.missing_current:.1%}"
         )
-    if passed[2] and statistics.may_be_material(tests.new, drift.material_new):
+    if passed[2] and two_sample.may_be_material(tests.new, drift.material_new):
         finding.reasons.append(f"{name}: {finding.new_share:.1%} of the rows have a value never seen before")
     finding.drifted = bool(finding.reasons) and not finding.broken
 
@@ -103,7 +104,7 @@ def _column(column: Column, baseline: Baseline, frame: pd.DataFrame, problem: st
 def _number(finding: Finding, column: Column, baseline: Baseline, frame: pd.DataFrame) -> _Tests:
     reference = profile.numbers(baseline.frame[column.name].to_numpy(dtype=np.float64))
     current = profile.numbers(frame[column.name].to_numpy(dtype=np.float64), reference.edges)
-    shape = statistics.ordered(reference.counts, current.counts)
+    shape = two_sample.ordered(reference.counts, current.counts)
     return _Tests(finding, shape, _missing(finding, reference, current))
 
 
@@ -119,16 +120,16 @@ def _category(finding: Finding, column: Column, baseline: Baseline, frame: pd.Da
     finding.new_share = new / rows if rows else 0.0
     return _Tests(
         finding,
-        statistics.chi_square(reference.counts, current.counts),
+        two_sample.chi_square(reference.counts, current.counts),
         _missing(finding, reference, current),
-        statistics.proportions(usual, rows_reference, new, rows) if new * rows_reference > usual * rows else NOTHING,
+        two_sample.proportions(usual, rows_reference, new, rows) if new * rows_reference > usual * rows else NOTHING,
     )
 
 
 def _missing(finding: Finding, reference: Any, current: Any) -> Test:
     finding.missing_reference = reference.missing / max(1, reference.rows)
     finding.missing_current = current.missing / max(1, current.rows)
-    return statistics.proportions(reference.missing, reference.rows, current.missing, current.rows)
+    return two_sample.proportions(reference.missing, reference.rows, current.missing, current.rows)
 
 
 def _broken(

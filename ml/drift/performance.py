@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ml.backtest import LEAST_PROBABILITY
-from ml.drift import statistics
-from ml.drift.baseline import Baseline
-from ml.drift.findings import Estimate, Performance
+from ml.drift.backtest import LEAST_PROBABILITY
+from ml.drift.reference import Baseline
+from ml.drift.verdict import Estimate, Performance
+from ml.evaluation import two_sample
 from ml.settings import Drift
 
 
@@ -50,7 +50,7 @@ def measure(
         found.reasons.append(f"{found.unknown_labels} labels are none of the model's classes and were left out")
     if len(right):
         found.accuracy, found.log_loss = float(right.mean()), float(loss.mean())
-        found.accuracy_low, found.accuracy_high = statistics.wilson(float(right.sum()), len(right))
+        found.accuracy_low, found.accuracy_high = two_sample.wilson(float(right.sum()), len(right))
     if len(before_right):
         found.reference_accuracy, found.reference_log_loss = float(before_right.mean()), float(before_loss.mean())
     found.judged = len(right) >= drift.min_labels and len(before_right) >= drift.min_labels
@@ -63,8 +63,8 @@ def _judge(
     found: Performance, before_right: Any, right: Any, before_loss: Any, loss: Any, drift: Drift, looks: int
 ) -> None:
     each = 1 - (1 - drift.confidence) / (2 * looks)  # accuracy and log-loss share it as well
-    fell = statistics.drop_lower_bound(before_right, right, each, shares=True)
-    rose = statistics.drop_lower_bound(-before_loss, -loss, each)
+    fell = two_sample.drop_lower_bound(before_right, right, each, shares=True)
+    rose = two_sample.drop_lower_bound(-before_loss, -loss, each)
     found.accuracy_drop_at_least, found.log_loss_rise_at_least = fell, rose
     found.degraded = fell > drift.accuracy_margin or rose > drift.log_loss_margin
     found.large = fell > drift.large_drop
@@ -104,7 +104,7 @@ def estimate(baseline: Baseline, probabilities: Any, drift: Drift) -> Estimate:
     if not len(baseline.probabilities) or not len(probabilities):
         return Estimate()
     before, now = baseline.probabilities.max(axis=1), np.asarray(probabilities).max(axis=1)
-    found = Estimate(drop_at_least=statistics.drop_lower_bound(before, now, drift.confidence))
+    found = Estimate(drop_at_least=two_sample.drop_lower_bound(before, now, drift.confidence))
     right, _ = scores(baseline.actual, baseline.label, baseline.probabilities, baseline.schema.classes)
     if len(right):
         found.accuracy = float(np.clip(now.mean() + right.mean() - before.mean(), 0.0, 1.0))

@@ -2,7 +2,7 @@
 
 A number column is kept as at most `MAX_EDGES` of its own values (its quantiles) and the counts at and
 between them; a category column as the count of every level. Both are exact sufficient statistics for the
-tests in `ml.drift.statistics` while the reference has no more distinct values than edges, and within
+tests in `ml.evaluation.two_sample` while the reference has no more distinct values than edges, and within
 1 / MAX_EDGES of the exact Kolmogorov-Smirnov distance beyond.
 """
 

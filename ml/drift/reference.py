@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from ml.schema import Schema
+from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
     import pandas as pd

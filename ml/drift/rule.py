@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ml.drift.findings import PREDICTION, Estimate, Finding, Performance, Renewal, Signals, Verdict
+from ml.drift.verdict import PREDICTION, Estimate, Finding, Performance, Renewal, Signals, Verdict
 from ml.settings import Drift
 
 

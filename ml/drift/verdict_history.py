@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import sqlalchemy as sa
 
-from ml import store
-from ml.drift.findings import DriftVerdict
+from ml.drift.verdict import DriftVerdict
 from ml.settings import Settings
+from ml.storage import database
 
 checks = sa.Table(
     "checks",
-    store.metadata,
+    database.metadata,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("time", sa.Double, nullable=False, index=True),
     sa.Column("verdict", sa.Text, nullable=False),
@@ -31,7 +31,7 @@ def save(settings: Settings, verdict: DriftVerdict) -> None:
         "model_version": verdict.model_version,
         "body": msgspec.json.encode(verdict).decode("utf-8"),
     }
-    with store.unavailable_as_transient(), store.engine(settings).begin() as connection:
+    with database.unavailable_as_transient(), database.engine(settings).begin() as connection:
         connection.execute(sa.delete(checks).where(checks.c.id == verdict.id))
         connection.execute(sa.insert(checks).values(row))
 
@@ -41,7 +41,7 @@ def history(settings: Settings, n: int = 100, *, version: str | None = None) -> 
     query = sa.select(checks.c.body).order_by(checks.c.time.desc(), checks.c.id.desc()).limit(n)
     if version is not None:
         query = query.where(checks.c.model_version == version)
-    with store.unavailable_as_transient(), store.engine(settings).connect() as connection:
+    with database.unavailable_as_transient(), database.engine(settings).connect() as connection:
         return [msgspec.json.decode(body, type=DriftVerdict) for body in connection.execute(query).scalars()]
 
 
@@ -53,6 +53,6 @@ def latest(settings: Settings) -> DriftVerdict | None:
 def last_retrain(settings: Settings) -> DriftVerdict | None:
     """The newest check that asked for a retraining."""
     query = sa.select(checks.c.body).where(checks.c.retrain).order_by(checks.c.time.desc()).limit(1)
-    with store.unavailable_as_transient(), store.engine(settings).connect() as connection:
+    with database.unavailable_as_transient(), database.engine(settings).connect() as connection:
         body = connection.execute(query).scalar()
     return msgspec.json.decode(body, type=DriftVerdict) if body else None

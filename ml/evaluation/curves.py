@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.decision import Floats, positive_code
-from ml.schema import Schema
+from ml.schema.schema import Schema
 
 MAX_CLASSES = 10  # our choice: more curves in one picture cannot be told apart
 POINTS = 100  # of one curve: more cannot be seen at the size of a page

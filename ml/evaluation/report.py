@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from ml.decision import Decision, Floats, positive_code
 from ml.evaluation import metrics
-from ml.evaluation.resample import CONFIDENCE, Resamples, interval
+from ml.evaluation.bootstrap import CONFIDENCE, Resamples, interval
 from ml.evaluation.slices import slice_metrics
-from ml.schema import Schema
+from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from ml.decision import Floats, positive_code
 from ml.evaluation import metrics
-from ml.evaluation.resample import Resamples, interval
-from ml.schema import Schema
+from ml.evaluation.bootstrap import Resamples, interval
+from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
     import pandas as pd

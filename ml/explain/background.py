@@ -20,8 +20,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from ml.rows import Rows
-from ml.shapley import Floats, Game, Index, Model, Walks, take
+from ml.explain.shapley import Floats, Game, Index, Model, Walks, take
+from ml.schema.rows import Rows
 
 Method = Literal["additive", "exact", "permutation"]
 

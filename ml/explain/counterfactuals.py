@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml.rows import Rows
-from ml.schema import Schema
+from ml.schema.rows import Rows
+from ml.schema.schema import Schema
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]

@@ -12,11 +12,11 @@ and that holds to rounding by construction, whatever the method:
   background row to the row gives the Shapley values exactly. Found out by trying, not by the family's name.
 * "exact": few columns, every subset of them is scored.
 * "permutation": walks in random orders and in the reverse of each, from a few background rows that stand for
-  all (`ml.basis`); each column's standard error says how far the estimate may be from the exact value for
+  all (`ml.explain.background`); each column's standard error says how far the estimate may be from the exact value for
   all background rows.
 
 Needs NumPy and the bundle alone. The scores of the row and of the background rows come from the graph that serves;
-those between them, along the walks, from the same model's graph over mixtures of rows (`ml.models.mixing_graph`), which
+those between them, along the walks, from the same model's graph over mixtures of rows (`ml.models.onnx.mixing`), which
 is held to the first when it is loaded. `bench/explain.py` measures time and error.
 """
 
@@ -27,13 +27,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from ml.basis import Basis, Method, prepare
 from ml.errors import BundleError
-from ml.rows import Rows
-from ml.shapley import Floats, Game, Model, Walks, take
+from ml.explain.background import Basis, Method, prepare
+from ml.explain.shapley import Floats, Game, Model, Walks, take
+from ml.schema.rows import Rows
 
 if TYPE_CHECKING:
-    from ml.bundle import Bundle
+    from ml.bundle.reader import Bundle
 
 BASIS = "explanation.json"  # its file in a bundle
 
@@ -65,7 +65,7 @@ class Explainer:
     background
         Rows that stand for "not known".
     basis
-        What `ml.basis.prepare` found for this model and background; None finds it now, which takes up to seconds.
+        What `ml.explain.background.prepare` found for this model and background; None finds it now, which takes up to seconds.
     seed
         Of the walks' orders, and of the basis where none is given.
 

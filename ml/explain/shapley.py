@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import BundleError
-from ml.rows import Rows
-from ml.schema import Schema
+from ml.schema.rows import Rows
+from ml.schema.schema import Schema
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]

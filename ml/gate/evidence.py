@@ -10,19 +10,20 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml import gate, golden, ledger, registry
-from ml.artifact import rows_of
-from ml.bundle import Bundle
+from ml import registry
+from ml.bundle.reader import Bundle
+from ml.bundle.writer import rows_of
 from ml.errors import BundleError, SchemaError
-from ml.gate import Servability, Verdict
-from ml.registry import VersionInfo
+from ml.gate import regression_rows, rules
+from ml.gate.rules import Servability, Verdict
+from ml.registry import VersionInfo, ledger
 from ml.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ml.data.snapshot import Part, Snapshot
-    from ml.schema import Schema
+    from ml.schema.schema import Schema
 
 TRAINED_ON = "trained_on.npy"  # sorted uint64 hashes of the rows that a version was fitted on
 CHUNK_ROWS = 8_192
@@ -80,7 +81,7 @@ def with_golden(
     """
     import pandas as pd
 
-    old = golden.load(settings, schema)
+    old = regression_rows.load(settings, schema)
     if old is None:
         return Rows(X, y, {"recent": np.ones(len(y), bool)}, tuple(notes))
     n = len(y)
@@ -130,7 +131,7 @@ def champion_probabilities(
 
     None and the reason where it cannot score these rows (other columns), or knows other classes.
     """
-    from ml.schema import canonical
+    from ml.schema.schema import canonical
 
     if set(champion.classes) != set(classes):
         return None, f"the champion knows the classes {list(champion.classes)}, the data has {list(classes)}"
@@ -178,7 +179,7 @@ def judge(
         whole = np.zeros(len(rows), bool)
         whole[np.flatnonzero(recent)[mask]] = True
         named[f"{column} is {what}"] = whole
-    verdict = gate.judge(
+    verdict = rules.judge(
         predict(challenger, rows.X), theirs, rows.y, settings=settings.gate, parts=rows.parts, prior=prior,
         slices=named, servability=servability(challenger), degraded=degraded, changed=changed,
         seed=seed,
@@ -200,4 +201,4 @@ def taught(bundle: Bundle | None, X: pd.DataFrame, y: npt.NDArray[np.int64], sch
     if file is None or not file.exists() or not len(y):
         return np.zeros(len(y), bool)
     hashes: npt.NDArray[np.uint64] = np.load(file, allow_pickle=False)
-    return np.isin(golden.row_hashes(X, y, schema), hashes)
+    return np.isin(regression_rows.row_hashes(X, y, schema), hashes)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ml.atomic import write_bytes, write_json
 from ml.errors import SchemaError
-from ml.schema import Schema
+from ml.schema.schema import Schema
 from ml.settings import Settings
+from ml.storage.files import write_bytes, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ def load(settings: Settings, schema: Schema) -> tuple[pd.DataFrame, npt.NDArray[
     """The golden rows and their codes in a schema; None where there are none that fit it."""
     import pandas as pd
 
-    from ml.data.coerce import canonical
+    from ml.schema.frame_coerce import canonical
 
     file = _file(settings, schema)
     if not file.exists():

@@ -2,7 +2,7 @@
 
 All comparisons are of log-loss, row by row, on the same rows, each model with its own preprocessing:
 d = loss(champion) - loss(challenger), positive where the challenger is better. What is asked for is a
-one-sided confidence bound of its mean (`ml.bounds`).
+one-sided confidence bound of its mean (`ml.evaluation.bounds`).
 
 In order, and each "no" is a reason in the verdict:
 
@@ -29,8 +29,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml.bounds import Bound, bound
 from ml.decision import Floats
+from ml.evaluation.bounds import Bound, bound
 from ml.settings import Gate
 
 Rows = npt.NDArray[Any]  # a mask of (n_rows,), or row numbers

@@ -4,7 +4,7 @@ Importing this package loads neither torch nor scikit-learn: a family loads its 
 """
 
 from ml.models.base import Family
-from ml.models.spaces import BlendFamily, BoostingFamily, LogisticFamily, MLPFamily
+from ml.models.families import BlendFamily, BoostingFamily, LogisticFamily, MLPFamily
 
 # What a search may try.
 FAMILIES: dict[str, Family] = {family.name: family for family in (LogisticFamily(), MLPFamily(), BoostingFamily())}

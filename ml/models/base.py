@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import DataError
-from ml.schema import Schema
+from ml.schema.schema import Schema
 
 Params = dict[str, Any]
 OnEpoch = Callable[[dict[str, float]], None]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ml.errors import TrainingError
 from ml.models.estimator import TabularClassifier, Task
-from ml.models.onnx_graph import Graph
-from ml.schema import Schema
+from ml.models.onnx.graph import Graph
+from ml.schema.schema import Schema
 
 
 @dataclass(eq=False, repr=False)

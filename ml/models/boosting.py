@@ -19,9 +19,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ml.models.base import check_trainable, encode_labels, spread
 from ml.models.estimator import TabularClassifier, Task, restored_params
-from ml.models.onnx_graph import Graph
-from ml.models.preprocess import Preprocessor
-from ml.models.preprocess_state import Options
+from ml.models.onnx.graph import Graph
+from ml.models.preprocessing.preprocessor import Preprocessor
+from ml.models.preprocessing.state import Options
 
 _NO_CATEGORIES = np.empty((0, 8), dtype=np.uint32)
 

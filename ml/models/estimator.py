@@ -22,11 +22,11 @@ from sklearn.utils.validation import (
 )
 
 from ml.models.base import OnEpoch, encode_labels
-from ml.models.mixing_graph import MixingGraph
-from ml.models.onnx_graph import Graph
-from ml.models.preprocess import Preprocessor, as_frame
-from ml.models.preprocess_state import State
-from ml.schema import Schema
+from ml.models.onnx.mixing import MixingGraph
+from ml.models.onnx.graph import Graph
+from ml.models.preprocessing.preprocessor import Preprocessor, as_frame
+from ml.models.preprocessing.state import State
+from ml.schema.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class TabularClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
 
     A family is a dataclass (`eq=False, repr=False`: identity and scikit-learn's own) of its parameters.
 
-    A DataFrame is taken as canonical rows (`ml.schema`) with its columns found by name; anything else
+    A DataFrame is taken as canonical rows (`ml.schema.schema`) with its columns found by name; anything else
     goes through scikit-learn's own checks and is a table of numbers, NaN for missing.
     """
 
@@ -115,7 +115,7 @@ class TabularClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         return self._written(schema, Graph())
 
     def to_mixing_onnx(self, schema: Schema) -> Any:
-        """The same over mixtures of rows (`ml.models.mixing_graph`): what explanations are made with."""
+        """The same over mixtures of rows (`ml.models.onnx.mixing`): what explanations are made with."""
         return self._written(schema, MixingGraph(len(schema.numbers) + len(schema.categories)))
 
     def _written(self, schema: Schema, graph: Graph) -> Any:

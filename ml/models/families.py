@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ml.models.base import Params
-from ml.schema import Schema
+from ml.schema.schema import Schema
 
 LARGE = 100_000  # rows; above it liblinear and saga take minutes for the same log-loss
 
@@ -102,7 +102,7 @@ class MLPFamily:
 
     def build(self, params: Params, schema: Schema, *, seed: int, device: str = "cpu", threads: int = 1) -> Any:
         """An unfitted `MLPClassifier`."""
-        from ml.models.mlp import MLPClassifier
+        from ml.models.mlp.classifier import MLPClassifier
 
         # The search hands over the conditional part as one mapping.
         values = _cast({**params, **params.get("numbers", {})}, whole=self.whole)
@@ -113,7 +113,7 @@ class MLPFamily:
 
     def from_state(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
         """The fitted estimator that `to_state` described."""
-        from ml.models.mlp import from_state
+        from ml.models.mlp.classifier import from_state
 
         return from_state(state, arrays)
 
@@ -150,14 +150,14 @@ class BoostingFamily:
 
     def build(self, params: Params, schema: Schema, *, seed: int, device: str = "cpu", threads: int = 1) -> Any:
         """An unfitted `BoostingClassifier`."""
-        from ml.models.hist_gradient_boosting import BoostingClassifier
+        from ml.models.boosting import BoostingClassifier
 
         values = _cast(params, whole=self.whole)
         return BoostingClassifier(**values, classes=_classes(schema), random_state=seed, threads=threads)
 
     def from_state(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
         """The fitted estimator that `to_state` described."""
-        from ml.models.hist_gradient_boosting import from_state
+        from ml.models.boosting import from_state
 
         return from_state(state, arrays)
 

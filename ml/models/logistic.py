@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from ml.models.base import check_trainable, spread
 from ml.models.estimator import TabularClassifier, Task, restored_params
-from ml.models.onnx_graph import Graph
-from ml.models.preprocess import Preprocessor
-from ml.models.preprocess_state import Options
+from ml.models.onnx.graph import Graph
+from ml.models.preprocessing.preprocessor import Preprocessor
+from ml.models.preprocessing.state import Options
 
 FAR = 500.0  # margins beyond are certain; their exponential must stay a number, and their share not 0 / 0
 
@@ -33,7 +33,7 @@ class LogisticClassifier(TabularClassifier):
     max_iter
         Iterations of the solver. Unscaled data would need more; here columns are scaled.
     scaling, clip, clip_at, rare
-        See `ml.models.preprocess_state.Options`.
+        See `ml.models.preprocessing.state.Options`.
     class_weight
         None or "balanced". Balancing spoils probabilities unless they are calibrated later.
     classes

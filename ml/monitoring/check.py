@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ml import alerts, baking, predictions, shadowing, store
-from ml.drift import champion, columns, performance, policy, records, renewal, report, rule, tracking
-from ml.drift.baseline import Baseline, canonical
-from ml.drift.findings import DriftVerdict, Finding, Performance, Renewal, Shadow, Window
+from ml import alerts, predictions
+from ml.drift import champion_reference, features, performance, rule, verdict_history
+from ml.drift.reference import Baseline, canonical
+from ml.drift.verdict import DriftVerdict, Finding, Performance, Renewal, Shadow, Window
+from ml.monitoring import evidently_report, mlflow_figures
+from ml.release import bake, shadow_test
+from ml.retraining import fresh_model_probe
+from ml.retraining import holds as policy
 from ml.settings import Drift, Settings
+from ml.storage import database
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,13 +46,13 @@ def check(settings: Settings, *, now: float | None = None, baseline: Baseline | 
     """
     now, waits = time.time() if now is None else now, None
     if baseline is None:
-        baking.watch(settings, now)  # first: a champion that goes back is not the one to check
-        waits = shadowing.watch(settings, now)  # nor is one that gives way
-        baseline = champion.load(settings)
+        bake.watch(settings, now)  # first: a champion that goes back is not the one to check
+        waits = shadow_test.watch(settings, now)  # nor is one that gives way
+        baseline = champion_reference.load(settings)
     if baseline is None:
         return _saved(settings, _insufficient(settings, now, "", "no model has been promoted yet"), waits)
-    drift, engine = settings.drift, store.engine(settings)
-    earlier = records.history(settings, drift.history, version=baseline.version)
+    drift, engine = settings.drift, database.engine(settings)
+    earlier = verdict_history.history(settings, drift.history, version=baseline.version)
     counted = [c for c in earlier if c.verdict != "insufficient data"]
     # The end of the last window is in that window: the next begins just after it.
     since = np.nextafter(counted[0].window.end, np.inf) if counted and counted[0].window.end else None
@@ -68,7 +73,7 @@ def _examine(
     frame, problems = canonical(predictions.inputs_frame(current), baseline.schema)
     probabilities = predictions.probabilities_array(current, classes)
     answers = probabilities, current["label"].to_numpy(dtype=object)
-    findings = columns.examine(baseline, frame, problems, drift, answers=answers)
+    findings = features.examine(baseline, frame, problems, drift, answers=answers)
     measured, fresh = _measure(settings, now, baseline, counted)
     guessed = performance.estimate(baseline, probabilities, drift)
     holds = policy.holds(settings, now, measured.delay_s, degraded=measured.degraded)
@@ -100,10 +105,10 @@ def _examine(
         renewal=newer,
         alerts=policy.alerts(word, reasons, holds),
     )
-    verdict.numbers = tracking.numbers(verdict)
+    verdict.numbers = mlflow_figures.numbers(verdict)
     if drift.report_rows:
         current["confidence"] = probabilities.max(axis=1)
-        verdict.report = report.write(
+        verdict.report = evidently_report.write(
             settings.var / "reports",
             verdict.id,
             baseline,
@@ -121,7 +126,7 @@ def _measure(
     settings: Settings, now: float, baseline: Baseline, counted: list[DriftVerdict]
 ) -> tuple[Performance, pd.DataFrame]:
     """Performance on the champion's newest labelled rows, with coverage and delay of the labels; the new rows."""
-    engine, drift = store.engine(settings), settings.drift
+    engine, drift = database.engine(settings), settings.drift
     rows = predictions.window(engine, until=now, rows=drift.label_rows, version=baseline.version, labelled_only=True)
     mark = max((c.performance.labels_until for c in counted), default=0.0)
     fresh = rows[rows["labelled_at"] > mark]
@@ -145,7 +150,7 @@ def _renewal(
     """Not asked where the answer changes nothing: on a broken feed, and without new labels."""
     if not measured.judged or any(f.broken for f in findings):
         return Renewal()
-    return renewal.examine(settings, baseline, fresh, [c.renewal for c in counted])
+    return fresh_model_probe.examine(settings, baseline, fresh, [c.renewal for c in counted])
 
 
 def _measured(baseline: Baseline, rows: pd.DataFrame, drift: Drift) -> Performance:
@@ -161,7 +166,7 @@ def _measured(baseline: Baseline, rows: pd.DataFrame, drift: Drift) -> Performan
 
 def _insufficient(settings: Settings, now: float, version: str, reason: str) -> DriftVerdict:
     """The same row again while nothing comes: a check every minute must not fill the history with nothing."""
-    last = records.latest(settings)
+    last = verdict_history.latest(settings)
     again = last is not None and last.verdict == "insufficient data" and last.model_version == version
     return DriftVerdict(
         id=last.id if last is not None and again else _id(now, version or "none"),
@@ -176,7 +181,7 @@ def _insufficient(settings: Settings, now: float, version: str, reason: str) -> 
 
 def _saved(settings: Settings, verdict: DriftVerdict, waits: Shadow | None) -> DriftVerdict:
     verdict.shadow = waits
-    records.save(settings, verdict)
+    verdict_history.save(settings, verdict)
     return verdict
 
 
@@ -185,9 +190,9 @@ def _after(settings: Settings, verdict: DriftVerdict, last: DriftVerdict | None)
     if verdict.alerts and (last is None or last.verdict != verdict.verdict or len(last.alerts) != len(verdict.alerts)):
         # Told once when it begins, not at every check while it lasts.
         alerts.send(settings, verdict.verdict, verdict.alerts, model_version=verdict.model_version, check=verdict.id)
-    report.prune(settings.var / "reports", settings.drift.keep_reports)
+    evidently_report.prune(settings.var / "reports", settings.drift.keep_reports)
     if settings.drift.track:
-        tracking.log(settings, verdict)
+        mlflow_figures.log(settings, verdict)
 
 
 def _id(now: float, version: str) -> str:

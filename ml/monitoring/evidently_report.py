@@ -1,6 +1,6 @@
 """Evidently's report of one check: HTML that opens offline, and its numbers as JSON. The only importer of Evidently.
 
-The tests shown are the rule's own (`ml.drift.columns`), handed to Evidently as its drift method: what the
+The tests shown are the rule's own (`ml.drift.features`), handed to Evidently as its drift method: what the
 report colours is what the verdict says. It is drawn from a seeded sample, so its cost is bounded.
 """
 
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml import atomic
-from ml.drift.baseline import Baseline
-from ml.drift.findings import PREDICTION, Finding
+from ml.drift.reference import Baseline
+from ml.drift.verdict import PREDICTION, Finding
+from ml.storage import files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,8 +62,8 @@ def write(
     except Exception as error:  # a drawing library's own failure must not cost the verdict
         log.warning("Evidently could not draw the report: %s: %s", type(error).__name__, error)
         page, numbers = _plain(sentence, findings, f"{type(error).__name__}: {error}"), {"metrics": [], "tests": []}
-    atomic.write_bytes(folder / f"{name}.html", page.encode("utf-8"))
-    atomic.write_json(folder / f"{name}.json", {"sentence": sentence, **numbers})
+    files.write_bytes(folder / f"{name}.html", page.encode("utf-8"))
+    files.write_json(folder / f"{name}.json", {"sentence": sentence, **numbers})
     return {"html": str(folder / f"{name}.html"), "json": str(folder / f"{name}.json")}
 
 

@@ -6,7 +6,7 @@ import logging
 import math
 from typing import Any
 
-from ml.drift.findings import PREDICTION, DriftVerdict
+from ml.drift.verdict import PREDICTION, DriftVerdict
 from ml.errors import RefitError
 from ml.settings import Settings
 

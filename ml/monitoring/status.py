@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from ml import ledger, waiting
-from ml.drift import records
-from ml.drift.findings import DriftVerdict, Shadow
-from ml.ledger import Event
+from ml.drift import verdict_history
+from ml.drift.verdict import DriftVerdict, Shadow
+from ml.registry import ledger
+from ml.registry.ledger import Event
+from ml.release import shadow_slot
 from ml.settings import Settings
 
 
@@ -50,20 +51,20 @@ def read(settings: Settings, *, events: int = 30, checks: int = 20) -> Standing:
         unfinished=ledger.open_intention(settings),
         shadow=shadow(settings),
         ledger=ledger.events(settings, limit=events),
-        checks=records.history(settings, checks),
+        checks=verdict_history.history(settings, checks),
     )
 
 
 def shadow(settings: Settings) -> Shadow | None:
     """The challenger that waits in shadow, with what the newest check counted and compared; None where none waits."""
-    one, last = waiting.find(settings), records.latest(settings)
+    one, last = shadow_slot.find(settings), verdict_history.latest(settings)
     if one is None:
         return None
     counted = last.shadow if last is not None else None
     if counted is not None and (counted.version, counted.state) == (one.version, "waits"):
         return counted
     until = one.since + settings.gate.shadow_s
-    needed = waiting.needed(settings)
+    needed = shadow_slot.needed(settings)
     return Shadow(version=one.version, champion=one.champion, needed=needed, since=one.since, until=until)
 
 

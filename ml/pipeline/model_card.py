@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ml.decision import Decision
-from ml.gate import Verdict
+from ml.gate.rules import Verdict
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
-    from ml.training import Candidate
+    from ml.training.candidate import Candidate
     from ml.tuning import Trial
 
 _SHOWN = 30  # columns of a table; the rest is in schema.json

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ml.pipeline.workspace import STAGES, Workspace
 from ml.settings import Settings
-from ml.workspace import STAGES, Workspace
 
 # (stage, steps done, steps in all, what is at hand)
 Progress = Callable[[str, int, int, str], None]
@@ -42,7 +42,7 @@ def generate(
     space = Workspace(settings, run_key)
 
     def work() -> Result:
-        from ml.stages import generate as stage
+        from ml.pipeline.stages import generate as stage
 
         return stage.run(settings, space, origin or {})
 
@@ -57,8 +57,8 @@ def train(settings: Settings, run_key: str, *, progress: Progress = quiet, force
     space = Workspace(settings, run_key)
 
     def work() -> Result:
-        from ml.stages import generate as generated
-        from ml.stages import train as stage
+        from ml.pipeline.stages import generate as generated
+        from ml.pipeline.stages import train as stage
 
         return stage.run(settings, space, generated.snapshot_of(settings, space), progress)
 
@@ -70,8 +70,8 @@ def tune(settings: Settings, run_key: str, *, progress: Progress = quiet, force:
     space = Workspace(settings, run_key)
 
     def work() -> Result:
-        from ml.stages import generate as generated
-        from ml.stages import tune as stage
+        from ml.pipeline.stages import generate as generated
+        from ml.pipeline.stages import tune as stage
 
         return stage.run(settings, space, generated.snapshot_of(settings, space), progress)
 
@@ -83,8 +83,8 @@ def evaluate(settings: Settings, run_key: str, *, progress: Progress = quiet, fo
     space = Workspace(settings, run_key)
 
     def work() -> Result:
-        from ml.stages import evaluate as stage
-        from ml.stages import generate as generated
+        from ml.pipeline.stages import evaluate as stage
+        from ml.pipeline.stages import generate as generated
 
         return stage.run(settings, space, generated.snapshot_of(settings, space), progress)
 
@@ -99,7 +99,7 @@ def register(settings: Settings, run_key: str, *, force: bool = False) -> Result
     space = Workspace(settings, run_key)
 
     def work() -> Result:
-        from ml.stages import release
+        from ml.pipeline.stages import release
 
         return release.register(settings, space)
 
@@ -119,7 +119,7 @@ def promote(settings: Settings, run_key: str, *, who: str = "", why: str = "", f
     space = Workspace(settings, run_key)
 
     def work() -> Result:
-        from ml.stages import release
+        from ml.pipeline.stages import release
 
         return release.promote(settings, space, who=who, why=why)
 
@@ -128,14 +128,14 @@ def promote(settings: Settings, run_key: str, *, who: str = "", why: str = "", f
 
 def decline(settings: Settings, run_key: str, *, who: str, why: str = "") -> Result:
     """A person says no to a registered challenger: no alias moves, and the ledger has who said it."""
-    from ml.stages import release
+    from ml.pipeline.stages import release
 
     return release.decline(settings, Workspace(settings, run_key), who=who, why=why)
 
 
 def rollback(settings: Settings, to: str | None = None, *, who: str = "", why: str = "") -> Result:
     """Go back to the version that really served before, or to a named one; see `ml.registry.rollback`."""
-    from ml.stages import release
+    from ml.pipeline.stages import release
 
     return release.rollback(settings, to or None, who=who, why=why)
 

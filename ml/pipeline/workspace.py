@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from ml.atomic import write_json
 from ml.errors import RefitError, SettingsError
 from ml.settings import Settings, from_values, to_values
+from ml.storage.files import write_json
 
 STAGES = ("generate", "train", "tune", "evaluate", "register", "promote")
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
@@ -29,7 +29,7 @@ class Workspace:
     Parameters
     ----------
     run_key
-        Letters, digits, `.`, `_`, `+` and `-`: see `ml.run_key`.
+        Letters, digits, `.`, `_`, `+` and `-`: see `ml.pipeline.run_key`.
     """
 
     def __init__(self, settings: Settings, run_key: str) -> None:

@@ -4,7 +4,15 @@ Light to import: pandas is needed only by the functions that return frames, so t
 the service's log into the database never loads it.
 """
 
-from ml.predictions.log import BATCH_ROWS, drop_repeated_labels, feedback, insert, insert_feedback, predictions, purge
+from ml.predictions.tables import (
+    BATCH_ROWS,
+    drop_repeated_labels,
+    feedback,
+    insert,
+    insert_feedback,
+    predictions,
+    purge,
+)
 from ml.predictions.windows import counts, inputs_frame, labelled, probabilities_array, training_rows, window
 
 __all__ = [

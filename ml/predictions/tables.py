@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from ml import store
 from ml.settings import Settings
+from ml.storage import database
 
 predictions = sa.Table(
     "predictions",
-    store.metadata,
+    database.metadata,
     sa.Column("prediction_id", sa.Text, primary_key=True),
     sa.Column("time", sa.Double, nullable=False),  # answered at
     sa.Column("model_version", sa.Text, nullable=False),
@@ -29,7 +29,7 @@ predictions = sa.Table(
 )
 feedback = sa.Table(
     "feedback",
-    store.metadata,
+    database.metadata,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("prediction_id", sa.Text, nullable=False),
     sa.Column("label", sa.Text, nullable=False),  # what turned out to be true
@@ -97,10 +97,10 @@ def purge(settings: Settings, older_than: float) -> int:
     In short transactions: the service's writer is never kept waiting for long. Labels whose prediction never
     came are deleted by their own age.
     """
-    engine, gone = store.engine(settings), 0
+    engine, gone = database.engine(settings), 0
     p, f = predictions.c, feedback.c
     while True:
-        with store.unavailable_as_transient(), engine.begin() as connection:
+        with database.unavailable_as_transient(), engine.begin() as connection:
             ids = list(connection.execute(sa.select(p.prediction_id).where(p.time < older_than).limit(500)).scalars())
             connection.execute(sa.delete(feedback).where(f.prediction_id.in_(ids)))
             connection.execute(sa.delete(predictions).where(p.prediction_id.in_(ids)))
@@ -119,7 +119,7 @@ def _drop_repeated(engine: sa.Engine, ids: list[str] | None) -> int:
         runs = runs.where(f.prediction_id.in_(ids))
     found = runs.subquery()
     query = sa.select(found.c.id).where(found.c.label == found.c.before)
-    with store.unavailable_as_transient(), engine.begin() as connection:
+    with database.unavailable_as_transient(), engine.begin() as connection:
         repeated = list(connection.execute(query).scalars())
         for i in range(0, len(repeated), BATCH_ROWS):
             connection.execute(sa.delete(feedback).where(f.id.in_(repeated[i : i + BATCH_ROWS])))
@@ -127,7 +127,7 @@ def _drop_repeated(engine: sa.Engine, ids: list[str] | None) -> int:
 
 
 def _write(engine: sa.Engine, table: sa.Table, rows: Iterable[dict[str, Any]]) -> None:
-    statement = store.insert_ignore(table, engine.dialect.name)
+    statement = database.insert_ignore(table, engine.dialect.name)
     batch: list[dict[str, Any]] = []
     for row in rows:
         batch.append(row)
@@ -139,7 +139,7 @@ def _write(engine: sa.Engine, table: sa.Table, rows: Iterable[dict[str, Any]]) -
 
 
 def _execute(engine: sa.Engine, statement: Any, batch: list[dict[str, Any]]) -> None:
-    with store.unavailable_as_transient(), engine.begin() as connection:
+    with database.unavailable_as_transient(), engine.begin() as connection:
         connection.execute(statement, batch)
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
-from ml import store
-from ml.predictions.log import feedback, predictions
+from ml.predictions.tables import feedback, predictions
 from ml.settings import Settings
+from ml.storage import database
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def window(
         query = query.where(f.label.is_not(None))
     # prediction_id settles ties, so that two calls over the same log give the same rows.
     query = query.order_by(p.time.desc(), p.prediction_id.desc()).limit(rows)
-    with store.unavailable_as_transient(), engine.connect() as connection:
+    with database.unavailable_as_transient(), engine.connect() as connection:
         result = connection.execute(query)
         frame = pd.DataFrame(result.fetchall(), columns=list(result.keys()))
     frame["labelled_at"] = frame["labelled_at"].astype("float64")
@@ -85,7 +85,7 @@ def labelled(
         (UTC), oldest first. Predictions without a label are not in it.
     """
     return training_rows(
-        settings, window(store.engine(settings), since=since, until=until, rows=rows, labelled_only=True)
+        settings, window(database.engine(settings), since=since, until=until, rows=rows, labelled_only=True)
     )
 
 
@@ -131,7 +131,7 @@ def counts(
     p, f = predictions.c, feedback.c
     first = sa.select(sa.func.min(f.received_at)).where(f.prediction_id == p.prediction_id).scalar_subquery()
     query = sa.select(first - p.time).where(*_bounds(None, until, version)).order_by(p.time.desc()).limit(rows)
-    with store.unavailable_as_transient(), engine.connect() as connection:
+    with database.unavailable_as_transient(), engine.connect() as connection:
         delays = list(connection.execute(query).scalars())
     known = sorted(delay for delay in delays if delay is not None)
     return {
@@ -144,7 +144,7 @@ def counts(
 
 def _target(settings: Settings) -> str:
     if settings.data.source == "customers":  # a source that brings a target of its own
-        from ml.data import customers
+        from ml.data.sources import customers
 
         settings = customers.configure(settings)
     return settings.data.target

@@ -7,7 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ml import bundle, tracking
+from ml import tracking
+from ml.bundle import reader
 from ml.errors import BundleError
 from ml.registry.catalog import SHA256, VersionInfo
 from ml.settings import Settings
@@ -34,17 +35,17 @@ def download(settings: Settings, info: VersionInfo, into: Path | None = None) ->
     target = folder / info.sha256
     if target.is_dir():
         try:
-            bundle.verify(target, info.sha256)
+            reader.verify(target, info.sha256)
             return target
         except BundleError:
             shutil.rmtree(target)  # half a copy of another time, or a damaged disk: load it again
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".loading-") as temporary:
         loaded = _fetch(settings, info, Path(temporary))
-        bundle.verify(loaded, info.sha256)
+        reader.verify(loaded, info.sha256)
         with contextlib.suppress(OSError):  # another process was faster: the content is the same
             loaded.rename(target)
-    bundle.verify(target, info.sha256)
+    reader.verify(target, info.sha256)
     return target
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from ml import locks, tracking
+from ml import tracking
 from ml.settings import Settings
+from ml.storage import locks
 
 SHA256 = "refit.sha256"
 VERDICT = "refit.verdict"

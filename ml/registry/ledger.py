@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from ml import store
 from ml.settings import Settings
+from ml.storage import database
 
 # What happened. The first two are intentions, kept out of what people read.
 PROMOTING = "promoting"
@@ -34,7 +34,7 @@ SERVED = (PROMOTED, ROLLED_BACK)  # outcomes after which `to_version` serves
 
 table = sa.Table(
     "ledger",
-    store.metadata,
+    database.metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("time", sa.Double, nullable=False),
     sa.Column("who", sa.Text, nullable=False),
@@ -97,8 +97,8 @@ def append(
         "model_name": settings.registry.model_name,
         "numbers": json.dumps(numbers or {}, default=str),
     }
-    engine = store.engine(settings)
-    with store.unavailable_as_transient(), engine.begin() as connection:
+    engine = database.engine(settings)
+    with database.unavailable_as_transient(), engine.begin() as connection:
         result = connection.execute(table.insert().values(values))
     key = result.inserted_primary_key
     assert key is not None  # an INSERT of one row has one
@@ -142,7 +142,7 @@ def served_before(settings: Settings, version: str) -> list[str]:
 
 
 def _read(settings: Settings, query: Any) -> list[Event]:
-    engine = store.engine(settings)
-    with store.unavailable_as_transient(), engine.connect() as connection:
+    engine = database.engine(settings)
+    with database.unavailable_as_transient(), engine.connect() as connection:
         rows = connection.execute(query).mappings().all()
     return [Event(**{**row, "numbers": json.loads(row["numbers"])}) for row in rows]

@@ -12,16 +12,17 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from ml import ledger, locks, tracking
-from ml.bundle import Bundle
-from ml.confirm import Confirmation, confirm
+from ml import tracking
+from ml.bundle.reader import Bundle
 from ml.errors import ChampionChanged, PromotionError, RegistryError
-from ml.ledger import Event
-from ml.registry import aliases
+from ml.registry import aliases, ledger
 from ml.registry.aliases import CHAMPION, champion
 from ml.registry.cache import download
 from ml.registry.catalog import QUARANTINED, VersionInfo, version
+from ml.registry.ledger import Event
+from ml.registry.rollout import Confirmation, confirm
 from ml.settings import Settings
+from ml.storage import locks
 
 LOCK = "promotion"
 

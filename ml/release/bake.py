@@ -1,7 +1,7 @@
 """The watch after a promotion: a new champion that proves worse than its predecessor goes back by itself.
 
 Both are compared on the same labelled rows, those that the new champion has answered: the predecessor
-is scored on them from the log (`ml.shadow`). Comparing with what the predecessor scored in its own time
+is scored on them from the log (`ml.release.replay_scoring`). Comparing with what the predecessor scored in its own time
 would blame the new model for a world that has become harder.
 """
 
@@ -13,10 +13,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ml import alerts, ledger, predictions, shadow, store
-from ml.drift import statistics
+from ml import alerts, predictions
 from ml.errors import BundleError, PromotionError, RegistryError
+from ml.evaluation import two_sample
+from ml.registry import ledger
+from ml.release import replay_scoring
 from ml.settings import Settings
+from ml.storage import database
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +56,7 @@ def watch(settings: Settings, now: float) -> Baking | None:
     if event is None:
         return None
     rows = predictions.window(
-        store.engine(settings),
+        database.engine(settings),
         since=event.time,
         until=now,
         rows=settings.drift.label_rows,
@@ -63,7 +66,7 @@ def watch(settings: Settings, now: float) -> Baking | None:
     if len(rows) < settings.drift.min_labels:
         return None
     try:
-        before, _ = shadow.score(settings, event.from_version, rows)
+        before, _ = replay_scoring.score(settings, event.from_version, rows)
     except (RegistryError, BundleError) as error:  # deleted or damaged: there is nothing to go back to
         log.warning("version %s cannot be compared with its successor: %s", event.from_version, error)
         return None
@@ -97,7 +100,7 @@ def judge(settings: Settings, event: ledger.Event, actual: Any, label: Any, befo
     right, right_before = label == actual, before == actual
     # One decision for and one against are added: with no disagreement at all a bound would be exact zero.
     lost = np.concatenate([right_before.astype(float) - right, [1.0, -1.0]])
-    bound = statistics.drop_lower_bound(lost, np.zeros(2), settings.drift.confidence)
+    bound = two_sample.drop_lower_bound(lost, np.zeros(2), settings.drift.confidence)
     accuracy, accuracy_before = float(right.mean()), float(right_before.mean())
     return Baking(
         version=event.to_version,

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml import predictions, store
-from ml.bundle import Bundle
-from ml.drift import baseline
+from ml import predictions
+from ml.bundle.reader import Bundle
+from ml.drift import reference
 from ml.settings import Settings
+from ml.storage import database
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ml.schema import Schema
+    from ml.schema.schema import Schema
 
 
 def score(settings: Settings, version: str, rows: pd.DataFrame) -> tuple[Any, Any]:
@@ -57,7 +58,7 @@ def compare(settings: Settings, version: str, *, against: str, rows: int = 2_000
 
 def live(settings: Settings, bundle: Bundle, *, against: str, rows: int, since: float | None = None) -> pd.DataFrame:
     """The newest rows that version `against` answered (from `since` on, seconds) and whose label the bundle knows."""
-    found = predictions.window(store.engine(settings), since=since, rows=rows, version=against, labelled_only=True)
+    found = predictions.window(database.engine(settings), since=since, rows=rows, version=against, labelled_only=True)
     return found[found["actual"].isin(bundle.classes)].reset_index(drop=True)
 
 
@@ -83,7 +84,7 @@ def beside(bundle: Bundle, rows: pd.DataFrame) -> dict[str, Any]:
 
 def inputs(rows: pd.DataFrame, schema: Schema) -> tuple[Any, Any]:
     """Logged inputs as a model takes them: (n, K) float32 and (n, M) object of str; what is not there is missing."""
-    frame, _ = baseline.canonical(predictions.inputs_frame(rows), schema)
+    frame, _ = reference.canonical(predictions.inputs_frame(rows), schema)
     n = len(rows)
     numbers = [frame[c] if c in frame else np.full(n, np.nan) for c in schema.numbers]
     texts = [frame[c] if c in frame else np.full(n, "", dtype=object) for c in schema.categories]

@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
-from ml import ledger, locks
-from ml.ledger import Event
+from ml.registry import ledger
+from ml.registry.ledger import Event
 from ml.settings import Settings
+from ml.storage import locks
 
 LOCK = "shadow"  # held around every change of who waits; taken before the lock of a promotion, never after
 UNJUDGED = "unjudged"  # in a refusal's numbers: it says nothing about the challenger's quality
@@ -24,7 +25,7 @@ UNJUDGED = "unjudged"  # in a refusal's numbers: it says nothing about the chall
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """Who waits. `since` is when it came, seconds; `champion` is the version that served then.
 
-    `degraded` and `changed` are what was known of that champion (`ml.gate.judge`).
+    `degraded` and `changed` are what was known of that champion (`ml.gate.rules.judge`).
     """
 
     version: str

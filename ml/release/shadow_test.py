@@ -1,6 +1,6 @@
 """The watch before a promotion: a challenger in shadow is judged on live rows, then promoted or refused.
 
-The champion answers, the challenger is scored on the same rows from the log (`ml.shadow`). As soon as enough of those
+The champion answers, the challenger is scored on the same rows from the log (`ml.release.replay_scoring`). As soon as enough of those
 that came after its registration have labels, the gate is asked once, on them and on the golden rows; asking it at
 every check would give chance as many tries. It is also refused when its time is up, when its bundle is damaged or
 gone, and when the log cannot tell. Whatever kills a look, the next one finds who waits in the ledger and goes on.
@@ -14,14 +14,17 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml import alerts, backtest, baking, judging, locks, predictions, shadow, tracking, waiting
-from ml.bundle import Bundle
-from ml.drift import records
-from ml.drift.findings import Shadow
+from ml import alerts, predictions, tracking
+from ml.bundle.reader import Bundle
+from ml.drift import backtest, verdict_history
+from ml.drift.verdict import Shadow
 from ml.errors import BundleError, ChampionChanged, DataError, PromotionError, RegistryError, SchemaError
-from ml.gate import Verdict
+from ml.gate import evidence
+from ml.gate.rules import Verdict
+from ml.release import bake, replay_scoring, shadow_slot
+from ml.release.shadow_slot import Waiting
 from ml.settings import Settings
-from ml.waiting import Waiting
+from ml.storage import locks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,13 +57,13 @@ def watch(settings: Settings, now: float) -> Shadow | None:
     """
     from ml import registry
 
-    if not waiting.any_ever(settings):
+    if not shadow_slot.any_ever(settings):
         return None
-    baking.finish_what_was_cut_short(settings)
-    with locks.exclusive(settings, waiting.LOCK):
-        one, champion = waiting.find(settings), registry.champion(settings)
+    bake.finish_what_was_cut_short(settings)
+    with locks.exclusive(settings, shadow_slot.LOCK):
+        one, champion = shadow_slot.find(settings), registry.champion(settings)
         found = _look(settings, one, champion, now) if one is not None and champion is not None else None
-        waiting.follow(settings)
+        shadow_slot.follow(settings)
     return found
 
 
@@ -78,11 +81,11 @@ def progress(settings: Settings, one: Waiting, champion: str) -> Shadow:
 def _look(settings: Settings, one: Waiting, champion: VersionInfo, now: float) -> Shadow:
     found = Shadow(version=one.version, champion=champion.version)
     if champion.version == one.version:
-        waiting.found_serving(settings, one, who=WHO)
+        shadow_slot.found_serving(settings, one, who=WHO)
         return msgspec.structs.replace(found, state="promoted")
     try:
         seen = _evidence(settings, one, champion.version)
-        waiting.follow(settings)  # the version that the alias leaves is the one whose verdict is noted
+        shadow_slot.follow(settings)  # the version that the alias leaves is the one whose verdict is noted
         found = seen.found
         if found.rows >= found.needed:
             verdict = _judge(settings, one, champion, seen)
@@ -95,7 +98,7 @@ def _look(settings: Settings, one: Waiting, champion: VersionInfo, now: float) -
     if now >= found.until:
         days = settings.gate.shadow_s / 86_400
         why = f"only {found.rows} of {found.needed} labelled rows came in the {days:.3g} days that it waited in shadow"
-        return _refuse(settings, one, found, why, numbers={waiting.UNJUDGED: True}, alert=True)
+        return _refuse(settings, one, found, why, numbers={shadow_slot.UNJUDGED: True}, alert=True)
     return found
 
 
@@ -105,15 +108,15 @@ def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
     info = registry.version(settings, one.version)
     if info.quarantined:
         raise RegistryError(f"version {info.version} is quarantined ({info.quarantined})")
-    challenger = shadow.open_version(settings, one.version)
-    needed = waiting.needed(settings)
+    challenger = replay_scoring.open_version(settings, one.version)
+    needed = shadow_slot.needed(settings)
     most = max(needed, settings.drift.label_rows)
-    rows = shadow.live(settings, challenger, against=champion, rows=most, since=info.created)
+    rows = replay_scoring.live(settings, challenger, against=champion, rows=most, since=info.created)
     X, y = backtest.canonical(predictions.training_rows(settings, rows), challenger.schema)
     # The customers of the training table may be asked about every day: they prove nothing.
-    new = ~judging.taught(challenger, X, y, challenger.schema)
+    new = ~evidence.taught(challenger, X, y, challenger.schema)
     X, y, rows = X[new].reset_index(drop=True), y[new], rows[new].reset_index(drop=True)
-    beside = shadow.beside(challenger, rows)
+    beside = replay_scoring.beside(challenger, rows)
     found = Shadow(
         version=one.version,
         champion=champion,
@@ -131,12 +134,12 @@ def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
 def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evidence) -> Verdict:
     """The same gate as before the registration; what is recent is what the champion has answered since."""
     challenger = seen.challenger
-    served, problem = judging.open_version(settings, champion)
+    served, problem = evidence.open_version(settings, champion)
     if served is not None and _needs(served) != _needs(challenger):
         raise SchemaError(f"it has other columns or classes than version {champion.version}, whose answers are logged")
-    rows = judging.with_golden(settings, seen.X, seen.y, challenger.schema, [problem] if problem else [])
+    rows = evidence.with_golden(settings, seen.X, seen.y, challenger.schema, [problem] if problem else [])
     degraded, changed = _world(settings, one, champion.version)
-    return judging.judge(
+    return evidence.judge(
         settings, rows, challenger, served, prior=None, degraded=degraded, changed=changed, seed=settings.train.seed
     )
 
@@ -147,7 +150,7 @@ def _needs(bundle: Bundle) -> tuple[set[str], set[str]]:
 
 def _world(settings: Settings, one: Waiting, champion: str) -> tuple[bool, bool]:
     """Is this champion known to be degraded; has the world changed since the golden rows?"""
-    checks = records.history(settings, settings.drift.history, version=champion)
+    checks = verdict_history.history(settings, settings.drift.history, version=champion)
     last = next((check.signals for check in checks if check.verdict != "insufficient data"), None)
     same = champion == one.champion
     changed = (same and one.changed) or (last is not None and (last.outdone or last.degraded))
@@ -165,10 +168,10 @@ def _promote(settings: Settings, one: Waiting, champion: str, found: Shadow, why
         )  # fmt: skip
     except ChampionChanged:
         current = registry.champion(settings)
-        waiting.again(settings, one, who=WHO, champion=current.version if current else "")
+        shadow_slot.again(settings, one, who=WHO, champion=current.version if current else "")
         return found
     except (PromotionError, BundleError) as error:
-        numbers = {waiting.UNJUDGED: True}  # the failed move counts already
+        numbers = {shadow_slot.UNJUDGED: True}  # the failed move counts already
         return _refuse(settings, one, found, f"it was not taken over: {error}", numbers=numbers, alert=True)
     run_id = registry.version(settings, one.version).run_id
     tracking.log(settings, run_id, tags={"refit.promoted": one.version})
@@ -179,7 +182,7 @@ def _refuse(
     settings: Settings, one: Waiting, found: Shadow, why: str, *, numbers: dict[str, Any] | None = None,
     alert: bool = False,
 ) -> Shadow:  # fmt: skip
-    waiting.refuse(settings, one, who=WHO, why=why, numbers={**_figures(found), **(numbers or {})})
+    shadow_slot.refuse(settings, one, who=WHO, why=why, numbers={**_figures(found), **(numbers or {})})
     if alert:
         alerts.send(settings, "refused in shadow", [why], version=one.version, champion=found.champion)
     return msgspec.structs.replace(found, state="refused")

@@ -13,10 +13,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml import predictions, store
-from ml.backtest import LEAST_PROBABILITY
-from ml.drift.findings import DriftVerdict, Performance
+from ml import predictions
+from ml.drift.backtest import LEAST_PROBABILITY
+from ml.drift.verdict import DriftVerdict, Performance
 from ml.settings import Settings
+from ml.storage import database
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,7 @@ def began(settings: Settings, version: str, run: list[DriftVerdict], judged_unti
     """
     newest, first = run[0], run[-1]
     rows = predictions.window(
-        store.engine(settings), rows=settings.retrain.backtest_rows, version=version, labelled_only=True
+        database.engine(settings), rows=settings.retrain.backtest_rows, version=version, labelled_only=True
     )
     seen = rows[(rows["labelled_at"] > judged_until) & (rows["labelled_at"] <= first.performance.labels_until)]
     start = first.window.start

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from scipy.stats import norm
 
-from ml import backtest, predictions
-from ml.drift import performance
-from ml.drift.baseline import Baseline
-from ml.drift.findings import Renewal
+from ml import predictions
+from ml.drift import backtest, performance
+from ml.drift.reference import Baseline
+from ml.drift.verdict import Renewal
 from ml.errors import DataError
 from ml.settings import Settings
 

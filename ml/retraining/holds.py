@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from ml import ledger, waiting
-from ml.drift import records
-from ml.drift.findings import Verdict
+from ml.drift import verdict_history
 from ml.drift.rule import Hold
+from ml.drift.verdict import Verdict
+from ml.registry import ledger
+from ml.release import shadow_slot
 from ml.settings import Settings
 
 # What ends a retraining, in the ledger's words.
@@ -36,10 +37,10 @@ def holds(settings: Settings, now: float, label_delay_s: float | None, *, degrad
                 f"(it closes by itself after {drift.breaker_reset_s / 3600:.0f} h, or with the next promotion)"
             )
         )
-    one = waiting.find(settings)
+    one = shadow_slot.find(settings)
     if one is not None and (one.degraded or not degraded):
         found.append(Hold(f"version {one.version} waits in shadow and is judged first"))
-    asked = records.last_retrain(settings)
+    asked = verdict_history.last_retrain(settings)
     answered = asked is not None and any(e.time >= asked.time and e.what in ANSWERS for e in events)
     if asked is not None and not answered and now - asked.time < drift.retrain_timeout_s:
         found.append(Hold("a retraining that was asked for is still under way"))
@@ -59,7 +60,7 @@ def budget(settings: Settings) -> float:
     """
     drift = settings.drift
     left = float(drift.budget_saved)
-    for check in reversed(records.history(settings, drift.history)):
+    for check in reversed(verdict_history.history(settings, drift.history)):
         if check.verdict != "insufficient data":
             left = min(left + 1 / drift.budget_windows, drift.budget_saved) - check.retrain
     return min(left + 1 / drift.budget_windows, drift.budget_saved)  # with the window that is being judged
@@ -81,5 +82,5 @@ def _refused_in_a_row(events: list[ledger.Event]) -> int:
     for event in events:
         if event.what in (ledger.PROMOTED, ledger.ROLLED_BACK):
             break
-        count += event.what in (ledger.REFUSED, ledger.PROMOTION_FAILED) and not event.numbers.get(waiting.UNJUDGED)
+        count += event.what in (ledger.REFUSED, ledger.PROMOTION_FAILED) and not event.numbers.get(shadow_slot.UNJUDGED)
     return count

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ml import backtest, predictions
+from ml import predictions
 from ml.data import production
-from ml.drift import onset, records
+from ml.drift import backtest, verdict_history
+from ml.retraining import change_point
 from ml.settings import Settings
 
 if TYPE_CHECKING:
@@ -105,14 +106,14 @@ def _drift_began(settings: Settings, version: str | None) -> pd.Timestamp | None
         return None
     checks = [
         check
-        for check in records.history(settings, settings.drift.history, version=version)
+        for check in verdict_history.history(settings, settings.drift.history, version=version)
         if check.verdict != "insufficient data"
     ]
     judged = [check for check in checks if check.signals.judged]  # one without new labels says nothing of performance
     if judged and judged[0].signals.degraded:
         run = list(itertools.takewhile(lambda check: check.signals.degraded, judged))
         until = judged[len(run)].performance.labels_until if len(run) < len(judged) else 0.0
-        began = onset.began(settings, version, run, until)
+        began = change_point.began(settings, version, run, until)
     else:
         run = list(itertools.takewhile(lambda check: check.signals.drifted, checks))
         began = run[-1].window.start if run else None

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml.cells import FLOAT32_LIMIT, NUMBER
+from ml.schema.cells import FLOAT32_LIMIT, NUMBER
 
 _SAMPLE = 1_000
 

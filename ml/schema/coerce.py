@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml import values
-from ml.cells import FLOAT32_LIMIT
 from ml.errors import DataError, SchemaError
-from ml.report import Report
-from ml.schema import Column, Schema
+from ml.schema import arrow_cells
+from ml.schema.cells import FLOAT32_LIMIT
+from ml.schema.findings import Report
+from ml.schema.schema import Column, Schema
 
 # A single row may well lack a value; a whole file without any value of a usual column is broken.
 _ENOUGH_ROWS = 20
@@ -68,8 +68,8 @@ def match_names(names: Iterable[Any], schema: Schema, report: Report, file: str 
 
 def number_column(raw: Any, column: Column, schema: Schema, place: Place, report: Report) -> NDArray[np.float32]:
     """(n_rows,) float32; a few words become missing with a warning, more are an error."""
-    array = values.flat(raw)
-    cells, bad = values.numbers(
+    array = arrow_cells.flat(raw)
+    cells, bad = arrow_cells.numbers(
         array, markers=schema.missing_markers, decimal=schema.decimal, thousands=schema.thousands
     )
     if bad.any():
@@ -81,7 +81,7 @@ def number_column(raw: Any, column: Column, schema: Schema, place: Place, report
         report.warn(f"{clipped - infinite:,} values beyond ±3.4e38 are cut to that", column.name)
     if len(cells) >= _ENOUGH_ROWS and column.missing_share <= 0.5 and not np.isfinite(cells).any():
         _judge_empty(array, column, place, report)
-    return values.to_float32(cells)
+    return arrow_cells.to_float32(cells)
 
 
 def _judge_words(
@@ -103,7 +103,7 @@ def _judge_words(
 def _judge_empty(array: pa.Array, column: Column, place: Place, report: Report) -> None:
     """A column that had values and now says `n/a` in every row comes from a broken feed."""
     report.warn("no value in any row", column.name)
-    if not values.is_text(array):
+    if not arrow_cells.is_text(array):
         return
     written = pc.unique(pc.utf8_trim_whitespace(pc.fill_null(array, ""))).to_pylist()
     if "" not in written and not any(word.lstrip("+-").casefold() in ("inf", "infinity", "nan") for word in written):
@@ -114,8 +114,8 @@ def _judge_empty(array: pa.Array, column: Column, place: Place, report: Report) 
 
 def category_column(raw: Any, column: Column, schema: Schema, report: Report) -> pa.Array:
     """Text with "" for missing; levels that training did not see are kept and counted."""
-    array = values.flat(raw)
-    texts = values.texts(array, markers=schema.missing_markers)
+    array = arrow_cells.flat(raw)
+    texts = arrow_cells.texts(array, markers=schema.missing_markers)
     if pa.types.is_boolean(array.type) and "true" in column.categories:
         texts = pc.utf8_lower(texts)
     if column.categories:

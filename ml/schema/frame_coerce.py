@@ -7,10 +7,10 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ml.columns import category_column, match_names, number_column
-from ml.data.frames import place_of
-from ml.report import Report
-from ml.schema import Schema
+from ml.schema.coerce import category_column, match_names, number_column
+from ml.schema.findings import Report
+from ml.schema.frames import place_of
+from ml.schema.schema import Schema
 
 
 def canonical(frame: pd.DataFrame, schema: Schema, *, file: str | None = None) -> tuple[pd.DataFrame, Report]:

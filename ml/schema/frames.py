@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ml.columns import Place, listing, suggestion
 from ml.errors import DataError
+from ml.schema.coerce import Place, listing, suggestion
 from ml.settings import Data
 
 

@@ -16,10 +16,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml.cells import FLOAT32_LIMIT, as_level, as_number, edge
-from ml.faults import MAX_FAULTS, Fault, RowsError, kind_of
-from ml.flags import Flag, Flags, out_of_range, packed, unseen
-from ml.schema import Column, Schema
+from ml.schema.cells import FLOAT32_LIMIT, as_level, as_number, edge
+from ml.schema.schema import Column, Schema
+from ml.schema.validation import MAX_FAULTS, Fault, RowsError, kind_of
+from ml.schema.warnings import Flag, Flags, out_of_range, packed, unseen
 
 Floats = npt.NDArray[np.float32]
 Texts = npt.NDArray[np.object_]
@@ -63,8 +63,8 @@ class RowReader:
 
         Example
         -------
-        >>> from ml.flags import Flag, Flags, out_of_range, packed, unseen
-    from ml.schema import Column, Schema
+        >>> from ml.schema.warnings import Flag, Flags, out_of_range, packed, unseen
+    from ml.schema.schema import Column, Schema
         >>> schema = Schema(target="y", classes=("0", "1"), positive_label="1", columns=(
         ...     Column(name="age", kind="number", minimum=0.0, maximum=90.0),
         ...     Column(name="plan", kind="category", categories=("free", "paid"))))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from ml.report import Finding, Report
+from ml.schema.findings import Finding, Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,14 +97,14 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def infer(frame: pd.DataFrame, data: Data) -> tuple[Schema, Report]:
-    """Find out what the columns of a raw table are; see `ml.data.inference`."""
-    from ml.data import inference  # pandas: not for the service
+    """Find out what the columns of a raw table are; see `ml.data.inference.infer`."""
+    from ml.data.inference import infer as inference  # pandas: not for the service
 
     return inference.infer(frame, data)
 
 
 def canonical(frame: pd.DataFrame, schema: Schema, *, file: str | None = None) -> tuple[Any, Report]:
-    """Validate a raw table against a schema and coerce it; see `ml.data.coerce`."""
-    from ml.data import coerce
+    """Validate a raw table against a schema and coerce it; see `ml.schema.frame_coerce`."""
+    from ml.schema import frame_coerce
 
-    return coerce.canonical(frame, schema, file=file)
+    return frame_coerce.canonical(frame, schema, file=file)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ml.faults import shown
-from ml.schema import Column
+from ml.schema.schema import Column
+from ml.schema.validation import shown
 
 
 class Flag(NamedTuple):

@@ -1,6 +1,6 @@
 """Everything that can be set: each value once, with its default, type and unit.
 
-The comment beside a field is its comment in `refit.toml` too (`ml.settings_file`).
+The comment beside a field is its comment in `refit.toml` too (`ml.settings.toml`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""refit.toml from the declarations in `ml.settings`: `python -m ml.settings_file > refit.toml`.
+"""refit.toml from the declarations in `ml.settings`: `python -m ml.settings.toml > refit.toml`.
 
 The comments beside the fields are the file's comments, so that both say the same; a test compares them.
 """

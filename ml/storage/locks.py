@@ -12,9 +12,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from ml import store
 from ml.errors import Transient
 from ml.settings import Settings
+from ml.storage import database
 
 
 class Busy(Transient):
@@ -32,7 +32,7 @@ def exclusive(settings: Settings, name: str, *, timeout_s: float = 120.0) -> Ite
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_file_lock(settings.var / "locks" / f"{name}.lock", name, timeout_s))
-        if store.url(settings).startswith("postgresql"):
+        if database.url(settings).startswith("postgresql"):
             stack.enter_context(_database_lock(settings, name, timeout_s))
         yield
 
@@ -57,7 +57,7 @@ def _file_lock(path: Path, name: str, timeout_s: float) -> Iterator[None]:
 @contextlib.contextmanager
 def _database_lock(settings: Settings, name: str, timeout_s: float) -> Iterator[None]:
     key = zlib.crc32(f"refit.{name}".encode())
-    with store.unavailable_as_transient(), store.engine(settings).connect() as connection:
+    with database.unavailable_as_transient(), database.engine(settings).connect() as connection:
         deadline = time.monotonic() + timeout_s
         while not connection.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar():
             _wait(name, deadline)

@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml import locks
 from ml.errors import RefitError, RegistryError, RegistryUnavailable
 from ml.settings import Settings
+from ml.storage import locks
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml import locks
 from ml.settings import Settings
+from ml.storage import locks
 from ml.tracking import connection
 from ml.tracking.connection import errors, uri
 

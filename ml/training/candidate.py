@@ -15,11 +15,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ml import atomic
 from ml.errors import TrainingError
 from ml.models import ALL_FAMILIES
 from ml.models.base import OnEpoch
-from ml.schema import Schema
+from ml.schema.schema import Schema
+from ml.storage import files
 
 WEIGHTS, ARCHITECTURE, CANDIDATE, SCHEMA = "weights.safetensors", "architecture.json", "candidate.json", "schema.json"
 
@@ -130,10 +130,10 @@ def save_candidate(candidate: Candidate, folder: Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        atomic.write_bytes(temporary / WEIGHTS, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
-        atomic.write_json(temporary / ARCHITECTURE, {"family": candidate.spec.family, **state})
-        atomic.write_bytes(temporary / SCHEMA, candidate.schema.to_json())
-        atomic.write_json(temporary / CANDIDATE, _facts(candidate))
+        files.write_bytes(temporary / WEIGHTS, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
+        files.write_json(temporary / ARCHITECTURE, {"family": candidate.spec.family, **state})
+        files.write_bytes(temporary / SCHEMA, candidate.schema.to_json())
+        files.write_json(temporary / CANDIDATE, _facts(candidate))
         _replace_folder(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -189,4 +189,4 @@ def _replace_folder(source: Path, target: Path) -> None:
             raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-    atomic.sync_folder(target.parent)
+    files.sync_folder(target.parent)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ml.decision import Floats
 from ml.evaluation.metrics import log_losses
-from ml.training import CandidateSpec
+from ml.training.candidate import CandidateSpec
 
 ROUNDS = 20  # of one greedy selection: shares are twentieths
 LEAST_ROWS = 50  # fewer say nothing about weights

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ml.atomic import write_bytes
-from ml.schema import Schema
+from ml.schema.schema import Schema
+from ml.storage.files import write_bytes
 from ml.tuning.folds import Fold
 
 if TYPE_CHECKING:

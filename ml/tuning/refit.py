@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from ml.models.base import OnEpoch
 from ml.settings import Settings
-from ml.training import Candidate, CandidateSpec, fit_candidate
+from ml.training.candidate import Candidate, CandidateSpec, fit_candidate
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Part
-    from ml.schema import Schema
+    from ml.schema.schema import Schema
 
 
 class Rows(Protocol):

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from ml.errors import TrainingError
 from ml.settings import Settings
-from ml.training import CandidateSpec
-from ml.tuning import blend
+from ml.training.candidate import CandidateSpec
+from ml.tuning import ensemble
 from ml.tuning.problem import Problem
 from ml.tuning.trials import Trial, TrialStore
 
@@ -64,15 +64,15 @@ def result_of(trials: list[Trial], problem: Problem, store: TrialStore, settings
     y, weight = problem.y[rows], None if problem.weight is None else problem.weight[rows]
     top = complete[:BLEND_CANDIDATES]
     candidates = [store.probabilities(t.number) for t in top]
-    chosen = blend.select(candidates, y, members=settings.tune.blend, weight=weight, seed=settings.tune.seed)
+    chosen = ensemble.select(candidates, y, members=settings.tune.blend, weight=weight, seed=settings.tune.seed)
     baseline = min((t.loss for t in complete if t.values is None and t.loss is not None), default=np.inf)
     probabilities = np.asarray(sum(share * candidates[i] for i, share in chosen))
-    if blend.loss(probabilities, y, weight) > baseline:  # a blend may be a little worse than the best alone
+    if ensemble.loss(probabilities, y, weight) > baseline:  # a blend may be a little worse than the best alone
         chosen, probabilities = [(0, 1.0)], candidates[0]
     members = [(CandidateSpec(top[i].family, top[i].params, top[i].seed), share) for i, share in chosen]
     return TuneResult(
-        best=members[0][0] if len(members) == 1 else blend.spec(members, settings.tune.seed),
-        best_loss=blend.loss(probabilities, y, weight),
+        best=members[0][0] if len(members) == 1 else ensemble.spec(members, settings.tune.seed),
+        best_loss=ensemble.loss(probabilities, y, weight),
         baseline_loss=baseline,
         trials=trials,
         members=members,

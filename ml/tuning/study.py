@@ -4,7 +4,7 @@ What is promised:
 
 - **Reproducible**: the same snapshot, settings and seed give the same trials, whatever the number of
   workers, their speed, and interruptions (a time budget only cuts the list). Suggestion k is made from
-  the results of trials 0 … k - `tune.outstanding` only (`ml.tuning.asking`). Needs fits that repeat bit by bit,
+  the results of trials 0 … k - `tune.outstanding` only (`ml.tuning.ask_and_tell`). Needs fits that repeat bit by bit,
   as Refit's do.
 - **Resumable**: a trial is on disk when it is finished; the next search in the same folder goes on with
   the one after. After `kill -9` at most the trials that ran are run again.
@@ -26,7 +26,7 @@ import numpy as np
 from ml.errors import TrainingError
 from ml.settings import Settings
 from ml.tuning import folds
-from ml.tuning.asking import Asking, Tracker
+from ml.tuning.ask_and_tell import Asking, Tracker
 from ml.tuning.executors import Executor, Processes, Serial
 from ml.tuning.problem import Problem
 from ml.tuning.result import TuneResult, result_of

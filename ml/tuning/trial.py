@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.evaluation.metrics import log_losses
-from ml.training import Candidate, CandidateSpec, fit_candidate
+from ml.training.candidate import Candidate, CandidateSpec, fit_candidate
 from ml.tuning.folds import Fold
 from ml.tuning.problem import Problem
 from ml.tuning.trials import Trial, TrialStore

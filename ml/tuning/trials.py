@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml.atomic import write_bytes
+from ml.storage.files import write_bytes
 
 Status = Literal["ok", "pruned", "failed"]
 

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, request
 
-from ml.shortest import shortest
-from serving import predict
-from serving.model_store import Served
+from ml.schema.shortest import shortest
+from serving.api import predict
+from serving.model.store import Served
 from serving.service import service
 
 bp = Blueprint("core", __name__)
@@ -17,7 +17,7 @@ bp = Blueprint("core", __name__)
 
 @bp.post("/predict")
 def predict_rows() -> Response:
-    """Score JSON rows. The fast path (`serving/hot.py`) answers the same through the same `predict.answer`."""
+    """Score JSON rows. The fast path (`serving/http/fast_path.py`) answers the same through the same `predict.answer`."""
     reply = predict.answer(service(), request.get_data(cache=False), request.content_type)
     return Response(reply.body, reply.status, headers=reply.headers, content_type=reply.content_type)
 

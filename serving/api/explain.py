@@ -7,14 +7,15 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, request
 
-from ml.changes import Change, changes
 from ml.errors import BundleError
-from ml.explain import Explainer, Explanation
-from ml.rows import Rows
-from serving import predict, scoring
-from serving.model_store import Served
+from ml.explain.counterfactuals import Change, changes
+from ml.explain.explainer import Explainer, Explanation
+from ml.schema.rows import Rows
+from serving.api import predict
+from serving.model.store import Served
 from serving.problems import Problem
-from serving.scoring import VERSION_HEADER, Scored
+from serving.scoring import score
+from serving.scoring.score import VERSION_HEADER, Scored
 from serving.service import service
 
 MAX_ROWS = 100  # one row costs some milliseconds, so a request stays well below a second
@@ -40,10 +41,10 @@ def explain_rows() -> Response:
     if with_changes not in ("true", "false"):
         raise Problem(422, f"expected changes=true or changes=false, got {with_changes[:80]!r}")
     served = service().served()
-    rows, ids = scoring.predict_body(served, service().settings.serving.max_rows).read(request.get_data(cache=False))
+    rows, ids = score.predict_body(served, service().settings.serving.max_rows).read(request.get_data(cache=False))
     if len(rows) > MAX_ROWS:
         raise Problem(413, f"expected at most {MAX_ROWS} rows to explain in one request, got {len(rows)}")
-    scored = scoring.score(served, rows, ids)
+    scored = score.score(served, rows, ids)
     explanations = explainer(served).explain(rows)
     found = changes(served.bundle, rows) if with_changes == "true" else [[] for _ in explanations]
     content = {

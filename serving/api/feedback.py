@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, request
 
-from ml.cells import as_level
-from ml.faults import MAX_FAULTS, Fault, RowsError, shown
-from serving.body import ID_KEY, MAX_ID_CHARS, strict_json
-from serving.log import LogUnavailable
+from ml.schema.cells import as_level
+from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
+from serving.prediction_log.writer import LogUnavailable
 from serving.problems import Problem
+from serving.scoring.json_rows import ID_KEY, MAX_ID_CHARS, strict_json
 from serving.service import service
 
 MAX_LABELS = 100_000

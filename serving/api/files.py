@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from flask import Blueprint, Response, request
 
-from ml.faults import shown
-from serving.file_names import ENDINGS, ending, plain_name
+from ml.schema.validation import shown
+from serving.http.wsgi import BODY_FILE
 from serving.problems import Problem
-from serving.scoring import VERSION_HEADER
+from serving.scoring.file_names import ENDINGS, ending, plain_name
+from serving.scoring.score import VERSION_HEADER
 from serving.service import service
-from serving.wsgi import BODY_FILE
 
 if TYPE_CHECKING:
-    from serving.results import Writer
+    from serving.scoring.file_writers import Writer
 
 SPOOL_BYTES = 8_000_000
 FORMATS = {
@@ -40,14 +40,14 @@ def predict_file() -> Response:
     one = service()
     served = one.served()
     stream, name = _received()
-    from serving import file_scoring  # Arrow: a worker that never sees a table does without
+    from serving.api import score_file  # Arrow: a worker that never sees a table does without
 
     try:
-        upload = file_scoring.open_upload(one, served, stream, name)
-        writer_class = file_scoring.WRITERS[_format(upload.is_parquet)]
+        upload = score_file.open_upload(one, served, stream, name)
+        writer_class = score_file.WRITERS[_format(upload.is_parquet)]
         out = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 (closed with the response)
         try:
-            summary = file_scoring.score_upload(one, served, upload, writer_class(out))
+            summary = score_file.score_upload(one, served, upload, writer_class(out))
         except BaseException:
             out.close()
             raise

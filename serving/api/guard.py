@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from serving.auth import Scope, is_loopback
+from serving.auth.keys import Scope, is_loopback
 from serving.ids import token
 from serving.problems import Problem
 from serving.service import Service

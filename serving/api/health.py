@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response
 
-from serving.model_store import Refusal, read_refusals, worker_states
-from serving.records import backlog_bytes
+from serving.model.store import Refusal, read_refusals, worker_states
+from serving.prediction_log.records import backlog_bytes
 from serving.service import Service, service
 
 bp = Blueprint("health", __name__)

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from ml.schema import Column, Schema
-from ml.shortest import shortest
-from serving import contract as c
-from serving.operations import PROBLEM, REF, Content, Operation, operations
+from ml.schema.schema import Column, Schema
+from ml.schema.shortest import shortest
+from serving.api import schemas as c
+from serving.api.operations import PROBLEM, REF, Content, Operation, operations
 
 API_VERSION = "1"
 DOUBLE_MAX = 1.7e308
@@ -81,7 +81,7 @@ def _column_schema(column: Column) -> dict[str, Any]:
         }
     levels = ", ".join(column.categories[:20]) + (" …" if len(column.categories) > 20 else "")
     category: dict[str, Any] = {"description": f"A category; in training: {levels}.", "examples": examples}
-    # A whole number or a boolean that spells a level is taken for it; see ml/rows.py.
+    # A whole number or a boolean that spells a level is taken for it; see ml/schema/rows.py.
     spelled: list[Any] = [int(level) for level in column.categories if _is_whole(level)]
     spelled += [value for value in (True, False) if {str(value), str(value).lower()} & set(column.categories)]
     if not spelled:

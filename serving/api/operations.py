@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from serving import contract as c
+from serving.api import schemas as c
 
 JSON, CSV, PARQUET, PROBLEM = (
     "application/json",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from serving import answers, problems, scoring
+from serving import problems
 from serving.problems import Problem
-from serving.scoring import VERSION_HEADER
+from serving.scoring import responses, score
+from serving.scoring.score import VERSION_HEADER
 from serving.service import Service
 
 JSON = "application/json"
@@ -26,9 +27,9 @@ def answer(service: Service, body: bytes, content_type: str | None) -> Reply:
     try:
         check_content_type(content_type)
         served = service.served()
-        scored = scoring.predict(served, body, max_rows=service.settings.serving.max_rows)
+        scored = score.predict(served, body, max_rows=service.settings.serving.max_rows)
         service.record(served, scored)
-        return Reply(200, answers.body(scored), {VERSION_HEADER: served.version})
+        return Reply(200, responses.body(scored), {VERSION_HEADER: served.version})
     except Exception as error:
         return refusal(error)
 

@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from ml import tables
-from ml.report import Finding
-from serving import scoring
-from serving.file_names import plain_name
-from serving.model_store import Served
-from serving.results import WRITERS, Writer
+from ml.data.sources import csv_reader
+from ml.schema.findings import Finding
+from serving.model.store import Served
+from serving.scoring import score
+from serving.scoring.file_names import plain_name
+from serving.scoring.file_writers import WRITERS, Writer
+from serving.scoring.upload import Part, Upload
 from serving.service import Service
-from serving.tables import Part, Upload
 
 KEEP_BYTES = 48_000_000  # a checked upload up to this size is scored from memory, a larger one is read again
 
@@ -29,9 +29,9 @@ def open_upload(one: Service, served: Served, stream: BinaryIO, name: str) -> Up
     return Upload(
         stream,
         plain_name(name),
-        scoring.reader(served),
+        score.reader(served),
         max_bytes=one.settings.serving.max_body_bytes,
-        options=tables.Options(max_columns=data.max_columns, max_cell_chars=data.max_cell_chars),
+        options=csv_reader.Options(max_columns=data.max_columns, max_cell_chars=data.max_cell_chars),
     )
 
 
@@ -41,7 +41,7 @@ def score_upload(one: Service, served: Served, upload: Upload, writer: Writer) -
     flagged: Counter[tuple[str, str]] = Counter()
     rows = 0
     for part in _pieces(kept if kept is not None else upload):
-        scored = scoring.score(served, part.rows, part.ids)
+        scored = score.score(served, part.rows, part.ids)
         one.record(served, scored)
         writer.add(part, scored)
         rows += len(scored)
@@ -58,7 +58,7 @@ def score_upload(one: Service, served: Served, upload: Upload, writer: Writer) -
 
 def _pieces(parts: list[Part] | Upload) -> Iterator[Part]:
     """Parts of the size that scores fastest."""
-    step = scoring.CHUNK_ROWS
+    step = score.CHUNK_ROWS
     for part in parts:
         if len(part.rows) <= 2 * step:
             yield part

@@ -7,8 +7,8 @@ import os
 import socket
 from typing import Any
 
-from serving.framing import Body, Request, read_head
-from serving.wsgi import Answer
+from serving.http.http1 import Body, Request, read_head
+from serving.http.wsgi import Answer
 
 SEND_BYTES = 262_144
 KEPT_HEAD_BYTES = 2_048

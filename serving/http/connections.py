@@ -16,10 +16,11 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from serving import problems, wsgi
-from serving.connection import Connection
-from serving.framing import Body, Refused, Request
-from serving.hot import HotRoute
+from serving import problems
+from serving.http import wsgi
+from serving.http.connection import Connection
+from serving.http.fast_path import HotRoute
+from serving.http.http1 import Body, Refused, Request
 from serving.problems import Problem
 
 READ_BYTES = 65_536  # also bounds how many pipelined requests are answered before others have their turn

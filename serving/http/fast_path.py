@@ -10,10 +10,11 @@ import functools
 import logging
 import time
 
-from serving import guard, predict, problems
-from serving.framing import Request
+from serving import problems
+from serving.api import guard, predict
+from serving.http.http1 import Request
+from serving.http.wsgi import http_date, phrase
 from serving.service import Service
-from serving.wsgi import http_date, phrase
 
 logger = logging.getLogger("refit.serving")
 

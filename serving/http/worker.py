@@ -4,9 +4,9 @@ gunicorn's gthread hands every request through selector, pool and pipe, which co
 row does (bench/serving.py). Here one thread reads, answers `POST /predict` at once, and gives everything else
 (all Flask routes, and bodies beyond `big_body_bytes`) to a few executor threads once it has arrived in full; answers
 are written by the loop again. So neither a slow client nor a large body holds up single rows. What is said on a
-connection is `serving/conversations.py`; here are the process, its listeners and its loop.
+connection is `serving/http/connections.py`; here are the process, its listeners and its loop.
 
-Limits: size of head, body and chunk lines (`serving/framing.py`), time for a head, a body and a taker of answers,
+Limits: size of head, body and chunk lines (`serving/http/http1.py`), time for a head, a body and a taker of answers,
 number of connections (the one that has been silent longest goes first). On SIGTERM: no new connections,
 every request that arrives within `DRAIN_S` is answered with `Connection: close`, those in work are finished.
 Linux only; TLS belongs in front, or to `worker_class = "gthread"`.
@@ -25,7 +25,7 @@ from typing import Any
 
 from gunicorn.workers import base
 
-from serving.conversations import Conversations
+from serving.http.connections import Conversations
 
 TICK_S = 0.1  # at most so long until it is noticed that the master is dead: the port must be free for the next one
 SWEEP_S = 0.5

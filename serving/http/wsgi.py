@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from gunicorn import util
 from gunicorn.http.wsgi import FileWrapper
 
-from serving.framing import Request
+from serving.http.http1 import Request
 
 MEMORY_BYTES = 262_144  # a larger answer waits in an unnamed temporary file for its reader
 SERVER = b"gunicorn"

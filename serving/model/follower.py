@@ -1,6 +1,6 @@
 """Follows the champion: registry → verified local cache → pointer file. One process a machine.
 
-`python -m serving.follower`. Every `reload_interval_s`, and at once when `promote` touches `var/serving/poke`, it asks
+`python -m serving.model.follower`. Every `reload_interval_s`, and at once when `promote` touches `var/serving/poke`, it asks
 which version is the champion. A new one is copied into `var/serving/cache/<sha256>`, its hashes are verified, it is
 opened and must reproduce its own examples; then `current.json` is replaced, and the workers swap. A version that
 fails is written to `refused.json` with the reason, and the old one keeps serving. When the registry is out of reach,
@@ -20,14 +20,15 @@ from pathlib import Path
 
 import msgspec
 
-from ml import bundle as bundles
-from ml.atomic import write_bytes
-from ml.bundle import Bundle
+from ml.bundle import reader as bundles
+from ml.bundle.reader import Bundle
 from ml.errors import BundleError, RegistryUnavailable
 from ml.settings import Settings
-from serving import alias, background
-from serving.alias import Champion
-from serving.model_store import Pointer, Refusal, read_pointer, read_refusals, worker_states, write_pointer
+from ml.storage.files import write_bytes
+from serving import processes
+from serving.model import champion_lookup
+from serving.model.champion_lookup import Champion
+from serving.model.store import Pointer, Refusal, read_pointer, read_refusals, worker_states, write_pointer
 
 log = logging.getLogger("refit.follower")
 
@@ -59,7 +60,7 @@ class Follower:
         RegistryUnavailable
             Nothing could be asked; what serves, serves on.
         """
-        found = alias.champion(self.settings)
+        found = champion_lookup.champion(self.settings)
         pointer = self._pointer()
         if found is None:
             return False
@@ -88,7 +89,9 @@ class Follower:
     def fetch(self, found: Champion) -> Path:
         """The champion's bundle in the cache, whole and of the registered hash."""
         if not found.sha256:
-            raise BundleError(f"version {found.version} has no tag {alias.SHA256}: it was not registered by Refit")
+            raise BundleError(
+                f"version {found.version} has no tag {champion_lookup.SHA256}: it was not registered by Refit"
+            )
         target = self.cache / found.sha256
         if target.is_dir():
             with contextlib.suppress(BundleError):
@@ -96,7 +99,7 @@ class Follower:
                 return target
             shutil.rmtree(target)
         self.cache.mkdir(parents=True, exist_ok=True)
-        source = alias.local_bundle(self.settings, found.version)
+        source = champion_lookup.local_bundle(self.settings, found.version)
         if source is None:
             from ml import registry  # takes seconds and 240 MB: only for artifacts that are not plain files here
 
@@ -206,4 +209,4 @@ def check(path: Path, sha256: str) -> None:
 
 
 if __name__ == "__main__":
-    background.main("follower", lambda settings, stop: Follower(settings).run(stop))
+    processes.main("follower", lambda settings, stop: Follower(settings).run(stop))

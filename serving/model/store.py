@@ -22,9 +22,9 @@ from typing import Any
 
 import msgspec
 
-from ml.atomic import write_bytes
-from ml.bundle import Bundle
+from ml.bundle.reader import Bundle
 from ml.errors import BundleError
+from ml.storage.files import write_bytes
 
 log = logging.getLogger("refit.serving")
 

@@ -31,15 +31,16 @@ pages = Blueprint("pages", __name__)
 
 def install(app: Flask) -> None:
     """Serve the pages from `app`."""
-    from serving.pages import faults, file, models, monitoring, predict, said, words  # noqa: F401  (they add their routes to the blueprint)
+    from serving.pages import file, models, monitoring, predict  # noqa: F401  (they add their routes to the blueprint)
+    from serving.pages.i18n import formats, translation, validation
 
     app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", str(STATIC.parent / "translations"))
     Babel(app, locale_selector=locale)
     app.jinja_env.filters |= {
-        "percent": words.percent,
-        "fault": faults.told,
-        "said": said.said,
-        "title_of": faults.title,
+        "percent": formats.percent,
+        "fault": validation.told,
+        "said": translation.said,
+        "title_of": validation.title,
     }
     app.register_blueprint(pages)
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from serving.pages import said, words
+from serving.pages.i18n import formats, translation
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-TEMPLATES = said.CARD + said.TOLD
+TEMPLATES = translation.CARD + translation.TOLD
 
 
 def html(text: str) -> Markup:
@@ -39,7 +39,7 @@ def html(text: str) -> Markup:
 
 
 def _told(text: str) -> str:
-    return words.localised(text) if said.NUMBER.fullmatch(text) else said.said(text, TEMPLATES)
+    return formats.localised(text) if translation.NUMBER.fullmatch(text) else translation.said(text, TEMPLATES)
 
 
 def _first_cells(tokens: list[Token]) -> set[int]:

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, render_template
 
-from serving import openapi
+from serving.api import openapi
+from serving.api.core import example
 from serving.pages import remember
-from serving.routes.core import example
 from serving.service import service
 
 POLICY = (

@@ -15,7 +15,9 @@ from werkzeug.wrappers import Response
 
 from ml.errors import DataError
 from serving import problems
-from serving.pages import charts, pages, words
+from serving.pages import pages
+from serving.pages.charts import svg
+from serving.pages.i18n import formats
 from serving.pages.predict import failure
 from serving.problems import Problem
 from serving.service import Service, service
@@ -28,7 +30,7 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 @pages.post("/file")
 def file() -> str | tuple[str, int]:
     """Score the upload; the problem above the form where it does not fit."""
-    from serving import file_scoring  # Arrow: a worker that never sees a table does without
+    from serving.api import score_file  # Arrow: a worker that never sees a table does without
     from serving.pages.preview import Preview
 
     one = service()
@@ -39,10 +41,10 @@ def file() -> str | tuple[str, int]:
     token = secrets.token_urlsafe(16)
     try:
         served = one.served()
-        table = file_scoring.open_upload(one, served, cast(BinaryIO, upload.stream), upload.filename)
+        table = score_file.open_upload(one, served, cast(BinaryIO, upload.stream), upload.filename)
         with (folder / token).open("xb") as out:
             preview = Preview(out)
-            file_scoring.score_upload(one, served, table, preview)
+            score_file.score_upload(one, served, table, preview)
     except (Problem, DataError) as error:
         (folder / token).unlink(missing_ok=True)
         return failure(problems.of(error))
@@ -53,8 +55,8 @@ def file() -> str | tuple[str, int]:
         name=table.name,
         total=total,
         flagged=preview.flagged,
-        chart=charts.bars(shares, title=gettext("Predicted classes"), maximum=1.0, percent=True),
-        counts=[(name, words.number(preview.counts[name], 0), words.percent(share)) for name, share in shares],
+        chart=svg.bars(shares, title=gettext("Predicted classes"), maximum=1.0, percent=True),
+        counts=[(name, formats.number(preview.counts[name], 0), formats.percent(share)) for name, share in shares],
         head=preview.head,
         rows=preview.rows,
         download=url_for("pages.result", token=token, name=f"{Path(table.name).stem}-predictions.csv"),

@@ -10,11 +10,13 @@ from flask import abort, render_template, request, send_file, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
-from serving import status as status_file
-from serving.model_store import Served
-from serving.pages import card, pages, quality, said, search, words
+from serving.model.store import Served
+from serving.pages import card, pages
+from serving.pages.charts import quality, search
+from serving.pages.i18n import formats, translation
 from serving.service import Service, service
-from serving.status import LedgerEntry, VersionEntry
+from serving.status import reader as status_file
+from serving.status.reader import LedgerEntry, VersionEntry
 
 HEADLINE = ("accuracy", "roc_auc", "f1", "log_loss", "ece")
 TABLE = ("accuracy", "roc_auc", "f1", "log_loss")
@@ -44,7 +46,7 @@ def models() -> str:
     return render_template(
         "models.html",
         versions=[_row(v) for v in known.versions],
-        metric_names=[words.METRICS[name] for name in TABLE],
+        metric_names=[formats.METRICS[name] for name in TABLE],
         compare=_compare(known.versions),
         ledger=[ledger_row(e) for e in known.ledger],
         shadow=known.shadow,
@@ -65,14 +67,14 @@ def figure(name: str) -> Response:
 
 def ledger_row(entry: LedgerEntry) -> dict[str, Any]:
     """A ledger entry in the reader's words."""
-    text, kind = words.EVENTS.get(entry.what, (entry.what, ""))
+    text, kind = formats.EVENTS.get(entry.what, (entry.what, ""))
     return {
-        "when": words.when(entry.time),
+        "when": formats.when(entry.time),
         "what": text,
         "kind": kind,
         "source": entry.from_version or "–",
         "to": entry.to_version or "–",
-        "who": words.WATCHERS.get(entry.who, entry.who),
+        "who": formats.WATCHERS.get(entry.who, entry.who),
         "why": entry.why,
     }
 
@@ -86,16 +88,16 @@ def _cards(served: Served) -> list[dict[str, str]]:
             if entry.get("low") is not None:
                 note = gettext(
                     "95%% interval %(low)s to %(high)s",
-                    low=words.number(entry["low"], fixed=True),
-                    high=words.number(entry["high"], fixed=True),
+                    low=formats.number(entry["low"], fixed=True),
+                    high=formats.number(entry["high"], fixed=True),
                 )
             cards.append(
-                {"name": words.METRICS[name], "figure": words.number(entry["value"], fixed=True), "note": note}
+                {"name": formats.METRICS[name], "figure": formats.number(entry["value"], fixed=True), "note": note}
             )
     rows = served.bundle.metrics.get("rows")
     if rows:
         cards.append(
-            {"name": gettext("Test rows"), "figure": words.number(rows, 0), "note": gettext("held out, used once")}
+            {"name": gettext("Test rows"), "figure": formats.number(rows, 0), "note": gettext("held out, used once")}
         )
     return cards
 
@@ -146,7 +148,7 @@ def _flat(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         yield place, ", ".join(str(inner) for inner in value)
     else:
-        yield place, words.number(value, 6) if isinstance(value, int | float) and value is not True else str(value)
+        yield place, formats.number(value, 6) if isinstance(value, int | float) and value is not True else str(value)
 
 
 def _links(one: Service) -> dict[str, str]:
@@ -161,19 +163,19 @@ def _links(one: Service) -> dict[str, str]:
 
 def _row(version: VersionEntry) -> dict[str, Any]:
     chips = [
-        {"text": words.ALIASES.get(alias, alias), "kind": "good" if alias == "champion" else ""}
+        {"text": formats.ALIASES.get(alias, alias), "kind": "good" if alias == "champion" else ""}
         for alias in version.aliases
     ]
     if version.quarantined:
-        chips.append({"text": words.EVENTS["quarantined"][0], "kind": "bad"})
+        chips.append({"text": formats.EVENTS["quarantined"][0], "kind": "bad"})
     if version.verdict == "refused":
-        chips.append({"text": words.EVENTS["refused"][0], "kind": "warn"})
+        chips.append({"text": formats.EVENTS["refused"][0], "kind": "warn"})
     return {
         "version": version.version,
-        "when": words.when(version.time),
+        "when": formats.when(version.time),
         "family": version.family,
         "chips": chips,
-        "metrics": [words.measured(version.metrics[n]) if n in version.metrics else "–" for n in TABLE],
+        "metrics": [formats.measured(version.metrics[n]) if n in version.metrics else "–" for n in TABLE],
         "sentence": version.sentence,
     }
 
@@ -186,19 +188,19 @@ def _compare(versions: tuple[VersionEntry, ...]) -> dict[str, Any]:
     a = by_name.get(request.args.get("from", ""), versions[1])
     b = by_name.get(request.args.get("to", ""), versions[0])
     rows = [
-        (gettext("Registered"), words.when(a.time), words.when(b.time), ""),
+        (gettext("Registered"), formats.when(a.time), formats.when(b.time), ""),
         (gettext("Family"), a.family, b.family, ""),
     ]
-    for name, text in words.METRICS.items():
+    for name, text in formats.METRICS.items():
         if name in a.metrics and name in b.metrics:
             x, y = a.metrics[name][0], b.metrics[name][0]
             rows.append(
                 (
                     str(text),
-                    words.measured(a.metrics[name]),
-                    words.measured(b.metrics[name]),
-                    words.localised(f"{y - x:+.4f}"),
+                    formats.measured(a.metrics[name]),
+                    formats.measured(b.metrics[name]),
+                    formats.localised(f"{y - x:+.4f}"),
                 )
             )
-    rows.append((gettext("The gate said"), said.said(a.sentence), said.said(b.sentence), ""))
+    rows.append((gettext("The gate said"), translation.said(a.sentence), translation.said(b.sentence), ""))
     return {"a": a.version, "b": b.version, "rows": rows}

@@ -8,10 +8,12 @@ from flask import abort, render_template, request, send_file, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
-from serving import status as status_file
-from serving.pages import charts, grids, pages, words
+from serving.pages import pages
+from serving.pages.charts import grids, svg
+from serving.pages.i18n import formats
 from serving.service import service
-from serving.status import CheckEntry, Status, Window
+from serving.status import reader as status_file
+from serving.status.reader import CheckEntry, Status, Window
 
 SHOWN_COLUMNS = 20
 SHOWN_REASONS = 12  # of one check; all of them are in its report
@@ -27,7 +29,7 @@ def monitoring() -> str:
     """Verdict first, then what it rests on."""
     known = status_file.read(service().folder)
     chosen = next((c for c in known.checks if c.report and c.id == request.args.get("report")), None)
-    shown = chosen and {"url": url_for("pages.report", check_id=chosen.id), "when": words.when(chosen.time)}
+    shown = chosen and {"url": url_for("pages.report", check_id=chosen.id), "when": formats.when(chosen.time)}
     return render_template(
         "monitoring.html",
         latest=_check(known.checks[0]) if known.checks else None,
@@ -58,15 +60,15 @@ def report(check_id: str) -> Response:
 
 
 def _check(check: CheckEntry) -> dict[str, Any]:
-    text, kind = words.VERDICTS.get(check.verdict, (check.verdict, ""))
+    text, kind = formats.VERDICTS.get(check.verdict, (check.verdict, ""))
     return {
         "id": check.id,
-        "when": words.when(check.time),
+        "when": formats.when(check.time),
         "verdict": text,
         "kind": kind,
         "retrain": check.retrain,
         "decision": check.decision,
-        "rows": words.number(check.rows, 0),
+        "rows": formats.number(check.rows, 0),
         "reasons": check.reasons[:SHOWN_REASONS],
         "unnamed": max(0, len(check.reasons) - SHOWN_REASONS),
         "report": check.report,
@@ -78,25 +80,25 @@ def _cards(known: Status) -> list[dict[str, str]]:
     labelled = sum(w.labelled for w in known.windows)
     right = sum(w.accuracy * w.labelled for w in known.windows if w.accuracy is not None)
     cards = [
-        {"name": gettext("Predictions"), "figure": words.number(total, 0), "note": gettext("in the windows below")}
+        {"name": gettext("Predictions"), "figure": formats.number(total, 0), "note": gettext("in the windows below")}
     ]
     if total:
         cards.append(
             {
                 "name": gettext("Label coverage"),
-                "figure": words.percent(labelled / total),
-                "note": gettext("%(n)s labels came back", n=words.number(labelled, 0)),
+                "figure": formats.percent(labelled / total),
+                "note": gettext("%(n)s labels came back", n=formats.number(labelled, 0)),
             }
         )
     if labelled:
         cards.append(
             {
                 "name": gettext("Accuracy on labelled traffic"),
-                "figure": words.percent(right / labelled),
+                "figure": formats.percent(right / labelled),
                 "note": gettext("all windows together"),
             }
         )
-    cards.append({"name": gettext("Checks"), "figure": words.number(len(known.checks), 0), "note": gettext("kept")})
+    cards.append({"name": gettext("Checks"), "figure": formats.number(len(known.checks), 0), "note": gettext("kept")})
     return cards
 
 
@@ -104,7 +106,7 @@ def _performance(known: Status) -> dict[str, Any] | None:
     windows = [w for w in known.windows if w.accuracy is not None]
     if not windows:
         return None
-    series = charts.Series(
+    series = svg.Series(
         name=gettext("Accuracy"),
         points=tuple((w.end, w.accuracy) for w in windows),
         band=tuple((w.low, w.high) if w.low is not None and w.high is not None else None for w in windows),
@@ -118,7 +120,7 @@ def _performance(known: Status) -> dict[str, Any] | None:
         "drift": gettext("Drift or degraded"),
     }
     return {
-        "svg": charts.line_chart(
+        "svg": svg.line_chart(
             [series],
             title=gettext("Accuracy over time"),
             x_label=gettext("Time"),
@@ -137,11 +139,11 @@ def _performance(known: Status) -> dict[str, Any] | None:
         ],
         "rows": [
             [
-                words.when(w.end),
+                formats.when(w.end),
                 w.version,
                 w.labelled,
-                words.percent(w.accuracy or 0.0),
-                f"{words.percent(w.low)} – {words.percent(w.high)}"
+                formats.percent(w.accuracy or 0.0),
+                f"{formats.percent(w.low)} – {formats.percent(w.high)}"
                 if w.low is not None and w.high is not None
                 else "–",
             ]
@@ -150,20 +152,20 @@ def _performance(known: Status) -> dict[str, Any] | None:
     }
 
 
-def _ledger_events(known: Status, first: float, last: float) -> list[charts.Event]:
+def _ledger_events(known: Status, first: float, last: float) -> list[svg.Event]:
     kinds = {"promoted": "promoted", "rolled back": "rolled-back"}
     return [
-        charts.Event(
-            x=e.time, kind=kinds[e.what], text=f"{words.EVENTS[e.what][0]}: {e.to_version} · {words.when(e.time)}"
+        svg.Event(
+            x=e.time, kind=kinds[e.what], text=f"{formats.EVENTS[e.what][0]}: {e.to_version} · {formats.when(e.time)}"
         )
         for e in known.ledger
         if e.what in kinds and first <= e.time <= last
     ]
 
 
-def _drift_events(known: Status, first: float, last: float) -> list[charts.Event]:
+def _drift_events(known: Status, first: float, last: float) -> list[svg.Event]:
     return [
-        charts.Event(x=c.time, kind="drift", text=f"{words.VERDICTS[c.verdict][0]} · {words.when(c.time)}")
+        svg.Event(x=c.time, kind="drift", text=f"{formats.VERDICTS[c.verdict][0]} · {formats.when(c.time)}")
         for c in known.checks
         if c.verdict in ("drift", "degraded", "broken data") and first <= c.time <= last
     ]
@@ -173,16 +175,14 @@ def _traffic(windows: tuple[Window, ...]) -> dict[str, Any] | None:
     if not any(w.predictions for w in windows):
         return None
     series = [
-        charts.Series(
+        svg.Series(
             name=gettext("Predictions"), points=tuple((w.end, float(w.predictions)) for w in windows), dots=True
         ),
-        charts.Series(
-            name=gettext("With a label"), points=tuple((w.end, float(w.labelled)) for w in windows), dots=True
-        ),
+        svg.Series(name=gettext("With a label"), points=tuple((w.end, float(w.labelled)) for w in windows), dots=True),
     ]
     top = max(w.predictions for w in windows)
     return {
-        "svg": charts.line_chart(
+        "svg": svg.line_chart(
             series,
             title=gettext("Traffic and labels"),
             x_label=gettext("Time"),
@@ -192,7 +192,7 @@ def _traffic(windows: tuple[Window, ...]) -> dict[str, Any] | None:
         ),
         "series": [one.name for one in series],
         "head": [gettext("Until"), gettext("Version"), gettext("Predictions"), gettext("With a label")],
-        "rows": [[words.when(w.end), w.version, w.predictions, w.labelled] for w in windows],
+        "rows": [[formats.when(w.end), w.version, w.predictions, w.labelled] for w in windows],
     }
 
 
@@ -202,8 +202,8 @@ def _drift(checks: tuple[CheckEntry, ...]) -> dict[str, Any] | None:
         return None
     ordered = sorted(newest.columns.items(), key=lambda pair: -pair[1])
     return {
-        "svg": charts.bars(ordered[:SHOWN_COLUMNS], title=gettext("Drift by column"), maximum=1.0, mark=0.1),
-        "rows": [(name, words.number(value, fixed=True)) for name, value in ordered],
+        "svg": svg.bars(ordered[:SHOWN_COLUMNS], title=gettext("Drift by column"), maximum=1.0, mark=0.1),
+        "rows": [(name, formats.number(value, fixed=True)) for name, value in ordered],
     }
 
 
@@ -211,10 +211,10 @@ def _verdicts(checks: tuple[CheckEntry, ...]) -> dict[str, Any] | None:
     """One mark a check on the lane of its verdict; the table of the checks is behind it."""
     if len(checks) < 2:
         return None
-    lanes = [str(text) for text, _ in words.VERDICTS.values()]
-    places = {verdict: lane for lane, verdict in enumerate(words.VERDICTS)}
+    lanes = [str(text) for text, _ in formats.VERDICTS.values()]
+    places = {verdict: lane for lane, verdict in enumerate(formats.VERDICTS)}
     marks = [
-        (check.time, places[check.verdict], words.VERDICTS[check.verdict][1], words.when(check.time))
+        (check.time, places[check.verdict], formats.VERDICTS[check.verdict][1], formats.when(check.time))
         for check in checks
         if check.verdict in places
     ]
@@ -235,9 +235,9 @@ def _latency() -> dict[str, Any] | None:
         items.append((f"p{100 * share:g}", bound * 1000))
     finite = [(name, ms) for name, ms in items if ms != float("inf")]
     return {
-        "svg": charts.bars(finite, title=gettext("Latency")),
+        "svg": svg.bars(finite, title=gettext("Latency")),
         "head": [gettext("Share of requests"), gettext("Milliseconds, at most")],
-        "rows": [(name, words.number(ms, 2)) for name, ms in finite],
+        "rows": [(name, formats.number(ms, 2)) for name, ms in finite],
     }
 
 
@@ -257,4 +257,4 @@ def _latency_buckets() -> dict[float, float]:
 def _time_names(first: float, last: float) -> list[tuple[float, str]]:
     """Five labels along the time axis; the date only where the span needs it."""
     steps = [first + (last - first) * i / 4 for i in range(5)] if last > first else [first]
-    return [(x, words.moment(x, days=last - first > 2 * 86_400)) for x in steps]
+    return [(x, formats.moment(x, days=last - first > 2 * 86_400)) for x in steps]

@@ -9,17 +9,20 @@ from flask import redirect, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
-from ml.changes import Change
-from ml.faults import RowsError
-from ml.rows import Rows
-from ml.schema import Column, Schema
-from ml.shortest import shortest
-from serving import problems, scoring
-from serving.log import LogUnavailable
-from serving.model_store import Served
-from serving.pages import charts, pages, said, words
+from ml.explain.counterfactuals import Change
+from ml.schema.rows import Rows
+from ml.schema.schema import Column, Schema
+from ml.schema.shortest import shortest
+from ml.schema.validation import RowsError
+from serving import problems
+from serving.api import explain, feedback
+from serving.model.store import Served
+from serving.pages import pages
+from serving.pages.charts import svg
+from serving.pages.i18n import formats, translation
+from serving.prediction_log.writer import LogUnavailable
 from serving.problems import Problem
-from serving.routes import explain, feedback
+from serving.scoring import score
 from serving.service import service
 
 SHOWN_FEATURES = 10
@@ -47,7 +50,7 @@ def predict() -> str | tuple[str, int]:
         return render_template("predict.html")
     schema = served.bundle.schema
     texts = _texts(schema)
-    shown: dict[str, Any] = {"max_size": words.size(one.settings.serving.max_body_bytes)}
+    shown: dict[str, Any] = {"max_size": formats.size(one.settings.serving.max_body_bytes)}
     wrong: set[str] = set()
     status = 200
     if request.method == "POST":
@@ -80,7 +83,7 @@ def label() -> Response | tuple[str, int]:
 
 def failure(problem: Problem) -> tuple[str, int]:
     """The form with a problem above it."""
-    shown = {"max_size": words.size(service().settings.serving.max_body_bytes), "problem": problem}
+    shown = {"max_size": formats.size(service().settings.serving.max_body_bytes), "problem": problem}
     served = service().store.current()
     columns = served.bundle.schema.columns if served else ()
     fields = [_field(i, column, _plain(column.example), False) for i, column in enumerate(columns)]
@@ -109,7 +112,7 @@ def _field(index: int, column: Column, text: str, wrong: bool) -> Field:
     if column.kind == "number":
         field.number = True
         field.hint = gettext(
-            "%(low)s to %(high)s", low=words.number(column.minimum, 4), high=words.number(column.maximum, 4)
+            "%(low)s to %(high)s", low=formats.number(column.minimum, 4), high=formats.number(column.maximum, 4)
         )
     else:
         known = [(level, level) for level in column.categories]
@@ -145,18 +148,18 @@ def _number(text: str) -> float | str:
 
 def _answer(served: Served, texts: list[str]) -> dict[str, Any]:
     one, schema = service(), served.bundle.schema
-    rows = scoring.reader(served).records([_record(schema, texts)])
-    scored = scoring.score(served, rows)
+    rows = score.reader(served).records([_record(schema, texts)])
+    scored = score.score(served, rows)
     one.record(served, scored)
     name = scored.labels[0]
     probability = float(scored.chosen[0])
     ranked = sorted(zip(schema.classes, scored.probabilities[0].tolist(), strict=True), key=lambda pair: -pair[1])
     return {
         "label": name,
-        "confidence": words.confidence(probability, len(schema.classes)),
+        "confidence": formats.confidence(probability, len(schema.classes)),
         "probabilities": ranked,
-        "others": [(other, words.percent(share)) for other, share in ranked[5:]],
-        "flags": [f"{flag.column}: {said.said(flag.message)}" for flag in rows.flags_of(0)],
+        "others": [(other, formats.percent(share)) for other, share in ranked[5:]],
+        "flags": [f"{flag.column}: {translation.said(flag.message)}" for flag in rows.flags_of(0)],
         "prediction_id": scored.ids[0],
         **_explanation(served, rows, schema),
     }
@@ -171,11 +174,13 @@ def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
     values = dict(zip([c.name for c in schema.columns], _shown_values(rows, schema), strict=True))
     return {
         "toward": found.toward,
-        "chart": charts.signed_bars(
+        "chart": svg.signed_bars(
             [(f"{name} = {values[name]}", value) for name, value in items[:SHOWN_FEATURES]], title=gettext("Why")
         ),
-        "contributions": [(name, values[name], words.localised(f"{value:+.4f}")) for name, value in items],
-        "error": gettext("Estimated by sampling; standard error at most %(error)s.", error=words.number(found.error, 4))
+        "contributions": [(name, values[name], formats.localised(f"{value:+.4f}")) for name, value in items],
+        "error": gettext(
+            "Estimated by sampling; standard error at most %(error)s.", error=formats.number(found.error, 4)
+        )
         if found.error
         else "",
         "changes": [_change(change) for change in found.changes],
@@ -191,7 +196,7 @@ def _shown_values(rows: Rows, schema: Schema) -> list[str]:
 
 def _shown(value: float | str) -> str:
     """A value for reading; in a field of the form it stands as it is sent."""
-    return value if isinstance(value, str) else words.localised(_plain(value))
+    return value if isinstance(value, str) else formats.localised(_plain(value))
 
 
 def _change(change: Change) -> str:
@@ -202,5 +207,5 @@ def _change(change: Change) -> str:
         new=_shown(change.new),
         old=old,
         label=change.label,
-        probability=words.percent(change.probability),
+        probability=formats.percent(change.probability),
     )

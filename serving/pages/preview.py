@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import BinaryIO
 
-from serving.results import Csv, answer_columns
-from serving.scoring import Scored
-from serving.tables import Part
+from serving.scoring.file_writers import Csv, answer_columns
+from serving.scoring.score import Scored
+from serving.scoring.upload import Part
 
 SHOWN_ROWS = 200
 SHOWN_COLUMNS = 30

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from serving.records import HEADER, MAGIC, SUFFIX, Feedback, Model, Predictions, Record
+from serving.prediction_log.records import HEADER, MAGIC, SUFFIX, Feedback, Model, Predictions, Record
 
 MAX_RECORD_BYTES = 512_000_000
 

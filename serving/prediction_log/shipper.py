@@ -1,8 +1,8 @@
-"""Moves the prediction log from segments into the database. One process a machine: `python -m serving.mover`.
+"""Moves the prediction log from segments into the database. One process a machine: `python -m serving.prediction_log.shipper`.
 
 Records go in by their ids, and one that is there already is left alone, so a crash at any point costs a repetition
 and never a row. A segment is deleted after its last record is committed and its writer has let go of it. While the
-database is locked or away, segments pile up (the service's back-pressure is in `serving/log.py`) and the mover
+database is locked or away, segments pile up (the service's back-pressure is in `serving/prediction_log/writer.py`) and the mover
 tries again. It also writes `status.json` for the pages and purges what is older than `log.retention_days`.
 """
 
@@ -18,11 +18,14 @@ from typing import Any
 
 import msgspec
 
-from ml import predictions, store
+from ml import predictions
 from ml.errors import StoreUnavailable
 from ml.settings import Settings
-from serving import background, overview, segments, status
-from serving.records import Feedback, Model, Predictions
+from ml.storage import database
+from serving import processes
+from serving.prediction_log import segments
+from serving.prediction_log.records import Feedback, Model, Predictions
+from serving.status import collector, reader
 
 log = logging.getLogger("refit.mover")
 
@@ -65,7 +68,9 @@ class Mover:
     def _drop_repeated_labels(self) -> None:
         """After a whole pass, as the labels of one prediction may stand in the segments of several workers."""
         if self._labelled or self._first_pass:  # what a killed mover had not come to is done at the next start
-            predictions.drop_repeated_labels(store.engine(self.settings), None if self._first_pass else self._labelled)
+            predictions.drop_repeated_labels(
+                database.engine(self.settings), None if self._first_pass else self._labelled
+            )
         self._first_pass = False
         self._labelled.clear()
 
@@ -114,7 +119,7 @@ class Mover:
                 _keep(segment)
 
     def _commit(self, segment: Path, batch: _Batch) -> None:
-        engine = store.engine(self.settings)
+        engine = database.engine(self.settings)
         _insert(engine, predictions.insert, batch.rows, segment)
         _insert(engine, predictions.insert_feedback, batch.labels, segment)
         self._labelled.update(label["prediction_id"] for label in batch.labels)
@@ -231,7 +236,7 @@ def _tell(settings: Settings, stop: threading.Event) -> None:
     """Write `status.json` for the pages, again and again until `stop`."""
     while True:
         try:
-            status.write(settings.var / "serving", overview.collect(settings))
+            reader.write(settings.var / "serving", collector.collect(settings))
         except StoreUnavailable as error:
             log.warning("%s", error)
         except Exception:
@@ -257,4 +262,4 @@ def _purge_daily(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    background.main("mover", run)
+    processes.main("mover", run)

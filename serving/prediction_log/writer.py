@@ -5,7 +5,7 @@ answered request survives `kill -9` of its worker and of the whole service. With
 default) it reaches the disk within `sync_interval_s`: a power cut or a kernel crash may lose that long. With
 `durability = "machine"` `append` returns after `fdatasync`: it survives these too, at about half the throughput.
 
-A segment is a row of framed records (`serving/records.py`). Each worker writes segments of its own and holds a lock
+A segment is a row of framed records (`serving/prediction_log/records.py`). Each worker writes segments of its own and holds a lock
 (`flock`) on the open one, which the kernel lets go when the worker dies: the mover knows by it that nothing more will
 come. A torn tail is a request that was never answered.
 
@@ -32,14 +32,14 @@ import numpy.typing as npt
 
 from ml.errors import Transient
 from ml.settings import Settings
+from ml.storage.secrets import secret
 from serving.ids import token
-from serving.records import SUFFIX, Feedback, Label, Model, Predictions, backlog_bytes, frame
-from serving.secretfile import secret
+from serving.prediction_log.records import SUFFIX, Feedback, Label, Model, Predictions, backlog_bytes, frame
 
 if TYPE_CHECKING:
-    from ml.rows import Rows
-    from serving.model_store import Served
-    from serving.scoring import Scored
+    from ml.schema.rows import Rows
+    from serving.model.store import Served
+    from serving.scoring.score import Scored
 
 logger = logging.getLogger("refit.serving.log")
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ml.cells import NUMBER, as_level
-from ml.faults import MAX_FAULTS, Fault, RowsError, shown
-from ml.rows import RowReader, Rows
+from ml.schema.cells import NUMBER, as_level
+from ml.schema.rows import RowReader, Rows
+from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
 
 _NUMBER = re.compile(NUMBER)
 

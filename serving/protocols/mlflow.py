@@ -19,13 +19,14 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from ml.errors import DataError, RefitError, SchemaError
-from ml.faults import RowsError, shown
-from ml.rows import Rows
-from serving import problems, scoring
-from serving.model_store import Served
+from ml.schema.rows import Rows
+from ml.schema.validation import RowsError, shown
+from serving import problems
+from serving.model.store import Served
 from serving.problems import Problem
-from serving.protocols import lenient
-from serving.scoring import VERSION_HEADER, Scored
+from serving.protocols import lenient_rows
+from serving.scoring import score
+from serving.scoring.score import VERSION_HEADER, Scored
 from serving.service import Service, service
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -82,7 +83,7 @@ def invocations() -> Response:
     predictions: list[dict[str, Any]] = []
     ids: list[str] = []
     for rows in parts:
-        for scored in scoring.chunks(served, rows):
+        for scored in score.chunks(served, rows):
             one.record(served, scored)
             predictions += _records(scored)
             ids += scored.ids
@@ -140,10 +141,10 @@ def _records(scored: Scored) -> list[dict[str, Any]]:
 
 def _table_rows(one: Service, served: Served, body: bytes) -> list[Rows]:
     """Rows of a CSV or Parquet body, all of them checked before any is scored."""
-    from serving import file_scoring  # Arrow: a worker that never sees a table does without
+    from serving.api import score_file  # Arrow: a worker that never sees a table does without
 
-    upload = file_scoring.open_upload(one, served, io.BytesIO(body), UPLOADS[request.mimetype])
-    kept = upload.checked(file_scoring.KEEP_BYTES)
+    upload = score_file.open_upload(one, served, io.BytesIO(body), UPLOADS[request.mimetype])
+    kept = upload.checked(score_file.KEEP_BYTES)
     return [part.rows for part in (kept if kept is not None else upload)]
 
 
@@ -157,7 +158,7 @@ def _json_rows(served: Served, body: bytes) -> Rows:
     found = [name for name in FORMATS if name in content]
     if len(found) != 1:
         raise InvalidInput(f"{_required()}. Received dictionary with input fields: {[shown(key) for key in content]}.")
-    reader = scoring.reader(served)
+    reader = score.reader(served)
     columns = _COLUMNS[found[0]](content[found[0]], [column.name for column in reader.schema.columns])
     absent = [column.name for column in reader.schema.columns if column.name not in columns]
     if absent:
@@ -169,7 +170,7 @@ def _json_rows(served: Served, body: bytes) -> Rows:
     n = len(columns[reader.schema.columns[0].name])
     if any(len(columns[column.name]) != n for column in reader.schema.columns):
         raise InvalidInput("The length of values for each input/column name are not the same")
-    return lenient.rows(reader, columns, n)
+    return lenient_rows.rows(reader, columns, n)
 
 
 def _required() -> str:

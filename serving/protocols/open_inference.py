@@ -18,13 +18,14 @@ import numpy as np
 from flask import Blueprint, Response, request
 
 from ml.errors import DataError
-from ml.faults import shown
-from ml.rows import Rows
-from serving import problems, scoring
-from serving.model_store import Served
-from serving.protocols import lenient, tensors
+from ml.schema.rows import Rows
+from ml.schema.validation import shown
+from serving import problems
+from serving.model.store import Served
+from serving.protocols import lenient_rows, tensors
 from serving.protocols.tensors import BYTES, DTYPES, TensorError
-from serving.scoring import VERSION_HEADER, Scored
+from serving.scoring import score
+from serving.scoring.score import VERSION_HEADER, Scored
 from serving.service import service
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -103,7 +104,7 @@ def infer(name: str, version: str = "") -> Response:
     rows = _rows(served, content, binary)
     wanted = _wanted(content)
     parts = []
-    for scored in scoring.chunks(served, rows):
+    for scored in score.chunks(served, rows):
         one.record(served, scored)
         parts.append(scored)
     head: dict[str, Any] = {"model_name": name, "model_version": served.version}
@@ -172,7 +173,7 @@ def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def _rows(served: Served, content: dict[str, Any], binary: bytes) -> Rows:
-    reader = scoring.reader(served)
+    reader = score.reader(served)
     inputs = content.get("inputs")
     if not isinstance(inputs, list) or not inputs or not all(isinstance(item, dict) for item in inputs):
         raise TensorError('expected "inputs", a list of tensors')
@@ -198,7 +199,7 @@ def _rows(served: Served, content: dict[str, Any], binary: bytes) -> Rows:
         raise TensorError(
             "; ".join(f"input '{shown(f.column)}': expected {f.expected}, got {f.got}" for f in faults[:5])
         )
-    return lenient.rows(reader, columns, lengths.pop())
+    return lenient_rows.rows(reader, columns, lengths.pop())
 
 
 def _described(item: dict[str, Any]) -> tuple[str, int, str, int | None]:

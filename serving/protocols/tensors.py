@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import RefitError
-from ml.faults import shown
+from ml.schema.validation import shown
 
 DTYPES: dict[str, str] = {
     "BOOL": "?",

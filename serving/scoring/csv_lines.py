@@ -1,6 +1,6 @@
 """The whole lines of a block of plain CSV: how many bytes they take, and how they are written back with more columns.
 
-Plain is what Arrow reads as `ml.tables.CsvReader` does: quotes only where RFC 4180 has them, lines that end in LF or
+Plain is what Arrow reads as `ml.data.sources.csv_reader.CsvReader` does: quotes only where RFC 4180 has them, lines that end in LF or
 in CR LF, no NUL.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ml import csv_blocks
+from ml.data.sources import csv_blocks
 
 _COMMA, _LF, _CR = b",\n\r"
 

@@ -18,11 +18,11 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from ml.cells import NUMBER
-from serving import answers
-from serving.body import ID_KEY
-from serving.scoring import Scored
-from serving.tables import Part
+from ml.schema.cells import NUMBER
+from serving.scoring import responses as answers
+from serving.scoring.json_rows import ID_KEY
+from serving.scoring.score import Scored
+from serving.scoring.upload import Part
 
 FORMULA = r"^[=+\-@\t\r\n]"
 _FORMULA = re.compile(FORMULA)

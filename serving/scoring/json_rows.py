@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml.faults import Fault, RowsError, shown
-from ml.rows import RowReader, Rows
+from ml.schema.rows import RowReader, Rows
+from ml.schema.validation import Fault, RowsError, shown
 from serving.problems import Problem
 
 MAX_ID_CHARS = 200

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from serving.scoring import Scored
+from serving.scoring.score import Scored
 
 
 class Answer(msgspec.Struct, gc=False):

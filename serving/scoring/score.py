@@ -14,12 +14,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml.bundle import Bundle
-from ml.rows import RowReader, Rows
-from ml.schema import Schema
-from serving.body import Ids, PredictBody
+from ml.bundle.reader import Bundle
+from ml.schema.rows import RowReader, Rows
+from ml.schema.schema import Schema
 from serving.ids import prediction_ids
 from serving.problems import Problem
+from serving.scoring.json_rows import Ids, PredictBody
 
 VERSION_HEADER = "X-Model-Version"
 CHUNK_ROWS = 2_048  # a large array is 2.4 times slower in one run than in chunks that fit the cache (measured)

@@ -1,7 +1,7 @@
 """Uploaded tables, read strictly and in parts: CSV (packed or not) and Parquet to canonical rows.
 
 Most CSV files are plain: quotes where RFC 4180 has them or none, one kind of line end. Arrow reads those at full
-speed, a block at a time. Whatever is not plain, and whatever Arrow refuses, goes through `ml.tables.CsvReader`,
+speed, a block at a time. Whatever is not plain, and whatever Arrow refuses, goes through `ml.data.sources.csv_reader.CsvReader`,
 which is slower and says exactly which line and column is wrong. Both give the same rows.
 """
 
@@ -18,14 +18,15 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from ml import csv_head, tables, unpack, values
+from ml.data.sources import csv_header, csv_reader, decompress
 from ml.errors import DataError, SchemaError
-from ml.faults import MAX_FAULTS, Fault, RowsError, shown
-from ml.report import Report
-from ml.rows import RowReader, Rows
-from serving import plain_lines
-from serving.body import ID_KEY, Ids, checked_ids
-from serving.plain_lines import NotPlain
+from ml.schema import arrow_cells
+from ml.schema.findings import Report
+from ml.schema.rows import RowReader, Rows
+from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
+from serving.scoring import csv_lines
+from serving.scoring.csv_lines import NotPlain
+from serving.scoring.json_rows import ID_KEY, Ids, checked_ids
 
 PARQUET_ENDINGS = (".parquet", ".pq")
 BLOCK_BYTES = 1_000_000
@@ -83,7 +84,7 @@ class Upload:
         On iteration: cells that are no numbers, up to MAX_FAULTS of them with their lines.
     """
 
-    def __init__(self, stream: BinaryIO, name: str, reader: RowReader, *, max_bytes: int, options: tables.Options):
+    def __init__(self, stream: BinaryIO, name: str, reader: RowReader, *, max_bytes: int, options: csv_reader.Options):
         self.stream = stream
         self.name = name
         self.reader = reader
@@ -141,7 +142,7 @@ class Upload:
         for j in np.flatnonzero(~found).tolist():
             column = self.reader.number_columns[j]
             cells = part.table[column.name]
-            if column.missing_share > 0.5 or not (self._plain or values.is_text(values.flat(cells))):
+            if column.missing_share > 0.5 or not (self._plain or arrow_cells.is_text(arrow_cells.flat(cells))):
                 found[j] = True
             if found[j] or self._plain:
                 continue
@@ -150,13 +151,13 @@ class Upload:
         return found
 
     def _fast(self) -> Iterator[Part]:
-        text = unpack.open_text(
+        text = decompress.open_text(
             self._from_start(), self.name, encoding=self.options.encoding, max_bytes=self.options.max_bytes
         )
         block = text.read(BLOCK_BYTES)
         if not block.strip() or b"\0" in block:
             raise NotPlain
-        head = csv_head.read_head(
+        head = csv_header.read_head(
             block, self.name, delimiter=self.options.delimiter, max_columns=self.options.max_columns, report=Report()
         )
         if not all(head.names) or head.lines != 1:
@@ -166,7 +167,7 @@ class Upload:
         carry, rows = block[head.size :], 0
         while carry:
             following = text.read(BLOCK_BYTES)
-            lines = plain_lines.find(carry, ord(head.delimiter), final=not following)
+            lines = csv_lines.find(carry, ord(head.delimiter), final=not following)
             if len(carry) > 16 * BLOCK_BYTES and not len(lines):
                 raise NotPlain
             if len(lines):
@@ -176,7 +177,7 @@ class Upload:
         if not rows:
             raise NotPlain
 
-    def _plain_part(self, lines: plain_lines.Lines, head: csv_head.Head, convert: pacsv.ConvertOptions) -> Part:
+    def _plain_part(self, lines: csv_lines.Lines, head: csv_header.Head, convert: pacsv.ConvertOptions) -> Part:
         block = lines.block
         try:
             table = pacsv.read_csv(
@@ -214,7 +215,7 @@ class Upload:
         )
 
     def _strict(self) -> Iterator[Part]:
-        reader = tables.CsvReader(self._from_start(), self.name, self.options)
+        reader = csv_reader.CsvReader(self._from_start(), self.name, self.options)
         self.report.extend(reader.report.findings)
         self._match_names(reader.names)
         for chunk in reader:
@@ -274,7 +275,7 @@ class Upload:
         numbers = np.empty((table.num_rows, len(self.reader.number_columns)))
         faults: list[Fault] = []
         for j, column in enumerate(self.reader.number_columns):
-            cells, bad = values.numbers(
+            cells, bad = arrow_cells.numbers(
                 table[column.name], markers=schema.missing_markers, decimal=schema.decimal, thousands=schema.thousands
             )
             numbers[:, j] = cells
@@ -287,14 +288,14 @@ class Upload:
         return self.reader.encoded(numbers, [self._coded(table[c.name]) for c in self.reader.category_columns])
 
     def _coded(self, cells: pa.ChunkedArray) -> tuple[list[str | None], npt.NDArray[np.int64]]:
-        texts = pc.dictionary_encode(values.texts(cells, markers=self.reader.schema.missing_markers))
+        texts = pc.dictionary_encode(arrow_cells.texts(cells, markers=self.reader.schema.missing_markers))
         return texts.dictionary.to_pylist(), texts.indices.to_numpy(zero_copy_only=False).astype(np.int64)
 
     def _ids(self, table: pa.Table) -> Ids | None:
         """Ids that the caller gave in a column of their own."""
         if ID_KEY not in table.column_names or any(c.name == ID_KEY for c in self.reader.schema.columns):
             return None
-        given = values.texts(table[ID_KEY]).to_pylist()
+        given = arrow_cells.texts(table[ID_KEY]).to_pylist()
         if "" in given:
             raise DataError("expected an id in every row, got an empty cell", file=self.name, column=ID_KEY)
         return checked_ids(given, len(given))

@@ -10,13 +10,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ml import ledger, standing, store, tracking
-from ml.drift import records
+from ml import tracking
+from ml.drift import verdict_history
 from ml.errors import RefitError
+from ml.monitoring import status
 from ml.predictions import feedback, predictions
+from ml.registry import ledger
 from ml.settings import Settings
-from serving import alias
-from serving.status import CheckEntry, LedgerEntry, Status, VersionEntry, Window
+from ml.storage import database
+from serving.model import champion_lookup
+from serving.status.reader import CheckEntry, LedgerEntry, Status, VersionEntry, Window
 
 log = logging.getLogger("refit.mover")
 
@@ -31,7 +34,7 @@ Z95 = 1.959964  # two-sided 95% of the normal distribution
 
 def collect(settings: Settings) -> Status:
     """What is known now. The registry's part is empty while it does not answer."""
-    waits = standing.shadow(settings)
+    waits = status.shadow(settings)
     return Status(
         time=time.time(),
         shadow=waits.sentence if waits is not None else "",
@@ -64,7 +67,7 @@ def _checks(settings: Settings) -> list[CheckEntry]:
             rows=check.window.rows,
             report=Path(check.report["html"]).name if check.report.get("html") else "",
         )
-        for check in records.history(settings, CHECKS)
+        for check in verdict_history.history(settings, CHECKS)
     ]
 
 
@@ -82,13 +85,13 @@ def _registered(settings: Settings) -> list[tuple[dict[str, Any], dict[str, str]
     address, name = tracking.uri(settings), settings.registry.model_name
     if not address.startswith("http"):
         return _embedded(settings)
-    model = alias.get(address, "registered-models/get", name=name)
+    model = champion_lookup.get(address, "registered-models/get", name=name)
     if model is None:
         return []
     aliases: dict[str, list[str]] = {}
     for entry in model["registered_model"].get("aliases", ()):
         aliases.setdefault(str(entry["version"]), []).append(str(entry["alias"]))
-    page = alias.get(
+    page = champion_lookup.get(
         address,
         "model-versions/search",
         filter=f"name='{name}'",
@@ -137,7 +140,7 @@ def _version(found: dict[str, Any], tags: dict[str, str], aliases: list[str]) ->
 
 def windows(settings: Settings, slices: int = SLICES) -> list[Window]:
     """The newest predictions in `slices` equal slices of time; empty slices are left out."""
-    engine = store.engine(settings)
+    engine = database.engine(settings)
     p, f = predictions.c, feedback.c
     newest = sa.select(p.prediction_id, p.time, p.model_version, p.label).order_by(p.time.desc()).limit(NEWEST_ROWS)
     q = newest.subquery().c
@@ -149,7 +152,7 @@ def windows(settings: Settings, slices: int = SLICES) -> list[Window]:
         .label("nth"),
     ).where(f.prediction_id.in_(sa.select(q.prediction_id)))
     latest = ranked.subquery()
-    with store.unavailable_as_transient(), engine.connect() as connection:
+    with database.unavailable_as_transient(), engine.connect() as connection:
         first, last = connection.execute(sa.select(sa.func.min(q.time), sa.func.max(q.time))).one()
         if first is None:
             return []

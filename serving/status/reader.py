@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from ml.atomic import write_bytes
+from ml.storage.files import write_bytes
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ def results(dagbag: Any, airflow: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_the_loop_promotes_its_first_challenger(results: Any, airflow: Any) -> None:
-    """The second one, which is refused, is in tests/ml/test_pipeline.py, and by Airflow in tests/stack."""
+    """The second one, which is refused, is in tests/ml/pipeline/test_pipeline.py, and by Airflow in tests/stack."""
     state, first = results(reason="the first one")
     assert state == "success"
     assert first["promote"]["promoted"]

@@ -27,7 +27,7 @@ class Returned:
 
 
 class Calls:
-    """Stands in for `ml.pipeline`: keeps what it is called with."""
+    """Stands in for `ml.pipeline.pipeline`: keeps what it is called with."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
@@ -42,7 +42,7 @@ class Calls:
 
 @pytest.fixture
 def calls(airflow: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
-    from ml import pipeline
+    from ml.pipeline import pipeline
 
     made = Calls()
     for name in (*pipeline.STAGES, "decline", "rollback"):
@@ -83,7 +83,7 @@ def test_generate_carries_what_started_the_run(dagbag: Any, calls: Calls) -> Non
 
 
 def test_a_stage_tells_how_far_it_is(dagbag: Any, calls: Calls, home: Path) -> None:
-    from ml import progress
+    from ml.pipeline import progress
     from ml.settings import load
 
     _function(dagbag, "retrain", "tune")(params={}, run_id=RUN_ID)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from ml import ledger
 from ml import settings as settings_module
-from ml.drift import records
-from ml.drift.findings import DriftVerdict, Finding, Window
+from ml.drift import verdict_history
+from ml.drift.verdict import DriftVerdict, Finding, Window
+from ml.registry import ledger
 from ops.layout import Layout
 
 # Starlette would have its own fork of httpx; what Airflow installs does.
@@ -39,7 +39,7 @@ def known(server: Any, home: Any) -> Any:
         id="check1", time=1e9, verdict="drift", retrain=False, decision="waiting", reasons=[f"moved {HOSTILE}"],
         model_version="3", window=Window(rows=1_234), findings=[finding],
     )  # fmt: skip
-    records.save(settings, verdict)
+    verdict_history.save(settings, verdict)
     (settings.var / "reports").mkdir(parents=True)
     (settings.var / "reports" / "check1.html").write_text("<h1>Report</h1>")
     (settings.var / "secret.html").write_text("hidden")

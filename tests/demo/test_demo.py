@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from ml import drift, ledger
-from ml.demo import script, summary
-from ml.demo.airflow import Airflow, AirflowUnavailable
-from ml.demo.live import CONCEPT, Batch, Phase, Traffic
-from ml.demo.picture import Event, curve, draw, runs
-from ml.demo.watcher import Watcher, verdict_told
-from ml.drift.findings import DriftVerdict
-from ml.drift.records import save
+from demo import script, summary
+from demo.airflow import Airflow, AirflowUnavailable
+from demo.live import CONCEPT, Batch, Phase, Traffic
+from demo.picture import Event, curve, draw, runs
+from demo.traffic import Answer
+from demo.watcher import Watcher, verdict_told
+from ml import drift
+from ml.drift.verdict import DriftVerdict
+from ml.drift.verdict_history import save
 from ml.errors import DataError
-from ml.schema import Column, Schema
+from ml.registry import ledger
+from ml.schema.schema import Column, Schema
 from ml.settings import Settings
-from ml.traffic import Answer
 from tests.ml import worlds
 
 
@@ -243,7 +244,7 @@ def test_airflow_that_is_down_is_a_transient_error(found: Settings) -> None:
 
 def test_service_of_other_data_is_refused(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the way to a stack of its own."""
-    monkeypatch.setattr("ml.traffic.Client.schema", lambda _self: worlds.SCHEMA)
+    monkeypatch.setattr("demo.traffic.Client.schema", lambda _self: worlds.SCHEMA)
     with pytest.raises(DataError, match="--demo-drift"):
         script._champion(script.Demo(found))
 

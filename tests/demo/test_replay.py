@@ -13,9 +13,9 @@ import msgspec
 import pandas as pd
 import pytest
 
-from ml import replay
+from demo import replay
+from demo.traffic import Client, Delayed, ServiceUnavailable
 from ml.errors import DataError, Permanent
-from ml.traffic import Client, Delayed, ServiceUnavailable
 from tests.ml import worlds
 
 
@@ -116,7 +116,7 @@ def test_broken_request_is_sent_again_with_the_same_ids(
 ) -> None:
     """The service logs a repeated id once, so nothing is doubled."""
     client, kind = service
-    monkeypatch.setattr("ml.traffic.PAUSE_S", 0.0)
+    monkeypatch.setattr("demo.traffic.PAUSE_S", 0.0)
     kind.failures = 2
     client.predict(replay.records(table(3), worlds.SCHEMA))
     ids = [tuple(body["prediction_ids"]) for _, body in kind.log]
@@ -127,7 +127,7 @@ def test_broken_request_is_sent_again_with_the_same_ids(
 
 def test_service_that_is_down_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """After several tries, with its address."""
-    monkeypatch.setattr("ml.traffic.PAUSE_S", 0.0)
+    monkeypatch.setattr("demo.traffic.PAUSE_S", 0.0)
     with pytest.raises(ServiceUnavailable, match=r"127\.0\.0\.1:9 does not answer GET /model"):
         Client("http://127.0.0.1:9").model()
 

@@ -6,8 +6,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from ml.decision import Calibration, Decision, positive_code
-from ml.models.onnx_calibration import append_calibration
-from ml.schema import Schema
+from ml.models.onnx.calibration import append_calibration
+from ml.schema.schema import Schema
 
 YES = Schema(target="y", classes=("no", "yes"), positive_label="yes", columns=())
 NO = Schema(target="y", classes=("no", "yes"), positive_label="no", columns=())

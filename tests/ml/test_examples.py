@@ -5,7 +5,14 @@ import importlib
 
 import pytest
 
-MODULES = ("ml.bounds", "ml.report", "ml.values", "ml.tables", "ml.data.checks", "serving.file_names")
+MODULES = (
+    "ml.evaluation.bounds",
+    "ml.schema.findings",
+    "ml.schema.arrow_cells",
+    "ml.data.sources.csv_reader",
+    "ml.data.inference.checks",
+    "serving.scoring.file_names",
+)
 
 
 @pytest.mark.parametrize("name", MODULES)

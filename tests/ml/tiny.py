@@ -8,11 +8,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ml import bundle
-from ml.atomic import to_json
+from ml.bundle import reader
 from ml.decision import Decision
-from ml.rows import Rows
-from ml.schema import Column, Schema
+from ml.schema.rows import Rows
+from ml.schema.schema import Column, Schema
+from ml.storage.files import to_json
 
 LEVELS = ("red", "green")
 
@@ -90,7 +90,7 @@ def tiny_bundle(path: Path, *, numbers: int = 2, categories: int = 1, slope: flo
     rows = tiny_rows(8, numbers=numbers, categories=categories)
     total = np.nansum(rows.numbers, axis=1) + (rows.categories == "red").sum(axis=1)
     positive = 1 / (1 + np.exp(-slope * total))
-    examples = bundle.encode_inputs(rows) | {"probabilities": np.stack([1 - positive, positive], axis=1).tolist()}
+    examples = reader.encode_inputs(rows) | {"probabilities": np.stack([1 - positive, positive], axis=1).tolist()}
     (path / "examples.json").write_bytes(to_json(examples))
-    (path / "background.json").write_bytes(to_json(bundle.encode_inputs(rows)))
-    return bundle.seal(path)
+    (path / "background.json").write_bytes(to_json(reader.encode_inputs(rows)))
+    return reader.seal(path)

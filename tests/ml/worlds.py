@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ml import data, predictions, store
-from ml.drift.baseline import Baseline
-from ml.schema import Column, Schema
+from ml import data, predictions
+from ml.drift.reference import Baseline
+from ml.schema.schema import Column, Schema
 from ml.settings import Settings, from_values
+from ml.storage import database
 
 LEVELS = ("a", "b", "c")
 WEIGHTS = np.array([1.6, -1.2, 0.8, 0.0])
@@ -91,7 +92,7 @@ def serve(
     labelled_at: float | None = None,
 ) -> list[str]:
     """Log rows as answered at `at` and after, with labels where given; returns the ids."""
-    engine = store.engine(found)
+    engine = database.engine(found)
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     ids = [uuid.uuid4().hex for _ in rows]
     predictions.insert(
@@ -118,6 +119,6 @@ def serve(
 def answer(found: Settings, ids: list[str], labels: Any, at: float) -> None:
     """Labels for logged predictions."""
     predictions.insert_feedback(
-        store.engine(found),
+        database.engine(found),
         [{"prediction_id": key, "label": label, "received_at": at} for key, label in zip(ids, labels, strict=True)],
     )

@@ -13,11 +13,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bench import load
-from ml import predictions, store
+from ml import predictions
 from ml.settings import Settings
-from serving import segments
-from serving.mover import Mover
-from serving.records import Predictions
+from ml.storage import database
+from serving.prediction_log import segments
+from serving.prediction_log.records import Predictions
+from serving.prediction_log.shipper import Mover
 from tests.serving import tiny
 
 ID = re.compile(rb'"prediction_id":"(\w+)"')
@@ -73,6 +74,6 @@ def lost_and_doubled(settings: Settings, answered: list[str]) -> tuple[int, int]
     """Move everything to the database; (answered ids that are not there, ids that the log has twice)."""
     doubled = sum(n > 1 for n in logged(settings.home).values())
     Mover(settings).step()
-    with store.engine(settings).connect() as connection:
+    with database.engine(settings).connect() as connection:
         there = set(connection.execute(sa.select(predictions.predictions.c.prediction_id)).scalars())
     return len(set(answered) - there), doubled

@@ -12,8 +12,8 @@ from flask import Flask
 
 from ml.settings import Settings, from_values
 from serving.app import create_app
-from serving.model_store import Pointer, write_pointer
-from serving.records import HEADER, MAGIC, Feedback, Predictions, Record
+from serving.model.store import Pointer, write_pointer
+from serving.prediction_log.records import HEADER, MAGIC, Feedback, Predictions, Record
 from tests.ml.tiny import tiny_bundle
 
 ROW: dict[str, Any] = {"n0": 1.5, "n1": -0.5, "c0": "red"}

@@ -10,16 +10,17 @@ import numpy as np
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from ml import bundle, gate
+from ml.bundle import reader
 from ml.decision import Decision
 from ml.drift import rule
-from ml.drift.findings import Estimate, Finding, Performance, Shadow
+from ml.drift.verdict import Estimate, Finding, Performance, Shadow
 from ml.evaluation import curves
-from ml.schema import Column, Schema
+from ml.gate import rules
+from ml.schema.schema import Column, Schema
 from ml.settings import Drift, Gate
-from serving import status
-from serving.model_store import Pointer, write_pointer
-from serving.status import CheckEntry, LedgerEntry, Status, VersionEntry, Window
+from serving.model.store import Pointer, write_pointer
+from serving.status import reader
+from serving.status.reader import CheckEntry, LedgerEntry, Status, VersionEntry, Window
 from tests.ml.tiny import tiny_bundle
 
 NOON = 1_790_000_000.0  # seconds since 1970; a fixed moment, so that the pages are the same every time
@@ -49,7 +50,7 @@ def write(home: Path, *, hostile: str = "") -> None:
     """Bundle, pointer, status and a report under `home/var`. `hostile` is put wherever text of others is shown."""
     folder = home / "var" / "serving"
     _bundle(folder / "cache" / "a", folder, hostile)
-    status.write(folder, _status(hostile))
+    reader.write(folder, _status(hostile))
     reports = home / "var" / "reports"
     reports.mkdir(parents=True, exist_ok=True)
     (reports / "check0.html").write_text("<h1>Drift report</h1><script>document.title = 'ran'</script>")
@@ -79,14 +80,14 @@ def write_wide(home: Path) -> None:
         for i in range(50)
     ]
     (path / "trials.json").write_bytes(msgspec.json.encode(trials))
-    write_pointer(folder, Pointer("3", "cache/a", bundle.seal(path)))
+    write_pointer(folder, Pointer("3", "cache/a", reader.seal(path)))
     reasons = tuple(f"column '{name}': the distribution changed (distance 0.31)" for name in names)
     checks = tuple(
         CheckEntry(id=f"check{i}", time=NOON - i * HOUR, verdict="drift", reasons=reasons,
                    columns=dict.fromkeys(names, 0.3), rows=1_000)
         for i in range(50)
     )  # fmt: skip
-    status.write(folder, Status(time=NOON, checks=checks))
+    reader.write(folder, Status(time=NOON, checks=checks))
 
 
 def _softmax(n_inputs: int, n_classes: int) -> bytes:
@@ -102,19 +103,19 @@ def _softmax(n_inputs: int, n_classes: int) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def promoted() -> gate.Verdict:
+def promoted() -> rules.Verdict:
     """What the gate says of a challenger that is better on 500 rows."""
     y = np.tile([0, 1], 250)
     right = np.where(y[:, None] == [0, 1], 0.9, 0.1)
-    return gate.judge(right, 0.5 * right + 0.25, y, settings=Gate())
+    return rules.judge(right, 0.5 * right + 0.25, y, settings=Gate())
 
 
-def refused() -> gate.Verdict:
+def refused() -> rules.Verdict:
     """What the gate says of a challenger that knows nothing, and is worse in a slice."""
     y = np.tile([0, 1], 250)
     right = np.where(y[:, None] == [0, 1], 0.9, 0.1)
     slices = {"n0 is 1 to 2": np.arange(len(y)) < 250, "c0 is missing": np.arange(len(y)) >= 250}
-    return gate.judge(0.8 - 0.6 * right, right, y, settings=Gate(), slices=slices)
+    return rules.judge(0.8 - 0.6 * right, right, y, settings=Gate(), slices=slices)
 
 
 def drifted() -> tuple[list[str], str]:
@@ -155,7 +156,7 @@ def _bundle(path: Path, folder: Path, hostile: str) -> None:
     p = np.random.default_rng(0).beta(0.5, 0.5, 300)
     _curves(path, np.stack([1 - p, p], axis=1), ("no", hostile or "yes"))
     (path / "model_card.md").write_text(CARD.format(sentence=verdict.sentence, hostile=hostile))
-    write_pointer(folder, Pointer("3", "cache/a", bundle.seal(path)))
+    write_pointer(folder, Pointer("3", "cache/a", reader.seal(path)))
 
 
 def _curves(path: Path, p: np.ndarray, classes: tuple[str, ...]) -> None:

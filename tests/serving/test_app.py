@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serving import guard, predict
+from serving.api import guard, predict
 from tests.serving import tiny
 from tests.serving.conftest import Make
 from tests.serving.running import ROOT, wait_for
@@ -127,7 +127,7 @@ def test_form_of_another_site_is_refused(make: Make) -> None:
 def test_modules_of_a_worker_import_nothing_heavy() -> None:
     script = (
         "import sys; sys.path.insert(0, '.'); from serving.app import create_app; import ml.settings as s;"
-        "create_app(s.from_values({})); import onnxruntime, serving.worker;"
+        "create_app(s.from_values({})); import onnxruntime, serving.http.worker;"
         "heavy = ('torch', 'sklearn', 'pandas', 'mlflow', 'evidently', 'sqlalchemy', 'hyperopt');"
         "print([name for name in heavy if name in sys.modules])"
     )

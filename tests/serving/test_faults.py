@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from ml import store
 from ml.errors import StoreUnavailable
 from ml.settings import Settings
-from serving import mover as movers
-from serving import scoring
-from serving.log import PredictionLog
-from serving.model_store import open_served
-from serving.mover import Mover
+from ml.storage import database
+from serving.model.store import open_served
+from serving.prediction_log import shipper as movers
+from serving.prediction_log.shipper import Mover
+from serving.prediction_log.writer import PredictionLog
+from serving.scoring import score
 from tests.serving import tiny
 from tests.serving.counting import Traffic, lost_and_doubled
 from tests.serving.running import serving, wait_for
@@ -103,7 +103,7 @@ def ids(answer: tuple[int, dict[str, str], bytes]) -> list[str]:
 
 def test_locked_database_is_waited_for(settings: Settings) -> None:
     answered = append(settings, 10)
-    store.engine(settings)  # makes the file
+    database.engine(settings)  # makes the file
     lock = sqlite3.connect(settings.var / "refit.db", check_same_thread=False)
     lock.execute("BEGIN EXCLUSIVE")
     thread = threading.Timer(0.5, lock.rollback)
@@ -142,7 +142,7 @@ def append(settings: Settings, n: int) -> list[str]:
     log = PredictionLog(settings)
     made: list[str] = []
     for _ in range(n):
-        scored = scoring.score(served, scoring.reader(served).records([tiny.row()]))
+        scored = score.score(served, score.reader(served).records([tiny.row()]))
         log.append(served, scored)
         made += scored.ids
     log.close()

@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ml.flags import Flag
+from ml.schema.warnings import Flag
 from serving.metrics import BUCKETS, Metrics
-from serving.status import CheckEntry, Status, write
+from serving.status.reader import CheckEntry, Status, write
 from tests.serving import tiny
 from tests.serving.running import serving, wait_for
 

@@ -10,7 +10,7 @@ from flask import Flask
 from werkzeug.exceptions import MethodNotAllowed
 
 from ml.errors import BundleError, DataError, SchemaError, StoreUnavailable
-from ml.faults import Fault, RowsError
+from ml.schema.validation import Fault, RowsError
 from serving import problems
 from serving.problems import Problem
 

@@ -11,11 +11,11 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from ml import bundle as bundles
+from ml.bundle import reader as bundles
 from ml.decision import Decision
-from ml.schema import Column, Schema
+from ml.schema.schema import Column, Schema
 from ml.settings import Settings, from_values
-from serving.model_store import Pointer, write_pointer
+from serving.model.store import Pointer, write_pointer
 
 N_FEATURES = 4
 

@@ -18,8 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
-from ml.atomic import write_json
 from ml.settings import chosen_file, load
+from ml.storage.files import write_json
 from ops import stack, supervision
 from ops.airflow_api import AirflowApi
 from ops.layout import Layout

@@ -78,11 +78,11 @@ def test_what_waits_for_a_paused_dag_runs_in_turn_and_a_worse_challenger_does_no
     running: Stack, tmp_path: Path
 ) -> None:
     """Two triggers and a drift event while `retrain` is paused; one of the runs learns from turned labels."""
-    from ml.data import sources
+    from ml.data.sources import registry
 
     api = running.api
     before = running.get("/model")["model_version"]
-    table = sources.read(running.layout.settings)
+    table = registry.read(running.layout.settings)
     target = running.layout.settings.data.target
     table.assign(**{target: 1 - table[target]}).to_csv(tmp_path / "turned.csv", index=False)
     quick = {"max_evals": 1, "families": ["logistic"]}
@@ -123,14 +123,15 @@ def test_a_failed_task_ends_it_with_the_tasks_own_error(running: Stack, tmp_path
 def test_a_prediction_moves_into_the_database(running: Stack) -> None:
     import sqlalchemy as sa
 
-    from ml import predictions, store
+    from ml import predictions
+    from ml.storage import database
 
     answer = running.get("/predict", {"rows": [running.get("/model")["example"]]})
     wanted = answer["predictions"][0]["prediction_id"]
     table = predictions.predictions
 
     def stored() -> bool:
-        with store.engine(running.layout.settings).connect() as connection:
+        with database.engine(running.layout.settings).connect() as connection:
             return bool(connection.execute(sa.select(table).where(table.c.prediction_id == wanted)).first())
 
     running.until(stored, "the prediction is not in the log's database")

@@ -7,8 +7,9 @@ import signal
 
 import psutil
 
-from ml import ledger, registry, tracking
-from ml.run_key import run_key
+from ml import registry, tracking
+from ml.pipeline.run_key import run_key
+from ml.registry import ledger
 from ops import stack, supervision
 from tests.stack.conftest import Stack
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from ml import ledger, registry
-from ml.run_key import run_key
+from ml import registry
+from ml.pipeline.run_key import run_key
+from ml.registry import ledger
 from tests.stack.conftest import NEVER, Stack
 
 MINUTE_S, EVERY_MINUTE = 60, "* * * * *"

@@ -1,7 +1,7 @@
 """The closed loop on the real stack: what must not start a retraining does not, what must does, and it recovers.
 
 The steps build on each other, in this order. What the stack adds nothing to is tested in process: how often noise
-alarms, and labels that never come (tests/ml/test_drift.py); how often a worse challenger wins (test_gate.py).
+alarms, and labels that never come (tests/ml/drift/test_check.py); how often a worse challenger wins (test_gate.py).
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ml import drift, ledger, predictions, store
-from ml.drift.findings import DriftVerdict
-from ml.traffic import Answer
+from demo.traffic import Answer
+from ml import drift, predictions
+from ml.drift.verdict import DriftVerdict
+from ml.registry import ledger
+from ml.storage import database
 from tests.stack.conftest import Stack
 from tests.stack.world import World, accuracy
 
@@ -48,7 +50,7 @@ def checked(running: Stack, answers: list[Answer]) -> tuple[DriftVerdict, dict[s
     moment = sa.select(table.c.time).where(table.c.prediction_id == answers[-1].prediction_id)
 
     def logged() -> float | None:
-        with store.engine(settings).connect() as connection:
+        with database.engine(settings).connect() as connection:
             return connection.execute(moment).scalar()
 
     newest = running.until(logged, "the answers are not in the database")

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from ml import predictions, store
-from ml.data import sources
-from ml.replay import records
-from ml.traffic import Answer, Client
+from demo.replay import records
+from demo.traffic import Answer, Client
+from ml import predictions
+from ml.data.sources import registry
+from ml.storage import database
 from tests.stack.conftest import Stack
 
 
@@ -20,7 +21,7 @@ class World:
     def __init__(self, running: Stack) -> None:
         self.running = running
         self.client = Client(running.layout.url("service"))
-        frame = sources.read(running.layout.settings)
+        frame = registry.read(running.layout.settings)
         self._rows = records(frame, self.client.schema())
         self._labels = frame[running.layout.settings.data.target].astype(str).to_numpy(dtype=object)
         self._random = np.random.default_rng(0)
@@ -57,7 +58,7 @@ class World:
         self.client.feedback(list(told.items()))
 
         def arrived() -> bool:
-            found = predictions.window(store.engine(self.running.layout.settings), labelled_only=True)
+            found = predictions.window(database.engine(self.running.layout.settings), labelled_only=True)
             latest = dict(zip(found["prediction_id"], found["actual"], strict=True))
             return all(latest.get(key) == label for key, label in told.items())
 
@@ -68,7 +69,7 @@ class World:
         first = sa.select(sa.func.count(sa.distinct(predictions.feedback.c.prediction_id))).where(
             predictions.feedback.c.prediction_id.in_(sa.select(predictions.predictions.c.prediction_id))
         )
-        with store.engine(self.running.layout.settings).connect() as connection:
+        with database.engine(self.running.layout.settings).connect() as connection:
             return int(connection.execute(first).scalar_one())
 
 

@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.columns import listing
-from ml.data import labels, leaks
-from ml.data.coerce import canonical
-from ml.data.frames import check_names, place_of
-from ml.data.kinds import find_kind
-from ml.data.profiles import profile
+from ml.schema.coerce import listing
+from ml.data.inference import labels, leaks
+from ml.schema.frame_coerce import canonical
+from ml.schema.frames import check_names, place_of
+from ml.data.inference.kinds import find_kind
+from ml.data.inference.profiles import profile
 from ml.errors import DataError
-from ml.report import Report
-from ml.schema import Column, Kind, Schema
+from ml.schema.findings import Report
+from ml.schema.schema import Column, Kind, Schema
 from ml.settings import Data
 
 

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml import values
-from ml.columns import Place, listing, shown
-from ml.data import checks
+from ml.schema import arrow_cells
+from ml.schema.coerce import Place, listing, shown
+from ml.data.inference import checks
 from ml.errors import DataError
-from ml.report import Report
-from ml.schema import Kind
+from ml.schema.findings import Report
+from ml.schema.schema import Kind
 from ml.settings import Data
 
 _THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$"
@@ -41,19 +41,19 @@ def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Fo
         An override that is not a kind or does not fit, a column of one repeated missing marker, or
         numbers written with marks that were not declared.
     """
-    name, array = str(series.name), values.flat(series)
+    name, array = str(series.name), arrow_cells.flat(series)
     override = data.kinds.get(name)
     if override not in (None, "number", "category"):
         raise DataError(f'data.kinds says "{override}"; it must be "number" or "category"', column=name)
     if override == "category":
         return _category(name, array, True, data, report)
-    if not (override == "number" or values.is_number(array) or values.is_text(array)):
+    if not (override == "number" or arrow_cells.is_number(array) or arrow_cells.is_text(array)):
         return _category(name, array, False, data, report)
-    cells, bad = values.numbers(array, markers=data.missing_markers, decimal=data.decimal, thousands=data.thousands)
+    cells, bad = arrow_cells.numbers(array, markers=data.missing_markers, decimal=data.decimal, thousands=data.thousands)
     present = int((~np.isnan(cells)).sum() + bad.sum())
     if not np.isfinite(cells).any() and not bad.any():
         return _nothing(name, array, data, place, report)
-    if override is None and values.is_text(array) and checks.has_leading_zeros(array):
+    if override is None and arrow_cells.is_text(array) and checks.has_leading_zeros(array):
         report.info("codes with leading zeros: a category", name)
         return _category(name, array, False, data, report)
     if bad.sum() <= data.max_bad_share * present:
@@ -83,7 +83,7 @@ def _number(name: str, cells: NDArray[np.float64], forced: bool, report: Report)
 
 def _category(name: str, array: pa.Array, forced: bool, data: Data, report: Report) -> Found:
     counts = {
-        e["values"]: e["counts"] for e in pc.value_counts(values.texts(array, markers=data.missing_markers)).to_pylist()
+        e["values"]: e["counts"] for e in pc.value_counts(arrow_cells.texts(array, markers=data.missing_markers)).to_pylist()
     }
     missing = counts.pop("", 0)
     present = len(array) - missing
@@ -118,7 +118,7 @@ def _category(name: str, array: pa.Array, forced: bool, data: Data, report: Repo
 
 def _nothing(name: str, array: pa.Array, data: Data, place: Place, report: Report) -> Found:
     """An empty column is left out; one that says a missing marker in every row is a broken export."""
-    if values.is_text(array):
+    if arrow_cells.is_text(array):
         markers = {marker.strip() for marker in data.missing_markers} - {""}
         written = pc.unique(pc.utf8_trim_whitespace(pc.fill_null(array, ""))).to_pylist()
         if all(word in markers for word in written) and not all(word.casefold() == "nan" for word in written):
@@ -154,10 +154,10 @@ def _too_many_words(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Da
 
 def _check_marks(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data, place: Place) -> None:
     """Numbers written with marks that were not declared must not become categories."""
-    if not values.is_text(array):
+    if not arrow_cells.is_text(array):
         return
     odd = pc.utf8_trim_whitespace(array).filter(pa.array(bad))
-    _, worded = values.numbers(array, markers=data.missing_markers)
+    _, worded = arrow_cells.numbers(array, markers=data.missing_markers)
     plain = len(array) - array.null_count - int(worded.sum())
     for pattern, hint in ((_THOUSANDS, 'data.thousands = ","'), (_DECIMAL_COMMA, 'data.decimal = ","')):
         like = int(pc.sum(pc.match_substring_regex(odd, pattern)).as_py() or 0)

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml import values
-from ml.columns import listing, shown
-from ml.data.frames import place_of
+from ml.schema import arrow_cells
+from ml.schema.coerce import listing, shown
+from ml.schema.frames import place_of
 from ml.errors import DataError, SchemaError
-from ml.report import Report
-from ml.schema import Schema
+from ml.schema.findings import Report
+from ml.schema.schema import Schema
 from ml.settings import Data
 
 
@@ -100,7 +100,7 @@ def codes(frame: pd.DataFrame, schema: Schema, report: Report, *, tolerate: int 
 def _texts(frame: pd.DataFrame, target: str, markers: tuple[str, ...]) -> pa.Array:
     """Labels as text; whole numbers written with decimals, `1.0`, are the whole number, `1`."""
     return pc.replace_substring_regex(
-        values.texts(frame[target], markers=markers), pattern=r"^([+-]?\d+)\.0+$", replacement=r"\1"
+        arrow_cells.texts(frame[target], markers=markers), pattern=r"^([+-]?\d+)\.0+$", replacement=r"\1"
     )
 
 

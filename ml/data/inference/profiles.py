@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml import values
-from ml.schema import Column, Schema
+from ml.schema import arrow_cells
+from ml.schema.schema import Column, Schema
 
 
 def profile(schema: Schema, frame: pd.DataFrame, *, max_categories: int) -> Schema:
@@ -18,7 +18,7 @@ def profile(schema: Schema, frame: pd.DataFrame, *, max_categories: int) -> Sche
     columns = tuple(
         _number(column, frame[column.name].to_numpy())
         if column.kind == "number"
-        else _category(column, values.flat(frame[column.name]), max_categories)
+        else _category(column, arrow_cells.flat(frame[column.name]), max_categories)
         for column in schema.columns
     )
     return msgspec.structs.replace(schema, columns=columns)

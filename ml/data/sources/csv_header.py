@@ -8,7 +8,7 @@ import re
 from typing import NamedTuple
 
 from ml.errors import DataError
-from ml.report import Report
+from ml.schema.findings import Report
 
 DELIMITERS = ",;\t|"
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}

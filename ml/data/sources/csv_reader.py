@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
-from ml import csv_blocks, csv_head, unpack
+from ml.data.sources import csv_blocks, csv_header, decompress
 from ml.errors import DataError
-from ml.report import Report
+from ml.schema.findings import Report
 
 _SLOW_ROWS = 10_000
 
@@ -53,7 +53,7 @@ class CsvReader:
         self._file = name
         self._options = options
         self.report = Report()
-        self._text = unpack.open_text(stream, name, encoding=options.encoding, max_bytes=options.max_bytes)
+        self._text = decompress.open_text(stream, name, encoding=options.encoding, max_bytes=options.max_bytes)
         first = self._text.read(options.block_bytes)
         while first and not any(end in first for end in (b"\n", b"\r")) and len(first) < 8 * options.block_bytes:
             more = self._text.read(options.block_bytes)
@@ -61,7 +61,7 @@ class CsvReader:
                 break
             first += more
         self._check_text(first, 1)
-        self._head = csv_head.read_head(
+        self._head = csv_header.read_head(
             first, name, delimiter=options.delimiter, max_columns=options.max_columns, report=self.report
         )
         self._carry = first[self._head.size :]
@@ -228,7 +228,7 @@ class CsvReader:
 class _Rest(io.RawIOBase):
     """Bytes that were read already, then the rest of the stream."""
 
-    def __init__(self, begun: bytes, rest: unpack.Text):
+    def __init__(self, begun: bytes, rest: decompress.Text):
         self._begun = io.BytesIO(begun)
         self._rest = rest
 

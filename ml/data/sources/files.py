@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ml.errors import DataError, Transient
 from ml.settings import Data, Settings
-from ml.tables import Chunk, CsvReader, Options
+from ml.data.sources.csv_reader import Chunk, CsvReader, Options
 
 _PARQUET = (".parquet", ".pq")
 
@@ -38,7 +38,7 @@ def read(settings: Settings) -> pd.DataFrame:
 
 
 def read_csv(stream: BinaryIO, name: str, data: Data) -> pd.DataFrame:
-    """A CSV stream as text columns, indexed by line; see `ml.tables.CsvReader`."""
+    """A CSV stream as text columns, indexed by line; see `ml.data.sources.csv_reader.CsvReader`."""
     options = Options(
         delimiter={"tab": "\t", "\\t": "\t"}.get(data.delimiter, data.delimiter),
         encoding=data.encoding,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from ml.data import customers, files, sql, synthetic
+from ml.data.sources import customers, files, sql, synthetic
 from ml.settings import Settings
 
 SOURCES: dict[str, Callable[[Settings], pd.DataFrame]] = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ml.columns import shown
+from ml.schema.coerce import shown
 from ml.errors import DataError, Transient
 from ml.settings import Settings
 

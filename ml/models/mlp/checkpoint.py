@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ml.models.networks import Network
+from ml.models.mlp.network import Network
 
 
 class Best:

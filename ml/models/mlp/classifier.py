@@ -13,17 +13,17 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 
 from ml.errors import TrainingError
-from ml.models import loop
+from ml.models.mlp import training_loop
 from ml.models.base import check_trainable, encode_labels
-from ml.models.encoded import Encoded
+from ml.models.preprocessing.encoded import Encoded
 from ml.models.estimator import TabularClassifier, Task, restored_params
-from ml.models.layers import Piecewise
-from ml.models.networks import ACTIVATIONS, Architecture, Network, architecture_from
-from ml.models.onnx_graph import Graph
-from ml.models.preprocess import Preprocessor, as_frame
-from ml.models.preprocess_state import Options
-from ml.models.recipe import Recipe
-from ml.models.rows_in_tensors import Folds, Table, quantile_edges, row_weights
+from ml.models.mlp.layers import Piecewise
+from ml.models.mlp.network import ACTIVATIONS, Architecture, Network, architecture_from
+from ml.models.onnx.graph import Graph
+from ml.models.preprocessing.preprocessor import Preprocessor, as_frame
+from ml.models.preprocessing.state import Options
+from ml.models.mlp.optimisation import Recipe
+from ml.models.mlp.tensors import Folds, Table, quantile_edges, row_weights
 
 
 @dataclass(eq=False, repr=False)
@@ -40,10 +40,10 @@ class MLPClassifier(TabularClassifier):
         Units of each hidden layer; any number of layers, () for none.
     activation, normalisation, dropout, embedding, bins, embedding_width, frequencies,
     frequency_scale, members, sharing
-        See `ml.models.networks.Architecture`.
+        See `ml.models.mlp.network.Architecture`.
     epochs, batch_size, optimiser, learning_rate, weight_decay, second_momentum, schedule, patience,
     label_smoothing, average, clip_norm, mixed_precision
-        See `ml.models.recipe.Recipe`.
+        See `ml.models.mlp.optimisation.Recipe`.
     cross_fit_rows
         Up to this many rows, and without `validation`, each member trains without its own fold and is
         judged on it: all rows are trained on by all members but one, and all rows say when to stop.
@@ -51,7 +51,7 @@ class MLPClassifier(TabularClassifier):
         Keep the weights of the epoch with the lowest validation log-loss. Rows come from `fit`'s
         `validation`, else a stratified `validation_fraction` of the training rows is held out.
     scaling, clip, clip_at, rare
-        See `ml.models.preprocess_state.Options`.
+        See `ml.models.preprocessing.state.Options`.
     class_weight
         None, "balanced", or a mapping from label to weight.
     classes
@@ -120,8 +120,8 @@ class MLPClassifier(TabularClassifier):
         check_trainable(len(codes), preprocessor.width, codes)
         rows = preprocessor.transform(task.rows)
         weight = row_weights(task.weight, len(codes))
-        device = loop.resolve_device(self.device)
-        with loop.reproducible(seed, self.threads):
+        device = training_loop.resolve_device(self.device)
+        with training_loop.reproducible(seed, self.threads):
             judge = self._judge(preprocessor, task, seed)
             if isinstance(judge, np.ndarray):  # a share of the training rows
                 held, kept = rows.take(judge), np.setdiff1d(np.arange(len(codes)), judge)
@@ -134,7 +134,7 @@ class MLPClassifier(TabularClassifier):
             if going_on:
                 network.load_state_dict(self.network_.state_dict())
             network.to(device)
-            fitted = loop.train(
+            fitted = training_loop.train(
                 network,
                 Table.of(rows, codes, weight, device),
                 recipe,
@@ -161,7 +161,7 @@ class MLPClassifier(TabularClassifier):
         if task.validation is not None:
             rows = preprocessor.transform(as_frame(task.validation[0]))
             held_codes = encode_labels(task.validation[1], task.classes)[1]
-            return Table.of(rows, held_codes, None, loop.resolve_device(self.device))
+            return Table.of(rows, held_codes, None, training_loop.resolve_device(self.device))
         smallest, n_seen = np.bincount(codes)[np.unique(codes)].min(), len(np.unique(codes))
         count = max(round(self.validation_fraction * len(codes)), n_seen)
         if not self.early_stopping or count < 10 or smallest < 2:
@@ -207,14 +207,14 @@ class MLPClassifier(TabularClassifier):
         """(n, C) float64, rows sum to 1."""
         frame = self._rows(X)
         rows = self.preprocessor_.transform(frame)
-        with loop.reproducible(0, self.threads):
+        with training_loop.reproducible(0, self.threads):
             table = Table.of(rows, np.zeros(len(rows), np.int64), None, torch.device("cpu"))
-            probabilities = loop.evaluate(self.network_, table).double().numpy()
+            probabilities = training_loop.evaluate(self.network_, table).double().numpy()
         return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
 
     def emit(self, graph: Graph) -> str:
         """Preprocessing and network as ONNX ops."""
-        from ml.models.mlp_onnx import emit
+        from ml.models.mlp.onnx_export import emit
 
         return emit(graph, self.preprocessor_, self.network_)
 

@@ -9,7 +9,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from ml.models.layers import MemberBatchNorm, MemberLayerNorm, MemberLinear, Periodic, Piecewise, SharedLinear
+from ml.models.mlp.layers import MemberBatchNorm, MemberLayerNorm, MemberLinear, Periodic, Piecewise, SharedLinear
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ml.models.layers import (
+from ml.models.mlp.layers import (
     ColumnLinear,
     MemberBatchNorm,
     MemberLayerNorm,
@@ -23,10 +23,10 @@ from ml.models.layers import (
     Piecewise,
     SharedLinear,
 )
-from ml.models.mixing_graph import MixingGraph
-from ml.models.networks import Network
-from ml.models.onnx_graph import Graph
-from ml.models.preprocess import Preprocessor
+from ml.models.onnx.mixing import MixingGraph
+from ml.models.mlp.network import Network
+from ml.models.onnx.graph import Graph
+from ml.models.preprocessing.preprocessor import Preprocessor
 
 BLOCK = 16_384  # entries up to which several small products become one block-diagonal matrix
 

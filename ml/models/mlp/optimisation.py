@@ -9,8 +9,8 @@ import msgspec
 import torch
 from torch import nn
 
-from ml.models.adam import FusedAdam
-from ml.models.networks import Network
+from ml.models.mlp.adam import FusedAdam
+from ml.models.mlp.network import Network
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ml.models.layers import MemberLinear, Piecewise
-from ml.models.networks import Network
+from ml.models.mlp.layers import MemberLinear, Piecewise
+from ml.models.mlp.network import Network
 
 
 def applies(network: Network, class_weight: Tensor | None, smoothing: float) -> bool:
@@ -27,7 +27,7 @@ def applies(network: Network, class_weight: Tensor | None, smoothing: float) -> 
 class ReluGradient:
     """Writes the loss's gradient into the parameters' `grad`, which must be there already.
 
-    The loss is `ml.models.loop._loss`: cross-entropy, weighted by class and row, averaged over members.
+    The loss is `ml.models.mlp.training_loop._loss`: cross-entropy, weighted by class and row, averaged over members.
     """
 
     def __init__(self, network: Network, class_weight: Tensor | None, smoothing: float) -> None:

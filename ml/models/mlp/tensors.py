@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
-from ml.models.encoded import Encoded
+from ml.models.preprocessing.encoded import Encoded
 
 
 class Table(NamedTuple):

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ml.errors import TrainingError
-from ml.models import relu_gradient
-from ml.models.adam import FusedAdam
+from ml.models.mlp import relu_gradient
+from ml.models.mlp.adam import FusedAdam
 from ml.models.base import OnEpoch
-from ml.models.kept_weights import Average, Best
-from ml.models.networks import Network
-from ml.models.recipe import Recipe, choose_batch, choose_epochs, optimiser_for, rate_at
-from ml.models.rows_in_tensors import Folds, Table
+from ml.models.mlp.checkpoint import Average, Best
+from ml.models.mlp.network import Network
+from ml.models.mlp.optimisation import Recipe, choose_batch, choose_epochs, optimiser_for, rate_at
+from ml.models.mlp.tensors import Folds, Table
 
 EVALUATE_ROWS = 8_192  # rows per forward pass where no gradient is kept
 

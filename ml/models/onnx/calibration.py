@@ -7,7 +7,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ml.decision import SMALLEST, Calibration
-from ml.models.onnx_graph import PROBABILITIES
+from ml.models.onnx.graph import PROBABILITIES
 
 _RAW = "uncalibrated_probabilities"
 

@@ -79,7 +79,7 @@ class Graph:
 
     def mixed(self, value: str, columns: Sequence[int]) -> str:
         """`value` (N, w), whose i-th column was made of the raw column `columns[i]` alone, the categories counted
-        on from the numbers. A graph that mixes rows does it here (`ml.models.mixing_graph`); this one does nothing.
+        on from the numbers. A graph that mixes rows does it here (`ml.models.onnx.mixing`); this one does nothing.
         """
         return value
 

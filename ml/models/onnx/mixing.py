@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from ml.models.onnx_graph import Graph
+from ml.models.onnx.graph import Graph
 
 KNOWN = "known"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ml.models.onnx_graph import CATEGORIES, NUMBERS, Graph
-from ml.models.preprocess_state import FAR, State
+from ml.models.onnx.graph import CATEGORIES, NUMBERS, Graph
+from ml.models.preprocessing.state import FAR, State
 
 
 def emit(graph: Graph, state: State, offsets: list[int]) -> list[str]:

@@ -6,7 +6,7 @@ outside of where it was trained. Categories: one-hot over the levels that are co
 levels share an "other" column, and a level never seen goes there too (if no training row ever was
 rare, an unseen level is all zeros: no column whose weight nobody trained).
 
-Every step is float32 and is emitted as the same ONNX operations in the same order (`ml.models.preprocess_onnx`).
+Every step is float32 and is emitted as the same ONNX operations in the same order (`ml.models.preprocessing.onnx_export`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 
 from ml.errors import SchemaError
-from ml.models import preprocess_onnx
-from ml.models.encoded import F32, I64, Encoded
-from ml.models.onnx_graph import Graph
-from ml.models.preprocess_state import FAR, Options, State
-from ml.schema import Schema
+from ml.models.preprocessing import onnx_export
+from ml.models.preprocessing.encoded import F32, I64, Encoded
+from ml.models.onnx.graph import Graph
+from ml.models.preprocessing.state import FAR, Options, State
+from ml.schema.schema import Schema
 
 QUANTILE_ROWS = 200_000
 
@@ -174,7 +174,7 @@ class Preprocessor:
 
     def emit(self, graph: Graph) -> list[str]:
         """Write the transform as ONNX ops; returns the values whose columns make up `Encoded.dense`."""
-        return preprocess_onnx.emit(graph, self.fitted, self.offsets)
+        return onnx_export.emit(graph, self.fitted, self.offsets)
 
 
 def _float32(frame: pd.DataFrame, names: tuple[str, ...]) -> F32:

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from ml import artifact, card, evaluation, figures, golden, judging, registry, tracking, tuning
-from ml.bundle import Bundle
+from ml import charts, evaluation, registry, tracking, tuning
+from ml.bundle import writer
+from ml.bundle.reader import Bundle
 from ml.decision import Decision, positive_code
-from ml.explain import Explainer, importance
-from ml.gate import Verdict
-from ml.golden import Untouched
+from ml.explain.explainer import Explainer, importance
+from ml.gate import evidence, regression_rows
+from ml.gate.regression_rows import Untouched
+from ml.gate.rules import Verdict
+from ml.pipeline import model_card
+from ml.pipeline.stages import tune
+from ml.pipeline.workspace import Workspace, place
 from ml.settings import Settings
-from ml.stages import tune
-from ml.training import ARCHITECTURE, WEIGHTS, Candidate, save_candidate
-from ml.workspace import Workspace, place
+from ml.training.candidate import ARCHITECTURE, WEIGHTS, Candidate, save_candidate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,10 +77,10 @@ def _make(
     saved = save_candidate(fitted.candidate, _saved(settings, space))
     progress("evaluate", 1, STEPS, "calibrating")
     decision = _decide(settings, space, fitted.candidate)
-    draft = artifact.begin(space.path / "bundle.draft", fitted.candidate, decision, fitted.X, seed=settings.train.seed)
+    draft = writer.begin(space.path / "bundle.draft", fitted.candidate, decision, fitted.X, seed=settings.train.seed)
     progress("evaluate", 2, STEPS, "measuring on the test part")
     test = snapshot.part("test")
-    probabilities = judging.predict(draft, test.X)
+    probabilities = evidence.predict(draft, test.X)
     metrics = evaluation.evaluate(
         probabilities, test.X, test.y, snapshot.schema, decision=decision,
         n_bootstrap=settings.tune.n_bootstrap, seed=settings.train.seed, weight=test.weight,
@@ -87,10 +90,8 @@ def _make(
     progress("evaluate", 3, STEPS, "judging")
     verdict, against, rows = _judge(settings, space, snapshot, draft)
     progress("evaluate", 4, STEPS, "writing the bundle")
-    held = judging.reference_part(settings, snapshot)
-    reference = artifact.reference_frame(
-        held.X, held.y, judging.predict(draft, held.X), draft, seed=settings.train.seed
-    )
+    held = evidence.reference_part(settings, snapshot)
+    reference = writer.reference_frame(held.X, held.y, evidence.predict(draft, held.X), draft, seed=settings.train.seed)
     trials = tune.trials(space)
     files: dict[str, Any] = {
         "metrics.json": metrics,
@@ -98,18 +99,18 @@ def _make(
         "trials.json": [_trial(trial) for trial in trials],
         "curves.json": evaluation.curves(probabilities, test.y, snapshot.schema),
         "gate.json": {**msgspec.to_builtins(verdict), "champion": against, "rows": rows},
-        "model_card.md": card.render(snapshot, fitted.candidate, decision, metrics, verdict, trials).encode(),
+        "model_card.md": model_card.render(snapshot, fitted.candidate, decision, metrics, verdict, trials).encode(),
         "structure.json": fitted.candidate.model.describe(),
         WEIGHTS: saved / WEIGHTS,
         ARCHITECTURE: saved / ARCHITECTURE,
-        judging.TRAINED_ON: _hashes(fitted, snapshot),
+        evidence.TRAINED_ON: _hashes(fitted, snapshot),
     }
-    pictures = figures.all_figures(
+    pictures = charts.all_figures(
         history=fitted.candidate.history, trials=trials, description=files["structure.json"],
         probabilities=probabilities, y=test.y, schema=snapshot.schema, decision=decision,
     )  # fmt: skip
     files |= {f"figures/{name}": picture for name, picture in pictures.items()}
-    artifact.finish(draft.path, files, reference=reference).self_check()
+    writer.finish(draft.path, files, reference=reference).self_check()
     final = space.path / "bundle"
     shutil.rmtree(final, ignore_errors=True)
     os.replace(draft.path, final)
@@ -145,12 +146,12 @@ def _judge(
     settings: Settings, space: Workspace, snapshot: Snapshot, challenger: Bundle
 ) -> tuple[Verdict, str, dict[str, int]]:
     """The verdict, the version it was judged against ("" for none), and how many rows of which kind."""
-    info, champion, problem = judging.champion_bundle(settings, but_of=space.run_key)
-    rows = judging.rows_to_judge(settings, snapshot, champion)
+    info, champion, problem = evidence.champion_bundle(settings, but_of=space.run_key)
+    rows = evidence.rows_to_judge(settings, snapshot, champion)
     degraded, changed = space.drift()
     classes = len(snapshot.schema.classes)
     counts = np.sum([np.bincount(snapshot.part(n).y, minlength=classes) for n in ("train", "validation")], axis=0)
-    verdict = judging.judge(
+    verdict = evidence.judge(
         settings, rows, challenger, champion, prior=counts / counts.sum(), degraded=degraded, changed=changed,
         seed=settings.train.seed,
     )  # fmt: skip
@@ -176,7 +177,7 @@ def _importance(bundle: Bundle, X: pd.DataFrame) -> dict[str, float]:
     """Mean absolute attribution of each column over some test rows, in log-odds; empty for very wide tables."""
     if not len(X) or not len(bundle.background) or len(bundle.schema.columns) > IMPORTANCE_COLUMNS:
         return {}
-    rows = artifact.rows_of(X.iloc[:IMPORTANCE_ROWS], bundle.schema)
+    rows = writer.rows_of(X.iloc[:IMPORTANCE_ROWS], bundle.schema)
     return importance(Explainer.of(bundle), rows)
 
 
@@ -188,7 +189,7 @@ def _trial(trial: Any) -> dict[str, Any]:
 def _hashes(fitted: tuning.Refitted, snapshot: Snapshot) -> bytes:
     """The rows of the fit as sorted hashes, so that no later gate judges this version on them."""
     buffer = io.BytesIO()
-    np.save(buffer, np.unique(golden.row_hashes(fitted.X, fitted.y, snapshot.schema)), allow_pickle=False)
+    np.save(buffer, np.unique(regression_rows.row_hashes(fitted.X, fitted.y, snapshot.schema)), allow_pickle=False)
     return buffer.getvalue()
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml import data, retraining_data, tracking
+from ml import data, tracking
+from ml.pipeline.workspace import Workspace
+from ml.retraining import window_policy
 from ml.settings import Settings, to_values
-from ml.workspace import Workspace
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
@@ -18,7 +19,7 @@ _opened: dict[tuple[Path, str], Snapshot] = {}
 
 def run(settings: Settings, space: Workspace, origin: Mapping[str, Any]) -> dict[str, Any]:
     """Read, validate, split and keep; `origin` says what started the run."""
-    chosen = retraining_data.select(settings)
+    chosen = window_policy.select(settings)
     snapshot = data.generate(
         settings, labelled=chosen.labelled, gate_since=chosen.gate_since, train_on_base=chosen.train_on_base
     )

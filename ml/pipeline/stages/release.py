@@ -6,14 +6,17 @@ import getpass
 from pathlib import Path
 from typing import Any
 
-from ml import golden, ledger, registry, tracking, waiting
-from ml.bundle import Bundle
+from ml import registry, tracking
+from ml.bundle.mlflow_flavor import log_bundle
+from ml.bundle.reader import Bundle
 from ml.errors import ChampionChanged, Permanent
-from ml.ledger import Event
-from ml.mlflow_model import log_bundle
+from ml.gate import regression_rows
+from ml.pipeline.stages.generate import snapshot_of
+from ml.pipeline.workspace import Workspace
+from ml.registry import ledger
+from ml.registry.ledger import Event
+from ml.release import shadow_slot
 from ml.settings import Settings
-from ml.stages.generate import snapshot_of
-from ml.workspace import Workspace
 
 
 def register(settings: Settings, space: Workspace) -> dict[str, Any]:
@@ -95,14 +98,14 @@ def _shadow(
     settings: Settings, space: Workspace, version: str, judged: dict[str, Any], *, who: str, why: str
 ) -> dict[str, Any]:
     degraded, changed = space.drift()
-    event = waiting.enter(
+    event = shadow_slot.enter(
         settings, version, who=who, why=_why(space, why, judged), run_key=space.run_key, champion=judged["champion"],
         degraded=degraded, changed=changed,
     )  # fmt: skip
     tracking.end(settings, tracking.run(settings, space.run_key))
     promoted = event.what == ledger.PROMOTED
     sentence = {
-        ledger.SHADOW: f"Version {version} waits in shadow: {waiting.needed(settings)} labelled live rows decide.",
+        ledger.SHADOW: f"Version {version} waits in shadow: {shadow_slot.needed(settings)} labelled live rows decide.",
         ledger.PROMOTED: f"Version {version} is the champion.",
     }.get(event.what, event.why)
     champion = version if promoted else judged["champion"]
@@ -152,7 +155,7 @@ def _refuse(settings: Settings, space: Workspace, who: str, version: str, judged
 
 
 def _keep_golden(settings: Settings, space: Workspace) -> None:
-    golden.keep(settings, snapshot_of(settings, space))
+    regression_rows.keep(settings, snapshot_of(settings, space))
 
 
 def _who(space: Workspace) -> str:

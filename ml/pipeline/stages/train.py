@@ -7,14 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml import atomic, figures, grid, tracking
+from ml import charts, tracking
 from ml.errors import TrainingError
-from ml.golden import Untouched
+from ml.gate.regression_rows import Untouched
 from ml.models import FAMILIES
+from ml.pipeline.workspace import Workspace, place
 from ml.settings import Settings
-from ml.training import Candidate, CandidateSpec, fit_candidate, save_candidate
-from ml.trial_log import TrialLog
-from ml.workspace import Workspace, place
+from ml.storage import files
+from ml.tracking.trial_log import TrialLog
+from ml.training import course_grid
+from ml.training.candidate import Candidate, CandidateSpec, fit_candidate, save_candidate
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
@@ -61,8 +63,8 @@ def run(
     tracking.log_files(settings, run_id, space.path / FIGURES, FIGURES)
     found = _grid(rows)
     beside = settings.data.source == "synthetic"
-    text = f"{grid.table(found, beside_report=beside)}\n" if found else ""
-    text += f"\n{grid.comparison(found, len(valid.y))}\n" if found and beside else ""
+    text = f"{course_grid.table(found, beside_report=beside)}\n" if found else ""
+    text += f"\n{course_grid.comparison(found, len(valid.y))}\n" if found and beside else ""
     if text:
         tracking.log_text(settings, run_id, text, "logistic_grid.txt")
     return {
@@ -88,8 +90,8 @@ def _draw(space: Workspace, baseline: Candidate) -> None:
     if baseline.history:
         folder = space.path / FIGURES
         folder.mkdir(exist_ok=True)
-        picture = figures.training_curves(baseline.history)
-        atomic.write_bytes(folder / f"training_curves_{baseline.spec.family}.png", picture)
+        picture = charts.training_curves(baseline.history)
+        files.write_bytes(folder / f"training_curves_{baseline.spec.family}.png", picture)
 
 
 def _specs(settings: Settings, n_rows: int) -> list[tuple[str, CandidateSpec]]:

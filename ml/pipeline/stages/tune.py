@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ml import tracking, tuning
-from ml.atomic import write_bytes
-from ml.golden import Untouched
+from ml.gate.regression_rows import Untouched
+from ml.pipeline.workspace import Workspace
 from ml.settings import Settings
-from ml.training import CandidateSpec
-from ml.trial_log import TrialLog
-from ml.workspace import Workspace
+from ml.storage.files import write_bytes
+from ml.tracking.trial_log import TrialLog
+from ml.training.candidate import CandidateSpec
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot

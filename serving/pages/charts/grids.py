@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from serving.pages.charts import RIGHT, SMALL, WIDTH, cut, svg, ticks
-from serving.pages.words import localised, number
+from serving.pages.charts.svg import RIGHT, SMALL, WIDTH, cut, svg, ticks
+from serving.pages.i18n.formats import localised, number
 
 SIDE = 560  # of the matrix, names included
 LONGEST_NAME = 14

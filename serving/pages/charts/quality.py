@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from flask_babel import gettext
 
-from serving.model_store import Served
-from serving.pages import charts, grids, words
+from serving.model.store import Served
+from serving.pages.charts import grids, svg
+from serving.pages.i18n import formats
 
 SHOWN_CURVES = 6  # as many colours as can be told apart
 HEIGHT = 400
@@ -29,7 +30,7 @@ def of(served: Served) -> list[Chart]:
 
 
 def _roc(curves: list[dict[str, Any]]) -> Chart:
-    names = [gettext("%(label)s (area %(area)s)", label=c["label"], area=words.number(c["area"])) for c in curves]
+    names = [gettext("%(label)s (area %(area)s)", label=c["label"], area=formats.number(c["area"])) for c in curves]
     return {
         "key": "roc",
         "title": gettext("ROC curve"),
@@ -43,7 +44,9 @@ def _roc(curves: list[dict[str, Any]]) -> Chart:
 
 
 def _precision_recall(curves: list[dict[str, Any]]) -> Chart:
-    names = [gettext("%(label)s (chance %(share)s)", label=c["label"], share=words.percent(c["share"])) for c in curves]
+    names = [
+        gettext("%(label)s (chance %(share)s)", label=c["label"], share=formats.percent(c["share"])) for c in curves
+    ]
     return {
         "key": "precision_recall",
         "title": gettext("Precision and recall"),
@@ -59,7 +62,7 @@ def _precision_recall(curves: list[dict[str, Any]]) -> Chart:
 def _calibration(curves: list[dict[str, Any]]) -> Chart:
     total = max(sum(rows for *_, rows in c["calibration"]) for c in curves)
     series = [
-        charts.Series(
+        svg.Series(
             name=c["label"],
             points=tuple((said, came) for said, came, rows in c["calibration"] if rows >= FEW_ROWS),
             dots=True,
@@ -72,13 +75,13 @@ def _calibration(curves: list[dict[str, Any]]) -> Chart:
         "key": "calibration",
         "title": title,
         "note": gettext("On the dashed line a probability keeps its promise; a larger dot stands for more rows."),
-        "svg": charts.line_chart(series, title=title, x_label=gettext("Probability said"),
+        "svg": svg.line_chart(series, title=title, x_label=gettext("Probability said"),
                                  y_label=gettext("Share that came"), diagonal=True, x_range=SHARE, y_range=SHARE,
                                  height=HEIGHT),
         "series": [one.name for one in series],
         "head": [gettext("Class"), gettext("Probability said"), gettext("Share that came"), gettext("Rows")],
         "rows": [
-            [c["label"], words.percent(said), words.percent(came), words.number(rows, 0)]
+            [c["label"], formats.percent(said), formats.percent(came), formats.number(rows, 0)]
             for c in curves
             for said, came, rows in c["calibration"]
         ],
@@ -89,10 +92,10 @@ def _lines(
     curves: list[dict[str, Any]], key: str, names: list[str], title: str, x: str, y: str, *, diagonal: bool = False
 ) -> Any:
     series = [
-        charts.Series(name=name, points=tuple((a, b) for a, b in c[key]))
+        svg.Series(name=name, points=tuple((a, b) for a, b in c[key]))
         for c, name in zip(curves[:SHOWN_CURVES], names, strict=False)
     ]
-    return charts.line_chart(
+    return svg.line_chart(
         series, title=title, x_label=x, y_label=y, diagonal=diagonal, x_range=SHARE, y_range=SHARE, height=HEIGHT
     )
 
@@ -100,7 +103,7 @@ def _lines(
 def _steps(curves: list[dict[str, Any]], key: str) -> list[list[str]]:
     """The curves' heights at round places, one column a curve."""
     columns = [np.interp(STEPS, *np.transpose(c[key])) for c in curves]
-    return [[words.percent(x), *(words.percent(column[i]) for column in columns)] for i, x in enumerate(STEPS)]
+    return [[formats.percent(x), *(formats.percent(column[i]) for column in columns)] for i, x in enumerate(STEPS)]
 
 
 def _confusion(served: Served) -> Chart | None:
@@ -118,7 +121,7 @@ def _confusion(served: Served) -> Chart | None:
         "series": [],
         "head": [gettext("True"), *names, gettext("Precision"), gettext("Recall"), gettext("F1")],
         "rows": [
-            [name, *(words.number(count, 0) for count in row), *_of_class(served, name)]
+            [name, *(formats.number(count, 0) for count in row), *_of_class(served, name)]
             for name, row in zip(names, counts, strict=True)
         ],
     }
@@ -126,7 +129,7 @@ def _confusion(served: Served) -> Chart | None:
 
 def _of_class(served: Served, name: str) -> list[str]:
     found = served.bundle.metrics.get("per_class", {}).get(name, {})
-    return [words.measured(found[key]) if found.get(key) else "–" for key in ("precision", "recall", "f1")]
+    return [formats.measured(found[key]) if found.get(key) else "–" for key in ("precision", "recall", "f1")]
 
 
 def _importance(served: Served) -> Chart | None:
@@ -140,8 +143,8 @@ def _importance(served: Served) -> Chart | None:
         "note": gettext(
             "How far each column moves the score on average, in log-odds: what the model uses, not a cause."
         ),
-        "svg": charts.bars(found[:MOST_BARS], title=title),
+        "svg": svg.bars(found[:MOST_BARS], title=title),
         "series": [],
         "head": [gettext("Column"), gettext("Mean contribution")],
-        "rows": [[name, words.number(value, 4)] for name, value in found],
+        "rows": [[name, formats.number(value, 4)] for name, value in found],
     }

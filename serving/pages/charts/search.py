@@ -8,8 +8,9 @@ from typing import Any
 from flask_babel import gettext
 from markupsafe import Markup
 
-from serving.model_store import Served
-from serving.pages import charts, grids, words
+from serving.model.store import Served
+from serving.pages.charts import grids, svg
+from serving.pages.i18n import formats
 
 MOST_ROWS = 12  # trials side by side
 MOST_PANELS = 6
@@ -37,7 +38,7 @@ def _training(served: Served, *names: str) -> Chart | None:
         for key, part in ((name, gettext("Training")), (f"validation_{name}", gettext("Validation"))):
             points = tuple((float(i), float(row[key])) for i, row in enumerate(history, 1) if row.get(key) is not None)
             label = part if len(names) == 1 else f"{words_of[name]}, {part}"
-            series.append(charts.Series(name=label, points=points))
+            series.append(svg.Series(name=label, points=points))
     series = [one for one in series if len(one.points) > 1]
     if not series:
         return None
@@ -48,11 +49,11 @@ def _training(served: Served, *names: str) -> Chart | None:
         "key": "training_curves",
         "title": title,
         "note": note if names == ("loss",) else gettext("After each pass over the training rows; higher is better."),
-        "svg": charts.line_chart(series, title=title, x_label=gettext("Epoch"), y_label=words_of[names[0]]),
+        "svg": svg.line_chart(series, title=title, x_label=gettext("Epoch"), y_label=words_of[names[0]]),
         "series": [one.name for one in series],
         "head": [gettext("Epoch"), *(one.name for one in series)],
         "rows": [
-            [str(int(x)), *(words.number(column.get(x), 4, fixed=True) for column in by_epoch)] for x in by_epoch[0]
+            [str(int(x)), *(formats.number(column.get(x), 4, fixed=True) for column in by_epoch)] for x in by_epoch[0]
         ],
     }
 
@@ -73,7 +74,7 @@ def _convergence(trials: list[Trial]) -> Chart:
     # Hopeless trials would flatten the picture; the table has them.
     top = max(losses[0], sorted(losses)[int(0.9 * (len(losses) - 1))])
     series = [
-        charts.Series(name=gettext("Best so far"), points=(*best, (float(len(losses)), best[-1][1])) if best else ())
+        svg.Series(name=gettext("Best so far"), points=(*best, (float(len(losses)), best[-1][1])) if best else ())
     ]
     for family, colour in _families(trials).items():
         for status in ("ok", "pruned"):
@@ -83,7 +84,7 @@ def _convergence(trials: list[Trial]) -> Chart:
                 if t.get("family", "") == family and t.get("status", "ok") == status and loss <= top
             )
             series.append(
-                charts.Series(name=family, points=points, dots=True, line=False, colour=colour, hollow=status != "ok")
+                svg.Series(name=family, points=points, dots=True, line=False, colour=colour, hollow=status != "ok")
             )
     title = gettext("Convergence of the search")
     return {
@@ -92,7 +93,7 @@ def _convergence(trials: list[Trial]) -> Chart:
         "note": gettext(
             "Held-out log-loss of each configuration that was tried; lower is better. A hollow dot was given up early."
         ),
-        "svg": charts.line_chart(
+        "svg": svg.line_chart(
             [s for s in series if s.points], title=title, x_label=gettext("Trial"), y_label=gettext("Log-loss")
         ),
         "series": [series[0].name, *_families(trials)],
@@ -111,14 +112,14 @@ def _row(trial: Trial) -> list[str]:
     parameters = ", ".join(f"{name} {_shown(value)}" for name, value in trial.get("params", {}).items())
     return [
         str(trial.get("family", "")),
-        words.number(trial["loss"], 4, fixed=True),
-        *(words.number(scores.get(name), fixed=True) for name in ("accuracy", "macro_f1")),
+        formats.number(trial["loss"], 4, fixed=True),
+        *(formats.number(scores.get(name), fixed=True) for name in ("accuracy", "macro_f1")),
         parameters,
     ]
 
 
 def _shown(value: Any) -> str:
-    return words.localised(f"{value:.4g}") if isinstance(value, float) else str(value)
+    return formats.localised(f"{value:.4g}") if isinstance(value, float) else str(value)
 
 
 def _comparison(trials: list[Trial]) -> Chart | None:
@@ -187,7 +188,7 @@ def _parameter(name: str, points: list[tuple[Any, float]], colour: int) -> Marku
     ticks: list[tuple[float, str]] | None = None
     if not numeric:
         levels = sorted({str(value) for value, _ in points})
-        ticks = [(float(i), charts.cut(level, 10)) for i, level in enumerate(levels)]
+        ticks = [(float(i), svg.cut(level, 10)) for i, level in enumerate(levels)]
         placed = [(float(levels.index(str(value))), loss) for value, loss in points]
     else:
         placed = [(float(value), loss) for value, loss in points]
@@ -195,9 +196,9 @@ def _parameter(name: str, points: list[tuple[Any, float]], colour: int) -> Marku
         if low > 0 and high / low > LOGARITHMIC:
             placed = [(math.log10(x), loss) for x, loss in placed]
             powers = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
-            ticks = [(float(power), charts.short(10.0**power)) for power in powers]
-    series = charts.Series(name=name, points=tuple(placed), dots=True, line=False, colour=colour)
-    return charts.line_chart(
+            ticks = [(float(power), svg.short(10.0**power)) for power in powers]
+    series = svg.Series(name=name, points=tuple(placed), dots=True, line=False, colour=colour)
+    return svg.line_chart(
         [series],
         title=name,
         x_label="",
@@ -205,7 +206,7 @@ def _parameter(name: str, points: list[tuple[Any, float]], colour: int) -> Marku
         x_names=ticks,
         x_range=_with_room([x for x, _ in placed]),
         y_range=_with_room([loss for _, loss in placed]),
-        width=charts.SMALL,
+        width=svg.SMALL,
         height=200,
     )
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 from markupsafe import Markup, escape
 
-from serving.pages.words import localised
+from serving.pages.i18n.formats import localised
 
 WIDTH, HEIGHT = 640, 260
 SMALL = 320  # several of these stand side by side, and on a phone keep their size

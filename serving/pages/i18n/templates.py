@@ -13,7 +13,7 @@ def N_(text: str) -> str:
     return text
 
 
-# ml/gate.py, ml/judging.py: why a version was promoted or refused.
+# ml/gate/rules.py, ml/gate/evidence.py: why a version was promoted or refused.
 VERDICTS = (
     N_("Promoted: the first champion; log-loss beats the class shares by {gain} ({sure} sure of {lower}) on {n} rows."),
     N_(
@@ -64,7 +64,7 @@ VERDICTS = (
     N_("the champion cannot score these rows: {error}"),
 )
 
-# ml/registry, ml/confirm.py, ml/stages/release.py, ml/baking.py: what the ledger says of a move.
+# ml/registry, ml/registry/rollout.py, ml/pipeline/stages/release.py, ml/release/bake.py: what the ledger says of a move.
 MOVES = (
     N_("Started because: {reason}."),
     N_("rolled back to version {version}: {reason}"),
@@ -85,7 +85,7 @@ MOVES = (
     N_("version {version}: its artifact is not there any more: {error}"),
 )
 
-# ml/waiting.py, ml/shadowing.py, ml/drift/findings.py: a challenger in shadow.
+# ml/release/shadow_slot.py, ml/release/shadow_test.py, ml/drift/verdict.py: a challenger in shadow.
 SHADOW = (
     N_("Version {version} waits in shadow: {n} of {needed} labelled rows have come."),
     N_(
@@ -158,7 +158,7 @@ DRIFT = (
     N_("the last retraining ended {ago} s ago and the cool-down is {seconds} s"),
 )
 
-# ml/rows.py, ml/flags.py, ml/faults.py: what is wrong or unusual in a row.
+# ml/schema/rows.py, ml/schema/warnings.py, ml/schema/validation.py: what is wrong or unusual in a row.
 ROWS = (
     N_("{value} is outside of {low} to {high}, the range in training"),
     N_("'{value}' was not seen in training"),
@@ -183,7 +183,7 @@ ROWS = (
     N_("one of {values}"),
 )
 
-# ml/tables.py, ml/csv_head.py, ml/csv_blocks.py, ml/unpack.py, serving/tables.py: what is wrong with an uploaded
+# ml/data/sources/csv_reader.py, ml/data/sources/csv_header.py, ml/data/sources/csv_blocks.py, ml/data/sources/decompress.py, serving/scoring/upload.py: what is wrong with an uploaded
 # file.
 FILES = (
     N_("Rows do not fit the model"),
@@ -265,7 +265,7 @@ SERVICE = (
     N_("Internal Server Error"),
 )
 
-# ml/card.py: the model card.
+# ml/pipeline/model_card.py: the model card.
 CARD = (
     N_("**Verdict.** {reason}"),
     N_("Model"),
@@ -324,7 +324,7 @@ CARD = (
     ),
 )
 
-# ml/evaluation/slices.py, ml/judging.py: where a slice lies.
+# ml/evaluation/slices.py, ml/gate/evidence.py: where a slice lies.
 PLACES = (
     N_("{column} is missing"),
     N_("{column} is {low} to {high}"),

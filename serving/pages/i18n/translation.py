@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from flask_babel import get_locale, gettext
 
-from serving.pages import sentences
-from serving.pages.words import localised
+from serving.pages.i18n import templates as sentences
+from serving.pages.i18n.formats import localised
 
 HOLE = re.compile(r"\{(\w+)\}")
 SENTENCES = frozenset({"reason", "error", "now", "got", "kind", "found", "said"})  # holes that may hold words of ours

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
-from ml.faults import Fault, shown
-from serving.pages.said import said
+from ml.schema.validation import Fault, shown
+from serving.pages.i18n.translation import said
 from serving.problems import TABLE, Problem
 
 TITLES = {

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml import bundle, mlflow_model
-from ml.bundle import Bundle
+from ml.bundle import mlflow_flavor, reader
+from ml.bundle.reader import Bundle
 from tests.ml.tiny import tiny_bundle
 
 
@@ -23,9 +23,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Any]:
     columns = tuple(msgspec.structs.replace(c, missing_share=0.1) for c in schema.columns)
     schema = msgspec.structs.replace(schema, columns=columns, missing_markers=("", " ", "NA"))
     (folder / "b" / "schema.json").write_bytes(schema.to_json())
-    bundle.seal(folder / "b")
+    reader.seal(folder / "b")
     opened = Bundle.open(folder / "b")
-    mlflow_model.save(opened, folder / "saved")
+    mlflow_flavor.save(opened, folder / "saved")
     import mlflow.pyfunc
 
     return opened, mlflow.pyfunc.load_model(str(folder / "saved"))
@@ -85,6 +85,6 @@ def test_environment_check_is_left_out_and_put_back() -> None:
     from mlflow.utils import environment
 
     before = environment.warn_dependency_requirement_mismatches
-    with mlflow_model._without_environment_check():
+    with mlflow_flavor._without_environment_check():
         assert environment.warn_dependency_requirement_mismatches is not before
     assert environment.warn_dependency_requirement_mismatches is before

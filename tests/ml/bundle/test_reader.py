@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from ml import bundle
-from ml.bundle import Bundle
+from ml.bundle import reader
+from ml.bundle.reader import Bundle
 from ml.errors import BundleError
-from ml.rows import Rows
+from ml.schema.rows import Rows
 from tests.ml.tiny import tiny_bundle, tiny_rows
 
 
@@ -46,7 +46,7 @@ def test_either_kind_of_column_may_be_absent(tmp_path: Path, numbers: int, categ
     opened = Bundle.open(tmp_path / "b")
     rows = tiny_rows(3, numbers=numbers, categories=categories)
     assert opened.run(rows.numbers, rows.categories).shape == (3, 2)
-    assert opened.self_check() <= bundle.TOLERANCE
+    assert opened.self_check() <= reader.TOLERANCE
 
 
 def test_labels_follow_the_threshold(folder: Path) -> None:
@@ -139,14 +139,14 @@ def test_broken_manifest_is_refused(folder: Path, content: bytes) -> None:
 def test_folder_without_model_cannot_be_sealed(tmp_path: Path) -> None:
     """An unfinished folder never gets a manifest."""
     with pytest.raises(BundleError, match="cannot be sealed"):
-        bundle.seal(tmp_path)
+        reader.seal(tmp_path)
     assert not (tmp_path / "bundle.json").exists()
 
 
 def test_file_that_is_no_model_is_refused(folder: Path) -> None:
     """Right hashes do not make a text file a graph."""
     (folder / "model.onnx").write_bytes(b"not a graph")
-    bundle.seal(folder)
+    reader.seal(folder)
     with pytest.raises(BundleError, match="ONNX Runtime cannot load it"):
         Bundle.open(folder)
 
@@ -156,7 +156,7 @@ def test_graph_that_does_not_fit_the_schema_is_refused(tmp_path: Path) -> None:
     tiny_bundle(tmp_path / "a", numbers=2, categories=1)
     tiny_bundle(tmp_path / "b", numbers=2, categories=0)
     (tmp_path / "a" / "model.onnx").write_bytes((tmp_path / "b" / "model.onnx").read_bytes())
-    bundle.seal(tmp_path / "a")
+    reader.seal(tmp_path / "a")
     with pytest.raises(BundleError, match="expected inputs"):
         Bundle.open(tmp_path / "a")
 
@@ -166,7 +166,7 @@ def test_self_check_finds_a_model_that_computes_something_else(tmp_path: Path) -
     tiny_bundle(tmp_path / "a", slope=1.0)
     tiny_bundle(tmp_path / "b", slope=-1.0)
     (tmp_path / "a" / "model.onnx").write_bytes((tmp_path / "b" / "model.onnx").read_bytes())
-    bundle.seal(tmp_path / "a")
+    reader.seal(tmp_path / "a")
     with pytest.raises(BundleError, match="its own examples differ"):
         Bundle.open(tmp_path / "a").self_check()
 
@@ -178,7 +178,7 @@ def test_inputs_survive_json(folder: Path) -> None:
         np.asarray([[1.5, np.nan], [np.nan, -3.4e38]], dtype=np.float32),
         np.asarray([[""], ["red"]], dtype=object),
     )
-    back = bundle.decode_inputs(msgspec.json.decode(msgspec.json.encode(bundle.encode_inputs(rows))), schema)
+    back = reader.decode_inputs(msgspec.json.decode(msgspec.json.encode(reader.encode_inputs(rows))), schema)
     np.testing.assert_array_equal(back.numbers, rows.numbers)
     assert back.categories.tolist() == rows.categories.tolist()
 
@@ -186,6 +186,6 @@ def test_inputs_survive_json(folder: Path) -> None:
 def test_reader_imports_nothing_heavy() -> None:
     """A worker's memory depends on it."""
     heavy = ("pandas", "sklearn", "torch", "mlflow", "pyarrow", "sqlalchemy", "scipy", "onnx")
-    code = f"import sys, ml.bundle; print([m for m in {heavy!r} if m in sys.modules])"
+    code = f"import sys, ml.bundle.reader; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

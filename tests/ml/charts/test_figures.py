@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from ml import figures
+from ml import charts
+from ml.charts import search
 from ml.decision import Decision, softmax
-from ml.figures import search
-from ml.schema import Schema
+from ml.schema.schema import Schema
 from ml.settings import CHECKOUT
 from ml.tuning.trials import Trial
 
@@ -55,7 +55,7 @@ def test_everything_is_drawn_with_hostile_names(n_classes):
     """Dollar signs, markup, line breaks, letters without a glyph, very long names."""
     p, y = answers(n_classes)
     history = [{"epoch": float(e), "loss": 1.0, "validation_loss": 1.1, "accuracy": 0.5} for e in range(3)]
-    found = figures.all_figures(
+    found = charts.all_figures(
         history=history, trials=trials(), description={"family": "mlp", "layers": {"$w": [3, 4]}, "parameters": 12},
         probabilities=p, y=y, schema=schema(n_classes), decision=Decision(threshold=0.5),
     )  # fmt: skip
@@ -72,7 +72,7 @@ def test_everything_is_drawn_with_hostile_names(n_classes):
 def test_svg_has_no_markup_of_the_data_in_it():
     """A class that is called like a script stays text."""
     p, y = answers(4)
-    picture = figures.confusion(p, y, schema(4), Decision(), kind="svg")
+    picture = charts.confusion(p, y, schema(4), Decision(), kind="svg")
     assert b"<svg" in picture
     assert b"<script" not in picture
 
@@ -80,10 +80,10 @@ def test_svg_has_no_markup_of_the_data_in_it():
 def test_the_same_input_gives_the_same_bytes():
     """So a bundle that is made twice has one hash."""
     p, y = answers(2)
-    assert figures.roc(p, y, schema(2)) == figures.roc(p, y, schema(2))
+    assert charts.roc(p, y, schema(2)) == charts.roc(p, y, schema(2))
 
 
-@pytest.mark.parametrize("draw", [figures.roc, figures.precision_recall, figures.calibration])
+@pytest.mark.parametrize("draw", [charts.roc, charts.precision_recall, charts.calibration])
 def test_one_class_only_is_drawn_without_a_curve(draw):
     """A small test part may hold one class."""
     p, _ = answers(2, 30)
@@ -93,9 +93,9 @@ def test_one_class_only_is_drawn_without_a_curve(draw):
 def test_nothing_to_draw_is_said_in_the_picture():
     """No finished trial, no parameter that varied, one epoch."""
     failed = [Trial(number=0, family="mlp", params={}, seed=0, status="failed")]
-    size(figures.comparison(failed))
-    size(figures.search_space([Trial(number=0, family="mlp", params={"a": 1}, seed=0, loss=0.1)]))
-    size(figures.training_curves([{"epoch": 0.0, "loss": 0.5}]))
+    size(charts.comparison(failed))
+    size(charts.search_space([Trial(number=0, family="mlp", params={"a": 1}, seed=0, loss=0.1)]))
+    size(charts.training_curves([{"epoch": 0.0, "loss": 0.5}]))
 
 
 def test_a_blend_is_described_member_by_member():
@@ -107,6 +107,6 @@ def test_a_blend_is_described_member_by_member():
 
 def test_importing_it_loads_no_matplotlib():
     """Nor does importing draw or open anything."""
-    program = "import sys, ml.figures; print('matplotlib' in sys.modules)"
+    program = "import sys, ml.charts; print('matplotlib' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"

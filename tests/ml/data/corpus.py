@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ml.data import customers
+from ml.data.sources import customers
 
 N = 500
 TARGET, ID = customers.TARGET, customers.ID

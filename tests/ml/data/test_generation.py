@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 from sklearn.datasets import load_wine
 
-from ml.data import course, customers, files, generate, snapshot
+from ml.data import pickle_export, generate, snapshot
+from ml.data.sources import customers, files
 from ml.errors import DataError, Transient
 from ml.settings import Settings, from_values
 
@@ -76,13 +77,13 @@ def test_an_unknown_snapshot_is_refused(tmp_path: Path, name: str) -> None:
 def test_the_course_pickle_is_read_back_only_as_written(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     made = generate(settings)
-    loaded = course.read(settings)
+    loaded = pickle_export.read(settings)
     assert sorted(loaded) == ["X_test", "X_train", "X_val", "y_test", "y_train", "y_val"]
     pd.testing.assert_frame_equal(loaded["X_val"], made.part("validation").X)
     path = settings.data_dir / "course.pkl"
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(DataError, match="not the file that was written"):
-        course.read(settings)
+        pickle_export.read(settings)
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ml.data import split
 from ml.errors import DataError
-from ml.report import Report
+from ml.schema.findings import Report
 from ml.settings import Data
 
 

@@ -12,13 +12,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml import drift, ledger, predictions, store
-from ml.drift import columns, performance, policy, records, report
-from ml.drift.baseline import Baseline, canonical
-from ml.drift.checking import check
-from ml.drift.findings import DriftVerdict, Estimate, Finding, Performance, Renewal, Signals
+from ml import drift, predictions
+from ml.drift import features, performance, verdict_history
+from ml.drift.reference import Baseline, canonical
 from ml.drift.rule import Hold, retrain, verdict
+from ml.drift.verdict import DriftVerdict, Estimate, Finding, Performance, Renewal, Signals
+from ml.monitoring import evidently_report
+from ml.monitoring.check import check
+from ml.registry import ledger
+from ml.retraining import holds
 from ml.settings import Drift, Settings
+from ml.storage import database
 from tests.ml import worlds
 
 HOUR = 3_600.0
@@ -73,7 +77,7 @@ def test_false_alarms_are_rare() -> None:
     for seed in range(200):
         frame, _, p = worlds.draw(400, 10_000 + seed)
         answers = np.column_stack([1 - p, p]), worlds.decide(p)
-        findings = columns.examine(kept, canonical(frame, worlds.SCHEMA)[0], {}, Drift(), answers=answers)
+        findings = features.examine(kept, canonical(frame, worlds.SCHEMA)[0], {}, Drift(), answers=answers)
         alarms += any(f.drifted for f in findings)
     assert alarms <= 4  # 99.9% of the time for a true rate of 1%, less for a worse one
 
@@ -273,16 +277,16 @@ def test_one_retraining_at_a_time(found: Settings) -> None:
 
 
 def at(monkeypatch: pytest.MonkeyPatch, moment: float) -> None:
-    monkeypatch.setattr("ml.ledger.time.time", lambda: moment)
+    monkeypatch.setattr("ml.registry.ledger.time.time", lambda: moment)
 
 
 def test_cool_down_lasts_at_least_as_long_as_a_label_takes(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before that, a new model cannot have been judged."""
     at(monkeypatch, worlds.START)
     ledger.append(found, ledger.PROMOTED, who="test", to_version="1")
-    assert "cool-down is 900 s" in policy.holds(found, worlds.START + 600, 900.0)[0].reason
-    assert not policy.holds(found, worlds.START + 901, 900.0)
-    assert policy.holds(found, worlds.START + found.drift.cooldown_s - 1, None)
+    assert "cool-down is 900 s" in holds.holds(found, worlds.START + 600, 900.0)[0].reason
+    assert not holds.holds(found, worlds.START + 901, 900.0)
+    assert holds.holds(found, worlds.START + found.drift.cooldown_s - 1, None)
 
 
 def test_breaker_opens_after_repeated_refusals(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,12 +295,12 @@ def test_breaker_opens_after_repeated_refusals(found: Settings, monkeypatch: pyt
     for _ in range(found.drift.breaker_refusals):
         ledger.append(found, ledger.REFUSED, who="test")
     later = worlds.START + HOUR
-    held = policy.holds(found, later, None)
+    held = holds.holds(found, later, None)
     assert "the breaker is open" in held[0].reason
-    assert any("breaker" in alert for alert in policy.alerts("degraded", ["x"], held))
-    assert not policy.holds(found, worlds.START + found.drift.breaker_reset_s, None)
+    assert any("breaker" in alert for alert in holds.alerts("degraded", ["x"], held))
+    assert not holds.holds(found, worlds.START + found.drift.breaker_reset_s, None)
     ledger.append(found, ledger.PROMOTED, who="test", to_version="2")
-    assert not policy.holds(found, later, None)
+    assert not holds.holds(found, later, None)
 
 
 def test_a_hold_blocks_a_confirmed_drop() -> None:
@@ -331,12 +335,12 @@ def test_a_retrained_champion_is_compared_with_the_new_world(found: Settings, re
     from types import SimpleNamespace
     from typing import cast
 
-    from ml import judging
     from ml.data.snapshot import Snapshot
+    from ml.gate import evidence
 
     parts = {"recent": SimpleNamespace(y=np.zeros(recent)), "test": SimpleNamespace(y=np.zeros(900))}
     snapshot = cast(Snapshot, SimpleNamespace(part=parts.__getitem__))
-    assert judging.reference_part(found, snapshot) is parts[chosen]
+    assert evidence.reference_part(found, snapshot) is parts[chosen]
 
 
 def test_late_labels_count_when_they_come(found: Settings) -> None:
@@ -374,7 +378,7 @@ def test_verdict_is_kept_and_read_back(found: Settings) -> None:
     """Pages, Airflow and the next check read what was decided."""
     verdict = window(found, 0, concept=1.0)
     assert drift.latest(found) == verdict
-    assert records.last_retrain(found) == verdict
+    assert verdict_history.last_retrain(found) == verdict
     assert json.loads(msgspec.json.encode(verdict.to_dict()))["verdict"] == "degraded"
 
 
@@ -403,7 +407,7 @@ STRANGE = {
 
 
 def strange_baseline(names: list[str], seed: int = 0) -> tuple[Baseline, pd.DataFrame]:
-    from ml.schema import Column, Schema
+    from ml.schema.schema import Column, Schema
 
     schema = Schema(
         target="y",
@@ -464,7 +468,7 @@ def test_a_report_that_fails_costs_nothing_but_itself(found: Settings, monkeypat
     def broken(*_: Any, **__: Any) -> Any:
         raise KeyError("<script>")
 
-    monkeypatch.setattr(report, "_draw", broken)
+    monkeypatch.setattr(evidently_report, "_draw", broken)
     verdict = window(found, 0)
     page = Path(verdict.report["html"]).read_text(encoding="utf-8")
     assert verdict.verdict == "stable"
@@ -482,7 +486,7 @@ def test_old_reports_are_deleted(tmp_path: Path) -> None:
             file.write_text("x")
             os.utime(file, (i, i))
     (tmp_path / "notes.html").write_text("mine")
-    assert report.prune(tmp_path, keep=2) == 3
+    assert evidently_report.prune(tmp_path, keep=2) == 3
     assert sorted(f.name for f in tmp_path.iterdir()) == ["3.html", "3.json", "4.html", "4.json", "notes.html"]
 
 
@@ -502,4 +506,4 @@ def test_check_reads_nothing_of_another_version(found: Settings) -> None:
     frame, y, p = worlds.draw(1_000, 5, shift=3.0)
     worlds.serve(found, frame, p, version="9", labels=y)
     assert window(found, 1).verdict == "stable"
-    assert len(predictions.window(store.engine(found))) == 2_000
+    assert len(predictions.window(database.engine(found))) == 2_000

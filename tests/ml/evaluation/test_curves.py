@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ml.evaluation.curves import MAX_CLASSES, POINTS, curves
-from ml.schema import Column, Schema
+from ml.schema.schema import Column, Schema
 
 
 def schema(n_classes: int) -> Schema:

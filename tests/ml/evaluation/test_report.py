@@ -9,7 +9,7 @@ from ml.decision import Calibration, Decision, softmax
 from ml.evaluation import calibrate, choose_threshold, decide, evaluate
 from ml.evaluation.calibration import crossed
 from ml.evaluation.metrics import calibration_error, log_losses
-from ml.schema import Column, Schema
+from ml.schema.schema import Column, Schema
 
 
 def schema(n_classes, columns=()):
@@ -75,8 +75,8 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
 
 def test_many_rows_are_resampled_through_a_subset_with_the_right_width(monkeypatch):
     """The interval of 40,000 rows, drawn on 2,000 of them, is as wide as theory says."""
-    monkeypatch.setattr("ml.evaluation.resample.MAX_ROWS", 2_000)
-    monkeypatch.setattr("ml.evaluation.resample.Resamples.__init__.__kwdefaults__", {"max_rows": 2_000})
+    monkeypatch.setattr("ml.evaluation.bootstrap.MAX_ROWS", 2_000)
+    monkeypatch.setattr("ml.evaluation.bootstrap.Resamples.__init__.__kwdefaults__", {"max_rows": 2_000})
     p, y = draw(40_000, 2)
     found = evaluate(p, None, y, schema(2), decision=Decision(threshold=0.5), n_bootstrap=400)["metrics"]["accuracy"]
     error = np.sqrt(found["value"] * (1 - found["value"]) / 40_000)

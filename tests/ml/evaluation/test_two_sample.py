@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ml.drift import profile, statistics
+from ml.drift import profile
+from ml.evaluation import two_sample
 
 
-def counted(reference: Any, current: Any) -> statistics.Test:
+def counted(reference: Any, current: Any) -> two_sample.Test:
     kept = profile.numbers(reference)
-    return statistics.kolmogorov_smirnov(kept.counts, profile.numbers(current, kept.edges).counts)
+    return two_sample.kolmogorov_smirnov(kept.counts, profile.numbers(current, kept.edges).counts)
 
 
 @pytest.mark.parametrize("decimals", [None, 1, 0], ids=["continuous", "ties", "many ties"])
@@ -68,7 +69,7 @@ def test_rank_sum_agrees_with_scipy(decimals: int | None) -> None:
     edges = np.unique(np.concatenate([a, b]))  # every value a cell of its own
     counts = [profile.numbers(x, edges).counts for x in (a, b)]
     expected = stats.mannwhitneyu(a, b, use_continuity=False, method="asymptotic").pvalue
-    assert statistics.rank_sum(*counts) == pytest.approx(expected, rel=1e-6)
+    assert two_sample.rank_sum(*counts) == pytest.approx(expected, rel=1e-6)
 
 
 def test_ordered_test_sees_a_moved_mean_and_a_changed_spread() -> None:
@@ -82,7 +83,7 @@ def test_ordered_test_sees_a_moved_mean_and_a_changed_spread() -> None:
             ("spread", rng.normal(0, 1.6, 1_000)),
             ("none", rng.normal(size=1_000)),
         ):
-            found = statistics.ordered(reference.counts, profile.numbers(values, reference.edges).counts)
+            found = two_sample.ordered(reference.counts, profile.numbers(values, reference.edges).counts)
             hits[name] += found.p < 0.0005
     assert hits["mean"] >= 91  # 96 are expected at this level
     assert hits["spread"] >= 95
@@ -92,7 +93,7 @@ def test_ordered_test_sees_a_moved_mean_and_a_changed_spread() -> None:
 def test_chi_square_agrees_with_scipy() -> None:
     """Two samples, not one against an exact reference."""
     a, b = {"x": 120, "y": 60, "z": 20}, {"x": 80, "y": 90, "z": 30}
-    found = statistics.chi_square(a, b)
+    found = two_sample.chi_square(a, b)
     expected = stats.chi2_contingency([list(a.values()), list(b.values())], correction=False)
     assert found.p == pytest.approx(expected.pvalue)
     assert found.effect == pytest.approx(0.2)
@@ -102,7 +103,7 @@ def test_chi_square_pools_rare_levels() -> None:
     """500 levels that occur once or twice are noise, not drift."""
     rng = np.random.default_rng(3)
     a, b = (profile.categories(rng.integers(0, 500, 400).astype(str).astype(object)).counts for _ in range(2))
-    assert statistics.chi_square(a, b).p > 0.01
+    assert two_sample.chi_square(a, b).p > 0.01
 
 
 def test_two_sample_tests_keep_their_level() -> None:
@@ -112,7 +113,7 @@ def test_two_sample_tests_keep_their_level() -> None:
     hits = 0
     for _ in range(400):
         a, b = (profile.categories(rng.choice(levels, 300, p=[0.4, 0.3, 0.2, 0.1])).counts for _ in range(2))
-        hits += statistics.chi_square(a, b).p < 0.05
+        hits += two_sample.chi_square(a, b).p < 0.05
     assert 0.02 < hits / 400 < 0.085
 
 
@@ -121,22 +122,22 @@ def test_proportions_find_a_changed_share(counts: tuple[int, int, int, int]) -> 
     """Fisher's exact test where counts are small, z otherwise: close to Fisher in both."""
     a, n, b, m = counts
     exact = stats.fisher_exact([[a, n - a], [b, m - b]]).pvalue
-    assert statistics.proportions(a, n, b, m).p == pytest.approx(exact, rel=0.35)
+    assert two_sample.proportions(a, n, b, m).p == pytest.approx(exact, rel=0.35)
 
 
 def test_benjamini_hochberg_agrees_with_scipy() -> None:
     """Over random p-values, some of them small."""
     rng = np.random.default_rng(5)
     p = np.concatenate([rng.random(40), rng.random(10) * 1e-3])
-    np.testing.assert_array_equal(statistics.significant(p, 0.05), stats.false_discovery_control(p) <= 0.05)
-    assert not len(statistics.significant([], 0.05))
+    np.testing.assert_array_equal(two_sample.significant(p, 0.05), stats.false_discovery_control(p) <= 0.05)
+    assert not len(two_sample.significant([], 0.05))
 
 
 def test_drop_bound_keeps_its_confidence() -> None:
     """A true drop of nothing is bounded above nothing in about 1 of 100 samples, at accuracies near 1 too."""
     rng = np.random.default_rng(6)
     above = [
-        statistics.drop_lower_bound(
+        two_sample.drop_lower_bound(
             (rng.random(300) < 0.97).astype(float), (rng.random(200) < 0.97).astype(float), 0.99, shares=True
         )
         > 0
@@ -147,5 +148,5 @@ def test_drop_bound_keeps_its_confidence() -> None:
 
 def test_a_significant_effect_of_exactly_the_material_size_counts() -> None:
     """Half of such estimates lie below it; a clearly smaller effect does not count, however significant."""
-    assert statistics.may_be_material(statistics.Test(0.09, 0.02, 1e-6), 0.1)
-    assert not statistics.may_be_material(statistics.Test(0.02, 0.001, 1e-9), 0.1)
+    assert two_sample.may_be_material(two_sample.Test(0.09, 0.02, 1e-6), 0.1)
+    assert not two_sample.may_be_material(two_sample.Test(0.02, 0.001, 1e-9), 0.1)

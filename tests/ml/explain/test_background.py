@@ -6,12 +6,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from ml.basis import EVALUATIONS, prepare
 from ml.errors import BundleError
-from ml.explain import Explainer
-from ml.rows import Rows
-from ml.shapley import Game, take
-from tests.ml.test_explain import CASES, Model, linear, rows, wide
+from ml.explain.background import EVALUATIONS, prepare
+from ml.explain.explainer import Explainer
+from ml.explain.shapley import Game, take
+from ml.schema.rows import Rows
+from tests.ml.explain.test_explainer import CASES, Model, linear, rows, wide
 
 
 def test_weights_are_shares_of_the_rows_they_stand_for() -> None:

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.changes import changes
-from ml.explain import Explainer, importance
-from ml.rows import Rows
-from ml.schema import Column, Schema
-from ml.shapley import log_odds
+from ml.explain.counterfactuals import changes
+from ml.explain.explainer import Explainer, importance
+from ml.explain.shapley import log_odds
+from ml.schema.rows import Rows
+from ml.schema.schema import Column, Schema
 
 LEVELS = ("red", "green", "blue")
 

@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml import artifact
-from ml.basis import prepare
-from ml.bundle import MIXING, Bundle
+from ml.bundle import writer
+from ml.bundle.reader import MIXING, Bundle
 from ml.decision import Decision
 from ml.errors import BundleError
-from ml.explain import BASIS, Explainer
-from ml.rows import Rows
-from ml.schema import Column, Schema
-from ml.shapley import Game, Walks, log_odds, take
-from ml.training import CandidateSpec, fit_candidate
+from ml.explain.background import prepare
+from ml.explain.explainer import BASIS, Explainer
+from ml.explain.shapley import Game, Walks, log_odds, take
+from ml.schema.rows import Rows
+from ml.schema.schema import Column, Schema
+from ml.training.candidate import CandidateSpec, fit_candidate
 
 NETWORK = {"hidden": (8,), "members": 2, "epochs": 2, "bins": 3}
 MEMBERS = [
@@ -60,7 +60,7 @@ def made(folder: Path, family: str, classes: int, **change: Any) -> Bundle:
     candidate = fit_candidate(
         CandidateSpec(family, {**PARAMS[family], **change}, 0), frame, y, schema=schema, device="cpu"
     )
-    return artifact.begin(folder / family, candidate, Decision(threshold=0.5 if classes == 2 else None), frame)
+    return writer.begin(folder / family, candidate, Decision(threshold=0.5 if classes == 2 else None), frame)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ml.decision import softmax
-from ml.gate import Servability, judge
+from ml.gate.rules import Servability, judge
 from ml.settings import Gate
 
 GATE = Gate(n_bootstrap=500)

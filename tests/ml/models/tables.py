@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ml.schema import Column, Schema
+from ml.schema.schema import Column, Schema
 
 
 def schema_of(frame: pd.DataFrame, n_classes: int) -> Schema:

@@ -11,7 +11,7 @@ import pytest
 
 from ml.errors import DataError, SchemaError
 from ml.models import ALL_FAMILIES, FAMILIES
-from ml.schema import Schema
+from ml.schema.schema import Schema
 from tests.ml.models.tables import schema_of, table
 
 QUICK_MLP = {"hidden": (16,), "members": 2, "epochs": 4}

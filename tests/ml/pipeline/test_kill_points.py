@@ -15,11 +15,13 @@ from typing import Any
 import mlflow
 import pytest
 
-from ml import baking, ledger, registry
-from ml.bundle import Bundle
+from ml import registry
+from ml.bundle.reader import Bundle
 from ml.errors import PromotionError
+from ml.registry import ledger
+from ml.release import bake
 from ml.settings import Settings
-from tests.ml.test_registry import Killed, agree, aliases, die, make_settings, make_version, refuse
+from tests.ml.registry.test_promotion import Killed, agree, aliases, die, make_settings, make_version, refuse
 
 WRITES = [
     (ledger, "append"),
@@ -162,7 +164,7 @@ def test_the_next_drift_check_finishes_what_a_killed_command_began(two: tuple[Se
     own, one, other = two
     with pytest.raises(Killed):
         move(own, other, die)
-    baking.watch(own, time.time())
+    bake.watch(own, time.time())
     assert aliases(own) == (other, one)
     assert ledger.open_intention(own) is None
     assert ledger.events(own, limit=1)[0].to_version == other

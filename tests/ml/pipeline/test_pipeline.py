@@ -11,14 +11,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from ml import golden, judging, ledger, pipeline, registry, tracking
-from ml.bundle import Bundle
+from ml import registry, tracking
+from ml.bundle.reader import Bundle
 from ml.errors import ChampionChanged, DataError, SettingsError
+from ml.gate import evidence, regression_rows
+from ml.pipeline import pipeline
+from ml.pipeline.stages import release
+from ml.pipeline.workspace import STAGES, StageMissing, Workspace
+from ml.registry import ledger
 from ml.settings import Settings, from_values
-from ml.stages import release
-from ml.training import load_candidate
-from ml.trial_log import TRIAL
-from ml.workspace import STAGES, StageMissing, Workspace
+from ml.tracking.trial_log import TRIAL
+from ml.training.candidate import load_candidate
 
 SMALL: dict[str, Any] = {
     "mlflow_port": 1,
@@ -314,15 +317,17 @@ def test_golden_rows_are_never_trained_on(done: Settings) -> None:
 
     other = msgspec.structs.replace(done, data=msgspec.structs.replace(done.data, seed=7))
     snapshot = data.generate(other)
-    kept = golden.load(done, snapshot.schema)
+    kept = regression_rows.load(done, snapshot.schema)
     assert kept is not None
-    hashes = golden.row_hashes(*kept, snapshot.schema)
+    hashes = regression_rows.row_hashes(*kept, snapshot.schema)
     whole = snapshot.part("train")
-    assert np.isin(golden.row_hashes(whole.X, whole.y, snapshot.schema), hashes).sum() > 0, "the test needs an overlap"
-    view = golden.Untouched(snapshot, done)
+    assert np.isin(regression_rows.row_hashes(whole.X, whole.y, snapshot.schema), hashes).sum() > 0, (
+        "the test needs an overlap"
+    )
+    view = regression_rows.Untouched(snapshot, done)
     for name in ("train", "validation"):
         part = view.part(name)
-        assert not np.isin(golden.row_hashes(part.X, part.y, snapshot.schema), hashes).any()
+        assert not np.isin(regression_rows.row_hashes(part.X, part.y, snapshot.schema), hashes).any()
     assert view.id != snapshot.id
 
 
@@ -330,7 +335,7 @@ def test_rows_of_the_champion_do_not_judge(done: Settings) -> None:
     """Rows that the champion was fitted on are left out of what decides."""
     from ml import data
 
-    info, champion, problem = judging.champion_bundle(done)
+    info, champion, problem = evidence.champion_bundle(done)
     assert info is not None
     assert champion is not None
     assert problem == ""
@@ -338,10 +343,10 @@ def test_rows_of_the_champion_do_not_judge(done: Settings) -> None:
         done, data=msgspec.structs.replace(done.data, seed=7), gate=msgspec.structs.replace(done.gate, min_rows=5)
     )
     snapshot = data.generate(other)
-    rows = judging.rows_to_judge(other, snapshot, champion)
-    trained = np.load(champion.path / judging.TRAINED_ON, allow_pickle=False)
+    rows = evidence.rows_to_judge(other, snapshot, champion)
+    trained = np.load(champion.path / evidence.TRAINED_ON, allow_pickle=False)
     deciding = rows.parts["recent"]
-    seen = np.isin(golden.row_hashes(rows.X[deciding], rows.y[deciding], snapshot.schema), trained)
+    seen = np.isin(regression_rows.row_hashes(rows.X[deciding], rows.y[deciding], snapshot.schema), trained)
     assert not seen.any()
     assert "left out" in rows.notes[0]
 
@@ -350,9 +355,9 @@ def test_champion_of_other_columns_is_told(done: Settings) -> None:
     """A champion that cannot score the rows is no reason to fail, but it is said."""
     import pandas as pd
 
-    _, champion, _ = judging.champion_bundle(done)
+    _, champion, _ = evidence.champion_bundle(done)
     assert champion is not None
-    found, problem = judging.champion_probabilities(champion, pd.DataFrame({"other": [1.0]}), champion.classes)
+    found, problem = evidence.champion_probabilities(champion, pd.DataFrame({"other": [1.0]}), champion.classes)
     assert found is None
     assert "cannot score" in problem
 

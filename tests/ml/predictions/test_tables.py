@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml import predictions, store
+from ml import predictions
 from ml.errors import StoreUnavailable
 from ml.settings import Settings, from_values
+from ml.storage import database
 from tests.ml import worlds
 
 
@@ -39,7 +40,7 @@ def label(key: str, value: str, at: float, **more: Any) -> dict[str, Any]:
 
 def test_repeated_prediction_is_kept_once_as_first_written(found: Settings) -> None:
     """Sending a segment to the database a second time changes nothing."""
-    engine = store.engine(found)
+    engine = database.engine(found)
     predictions.insert(engine, [record("a"), record("b")])
     predictions.insert(engine, [record("a", label="0"), record("c")])
     window = predictions.window(engine)
@@ -49,14 +50,14 @@ def test_repeated_prediction_is_kept_once_as_first_written(found: Settings) -> N
 
 def test_many_rows_cross_the_batches(found: Settings) -> None:
     """More rows than one INSERT takes arrive, each once."""
-    engine, n = store.engine(found), predictions.BATCH_ROWS * 2 + 7
+    engine, n = database.engine(found), predictions.BATCH_ROWS * 2 + 7
     predictions.insert(engine, (record(f"{i:06}", time=float(i)) for i in range(n)))
     assert predictions.window(engine)["time"].tolist() == [float(i) for i in range(n)]
 
 
 def test_labels_that_repeat_the_one_before_are_dropped(found: Settings) -> None:
     """Of each run of equal labels the first stays, with its moment; other predictions are left alone."""
-    engine = store.engine(found)
+    engine = database.engine(found)
     runs = [label("a", value, float(at), id=f"{at}") for at, value in enumerate("1110011")]
     predictions.insert_feedback(engine, [*reversed(runs), label("b", "1", 1.0), label("b", "1", 2.0)])
     assert predictions.drop_repeated_labels(engine, ["a"]) == 4
@@ -70,7 +71,7 @@ def test_labels_that_repeat_the_one_before_are_dropped(found: Settings) -> None:
 
 def test_latest_label_wins_and_history_is_kept(found: Settings) -> None:
     """A corrected label replaces the first one for readers, whatever the order of arrival."""
-    engine = store.engine(found)
+    engine = database.engine(found)
     predictions.insert(engine, [record("a")])
     predictions.insert_feedback(engine, [label("a", "1", 300.0), label("a", "0", 200.0)])
     window = predictions.window(engine)
@@ -81,7 +82,7 @@ def test_latest_label_wins_and_history_is_kept(found: Settings) -> None:
 
 def test_repeated_label_is_kept_once(found: Settings) -> None:
     """The same label at the same moment, or with the same id, is one label."""
-    engine = store.engine(found)
+    engine = database.engine(found)
     predictions.insert(engine, [record("a")])
     for _ in range(2):
         predictions.insert_feedback(engine, [label("a", "1", 200.0), label("a", "1", 250.0, id="x")])
@@ -92,7 +93,7 @@ def test_repeated_label_is_kept_once(found: Settings) -> None:
 
 def test_label_may_come_before_its_prediction(found: Settings) -> None:
     """Labels and predictions take different ways to the database."""
-    engine = store.engine(found)
+    engine = database.engine(found)
     predictions.insert_feedback(engine, [label("a", "0", 200.0)])
     assert predictions.window(engine).empty
     predictions.insert(engine, [record("a")])
@@ -114,7 +115,7 @@ def test_label_may_come_before_its_prediction(found: Settings) -> None:
 )
 def test_window_holds_what_was_asked_for(found: Settings, asked: dict[str, Any], keys: list[str]) -> None:
     """Windows by time, number, version and label, always in time order."""
-    engine = store.engine(found)
+    engine = database.engine(found)
     rows = [
         record(k, time=t, model_version=v) for k, t, v in zip("dbca", (40.0, 20.0, 30.0, 10.0), "2121", strict=True)
     ]
@@ -125,7 +126,7 @@ def test_window_holds_what_was_asked_for(found: Settings, asked: dict[str, Any],
 
 def test_labelled_rows_are_training_rows(found: Settings) -> None:
     """Inputs as columns, the target, id and time; what has no label is not there."""
-    engine = store.engine(found)
+    engine = database.engine(found)
     predictions.insert(engine, [record("a", inputs={"x": None, "c": "b"}), record("b"), record("c", inputs={"x": 2})])
     predictions.insert_feedback(engine, [label("a", "0", 200.0), label("c", "1", 200.0)])
     rows = predictions.labelled(found)
@@ -140,7 +141,7 @@ def test_labelled_rows_are_training_rows(found: Settings) -> None:
 def test_labelled_rows_of_a_generated_table_carry_its_target(tmp_path: Path) -> None:
     """The customers source brings its own target column."""
     found = from_values({"home": str(tmp_path), "data": {"source": "customers"}})
-    engine = store.engine(found)
+    engine = database.engine(found)
     predictions.insert(engine, [record("a")])
     predictions.insert_feedback(engine, [label("a", "yes", 200.0)])
     assert predictions.labelled(found)["churned"].tolist() == ["yes"]
@@ -148,14 +149,14 @@ def test_labelled_rows_of_a_generated_table_carry_its_target(tmp_path: Path) -> 
 
 def test_non_finite_number_is_missing(found: Settings) -> None:
     """NaN has no place in JSON; it comes back as a missing number."""
-    engine = store.engine(found)
+    engine = database.engine(found)
     predictions.insert(engine, [record("a", inputs={"x": float("nan")})])
     assert predictions.inputs_frame(predictions.window(engine))["x"].isna().all()
 
 
 def test_probabilities_come_in_the_order_of_the_classes(found: Settings) -> None:
     """Whatever the order they were answered in; a class that was not answered is NaN."""
-    engine = store.engine(found)
+    engine = database.engine(found)
     predictions.insert(engine, [record("a", probabilities={"1": 0.9, "0": 0.1})])
     table = predictions.probabilities_array(predictions.window(engine), ("0", "1", "2"))
     np.testing.assert_array_equal(table, [[0.1, 0.9, np.nan]])
@@ -163,7 +164,7 @@ def test_probabilities_come_in_the_order_of_the_classes(found: Settings) -> None
 
 def test_counts_say_coverage_and_delay(found: Settings) -> None:
     """Delay is from the answer to the first label."""
-    engine = store.engine(found)
+    engine = database.engine(found)
     predictions.insert(engine, [record("a"), record("b"), record("c"), record("d")])
     predictions.insert_feedback(engine, [label("a", "1", 110.0), label("a", "0", 500.0), label("b", "0", 130.0)])
     assert predictions.counts(engine) == {"predictions": 4, "labelled": 2, "coverage": 0.5, "delay_s": 30.0}
@@ -172,7 +173,7 @@ def test_counts_say_coverage_and_delay(found: Settings) -> None:
 
 def test_purge_deletes_the_old_with_their_labels(found: Settings) -> None:
     """And leaves what is younger, and labels that still wait for their prediction."""
-    engine = store.engine(found)
+    engine = database.engine(found)
     predictions.insert(engine, [record(f"old{i}", time=10.0) for i in range(1_200)] + [record("new", time=90.0)])
     predictions.insert_feedback(
         engine, [label("old1", "1", 95.0), label("new", "1", 95.0), label("early", "1", 95.0), label("lost", "1", 20.0)]
@@ -188,7 +189,7 @@ def test_unreachable_database_is_a_transient_error(tmp_path: Path) -> None:
     """Airflow retries it, the mover keeps its segments."""
     found = from_values({"home": str(tmp_path), "database_url": f"sqlite:///{tmp_path}/none/such/file.db"})
     with pytest.raises(StoreUnavailable):
-        store.engine(found)
+        database.engine(found)
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
@@ -197,5 +198,5 @@ def test_upsert_is_safe_in_both_dialects(dialect: str) -> None:
     from sqlalchemy.dialects import postgresql, sqlite
 
     kinds = {"sqlite": sqlite.dialect(), "postgresql": postgresql.dialect()}
-    text = str(store.insert_ignore(predictions.predictions, dialect).compile(dialect=kinds[dialect]))
+    text = str(database.insert_ignore(predictions.predictions, dialect).compile(dialect=kinds[dialect]))
     assert "ON CONFLICT DO NOTHING" in text

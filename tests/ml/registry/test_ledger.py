@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ml import ledger
 from ml.errors import StoreUnavailable
+from ml.registry import ledger
 from ml.settings import Settings, from_values
 
 

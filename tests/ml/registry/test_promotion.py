@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml import ledger, registry, tracking
-from ml.bundle import Bundle
-from ml.confirm import Confirmation
+from ml import registry, tracking
+from ml.bundle.mlflow_flavor import log_bundle
+from ml.bundle.reader import Bundle
 from ml.errors import BundleError, PromotionError, RegistryError, RegistryUnavailable
-from ml.mlflow_model import log_bundle
-from ml.registry import VersionInfo
+from ml.registry import VersionInfo, ledger
+from ml.registry.rollout import Confirmation
 from ml.settings import Settings, from_values
 from tests.ml.tiny import tiny_bundle
 

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml import baking, ledger, registry, shadow
+from ml import registry
 from ml.errors import PromotionError, RegistryError
+from ml.registry import ledger
+from ml.release import bake, replay_scoring
 from ml.settings import Settings
 from tests.ml import worlds
 
@@ -40,14 +42,14 @@ def promoted(
     found: Settings, monkeypatch: pytest.MonkeyPatch, *, wrong: float, wrong_before: float, rows: int = ROWS
 ) -> None:
     """Version 2 replaced version 1 and answered `rows`; both are wrong on a share of them."""
-    monkeypatch.setattr("ml.ledger.time.time", lambda: worlds.START - 1)
+    monkeypatch.setattr("ml.registry.ledger.time.time", lambda: worlds.START - 1)
     ledger.append(found, ledger.PROMOTED, who="test", from_version="1", to_version="2")
     rng = np.random.default_rng(0)
     frame, _, p = worlds.draw(rows, 3)
     actual = flip(worlds.decide(p), rng.random(rows) < wrong)
     worlds.serve(found, frame, p, version="2", labels=actual)
     before = flip(actual, rng.random(rows) < wrong_before)
-    monkeypatch.setattr(shadow, "score", lambda _s, version, logged: (before[: len(logged)], None))
+    monkeypatch.setattr(replay_scoring, "score", lambda _s, version, logged: (before[: len(logged)], None))
 
 
 def flip(labels: np.ndarray, where: Any) -> np.ndarray:
@@ -57,7 +59,7 @@ def flip(labels: np.ndarray, where: Any) -> np.ndarray:
 def test_worse_champion_goes_back(found: Settings, rollbacks: Rollbacks, monkeypatch: pytest.MonkeyPatch) -> None:
     """On evidence from the very rows it answered, with an alert."""
     promoted(found, monkeypatch, wrong=0.3, wrong_before=0.1)
-    result = baking.watch(found, worlds.START + 60)
+    result = bake.watch(found, worlds.START + 60)
     assert result is not None
     assert result.rolled_back
     assert [to for to, _ in rollbacks] == ["1"]
@@ -68,8 +70,8 @@ def test_worse_champion_goes_back(found: Settings, rollbacks: Rollbacks, monkeyp
 def test_it_goes_back_once(found: Settings, rollbacks: Rollbacks, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a rollback there is no new champion to watch."""
     promoted(found, monkeypatch, wrong=0.3, wrong_before=0.1)
-    baking.watch(found, worlds.START + 60)
-    assert baking.watch(found, worlds.START + 60) is None
+    bake.watch(found, worlds.START + 60)
+    assert bake.watch(found, worlds.START + 60) is None
     assert len(rollbacks) == 1
 
 
@@ -81,7 +83,7 @@ def test_champion_that_is_not_worse_stays(
 ) -> None:
     """A world that became harder for both is not the new model's fault."""
     promoted(found, monkeypatch, wrong=wrong, wrong_before=wrong_before)
-    result = baking.watch(found, worlds.START + 60)
+    result = bake.watch(found, worlds.START + 60)
     assert result is not None
     assert not result.rolled_back
     assert not rollbacks
@@ -92,8 +94,8 @@ def test_nothing_is_judged_on_few_labels(
 ) -> None:
     """Nor after the watch is over."""
     promoted(found, monkeypatch, wrong=0.9, wrong_before=0.0, rows=50)
-    assert baking.watch(found, worlds.START + 60) is None
-    assert baking.watch(found, worlds.START + found.drift.baking_s + 1) is None
+    assert bake.watch(found, worlds.START + 60) is None
+    assert bake.watch(found, worlds.START + found.drift.baking_s + 1) is None
     assert not rollbacks
 
 
@@ -106,8 +108,8 @@ def test_predecessor_that_is_gone_is_no_way_back(
     def gone(*_: Any) -> Any:
         raise RegistryError("no such version")
 
-    monkeypatch.setattr(shadow, "score", gone)
-    assert baking.watch(found, worlds.START + 60) is None
+    monkeypatch.setattr(replay_scoring, "score", gone)
+    assert bake.watch(found, worlds.START + 60) is None
     assert not rollbacks
 
 
@@ -119,7 +121,7 @@ def test_rollback_that_fails_is_told(found: Settings, monkeypatch: pytest.Monkey
         raise PromotionError("not confirmed")
 
     monkeypatch.setattr(registry, "rollback", refused)
-    result = baking.watch(found, worlds.START + 60)
+    result = bake.watch(found, worlds.START + 60)
     assert result is not None
     assert not result.rolled_back
     assert '"kind": "rollback failed"' in (found.var / "logs" / "alerts.jsonl").read_text()

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml import predictions, registry, shadow, store
-from ml.bundle import Bundle
+from ml import predictions, registry
+from ml.bundle.reader import Bundle
 from ml.errors import RegistryError
 from ml.registry import VersionInfo
-from ml.rows import Rows
+from ml.release import replay_scoring
+from ml.schema.rows import Rows
 from ml.settings import Settings
+from ml.storage import database
 from tests.ml import worlds
 from tests.ml.tiny import tiny_bundle, tiny_rows
 
@@ -37,7 +39,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def serve(found: Settings, rows: Rows, version: str = "1") -> tuple[list[str], np.ndarray]:
     """Log a version's answers to rows; a missing number is null and a missing category is left out."""
-    bundle = shadow.open_version(found, version)
+    bundle = replay_scoring.open_version(found, version)
     p = bundle.run(rows.numbers, rows.categories)
     labels = bundle.label(p)
     records = [
@@ -53,7 +55,7 @@ def serve(found: Settings, rows: Rows, version: str = "1") -> tuple[list[str], n
         }
         for i in range(len(rows))
     ]
-    predictions.insert(store.engine(found), records)
+    predictions.insert(database.engine(found), records)
     return [str(r["prediction_id"]) for r in records], labels
 
 
@@ -61,7 +63,7 @@ def test_answers_are_those_of_the_version_itself(found: Settings, tmp_path: Path
     """Through the log and back, missing and unseen values included: the bits do not change."""
     rows = tiny_rows(N)
     serve(found, rows)
-    labels, probabilities = shadow.score(found, "2", predictions.window(store.engine(found)))
+    labels, probabilities = replay_scoring.score(found, "2", predictions.window(database.engine(found)))
     bundle = Bundle.open(tmp_path / "2")
     expected = bundle.run(rows.numbers, rows.categories)
     np.testing.assert_array_equal(probabilities, expected)
@@ -72,9 +74,9 @@ def test_a_column_that_was_not_sent_is_missing(found: Settings) -> None:
     """Older traffic may lack a column that a newer version knows."""
     rows = tiny_rows(20)
     ids, _ = serve(found, rows)
-    logged = predictions.window(store.engine(found))
+    logged = predictions.window(database.engine(found))
     logged["inputs"] = ['{"n0": 1.0}'] * len(ids)
-    numbers, categories = shadow.inputs(logged, shadow.open_version(found, "1").schema)
+    numbers, categories = replay_scoring.inputs(logged, replay_scoring.open_version(found, "1").schema)
     assert numbers[:, 0].tolist() == [1.0] * 20
     assert np.isnan(numbers[:, 1]).all()
     assert set(categories[:, 0]) == {""}
@@ -85,10 +87,10 @@ def test_comparison_says_who_was_right_and_how_often_they_agree(found: Settings)
     ids, labels = serve(found, tiny_rows(N))
     truth = np.where(np.arange(N) % 4 == 0, np.where(labels == "yes", "no", "yes"), labels)
     worlds.answer(found, ids, truth, worlds.START + 10 * N)
-    result = shadow.compare(found, "1", against="1")
+    result = replay_scoring.compare(found, "1", against="1")
     assert result == {"rows": N, "shadow": 0.75, "served": 0.75, "agreement": 1.0}
-    other = shadow.compare(found, "2", against="1")
-    theirs, _ = shadow.score(found, "2", predictions.window(store.engine(found)))
+    other = replay_scoring.compare(found, "2", against="1")
+    theirs, _ = replay_scoring.score(found, "2", predictions.window(database.engine(found)))
     assert 0 < (theirs == labels).sum() < N, "the test needs versions that differ"
     assert other == {
         "rows": N,
@@ -104,14 +106,19 @@ def test_comparison_takes_the_newest_labelled_rows_of_that_version_alone(found: 
     others, other_labels = serve(found, tiny_rows(N, seed=1), "2")
     worlds.answer(found, ids[:50], labels[:50], worlds.START + 10 * N)
     worlds.answer(found, others, other_labels, worlds.START + 10 * N)
-    assert shadow.compare(found, "2", against="1")["rows"] == 50
-    assert shadow.compare(found, "2", against="1", rows=30)["rows"] == 30
+    assert replay_scoring.compare(found, "2", against="1")["rows"] == 50
+    assert replay_scoring.compare(found, "2", against="1", rows=30)["rows"] == 30
 
 
 def test_nothing_is_said_without_labels(found: Settings) -> None:
     """Agreement alone would be cheap, but no evidence."""
     serve(found, tiny_rows(N))
-    assert shadow.compare(found, "2", against="1") == {"rows": 0, "shadow": None, "served": None, "agreement": None}
+    assert replay_scoring.compare(found, "2", against="1") == {
+        "rows": 0,
+        "shadow": None,
+        "served": None,
+        "agreement": None,
+    }
 
 
 def test_unknown_version_is_named(found: Settings) -> None:
@@ -119,4 +126,4 @@ def test_unknown_version_is_named(found: Settings) -> None:
     ids, labels = serve(found, tiny_rows(20))
     worlds.answer(found, ids, labels, worlds.START + 100)
     with pytest.raises(RegistryError, match="no version 9"):
-        shadow.compare(found, "9", against="1")
+        replay_scoring.compare(found, "9", against="1")

@@ -10,13 +10,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from ml import data, drift, ledger, pipeline, predictions, registry, shadow, standing, store, tracking, waiting
+from ml import data, drift, predictions, registry, tracking
 from ml.cli import status
-from ml.drift import policy
+from ml.monitoring import status as standing
+from ml.pipeline import pipeline
+from ml.pipeline.workspace import Workspace
+from ml.registry import ledger
+from ml.release import replay_scoring, shadow_slot
+from ml.retraining import holds
 from ml.settings import Settings, from_values
-from ml.workspace import Workspace
+from ml.storage import database
 from tests.ml import worlds
-from tests.ml.test_pipeline import SMALL, up_to
+from tests.ml.pipeline.test_pipeline import SMALL, up_to
 
 NEEDED = 120
 
@@ -56,7 +61,7 @@ def champion(own: Settings) -> str:
 def serve(own: Settings, version: str, at: float) -> None:
     """The champion's answers to the rows of its own test part, with their labels."""
     part = data.generation.latest(own).part("test")  # type: ignore[union-attr]
-    bundle = shadow.open_version(own, version)
+    bundle = replay_scoring.open_version(own, version)
     rows = part.X.astype(object).to_dict("records") * 2
     truth = [bundle.classes[code] for code in part.y] * 2
     ids = [f"{at}-{i}" for i in range(len(rows))]
@@ -67,7 +72,7 @@ def serve(own: Settings, version: str, at: float) -> None:
         }
         for i, (key, row, label) in enumerate(zip(ids, rows, truth, strict=True))
     ]  # fmt: skip
-    predictions.insert(store.engine(own), logged)
+    predictions.insert(database.engine(own), logged)
     worlds.answer(own, ids, truth, at + 1_000)
 
 
@@ -123,7 +128,7 @@ def test_the_successor_of_a_degraded_champion(own: Settings, everyone: bool, pro
     file.write_text(json.dumps(json.loads(file.read_text()) | {"origin": {"drift": {"verdict": "degraded"}}}))
     result = pipeline.promote(own, "two")
     assert result["promoted"] is promoted
-    found = waiting.find(own)
+    found = shadow_slot.find(own)
     assert (found is not None and found.degraded) is not promoted
 
 
@@ -131,7 +136,7 @@ def test_a_person_need_not_wait(own: Settings) -> None:
     """A promotion by hand ends the wait."""
     pipeline.promote(own, "two")
     registry.promote(own, "2", who="ann", why="I have looked at it")
-    assert waiting.find(own) is None
+    assert shadow_slot.find(own) is None
     drift.check(own)
     assert registry.by_alias(own, registry.SHADOW) is None
     (Workspace(own, "two").path / "promote.json").unlink()
@@ -152,20 +157,20 @@ def test_no_retraining_by_drift_while_one_waits(tmp_path: Path) -> None:
     found = worlds.settings(tmp_path)
     ledger.append(found, ledger.SHADOW, who="test", from_version="1", to_version="2")
     now = ledger.events(found)[0].time + found.drift.cooldown_s + 1
-    assert [h.reason for h in policy.holds(found, now, None)] == ["version 2 waits in shadow and is judged first"]
-    assert policy.holds(found, now, None, degraded=True) == []
+    assert [h.reason for h in holds.holds(found, now, None)] == ["version 2 waits in shadow and is judged first"]
+    assert holds.holds(found, now, None, degraded=True) == []
     ledger.append(found, ledger.SHADOW, who="test", from_version="1", to_version="3", numbers={"degraded": True})
     now = ledger.events(found)[0].time + found.drift.cooldown_s + 1
-    assert len(policy.holds(found, now, None, degraded=True)) == 1
+    assert len(holds.holds(found, now, None, degraded=True)) == 1
 
 
 def test_refusals_that_judge_nothing_do_not_open_the_breaker(tmp_path: Path) -> None:
     """Labels that did not come, or a turn that was not its own, say nothing of the challengers."""
     found = worlds.settings(tmp_path)
     for number in range(found.drift.breaker_refusals):
-        ledger.append(found, ledger.REFUSED, who="test", to_version=str(number), numbers={waiting.UNJUDGED: True})
+        ledger.append(found, ledger.REFUSED, who="test", to_version=str(number), numbers={shadow_slot.UNJUDGED: True})
     now = ledger.events(found)[0].time + found.drift.cooldown_s + 1
-    assert policy.holds(found, now, None) == []
+    assert holds.holds(found, now, None) == []
     for number in range(found.drift.breaker_refusals):
         ledger.append(found, ledger.REFUSED, who="test", to_version=str(number))
-    assert "breaker is open" in policy.holds(found, now, None)[0].reason
+    assert "breaker is open" in holds.holds(found, now, None)[0].reason

@@ -11,14 +11,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from ml import backtest, golden, judging, ledger, predictions, registry, shadow, shadowing, store, tracking, waiting
-from ml.confirm import Confirmation
+from ml import predictions, registry, tracking
+from ml.drift import backtest
 from ml.errors import PromotionError, RegistryUnavailable, StoreUnavailable
-from ml.registry import VersionInfo
+from ml.gate import evidence, regression_rows
+from ml.registry import VersionInfo, ledger
+from ml.registry.rollout import Confirmation
+from ml.release import replay_scoring, shadow_slot, shadow_test
 from ml.settings import Settings, from_values
+from ml.storage import database
 from tests.ml import worlds
-from tests.ml.test_kill_points import every_moment
-from tests.ml.test_registry import make_version, promote
+from tests.ml.pipeline.test_kill_points import every_moment
+from tests.ml.registry.test_promotion import make_version, promote
 from tests.ml.tiny import tiny_rows
 
 NEEDED = 300
@@ -68,7 +72,7 @@ def worse(own: Settings, champion: VersionInfo, tmp_path: Path) -> VersionInfo:
 def enter(own: Settings, info: VersionInfo, *, degraded: bool = False) -> ledger.Event:
     serves = registry.champion(own)
     assert serves is not None
-    return waiting.enter(
+    return shadow_slot.enter(
         own, info.version, who="test", why="because", run_key=info.run_key, champion=serves.version,
         degraded=degraded, changed=False,
     )  # fmt: skip
@@ -77,7 +81,7 @@ def enter(own: Settings, info: VersionInfo, *, degraded: bool = False) -> ledger
 def serve(own: Settings, version: str, n: int, *, at: float, labelled: bool = True) -> list[str]:
     """Rows that a version answered, with what is true in a world of slope 2."""
     rows = tiny_rows(n, seed=n)
-    bundle = shadow.open_version(own, version)
+    bundle = replay_scoring.open_version(own, version)
     p = bundle.run(rows.numbers, rows.categories)
     records = [
         {
@@ -91,7 +95,7 @@ def serve(own: Settings, version: str, n: int, *, at: float, labelled: bool = Tr
         }
         for i in range(n)
     ]
-    predictions.insert(store.engine(own), records)
+    predictions.insert(database.engine(own), records)
     ids = [str(r["prediction_id"]) for r in records]
     if labelled:
         z = np.nansum(rows.numbers, axis=1) + (rows.categories[:, 0] == "red")
@@ -101,7 +105,7 @@ def serve(own: Settings, version: str, n: int, *, at: float, labelled: bool = Tr
 
 
 def look(own: Settings, info: VersionInfo, *, days: float = 1.0) -> Any:
-    return shadowing.watch(own, info.created + days * DAY)
+    return shadow_test.watch(own, info.created + days * DAY)
 
 
 def served(own: Settings) -> str:
@@ -155,11 +159,11 @@ def test_rows_that_it_was_fitted_on_do_not_count(
     """The customers of the training table are asked about again: they prove nothing."""
     enter(own, better)
     serve(own, champion.version, NEEDED, at=better.created + 1)
-    bundle = shadow.open_version(own, better.version)
-    asked_again = shadow.live(own, bundle, against=champion.version, rows=50)
+    bundle = replay_scoring.open_version(own, better.version)
+    asked_again = replay_scoring.live(own, bundle, against=champion.version, rows=50)
     X, y = backtest.canonical(predictions.training_rows(own, asked_again), bundle.schema)
-    np.save(tmp_path / "taught.npy", np.unique(golden.row_hashes(X, y, bundle.schema)))
-    monkeypatch.setattr(judging, "TRAINED_ON", tmp_path / "taught.npy")  # a file more in the bundle would not verify
+    np.save(tmp_path / "taught.npy", np.unique(regression_rows.row_hashes(X, y, bundle.schema)))
+    monkeypatch.setattr(evidence, "TRAINED_ON", tmp_path / "taught.npy")  # a file more in the bundle would not verify
     found = look(own, better)
     assert (found.state, found.rows) == ("waits", NEEDED - 50)
 
@@ -207,7 +211,7 @@ def test_the_first_comes_first(own: Settings, champion: VersionInfo, better: Ver
     event = enter(own, worse)
     assert event.what == ledger.REFUSED
     assert event.why == f"version {better.version} waits in shadow already and is judged first"
-    assert event.numbers[waiting.UNJUDGED]
+    assert event.numbers[shadow_slot.UNJUDGED]
     assert in_shadow(own) == better.version
     assert registry.version(own, worse.version).tags[registry.VERDICT] == "refused"
     assert enter(own, worse).id == event.id, "asked again, it is not written again"
@@ -220,7 +224,7 @@ def test_one_made_for_a_degraded_champion_takes_the_place_of_an_older_one(
     enter(own, worse)
     assert enter(own, better, degraded=True).what == ledger.SHADOW
     refused = ledger.events(own, limit=1, what=[ledger.REFUSED])[0]
-    assert (refused.to_version, refused.numbers[waiting.UNJUDGED]) == (worse.version, True)
+    assert (refused.to_version, refused.numbers[shadow_slot.UNJUDGED]) == (worse.version, True)
     assert refused.why == f"version {better.version} takes its place in shadow: the champion has degraded since"
     assert in_shadow(own) == better.version
     assert registry.version(own, worse.version).tags[registry.VERDICT] == "refused"
@@ -258,19 +262,19 @@ def test_a_champion_that_changes_at_the_last_moment_is_judged_against_next_time(
 ) -> None:
     """The promotion refuses, the wait goes on, and its clock is not set back."""
     enter(own, better)
-    since = waiting.find(own)
+    since = shadow_slot.find(own)
     serve(own, champion.version, NEEDED, at=better.created + 1)
     other = make_version(own, tmp_path, 1.0)
-    judge = shadowing._judge
+    judge = shadow_test._judge
 
     def late(*args: Any) -> Any:
         verdict = judge(*args)
         promote(own, other)
         return verdict
 
-    monkeypatch.setattr(shadowing, "_judge", late)
+    monkeypatch.setattr(shadow_test, "_judge", late)
     assert look(own, better).state == "waits"
-    again = waiting.find(own)
+    again = shadow_slot.find(own)
     assert since is not None
     assert again is not None
     assert (again.champion, again.since) == (other.version, since.since)
@@ -384,7 +388,7 @@ def test_killed_at_any_moment_of_a_promotion(own: Settings, champion: VersionInf
         nonlocal before
         look(own, better)
         assert (served(own), in_shadow(own)) == (better.version, "")
-        assert waiting.find(own) is None
+        assert shadow_slot.find(own) is None
         assert ledger.open_intention(own) is None
         moves = [e for e in ledger.events(own, what=[ledger.PROMOTED]) if e.to_version == better.version]
         assert len(moves) == before + 1
@@ -425,12 +429,12 @@ def test_killed_at_any_moment_of_entering(
     def then() -> None:
         enter(degraded, better, degraded=True)
         assert in_shadow(own) == better.version
-        found = waiting.find(own)
+        found = shadow_slot.find(own)
         assert found is not None
         assert (found.version, found.degraded) == (better.version, True)
         assert registry.version(own, worse.version).tags[registry.VERDICT] == "refused"
         # As it was: the newer one has not come, the older one waits.
-        with store.engine(own).begin() as connection:
+        with database.engine(own).begin() as connection:
             connection.execute(ledger.table.delete().where(ledger.table.c.what.in_([ledger.SHADOW, ledger.REFUSED])))
         registry.set_shadow(own, "")
         registry.note_verdict(own, worse.version, "promote", "")

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml import predictions, store
-from ml.drift import onset
-from ml.drift.findings import DriftVerdict, Performance, Window
+from ml import predictions
+from ml.drift.verdict import DriftVerdict, Performance, Window
+from ml.retraining import change_point
 from ml.settings import Settings
+from ml.storage import database
 from tests.ml import worlds
 
 
@@ -20,13 +21,13 @@ def test_the_change_of_a_mean_is_found(at: int) -> None:
     """Within some rows, wherever it lies: a chance run of right answers just before or after moves it."""
     rng = np.random.default_rng(at)
     cost = np.where(np.arange(1_000) < at, rng.random(1_000) < 0.1, rng.random(1_000) < 0.5).astype(float)
-    assert abs(onset.change(cost, 0.1, 0.5) - at) <= 20
+    assert abs(change_point.change(cost, 0.1, 0.5) - at) <= 20
 
 
 def test_a_bad_stretch_that_is_over_is_not_it() -> None:
     """The champion recovered in between: only what is bad until now counts."""
     cost = np.repeat([0.1, 0.9, 0.1, 0.9], [300, 100, 300, 100])
-    assert onset.change(cost, 0.1, 0.9) == 700
+    assert change_point.change(cost, 0.1, 0.9) == 700
 
 
 @pytest.fixture
@@ -61,20 +62,20 @@ LATER = worlds.START + 50_000
 @pytest.mark.parametrize("figures", [FELL, ROSE], ids=["accuracy", "log-loss"])
 def test_late_labels_are_placed_by_when_their_rows_were_answered(found: Settings, figures: dict[str, float]) -> None:
     """The window of the check is long after all of them."""
-    moment = onset.began(found, "1", [check(LATER, **figures)], 0.0)
+    moment = change_point.began(found, "1", [check(LATER, **figures)], 0.0)
     assert moment is not None
-    assert 180 <= len(predictions.window(store.engine(found), since=moment)) <= 220
+    assert 180 <= len(predictions.window(database.engine(found), since=moment)) <= 220
 
 
 def test_where_labels_come_in_time_it_is_the_first_degraded_window(found: Settings) -> None:
     """Their rows are those of the window; the run may be longer than its newest check."""
     run = [check(LATER, **FELL), check(worlds.START, **FELL)]
-    assert onset.began(found, "1", run, 0.0) == worlds.START
+    assert change_point.began(found, "1", run, 0.0) == worlds.START
 
 
 @pytest.mark.parametrize("figures", [{}, {"reference_accuracy": 0.9, "accuracy": 0.9}], ids=["no figures", "no drop"])
 def test_what_the_figures_do_not_tell_is_left_to_the_window(found: Settings, figures: dict[str, float]) -> None:
     """As for a version that has no labelled answers, or a check that judged no new ones."""
-    assert onset.began(found, "1", [check(LATER, **figures)], 0.0) == LATER
-    assert onset.began(found, "7", [check(LATER, **FELL)], 0.0) == LATER
-    assert onset.began(found, "1", [check(LATER, **FELL)], worlds.START + 1e6) == LATER
+    assert change_point.began(found, "1", [check(LATER, **figures)], 0.0) == LATER
+    assert change_point.began(found, "7", [check(LATER, **FELL)], 0.0) == LATER
+    assert change_point.began(found, "1", [check(LATER, **FELL)], worlds.START + 1e6) == LATER

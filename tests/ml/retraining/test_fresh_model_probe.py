@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml.drift import policy, records, renewal, rule
-from ml.drift.baseline import Baseline
-from ml.drift.checking import check
-from ml.drift.findings import DriftVerdict, Performance, Renewal, Signals
+from ml.drift import rule, verdict_history
+from ml.drift.reference import Baseline
+from ml.drift.verdict import DriftVerdict, Performance, Renewal, Signals
+from ml.monitoring.check import check
+from ml.retraining import fresh_model_probe, holds
 from ml.settings import Drift, Settings
 from tests.ml import worlds
 
@@ -91,7 +92,7 @@ def test_without_a_snapshot_nothing_is_asked(tmp_path: Path) -> None:
 def judged(
     found: Settings, gain: float, error: float, earlier: list[Renewal] | None = None, rows: int = 500
 ) -> Renewal:
-    return renewal.judge(found, {"all (logistic)": (gain, error)}, rows, earlier or [])
+    return fresh_model_probe.judge(found, {"all (logistic)": (gain, error)}, rows, earlier or [])
 
 
 def test_small_gain_is_sure_over_several_windows(found: Settings) -> None:
@@ -115,7 +116,7 @@ def test_the_best_of_many_models_pays_for_their_number(found: Settings) -> None:
     """What is sure of one model alone is not sure of the best of four."""
     gain = 0.005 + 2.4 * 0.01
     assert judged(found, gain, 0.01).outdone
-    assert not renewal.judge(found, {str(i): (gain, 0.01) for i in range(4)}, 500).outdone
+    assert not fresh_model_probe.judge(found, {str(i): (gain, 0.01) for i in range(4)}, 500).outdone
 
 
 def test_chance_outdoes_nobody(found: Settings) -> None:
@@ -126,7 +127,7 @@ def test_chance_outdoes_nobody(found: Settings) -> None:
         earlier: list[Renewal] = []
         for _ in range(4):
             gains = {str(i): (float(rng.normal(0, 0.02)), 0.02) for i in range(4)}
-            earlier.insert(0, renewal.judge(found, gains, 500, earlier))
+            earlier.insert(0, fresh_model_probe.judge(found, gains, 500, earlier))
         alarms += earlier[0].outdone
     assert alarms <= 10
 
@@ -161,7 +162,7 @@ def test_large_drop_that_no_newer_model_mends_waits_for_a_second_window() -> Non
 
 def checked(found: Settings, hour: int, *, retrain: bool, verdict: str = "drift") -> None:
     word: Any = verdict
-    records.save(
+    verdict_history.save(
         found,
         DriftVerdict(
             id=f"{hour:03d}", time=worlds.START + hour * HOUR, verdict=word, retrain=retrain, decision="", reasons=[],
@@ -173,20 +174,20 @@ def checked(found: Settings, hour: int, *, retrain: bool, verdict: str = "drift"
 def test_budget_is_earned_by_windows_and_saved_up(found: Settings) -> None:
     """Two at first, one more in three windows, never more than two; a check without a window earns nothing."""
     drift = found.drift
-    assert policy.budget(found) == drift.budget_saved == 2
+    assert holds.budget(found) == drift.budget_saved == 2
     checked(found, 0, retrain=True)
     checked(found, 1, retrain=True)
-    assert policy.budget(found) == pytest.approx(2 / 3)
-    held = policy.holds(found, worlds.START + 90 * HOUR, None)
+    assert holds.budget(found) == pytest.approx(2 / 3)
+    held = holds.holds(found, worlds.START + 90 * HOUR, None)
     assert [h.reason for h in held] == ["the budget of one retraining in 3 windows is spent for 1 more"]
     checked(found, 2, retrain=False, verdict="insufficient data")
-    assert policy.budget(found) == pytest.approx(2 / 3)
+    assert holds.budget(found) == pytest.approx(2 / 3)
     checked(found, 3, retrain=False)
-    assert policy.budget(found) == pytest.approx(1.0)
-    assert not policy.holds(found, worlds.START + 90 * HOUR, None)
+    assert holds.budget(found) == pytest.approx(1.0)
+    assert not holds.holds(found, worlds.START + 90 * HOUR, None)
     for hour in range(4, 20):
         checked(found, hour, retrain=False)
-    assert policy.budget(found) == 2
+    assert holds.budget(found) == 2
 
 
 def test_renewal_is_kept_with_the_verdict(found: Settings) -> None:
@@ -194,7 +195,7 @@ def test_renewal_is_kept_with_the_verdict(found: Settings) -> None:
     kept = poor(0.6)
     window(found, 0, kept, concept=0.6)
     verdict = window(found, 1, kept, concept=0.6)
-    again = records.latest(found)
+    again = verdict_history.latest(found)
     assert again is not None
     assert again.renewal == verdict.renewal
     event = json.loads(json.dumps(verdict.to_dict()))

@@ -9,11 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml import data, golden, predictions, retraining_data, store
+from ml import data, predictions
 from ml.data.snapshot import Snapshot
-from ml.drift import checking, records
-from ml.drift.findings import DriftVerdict, Signals, Window
+from ml.drift import verdict_history
+from ml.drift.verdict import DriftVerdict, Signals, Window
+from ml.gate import regression_rows
+from ml.monitoring import check
+from ml.retraining import window_policy
 from ml.settings import Settings
+from ml.storage import database
 from tests.ml import worlds
 
 HOUR = 3_600.0
@@ -31,8 +35,8 @@ def serve(found: Settings, hour: int, n: int, *, concept: float = 0.0, labelled:
     return worlds.serve(found, frame, p, at=worlds.START + hour * HOUR, labels=y if labelled else None)
 
 
-def made(found: Settings) -> tuple[retraining_data.Selection, Snapshot]:
-    chosen = retraining_data.select(found, version="1", created=MADE)
+def made(found: Settings) -> tuple[window_policy.Selection, Snapshot]:
+    chosen = window_policy.select(found, version="1", created=MADE)
     return chosen, data.generate(
         found, labelled=chosen.labelled, gate_since=chosen.gate_since, train_on_base=chosen.train_on_base
     )
@@ -44,13 +48,13 @@ def degraded(found: Settings, hour: int) -> None:
         id=f"{hour:03d}", time=at + 60, verdict="degraded", retrain=False, decision="", reasons=[], model_version="1",
         window=Window(start=at, end=at + 1, rows=1), signals=Signals(degraded=True, judged=True),
     )  # fmt: skip
-    records.save(found, verdict)
+    verdict_history.save(found, verdict)
 
 
 def test_without_labels_there_is_only_the_source(found: Settings) -> None:
     """Predictions without a label are not trained on."""
     serve(found, 0, 500, labelled=False)
-    chosen = retraining_data.select(found, version="1", created=MADE)
+    chosen = window_policy.select(found, version="1", created=MADE)
     assert (chosen.labelled, chosen.policy, chosen.train_on_base) == (None, "all", True)
     serve(found, 1, 400)
     chosen, snapshot = made(found)
@@ -65,7 +69,7 @@ def test_a_label_that_comes_twice_counts_once_and_the_later_one(found: Settings)
     truth = ["1"] * 400
     worlds.answer(found, ids, truth, worlds.START + HOUR)
     worlds.answer(found, ids, truth, worlds.START + HOUR)
-    chosen = retraining_data.select(found, version="1", created=MADE)
+    chosen = window_policy.select(found, version="1", created=MADE)
     assert chosen.labelled is not None
     assert len(chosen.labelled) == 400
     assert set(chosen.labelled["y"]) == {"1"}
@@ -85,7 +89,7 @@ def test_late_labels_are_learnt_when_they_come(found: Settings) -> None:
     ids = serve(found, 0, 300, labelled=False)
     serve(found, 5, 300)
     worlds.answer(found, ids, ["0"] * 300, worlds.START + 9 * HOUR)
-    chosen = retraining_data.select(found, version="1", created=MADE)
+    chosen = window_policy.select(found, version="1", created=MADE)
     assert chosen.labelled is not None
     assert chosen.labelled["time"].is_monotonic_increasing
     assert (chosen.labelled["y"].iloc[:300] == "0").all()
@@ -100,10 +104,10 @@ def test_rows_of_the_gate_are_newer_than_the_champion_and_never_trained_on(found
     _, snapshot = made(found)
     recent = snapshot.part("recent")
     assert 0 < len(recent.y) <= 130
-    judged = golden.row_hashes(recent.X, recent.y, snapshot.schema)
+    judged = regression_rows.row_hashes(recent.X, recent.y, snapshot.schema)
     for name in ("train", "validation", "test"):
         part = snapshot.part(name)
-        assert not np.isin(golden.row_hashes(part.X, part.y, snapshot.schema), judged).any()
+        assert not np.isin(regression_rows.row_hashes(part.X, part.y, snapshot.schema), judged).any()
 
 
 def test_rows_that_a_gate_judged_on_are_trained_on_by_the_next(found: Settings) -> None:
@@ -111,11 +115,13 @@ def test_rows_that_a_gate_judged_on_are_trained_on_by_the_next(found: Settings) 
     serve(found, 0, 400)
     _, first = made(found)
     serve(found, 1, 400)
-    chosen = retraining_data.select(found, version="2", created=worlds.START + HOUR / 2)
+    chosen = window_policy.select(found, version="2", created=worlds.START + HOUR / 2)
     second = data.generate(found, labelled=chosen.labelled, gate_since=chosen.gate_since)
-    before = golden.row_hashes(first.part("recent").X, first.part("recent").y, first.schema)
-    now = golden.row_hashes(second.part("recent").X, second.part("recent").y, second.schema)
-    learnt = [golden.row_hashes(second.part(n).X, second.part(n).y, second.schema) for n in ("train", "validation")]
+    before = regression_rows.row_hashes(first.part("recent").X, first.part("recent").y, first.schema)
+    now = regression_rows.row_hashes(second.part("recent").X, second.part("recent").y, second.schema)
+    learnt = [
+        regression_rows.row_hashes(second.part(n).X, second.part(n).y, second.schema) for n in ("train", "validation")
+    ]
     assert np.isin(before, np.concatenate(learnt)).all()
     assert not np.isin(before, now).any()
 
@@ -133,7 +139,7 @@ def test_configured_policy_is_followed(found: Settings, policy: str, rows: int, 
         serve(found, hour, 300)
     degraded(found, 2)
     degraded(found, 3)
-    chosen = retraining_data.select(found, version="1", created=MADE)
+    chosen = window_policy.select(found, version="1", created=MADE)
     assert chosen.labelled is not None
     assert (chosen.policy, len(chosen.labelled), chosen.train_on_base) == (policy, rows, base)
 
@@ -158,11 +164,11 @@ def test_late_labels_do_not_hide_when_the_drift_began(tmp_path: Path) -> None:
         if hour >= 2:
             _, ids, truth = late[hour - 2]
             worlds.answer(found, ids, truth, worlds.START + (hour + 0.1) * HOUR)
-        verdict = checking.check(found, now=worlds.START + (hour + 0.5) * HOUR, baseline=worlds.baseline())
+        verdict = check.check(found, now=worlds.START + (hour + 0.5) * HOUR, baseline=worlds.baseline())
         if verdict.retrain:
             break
     assert (verdict.verdict, hour) == ("degraded", 6)
-    chosen = retraining_data.select(found, version="1", created=MADE)
+    chosen = window_policy.select(found, version="1", created=MADE)
     assert chosen.policy == "since drift"
     assert chosen.labelled is not None
     began = chosen.labelled["time"].iloc[0].timestamp() - worlds.START
@@ -175,12 +181,12 @@ def test_a_check_without_new_labels_says_nothing_of_performance(found: Settings)
     for hour in range(4):
         serve(found, hour, 300)
     degraded(found, 2)
-    quiet = msgspec.structs.replace(records.history(found)[0], id="003", time=worlds.START + 3 * HOUR)
+    quiet = msgspec.structs.replace(verdict_history.history(found)[0], id="003", time=worlds.START + 3 * HOUR)
     quiet.verdict, quiet.signals = "drift", Signals(drifted=True)
     quiet.window = Window(start=worlds.START + 3 * HOUR, end=worlds.START + 3 * HOUR + 1, rows=1)
-    records.save(found, quiet)
+    verdict_history.save(found, quiet)
     found = msgspec.structs.replace(found, retrain=msgspec.structs.replace(found.retrain, policy="since drift"))
-    chosen = retraining_data.select(found, version="1", created=MADE)
+    chosen = window_policy.select(found, version="1", created=MADE)
     assert chosen.labelled is not None
     assert len(chosen.labelled) == 600
 
@@ -191,7 +197,7 @@ def test_policy_with_too_few_rows_gives_way(found: Settings) -> None:
     serve(found, 0, 400)
     serve(found, 1, 100)
     degraded(found, 1)
-    chosen = retraining_data.select(found, version="1", created=MADE)
+    chosen = window_policy.select(found, version="1", created=MADE)
     assert chosen.policy == "all"
     assert "too few labelled rows for it" in chosen.reason
 
@@ -204,7 +210,7 @@ def test_auto_chooses_by_a_backtest(found: Settings, concept: float, policy: str
     for hour in (3, 4):
         serve(found, hour, 500, concept=concept)
         degraded(found, hour)
-    chosen = retraining_data.select(found, version="1", created=MADE)
+    chosen = window_policy.select(found, version="1", created=MADE)
     assert chosen.policy == policy
     assert "backtest on the newest" in chosen.reason
 
@@ -215,5 +221,5 @@ def test_labelled_rows_carry_what_generate_needs(found: Settings) -> None:
     rows = predictions.labelled(found)
     assert set(rows) == {"x0", "x1", "x2", "x3", "c", "y", "prediction_id", "time"}
     assert isinstance(rows["time"].dtype, pd.DatetimeTZDtype)
-    window = predictions.window(store.engine(found), labelled_only=True)
+    window = predictions.window(database.engine(found), labelled_only=True)
     pd.testing.assert_frame_equal(predictions.training_rows(found, window), rows)

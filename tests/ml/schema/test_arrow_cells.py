@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml import values
+from ml.schema import arrow_cells
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True, width=64), min_size=1, max_size=30))
 @settings(deadline=None)
 def test_written_numbers_come_back_exactly(cells: list[float]) -> None:
-    got, bad = values.numbers(pa.array([repr(cell) for cell in cells]), markers=("",))
+    got, bad = arrow_cells.numbers(pa.array([repr(cell) for cell in cells]), markers=("",))
     assert not bad.any()
     np.testing.assert_array_equal(got, np.array(cells))
 
@@ -23,7 +23,7 @@ def test_written_numbers_come_back_exactly(cells: list[float]) -> None:
 @given(st.lists(st.text(max_size=8), min_size=1, max_size=30))
 @settings(deadline=None)
 def test_any_text_is_a_number_a_missing_value_or_bad(cells: list[str]) -> None:
-    got, bad = values.numbers(pa.array(cells), markers=("", "NA"))
+    got, bad = arrow_cells.numbers(pa.array(cells), markers=("", "NA"))
     for cell, value, wrong in zip(cells, got, bad, strict=True):
         if wrong:
             assert math.isnan(value)
@@ -45,19 +45,19 @@ def test_any_text_is_a_number_a_missing_value_or_bad(cells: list[str]) -> None:
     ],
 )
 def test_forms_of_a_number(cell: str, options: dict[str, str], expected: float) -> None:
-    got, bad = values.numbers(pa.array([cell, "1"]), **options)
+    got, bad = arrow_cells.numbers(pa.array([cell, "1"]), **options)
     assert (got[0], bad[0]) == (expected, False)
 
 
 @pytest.mark.parametrize("cell", ["twelve", "1_000", "0x1f", "1,5", "--1", "1 2"])
 def test_words_are_bad_and_missing(cell: str) -> None:
-    got, bad = values.numbers(pa.array([cell, "1"]))
+    got, bad = arrow_cells.numbers(pa.array([cell, "1"]))
     assert bad.tolist() == [True, False]
     assert math.isnan(got[0])
 
 
 def test_float32_never_overflows_or_is_infinite() -> None:
-    got = values.to_float32(np.array([np.inf, -np.inf, np.nan, 1e308, -1e308, 0.1]))
+    got = arrow_cells.to_float32(np.array([np.inf, -np.inf, np.nan, 1e308, -1e308, 0.1]))
     assert got.dtype == np.float32
     assert np.isnan(got[:3]).all()
     assert np.isfinite(got[3:]).all()
@@ -78,7 +78,7 @@ def test_float32_never_overflows_or_is_infinite() -> None:
     ids=["floats", "booleans", "integers", "text", "mixed", "categorical", "nothing"],
 )
 def test_texts_of_any_column(column: pd.Series, expected: list[str]) -> None:
-    assert values.texts(column, markers=("", "NA")).to_pylist() == expected
+    assert arrow_cells.texts(column, markers=("", "NA")).to_pylist() == expected
 
 
 @given(st.lists(st.sampled_from(["1", " 2", "NA", "", "word", "1e400", "+3", "4,5", None]), min_size=1, max_size=9))
@@ -86,7 +86,7 @@ def test_texts_of_any_column(column: pd.Series, expected: list[str]) -> None:
 def test_many_equal_cells_are_read_as_one_by_one(cells: list[str | None]) -> None:
     """Columns with few different texts take a shorter way."""
     many = pa.array(cells * 1_500, pa.large_string())
-    got, bad = values.numbers(many, markers=("", "NA"), decimal=",")
-    one, one_bad = values.numbers(pa.array(cells, pa.string()), markers=("", "NA"), decimal=",")
+    got, bad = arrow_cells.numbers(many, markers=("", "NA"), decimal=",")
+    one, one_bad = arrow_cells.numbers(pa.array(cells, pa.string()), markers=("", "NA"), decimal=",")
     np.testing.assert_array_equal(got, np.tile(one, 1_500))
     np.testing.assert_array_equal(bad, np.tile(one_bad, 1_500))

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from ml.cells import FLOAT32_LIMIT
-from ml.faults import MAX_FAULTS, RowsError, shown
-from ml.rows import RowReader, Rows
-from ml.schema import Column, Schema
+from ml.schema.cells import FLOAT32_LIMIT
+from ml.schema.rows import RowReader, Rows
+from ml.schema.schema import Column, Schema
+from ml.schema.validation import MAX_FAULTS, RowsError, shown
 
 SCHEMA = Schema(
     target="y",

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml import schema as schemas
 from ml.errors import DataError, SchemaError
-from ml.schema import Column, Schema
+from ml.schema import schema as schemas
+from ml.schema.schema import Column, Schema
 from ml.settings import Data
 
 ROWS = 60

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ml import settings, settings_file
+from ml import settings
 from ml.errors import SettingsError
-from ml.settings import CHECKOUT, Section, Settings
+from ml.settings import CHECKOUT, Section, Settings, toml
 
 FILE = CHECKOUT / "refit.toml"
 
@@ -21,8 +21,8 @@ def load(tmp_path: Path, **environ: str) -> Settings:
 
 
 def test_the_file_says_what_the_code_says(tmp_path: Path) -> None:
-    """`python -m ml.settings_file > refit.toml` renews it."""
-    assert FILE.read_text(encoding="utf-8") == settings_file.render()
+    """`python -m ml.settings.toml > refit.toml` renews it."""
+    assert FILE.read_text(encoding="utf-8") == toml.render()
     assert load(tmp_path) == settings.from_values({"home": str(tmp_path)})
 
 

@@ -9,8 +9,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from ml import predictions, store
+from ml import predictions
 from ml.settings import Settings, from_values
+from ml.storage import database
 
 
 @pytest.fixture
@@ -23,15 +24,15 @@ def test_tables_that_another_process_is_making_are_waited_for(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
     """PostgreSQL tells the loser of the race of a violated constraint of its own catalogue."""
-    make, lost = store.metadata.create_all, [kind("CREATE TABLE", {}, Exception("Key (typname) already exists"))] * 2
+    make, lost = database.metadata.create_all, [kind("CREATE TABLE", {}, Exception("Key (typname) already exists"))] * 2
 
     def create_all(*args: Any, **more: Any) -> None:
         if lost:
             raise lost.pop()
         make(*args, **more)
 
-    monkeypatch.setattr(store.metadata, "create_all", create_all)
-    found = store.engine(settings)
+    monkeypatch.setattr(database.metadata, "create_all", create_all)
+    found = database.engine(settings)
     assert sa.inspect(found).has_table(predictions.predictions.name)
 
 
@@ -43,7 +44,7 @@ def test_another_error_is_not_tried_again(settings: Settings, monkeypatch: pytes
         tried.append(1)
         raise ProgrammingError("CREATE TABLE", {}, Exception("permission denied for schema public"))
 
-    monkeypatch.setattr(store.metadata, "create_all", create_all)
+    monkeypatch.setattr(database.metadata, "create_all", create_all)
     with pytest.raises(ProgrammingError, match="permission denied"):
-        store.engine(settings)
+        database.engine(settings)
     assert tried == [1]

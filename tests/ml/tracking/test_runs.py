@@ -13,7 +13,7 @@ import pytest
 from ml import tracking
 from ml.errors import RegistryUnavailable
 from ml.settings import Settings, from_values
-from ml.trial_log import TRIAL, TrialLog
+from ml.tracking.trial_log import TRIAL, TrialLog
 from ml.tuning import Trial
 
 

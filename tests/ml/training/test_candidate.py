@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml import training
 from ml.errors import TrainingError
 from ml.models import ALL_FAMILIES
-from ml.training import Candidate, CandidateSpec, fit_candidate, load_candidate, save_candidate, score
+from ml.training import candidate as training
+from ml.training.candidate import Candidate, CandidateSpec, fit_candidate, load_candidate, save_candidate, score
 from tests.ml.models.tables import schema_of, table
 from tests.ml.models.test_contract import PARAMS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from ml import grid
+from ml.training import course_grid
 
 
 def rows(accuracy: float) -> list[dict[str, object]]:
@@ -14,7 +14,7 @@ def rows(accuracy: float) -> list[dict[str, object]]:
 
 def test_report_stands_beside_its_five_rows() -> None:
     """Each of the report's five accuracies stands in the cell of its C and solver."""
-    text = grid.table(rows(0.9))
+    text = course_grid.table(rows(0.9))
     assert text.count("90.0%") == 15
     lines = {line.split()[0]: line for line in text.splitlines()[1:]}
     assert lines["0.01"].index("(report 81%)") < lines["100"].index("(report 80%)")
@@ -26,10 +26,10 @@ def test_point_that_could_not_be_fitted_is_a_dash() -> None:
     """liblinear on three classes has no accuracy; the table still stands."""
     found = rows(0.9)
     found[0]["accuracy"] = None
-    assert "–" in grid.table(found)
-    assert "standard error of 2.1 points" in grid.comparison(found, 200)
+    assert "–" in course_grid.table(found)
+    assert "standard error of 2.1 points" in course_grid.comparison(found, 200)
 
 
 def test_no_grid_is_said() -> None:
     """Without one fitted point there is nothing to compare."""
-    assert "could not be fitted" in grid.comparison([], 200)
+    assert "could not be fitted" in course_grid.comparison([], 200)

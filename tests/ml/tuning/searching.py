@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.datasets import make_classification
 
 from ml.data.snapshot import Part
-from ml.schema import Column, Schema
+from ml.schema.schema import Column, Schema
 from ml.settings import Settings, from_values
 from ml.tuning.trials import Trial
 

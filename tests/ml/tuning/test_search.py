@@ -9,7 +9,7 @@ import pytest
 from ml import tuning
 from ml.errors import TrainingError
 from ml.settings import CHECKOUT
-from ml.tuning import blend
+from ml.tuning import ensemble
 from tests.ml.tuning.searching import FAST, Rows, facts, settings
 
 
@@ -108,7 +108,7 @@ def test_the_winner_is_fitted_and_its_probabilities_are_out_of_fold(tmp_path, n_
     found = tuning.search(rows, settings(), workdir=tmp_path)
     assert found.fit_on_all
     assert found.probabilities.shape == (160, n_classes)
-    assert found.best_loss == pytest.approx(blend.loss(found.probabilities, found.y, found.weight))
+    assert found.best_loss == pytest.approx(ensemble.loss(found.probabilities, found.y, found.weight))
     made = tuning.refit(found.best, rows, settings(), on_all=found.fit_on_all).candidate
     assert made.model.predict_proba(rows.part("test").X).shape == (40, n_classes)
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from ml import training, tuning
+from ml import tuning
 from ml.errors import TrainingError
+from ml.training import candidate
 from ml.tuning import study
 from ml.tuning.executors import Serial
 from ml.tuning.problem import Problem
@@ -19,7 +20,7 @@ def test_failing_trials_are_recorded_and_survived(tmp_path, monkeypatch):
     def explode(spec, *args, **kwargs):
         if spec.family == "logistic":
             raise FloatingPointError("loss is nan")
-        return training.fit_candidate(spec, *args, **kwargs)
+        return candidate.fit_candidate(spec, *args, **kwargs)
 
     monkeypatch.setattr("ml.tuning.trial.fit_candidate", explode)
     found = tuning.search(Rows(), settings(max_evals=10), workdir=tmp_path)
@@ -48,7 +49,7 @@ def test_probabilities_that_are_not_finite_fail_the_trial(tmp_path, monkeypatch)
             return np.full((len(X), 2), np.nan)
 
     def broken(spec, X, y, **kwargs):
-        return training.Candidate(spec, Broken(), kwargs["schema"])
+        return candidate.Candidate(spec, Broken(), kwargs["schema"])
 
     monkeypatch.setattr("ml.tuning.trial.fit_candidate", broken)
     with pytest.raises(TrainingError, match="expected finite probabilities"):

@@ -8,8 +8,7 @@ import msgspec
 import pytest
 from flask import Flask
 
-from serving import contract
-from serving.routes import explain
+from serving.api import explain, schemas
 from tests.serving.mixed import ROW, logged_ids
 
 
@@ -17,7 +16,7 @@ def test_the_answer_has_the_declared_form_and_adds_up(app: Flask, tmp_path: Path
     """Nothing of it is logged: an explanation is no prediction."""
     answer = app.test_client().post("/explain", json={"rows": [ROW, ROW | {"n0": None, "c0": "blue"}]})
     assert answer.status_code == 200
-    decoded = msgspec.json.decode(answer.data, type=contract.Explanations)
+    decoded = msgspec.json.decode(answer.data, type=schemas.Explanations)
     assert decoded.model_version == answer.headers["X-Model-Version"] == "3"
     for one in decoded.explanations:
         total = one.baseline + sum(share.attribution for share in one.attributions)

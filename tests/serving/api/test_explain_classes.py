@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from ml.explain import BASIS
+from ml.explain.explainer import BASIS
 from ml.settings import from_values
 from serving.app import create_app
-from serving.model_store import Pointer, write_pointer
-from tests.ml.test_explain_families import made
+from serving.model.store import Pointer, write_pointer
+from tests.ml.explain.test_families import made
 
 NAMES = [*(f"n{i}" for i in range(5)), "c0", "c1"]
 MISSING: dict[str, Any] = dict.fromkeys(NAMES)

@@ -22,7 +22,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from serving import contract, file_scoring, plain_lines
+from serving.api import schemas, score_file
+from serving.scoring import csv_lines
 from tests.serving.mixed import ROW, application, logged_ids, publish
 from tests.serving.running import Server, serving
 
@@ -119,9 +120,9 @@ def test_the_fast_and_the_careful_reader_agree(client: FlaskClient, monkeypatch:
     fast = table(send(client, text(rows)))
 
     def refuse(*_: Any, **__: Any) -> None:
-        raise plain_lines.NotPlain
+        raise csv_lines.NotPlain
 
-    monkeypatch.setattr(plain_lines, "find", refuse)
+    monkeypatch.setattr(csv_lines, "find", refuse)
     careful = table(send(client, text(rows)))
     for one in (*fast, *careful):
         del one["prediction_id"]
@@ -144,8 +145,8 @@ def test_quoted_files_are_read_fast_and_come_back_as_they_were(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, end: str, quoting: int, last: bool, block: int
 ) -> None:
     """Quotes, delimiters and line ends inside of cells; blocks that end anywhere."""
-    monkeypatch.setattr("serving.tables.BLOCK_BYTES", block)
-    monkeypatch.setattr("ml.tables.CsvReader", None)  # the careful reader is not needed
+    monkeypatch.setattr("serving.scoring.upload.BLOCK_BYTES", block)
+    monkeypatch.setattr("ml.data.sources.csv_reader.CsvReader", None)  # the careful reader is not needed
     out = io.StringIO()
     writer = csv.DictWriter(out, list(QUOTED[0]), quoting=quoting, lineterminator=end)  # type: ignore[arg-type]
     writer.writeheader()
@@ -163,8 +164,8 @@ def test_quoted_files_are_read_fast_and_come_back_as_they_were(
 )
 def test_what_is_not_plain_goes_to_the_careful_reader(content: bytes) -> None:
     """Mixed line ends, empty lines, NUL, quotes where none belong."""
-    with pytest.raises(plain_lines.NotPlain):
-        plain_lines.find(content, ord(","), final=True)
+    with pytest.raises(csv_lines.NotPlain):
+        csv_lines.find(content, ord(","), final=True)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_format_wins_over_accept_and_is_checked(client: FlaskClient) -> None:
     answer = client.post(
         "/predict/file?format=json", data=text(), content_type="text/csv", headers={"Accept": "text/csv"}
     )
-    decoded = msgspec.json.decode(answer.data, type=contract.FilePredictions)
+    decoded = msgspec.json.decode(answer.data, type=schemas.FilePredictions)
     assert (decoded.model_version, decoded.rows, len(decoded.predictions)) == ("3", 3, 3)
     assert client.post("/predict/file?format=xlsx", data=text(), content_type="text/csv").status_code == 422
     refused = client.post("/predict/file", data=text(), content_type="text/csv", headers={"Accept": "image/png"})
@@ -298,8 +299,8 @@ def test_nothing_is_logged_when_the_last_row_is_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keep", [0, 10**9], ids=["read twice", "kept"])
 def test_a_large_table_is_scored_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int) -> None:
     """Many blocks; every row answered once, in order, and logged once, whether kept in memory or read again."""
-    monkeypatch.setattr(file_scoring, "KEEP_BYTES", keep)
-    monkeypatch.setattr("serving.tables.BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(score_file, "KEEP_BYTES", keep)
+    monkeypatch.setattr("serving.scoring.upload.BLOCK_BYTES", 20_000)
     rng = np.random.default_rng(0)
     values = rng.normal(size=9_000).round(3)
     rows = [{"i": str(i), "n0": str(v), "n1": "0", "c0": "red"} for i, v in enumerate(values)]

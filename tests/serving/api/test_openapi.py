@@ -21,9 +21,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from ml.schema import Column, Schema
+from ml.schema.schema import Column, Schema
 from ml.settings import from_values
-from serving import openapi, operations
+from serving.api import openapi, operations
 from serving.app import create_app
 from tests.serving.mixed import ROW, application
 

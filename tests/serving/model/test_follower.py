@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ml import confirm
 from ml.errors import RegistryUnavailable
+from ml.registry import rollout
 from ml.settings import Settings
-from serving import follower as followers
-from serving.follower import Follower
-from serving.model_store import ModelStore, read_pointer, read_refusals
+from serving.model import follower as followers
+from serving.model.follower import Follower
+from serving.model.store import ModelStore, read_pointer, read_refusals
 from tests.serving import tiny
 from tests.serving.fake_registry import Registry
 from tests.serving.running import wait_for
@@ -104,7 +104,7 @@ def test_artifact_that_was_replaced_as_a_whole_is_refused(settings: Settings, re
 def test_model_that_gives_other_numbers_than_it_was_judged_by_is_refused(
     settings: Settings, registry: Registry
 ) -> None:
-    from ml import bundle
+    from ml.bundle import reader as bundle
 
     registry.register("2")
     folder = registry.bundle("2")
@@ -128,7 +128,7 @@ def test_mended_version_is_taken_after_a_poke_and_its_refusal_forgotten(settings
     shutil.rmtree(registry.bundle("2"))
     whole.rename(registry.bundle("2"))
     assert follower.step() is False  # not at every round
-    confirm.poke(settings)
+    rollout.poke(settings)
     assert follower._was_poked()
     assert follower.step() is True
     assert read_refusals(settings.var / "serving") == []

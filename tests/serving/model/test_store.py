@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ml.settings import Settings
-from serving.model_store import ModelStore, Pointer, WorkerState, worker_states, write_pointer, write_state
+from serving.model.store import ModelStore, Pointer, WorkerState, worker_states, write_pointer, write_state
 from tests.serving import tiny
 from tests.serving.running import wait_for
 

@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from serving.pages import charts, grids
-from serving.pages.charts import Event, Series
+from serving.pages.charts import grids
+from serving.pages.charts import svg as charts
+from serving.pages.charts.svg import Event, Series
 
 HOSTILE = '"><script>alert(1)</script>'
 

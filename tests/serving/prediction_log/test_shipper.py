@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from ml import predictions, store
+from ml import predictions
 from ml.errors import StoreUnavailable
 from ml.settings import Settings
-from serving import mover as movers
-from serving import overview, scoring, segments, status
-from serving.log import PredictionLog
-from serving.model_store import Served, open_served
-from serving.mover import Mover
-from serving.records import moved_bytes
+from ml.storage import database
+from serving.model.store import Served, open_served
+from serving.prediction_log import segments
+from serving.prediction_log import shipper as movers
+from serving.prediction_log.records import moved_bytes
+from serving.prediction_log.shipper import Mover
+from serving.prediction_log.writer import PredictionLog
+from serving.scoring import score
+from serving.status import collector, reader
 from tests.serving import tiny
 
 
@@ -37,12 +40,12 @@ def log(settings: Settings) -> PredictionLog:
 
 
 def answer(log: PredictionLog, served: Served, *ids: str) -> None:
-    rows = scoring.reader(served).records([tiny.row() for _ in ids])
-    log.append(served, scoring.score(served, rows, list(ids)))
+    rows = score.reader(served).records([tiny.row() for _ in ids])
+    log.append(served, score.score(served, rows, list(ids)))
 
 
 def in_database(settings: Settings) -> list[str]:
-    with store.engine(settings).connect() as connection:
+    with database.engine(settings).connect() as connection:
         return sorted(connection.execute(sa.select(predictions.predictions.c.prediction_id)).scalars())
 
 
@@ -68,11 +71,11 @@ def test_segment_is_deleted_once_its_writer_has_gone(settings: Settings, log: Pr
 
 
 def test_values_arrive_as_they_were_answered(settings: Settings, log: PredictionLog, served: Served) -> None:
-    rows = scoring.reader(served).records([tiny.row(f0=0.1, f1=99.0) | {"f2": None}])
-    scored = scoring.score(served, rows, ["a"])
+    rows = score.reader(served).records([tiny.row(f0=0.1, f1=99.0) | {"f2": None}])
+    scored = score.score(served, rows, ["a"])
     log.append(served, scored)
     Mover(settings).step()
-    with store.engine(settings).connect() as connection:
+    with database.engine(settings).connect() as connection:
         row = connection.execute(sa.select(predictions.predictions)).mappings().one()
     assert row["inputs"] == '{"f0":0.1,"f1":99.0,"f2":null,"f3":0.3}'
     assert (row["label"], row["model_version"]) == (scored.labels[0], "1")
@@ -96,7 +99,7 @@ def test_crash_between_commit_and_note_doubles_nothing(
     monkeypatch.undo()
     Mover(settings).step()
     assert in_database(settings) == ["a", "b"]
-    with store.engine(settings).connect() as connection:
+    with database.engine(settings).connect() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(predictions.feedback)).scalar() == 1
 
 
@@ -192,20 +195,20 @@ def test_overview_tells_traffic_and_accuracy(settings: Settings, log: Prediction
     label = "1"
     log.append_feedback([("a", label), ("b", "0"), ("b", label), ("c", "0")])  # the latest label of b counts
     Mover(settings).step()
-    (window,) = overview.windows(settings)
-    rows = scoring.reader(served).records([tiny.row()])
-    right = 2 if scoring.score(served, rows).labels == [label] else 1
+    (window,) = collector.windows(settings)
+    rows = score.reader(served).records([tiny.row()])
+    right = 2 if score.score(served, rows).labels == [label] else 1
     assert (window.predictions, window.labelled, window.version) == (4, 3, "1")
     assert window.accuracy == right / 3
-    status.write(settings.var / "serving", overview.collect(settings))
-    assert status.read(settings.var / "serving").windows == (window,)
+    reader.write(settings.var / "serving", collector.collect(settings))
+    assert reader.read(settings.var / "serving").windows == (window,)
 
 
 def history(settings: Settings, prediction_id: str = "a") -> list[str]:
     """The labels of a prediction in the database, in the order of time."""
     f = predictions.feedback.c
     query = sa.select(f.label).where(f.prediction_id == prediction_id).order_by(f.received_at, f.id)
-    with store.engine(settings).connect() as connection:
+    with database.engine(settings).connect() as connection:
         return list(connection.execute(query).scalars())
 
 
@@ -250,7 +253,7 @@ def test_rows_are_moved_while_the_overview_is_held_up(
 ) -> None:
     """A registry that does not answer delays what the pages show, and no drift check."""
     answered, stop = threading.Event(), threading.Event()
-    monkeypatch.setattr(overview, "collect", lambda _settings: answered.wait(60))
+    monkeypatch.setattr(collector, "collect", lambda _settings: answered.wait(60))
     runs = threading.Thread(target=movers.run, args=(settings, stop))
     runs.start()
     try:

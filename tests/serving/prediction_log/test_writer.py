@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from ml.settings import Settings
-from serving import scoring, segments
-from serving.log import LogUnavailable, PredictionLog
-from serving.model_store import Served, open_served
-from serving.records import Feedback, Model, Predictions, frame
+from serving.model.store import Served, open_served
+from serving.prediction_log import segments
+from serving.prediction_log.records import Feedback, Model, Predictions, frame
+from serving.prediction_log.writer import LogUnavailable, PredictionLog
+from serving.scoring import score
 from tests.serving import tiny
 from tests.serving.running import wait_for
 
@@ -31,9 +32,9 @@ def started(tmp_path: Path, **log: object) -> PredictionLog:
     return made
 
 
-def scored(served: Served, *ids: str) -> scoring.Scored:
-    rows = scoring.reader(served).records([tiny.row() for _ in ids])
-    return scoring.score(served, rows, list(ids))
+def scored(served: Served, *ids: str) -> score.Scored:
+    rows = score.reader(served).records([tiny.row() for _ in ids])
+    return score.score(served, rows, list(ids))
 
 
 def read(folder: Path) -> list[object]:
@@ -213,8 +214,8 @@ def people(tmp_path: Path) -> Iterator[tuple[Settings, PredictionLog]]:
 def test_private_columns_never_reach_the_disk(people: tuple[Settings, PredictionLog], served: Served) -> None:
     settings, log = people
     for value in (1.5, 1.5, 2.5):
-        rows = scoring.reader(served).records([tiny.row(f0=0.625, f1=value)])
-        log.append(served, scoring.score(served, rows))
+        rows = score.reader(served).records([tiny.row(f0=0.625, f1=value)])
+        log.append(served, score.score(served, rows))
     model, *found = read(log.folder)
     inputs = [next(segments.rows(record, model))["inputs"] for record in found]
     assert all("f0" not in row for row in inputs)

@@ -20,7 +20,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from ml.rows import RowReader
+from ml.schema.rows import RowReader
 from tests.serving.mixed import application, logged_ids, publish
 from tests.serving.running import serving
 
@@ -43,12 +43,12 @@ def theirs(app: Flask, tmp_path_factory: pytest.TempPathFactory) -> Any:
     from mlflow.exceptions import MlflowException
     from mlflow.pyfunc.scoring_server import invocations
 
-    from ml import mlflow_model
+    from ml.bundle import mlflow_flavor
 
     one = app.extensions["refit"]
     one.start()
     target = tmp_path_factory.mktemp("model") / "model"
-    mlflow_model.save(one.served().bundle, target)
+    mlflow_flavor.save(one.served().bundle, target)
     model = mlflow.pyfunc.load_model(str(target))
     schema = model.metadata.get_input_schema()
 

@@ -14,14 +14,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from ml.bundle import Bundle
-from ml.faults import RowsError
-from ml.rows import Rows
-from ml.schema import Schema
-from serving import answers, contract, ids, scoring
-from serving.body import PredictBody, strict_json
-from serving.model_store import Served
+from ml.bundle.reader import Bundle
+from ml.schema.rows import Rows
+from ml.schema.schema import Schema
+from ml.schema.validation import RowsError
+from serving import ids
+from serving.api import schemas
+from serving.model.store import Served
 from serving.problems import Problem
+from serving.scoring import responses, score
+from serving.scoring.json_rows import PredictBody, strict_json
 from tests.ml.tiny import tiny_bundle, tiny_rows
 from tests.serving.mixed import ROW
 
@@ -35,14 +37,14 @@ def served(tmp_path: Path) -> Served:
 
 def ask(served: Served, content: Any) -> dict[str, Any]:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    answer: dict[str, Any] = json.loads(answers.body(scoring.predict(served, body, max_rows=50)))
+    answer: dict[str, Any] = json.loads(responses.body(score.predict(served, body, max_rows=50)))
     return answer
 
 
 def test_the_answer_has_the_declared_form(served: Served) -> None:
     """Label, probability of the label, probability of each class, id, and the version."""
-    answer = answers.body(scoring.predict(served, json.dumps({"rows": [ROW]}).encode(), max_rows=50))
-    decoded = msgspec.json.decode(answer, type=contract.Predictions)
+    answer = responses.body(score.predict(served, json.dumps({"rows": [ROW]}).encode(), max_rows=50))
+    decoded = msgspec.json.decode(answer, type=schemas.Predictions)
     (one,) = decoded.predictions
     assert decoded.model_version == "3"
     assert one.probability == one.probabilities[one.label]
@@ -53,9 +55,9 @@ def test_the_answer_has_the_declared_form(served: Served) -> None:
 
 def test_a_row_alone_and_in_a_batch_gives_identical_numbers(served: Served) -> None:
     """Bit for bit, over more rows than one chunk."""
-    rows = tiny_rows(scoring.CHUNK_ROWS + 300, seed=1)
-    together = scoring.run(served.bundle, rows)
-    alone = np.concatenate([scoring.run(served.bundle, rows.part(i, i + 1)) for i in range(0, len(rows), 7)])
+    rows = tiny_rows(score.CHUNK_ROWS + 300, seed=1)
+    together = score.run(served.bundle, rows)
+    alone = np.concatenate([score.run(served.bundle, rows.part(i, i + 1)) for i in range(0, len(rows), 7)])
     np.testing.assert_array_equal(together[::7], alone)
 
 
@@ -107,7 +109,7 @@ def test_unusual_values_are_scored_with_warnings(served: Served) -> None:
 )  # fmt: skip
 def test_bodies_that_are_refused(served: Served, body: bytes, status: int, said: str) -> None:
     with pytest.raises(Problem) as caught:
-        scoring.predict(served, body, max_rows=50)
+        score.predict(served, body, max_rows=50)
     assert caught.value.status == status
     assert said in caught.value.detail
 
@@ -116,7 +118,7 @@ def test_bodies_that_are_refused(served: Served, body: bytes, status: int, said:
 def test_numbers_that_are_not_finite_are_named_by_row_and_column(served: Served, number: bytes) -> None:
     body = b'{"rows": [{"n0": 1, "n1": 1, "c0": "red"}, {"n0": ' + number + b', "n1": 1, "c0": "red"}]}'
     with pytest.raises(RowsError, match=r"rows\[1\], column 'n0': expected a finite number"):
-        scoring.predict(served, body, max_rows=50)
+        score.predict(served, body, max_rows=50)
 
 
 @pytest.mark.parametrize("given", ["", "x" * 201, "a\nb", 7, ["a"]])
@@ -136,9 +138,9 @@ def fast_and_slow() -> Iterator[Any]:
 def test_the_fast_and_the_careful_reader_agree(served: Served, content: Any) -> None:
     """The careful one explains errors, and reads what the fast one will not; both must read the same."""
     body = json.dumps(content).encode()
-    careful = PredictBody(scoring.reader(served), max_rows=50)
+    careful = PredictBody(score.reader(served), max_rows=50)
     careful._decoder = None
-    (rows, ids), (other, other_ids) = scoring.predict_body(served, 50).read(body), careful.read(body)
+    (rows, ids), (other, other_ids) = score.predict_body(served, 50).read(body), careful.read(body)
     np.testing.assert_array_equal(rows.numbers, other.numbers)
     assert rows.categories.tolist() == other.categories.tolist()
     assert (rows.flags, ids) == (other.flags, other_ids)
@@ -153,7 +155,7 @@ def test_a_model_without_a_finite_probability_gives_no_answer(served: Served) ->
 
     broken = Served("4", Broken(), "")  # type: ignore[arg-type]
     with pytest.raises(Problem, match=r"rows\[0\]: the model gives no finite probability"):
-        scoring.score(broken, Rows(np.zeros((1, 2), np.float32), np.array([["red"]], object)))
+        score.score(broken, Rows(np.zeros((1, 2), np.float32), np.array([["red"]], object)))
 
 
 def test_deep_but_allowed_nesting_is_read() -> None:
@@ -165,8 +167,8 @@ def test_probabilities_are_written_under_any_class_name(classes: tuple[str, ...]
     p = np.random.default_rng(0).dirichlet(np.ones(len(classes)), 2).astype(np.float32)
     schema = Schema(target="y", classes=classes, positive_label=classes[0], columns=())
     rows = Rows(np.zeros((2, 0), np.float32), np.empty((2, 0), object))
-    scored = scoring.Scored("1", schema, rows, ["x", "y"], [classes[0]] * 2, p, p[:, 0])
-    told = json.loads(answers.body(scored))["predictions"]
+    scored = score.Scored("1", schema, rows, ["x", "y"], [classes[0]] * 2, p, p[:, 0])
+    told = json.loads(responses.body(scored))["predictions"]
     assert [one["probabilities"] for one in told] == [dict(zip(classes, row, strict=True)) for row in p.tolist()]
     assert [one["probability"] for one in told] == p[:, 0].tolist()
     assert all("warnings" not in one for one in told)

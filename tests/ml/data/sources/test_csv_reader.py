@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.errors import DataError
-from ml.tables import CsvReader, Options
+from ml.data.sources.csv_reader import CsvReader, Options
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
 
@@ -150,7 +150,7 @@ def test_a_stream_that_gives_little_at_a_time() -> None:
 def test_reading_imports_nothing_heavy() -> None:
     """A service worker reads uploads with these modules."""
     code = (
-        "import sys, ml.tables, ml.columns, ml.schema, ml.rows;"
+        "import sys, ml.data.sources.csv_reader, ml.schema.coerce, ml.schema.schema, ml.schema.rows;"
         "heavy = {'pandas', 'sklearn', 'torch', 'sqlalchemy', 'mlflow'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )

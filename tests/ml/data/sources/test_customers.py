@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ml.data import customers
+from ml.data.sources import customers
 
 
 def chance(frame_seed: int, *, shift: float = 0.0, concept: float = 0.0, of: float = 0.0) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from ml.models.adam import FusedAdam
+from ml.models.mlp.adam import FusedAdam
 
 
 def descend(make: Any) -> torch.Tensor:
@@ -42,7 +42,7 @@ def test_same_bits_as_torch(decoupled: bool) -> None:
 def test_fitting_does_not_import_the_compiler() -> None:
     """`torch._dynamo` costs every process that fits seconds, and is never used."""
     code = (
-        "import sys, torch; from ml.models.adam import FusedAdam; p = torch.nn.Parameter(torch.ones(2)); "
+        "import sys, torch; from ml.models.mlp.adam import FusedAdam; p = torch.nn.Parameter(torch.ones(2)); "
         "p.grad = torch.ones(2); o = FusedAdam([{'params': [p], 'weight_decay': 0.0}], lr=.1, betas=(.9, .99), "
         "decoupled=True); o.step(); o.zero_grad(); print('torch._dynamo' in sys.modules)"
     )

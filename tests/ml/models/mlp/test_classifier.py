@@ -13,11 +13,11 @@ from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ml.errors import TrainingError
-from ml.models import loop
-from ml.models.mlp import MLPClassifier, from_state
-from ml.models.networks import ACTIVATIONS
-from ml.models.recipe import choose_batch
-from ml.models.rows_in_tensors import Folds
+from ml.models.mlp import training_loop
+from ml.models.mlp.classifier import MLPClassifier, from_state
+from ml.models.mlp.network import ACTIVATIONS
+from ml.models.mlp.optimisation import choose_batch
+from ml.models.mlp.tensors import Folds
 from tests.ml.models.tables import schema_of, table
 
 SMALL: dict[str, Any] = {"hidden": (12,), "members": 2, "epochs": 3, "device": "cpu"}
@@ -248,7 +248,7 @@ def test_batches_grow_with_the_table(rows: int, batch: int) -> None:
 
 
 def test_auto_device_is_one_that_exists() -> None:
-    torch.zeros(1, device=loop.resolve_device("auto"))
+    torch.zeros(1, device=training_loop.resolve_device("auto"))
 
 
 # What scikit-learn asks and a network with early stopping and float32 weights cannot give to the bit.

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from ml.models import loop, relu_gradient
-from ml.models.networks import Architecture, Network
-from ml.models.recipe import Recipe
+from ml.models.mlp import training_loop, relu_gradient
+from ml.models.mlp.network import Architecture, Network
+from ml.models.mlp.optimisation import Recipe
 
 
-def gradients(network: Network, gradient: loop.Gradient, batch: tuple[Any, ...], seed: int = 3) -> list[torch.Tensor]:
+def gradients(network: Network, gradient: training_loop.Gradient, batch: tuple[Any, ...], seed: int = 3) -> list[torch.Tensor]:
     for parameter in network.parameters():
         parameter.grad = torch.full_like(parameter, 7.0)  # must be overwritten, not added to
     torch.manual_seed(seed)
@@ -54,7 +54,7 @@ def test_equals_autograd(members: int, own_rows: bool, weighted: str | None, smo
         assert smoothing > 0
         return
     recipe = Recipe(label_smoothing=smoothing)
-    expected = gradients(network, loop.Autograd(network, class_weight, recipe), batch)
+    expected = gradients(network, training_loop.Autograd(network, class_weight, recipe), batch)
     found = gradients(network, relu_gradient.ReluGradient(network, class_weight, smoothing), batch)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
@@ -69,7 +69,7 @@ def test_equals_autograd_with_dropout(members: int) -> None:
     )
     empty = torch.zeros(1, 20, 0)
     batch = (torch.randn(1, 20, 3), empty, empty.long(), torch.randint(0, 2, (1, 20)), None)
-    expected = gradients(network, loop.Autograd(network, None, Recipe()), batch)
+    expected = gradients(network, training_loop.Autograd(network, None, Recipe()), batch)
     found = gradients(network, relu_gradient.ReluGradient(network, None, 0.0), batch)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)

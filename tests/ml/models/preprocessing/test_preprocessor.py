@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.errors import SchemaError
-from ml.models.onnx_graph import Graph
-from ml.models.preprocess import Preprocessor
-from ml.models.preprocess_state import Options, State
+from ml.models.onnx.graph import Graph
+from ml.models.preprocessing.preprocessor import Preprocessor
+from ml.models.preprocessing.state import Options, State
 
 NAN = np.float32(np.nan)
 
