@@ -38,11 +38,11 @@ NEW_PREDICTIONS = Asset(
 @task(execution_timeout=timedelta(minutes=30))
 def check(**context: Any) -> dict[str, Any]:
     """Judge the current window of predictions."""
-    from ml import drift
+    from ml.monitoring.check import check
 
     settings = settings_of()
     with notifying(settings, context):
-        verdict = drift.check(settings).to_dict()
+        verdict = check(settings).to_dict()
     return verdict | {"report_url": report_url(settings, verdict)}
 
 

@@ -2,7 +2,8 @@
 
 Every route that answers predictions does three things: take `service.served()` once, score with it, and hand
 the result to `service.record` before answering. `record` returns when the log's guarantee holds (see
-`serving/prediction_log/writer.py`) and raises a 503 problem when it cannot be given, so that no answer goes out unlogged.
+`serving/prediction_log/writer.py`) and raises a 503 problem when it cannot be given, so that
+no answer goes out unlogged.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ def drift_check(as_json: bool, **given: Any) -> None:
 
     The verdict is `insufficient data`, `stable`, `drift`, `degraded` or `broken data`. Exit code 0 for each.
     """
-    from ml import drift
+    from ml.monitoring.check import check
 
-    found = drift.check(settings_for(given))
+    found = check(settings_for(given))
     pages = "".join(f"\n{kind}: {path}" for kind, path in found.report.items())
     show.result(found.to_dict(), as_json=as_json, text=f"{found.sentence}{pages}")
 

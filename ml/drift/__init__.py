@@ -1,28 +1,18 @@
-"""Drift: is the champion still what it was judged to be, and should it be replaced?
+"""Drift: how far the champion's inputs, answers and performance have moved from what it was judged on.
 
 | module | what is in it |
 |---|---|
-| `checking` | the check itself: champion and log in, verdict out |
-| `baseline`, `champion` | what drift is measured against: the champion's own held-out rows |
-| `profile`, `statistics` | counts of a column, and the tests on them |
-| `columns`, `performance` | inputs and predictions compared; labelled and estimated performance |
-| `onset` | when the champion began to fail, whatever the delay of the labels |
-| `rule`, `policy` | from findings to a verdict and to the decision to retrain |
-| `findings`, `records` | verdicts as data, and the table they are kept in: light to import |
-| `report`, `tracking` | Evidently's page of a check, and its figures in MLflow |
+| `verdict`, `verdict_history` | a check's verdict as data, and the table of verdicts: light to import |
+| `reference`, `champion_reference` | the reference window: the champion's own held-out rows with its scores |
+| `profile`, `features` | a column as counts; the columns of a window compared with the reference |
+| `performance` | measured where labels have come, estimated where they have not |
+| `backtest` | what quick models of labelled rows would have answered to later ones |
+| `rule` | the decision rule: from findings to a verdict |
 """
 
 from __future__ import annotations
 
 from ml.drift.verdict import DriftVerdict
 from ml.drift.verdict_history import history, latest
-from ml.settings import Settings
 
-__all__ = ["DriftVerdict", "check", "history", "latest"]
-
-
-def check(settings: Settings, *, now: float | None = None) -> DriftVerdict:
-    """Check the champion now, record the verdict and return it: see `ml.monitoring.check.check`."""
-    from ml.monitoring import check as checking  # SciPy and pandas: not for those who only read verdicts
-
-    return checking.check(settings, now=now)
+__all__ = ["DriftVerdict", "history", "latest"]

@@ -1,7 +1,8 @@
 """What quick models of labelled production rows would have answered to the rows that came after them.
 
-Two questions are answered with it: would a model of newer rows do better than the champion (`ml.retraining.fresh_model_probe`),
-and which rows should a retraining learn from (`ml.retraining.window_policy`)? The models are the untuned baselines of the
+Two questions are answered with it: would a model of newer rows do better than the champion
+(`ml.retraining.fresh_model_probe`), and which rows should a retraining learn from
+(`ml.retraining.window_policy`)? The models are the untuned baselines of the
 quick families, and each is fitted on at most `retrain.backtest_rows` rows, so that the cost is bounded.
 """
 

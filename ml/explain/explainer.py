@@ -65,7 +65,8 @@ class Explainer:
     background
         Rows that stand for "not known".
     basis
-        What `ml.explain.background.prepare` found for this model and background; None finds it now, which takes up to seconds.
+        What `ml.explain.background.prepare` found for this model and background; None finds it now, which
+        takes up to seconds.
     seed
         Of the walks' orders, and of the basis where none is given.
 

@@ -131,7 +131,7 @@ def champion_probabilities(
 
     None and the reason where it cannot score these rows (other columns), or knows other classes.
     """
-    from ml.schema.schema import canonical
+    from ml.schema.frame_coerce import canonical
 
     if set(champion.classes) != set(classes):
         return None, f"the champion knows the classes {list(champion.classes)}, the data has {list(classes)}"

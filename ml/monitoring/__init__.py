@@ -1,1 +1,9 @@
-"""Monitoring: the drift check, how things stand, and the reports of both."""
+"""Monitoring: is the champion still what it was judged to be, and how do things stand?
+
+| module | what is in it |
+|---|---|
+| `check` | the drift check: champion and prediction log in, verdict out |
+| `status` | how things stand, from the database alone: light to import |
+| `evidently_report` | Evidently's page of a check; the only importer of Evidently |
+| `mlflow_figures` | the figures of the checks as curves in MLflow |
+"""

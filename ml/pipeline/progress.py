@@ -24,7 +24,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def writer(settings: Settings, run_key: str) -> Callable[[str, int, int, str], None]:
-    """A progress function for the stages of `ml.pipeline.pipeline`. Losing a report costs nothing: nothing is synced."""
+    """A progress function for the stages of the pipeline. Losing a report costs nothing: nothing is synced."""
     file, last = _file(settings, run_key), 0.0
 
     def report(stage: str, done: int, total: int, note: str) -> None:

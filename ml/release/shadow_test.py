@@ -1,9 +1,10 @@
 """The watch before a promotion: a challenger in shadow is judged on live rows, then promoted or refused.
 
-The champion answers, the challenger is scored on the same rows from the log (`ml.release.replay_scoring`). As soon as enough of those
-that came after its registration have labels, the gate is asked once, on them and on the golden rows; asking it at
-every check would give chance as many tries. It is also refused when its time is up, when its bundle is damaged or
-gone, and when the log cannot tell. Whatever kills a look, the next one finds who waits in the ledger and goes on.
+The champion answers, the challenger is scored on the same rows from the log (`ml.release.replay_scoring`). As soon as
+enough of those that came after its registration have labels, the gate is asked once, on them and on the golden rows;
+asking it at every check would give chance as many tries. It is also refused when its time is up, when its bundle is
+damaged or gone, and when the log cannot tell. Whatever kills a look, the next one finds who waits in the ledger and
+goes on.
 """
 
 from __future__ import annotations

@@ -8,18 +8,13 @@ number columns are float32 with NaN for missing; category columns are text with 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import msgspec
 
 from ml.schema.findings import Finding, Report
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ml.settings import Data
-
-__all__ = ["Column", "Finding", "Kind", "Report", "Schema", "canonical", "infer"]
+__all__ = ["Column", "Finding", "Kind", "Report", "Schema"]
 
 Kind = Literal["number", "category"]
 
@@ -94,17 +89,3 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
             if column.name == name:
                 return column
         raise KeyError(name)
-
-
-def infer(frame: pd.DataFrame, data: Data) -> tuple[Schema, Report]:
-    """Find out what the columns of a raw table are; see `ml.data.inference.infer`."""
-    from ml.data.inference import infer as inference  # pandas: not for the service
-
-    return inference.infer(frame, data)
-
-
-def canonical(frame: pd.DataFrame, schema: Schema, *, file: str | None = None) -> tuple[Any, Report]:
-    """Validate a raw table against a schema and coerce it; see `ml.schema.frame_coerce`."""
-    from ml.schema import frame_coerce
-
-    return frame_coerce.canonical(frame, schema, file=file)

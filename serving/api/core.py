@@ -17,7 +17,7 @@ bp = Blueprint("core", __name__)
 
 @bp.post("/predict")
 def predict_rows() -> Response:
-    """Score JSON rows. The fast path (`serving/http/fast_path.py`) answers the same through the same `predict.answer`."""
+    """Score JSON rows. `serving.http.fast_path` answers the same through the same `predict.answer`."""
     reply = predict.answer(service(), request.get_data(cache=False), request.content_type)
     return Response(reply.body, reply.status, headers=reply.headers, content_type=reply.content_type)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from flask import Blueprint, Response, request
 
 from ml.schema.validation import shown
-from serving.http.wsgi import BODY_FILE
+from serving.api.guard import BODY_FILE
 from serving.problems import Problem
 from serving.scoring.file_names import ENDINGS, ending, plain_name
 from serving.scoring.score import VERSION_HEADER

@@ -16,6 +16,8 @@ from serving.service import Service
 
 access = logging.getLogger("refit.access")
 
+BODY_FILE = "refit.body"  # in the WSGI environ: the whole body as a file that can be read twice
+
 Header = Callable[[str], str | None]
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")

@@ -1,6 +1,6 @@
 """API keys: made on the command line, kept as hashes, each with the scopes it opens.
 
-`python -m serving.auth.keys create --scope predict --name "billing job"` prints a new key once. A key is 256 random bits,
+`python -m serving.auth create --scope predict --name "billing job"` prints a new key once. A key is 256 random bits,
 so its SHA-256 is as hard to turn back as a slow hash would be. Keys are required as soon as the service listens
 beyond loopback; the pages' and health's read-only routes need none unless they give away data (`SCOPES`).
 """
@@ -103,7 +103,7 @@ def check_bind(settings: Settings) -> None:
             why = 'serving.require_keys is "always"'
         raise SettingsError(
             f"{why}, and there is no API key. "
-            "Make one with: python -m serving.auth.keys create --scope predict --scope feedback --name NAME "
+            "Make one with: python -m serving.auth create --scope predict --scope feedback --name NAME "
             '(or listen on 127.0.0.1, or set serving.require_keys = "never" behind a proxy that checks callers)'
         )
 
@@ -172,7 +172,3 @@ def commands() -> Any:
             raise click.ClickException(f"there is no key {key_id}; `list` shows them")
 
     return group
-
-
-if __name__ == "__main__":
-    commands()()

@@ -15,11 +15,11 @@ from urllib.parse import unquote_to_bytes
 from gunicorn import util
 from gunicorn.http.wsgi import FileWrapper
 
+from serving.api.guard import BODY_FILE
 from serving.http.http1 import Request
 
 MEMORY_BYTES = 262_144  # a larger answer waits in an unnamed temporary file for its reader
 SERVER = b"gunicorn"
-BODY_FILE = "refit.body"  # in the environ: the whole body as a file that can be read twice
 
 
 class Answer:

@@ -1,10 +1,10 @@
 """Follows the champion: registry → verified local cache → pointer file. One process a machine.
 
-`python -m serving.model.follower`. Every `reload_interval_s`, and at once when `promote` touches `var/serving/poke`, it asks
-which version is the champion. A new one is copied into `var/serving/cache/<sha256>`, its hashes are verified, it is
-opened and must reproduce its own examples; then `current.json` is replaced, and the workers swap. A version that
-fails is written to `refused.json` with the reason, and the old one keeps serving. When the registry is out of reach,
-or this process is not there, the workers serve on from the cache.
+`python -m serving.model.follower`. Every `reload_interval_s`, and at once when `promote` touches `var/serving/poke`, it
+asks which version is the champion. A new one is copied into `var/serving/cache/<sha256>`, its hashes are verified, it
+is opened and must reproduce its own examples; then `current.json` is replaced, and the workers swap. A version that
+fails is written to `refused.json` with the reason, and the old one keeps serving. When the registry is out of reach, or
+this process is not there, the workers serve on from the cache.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Moves the prediction log from segments into the database. One process a machine: `python -m serving.prediction_log.shipper`.
+"""The log shipper: moves the prediction log from segments into the database. One process a machine.
 
-Records go in by their ids, and one that is there already is left alone, so a crash at any point costs a repetition
-and never a row. A segment is deleted after its last record is committed and its writer has let go of it. While the
-database is locked or away, segments pile up (the service's back-pressure is in `serving/prediction_log/writer.py`) and the mover
-tries again. It also writes `status.json` for the pages and purges what is older than `log.retention_days`.
+`python -m serving.prediction_log.shipper`. Records go in by their ids, and one that is there already is left alone, so
+a crash at any point costs a repetition and never a row. A segment is deleted after its last record is committed and its
+writer has let go of it. While the database is locked or away, segments pile up (the service's back-pressure is in
+`serving/prediction_log/writer.py`) and the shipper tries again. It also writes `status.json` for the pages and purges
+what is older than `log.retention_days`.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ answered request survives `kill -9` of its worker and of the whole service. With
 default) it reaches the disk within `sync_interval_s`: a power cut or a kernel crash may lose that long. With
 `durability = "machine"` `append` returns after `fdatasync`: it survives these too, at about half the throughput.
 
-A segment is a row of framed records (`serving/prediction_log/records.py`). Each worker writes segments of its own and holds a lock
-(`flock`) on the open one, which the kernel lets go when the worker dies: the mover knows by it that nothing more will
-come. A torn tail is a request that was never answered.
+A segment is a row of framed records (`serving/prediction_log/records.py`). Each worker writes segments of its own and
+holds a lock (`flock`) on the open one, which the kernel lets go when the worker dies: the mover knows by it that
+nothing more will come. A torn tail is a request that was never answered.
 
 When the disk is full, or the database has not taken `max_backlog_bytes`: with `on_failure = "refuse"` the request
 is answered 503; with "answer" it is answered, and its record waits in memory (at most `max_memory_bytes`, and lost

@@ -1,7 +1,7 @@
 """The whole lines of a block of plain CSV: how many bytes they take, and how they are written back with more columns.
 
-Plain is what Arrow reads as `ml.data.sources.csv_reader.CsvReader` does: quotes only where RFC 4180 has them, lines that end in LF or
-in CR LF, no NUL.
+Plain is what Arrow reads as `ml.data.sources.csv_reader.CsvReader` does: quotes only where RFC 4180 has them,
+lines that end in LF or in CR LF, no NUL.
 """
 
 from __future__ import annotations

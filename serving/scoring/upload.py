@@ -1,8 +1,9 @@
 """Uploaded tables, read strictly and in parts: CSV (packed or not) and Parquet to canonical rows.
 
-Most CSV files are plain: quotes where RFC 4180 has them or none, one kind of line end. Arrow reads those at full
-speed, a block at a time. Whatever is not plain, and whatever Arrow refuses, goes through `ml.data.sources.csv_reader.CsvReader`,
-which is slower and says exactly which line and column is wrong. Both give the same rows.
+Most CSV files are plain: quotes where RFC 4180 has them or none, one kind of line end. Arrow reads those at full speed,
+a block at a time. Whatever is not plain, and whatever Arrow refuses, goes through
+`ml.data.sources.csv_reader.CsvReader`, which is slower and says exactly which line and column is wrong. Both give the
+same rows.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from ml.gate import rules
 from ml.schema.schema import Column, Schema
 from ml.settings import Drift, Gate
 from serving.model.store import Pointer, write_pointer
-from serving.status import reader
+from serving.status import reader as status_file
 from serving.status.reader import CheckEntry, LedgerEntry, Status, VersionEntry, Window
 from tests.ml.tiny import tiny_bundle
 
@@ -50,7 +50,7 @@ def write(home: Path, *, hostile: str = "") -> None:
     """Bundle, pointer, status and a report under `home/var`. `hostile` is put wherever text of others is shown."""
     folder = home / "var" / "serving"
     _bundle(folder / "cache" / "a", folder, hostile)
-    reader.write(folder, _status(hostile))
+    status_file.write(folder, _status(hostile))
     reports = home / "var" / "reports"
     reports.mkdir(parents=True, exist_ok=True)
     (reports / "check0.html").write_text("<h1>Drift report</h1><script>document.title = 'ran'</script>")
@@ -87,7 +87,7 @@ def write_wide(home: Path) -> None:
                    columns=dict.fromkeys(names, 0.3), rows=1_000)
         for i in range(50)
     )  # fmt: skip
-    reader.write(folder, Status(time=NOON, checks=checks))
+    status_file.write(folder, Status(time=NOON, checks=checks))
 
 
 def _softmax(n_inputs: int, n_classes: int) -> bytes:

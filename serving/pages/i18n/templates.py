@@ -64,7 +64,7 @@ VERDICTS = (
     N_("the champion cannot score these rows: {error}"),
 )
 
-# ml/registry, ml/registry/rollout.py, ml/pipeline/stages/release.py, ml/release/bake.py: what the ledger says of a move.
+# ml/registry, ml/pipeline/stages/release.py, ml/release/bake.py: what the ledger says of a move.
 MOVES = (
     N_("Started because: {reason}."),
     N_("rolled back to version {version}: {reason}"),
@@ -183,8 +183,8 @@ ROWS = (
     N_("one of {values}"),
 )
 
-# ml/data/sources/csv_reader.py, ml/data/sources/csv_header.py, ml/data/sources/csv_blocks.py, ml/data/sources/decompress.py, serving/scoring/upload.py: what is wrong with an uploaded
-# file.
+# ml/data/sources (csv_reader, csv_header, csv_blocks, decompress), serving/scoring/upload.py: what is wrong with an
+# uploaded file.
 FILES = (
     N_("Rows do not fit the model"),
     N_("The table does not fit"),

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from ml import data, drift, predictions, registry, tracking
+from ml import data, predictions, registry, tracking
 from ml.cli import status
 from ml.monitoring import status as standing
+from ml.monitoring.check import check
 from ml.pipeline import pipeline
 from ml.pipeline.workspace import Workspace
 from ml.registry import ledger
@@ -94,7 +95,7 @@ def test_a_run_ends_in_shadow_and_a_drift_check_ends_the_shadow(own: Settings) -
     serve(own, "1", info.created + 1)
     few = msgspec.structs.replace(own, gate=msgspec.structs.replace(own.gate, shadow_rows=10_000))
     now = info.created + 3_600
-    found = drift.check(few, now=now).shadow
+    found = check(few, now=now).shadow
     assert found is not None
     assert (found.rows, found.champion_accuracy) == (160, 1.0)
     assert standing.read(few).shadow == found
@@ -102,7 +103,7 @@ def test_a_run_ends_in_shadow_and_a_drift_check_ends_the_shadow(own: Settings) -
     assert (told["version"], told["rows"], told["accuracy"], told["problem"]) == ("2", 160, found.accuracy, "")
     assert f"shadow     {found.sentence} Until" in status._text(status.gather(few))
 
-    decided = drift.check(own, now=now + 60)
+    decided = check(own, now=now + 60)
     assert decided.shadow is not None
     assert decided.shadow.state == "promoted"
     assert decided.model_version == "2", "what is checked is what serves by now"
@@ -137,7 +138,7 @@ def test_a_person_need_not_wait(own: Settings) -> None:
     pipeline.promote(own, "two")
     registry.promote(own, "2", who="ann", why="I have looked at it")
     assert shadow_slot.find(own) is None
-    drift.check(own)
+    check(own)
     assert registry.by_alias(own, registry.SHADOW) is None
     (Workspace(own, "two").path / "promote.json").unlink()
     assert pipeline.promote(own, "two")["promoted"] is True

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.data.inference.infer import infer
 from ml.errors import DataError, SchemaError
-from ml.schema import schema as schemas
+from ml.schema.frame_coerce import canonical
 from ml.schema.schema import Column, Schema
 from ml.settings import Data
 
@@ -22,7 +23,7 @@ def table(**columns: object) -> pd.DataFrame:
 
 
 def test_schema_survives_its_file() -> None:
-    schema, _ = schemas.infer(table(c=["é\n", "", '"'] * 20), Data())
+    schema, _ = infer(table(c=["é\n", "", '"'] * 20), Data())
     assert Schema.from_json(schema.to_json()) == schema
 
 
@@ -58,7 +59,7 @@ def test_names_by_kind_keep_the_order() -> None:
     ids=str,
 )
 def test_kinds(column: object, kind: str | None) -> None:
-    schema, report = schemas.infer(table(c=column), Data())
+    schema, report = infer(table(c=column), Data())
     assert {c.name: c.kind for c in schema.columns}.get("c") == kind
     assert (kind is None) == ("c" in schema.ignored)
     assert kind is not None or any(f.column == "c" and f.level == "warning" for f in report.findings)
@@ -66,23 +67,23 @@ def test_kinds(column: object, kind: str | None) -> None:
 
 def test_an_override_wins_and_a_wrong_one_says_so() -> None:
     codes = table(c=np.arange(ROWS) % 3)
-    schema, _ = schemas.infer(codes, Data(kinds={"c": "category"}))
+    schema, _ = infer(codes, Data(kinds={"c": "category"}))
     assert schema.column("c").categories == ("0", "1", "2")
     with pytest.raises(DataError, match=r'column \'c\': .*must be "number" or "category"'):
-        schemas.infer(codes, Data(kinds={"c": "text"}))
+        infer(codes, Data(kinds={"c": "text"}))
     with pytest.raises(DataError, match=r"column 'c': .*no numbers"):
-        schemas.infer(table(c=["a", "1"] * 30), Data(kinds={"c": "number"}))
+        infer(table(c=["a", "1"] * 30), Data(kinds={"c": "number"}))
 
 
 def test_named_columns_that_are_absent_get_a_hint() -> None:
     with pytest.raises(DataError, match=r"data\.target names the column 'Targt'.*did you mean 'target'"):
-        schemas.infer(table(), Data(target="Targt"))
+        infer(table(), Data(target="Targt"))
     with pytest.raises(DataError, match=r"data\.id_columns names the column 'id'"):
-        schemas.infer(table(), Data(id_columns=("id",)))
+        infer(table(), Data(id_columns=("id",)))
 
 
 def test_profile_tells_ranges_levels_and_examples() -> None:
-    schema, _ = schemas.infer(table(c=["b", "b", "a"] * 20, n=[1, 2, 3, None] * 15), Data())
+    schema, _ = infer(table(c=["b", "b", "a"] * 20, n=[1, 2, 3, None] * 15), Data())
     number, category = schema.column("n"), schema.column("c")
     assert (number.minimum, number.maximum, number.integer, number.missing_share) == (1.0, 3.0, True, 0.25)
     assert (category.categories, category.example) == (("b", "a"), "b")
@@ -92,37 +93,37 @@ def test_leaks_are_warned_of_left_out_or_refused() -> None:
     frame = pd.concat([table()] * 3, ignore_index=True)
     frame["x"] = np.random.default_rng(2).normal(size=len(frame))
     frame["answer"] = np.where(frame["target"] == "b", 3.2, -1.0) + np.random.default_rng(1).normal(0, 0.1, len(frame))
-    kept, report = schemas.infer(frame, Data())
+    kept, report = infer(frame, Data())
     assert "answer" in kept.numbers
     assert any("suspected leak" in f.message and f.column == "answer" for f in report.warnings)
     assert not any(f.column == "x" for f in report.findings)
-    assert schemas.infer(frame, Data(leaks="exclude"))[0].numbers == ("x",)
+    assert infer(frame, Data(leaks="exclude"))[0].numbers == ("x",)
     with pytest.raises(DataError, match="'answer'"):
-        schemas.infer(frame, Data(leaks="reject"))
+        infer(frame, Data(leaks="reject"))
 
 
 def test_a_leak_of_many_classes_in_any_order_is_found() -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 4, 400)
     frame = pd.DataFrame({"target": y, "code": np.array([3, 0, 2, 1])[y], "noise": rng.normal(size=400)})
-    _, report = schemas.infer(frame, Data())
+    _, report = infer(frame, Data())
     assert [f.column for f in report.warnings] == ["code"]
 
 
 def test_an_undeclared_id_with_repeats_groups_rows() -> None:
     ids = [f"C{i // 2 if i < 10 else i}" for i in range(ROWS)]
-    schema, report = schemas.infer(table(customerID=ids), Data())
+    schema, report = infer(table(customerID=ids), Data())
     assert schema.id_columns == ("customerID",)
     assert any("one part" in f.message for f in report.warnings)
 
 
 def test_canonical_is_strict_about_columns_and_words() -> None:
-    schema, _ = schemas.infer(table(c=["a", "b"] * 30), Data())
+    schema, _ = infer(table(c=["a", "b"] * 30), Data())
     with pytest.raises(SchemaError, match="lacks 'c'"):
-        schemas.canonical(table(), schema)
+        canonical(table(), schema)
     with pytest.raises(SchemaError, match="column 'x': expected a number, got 'word' in row 1"):
-        schemas.canonical(table(c="a", x="word"), schema)
-    rows, report = schemas.canonical(table(c="new", more=1), schema)
+        canonical(table(c="a", x="word"), schema)
+    rows, report = canonical(table(c="new", more=1), schema)
     assert list(rows) == ["x", "c"]
     assert {f.column for f in report.warnings} == {"", "c"}
 
@@ -138,13 +139,13 @@ def test_canonical_is_strict_about_columns_and_words() -> None:
 @settings(deadline=None, max_examples=20)
 def test_canonical_of_any_table_has_its_form(numbers: list[object], texts: list[object]) -> None:
     frame = table(n=pd.Series(numbers, dtype=object), t=pd.Series(texts, dtype=object))
-    schema, _ = schemas.infer(frame, Data(kinds={"n": "number", "t": "category"}))
-    rows, _ = schemas.canonical(frame, schema)
+    schema, _ = infer(frame, Data(kinds={"n": "number", "t": "category"}))
+    rows, _ = canonical(frame, schema)
     for column in schema.columns:  # an empty one is left out
         if column.kind == "number":
             assert rows[column.name].dtype == np.float32
             assert not np.isinf(rows[column.name]).any()
         else:
             assert rows[column.name].map(type).eq(str).all()
-    again, _ = schemas.canonical(rows, schema)
+    again, _ = canonical(rows, schema)
     pd.testing.assert_frame_equal(again, rows)

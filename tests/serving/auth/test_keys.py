@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.auth import keys as auth
+from serving.auth.keys import keys as auth
 from tests.serving import tiny
 from tests.serving.conftest import Make
 from tests.serving.running import ROOT, wait_for
@@ -80,7 +80,7 @@ def test_service_refuses_to_start_beyond_loopback_without_a_key(tmp_path: Path) 
         cwd=ROOT, env=env, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode != 0
-    assert "python -m serving.auth.keys create" in done.stdout + done.stderr
+    assert "python -m serving.auth create" in done.stdout + done.stderr
 
 
 def test_command_line_makes_lists_and_revokes(tmp_path: Path) -> None:

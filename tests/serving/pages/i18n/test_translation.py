@@ -19,7 +19,19 @@ from tests.serving import showcase
 from tests.serving.tiny import settings_for
 
 # Where sentences are made that people read on the pages. These modules tell MLflow or Evidently, or nothing in words.
-TOLD_ELSEWHERE = {"report", "profile", "records", "champion", "findings", "statistics", "tracking", "onset"}
+TOLD_ELSEWHERE = {
+    "profile",
+    "verdict_history",
+    "champion_reference",
+    "verdict",
+    "status",
+    "evidently_report",
+    "mlflow_figures",
+    "change_point",
+    "backtest",
+    "window_policy",
+}
+ROOMS = ("drift", "monitoring", "retraining")
 MODULES = (
     *(
         "ml/gate/rules.py",
@@ -39,8 +51,9 @@ MODULES = (
         "serving/scoring/upload.py",
     ),
     *sorted(
-        f"ml/drift/{file.name}"
-        for file in (CHECKOUT / "ml" / "drift").glob("[a-z]*.py")
+        f"ml/{room}/{file.name}"
+        for room in ROOMS
+        for file in (CHECKOUT / "ml" / room).glob("[a-z]*.py")
         if file.stem not in TOLD_ELSEWHERE
     ),
 )

@@ -384,7 +384,7 @@ def test_verdict_is_kept_and_read_back(found: Settings) -> None:
 
 def test_many_columns_keep_the_event_small() -> None:
     """What goes through Airflow is bounded; the report has everything."""
-    findings = [drift.findings.Finding(column=f"x{i}", kind="number", method="", effect=i / 900) for i in range(900)]
+    findings = [drift.verdict.Finding(column=f"x{i}", kind="number", method="", effect=i / 900) for i in range(900)]
     verdict = DriftVerdict(
         id="a", time=0.0, verdict="drift", retrain=False, decision="", reasons=["r"] * 900, model_version="1",
         findings=findings,
