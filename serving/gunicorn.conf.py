@@ -12,7 +12,7 @@ from typing import Any
 
 from ml import settings as settings_module
 from serving import logs
-from serving.auth.keys import keys
+from serving.auth import keys
 
 settings = settings_module.load()
 keys.check_bind(settings)

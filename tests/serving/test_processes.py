@@ -15,7 +15,8 @@ import pytest
 
 from tests.serving.running import ROOT, wait_for
 
-NAMES = ("follower", "mover")
+MODULES = {"follower": "serving.model.follower", "mover": "serving.prediction_log.shipper"}
+NAMES = tuple(MODULES)
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def started(name: str, home: Path) -> Iterator[tuple[subprocess.Popen[bytes], Pa
     env = {k: v for k, v in os.environ.items() if not k.startswith("REFIT_")}
     env |= {"REFIT_HOME": str(home), "REFIT_CONFIG": str(home / "refit.toml"), "REFIT_MLFLOW_PORT": "1"}
     with said.open("wb") as out:
-        process = subprocess.Popen([sys.executable, "-m", f"serving.{name}"], cwd=ROOT, env=env, stdout=out, stderr=out)
+        process = subprocess.Popen([sys.executable, "-m", MODULES[name]], cwd=ROOT, env=env, stdout=out, stderr=out)
     try:
         yield process, said
     finally:

@@ -71,7 +71,7 @@ def test_a_full_disk_leaves_the_old_model_or_none(there: bool, tmp_path: Path, m
     def full(path: Path, value: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(training.atomic, "write_json", full)
+    monkeypatch.setattr(training.files, "write_json", full)
     with pytest.raises(OSError, match="No space"):
         save_candidate(candidate("logistic-lbfgs", C=5.0), tmp_path / "m")
     assert [p.name for p in tmp_path.iterdir()] == (["m"] if there else [])

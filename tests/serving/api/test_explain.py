@@ -66,7 +66,7 @@ def test_the_page_gets_the_same_numbers(app: Flask) -> None:
     """`of_row` is what the form's answer shows."""
     (one,) = app.test_client().post("/explain", json={"rows": [ROW]}).json["explanations"]
     served = app.extensions["refit"].served()
-    rows = explain.scoring.reader(served).records([ROW])
+    rows = explain.score.reader(served).records([ROW])
     shown = explain.of_row(served, rows)
     assert shown.toward == one["explained_class"]
     assert shown.contributions == {share["column"]: share["attribution"] for share in one["attributions"]}

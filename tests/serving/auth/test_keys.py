@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.auth.keys import keys as auth
+from serving.auth import keys as auth
 from tests.serving import tiny
 from tests.serving.conftest import Make
 from tests.serving.running import ROOT, wait_for
@@ -87,7 +87,7 @@ def test_command_line_makes_lists_and_revokes(tmp_path: Path) -> None:
     env = {"REFIT_HOME": str(tmp_path), "REFIT_CONFIG": str(tmp_path / "none.toml"), "PATH": "/usr/bin:/bin"}
 
     def run(*words: str) -> str:
-        command = [sys.executable, "-m", "serving.auth.keys", *words]
+        command = [sys.executable, "-m", "serving.auth", *words]
         return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=60).stdout
 
     key = run("create", "--scope", "predict", "--scope", "feedback", "--name", "job").strip()

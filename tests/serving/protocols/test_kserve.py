@@ -55,7 +55,7 @@ def test_kserves_own_client_works_unchanged(tmp_path: Path, kserve_python: Path)
         {"name": "c0", "datatype": "BYTES", "data": ["red", "né"]},
     ]
     with serving(tmp_path, SERVING__WORKERS="1") as server:
-        command = [kserve_python, "-W", "ignore", ROOT / "tests" / "serving" / "kserve_client.py"]
+        command = [kserve_python, "-W", "ignore", ROOT / "tests" / "serving" / "protocols" / "kserve_client.py"]
         arguments = [f"http://127.0.0.1:{server.port}", model, json.dumps(columns)]
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120, check=False)
         rows = [{"n0": 1.5, "n1": 2, "c0": "red"}, {"n0": 0.0, "n1": -1, "c0": "né"}]
