@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = {"torch", "sklearn", "pandas", "hyperopt", "evidently", "mlflow", "matplotlib", "skl2onnx", "scipy"}
+HEAVY = {"torch", "sklearn", "pandas", "hyperopt", "evidently", "mlflow", "matplotlib", "scipy"}
 
 
 class Import(NamedTuple):
