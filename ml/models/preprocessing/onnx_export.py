@@ -37,12 +37,10 @@ def _numbers(graph: Graph, state: State) -> str:
     value = graph.op("Where", graph.op("IsNaN", value), graph.float32(np.asarray([state.fill])), value)
     value = graph.op("Sub", value, graph.float32(np.asarray([state.center])))
     value = graph.op("Mul", value, graph.float32(np.asarray([state.factor])))
-    at = options.clip_at
-    bound = at if options.clip == "hard" else float(FAR)
-    value = graph.op("Clip", value, graph.float32(-bound), graph.float32(bound))
+    value = graph.op("Clip", value, graph.float32(-float(FAR)), graph.float32(float(FAR)))
     if options.clip != "smooth":
         return value
-    t = graph.op("Div", value, graph.float32(at))
+    t = graph.op("Div", value, graph.float32(options.clip_at))
     square = graph.op("Add", graph.op("Mul", t, t), graph.float32(1.0))
     return graph.op("Div", value, graph.op("Sqrt", square))
 

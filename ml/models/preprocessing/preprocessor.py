@@ -144,13 +144,10 @@ class Preprocessor:
         return values
 
     def _bound(self, z: F32) -> F32:
-        at = np.float32(self.options.clip_at)
-        if self.options.clip == "hard":
-            return np.clip(z, -at, at)
         z = np.clip(z, -FAR, FAR)
         if self.options.clip == "none":
             return z
-        t = z / at
+        t = z / np.float32(self.options.clip_at)
         return np.asarray(z / np.sqrt(t * t + np.float32(1)), dtype=np.float32)
 
     def _codes(self, frame: pd.DataFrame) -> I64:
