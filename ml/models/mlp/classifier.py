@@ -113,9 +113,9 @@ class MLPClassifier(TabularClassifier):
         with training_loop.reproducible(seed, self.threads):
             judge = self._judge(preprocessor, task, seed)
             if isinstance(judge, np.ndarray):  # a share of the training rows
-                held, kept = rows.take(judge), np.setdiff1d(np.arange(len(codes)), judge)
+                held, rest = rows.take(judge), np.setdiff1d(np.arange(len(codes)), judge)
                 judge = Table.of(held, codes[judge], None if weight is None else weight[judge], device)
-                rows, codes, weight = rows.take(kept), codes[kept], None if weight is None else weight[kept]
+                rows, codes, weight = rows.take(rest), codes[rest], None if weight is None else weight[rest]
             class_weight = self._class_weights(classes, codes, device)
             shares = np.bincount(codes, weight, minlength=len(classes))
             shares = shares if class_weight is None else shares * class_weight.cpu().numpy()
@@ -167,7 +167,7 @@ class MLPClassifier(TabularClassifier):
         """
         state = preprocessor.fitted
         named = {n: getattr(self, n) for n in Architecture.__struct_fields__ if hasattr(self, n)}
-        shape = {"n_numbers": len(state.kept), "n_flags": len(state.flagged), "n_levels": rows.width}
+        shape = {"n_numbers": len(state.varying), "n_flags": len(state.flagged), "n_levels": rows.width}
         architecture = _checked({**named, **shape, "n_classes": len(shares)}, Architecture)
         network = Network(architecture)
         network.start_at(torch.as_tensor(shares))

@@ -20,6 +20,7 @@ from ml.models.mlp.optimisation import Optimisation, choose_batch, choose_epochs
 from ml.models.mlp.tensors import Folds, Table
 
 EVALUATE_ROWS = 8_192  # rows per forward pass where no gradient is kept
+LOSS_FLOOR = 1e-15  # of a probability in the log-loss: REPORT_FLOOR of `ml.evaluation.metrics`, which lies above
 
 
 # numbers, flags, codes, y, weight → logits; the parameters' gradients are filled on the way.
@@ -208,7 +209,7 @@ def _figures(probabilities: Tensor, y: Tensor, weight: Tensor | None) -> dict[st
     """Log-loss, accuracy and F1 (of the second of two classes, else the mean over classes)."""
     n_classes = probabilities.shape[1]
     of_label = probabilities.gather(1, y.unsqueeze(1)).squeeze(1)
-    each = -of_label.clamp_min(1e-15).log().double()
+    each = -of_label.clamp_min(LOSS_FLOOR).log().double()
     guess = probabilities.argmax(dim=1)
     w = torch.ones_like(each) if weight is None else weight.double()
     counts = torch.bincount(y * n_classes + guess, w, minlength=n_classes * n_classes).view(n_classes, n_classes)

@@ -11,8 +11,8 @@ from ml.models.preprocessing.state import FAR, State
 def emit(graph: Graph, state: State, offsets: list[int]) -> list[str]:
     """The values whose columns make up `Encoded.dense`; `offsets` are `Preprocessor.offsets`."""
     parts = []
-    if state.kept:
-        parts.append(graph.mixed(_numbers(graph, state), state.kept))
+    if state.varying:
+        parts.append(graph.mixed(_numbers(graph, state), state.varying))
     if state.flagged:
         flagged = _gather(graph, NUMBERS, state.flagged, len(state.numbers))
         parts.append(graph.mixed(graph.op("Cast", graph.op("IsNaN", flagged), to=1), state.flagged))
@@ -31,7 +31,7 @@ def _gather(graph: Graph, value: str, wanted: tuple[int, ...], available: int) -
 
 def _numbers(graph: Graph, state: State) -> str:
     options = state.options
-    value = _gather(graph, NUMBERS, state.kept, len(state.numbers))
+    value = _gather(graph, NUMBERS, state.varying, len(state.numbers))
     if options.scaling == "none":
         return value
     value = graph.op("Where", graph.op("IsNaN", value), graph.float32(np.asarray([state.fill])), value)

@@ -31,12 +31,12 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """Everything that `Preprocessor.fit` learns, JSON-able. Vectors are aligned with `kept`."""
+    """Everything that `Preprocessor.fit` learns, JSON-able. Vectors are aligned with `varying`."""
 
     options: Options
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
-    kept: tuple[int, ...] = ()  # indices of number columns that vary
+    varying: tuple[int, ...] = ()  # indices of number columns that vary
     fill: tuple[float, ...] = ()  # medians
     center: tuple[float, ...] = ()
     factor: tuple[float, ...] = ()  # 1 / scale

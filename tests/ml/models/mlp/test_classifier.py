@@ -13,6 +13,7 @@ from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ml.errors import TrainingError
+from ml.evaluation import metrics
 from ml.models.mlp import training_loop
 from ml.models.mlp.classifier import MLPClassifier, from_state
 from ml.models.mlp.optimisation import choose_batch
@@ -247,3 +248,8 @@ EXPECTED = {
 )
 def test_scikit_learn_estimator_checks(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+def test_the_loops_log_loss_has_the_reports_floor() -> None:
+    """Models lie below the metrics and have the figure twice."""
+    assert training_loop.LOSS_FLOOR == metrics.REPORT_FLOOR
