@@ -218,3 +218,8 @@ def test_a_dag_file_loads_nothing_heavy() -> None:
 )
 def test_importing_the_library_costs_nothing(module: str) -> None:
     assert not _loaded_by(f"import {module}") & HEAVY
+
+
+def test_shipping_the_prediction_log_loads_nothing_heavy() -> None:
+    """It draws the monitoring's intervals without SciPy."""
+    assert not _loaded_by("import serving.prediction_log.shipper") & HEAVY

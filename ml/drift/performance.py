@@ -9,6 +9,7 @@ import numpy as np
 from ml.drift.reference import Baseline
 from ml.drift.verdict import Estimate, Performance
 from ml.evaluation import two_sample
+from ml.evaluation.bounds import wilson
 from ml.evaluation.metrics import DRIFT_FLOOR, log_losses_of_label
 from ml.settings import Drift
 
@@ -50,7 +51,7 @@ def measure(
         found.reasons.append(f"{found.unknown_labels} labels are none of the model's classes and were left out")
     if len(right):
         found.accuracy, found.log_loss = float(right.mean()), float(loss.mean())
-        found.accuracy_low, found.accuracy_high = two_sample.wilson(float(right.sum()), len(right))
+        found.accuracy_low, found.accuracy_high = wilson(float(right.sum()), len(right))
     if len(before_right):
         found.reference_accuracy, found.reference_log_loss = float(before_right.mean()), float(before_loss.mean())
     found.judged = len(right) >= drift.min_labels and len(before_right) >= drift.min_labels

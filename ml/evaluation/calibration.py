@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
 from ml.decision import FLOAT32_FLOOR, Calibration, Floats, softmax
 from ml.evaluation.metrics import log_losses
@@ -59,6 +58,8 @@ def fit(probabilities: Floats, y: npt.NDArray[np.int64], kind: Kind, *, weight: 
     n_classes = probabilities.shape[1]
     if kind == "none":
         return Calibration()
+    from scipy.optimize import minimize
+
     weight = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
     logs = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), FLOAT32_FLOOR))
     start = np.concatenate([np.ones(n_classes if kind == "beta" else 1), np.zeros(n_classes * (kind != "temperature"))])
