@@ -45,12 +45,8 @@ def variants() -> list[tuple[str, dict[str, Any]]]:
         rows.append((name, params))
     return [
         *rows,
-        ("default, TabM's shared weights", {"sharing": "scales"}),
         ("default, mapped piecewise code", {"embedding_width": 4}),
-        ("default, periodic embedding", {"embedding": "periodic", "embedding_width": 4}),
         ("default, no embedding", {"embedding": "none"}),
-        ("default, layer normalisation", {"normalisation": "layer"}),
-        ("default, label smoothing 0.1", {"label_smoothing": 0.1}),
     ]
 
 

@@ -102,11 +102,11 @@ def parallel(evals: int, repeats: int) -> dict[str, Any]:
 
 
 def search(evals: int, repeats: int) -> dict[str, Any]:
-    """Losses over all folds, no early stop of hopeless trials for the others: they need none to compare."""
+    """Losses over all folds, no pruning of trials for the others: they need none to compare."""
     from ml import tuning
     from ml.tuning import study
     from ml.tuning.space import Space
-    from ml.tuning.trial import Ask, run
+    from ml.tuning.trial import TrialRequest, run
     from ml.tuning.trials import TrialStore
 
     best: dict[str, list[float]] = {"refit": [], "random": [], "optuna": []}
@@ -120,7 +120,7 @@ def search(evals: int, repeats: int) -> dict[str, Any]:
             store = TrialStore(Path(folder, f"o{seed}"))
             asks = (space.suggest(n, [], seed=seed) for n in range(evals))
             losses = [
-                run(Ask(number=n, family=f, params=p, seed=seed), problem, store).loss
+                run(TrialRequest(number=n, family=f, params=p, seed=seed), problem, store).loss
                 for n, (f, p, _) in enumerate(asks)
             ]
             best["random"].append(min(loss for loss in losses if loss is not None))
@@ -135,14 +135,14 @@ def by_optuna(space: Any, problem: Any, store: Any, evals: int, seed: int) -> fl
     """Optuna's TPE over the same parameters."""
     import optuna
 
-    from ml.tuning.trial import Ask, run
+    from ml.tuning.trial import TrialRequest, run
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def objective(trial: Any) -> float:
         point = drawn(space.expression, trial)
-        ask = Ask(number=trial.number, family=point["family"], params=point["params"], seed=seed)
-        found = run(ask, problem, store).loss
+        request = TrialRequest(number=trial.number, family=point["family"], params=point["params"], seed=seed)
+        found = run(request, problem, store).loss
         return float("inf") if found is None else found
 
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))

@@ -31,8 +31,8 @@ from ml.schema.schema import Schema
 
 Floats = npt.NDArray[np.floating]
 
-# A probability below this is taken as this: log of it is finite in float32, and in the graph.
-SMALLEST = 1e-7
+# Floor of float32 probabilities, the graph's: below it their logarithm, and log-odds, are noise.
+FLOAT32_FLOOR = 1e-7
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         p = np.asarray(probabilities, dtype=np.float64)
         if self.kind == "none":
             return p
-        return softmax(np.log(np.maximum(p, SMALLEST)) * np.array(self.scale) + np.array(self.bias))
+        return softmax(np.log(np.maximum(p, FLOAT32_FLOOR)) * np.array(self.scale) + np.array(self.bias))
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

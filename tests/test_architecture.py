@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = {"torch", "sklearn", "pandas", "hyperopt", "evidently", "mlflow", "matplotlib", "skl2onnx", "scipy"}
+HEAVY = {"torch", "sklearn", "pandas", "hyperopt", "evidently", "mlflow", "matplotlib", "scipy"}
 
 
 class Import(NamedTuple):
@@ -273,3 +273,8 @@ def test_a_dag_file_loads_nothing_heavy() -> None:
 )
 def test_importing_the_library_costs_nothing(module: str) -> None:
     assert not _loaded_by(f"import {module}") & HEAVY
+
+
+def test_shipping_the_prediction_log_loads_nothing_heavy() -> None:
+    """It draws the monitoring's intervals without SciPy."""
+    assert not _loaded_by("import serving.prediction_log.shipper") & HEAVY

@@ -105,12 +105,11 @@ def _safetensors() -> None:
     assert load(save({"w": np.float32([1])}))["w"].tolist() == [1]
 
 
-def _sklearn_and_skl2onnx() -> None:
-    from skl2onnx import to_onnx
+def _sklearn() -> None:
     from sklearn.linear_model import LogisticRegression
 
     x = np.float32([[0], [1], [2], [3]])
-    assert to_onnx(LogisticRegression().fit(x, [0, 0, 1, 1]), x).graph.node
+    assert LogisticRegression().fit(x, [0, 0, 1, 1]).predict(x).tolist() == [0, 0, 1, 1]
 
 
 def _sqlalchemy() -> None:
@@ -141,13 +140,12 @@ def _rest() -> None:
     import flask_babel
     import fsspec
     import matplotlib
-    import onnxscript
     import prometheus_client
     import psutil
     import psycopg2
     import tqdm
 
-    for module in (boto3, click, flask_babel, fsspec, matplotlib, onnxscript, prometheus_client, psutil, psycopg2):
+    for module in (boto3, click, flask_babel, fsspec, matplotlib, prometheus_client, psutil, psycopg2):
         assert module.__name__
     assert list(tqdm.tqdm([1], disable=True)) == [1]
 

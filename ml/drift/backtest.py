@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ml.errors import DataError
+from ml.evaluation.metrics import DRIFT_FLOOR, log_losses
 from ml.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ml.schema.schema import Schema
 
 QUICK = ("hist_gradient_boosting", "logistic")  # seconds for 20,000 rows; the best first
-LEAST_PROBABILITY = 1e-4  # one confident mistake must not decide a mean log-loss; the champion's is cut alike
 
 
 class Base(NamedTuple):
@@ -110,5 +110,4 @@ def _losses(family: str, x: Any, y: Any, x_held: Any, y_held: Any, schema: Schem
         model.fit(x.iloc[keep], y[keep])
     except DataError:  # a window in which nothing varies cannot win
         return np.full(len(y_held), np.inf)
-    p = model.predict_proba(x_held)[np.arange(len(y_held)), y_held]
-    return -np.log(np.clip(p, LEAST_PROBABILITY, 1.0))
+    return log_losses(model.predict_proba(x_held), y_held, DRIFT_FLOOR)

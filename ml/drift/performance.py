@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ml.drift.backtest import LEAST_PROBABILITY
 from ml.drift.reference import Baseline
 from ml.drift.verdict import Estimate, Performance
 from ml.evaluation import two_sample
+from ml.evaluation.bounds import wilson
+from ml.evaluation.metrics import DRIFT_FLOOR, log_losses_of_label
 from ml.settings import Drift
 
 
@@ -26,7 +27,7 @@ def scores(actual: Any, label: Any, probabilities: Any, classes: tuple[str, ...]
     known = codes >= 0
     p = np.asarray(probabilities, dtype=np.float64)[known, codes[known]]
     right = np.asarray(actual, dtype=object)[known] == np.asarray(label, dtype=object)[known]
-    return right.astype(np.float64), -np.log(np.clip(np.nan_to_num(p), LEAST_PROBABILITY, 1.0))
+    return right.astype(np.float64), log_losses_of_label(np.nan_to_num(p), DRIFT_FLOOR)
 
 
 def measure(
@@ -50,7 +51,7 @@ def measure(
         found.reasons.append(f"{found.unknown_labels} labels are none of the model's classes and were left out")
     if len(right):
         found.accuracy, found.log_loss = float(right.mean()), float(loss.mean())
-        found.accuracy_low, found.accuracy_high = two_sample.wilson(float(right.sum()), len(right))
+        found.accuracy_low, found.accuracy_high = wilson(float(right.sum()), len(right))
     if len(before_right):
         found.reference_accuracy, found.reference_log_loss = float(before_right.mean()), float(before_loss.mean())
     found.judged = len(right) >= drift.min_labels and len(before_right) >= drift.min_labels

@@ -1,10 +1,13 @@
-"""One-sided confidence bounds of a mean, by the studentised bootstrap.
+"""Confidence bounds: of a mean by the studentised bootstrap, of a share by Wilson's interval.
 
-Efron and Tibshirani 1993, ch. 12: it stays honest on skewed values, such as the differences that log-loss
-gives. Above 5,000 rows the normal bound, to which it has converged by then.
+**Source** Efron and Tibshirani 1993, ch. 12: the studentised bootstrap stays honest on skewed values, such as the
+differences that log-loss gives. Above 5,000 rows the normal bound, to which it has converged by then.
 """
 
 from __future__ import annotations
+
+import math
+from statistics import NormalDist
 
 import msgspec
 import numpy as np
@@ -29,8 +32,21 @@ class Bound(msgspec.Struct, frozen=True):
 
 
 def bound(d: npt.NDArray[np.float64], *, confidence: float, n_bootstrap: int, seed: int, tests: int = 1) -> Bound:
-    """Bound the mean of `d`, (n,), from each side at `confidence` (Bonferroni over `tests`).
+    """One-sided confidence bounds of the mean of `d`, from each side.
 
+    Parameters
+    ----------
+    d
+        (n,) values, such as one row's gain each.
+    confidence
+        Of each side.
+    n_bootstrap
+        Resamples; too few for the tail that is asked for give Student's t.
+    tests
+        How many bounds are asked for together: Bonferroni's correction.
+
+    Returns
+    -------
     Of fewer than two values nothing is known: the bounds are infinite.
 
     >>> bound(np.array([1.0, 1.0, 1.0]), confidence=0.95, n_bootstrap=500, seed=0)
@@ -57,13 +73,41 @@ def _t_quantiles(d: npt.NDArray[np.float64], alpha: float, n_bootstrap: int, see
     if n > NORMAL_ROWS or alpha * n_bootstrap < 5:  # too few resamples for so far a tail
         return -plain, plain
     rng = np.random.default_rng(seed)
-    found = []
+    statistics = []
     for _ in range(max(1, -(-n_bootstrap * n // 4_000_000))):  # at most 32 MB at a time
         size = min(n_bootstrap, max(1, 4_000_000 // n))
         sample = d[rng.integers(0, n, (size, n))]
         error = sample.std(axis=1, ddof=1) / np.sqrt(n)
         usable = error > SMALL
-        found.append((sample.mean(axis=1) - d.mean())[usable] / error[usable])
-    low, high = np.quantile(np.concatenate(found), [alpha, 1 - alpha])
+        statistics.append((sample.mean(axis=1) - d.mean())[usable] / error[usable])
+    low, high = np.quantile(np.concatenate(statistics), [alpha, 1 - alpha])
     # Never bolder than Student's t: on a handful of rows the resamples themselves are too alike.
     return min(float(low), -plain), max(float(high), plain)
+
+
+def wilson(hits: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a share, two-sided.
+
+    SciPy's `binomtest(hits, n).proportion_ci(method="wilson")` written out, for the process that ships the service's
+    prediction log: importing `scipy.stats` would cost it 73 MB and 0.7 CPU seconds.
+
+    Parameters
+    ----------
+    hits
+        Successes among the `n`.
+
+    Returns
+    -------
+    Lower and upper bound in [0, 1]; 0 and 1 where there are no rows.
+
+    **Source** Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+
+    >>> [round(x, 3) for x in wilson(8, 10)]
+    [0.49, 0.943]
+    """
+    if not n:
+        return 0.0, 1.0
+    share, z = hits / n, NormalDist().inv_cdf((1 + confidence) / 2)
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, centre - half), min(1.0, centre + half)

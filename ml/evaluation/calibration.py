@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
-from ml.decision import SMALLEST, Calibration, Floats, softmax
+from ml.decision import FLOAT32_FLOOR, Calibration, Floats, softmax
+from ml.evaluation.metrics import log_losses
 
 Kind = Literal["none", "temperature", "sigmoid", "beta"]
 KINDS: tuple[Kind, ...] = ("none", "temperature", "sigmoid", "beta")  # from the simplest
@@ -17,6 +17,7 @@ KINDS: tuple[Kind, ...] = ("none", "temperature", "sigmoid", "beta")  # from the
 # calibrated, which keeps perfectly separated rows from sending the scale to infinity. Our choice.
 PRIOR_ROWS = 2.0
 FOLDS = 5
+TINY = 1e-300  # keeps the logarithm finite while the optimiser looks around
 MAX_ROWS = 50_000  # more rows do not move two or three parameters; a random part of them is used
 
 
@@ -57,8 +58,10 @@ def fit(probabilities: Floats, y: npt.NDArray[np.int64], kind: Kind, *, weight: 
     n_classes = probabilities.shape[1]
     if kind == "none":
         return Calibration()
+    from scipy.optimize import minimize
+
     weight = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
-    logs = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), SMALLEST))
+    logs = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), FLOAT32_FLOOR))
     start = np.concatenate([np.ones(n_classes if kind == "beta" else 1), np.zeros(n_classes * (kind != "temperature"))])
     solved = minimize(_objective, start, args=(logs, y, weight, kind), jac=True, method="L-BFGS-B")
     scale, bias = _unpack(solved.x, n_classes, kind)
@@ -84,8 +87,7 @@ def crossed(
 def _crossed_losses(
     probabilities: Floats, y: npt.NDArray[np.int64], weight: Floats, kind: Kind, seed: int
 ) -> npt.NDArray[np.float64]:
-    p = crossed(probabilities, y, kind, weight=weight, seed=seed)
-    return np.asarray(-np.log(np.maximum(p[np.arange(len(y)), y], SMALLEST)))
+    return log_losses(crossed(probabilities, y, kind, weight=weight, seed=seed), y, FLOAT32_FLOOR)
 
 
 def _folds(y: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
@@ -111,7 +113,7 @@ def _objective(
     scale, bias = _unpack(x, logs.shape[1], kind)
     p = softmax(logs * scale + bias)
     rows, total = np.arange(len(y)), weight.sum()
-    loss = -(weight * np.log(np.maximum(p[rows, y], 1e-300))).sum() / total
+    loss = -(weight * np.log(np.maximum(p[rows, y], TINY))).sum() / total
     p[rows, y] -= 1
     p *= (weight / total)[:, None]
     by_scale, by_bias = (p * logs).sum(axis=0), p.sum(axis=0)

@@ -13,15 +13,41 @@ from ml.decision import Floats
 
 Array = npt.NDArray[np.float64]
 
-SMALLEST = 1e-15  # log-loss of an impossible answer is capped at 34.5 nats
+# Floors of a probability in the log-loss: what a row whose label was held impossible counts. All are our choice.
+REPORT_FLOOR = 1e-15  # 34.5 nats: metrics that are reported, and the search
+GATE_FLOOR = 1e-6  # 13.8 nats: a single absurd answer does not decide a promotion
+DRIFT_FLOOR = 1e-4  # 9.2 nats: on few labels, one confident mistake does not decide a mean
 BINS = 15  # of the calibration error, equal width. Guo et al. 2017
 
 LIMITS: dict[str, tuple[float, float]] = {"log_loss": (0.0, np.inf), "brier": (0.0, 2.0)}
 
 
-def log_losses(p: Floats, y: npt.NDArray[np.int64]) -> Array:
-    """Per row, in nats: (n_rows,)."""
-    return np.asarray(-np.log(np.clip(p[np.arange(len(y)), y].astype(np.float64), SMALLEST, 1.0)))
+def log_losses(p: Floats, y: npt.NDArray[np.int64], floor: float = REPORT_FLOOR) -> Array:
+    """Log-loss (cross-entropy) of each row, in nats.
+
+    Parameters
+    ----------
+    p
+        (n_rows, n_classes) probabilities.
+    y
+        (n_rows,) class codes.
+    floor
+        Smaller probabilities count as this: `REPORT_FLOOR`, `GATE_FLOOR`, `DRIFT_FLOOR`, or
+        `ml.decision.FLOAT32_FLOOR`.
+
+    Returns
+    -------
+    (n_rows,) float64 in [0, -ln(floor)].
+
+    >>> log_losses(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([1, 1]), GATE_FLOOR).round(2)
+    array([ 0.69, 13.82])
+    """
+    return log_losses_of_label(np.asarray(p)[np.arange(len(y)), y], floor)
+
+
+def log_losses_of_label(p: Floats, floor: float = REPORT_FLOOR) -> Array:
+    """Log-loss of each row from the probability (n_rows,) of its own label; see `log_losses`."""
+    return np.asarray(-np.log(np.clip(np.asarray(p, dtype=np.float64), floor, 1.0)))
 
 
 def brier_scores(p: Floats, y: npt.NDArray[np.int64]) -> Array:

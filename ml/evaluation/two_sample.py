@@ -1,7 +1,11 @@
-"""The tests behind a verdict: two-sample, corrected for many columns, with effect sizes.
+"""Two-sample tests with effect sizes, and the correction for many columns.
 
 Both windows are samples here. (Evidently's own chi-square takes the reference as exact, which gives a
 false alarm for half of the unchanged columns: measured, see docs/drift.md.)
+
+The two tests of ordered columns work on counts over cells, which SciPy's do not take: of a million rows on each
+side in 1,000 cells, Kolmogorov-Smirnov takes 0.02 ms here and 400 ms in SciPy on the values, rank-sum 0.06 ms and
+85 ms. The others are SciPy's.
 """
 
 from __future__ import annotations
@@ -27,8 +31,20 @@ class Test(NamedTuple):
 def kolmogorov_smirnov(reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Test:
     """Two-sample Kolmogorov-Smirnov on counts over the same ordered cells.
 
+    Parameters
+    ----------
+    reference, current
+        (n_cells,) counts of each side in the same cells, in their order.
+
+    Returns
+    -------
     Effect: D, the largest distance between the two distribution functions. The p is asymptotic and with
-    ties on the safe side. Source: Kolmogorov 1933, Smirnov 1948.
+    ties on the safe side.
+
+    **Source** Kolmogorov 1933, Smirnov 1948.
+
+    >>> round(kolmogorov_smirnov(np.array([50, 50]), np.array([20, 80])).effect, 3)
+    0.3
     """
     n, m = int(reference.sum()), int(current.sum())
     if not n or not m:
@@ -40,7 +56,7 @@ def kolmogorov_smirnov(reference: npt.NDArray[Any], current: npt.NDArray[Any]) -
 def rank_sum(reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> float:
     """p of the two-sample rank-sum test on counts over the same ordered cells; ties take their mean rank.
 
-    Normal, corrected for ties. Source: Wilcoxon 1945; Mann and Whitney 1947.
+    Normal, corrected for ties. **Source** Wilcoxon 1945; Mann and Whitney 1947.
     """
     n, m = float(reference.sum()), float(current.sum())
     total = reference + current
@@ -59,14 +75,24 @@ def ordered(reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Test:
     one of 20 columns at 1,000 rows is missed by the first alone in 1 window of 13 (bench/drift_rule.py). The effect is
     the Kolmogorov-Smirnov distance.
     """
-    found = kolmogorov_smirnov(reference, current)
-    return found._replace(p=min(1.0, 2 * min(found.p, rank_sum(reference, current))))
+    test = kolmogorov_smirnov(reference, current)
+    return test._replace(p=min(1.0, 2 * min(test.p, rank_sum(reference, current))))
 
 
 def chi_square(reference: Mapping[str, int], current: Mapping[str, int]) -> Test:
-    """Two-sample chi-square (homogeneity) over levels, the rare ones pooled by their count in both windows.
+    """Two-sample chi-square test (homogeneity) over levels, the rare ones pooled by their count in both windows.
 
+    Parameters
+    ----------
+    reference, current
+        Level → rows.
+
+    Returns
+    -------
     Effect: total variation distance of the pooled distributions, half the sum of |p - q|.
+
+    >>> chi_square({"a": 120, "b": 80}, {"a": 80, "b": 120}).p < 1e-4
+    True
     """
     names = list(dict.fromkeys([*reference, *current]))
     table = np.array([[source.get(name, 0) for name in names] for source in (reference, current)], dtype=np.float64)
@@ -81,13 +107,21 @@ def chi_square(reference: Mapping[str, int], current: Mapping[str, int]) -> Test
     effect = float(np.abs(shares[0] - shares[1]).sum() / 2)
     if table.shape[1] < 2:
         return Test(effect, share_error(n, m), 1.0)
-    expected_table = np.outer(table.sum(axis=1), table.sum(axis=0)) / (n + m)
-    statistic = float(((table - expected_table) ** 2 / expected_table).sum())
-    return Test(effect, share_error(n, m), float(stats.chi2.sf(statistic, table.shape[1] - 1)))
+    return Test(effect, share_error(n, m), float(stats.chi2_contingency(table, correction=False).pvalue))
 
 
 def proportions(hits_a: int, n_a: int, hits_b: int, n_b: int) -> Test:
-    """Two shares compared. Effect: |share a - share b|. Fisher's exact test where a count is small, else z."""
+    """Two-sample test of proportions: Fisher's exact test where a count is small, else the pooled z test.
+
+    Parameters
+    ----------
+    hits_a, n_a, hits_b, n_b
+        Rows of each side that have the property, and all of them.
+
+    Returns
+    -------
+    Effect: |share a - share b|.
+    """
     if not n_a or not n_b:
         return Test(0.0, 1.0, 1.0)
     a, b, pooled = hits_a / n_a, hits_b / n_b, (hits_a + hits_b) / (n_a + n_b)
@@ -103,23 +137,18 @@ def proportions(hits_a: int, n_a: int, hits_b: int, n_b: int) -> Test:
 
 
 def significant(p_values: Sequence[float], q: float) -> npt.NDArray[np.bool_]:
-    """Which of many tests stand when at most a share `q` of the findings may be false.
+    """Benjamini-Hochberg: which of many tests stand when at most a share `q` of the findings may be false.
 
-    Source: Benjamini and Hochberg 1995. Where nothing changed, any finding at all has probability q at most.
+    Where nothing changed, any finding at all has probability q at most. **Source** Benjamini and Hochberg 1995.
     """
-    p = np.asarray(p_values, dtype=np.float64)
-    if not len(p):
-        return np.zeros(0, dtype=bool)
-    ordered = np.sort(p)
-    below = np.nonzero(ordered <= q * np.arange(1, len(p) + 1) / len(p))[0]
-    return p <= (ordered[below[-1]] if len(below) else -1.0)
+    return np.asarray(stats.false_discovery_control(np.asarray(p_values, dtype=np.float64)) <= q, dtype=bool)
 
 
 def may_be_material(test: Test, material: float) -> bool:
     """Whether the effect cannot be told from a material one: its one-sided 95% upper bound reaches `material`.
 
     Asked only of significant effects. Comparing the estimate itself would miss half of the effects that
-    are exactly material; with many rows both are the same. Our choice, measured by bench/drift_rule.py.
+    are exactly material; with many rows both are the same. **Source** our choice, measured by bench/drift_rule.py.
     """
     return test.effect + 1.645 * test.error >= material
 
@@ -132,10 +161,23 @@ def share_error(n: float, m: float) -> float:
 def drop_lower_bound(
     reference: npt.NDArray[Any], current: npt.NDArray[Any], confidence: float, *, shares: bool = False
 ) -> float:
-    """One-sided lower bound of mean(reference) - mean(current): (n,) and (m,) per-row scores.
+    """One-sided lower confidence bound of mean(reference) - mean(current), by Welch's t.
 
-    Welch's t. With `shares` (rows are 0 or 1) one success and one failure are added to each side (Agresti
-    and Caffo 2000), which keeps the bound honest where the share is near 1 or rows are few.
+    Written out: SciPy's `ttest_ind` gives the same bound, and warns of every sample whose values are all equal.
+
+    Parameters
+    ----------
+    reference, current
+        (n,) and (m,) per-row scores.
+    confidence
+        Of the one side.
+    shares
+        Rows are 0 or 1: one success and one failure are added to each side (Agresti and Caffo 2000), which keeps the
+        bound honest where the share is near 1 or rows are few.
+
+    Returns
+    -------
+    The bound; -inf where a side has fewer than two rows.
     """
     a, b = (np.asarray(x, dtype=np.float64) for x in (reference, current))
     if shares:
@@ -147,14 +189,3 @@ def drop_lower_bound(
         return float(a.mean() - b.mean())
     freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
     return float(a.mean() - b.mean() - stats.t.ppf(confidence, freedom) * np.sqrt(va + vb))
-
-
-def wilson(hits: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a share. Source: Wilson 1927."""
-    if not n:
-        return 0.0, 1.0
-    z = float(stats.norm.ppf((1 + confidence) / 2))
-    share = hits / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ml.decision import FLOAT32_FLOOR
 from ml.errors import BundleError
 from ml.schema.rows import Rows
 from ml.schema.schema import Schema
@@ -23,7 +24,6 @@ Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-FLOOR = 1e-7  # probabilities are float32: below this, log-odds are noise
 TOLERANCE = 1e-5  # of probabilities: both graphs are float32 and sum in another order
 CHUNK = 2_048  # rows a run: larger runs are slower a row, and cost memory
 
@@ -43,7 +43,7 @@ def log_odds(probabilities: npt.NDArray[Any], target: int) -> Floats:
     """(n, C) probabilities → (n,) log-odds of class `target`, within ±16."""
     p = probabilities[:, target].astype(np.float64)
     rest = probabilities.sum(axis=1, dtype=np.float64) - p
-    odds: Floats = np.log(np.maximum(p, FLOOR)) - np.log(np.maximum(rest, FLOOR))
+    odds: Floats = np.log(np.maximum(p, FLOAT32_FLOOR)) - np.log(np.maximum(rest, FLOAT32_FLOOR))
     return odds
 
 

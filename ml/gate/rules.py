@@ -31,11 +31,11 @@ import numpy.typing as npt
 
 from ml.decision import Floats
 from ml.evaluation.bounds import Bound, bound
+from ml.evaluation.metrics import GATE_FLOOR, log_losses, log_losses_of_label
 from ml.settings import Gate
 
 Rows = npt.NDArray[Any]  # a mask of (n_rows,), or row numbers
 
-CLIP = 1e-6  # one row's log-loss counts at most 13.8 nats: a single absurd answer does not decide
 NAMED_SLICES = 3  # in a sentence that people read; our choice
 
 
@@ -96,13 +96,13 @@ def judge(
     numbers: dict[str, Any] = {"rows": len(y), "confidence": settings.confidence, "degraded": degraded}
     if servability is not None:
         numbers["servability"] = msgspec.to_builtins(servability)
-    loss = _losses(challenger, y)
+    loss = log_losses(challenger, y, GATE_FLOOR)
     everything = np.arange(len(y))
     recent = _rows((parts or {}).get("recent"), everything)
     below = _floor(loss[recent], y[recent], prior, settings, numbers, seed)
     if champion is None or reasons or not len(recent):
         return _verdict(reasons + below, numbers, settings, first=champion is None)
-    gain = _losses(champion, y) - loss
+    gain = log_losses(champion, y, GATE_FLOOR) - loss
     right = (challenger.argmax(axis=1) == y).astype(float) - (champion.argmax(axis=1) == y)
     numbers["log_loss"] = {"challenger": float(loss[recent].mean()), "champion": float((gain + loss)[recent].mean())}
     better = _bound(gain[recent], settings, seed)
@@ -126,10 +126,6 @@ def _rows(rows: Rows | None, otherwise: npt.NDArray[np.int64]) -> npt.NDArray[np
     return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
 
 
-def _losses(p: Floats, y: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    return np.asarray(-np.log(np.clip(np.asarray(p, dtype=np.float64)[np.arange(len(y)), y], CLIP, 1.0)))
-
-
 def _servability(found: Servability | None, settings: Gate) -> list[str]:
     if found is None:
         return []
@@ -149,7 +145,7 @@ def _floor(
     if not len(y):
         return ["no labelled rows to judge on"]
     shares = np.bincount(y, minlength=int(y.max()) + 1) / len(y) if prior is None else np.asarray(prior)
-    gain = _bound(-np.log(np.clip(shares[y], CLIP, 1.0)) - loss, settings, seed)
+    gain = _bound(log_losses_of_label(shares[y], GATE_FLOOR) - loss, settings, seed)
     numbers["floor_gain"] = gain.plain()
     if gain.lower > settings.floor_gain:
         return []

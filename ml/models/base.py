@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,41 +13,6 @@ from ml.schema.schema import Schema
 
 Params = dict[str, Any]
 OnEpoch = Callable[[dict[str, float]], None]
-
-
-class Estimator(Protocol):
-    """A fitted or unfitted classifier of one family, preprocessing included."""
-
-    classes_: NDArray[Any]
-    history: list[dict[str, float]]
-
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        sample_weight: Any = None,
-        validation: tuple[Any, Any] | None = None,
-        on_epoch: OnEpoch | None = None,
-    ) -> Self:
-        """Fit on canonical rows (n, d) and class codes (n,)."""
-        ...
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """(n, C) float64, rows sum to 1."""
-        ...
-
-    def to_onnx(self, schema: Schema) -> Any:
-        """Raw columns in, probabilities out: an `onnx.ModelProto`."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """Architecture and parameter count, JSON-able."""
-        ...
-
-    def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Everything that was learned: a JSON-able mapping and named arrays."""
-        ...
 
 
 class Family(Protocol):
@@ -78,14 +42,34 @@ class Family(Protocol):
 
 
 def encode_labels(y: Any, classes: Sequence[Any] | NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Classes (C,) and codes (n,). Raises ValueError on a label outside of the named classes."""
+    """Encode labels (n,) as codes.
+
+    Parameters
+    ----------
+    y
+        (n,) labels, or (n, 1).
+    classes
+        (C,) all labels in any order; None: those in `y`, sorted.
+
+    Returns
+    -------
+    Classes (C,) and codes (n,) int64, positions in them.
+
+    Raises
+    ------
+    ValueError
+        A label is outside of the named classes.
+
+    >>> encode_labels(["b", "a", "b"], ["b", "a"])[1]
+    array([0, 1, 0])
+    """
     labels = np.asarray(y)
     if labels.ndim != 1:
         labels = labels.reshape(-1)
     known = np.unique(labels) if classes is None else np.asarray(classes)
     order = np.argsort(known, kind="stable")
-    found = np.clip(np.searchsorted(known, labels, sorter=order), 0, len(known) - 1)
-    codes = order[found].astype(np.int64)
+    places = np.clip(np.searchsorted(known, labels, sorter=order), 0, len(known) - 1)
+    codes = order[places].astype(np.int64)
     if len(labels) and not (wrong := known[codes] == labels).all():
         raise ValueError(f"expected labels among {known[:10].tolist()}, got {labels[~wrong][0]!r}")
     return known, codes
@@ -107,16 +91,27 @@ def check_trainable(n_rows: int, n_columns: int, codes: NDArray[np.int64]) -> No
         )
 
 
-def spread(probabilities: NDArray[Any], seen: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
-    """Columns of the classes seen in training to the columns of all classes: (n, C), 0 for unseen ones."""
+def scatter_classes(probabilities: NDArray[Any], seen: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
+    """Scatter the columns of the classes seen in training into those of all classes.
+
+    Parameters
+    ----------
+    probabilities
+        (n, S) of the S classes seen in training.
+    seen
+        (S,) their class numbers, increasing.
+    n_classes
+        C, of the schema: a fold may lack a class.
+
+    Returns
+    -------
+    (n, C) float64, 0 for a class that was not seen.
+
+    >>> scatter_classes(np.array([[0.25, 0.75]]), np.array([0, 2]), 3)
+    array([[0.25, 0.  , 0.75]])
+    """
     if len(seen) == n_classes:
         return np.asarray(probabilities, dtype=np.float64)
     full = np.zeros((len(probabilities), n_classes), dtype=np.float64)
     full[:, seen] = probabilities
     return full
-
-
-def option_fields(kind: type[msgspec.Struct], params: Params) -> tuple[Params, Params]:
-    """Split params into those that `kind` declares and the rest."""
-    names = set(kind.__struct_fields__)
-    return {k: v for k, v in params.items() if k in names}, {k: v for k, v in params.items() if k not in names}

@@ -17,7 +17,7 @@ from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from ml.models.base import check_trainable, encode_labels, spread
+from ml.models.base import check_trainable, encode_labels, scatter_classes
 from ml.models.estimator import TabularClassifier, Task, restored_params
 from ml.models.onnx.graph import Graph
 from ml.models.preprocessing.preprocessor import Preprocessor
@@ -93,7 +93,7 @@ class BoostingClassifier(TabularClassifier):
             raw = np.concatenate([np.zeros_like(raw), raw], axis=1)
         raw -= raw.max(axis=1, keepdims=True)
         each = np.exp(raw)
-        return spread(each / each.sum(axis=1, keepdims=True), self.seen_, len(self.classes_))
+        return scatter_classes(each / each.sum(axis=1, keepdims=True), self.seen_, len(self.classes_))
 
     def emit(self, graph: Graph) -> str:
         """Thresholds, leaves and their sum stay float64, so that trees take the same turns."""
@@ -101,7 +101,7 @@ class BoostingClassifier(TabularClassifier):
         raw = graph.op("TreeEnsembleRegressor", rows, domain="ai.onnx.ml", **_tree_attributes(self.trees_, self.base_))
         if len(self.base_) == 1:
             raw = graph.op("Concat", graph.op("Sub", raw, raw), raw, axis=1)
-        return graph.spread(graph.op("Softmax", raw, axis=1), self.seen_, len(self.classes_))
+        return graph.scatter_classes(graph.op("Softmax", raw, axis=1), self.seen_, len(self.classes_))
 
     def describe(self) -> dict[str, Any]:
         """Number of trees and nodes."""

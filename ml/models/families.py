@@ -67,7 +67,7 @@ class MLPFamily:
     """The PyTorch multi-layer perceptron."""
 
     name = "mlp"
-    whole = ("bins", "embedding_width", "frequencies", "members", "epochs", "batch_size", "patience", "rare")
+    whole = ("bins", "embedding_width", "members", "epochs", "batch_size", "patience", "rare")
 
     def space(self, n_rows: int, n_classes: int) -> dict[str, Any]:
         """Centred on the defaults, so that most of fifty candidates are good ones."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
-from ml.models.base import check_trainable, spread
+from ml.models.base import check_trainable, scatter_classes
 from ml.models.estimator import TabularClassifier, Task, restored_params
 from ml.models.onnx.graph import Graph
 from ml.models.preprocessing.preprocessor import Preprocessor
@@ -95,12 +95,12 @@ class LogisticClassifier(TabularClassifier):
         margin = self.preprocessor_.transform(frame).dense().astype(np.float64) @ self.coef_.T + self.intercept_
         if self._one_against_rest:
             each = 1.0 / (1.0 + np.exp(-np.clip(margin, -FAR, FAR)))
-            return spread(each / each.sum(axis=1, keepdims=True), self.seen_, len(self.classes_))
+            return scatter_classes(each / each.sum(axis=1, keepdims=True), self.seen_, len(self.classes_))
         if margin.shape[1] == 1:
             margin = np.concatenate([np.zeros_like(margin), margin], axis=1)
         margin -= margin.max(axis=1, keepdims=True)
         each = np.exp(margin)
-        return spread(each / each.sum(axis=1, keepdims=True), self.seen_, len(self.classes_))
+        return scatter_classes(each / each.sum(axis=1, keepdims=True), self.seen_, len(self.classes_))
 
     def emit(self, graph: Graph) -> str:
         """The linear part is float64, as it is in `predict_proba`."""
@@ -117,7 +117,7 @@ class LogisticClassifier(TabularClassifier):
             value = graph.op("Div", each, graph.op("ReduceSum", each, graph.int64(1)))
         else:
             value = graph.op("Softmax", margin, axis=1)
-        return graph.op("Cast", graph.spread(value, self.seen_, len(self.classes_)), to=1)
+        return graph.op("Cast", graph.scatter_classes(value, self.seen_, len(self.classes_)), to=1)
 
     def describe(self) -> dict[str, Any]:
         """What was fitted, with the size of every dense column's coefficient."""

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ml import predictions
-from ml.drift.backtest import LEAST_PROBABILITY
 from ml.drift.verdict import DriftVerdict, Performance
+from ml.evaluation.metrics import DRIFT_FLOOR, log_losses_of_label
 from ml.settings import Settings
 from ml.storage import database
 
@@ -75,4 +75,4 @@ def change(cost: npt.NDArray[np.float64], usual: float, now: float) -> int:
 def _log_losses(actual: list[str], probabilities: list[str]) -> npt.NDArray[np.float64]:
     given = msgspec.json.decode("[" + ",".join(probabilities) + "]")
     p = [row.get(label, 0.0) for row, label in zip(given, actual, strict=True)]
-    return np.asarray(-np.log(np.clip(p, LEAST_PROBABILITY, 1.0)))
+    return log_losses_of_label(np.array(p), DRIFT_FLOOR)

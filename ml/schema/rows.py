@@ -56,21 +56,20 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
 class RowReader:
     """Reads rows of one schema. Build once, use for every request.
 
-        Parameters
-        ----------
-        schema
-            What a row is.
+    Parameters
+    ----------
+    schema
+        What a row is.
 
-        Example
-        -------
-        >>> from ml.schema.warnings import Flag, Flags, out_of_range, packed, unseen
-    from ml.schema.schema import Column, Schema
-        >>> schema = Schema(target="y", classes=("0", "1"), positive_label="1", columns=(
-        ...     Column(name="age", kind="number", minimum=0.0, maximum=90.0),
-        ...     Column(name="plan", kind="category", categories=("free", "paid"))))
-        >>> rows = RowReader(schema).records([{"age": 200, "plan": None}])
-        >>> rows.numbers.tolist(), rows.categories.tolist(), rows.flags[0][0].code
-        ([[200.0]], [['']], 'out_of_range')
+    Example
+    -------
+    >>> from ml.schema.schema import Column, Schema
+    >>> schema = Schema(target="y", classes=("0", "1"), positive_label="1", columns=(
+    ...     Column(name="age", kind="number", minimum=0.0, maximum=90.0),
+    ...     Column(name="plan", kind="category", categories=("free", "paid"))))
+    >>> rows = RowReader(schema).records([{"age": 200, "plan": None}])
+    >>> rows.numbers.tolist(), rows.categories.tolist(), rows.flags[0][0].code
+    ([[200.0]], [['']], 'out_of_range')
     """
 
     def __init__(self, schema: Schema):

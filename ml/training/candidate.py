@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import TrainingError
+from ml.evaluation.metrics import log_losses
 from ml.models import ALL_FAMILIES
 from ml.models.base import OnEpoch
 from ml.schema.schema import Schema
@@ -92,7 +93,7 @@ def fit_candidate(
 
 
 def score(probabilities: NDArray[Any], y: Any) -> dict[str, float]:
-    """Log-loss (natural logarithm, probabilities kept above 1e-15), accuracy, and F1 as in `history`.
+    """Log-loss (natural logarithm, floored at `REPORT_FLOOR`), accuracy, and F1 as in `history`.
 
     probabilities: (n, C); y: (n,) codes.
 
@@ -101,9 +102,8 @@ def score(probabilities: NDArray[Any], y: Any) -> dict[str, float]:
     """
     codes = np.asarray(y, dtype=np.int64)
     guess = probabilities.argmax(axis=1)
-    of_label = np.clip(probabilities[np.arange(len(codes)), codes], 1e-15, 1.0)
     return {
-        "log_loss": float(-np.log(of_label).mean()),
+        "log_loss": float(log_losses(probabilities, codes).mean()),
         "accuracy": float((guess == codes).mean()),
         "f1": _f1(codes, guess, probabilities.shape[1]),
     }

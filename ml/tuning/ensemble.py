@@ -21,7 +21,7 @@ LEAST_SHARE = 0.05  # less is not worth a model of its own
 def select(
     candidates: Sequence[Floats], y: npt.NDArray[np.int64], *, members: int, weight: Floats | None = None, seed: int = 0
 ) -> list[tuple[int, float]]:
-    """Members and their weights, by bagged greedy selection with replacement on out-of-fold probabilities.
+    """Bagged ensemble selection: members and their weights, chosen greedily on out-of-fold probabilities.
 
     Members and weights are chosen on each of 40 bootstrap samples of the rows; the mean of the weights counts,
     of the `members` heaviest. A single candidate is left where it wins on nearly every sample. On small tables
@@ -53,8 +53,8 @@ def select(
         for i, share in _greedy(hit[:, rows], weight[rows], members):
             total[i] += share / BAGS
     heaviest = np.argsort(-total, kind="stable")[:members]
-    kept = heaviest[total[heaviest] >= LEAST_SHARE]
-    return [(int(i), float(total[i] / total[kept].sum())) for i in kept]
+    chosen = heaviest[total[heaviest] >= LEAST_SHARE]
+    return [(int(i), float(total[i] / total[chosen].sum())) for i in chosen]
 
 
 def _greedy(hit: Floats, weight: Floats, members: int) -> list[tuple[int, float]]:

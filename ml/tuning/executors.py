@@ -1,4 +1,4 @@
-"""Where trials run. The search only asks and is told, so an engine is these three methods.
+"""Trial executors: where trials run. A search only asks and tells, so an executor is these three methods.
 
 `Processes` starts its workers as plain programs (`python -m ml.tuning.worker`), not by
 multiprocessing: it works inside a daemon process (an Airflow task), inherits no thread pool half-way
@@ -21,19 +21,19 @@ import msgspec
 
 from ml.settings import CHECKOUT
 from ml.tuning.problem import Problem
-from ml.tuning.trial import Ask, run
+from ml.tuning.trial import TrialRequest, run
 from ml.tuning.trials import Trial, TrialStore
 
 log = logging.getLogger(__name__)
 
 
 class Executor(Protocol):
-    """Runs asks in any order; what a trial found, errors too, is in the store before `wait` returns it."""
+    """Runs trial requests in any order; a trial's result, errors too, is in the store before `wait` returns it."""
 
-    capacity: int  # how many asks to keep outstanding
+    capacity: int  # how many requests to keep outstanding
 
-    def submit(self, ask: Ask) -> None:
-        """Take an ask; does not block."""
+    def submit(self, request: TrialRequest) -> None:
+        """Take a request; does not block."""
         ...
 
     def wait(self) -> Trial:
@@ -52,60 +52,60 @@ class Serial:
 
     def __init__(self, problem: Problem, store: TrialStore) -> None:
         self._problem, self._store = problem, store
-        self._asked: list[Ask] = []
+        self._requests: list[TrialRequest] = []
 
-    def submit(self, ask: Ask) -> None:
-        """Keep the ask until `wait`."""
-        self._asked.append(ask)
+    def submit(self, request: TrialRequest) -> None:
+        """Keep the request until `wait`."""
+        self._requests.append(request)
 
     def wait(self) -> Trial:
-        """Run the oldest ask."""
-        return run(self._asked.pop(0), self._problem, self._store)
+        """Run the oldest request."""
+        return run(self._requests.pop(0), self._problem, self._store)
 
     def close(self) -> None:
         """Nothing to end."""
 
 
 class Processes:
-    """`workers` programs, each with one trial at a time; one more ask waits, so none is ever idle."""
+    """`workers` programs, each with one trial at a time; one more request waits, so none is ever idle."""
 
     def __init__(self, folder: Path, workers: int) -> None:
         self.capacity = workers + 1
-        self._asked: queue.SimpleQueue[Ask | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[TrialRequest | None] = queue.SimpleQueue()
         self._finished: queue.SimpleQueue[Trial | BaseException] = queue.SimpleQueue()
         self._workers = [_Worker(folder, number) for number in range(workers)]
         self._threads = [threading.Thread(target=self._serve, args=(w,), daemon=True) for w in self._workers]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, ask: Ask) -> None:
-        """Queue the ask for the next idle worker."""
-        self._asked.put(ask)
+    def submit(self, request: TrialRequest) -> None:
+        """Queue the request for the next idle worker."""
+        self._requests.put(request)
 
     def wait(self) -> Trial:
         """The next trial that any worker finished."""
-        found = self._finished.get()
-        if isinstance(found, BaseException):
-            raise found
-        return found
+        outcome = self._finished.get()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     def close(self) -> None:
         """End the workers."""
         for _ in self._threads:
-            self._asked.put(None)
+            self._requests.put(None)
         for worker in self._workers:
             worker.stop()
         for thread in self._threads:
             thread.join(timeout=10)
 
     def _serve(self, worker: _Worker) -> None:
-        while (ask := self._asked.get()) is not None:
+        while (request := self._requests.get()) is not None:
             try:
-                self._finished.put(self._run(worker, ask))
+                self._finished.put(self._run(worker, request))
             except Exception as error:  # handed to the search, which is waiting in another thread
                 self._finished.put(error)
 
-    def _run(self, worker: _Worker, ask: Ask) -> Trial:
+    def _run(self, worker: _Worker, request: TrialRequest) -> Trial:
         """The trial, tried again in a new worker when the first one died.
 
         Who kills a worker seldom means its trial: a machine that is short of memory, or somebody who ends the
@@ -114,16 +114,16 @@ class Processes:
         """
         try:
             try:
-                return worker.run(ask)
+                return worker.run(request)
             except WorkerDied as died:
                 if worker.stopped:  # by us: there is nothing to tell of, and no worker to try again with
                     raise
-                log.warning("trial %d is run again: %s", ask.number, died)
-                return worker.run(ask)
+                log.warning("trial %d is run again: %s", request.number, died)
+                return worker.run(request)
         except WorkerDied as died:
             return Trial(
-                number=ask.number, family=ask.family, params=ask.params, seed=ask.seed, values=ask.values,
-                status="failed", error=str(died),
+                number=request.number, family=request.family, params=request.params, seed=request.seed,
+                values=request.values, status="failed", error=str(died),
             )  # fmt: skip
 
 
@@ -132,7 +132,7 @@ class WorkerDied(Exception):
 
 
 class _Worker:
-    """One worker program, started on its first ask and again after it died."""
+    """One worker program, started on its first request and again after it died."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self._folder, self._number = folder, number
@@ -141,8 +141,8 @@ class _Worker:
         self.stopped = False
         self._start()
 
-    def run(self, ask: Ask) -> Trial:
-        """Send an ask and wait for its trial."""
+    def run(self, request: TrialRequest) -> Trial:
+        """Send a request and wait for its trial."""
         with self._lock:
             if self._process is None and not self.stopped:
                 self._start()
@@ -151,7 +151,7 @@ class _Worker:
             raise WorkerDied("the search was stopped")
         answer = b""
         try:
-            _pipe(process.stdin).write(msgspec.json.encode(ask) + b"\n")
+            _pipe(process.stdin).write(msgspec.json.encode(request) + b"\n")
             _pipe(process.stdin).flush()
             answer = _pipe(process.stdout).readline()
         except (BrokenPipeError, ValueError, OSError):

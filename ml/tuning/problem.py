@@ -53,13 +53,13 @@ class Problem:
         """SHA-256 of everything that a trial sees."""
         import pandas as pd
 
-        found = hashlib.sha256(self.schema.to_json())
-        found.update(pd.util.hash_pandas_object(self.X, index=False).to_numpy().tobytes())
+        digest = hashlib.sha256(self.schema.to_json())
+        digest.update(pd.util.hash_pandas_object(self.X, index=False).to_numpy().tobytes())
         arrays = [self.y, *(rows for fold in self.folds for rows in fold)]
         for array in arrays if self.weight is None else [*arrays, self.weight]:
-            found.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
-        found.update(f"{self.device} {self.stop_on_held_out}".encode())
-        return found.hexdigest()
+            digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+        digest.update(f"{self.device} {self.stop_on_held_out}".encode())
+        return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
         """Write the problem into `folder`; `load` reads it back."""

@@ -1,4 +1,4 @@
-"""What a search found: the best candidate or a blend of the best, with its held-out probabilities."""
+"""The result of a search: the best candidate or a blend of the best, with its held-out probabilities."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLEND_CANDIDATES = 12
 
 @dataclass(frozen=True)
 class TuneResult:
-    """What a search found.
+    """The result of a search.
 
     Attributes
     ----------

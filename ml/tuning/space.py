@@ -1,4 +1,4 @@
-"""hyperopt's ask side: which configuration trial k tries, given what earlier trials gave."""
+"""The search space in hyperopt's TPE: which configuration trial k tries, given what earlier trials gave."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STARTUP = 15  # random configurations before TPE models them; hyperopt's own def
 
 
 class Space:
-    """One choice of family, then that family's own space.
+    """The search space: one choice of family, then that family's own space.
 
     Parameters
     ----------
@@ -37,11 +37,26 @@ class Space:
     def suggest(
         self, number: int, known: Sequence[Trial], pending: Sequence[tuple[int, dict[str, Any]]] = (), *, seed: int
     ) -> tuple[str, dict[str, Any], dict[str, Any]]:
-        """Family, parameters, and hyperopt's own values of trial `number`.
+        """Suggest a trial by TPE.
 
-        `known` are finished trials; `pending` number and values of those under way, which count as bad, so
-        that one idea is not tried eight times before its first result. The same arguments give the same
-        suggestion: the generator is seeded by (seed, number), not carried from one call to the next.
+        Parameters
+        ----------
+        number
+            Of the trial.
+        known
+            Finished trials.
+        pending
+            Number and values of those under way, which count as bad, so that one idea is not tried eight times before
+            its first result.
+        seed
+            Of the search. The same arguments give the same suggestion: the generator is seeded by (seed, number), not
+            carried from one call to the next.
+
+        Returns
+        -------
+        Family, parameters, and hyperopt's own values of the point.
+
+        **Source** Bergstra et al. 2011, "Algorithms for hyper-parameter optimization".
         """
         from hyperopt import space_eval, tpe
         from hyperopt.base import Trials
@@ -56,8 +71,8 @@ class Space:
         trials.insert_trial_docs(docs)
         trials.refresh()
         draw = int(np.random.default_rng([seed, number]).integers(2**31 - 1))
-        made = tpe.suggest([number], self._domain, trials, draw, n_startup_jobs=STARTUP, verbose=False)[0]
-        drawn = {label: _plain(v[0]) for label, v in made["misc"]["vals"].items() if v}
+        suggestion = tpe.suggest([number], self._domain, trials, draw, n_startup_jobs=STARTUP, verbose=False)[0]
+        drawn = {label: _plain(v[0]) for label, v in suggestion["misc"]["vals"].items() if v}
         point = space_eval(self.expression, drawn)
         return point["family"], _plain(point["params"]), drawn
 
@@ -70,19 +85,19 @@ class Space:
         params = {**trial.resolved, **trial.params}
         values: dict[str, Any] = {"family": list(self._spaces).index(trial.family)}
         for name, expression in self._spaces[trial.family].items():
-            found = _locate(expression, params.get(name, params))
-            if found is None:
+            located = _locate(expression, params.get(name, params))
+            if located is None:
                 return None
-            values.update(found)
+            values.update(located)
         return values
 
     def _doc(self, trials: Any, number: int, values: dict[str, Any], loss: float | None) -> Any:
         """A trial as hyperopt keeps it; without a loss it is one that runs or failed."""
         from hyperopt.base import JOB_STATE_DONE, JOB_STATE_NEW, STATUS_FAIL, STATUS_OK
 
-        found = {label: [values[label]] if label in values else [] for label in self._domain.params}
-        idxs = {label: [number] * len(value) for label, value in found.items()}
-        misc = {"tid": number, "cmd": None, "workdir": None, "idxs": idxs, "vals": found}
+        lists = {label: [values[label]] if label in values else [] for label in self._domain.params}
+        idxs = {label: [number] * len(value) for label, value in lists.items()}
+        misc = {"tid": number, "cmd": None, "workdir": None, "idxs": idxs, "vals": lists}
         result = {"status": STATUS_FAIL} if loss is None else {"status": STATUS_OK, "loss": loss}
         doc = trials.new_trial_docs([number], [None], [result], [misc])[0]
         doc["state"] = JOB_STATE_NEW if loss is None else JOB_STATE_DONE
@@ -103,13 +118,13 @@ def _locate(expression: Any, value: Any) -> dict[str, Any] | None:
                 return {expression.pos_args[0].pos_args[0].obj: number, **inner}
         return None
     if expression.name == "dict":
-        found: dict[str, Any] = {}
+        located: dict[str, Any] = {}
         for name, part in expression.named_args:
             inner = _locate(part, value[name]) if isinstance(value, dict) and name in value else None
             if inner is None:
                 return None
-            found.update(inner)
-        return found
+            located.update(inner)
+        return located
     drawn = [n for n in pyll.dfs(expression) if n.name == "hyperopt_param"]
     if not drawn:
         return {} if _plain(pyll.rec_eval(expression)) == _plain(value) else None

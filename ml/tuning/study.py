@@ -26,7 +26,7 @@ import numpy as np
 from ml.errors import TrainingError
 from ml.settings import Settings
 from ml.tuning import folds
-from ml.tuning.ask_and_tell import Asking, Tracker
+from ml.tuning.ask_and_tell import AskTell, Tracker
 from ml.tuning.executors import Executor, Processes, Serial
 from ml.tuning.problem import Problem
 from ml.tuning.result import TuneResult, result_of
@@ -81,17 +81,17 @@ def search(
     folder = workdir / f"search-{_fingerprint(problem, settings, names, space)}"
     store = TrialStore(folder)
     total = max(max_evals if max_evals is not None else settings.tune.max_evals, len(names))
-    run = Asking(space, baselines, settings, total, tracker, progress)
-    run.finished = {n: t for n, t in store.load().items() if n < total}
-    if len(run.finished) < total:
+    loop = AskTell(space, baselines, settings, total, tracker, progress)
+    loop.finished = {n: t for n, t in store.load().items() if n < total}
+    if len(loop.finished) < total:
         problem.save(folder)
         open_executor = executor or (lambda p, s, f: _local(p, s, f, settings))
         engine = open_executor(problem, store, folder)
         try:
-            run.go(engine, settings.tune.timeout_s or np.inf)
+            loop.run(engine, settings.tune.timeout_s or np.inf)
         finally:
             engine.close()
-    trials = [run.finished[n] for n in sorted(run.finished)]
+    trials = [loop.finished[n] for n in sorted(loop.finished)]
     return result_of(trials, problem, store, settings)
 
 

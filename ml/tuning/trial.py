@@ -1,4 +1,4 @@
-"""Running one trial: fit on each fold, score on its held-out rows, give up early where it is hopeless."""
+"""Running one trial: fit on each fold, score on its held-out rows, prune it early where it cannot win."""
 
 from __future__ import annotations
 
@@ -19,16 +19,14 @@ from ml.tuning.trials import Trial, TrialStore
 
 log = logging.getLogger(__name__)
 
-# A trial is given up after a fold when its log-loss there is worse than the incumbent's on the same rows
-# by more than this many standard errors of the paired difference, and by more than this share. At 2
-# standard errors 1 in 40 looks at a trial as good as the incumbent gives it up. Our choice, after the
-# F-race of Birattari et al. 2002.
-HOPELESS_ERRORS = 2.0
-HOPELESS_SHARE = 0.02
+# The prune rule's standard errors and share. At 2 standard errors 1 in 40 looks at a trial as good as the incumbent
+# prunes it.
+PRUNE_ERRORS = 2.0
+PRUNE_SHARE = 0.02
 
 
-class Ask(msgspec.Struct, kw_only=True):
-    """One trial to run. `incumbent` is the number of the trial it is raced against, if any."""
+class TrialRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for one trial. `incumbent` is the number of the trial it is raced against, if any."""
 
     number: int
     family: str
@@ -38,28 +36,33 @@ class Ask(msgspec.Struct, kw_only=True):
     incumbent: int | None = None
 
 
-def run(ask: Ask, problem: Problem, store: TrialStore) -> Trial:
+def run(request: TrialRequest, problem: Problem, store: TrialStore) -> Trial:
     """Run a trial and keep it in `store`; whatever the fit raises becomes a failed trial."""
     trial = Trial(
-        number=ask.number, family=ask.family, params=ask.params, seed=ask.seed, values=ask.values, status="failed"
+        number=request.number,
+        family=request.family,
+        params=request.params,
+        seed=request.seed,
+        values=request.values,
+        status="failed",
     )
     started = time.perf_counter()
     probabilities = None
     try:
         rival = None
-        if ask.incumbent is not None:
-            rival = log_losses(store.probabilities(ask.incumbent), problem.y[problem.held_out])
+        if request.incumbent is not None:
+            rival = log_losses(store.probabilities(request.incumbent), problem.y[problem.held_out])
         probabilities = _folds(trial, problem, rival)
     except Exception as error:  # a configuration may fail in any way a library can; the search goes on
         trial.error = f"{type(error).__name__}: {error}"
-        log.info("trial %d failed", ask.number, exc_info=True)
+        log.info("trial %d failed", request.number, exc_info=True)
     trial.seconds = time.perf_counter() - started
     store.save(trial, probabilities)
     return trial
 
 
 def _folds(trial: Trial, problem: Problem, rival: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64] | None:
-    """Held-out probabilities of every fold, or None where the trial was given up."""
+    """Held-out probabilities of every fold, or None where the trial was pruned."""
     weight = np.ones(len(problem.y)) if problem.weight is None else problem.weight
     done: list[npt.NDArray[np.float64]] = []
     losses: list[npt.NDArray[np.float64]] = []
@@ -74,7 +77,7 @@ def _folds(trial: Trial, problem: Problem, rival: npt.NDArray[np.float64] | None
         if rival is not None and k + 1 < len(problem.folds):
             so_far = np.concatenate(losses)
             ahead = rival[: len(so_far)]
-            if hopeless(so_far - ahead, ahead):
+            if should_prune(so_far - ahead, ahead):
                 trial.status, trial.loss = "pruned", float(rival.mean() + (so_far - ahead).mean())
                 return None
     p, rows = np.concatenate(done), problem.held_out
@@ -108,18 +111,34 @@ def fit_fold(trial: Trial, problem: Problem, fold: Fold) -> tuple[npt.NDArray[np
 
 
 def _resolved(candidate: Candidate) -> dict[str, Any]:
-    """Parameters of the fitted estimator that JSON can hold; none where it does not tell them."""
-    tell = getattr(candidate.model, "get_params", None)
-    found = tell(deep=False) if tell else {}
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+    """Parameters of the fitted estimator that JSON can hold; none where it has no `get_params`."""
+    get_params = getattr(candidate.model, "get_params", None)
+    params = get_params(deep=False) if get_params else {}
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in params.items()}
     return {k: v for k, v in plain.items() if isinstance(v, (str, int, float, bool, list)) or v is None}
 
 
-def hopeless(difference: npt.NDArray[np.float64], rival: npt.NDArray[np.float64]) -> bool:
-    """Whether per-row log-losses that exceed the rival's by `difference` leave no hope to beat it."""
+def should_prune(difference: npt.NDArray[np.float64], rival: npt.NDArray[np.float64]) -> bool:
+    """The prune rule: a trial is given up after a fold when it is clearly worse than the incumbent on the same rows.
+
+    By more than `PRUNE_ERRORS` standard errors of the paired difference, and by more than `PRUNE_SHARE` of the
+    incumbent's loss.
+
+    Parameters
+    ----------
+    difference
+        (n_rows,) by how much the trial's log-loss exceeds the incumbent's.
+    rival
+        (n_rows,) the incumbent's log-loss.
+
+    **Source** racing: the F-race of Birattari et al. 2002; the two figures are our choice.
+
+    >>> should_prune(np.array([0.2, 0.3, 0.25]), np.array([0.5, 0.5, 0.5]))
+    True
+    """
     mean = difference.mean()
     error = difference.std() / np.sqrt(len(difference))
-    return bool(mean > HOPELESS_ERRORS * error and mean > HOPELESS_SHARE * max(rival.mean(), 1e-3))
+    return bool(mean > PRUNE_ERRORS * error and mean > PRUNE_SHARE * max(rival.mean(), 1e-3))
 
 
 def _scores(p: Any, y: npt.NDArray[np.int64], weight: Any) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What one trial found, and its place on disk: one JSON and one .npy file a trial, written atomically."""
+"""A trial's result, and its place on disk: one JSON and one .npy file a trial, written atomically."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class TrialStore:
 
     def load(self) -> dict[int, Trial]:
         """Number → finished trial."""
-        found = (msgspec.json.decode(path.read_bytes(), type=Trial) for path in self.folder.glob("trial-*.json"))
-        return {trial.number: trial for trial in found}
+        trials = (msgspec.json.decode(path.read_bytes(), type=Trial) for path in self.folder.glob("trial-*.json"))
+        return {trial.number: trial for trial in trials}
 
     def save(self, trial: Trial, probabilities: npt.NDArray[np.float64] | None) -> None:
         """Keep a finished trial, and its held-out probabilities where every fold ran."""
@@ -64,5 +64,5 @@ class TrialStore:
 
     def probabilities(self, number: int) -> npt.NDArray[np.float64]:
         """(n_held_out_rows, n_classes) of a trial of status "ok"."""
-        found = np.load(self.folder / f"trial-{number:05d}.npy", allow_pickle=False)
-        return np.asarray(found, dtype=np.float64)
+        stored = np.load(self.folder / f"trial-{number:05d}.npy", allow_pickle=False)
+        return np.asarray(stored, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""A process that runs trials: one ask a line on standard input, one finished trial a line back.
+"""A process that runs trials: one trial request a line on standard input, one finished trial a line back.
 
 `python -m ml.tuning.worker FOLDER`. Ends at the end of its input, so also when the search is killed:
 the trial that then runs is finished and kept first.
@@ -14,18 +14,18 @@ from pathlib import Path
 import msgspec
 
 from ml.tuning.problem import Problem
-from ml.tuning.trial import Ask, run
+from ml.tuning.trial import TrialRequest, run
 from ml.tuning.trials import TrialStore
 
 
 def main(folder: Path) -> None:
-    """Answer asks until the input ends."""
+    """Run requested trials until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the search ends its workers
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a library prints must not look like an answer
     problem, store = Problem.load(folder), TrialStore(folder)
     for line in sys.stdin.buffer:
-        trial = run(msgspec.json.decode(line, type=Ask), problem, store)
+        trial = run(msgspec.json.decode(line, type=TrialRequest), problem, store)
         try:
             answers.write(msgspec.json.encode(trial) + b"\n")
         except BrokenPipeError:

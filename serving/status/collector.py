@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 from ml import tracking
 from ml.drift import verdict_history
 from ml.errors import RefitError
+from ml.evaluation.bounds import wilson
 from ml.monitoring import status
 from ml.predictions import feedback, predictions
 from ml.registry import ledger
@@ -29,7 +29,6 @@ VERSIONS = 30
 SLICES = 48
 NEWEST_ROWS = 50_000  # what the slices are made of: bounds the query on a log of any length
 ALIASES = ("champion", "previous", "shadow")
-Z95 = 1.959964  # two-sided 95% of the normal distribution
 
 
 def collect(settings: Settings) -> Status:
@@ -200,17 +199,3 @@ def _window(start: float, end: float, version: str, n: int, labelled: int, right
         low=low,
         high=high,
     )
-
-
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """95% interval of a share.
-
-    **Source**: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
-
-    >>> [round(x, 3) for x in wilson(8, 10)]
-    [0.49, 0.943]
-    """
-    share, z2 = right / n, Z95 * Z95
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, centre - half), min(1.0, centre + half)

@@ -18,11 +18,11 @@ from ml.models.base import check_trainable, encode_labels
 from ml.models.preprocessing.encoded import Encoded
 from ml.models.estimator import TabularClassifier, Task, restored_params
 from ml.models.mlp.layers import Piecewise
-from ml.models.mlp.network import ACTIVATIONS, Architecture, Network, architecture_from
+from ml.models.mlp.network import Architecture, Network, architecture_from
 from ml.models.onnx.graph import Graph
 from ml.models.preprocessing.preprocessor import Preprocessor, as_frame
 from ml.models.preprocessing.state import Options
-from ml.models.mlp.optimisation import Recipe
+from ml.models.mlp.optimisation import Optimisation
 from ml.models.mlp.tensors import Folds, Table, quantile_edges, row_weights
 
 
@@ -31,19 +31,16 @@ class MLPClassifier(TabularClassifier):
     """A multi-layer perceptron for tables, as strong as two cores can train.
 
     `MLPClassifier.plain()` is the textbook configuration. The defaults take from RealMLP (robust
-    scaling, smooth clipping), TabM (members that share weights) and piecewise-linear embeddings what
-    paid in `bench/ablation.py`.
+    scaling, smooth clipping), deep ensembles and piecewise-linear embeddings what paid in `bench/ablation.py`.
 
     Parameters
     ----------
     hidden
         Units of each hidden layer; any number of layers, () for none.
-    activation, normalisation, dropout, embedding, bins, embedding_width, frequencies,
-    frequency_scale, members, sharing
+    dropout, embedding, bins, embedding_width, members
         See `ml.models.mlp.network.Architecture`.
-    epochs, batch_size, optimiser, learning_rate, weight_decay, second_momentum, schedule, patience,
-    label_smoothing, average, clip_norm, mixed_precision
-        See `ml.models.mlp.optimisation.Recipe`.
+    epochs, batch_size, optimiser, learning_rate, weight_decay, second_momentum, schedule, patience, mixed_precision
+        See `ml.models.mlp.optimisation.Optimisation`.
     cross_fit_rows
         Up to this many rows, and without `validation`, each member trains without its own fold and is
         judged on it: all rows are trained on by all members but one, and all rows say when to stop.
@@ -67,16 +64,11 @@ class MLPClassifier(TabularClassifier):
     """
 
     hidden: tuple[int, ...] = (64, 64)
-    activation: str = "relu"
-    normalisation: str = "none"
     dropout: float = 0.2
     embedding: str = "piecewise"
     bins: int = 8
     embedding_width: int = 0
-    frequencies: int = 8
-    frequency_scale: float = 0.2
     members: int = 5
-    sharing: str = "none"
     cross_fit_rows: int = 20_000
     epochs: int = 0
     batch_size: int = 0
@@ -86,9 +78,6 @@ class MLPClassifier(TabularClassifier):
     second_momentum: float = 0.95
     schedule: str = "cosine"
     patience: int = 16
-    label_smoothing: float = 0.0
-    average: float = 0.0
-    clip_norm: float = 0.0
     mixed_precision: str = "auto"
     early_stopping: bool = True
     validation_fraction: float = 0.15
@@ -112,7 +101,7 @@ class MLPClassifier(TabularClassifier):
 
     def _fit(self, task: Task) -> None:
         going_on = self.warm_start and hasattr(self, "network_")
-        recipe, options = self._recipe(), self._options()
+        optimisation, options = self._optimisation(), self._options()
         classes, codes = task.classes, task.codes
         seed = int(np.random.RandomState(self.random_state).randint(2**31 - 1))
         fresh = None if going_on else Preprocessor(options).fit(task.rows)
@@ -124,9 +113,9 @@ class MLPClassifier(TabularClassifier):
         with training_loop.reproducible(seed, self.threads):
             judge = self._judge(preprocessor, task, seed)
             if isinstance(judge, np.ndarray):  # a share of the training rows
-                held, kept = rows.take(judge), np.setdiff1d(np.arange(len(codes)), judge)
+                held, rest = rows.take(judge), np.setdiff1d(np.arange(len(codes)), judge)
                 judge = Table.of(held, codes[judge], None if weight is None else weight[judge], device)
-                rows, codes, weight = rows.take(kept), codes[kept], None if weight is None else weight[kept]
+                rows, codes, weight = rows.take(rest), codes[rest], None if weight is None else weight[rest]
             class_weight = self._class_weights(classes, codes, device)
             shares = np.bincount(codes, weight, minlength=len(classes))
             shares = shares if class_weight is None else shares * class_weight.cpu().numpy()
@@ -137,7 +126,7 @@ class MLPClassifier(TabularClassifier):
             fitted = training_loop.train(
                 network,
                 Table.of(rows, codes, weight, device),
-                recipe,
+                optimisation,
                 held=judge if isinstance(judge, Table) else None,
                 folds=judge.to(device) if isinstance(judge, Folds) else None,
                 class_weight=class_weight,
@@ -146,8 +135,8 @@ class MLPClassifier(TabularClassifier):
         self.preprocessor_, self.network_ = preprocessor, network.cpu().eval()
         self.history_, self.best_epoch_ = fitted.history, fitted.best_epoch
 
-    def _recipe(self) -> Recipe:
-        return _checked({name: getattr(self, name) for name in Recipe.__struct_fields__}, Recipe)
+    def _optimisation(self) -> Optimisation:
+        return _checked({name: getattr(self, name) for name in Optimisation.__struct_fields__}, Optimisation)
 
     def _options(self) -> Options:
         values = {"scaling": self.scaling, "clip": self.clip, "clip_at": self.clip_at, "rare": self.rare}
@@ -166,8 +155,7 @@ class MLPClassifier(TabularClassifier):
         count = max(round(self.validation_fraction * len(codes)), n_seen)
         if not self.early_stopping or count < 10 or smallest < 2:
             return None
-        independent = self.members > 1 and self.sharing == "none"
-        if independent and smallest >= self.members and 10 * self.members <= len(codes) <= self.cross_fit_rows:
+        if self.members > 1 and smallest >= self.members and 10 * self.members <= len(codes) <= self.cross_fit_rows:
             return Folds.stratified(codes, self.members, seed)
         _, held = train_test_split(np.arange(len(codes)), test_size=count, stratify=codes, random_state=seed)
         return np.asarray(held, dtype=np.int64)
@@ -179,10 +167,8 @@ class MLPClassifier(TabularClassifier):
         """
         state = preprocessor.fitted
         named = {n: getattr(self, n) for n in Architecture.__struct_fields__ if hasattr(self, n)}
-        shape = {"n_numbers": len(state.kept), "n_flags": len(state.flagged), "n_levels": rows.width}
+        shape = {"n_numbers": len(state.varying), "n_flags": len(state.flagged), "n_levels": rows.width}
         architecture = _checked({**named, **shape, "n_classes": len(shares)}, Architecture)
-        if architecture.activation not in ACTIVATIONS:
-            raise TrainingError(f"expected activation among {sorted(ACTIVATIONS)}, got {architecture.activation!r}")
         network = Network(architecture)
         network.start_at(torch.as_tensor(shares))
         if isinstance(network.embedding, Piecewise):

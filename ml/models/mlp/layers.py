@@ -6,8 +6,6 @@ and rows that all members share come as (1, N, ·) and broadcast.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -30,57 +28,6 @@ class MemberLinear(nn.Module):
         if len(self.weight) == 1:  # a plain product is faster than a batch of one; views cost nothing going back
             return torch.addmm(self.bias.view(-1), x.squeeze(0), self.weight.squeeze(0)).unsqueeze(0)
         return torch.baddbmm(self.bias, x.expand(len(self.weight), -1, -1), self.weight)
-
-
-class SharedLinear(nn.Module):
-    """One weight matrix for all members, each with its own input scale, output scale and bias.
-
-    ((x · r_k) W) · s_k + b_k. Only the first layer's r is random (signs), all other scales start at 1.
-
-    Source: Wen et al. 2020 (BatchEnsemble); Gorishniy et al. 2024 (TabM, section 3).
-    """
-
-    def __init__(self, inputs: int, outputs: int, members: int, *, first: bool) -> None:
-        super().__init__()
-        self.weight = uniform(inputs, outputs, fan_in=inputs)
-        signs = torch.randint(0, 2, (members, 1, inputs)).float() * 2.0 - 1.0
-        self.r = nn.Parameter(signs if first else torch.ones(members, 1, inputs))
-        self.s = nn.Parameter(torch.ones(members, 1, outputs))
-        self.bias = nn.Parameter(uniform(1, 1, outputs, fan_in=inputs).detach().repeat(members, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x * self.r) @ self.weight * self.s + self.bias
-
-
-class MemberLayerNorm(nn.Module):
-    """Layer normalisation with each member's own scale and shift."""
-
-    def __init__(self, width: int, members: int) -> None:
-        super().__init__()
-        self.eps = 1e-5
-        self.scale = nn.Parameter(torch.ones(members, 1, width))
-        self.shift = nn.Parameter(torch.zeros(members, 1, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = nn.functional.layer_norm(x, x.shape[-1:], eps=self.eps) * self.scale + self.shift
-        return y
-
-
-class MemberBatchNorm(nn.Module):
-    """Batch normalisation with each member's own statistics."""
-
-    def __init__(self, width: int, members: int) -> None:
-        super().__init__()
-        self.members = members
-        self.norm = nn.BatchNorm1d(width * members)
-
-    def forward(self, x: Tensor) -> Tensor:
-        members, rows, width = x.shape
-        if self.training and rows < 2:  # a batch of one row has no variance
-            return x
-        flat = self.norm(x.transpose(0, 1).reshape(rows, members * width))
-        y: Tensor = flat.view(rows, members, width).transpose(0, 1)
-        return y
 
 
 class PiecewiseEncoding(nn.Module):
@@ -137,23 +84,3 @@ class Piecewise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         encoded = self.encoding(x)
         return (encoded if self.mapping is None else torch.relu(self.mapping(encoded))).flatten(-2)
-
-
-class Periodic(nn.Module):
-    """Each column beside a linear map of its cosines: [x, W cos(2π (f x + φ)) + b], f and φ learned.
-
-    Source: Holzmüller et al. 2024, Better by Default, section 3 ("PBLD" embeddings).
-    """
-
-    def __init__(self, n_numbers: int, frequencies: int, scale: float, width: int, members: int) -> None:
-        super().__init__()
-        self.frequency = nn.Parameter(torch.randn(members, 1, n_numbers, frequencies) * scale)
-        phase = torch.empty(members, 1, n_numbers, frequencies).uniform_(-math.pi, math.pi)
-        self.phase = nn.Parameter(phase)
-        self.mapping = ColumnLinear(n_numbers, frequencies, width - 1, members)
-        self.outputs = n_numbers * width
-
-    def forward(self, x: Tensor) -> Tensor:
-        column = x.unsqueeze(-1)
-        mapped = self.mapping(torch.cos(2.0 * math.pi * self.frequency * column + self.phase))
-        return torch.cat([column.expand(len(mapped), -1, -1, -1), mapped], dim=-1).flatten(-2)

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
-from ml.models.mlp.layers import MemberBatchNorm, MemberLayerNorm, MemberLinear, Periodic, Piecewise, SharedLinear
-
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": lambda: nn.LeakyReLU(0.01),
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "mish": nn.Mish,
-    "tanh": nn.Tanh,
-}
-
+from ml.models.mlp.layers import MemberLinear, Piecewise
 
 class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that decides the shapes of the network; JSON-able.
 
-    `members` networks are trained together and their probabilities averaged; with `sharing` "none"
-    each has its own weights, with "scales" they share matrices and differ in scales (TabM).
-    `embedding_width` 0 feeds the piecewise code as it is.
+    `members` networks with weights of their own are trained together and their probabilities averaged (a deep
+    ensemble). `embedding_width` 0 feeds the piecewise code as it is.
+
+    **Source** ensembles of networks: Lakshminarayanan, Pritzel & Blundell 2017. What was tried and did not pay in
+    `bench/ablation.py` (weights shared by the members, normalisation, periodic embeddings) is in docs/models.md.
     """
 
     n_numbers: int
@@ -36,16 +25,11 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     n_levels: int
     n_classes: int
     hidden: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = (64, 64)
-    activation: str = "relu"
-    normalisation: Literal["none", "batch", "layer"] = "none"
     dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
-    embedding: Literal["none", "piecewise", "periodic"] = "none"
+    embedding: Literal["none", "piecewise"] = "none"
     bins: Annotated[int, msgspec.Meta(ge=1)] = 8
     embedding_width: Annotated[int, msgspec.Meta(ge=0)] = 0
-    frequencies: Annotated[int, msgspec.Meta(ge=1)] = 8  # of a periodic embedding
-    frequency_scale: float = 0.2  # standard deviation of the initial frequencies
     members: Annotated[int, msgspec.Meta(ge=1)] = 1
-    sharing: Literal["none", "scales"] = "none"
 
 
 class Network(nn.Module):
@@ -61,13 +45,8 @@ class Network(nn.Module):
         embedded = a.n_numbers if self.embedding is None else self.embedding.outputs
         inputs = embedded + a.n_flags + a.n_levels
         layers: list[nn.Module] = []
-        for i, outputs in enumerate(a.hidden):
-            layers.append(_linear(a, inputs, outputs, first=i == 0))
-            if a.normalisation == "batch":
-                layers.append(MemberBatchNorm(outputs, a.members))
-            elif a.normalisation == "layer":
-                layers.append(MemberLayerNorm(outputs, a.members))
-            layers.append(ACTIVATIONS[a.activation]())
+        for outputs in a.hidden:
+            layers += [MemberLinear(inputs, outputs, a.members), nn.ReLU()]
             if a.dropout > 0.0:
                 layers.append(nn.Dropout(a.dropout))
             inputs = outputs
@@ -107,18 +86,8 @@ class Network(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
 
-def _embedding(a: Architecture) -> Piecewise | Periodic | None:
-    if a.embedding == "piecewise":
-        return Piecewise(a.n_numbers, a.bins, a.embedding_width, a.members)
-    if a.embedding == "periodic":
-        return Periodic(a.n_numbers, a.frequencies, a.frequency_scale, max(a.embedding_width, 2), a.members)
-    return None
-
-
-def _linear(a: Architecture, inputs: int, outputs: int, *, first: bool) -> nn.Module:
-    if a.sharing == "scales" and a.members > 1:
-        return SharedLinear(inputs, outputs, a.members, first=first)
-    return MemberLinear(inputs, outputs, a.members)
+def _embedding(a: Architecture) -> Piecewise | None:
+    return Piecewise(a.n_numbers, a.bins, a.embedding_width, a.members) if a.embedding == "piecewise" else None
 
 
 def architecture_from(values: dict[str, Any]) -> Architecture:

@@ -14,15 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ml.models.mlp.layers import (
-    ColumnLinear,
-    MemberBatchNorm,
-    MemberLayerNorm,
-    MemberLinear,
-    Periodic,
-    Piecewise,
-    SharedLinear,
-)
+from ml.models.mlp.layers import MemberLinear, Piecewise
 from ml.models.onnx.mixing import MixingGraph
 from ml.models.mlp.network import Network
 from ml.models.onnx.graph import Graph
@@ -42,10 +34,8 @@ def emit(graph: Graph, preprocessor: Preprocessor, network: Network) -> str:
     for layer in layers:
         if isinstance(layer, MemberLinear):
             x, shared = _linear(graph, x, _array(layer.weight), _array(layer.bias), shared), False
-        elif isinstance(layer, SharedLinear):
-            x, shared = _scaled_linear(graph, x, layer, shared), False
-        else:
-            x = _elementwise(graph, x, layer)
+        elif isinstance(layer, nn.ReLU):
+            x = graph.op("Relu", x)
     if members == 1:
         return graph.op("Softmax", x, axis=-1)
     x = graph.op("Softmax", graph.op("Reshape", x, graph.int64(-1, members, classes)), axis=-1)
@@ -55,9 +45,7 @@ def emit(graph: Graph, preprocessor: Preprocessor, network: Network) -> str:
 def _first_product(graph: MixingGraph, parts: list[str], network: Network, layer: nn.Module) -> str | None:
     """The first layer's output for mixed rows, without mixing its wide input; None where columns meet before it."""
     embedding = network.embedding
-    if not isinstance(layer, MemberLinear) or not (
-        embedding is None or (isinstance(embedding, Piecewise) and embedding.mapping is None)
-    ):
+    if not isinstance(layer, MemberLinear) or not (embedding is None or embedding.mapping is None):
         return None
     values, columns = zip(*(graph.unmixed(part) for part in parts), strict=True)
     raw, sources = list(values), [np.asarray(column) for column in columns]
@@ -91,11 +79,9 @@ def _inputs(graph: Graph, parts: list[str], network: Network) -> tuple[str, bool
     return graph.op("Reshape", x, graph.int64(-1, members * width)), False
 
 
-def _embedding(graph: Graph, x: str, module: Piecewise | Periodic) -> tuple[str, bool]:
+def _embedding(graph: Graph, x: str, module: Piecewise) -> tuple[str, bool]:
     """(N, K) → (N, w), or (N, k · w) where each member has its own; and which of both."""
     column = graph.op("Unsqueeze", x, graph.int64(2))  # (N, K, 1)
-    if isinstance(module, Periodic):
-        return _periodic(graph, column, module), True
     left, rate = _array(module.encoding.left), _array(module.encoding.rate)
     scaled = graph.op("Mul", graph.op("Sub", column, graph.float32(left)), graph.float32(rate))
     encoded = graph.op("Clip", scaled, graph.float32(0.0), graph.float32(1.0))
@@ -114,26 +100,6 @@ def _embedding(graph: Graph, x: str, module: Piecewise | Periodic) -> tuple[str,
         value = graph.op("Transpose", value, perm=[0, 2, 1, 3])
         value = graph.op("Reshape", value, graph.int64(-1, members * columns * outputs))
     return graph.op("Relu", graph.op("Add", value, graph.float32(bias.reshape(1, -1)))), True
-
-
-def _periodic(graph: Graph, column: str, module: Periodic) -> str:
-    members, _, columns, frequencies = module.frequency.shape
-    column = graph.op("Unsqueeze", column, graph.int64(1))  # (N, 1, K, 1)
-    frequency, phase = _array(2.0 * math.pi * module.frequency), _array(module.phase)  # (k, 1, K, f)
-    turn = graph.op("Mul", column, graph.float32(frequency.transpose(1, 0, 2, 3)))
-    turn = graph.op("Add", turn, graph.float32(phase.transpose(1, 0, 2, 3)))
-    # ONNX Runtime's float32 cosine differs in the last bit between full and partial vectors; float64 hides it.
-    waves = graph.op("Cast", graph.op("Cos", graph.op("Cast", turn, to=11)), to=1)
-    waves = graph.op("Reshape", waves, graph.int64(-1, members * columns * frequencies))
-    mapping: ColumnLinear = module.mapping
-    weight, bias = _array(mapping.weight), _array(mapping.bias)
-    outputs = weight.shape[-1]
-    mapped = _grouped(graph, waves, weight.reshape(members * columns, frequencies, outputs))
-    mapped = graph.op("Add", mapped, graph.float32(bias.reshape(1, -1)))
-    mapped = graph.op("Reshape", mapped, graph.int64(-1, members, columns, outputs))
-    itself = graph.op("Expand", column, graph.int64(1, members, 1, 1))
-    value = graph.op("Concat", itself, mapped, axis=3)
-    return graph.op("Reshape", value, graph.int64(-1, members * columns * (outputs + 1)))
 
 
 def _linear(graph: Graph, x: str, weight: NDArray[Any], bias: NDArray[Any], shared: bool) -> str:
@@ -161,60 +127,3 @@ def _grouped(graph: Graph, x: str, weight: NDArray[Any]) -> str:
             rows = graph.op("Slice", x, begin, end, graph.int64(1))
         values.append(graph.op("MatMul", rows, graph.float32(block.reshape(len(part) * inputs, len(part) * outputs))))
     return graph.concat(values)
-
-
-def _scaled_linear(graph: Graph, x: str, layer: SharedLinear, shared: bool) -> str:
-    """One matrix for all members: rows and members together are the rows of the product."""
-    r, s, bias = (_array(value)[:, 0] for value in (layer.r, layer.s, layer.bias))  # (k, ·)
-    members, inputs = r.shape
-    x = graph.op("Reshape", x, graph.int64(-1, 1 if shared else members, inputs))
-    x = graph.op("MatMul", graph.op("Mul", x, graph.float32(r)), graph.float32(_array(layer.weight)))
-    x = graph.op("Add", graph.op("Mul", x, graph.float32(s)), graph.float32(bias))
-    return graph.op("Reshape", x, graph.int64(-1, members * s.shape[1]))
-
-
-def _elementwise(graph: Graph, x: str, layer: nn.Module) -> str:
-    if isinstance(layer, nn.Dropout):
-        return x
-    if isinstance(layer, MemberBatchNorm):
-        return _batch_norm(graph, x, layer)
-    if isinstance(layer, MemberLayerNorm):
-        members, _, width = layer.scale.shape
-        ones, zeros = graph.float32(np.ones(width)), graph.float32(np.zeros(width))
-        x = graph.op("Reshape", x, graph.int64(-1, members, width)) if members > 1 else x
-        x = graph.op("LayerNormalization", x, ones, zeros, axis=-1, epsilon=layer.eps)
-        x = graph.op("Reshape", x, graph.int64(-1, members * width)) if members > 1 else x
-        x = graph.op("Mul", x, graph.float32(_array(layer.scale).reshape(1, -1)))
-        return graph.op("Add", x, graph.float32(_array(layer.shift).reshape(1, -1)))
-    return _activation(graph, x, layer)
-
-
-def _batch_norm(graph: Graph, x: str, layer: MemberBatchNorm) -> str:
-    """Fixed statistics make it one scale and one shift."""
-    norm = layer.norm
-    mean, variance = _array(norm.running_mean).astype(np.float64), _array(norm.running_var).astype(np.float64)
-    scale = _array(norm.weight).astype(np.float64) / np.sqrt(variance + norm.eps)
-    shift = _array(norm.bias).astype(np.float64) - mean * scale
-    return graph.op("Add", graph.op("Mul", x, graph.float32(scale[None])), graph.float32(shift[None]))
-
-
-def _activation(graph: Graph, x: str, layer: nn.Module) -> str:
-    match layer:
-        case nn.ReLU():
-            return graph.op("Relu", x)
-        case nn.LeakyReLU():
-            return graph.op("LeakyRelu", x, alpha=layer.negative_slope)
-        case nn.ELU():
-            return graph.op("Elu", x, alpha=layer.alpha)
-        case nn.SELU():
-            return graph.op("Selu", x)
-        case nn.GELU():
-            return graph.op("Gelu", x)
-        case nn.SiLU():
-            return graph.op("Mul", x, graph.op("Sigmoid", x))
-        case nn.Mish():
-            return graph.op("Mul", x, graph.op("Tanh", graph.op("Softplus", x)))
-        case nn.Tanh():
-            return graph.op("Tanh", x)
-        case _:
-            raise NotImplementedError(f"no ONNX form is written for {type(layer).__name__}")

@@ -15,13 +15,10 @@ from ml.models.mlp.layers import MemberLinear, Piecewise
 from ml.models.mlp.network import Network
 
 
-def applies(network: Network, class_weight: Tensor | None, smoothing: float) -> bool:
-    """Whether the network is of that kind, on the CPU."""
-    a = network.architecture
-    learned = a.embedding == "periodic" or (isinstance(network.embedding, Piecewise) and a.embedding_width > 0)
-    plain = a.activation == "relu" and a.normalisation == "none" and (a.sharing == "none" or a.members == 1)
-    on_cpu = network.head.weight.device.type == "cpu"
-    return plain and on_cpu and not learned and (class_weight is None or smoothing == 0.0)
+def applies(network: Network) -> bool:
+    """Whether the network has no learned embedding and is on the CPU."""
+    learned = isinstance(network.embedding, Piecewise) and network.embedding.mapping is not None
+    return network.head.weight.device.type == "cpu" and not learned
 
 
 class ReluGradient:
@@ -30,8 +27,8 @@ class ReluGradient:
     The loss is `ml.models.mlp.training_loop._loss`: cross-entropy, weighted by class and row, averaged over members.
     """
 
-    def __init__(self, network: Network, class_weight: Tensor | None, smoothing: float) -> None:
-        self._network, self._class_weight, self._smoothing = network, class_weight, smoothing
+    def __init__(self, network: Network, class_weight: Tensor | None) -> None:
+        self._network, self._class_weight = network, class_weight
         self._layers = [layer for layer in (*network.layers, network.head) if isinstance(layer, MemberLinear)]
         self._keep = 1.0 - network.architecture.dropout
         self._single = network.architecture.members == 1
@@ -39,7 +36,6 @@ class ReluGradient:
     @torch.no_grad()
     def __call__(self, numbers: Tensor, flags: Tensor, codes: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
         """Logits (k, b, C) of the batch as it was fitted; y and weight are (k, b), or (1, b) for all members."""
-        members, classes = len(self._network.head.weight), self._network.architecture.n_classes
         x = self._network.inputs(numbers, flags, codes)
         inputs: list[Tensor] = []
         for layer in self._layers[:-1]:
@@ -50,10 +46,8 @@ class ReluGradient:
         inputs.append(x)
         logits: Tensor = self._layers[-1](x)
         slope = torch.softmax(logits, dim=-1)
-        if self._smoothing > 0.0:
-            slope.sub_(self._smoothing / classes)
-        y = y.expand(members, -1)
-        slope.scatter_add_(2, y.unsqueeze(2), slope.new_full((1, 1, 1), self._smoothing - 1.0).expand(*y.shape, 1))
+        y = y.expand(len(logits), -1)
+        slope.scatter_add_(2, y.unsqueeze(2), slope.new_full((1, 1, 1), -1.0).expand(*y.shape, 1))
         self._weigh(slope, y, weight)
         self._backward(inputs, slope)
         return logits

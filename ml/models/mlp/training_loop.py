@@ -14,12 +14,13 @@ from ml.errors import TrainingError
 from ml.models.mlp import relu_gradient
 from ml.models.mlp.adam import FusedAdam
 from ml.models.base import OnEpoch
-from ml.models.mlp.checkpoint import Average, Best
+from ml.models.mlp.checkpoint import Checkpoint
 from ml.models.mlp.network import Network
-from ml.models.mlp.optimisation import Recipe, choose_batch, choose_epochs, optimiser_for, rate_at
+from ml.models.mlp.optimisation import Optimisation, choose_batch, choose_epochs, optimiser_for, rate_at
 from ml.models.mlp.tensors import Folds, Table
 
 EVALUATE_ROWS = 8_192  # rows per forward pass where no gradient is kept
+LOSS_FLOOR = 1e-15  # of a probability in the log-loss: REPORT_FLOOR of `ml.evaluation.metrics`, which lies above
 
 
 # numbers, flags, codes, y, weight → logits; the parameters' gradients are filled on the way.
@@ -59,7 +60,7 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
 def train(
     network: Network,
     table: Table,
-    recipe: Recipe,
+    optimisation: Optimisation,
     *,
     held: Table | None = None,
     folds: Folds | None = None,
@@ -83,40 +84,38 @@ def train(
         The loss is no longer a finite number.
     """
     rows = folds.train.shape[1] if folds else len(table.y)
-    batch = recipe.batch_size or choose_batch(rows)
+    batch = optimisation.batch_size or choose_batch(rows)
     steps = -(-rows // batch)
-    optimiser = optimiser_for(network, recipe)
+    optimiser = optimiser_for(network, optimisation)
     gradient: Gradient
-    if relu_gradient.applies(network, class_weight, recipe.label_smoothing):
-        gradient = relu_gradient.ReluGradient(network, class_weight, recipe.label_smoothing)
+    if relu_gradient.applies(network):
+        gradient = relu_gradient.ReluGradient(network, class_weight)
     else:
-        gradient = Autograd(network, class_weight, recipe)
-    averaged = Average(network, recipe.average) if recipe.average > 0 else None
-    best = Best(network)
+        gradient = Autograd(network, class_weight, optimisation)
+    checkpoint = Checkpoint(network)
     history: list[dict[str, float]] = []
-    epochs = recipe.epochs or choose_epochs(steps)
+    epochs = optimisation.epochs or choose_epochs(steps)
     for epoch in range(epochs):
-        rates = [rate_at(recipe, (epoch + s / steps) / epochs) for s in range(steps)]
+        rates = [rate_at(optimisation, (epoch + s / steps) / epochs) for s in range(steps)]
         permuted = table.take(_order(table, folds))
-        figures = _epoch(network, permuted, batch, optimiser, rates, recipe, gradient, averaged)
+        figures = _epoch(network, permuted, batch, optimiser, rates, gradient)
         entry = {"epoch": float(epoch), "learning_rate": rates[-1], **figures}
         if not math.isfinite(entry["loss"]):
             raise TrainingError(
                 f"the training loss became {entry['loss']} in epoch {epoch + 1}: expected a finite number; lower "
-                f"learning_rate (now {recipe.learning_rate:g}) or set clip_norm"
+                f"learning_rate (now {optimisation.learning_rate:g})"
             )
-        with averaged.swapped() if averaged else contextlib.nullcontext():
-            judged = _judge(network, table, held, folds)
-            entry.update({f"validation_{name}": value for name, value in judged.items()})
-            if judged or epoch == epochs - 1:
-                best.see(epoch, judged.get("loss", 0.0))
+        judged = _judge(network, table, held, folds)
+        entry.update({f"validation_{name}": value for name, value in judged.items()})
+        if judged or epoch == epochs - 1:
+            checkpoint.update(epoch, judged.get("loss", 0.0))
         history.append(entry)
         if on_epoch is not None:
             on_epoch(entry)
-        if judged and recipe.patience and epoch - best.epoch >= recipe.patience:
+        if judged and optimisation.patience and epoch - checkpoint.epoch >= optimisation.patience:
             break
-    best.restore()
-    return Fitted(history, best.epoch)
+    checkpoint.restore()
+    return Fitted(history, checkpoint.epoch)
 
 
 def _order(table: Table, folds: Folds | None) -> Tensor:
@@ -157,9 +156,7 @@ def _epoch(
     batch: int,
     optimiser: torch.optim.Optimizer | FusedAdam,
     rates: list[float],
-    recipe: Recipe,
     gradient: Gradient,
-    averaged: Average | None,
 ) -> dict[str, float]:
     """One pass over a permuted copy of the rows; the figures are those of the batches as they were fitted."""
     network.train()
@@ -171,11 +168,7 @@ def _epoch(
         for group in optimiser.param_groups:
             group["lr"] = rate
         logits = gradient(rows.numbers, rows.flags, rows.codes, rows.y, rows.weight)
-        if recipe.clip_norm > 0:
-            nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
         optimiser.step()
-        if averaged is not None:
-            averaged.update()
         seen[:, start:stop] = logits if len(logits) == len(seen) else logits.mean(dim=0, keepdim=True)
     weight = None if permuted.weight is None else permuted.weight.flatten()
     return _figures(torch.softmax(seen.flatten(0, 1), dim=1), permuted.y.flatten(), weight)
@@ -184,9 +177,9 @@ def _epoch(
 class Autograd:
     """Fills the parameters' gradients for any network, in mixed precision on CUDA."""
 
-    def __init__(self, network: Network, class_weight: Tensor | None, recipe: Recipe) -> None:
-        self._network, self._class_weight, self._smoothing = network, class_weight, recipe.label_smoothing
-        self._mixed = recipe.mixed_precision == "auto" and next(network.parameters()).device.type == "cuda"
+    def __init__(self, network: Network, class_weight: Tensor | None, optimisation: Optimisation) -> None:
+        self._network, self._class_weight = network, class_weight
+        self._mixed = optimisation.mixed_precision == "auto" and next(network.parameters()).device.type == "cuda"
 
     def __call__(self, numbers: Tensor, flags: Tensor, codes: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
         """Logits (k, b, C) of the batch as it was fitted."""
@@ -196,17 +189,17 @@ class Autograd:
         with torch.autocast("cuda", torch.bfloat16) if self._mixed else contextlib.nullcontext():
             logits: Tensor = self._network(numbers, flags, codes)
         logits = logits.float()
-        _loss(logits, y, weight, self._class_weight, self._smoothing).backward()  # type: ignore[no-untyped-call]
+        _loss(logits, y, weight, self._class_weight).backward()  # type: ignore[no-untyped-call]
         return logits.detach()
 
 
-def _loss(logits: Tensor, y: Tensor, weight: Tensor | None, class_weight: Tensor | None, smoothing: float) -> Tensor:
+def _loss(logits: Tensor, y: Tensor, weight: Tensor | None, class_weight: Tensor | None) -> Tensor:
     """Cross-entropy, weighted by class and row; the members' losses are averaged, not their outputs."""
     members = len(logits)
     labels, logits = y.expand(members, -1).flatten(), logits.flatten(0, 1)
     if weight is None:
-        return nn.functional.cross_entropy(logits, labels, class_weight, label_smoothing=smoothing)
-    each = nn.functional.cross_entropy(logits, labels, class_weight, label_smoothing=smoothing, reduction="none")
+        return nn.functional.cross_entropy(logits, labels, class_weight)
+    each = nn.functional.cross_entropy(logits, labels, class_weight, reduction="none")
     weight = weight.expand(members, -1).flatten()
     mean: Tensor = (each * weight).sum() / weight.sum().clamp_min(1e-12)
     return mean
@@ -216,7 +209,7 @@ def _figures(probabilities: Tensor, y: Tensor, weight: Tensor | None) -> dict[st
     """Log-loss, accuracy and F1 (of the second of two classes, else the mean over classes)."""
     n_classes = probabilities.shape[1]
     of_label = probabilities.gather(1, y.unsqueeze(1)).squeeze(1)
-    each = -of_label.clamp_min(1e-15).log().double()
+    each = -of_label.clamp_min(LOSS_FLOOR).log().double()
     guess = probabilities.argmax(dim=1)
     w = torch.ones_like(each) if weight is None else weight.double()
     counts = torch.bincount(y * n_classes + guess, w, minlength=n_classes * n_classes).view(n_classes, n_classes)

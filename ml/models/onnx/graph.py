@@ -83,8 +83,8 @@ class Graph:
         """
         return value
 
-    def spread(self, probabilities: str, seen: NDArray[np.int64], n_classes: int) -> str:
-        """Columns of the classes seen in training to the columns of all classes, 0 for unseen ones."""
+    def scatter_classes(self, probabilities: str, seen: NDArray[np.int64], n_classes: int) -> str:
+        """Scatter the columns of the classes seen in training, (N, S), into those of all: (N, C), 0 for unseen ones."""
         if len(seen) == n_classes:
             return probabilities
         source = np.zeros(n_classes, dtype=np.int64)

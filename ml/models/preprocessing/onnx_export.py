@@ -11,8 +11,8 @@ from ml.models.preprocessing.state import FAR, State
 def emit(graph: Graph, state: State, offsets: list[int]) -> list[str]:
     """The values whose columns make up `Encoded.dense`; `offsets` are `Preprocessor.offsets`."""
     parts = []
-    if state.kept:
-        parts.append(graph.mixed(_numbers(graph, state), state.kept))
+    if state.varying:
+        parts.append(graph.mixed(_numbers(graph, state), state.varying))
     if state.flagged:
         flagged = _gather(graph, NUMBERS, state.flagged, len(state.numbers))
         parts.append(graph.mixed(graph.op("Cast", graph.op("IsNaN", flagged), to=1), state.flagged))
@@ -31,18 +31,16 @@ def _gather(graph: Graph, value: str, wanted: tuple[int, ...], available: int) -
 
 def _numbers(graph: Graph, state: State) -> str:
     options = state.options
-    value = _gather(graph, NUMBERS, state.kept, len(state.numbers))
+    value = _gather(graph, NUMBERS, state.varying, len(state.numbers))
     if options.scaling == "none":
         return value
     value = graph.op("Where", graph.op("IsNaN", value), graph.float32(np.asarray([state.fill])), value)
     value = graph.op("Sub", value, graph.float32(np.asarray([state.center])))
     value = graph.op("Mul", value, graph.float32(np.asarray([state.factor])))
-    at = options.clip_at
-    bound = at if options.clip == "hard" else float(FAR)
-    value = graph.op("Clip", value, graph.float32(-bound), graph.float32(bound))
+    value = graph.op("Clip", value, graph.float32(-float(FAR)), graph.float32(float(FAR)))
     if options.clip != "smooth":
         return value
-    t = graph.op("Div", value, graph.float32(at))
+    t = graph.op("Div", value, graph.float32(options.clip_at))
     square = graph.op("Add", graph.op("Mul", t, t), graph.float32(1.0))
     return graph.op("Div", value, graph.op("Sqrt", square))
 

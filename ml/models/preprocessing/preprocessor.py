@@ -44,13 +44,13 @@ class Preprocessor:
         frame = as_frame(X)
         numbers = tuple(str(c) for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c]))
         categories = tuple(str(c) for c in frame.columns if str(c) not in set(numbers))
-        kept, flagged, stats = self._fit_numbers(frame, numbers)
+        varying, flagged, stats = self._fit_numbers(frame, numbers)
         levels, other = self._fit_categories(frame, categories)
         self.state = State(
             options=self.options,
             numbers=numbers,
             categories=categories,
-            kept=tuple(kept),
+            varying=tuple(varying),
             fill=tuple(s[0] for s in stats),
             center=tuple(s[1] for s in stats),
             factor=tuple(s[2] for s in stats),
@@ -63,7 +63,7 @@ class Preprocessor:
     def _fit_numbers(
         self, frame: pd.DataFrame, names: tuple[str, ...]
     ) -> tuple[list[int], list[int], list[tuple[float, float, float]]]:
-        kept, flagged, stats = [], [], []
+        varying, flagged, stats = [], [], []
         for index, name in enumerate(names):
             values = frame[name].to_numpy(dtype=np.float32)
             present = values[~np.isnan(values)]
@@ -71,9 +71,9 @@ class Preprocessor:
                 flagged.append(index)
             if len(present) == 0 or present.min() == present.max():
                 continue
-            kept.append(index)
+            varying.append(index)
             stats.append(_location_and_scale(present, self.options.scaling))
-        return kept, flagged, stats
+        return varying, flagged, stats
 
     def _fit_categories(
         self, frame: pd.DataFrame, names: tuple[str, ...]
@@ -107,13 +107,13 @@ class Preprocessor:
     def width(self) -> int:
         """Number of dense columns."""
         state = self.fitted
-        return len(state.kept) + len(state.flagged) + self.offsets[-1]
+        return len(state.varying) + len(state.flagged) + self.offsets[-1]
 
     @property
     def names(self) -> list[str]:
         """Names of the dense columns, as `age`, `age is missing`, `city=Hue`, `city=other`."""
         state = self.fitted
-        names = [state.numbers[i] for i in state.kept] + [f"{state.numbers[i]} is missing" for i in state.flagged]
+        names = [state.numbers[i] for i in state.varying] + [f"{state.numbers[i]} is missing" for i in state.flagged]
         for column, levels, other in zip(state.categories, state.levels, state.other, strict=True):
             names += [f"{column}={level}" for level in levels] + ([f"{column}=other"] if other else [])
         return names
@@ -132,7 +132,7 @@ class Preprocessor:
 
     def _scale(self, raw: F32) -> F32:
         state = self.fitted
-        values = raw if len(state.kept) == raw.shape[1] else raw[:, state.kept]
+        values = raw if len(state.varying) == raw.shape[1] else raw[:, state.varying]
         if self.options.scaling == "none":
             return values
         for start in range(0, len(values), 65_536):  # in place, chunk by chunk: no second table in memory
@@ -144,13 +144,10 @@ class Preprocessor:
         return values
 
     def _bound(self, z: F32) -> F32:
-        at = np.float32(self.options.clip_at)
-        if self.options.clip == "hard":
-            return np.clip(z, -at, at)
         z = np.clip(z, -FAR, FAR)
         if self.options.clip == "none":
             return z
-        t = z / at
+        t = z / np.float32(self.options.clip_at)
         return np.asarray(z / np.sqrt(t * t + np.float32(1)), dtype=np.float32)
 
     def _codes(self, frame: pd.DataFrame) -> I64:

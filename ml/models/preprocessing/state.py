@@ -16,14 +16,14 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `scaling`: "robust" centres by the median and divides by the quartile range, "zscore" by mean and
     standard deviation, "none" leaves values as they are with NaN for missing (trees).
-    `clip`: "smooth" is z / sqrt(1 + (z / clip_at)²), "hard" cuts at ±clip_at, "none" leaves z.
+    `clip`: "smooth" is z / sqrt(1 + (z / clip_at)²), "none" leaves z.
     `rare`: a level seen fewer times than this shares the "other" column.
 
     Source: robust scaling with smooth clipping at 3: RealMLP (Holzmüller et al. 2024, section 3).
     """
 
     scaling: Literal["robust", "zscore", "none"] = "robust"
-    clip: Literal["smooth", "hard", "none"] = "smooth"
+    clip: Literal["smooth", "none"] = "smooth"
     clip_at: float = 3.0
     indicators: bool = True
     rare: int = 5
@@ -31,12 +31,12 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """Everything that `Preprocessor.fit` learns, JSON-able. Vectors are aligned with `kept`."""
+    """Everything that `Preprocessor.fit` learns, JSON-able. Vectors are aligned with `varying`."""
 
     options: Options
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
-    kept: tuple[int, ...] = ()  # indices of number columns that vary
+    varying: tuple[int, ...] = ()  # indices of number columns that vary
     fill: tuple[float, ...] = ()  # medians
     center: tuple[float, ...] = ()
     factor: tuple[float, ...] = ()  # 1 / scale

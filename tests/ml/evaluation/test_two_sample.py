@@ -10,6 +10,7 @@ from scipy import stats
 
 from ml.drift import profile
 from ml.evaluation import two_sample
+from ml.evaluation.bounds import wilson
 
 
 def counted(reference: Any, current: Any) -> two_sample.Test:
@@ -150,3 +151,11 @@ def test_a_significant_effect_of_exactly_the_material_size_counts() -> None:
     """Half of such estimates lie below it; a clearly smaller effect does not count, however significant."""
     assert two_sample.may_be_material(two_sample.Test(0.09, 0.02, 1e-6), 0.1)
     assert not two_sample.may_be_material(two_sample.Test(0.02, 0.001, 1e-9), 0.1)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 7), (8, 10), (470, 500), (500, 500)])
+def test_wilson_interval_agrees_with_scipy(hits: int, n: int) -> None:
+    """At the ends, where the plain interval is none, too."""
+    expected = stats.binomtest(hits, n).proportion_ci(0.9, method="wilson")
+    assert wilson(hits, n, 0.9) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson(0, 0) == (0.0, 1.0)

@@ -113,9 +113,6 @@ def test_mixtures_are_scored_as_the_rows_that_they_are(tmp_path: Path, family: s
     [
         {"embedding": "none"},
         {"embedding_width": 3},
-        {"embedding": "periodic"},
-        {"sharing": "scales"},
-        {"normalisation": "batch"},
         {"hidden": ()},
     ],
     ids=str,

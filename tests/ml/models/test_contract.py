@@ -19,7 +19,7 @@ PARAMS: dict[str, tuple[str, dict[str, Any]]] = {
     "logistic-lbfgs": ("logistic", {"C": 1.0, "solver": "lbfgs"}),
     "logistic-liblinear": ("logistic", {"C": 100.0, "solver": "liblinear", "clip": "none"}),
     "mlp": ("mlp", QUICK_MLP),
-    "mlp-plain": ("mlp", {"hidden": (8, 8), "members": 1, "embedding": "none", "epochs": 3, "clip": "hard"}),
+    "mlp-plain": ("mlp", {"hidden": (8, 8), "members": 1, "embedding": "none", "epochs": 3, "clip": "none"}),
     "boosting": ("hist_gradient_boosting", {"max_iter": 15, "max_leaf_nodes": 6}),
     "blend": (
         "blend",

@@ -18,7 +18,7 @@ from ml.errors import TrainingError
 from ml.settings import CHECKOUT
 from ml.tuning import study
 from ml.tuning.executors import Processes
-from ml.tuning.trial import Ask
+from ml.tuning.trial import TrialRequest
 from ml.tuning.trials import TrialStore
 from tests.ml.tuning.searching import Rows, facts, settings
 
@@ -94,7 +94,7 @@ def test_a_trial_is_run_again_when_its_worker_dies(tmp_path):
     engine = Processes(tmp_path, workers=1)
     try:
         engine._workers[0]._process.send_signal(signal.SIGKILL)
-        engine.submit(Ask(number=0, family="logistic", params={"C": 1.0}, seed=0))
+        engine.submit(TrialRequest(number=0, family="logistic", params={"C": 1.0}, seed=0))
         found = engine.wait()
     finally:
         engine.close()

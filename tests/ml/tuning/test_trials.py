@@ -9,7 +9,7 @@ from ml.training import candidate
 from ml.tuning import study
 from ml.tuning.executors import Serial
 from ml.tuning.problem import Problem
-from ml.tuning.trial import Ask, hopeless
+from ml.tuning.trial import TrialRequest, should_prune
 from ml.tuning.trials import Trial, TrialStore
 from tests.ml.tuning.searching import Rows, settings
 
@@ -56,13 +56,13 @@ def test_probabilities_that_are_not_finite_fail_the_trial(tmp_path, monkeypatch)
         tuning.search(Rows(), settings(max_evals=2), workdir=tmp_path)
 
 
-def test_hopeless_needs_both_certainty_and_size():
+def test_pruning_needs_both_certainty_and_size():
     """Noise is not certainty, and a sure hair's breadth is not size."""
     rng = np.random.default_rng(0)
     rival = np.full(200, 0.5)
-    assert hopeless(0.3 + 0.2 * rng.normal(size=200), rival)
-    assert not hopeless(0.1 + 2.0 * rng.normal(size=200), rival)
-    assert not hopeless(np.full(200, 0.005), rival)
+    assert should_prune(0.3 + 0.2 * rng.normal(size=200), rival)
+    assert not should_prune(0.1 + 2.0 * rng.normal(size=200), rival)
+    assert not should_prune(np.full(200, 0.005), rival)
 
 
 def test_a_given_up_trial_is_not_the_best_and_has_an_estimate(tmp_path):
@@ -70,9 +70,9 @@ def test_a_given_up_trial_is_not_the_best_and_has_an_estimate(tmp_path):
     problem = study.make_problem(Rows(600), settings())
     store = TrialStore(tmp_path)
     engine = Serial(problem, store)
-    engine.submit(Ask(number=0, family="hist_gradient_boosting", params={"max_iter": 50}, seed=0))
+    engine.submit(TrialRequest(number=0, family="hist_gradient_boosting", params={"max_iter": 50}, seed=0))
     best = engine.wait()
-    engine.submit(Ask(number=1, family="logistic", params={"C": 1e-6}, seed=0, incumbent=0))
+    engine.submit(TrialRequest(number=1, family="logistic", params={"C": 1e-6}, seed=0, incumbent=0))
     weak = engine.wait()
     assert (best.status, weak.status) == ("ok", "pruned")
     assert len(weak.fold_losses) == 1

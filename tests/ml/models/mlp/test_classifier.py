@@ -13,9 +13,9 @@ from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ml.errors import TrainingError
+from ml.evaluation import metrics
 from ml.models.mlp import training_loop
 from ml.models.mlp.classifier import MLPClassifier, from_state
-from ml.models.mlp.network import ACTIVATIONS
 from ml.models.mlp.optimisation import choose_batch
 from ml.models.mlp.tensors import Folds
 from tests.ml.models.tables import schema_of, table
@@ -31,21 +31,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no hidden layer": {"hidden": ()},
     "three layers": {"hidden": (8, 6, 4), "dropout": 0.3},
     "one member": {"members": 1},
-    "shared weights": {"members": 3, "sharing": "scales"},
-    "shared weights, layer norm": {"members": 3, "sharing": "scales", "normalisation": "layer"},
-    "batch norm": {"normalisation": "batch"},
-    "one member, batch norm": {"members": 1, "normalisation": "batch"},
-    "layer norm": {"normalisation": "layer"},
-    "one member, layer norm": {"members": 1, "normalisation": "layer"},
     "piecewise, mapped": {"embedding_width": 3},
     "one member, piecewise, mapped": {"members": 1, "embedding_width": 3},
-    "periodic": {"embedding": "periodic", "embedding_width": 3},
-    "one member, periodic": {"members": 1, "embedding": "periodic", "embedding_width": 3},
-    "periodic, shared weights": {"embedding": "periodic", "embedding_width": 3, "sharing": "scales"},
     "no embedding": {"embedding": "none"},
     "wide members": {"hidden": (160, 160), "epochs": 1},
-    "averaged weights": {"average": 0.9},
-    **{f"{name} activation": {"activation": name} for name in ACTIVATIONS},
 }
 
 
@@ -67,15 +56,11 @@ def test_every_architecture_exports_and_reloads(changes: dict[str, Any]) -> None
     np.testing.assert_array_equal(from_state(*model.to_state()).predict_proba(X), model.predict_proba(X))
 
 
-OPTIMISERS = ("adamw", "adam", "sgd", "nadam", "rmsprop")
-
-
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle", "flat_cosine"])
+@pytest.mark.parametrize("optimiser", ["adamw", "adam"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_every_optimiser_and_schedule_lowers_the_loss(optimiser: str, schedule: str) -> None:
     X, y = table(300, missing=0.0)
-    rate = 0.1 if optimiser == "sgd" else 3e-3
-    model = small(optimiser=optimiser, schedule=schedule, learning_rate=rate, epochs=8, batch_size=32, dropout=0.0)
+    model = small(optimiser=optimiser, schedule=schedule, learning_rate=3e-3, epochs=8, batch_size=32, dropout=0.0)
     history = model.fit(X, y).history
     assert history[-1]["loss"] < history[0]["loss"]
 
@@ -170,16 +155,15 @@ def test_another_seed_gives_other_weights() -> None:
 def test_divergence_is_an_error_that_names_the_rate() -> None:
     X, y = table(200, missing=0.0)
     with pytest.raises(TrainingError, match="learning_rate"):
-        small(optimiser="sgd", learning_rate=1e30, activation="relu", epochs=20).fit(X, y)
+        small(learning_rate=1e30, epochs=20).fit(X, y)
 
 
 @pytest.mark.parametrize(
     ("changes", "place"),
     [
-        ({"activation": "step"}, "activation"),
-        ({"optimiser": "newton"}, "optimiser"),
-        ({"schedule": "up"}, "schedule"),
-        ({"embedding": "wavelet"}, "embedding"),
+        ({"optimiser": "sgd"}, "optimiser"),
+        ({"schedule": "one_cycle"}, "schedule"),
+        ({"embedding": "periodic"}, "embedding"),
         ({"scaling": "none"}, "scaling"),
         ({"class_weight": "heavy"}, "class_weight"),
         ({"hidden": (0,)}, "hidden"),
@@ -264,3 +248,8 @@ EXPECTED = {
 )
 def test_scikit_learn_estimator_checks(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+def test_the_loops_log_loss_has_the_reports_floor() -> None:
+    """Models lie below the metrics and have the figure twice."""
+    assert training_loop.LOSS_FLOOR == metrics.REPORT_FLOOR

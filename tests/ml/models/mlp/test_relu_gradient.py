@@ -9,7 +9,7 @@ import torch
 
 from ml.models.mlp import training_loop, relu_gradient
 from ml.models.mlp.network import Architecture, Network
-from ml.models.mlp.optimisation import Recipe
+from ml.models.mlp.optimisation import Optimisation
 
 
 def gradients(network: Network, gradient: training_loop.Gradient, batch: tuple[Any, ...], seed: int = 3) -> list[torch.Tensor]:
@@ -24,9 +24,8 @@ def gradients(network: Network, gradient: training_loop.Gradient, batch: tuple[A
 @pytest.mark.parametrize("members", [1, 3])
 @pytest.mark.parametrize("own_rows", [False, True], ids=["shared rows", "own rows"])
 @pytest.mark.parametrize("weighted", [None, "rows", "classes", "both"])
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("hidden", [(), (5,), (6, 4)], ids=str)
-def test_equals_autograd(members: int, own_rows: bool, weighted: str | None, smoothing: float, hidden: Any) -> None:
+def test_equals_autograd(members: int, own_rows: bool, weighted: str | None, hidden: Any) -> None:
     torch.manual_seed(0)
     network = Network(
         Architecture(
@@ -49,13 +48,9 @@ def test_equals_autograd(members: int, own_rows: bool, weighted: str | None, smo
         torch.rand(leading, 11) if weighted in ("rows", "both") else None,
     )
     class_weight = torch.tensor([1.0, 2.0, 0.5]) if weighted in ("classes", "both") else None
-    if not relu_gradient.applies(network, class_weight, smoothing):
-        assert class_weight is not None
-        assert smoothing > 0
-        return
-    recipe = Recipe(label_smoothing=smoothing)
-    expected = gradients(network, training_loop.Autograd(network, class_weight, recipe), batch)
-    found = gradients(network, relu_gradient.ReluGradient(network, class_weight, smoothing), batch)
+    assert relu_gradient.applies(network)
+    expected = gradients(network, training_loop.Autograd(network, class_weight, Optimisation()), batch)
+    found = gradients(network, relu_gradient.ReluGradient(network, class_weight), batch)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
 
@@ -69,23 +64,13 @@ def test_equals_autograd_with_dropout(members: int) -> None:
     )
     empty = torch.zeros(1, 20, 0)
     batch = (torch.randn(1, 20, 3), empty, empty.long(), torch.randint(0, 2, (1, 20)), None)
-    expected = gradients(network, training_loop.Autograd(network, None, Recipe()), batch)
-    found = gradients(network, relu_gradient.ReluGradient(network, None, 0.0), batch)
+    expected = gradients(network, training_loop.Autograd(network, None, Optimisation()), batch)
+    found = gradients(network, relu_gradient.ReluGradient(network, None), batch)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"activation": "silu"},
-        {"normalisation": "layer"},
-        {"embedding": "periodic", "embedding_width": 3},
-        {"embedding": "piecewise", "embedding_width": 3},
-        {"sharing": "scales", "members": 2},
-    ],
-    ids=str,
-)
-def test_other_networks_take_autograd(changes: dict[str, Any]) -> None:
-    architecture = Architecture(**{"n_numbers": 3, "n_flags": 0, "n_levels": 0, "n_classes": 2, **changes})
-    assert not relu_gradient.applies(Network(architecture), None, 0.0)
+def test_a_learned_embedding_takes_autograd() -> None:
+    shape = {"n_numbers": 3, "n_flags": 0, "n_levels": 0, "n_classes": 2}
+    assert not relu_gradient.applies(Network(Architecture(**shape, embedding="piecewise", embedding_width=3)))
+    assert relu_gradient.applies(Network(Architecture(**shape, embedding="piecewise")))

@@ -63,12 +63,11 @@ def test_zscores_have_mean_0_and_deviation_1() -> None:
     assert rows.std() == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize(("clip", "bound"), [("smooth", 3.0), ("hard", 3.0)])
-def test_values_stay_bounded(clip: str, bound: float) -> None:
+def test_values_stay_bounded() -> None:
     """A drifting column cannot push a model far outside of where it was trained."""
-    found = Preprocessor(Options(clip=clip)).fit(numbers(*range(9)))  # type: ignore[arg-type]
+    found = Preprocessor(Options(clip="smooth", clip_at=3.0)).fit(numbers(*range(9)))
     rows = found.transform(numbers(-3.4e38, -1e9, 1e9, 3.4e38)).numbers
-    assert np.abs(rows).max() <= bound
+    assert np.abs(rows).max() <= 3.0
 
 
 def test_smooth_clipping_is_the_stated_formula() -> None:
@@ -155,7 +154,7 @@ words = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x
     train=st.lists(st.tuples(cells, cells, words), min_size=2, max_size=12),
     later=st.lists(st.tuples(cells, cells, words), min_size=1, max_size=6),
     scaling=st.sampled_from(["robust", "zscore", "none"]),
-    clip=st.sampled_from(["smooth", "hard", "none"]),
+    clip=st.sampled_from(["smooth", "none"]),
     rare=st.integers(1, 3),
 )
 def test_the_graph_does_what_transform_does(train: list, later: list, scaling: str, clip: str, rare: int) -> None:
