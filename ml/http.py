@@ -119,7 +119,10 @@ def exchange(
     asked = urllib.request.Request(address, data=content, headers=sent, method=method)
     try:
         with urllib.request.urlopen(asked, timeout=timeout_s) as answer:
-            return int(answer.status), answer.read(MAX_ANSWER_BYTES)
+            content = answer.read(MAX_ANSWER_BYTES)
+            if answer.length:  # broken off, or longer than what is taken
+                raise http.client.IncompleteRead(content, answer.length)
+            return int(answer.status), content
     except urllib.error.HTTPError as error:
         with error:
             found = _rest_of(error)

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# The demonstration: it talks to a running stack and is built on library and stack, so nothing of these may need it.
+DEMO = ("demo", "demo.replay", "demo.traffic")
 HEAVY = {"torch", "sklearn", "pandas", "hyperopt", "evidently", "mlflow", "matplotlib", "skl2onnx", "scipy"}
 
 
@@ -35,8 +37,17 @@ class Import(NamedTuple):
 
 
 def imports(folder: str) -> list[Import]:
-    """Every import below a folder; `from a import b` counts as `a.b`, since b may be a module."""
-    return [found for path in sorted((ROOT / folder).rglob("*.py")) for found in _imports_of(path)]
+    """Every import below a folder but the demonstration's; `from a import b` counts as `a.b`: b may be a module."""
+    files = [path for path in sorted((ROOT / folder).rglob("*.py")) if not _within(_module_of(path), DEMO)]
+    return [found for path in files for found in _imports_of(path)]
+
+
+def _module_of(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _within(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
 def _imports_of(path: Path) -> Iterator[Import]:
@@ -79,6 +90,16 @@ def test_ml_knows_nothing_of_what_is_built_on_it() -> None:
     _refused([found for found in imports("ml") if found.package in above])
 
 
+def test_nothing_is_built_on_the_demonstration() -> None:
+    """Commands start it as a program, or by its name in a table."""
+    for folder in ("ml", "serving", "dags", "plugins", "ops"):
+        _refused([found for found in imports(folder) if _within(found.module, DEMO)])
+
+
+def test_running_the_stack_has_at_most_fourteen_modules() -> None:
+    assert len(_modules("ops")) <= 14
+
+
 def test_settings_and_errors_are_at_the_bottom() -> None:
     bottom = {
         "ml.errors": set[str](),
@@ -116,8 +137,7 @@ def test_data_passes_in_one_direction(low: str, high: tuple[str, ...]) -> None:
 
 def _modules(folder: str) -> dict[str, Path]:
     """Dotted name → file; a package is its `__init__`."""
-    files = (ROOT / folder).rglob("*.py")
-    return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+    return {_module_of(file): file for file in (ROOT / folder).rglob("*.py")}
 
 
 def test_modules_import_each_other_in_no_circle() -> None:
@@ -157,7 +177,7 @@ def test_only_the_registry_changes_versions_and_aliases() -> None:
 def test_only_settings_reads_settings_from_the_environment() -> None:
     """`os.environ` in the library: the settings, and nobody else asks for a REFIT_ variable."""
     for path in sorted((ROOT / "ml").rglob("*.py")):
-        if path == ROOT / "ml" / "settings" / "loading.py":
+        if path == ROOT / "ml" / "settings" / "loading.py" or _within(_module_of(path), DEMO):
             continue
         text = path.read_text(encoding="utf-8")
         for number, line in enumerate(text.splitlines(), 1):
