@@ -14,10 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import msgspec
 
 from demo.traffic import Client, Delayed
+from ml.cli import show
+from ml.cli.options import options, settings_for
 from ml.errors import DataError
+from ml.registry import rollout
 from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
@@ -160,3 +164,38 @@ def _in_time_order(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     if moments.isna().any():
         moments = pd.to_datetime(frame[column], errors="coerce", format="mixed", utc=True)
     return frame.iloc[moments.argsort(kind="stable")].reset_index(drop=True)
+
+
+@click.command("replay")
+@click.option("--data", "file", type=click.Path(path_type=Path), required=True, help="CSV or Parquet table.")
+@click.option("--target", default="", help="The column that holds the labels. Default: as the JSON beside FILE says.")
+@click.option("--time", "time_column", default="", help="The column that orders rows. Default: the file's order.")
+@click.option("--url", default="", help="The service. Default: the local one.")
+@click.option("--key", default="", envvar="REFIT_API_KEY", help="API key, where the service asks for one.")
+@click.option("--speed", type=click.FloatRange(min=0), default=0.0, help="Rows a second; 0: as fast as it answers.")
+@click.option("--label-delay", type=click.FloatRange(min=0), default=0.0, help="Seconds from an answer to its label.")
+@click.option("--windows", type=click.IntRange(min=1), default=30, help="Windows to show accuracy for.")
+@click.option("--batch", type=click.IntRange(min=1), default=20, help="Rows of one request.")
+@options()
+def command(
+    file: Path, target: str, time_column: str, url: str, key: str, speed: float, label_delay: float, windows: int,
+    batch: int, as_json: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Replay a table in time order through the running service: predict, then send the labels late.
+
+    Shows accuracy window by window with the versions that answered.
+    """
+    client = Client(url or rollout.urls(settings_for(given))[0], key=key)
+    frame, label = read(file, target=target, time_column=time_column)
+    results = []
+    for found in replay(client, frame, label, speed=speed, label_delay_s=label_delay, windows=windows, batch=batch):
+        results.append(msgspec.to_builtins(found))
+        if not as_json:
+            versions = ", ".join(found.versions)
+            click.echo(
+                f"window {found.window:>3}: accuracy {found.accuracy:6.1%} of {found.rows} rows, version {versions}"
+            )
+    if as_json:
+        show.result(
+            {"windows": results, "requests": client.requests, "sent_again": client.retried}, as_json=True, text=""
+        )

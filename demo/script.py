@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from demo import summary
-from demo.airflow import Airflow, AirflowUnavailable
 from demo.live import CONCEPT, SHIFTED, USUAL, Phase, Traffic
 from demo.picture import Event
 from demo.traffic import Client, ServiceUnavailable
@@ -18,6 +17,8 @@ from ml.data.sources import customers
 from ml.errors import DataError, RefitError
 from ml.registry import rollout
 from ml.settings import Settings
+from ops.airflow_api import AirflowApi, AirflowUnavailable
+from ops.layout import Layout
 
 RATE = 40.0  # customers a second
 LABEL_DELAY_S = 8.0
@@ -41,7 +42,7 @@ class Demo:
     def __init__(self, settings: Settings, reports: Path | None = None) -> None:
         self.settings = settings
         self.reports = reports or settings.var / "reports"
-        self.airflow = Airflow(settings)
+        self.airflow = AirflowApi(Layout(settings))
         self.url = rollout.urls(settings)[0]
         self.events: list[Event] = []
         self.phases: list[dict[str, Any]] = []
@@ -98,7 +99,8 @@ class Demo:
         if time.time() - last > CHECK_S:
             self._asked = time.time()
             try:
-                self.airflow.trigger("drift_check")
+                self.airflow.unpause("drift_check")
+                self.airflow.trigger("drift_check", {})
             except AirflowUnavailable as error:
                 self.say(str(error))
 
@@ -148,6 +150,7 @@ def _champion(demo: Demo) -> None:
     demo.say(f"Service {demo.url}, Airflow {demo.airflow.url}")
     if not _serves_customers(demo):
         demo.say("No champion yet: Airflow trains the first one.")
+        demo.airflow.unpause("retrain")
         name = demo.airflow.trigger("retrain", {"reason": "first champion of the demonstration"})
         demo.say(demo.airflow.page("retrain", name))
         deadline = time.monotonic() + FIRST_S

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from demo.airflow import Airflow, AirflowUnavailable
 from demo.picture import Event
 from ml import drift
 from ml.drift.verdict import DriftVerdict
 from ml.errors import StoreUnavailable
 from ml.registry import ledger
 from ml.settings import Settings
+from ops.airflow_api import AirflowApi, AirflowUnavailable
 
 SHOWN_REASONS = 3  # of a verdict; the rest is in its report
 ENDED = ("success", "failed")
@@ -20,7 +20,7 @@ ENDED = ("success", "failed")
 class Watcher:
     """Reports each thing once. `started` is the traffic's start (time.monotonic())."""
 
-    def __init__(self, settings: Settings, airflow: Airflow, started: float) -> None:
+    def __init__(self, settings: Settings, airflow: AirflowApi, started: float) -> None:
         self._settings, self._airflow = settings, airflow
         self._offset = time.time() - (time.monotonic() - started)  # wall clock of the start
         self._checks = {c.id for c in drift.history(settings, 20)}

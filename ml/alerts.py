@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ml import http
 from ml.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -73,12 +72,11 @@ def _post(url: str, message: Message, timeout_s: float) -> bool:
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         log.warning("drift.webhook_url is not an http(s) address: the alert was not posted")
         return False
-    body = json.dumps(message, default=str).encode("utf-8")
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"}, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s):
-            return True
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        # The address may hold a token: only its host is named.
-        log.warning("the webhook at %s did not take the alert: %s", urllib.parse.urlsplit(url).hostname, error)
+        http.exchange("POST", url, json.loads(json.dumps(message, default=str)), timeout_s=timeout_s)
+        return True
+    except http.HttpError as error:
+        # The address may hold a token, and an answer may repeat it: only the host and the status are named.
+        why = f"it answers {error.status}" if error.status else error.reason
+        log.warning("the webhook at %s did not take the alert: %s", urllib.parse.urlsplit(url).hostname, why)
         return False

@@ -68,8 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     check(arguments, made)
 
     from ml.errors import RefitError
-    from ops import command
-    from ops.errors import RunFailed, StackError
+    from ops import RunFailed, StackError, command
 
     try:
         return command.perform(arguments)

@@ -1,27 +1,30 @@
-"""The few calls of Airflow's REST API that the one command needs.
+"""The few calls of Airflow's REST API that the one command and the demonstration need.
 
 **Source** https://airflow.apache.org/docs/apache-airflow/stable/stable-rest-api-ref.html
 """
 
 from __future__ import annotations
 
-import json
-import urllib.error
 import urllib.parse
-import urllib.request
 from typing import Any
 
-from ops import credentials
-from ops.errors import StackError
-from ops.layout import Layout
+from ml import http
+from ops import StackError
+from ops.layout import ADMIN, Layout, admin_password
+
+TIMEOUT_S = 60.0
+
+
+class AirflowUnavailable(StackError):
+    """Raised when Airflow does not answer, or refuses: with what it says."""
 
 
 class AirflowApi:
-    """A client with a token of the admin."""
+    """A client with a token of the admin, whose generated password is read at the first call."""
 
     def __init__(self, layout: Layout) -> None:
-        self._base = layout.url("airflow")
-        self._login = {"username": credentials.ADMIN, "password": credentials.password(layout)}
+        self._layout = layout
+        self.url = layout.url("airflow")
         self._token = ""
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -29,40 +32,31 @@ class AirflowApi:
 
         Raises
         ------
-        StackError
+        AirflowUnavailable
             Airflow does not answer, or refuses: with what it says.
         """
         try:
             return self._with_token(method, f"/api/v2{path}", body)
-        except urllib.error.HTTPError as error:
-            raise StackError(f"Airflow refused {method} {path}: {error.code} {_detail(error)}") from error
-        except (OSError, ValueError) as error:
-            raise StackError(f"Airflow does not answer {method} {path}: {error}") from error
+        except http.HttpError as error:
+            raise AirflowUnavailable(f"Airflow: {error}") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:  # the file of passwords, or a strange answer
+            raise AirflowUnavailable(f"Airflow at {self.url} cannot be asked: {error}") from error
 
     def _with_token(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         if self._token:
             try:
                 return self._send(method, path, body)
-            except urllib.error.HTTPError as error:
-                if error.code != 401:
+            except http.HttpError as error:
+                if error.status != 401:
                     raise
-        self._token = self._send("POST", "/auth/token", self._login)["access_token"]
+                self._token = ""  # expired
+        login = {"username": ADMIN, "password": admin_password(self._layout)}
+        self._token = self._send("POST", "/auth/token", login)["access_token"]
         return self._send(method, path, body)
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
-        request = urllib.request.Request(
-            f"{self._base}{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
-            },
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        return http.request(method, f"{self.url}{path}", body, headers=headers, timeout_s=TIMEOUT_S)
 
     def has_dag(self, dag_id: str) -> bool:
         """Whether the DAG processor has read it."""
@@ -75,6 +69,7 @@ class AirflowApi:
         return [f"{error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}" for error in found]
 
     def unpause(self, dag_id: str) -> None:
+        """Let the scheduler start runs of a DAG."""
         self.call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
@@ -82,7 +77,16 @@ class AirflowApi:
         return str(self.call("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"])
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """One run."""
         return dict(self.call("GET", f"/dags/{dag_id}/dagRuns/{_quoted(run_id)}"))
+
+    def runs(self, dag_id: str, limit: int = 5) -> list[dict[str, Any]]:
+        """The newest runs, newest first."""
+        return list(self.call("GET", f"/dags/{dag_id}/dagRuns?order_by=-run_after&limit={limit}")["dag_runs"])
+
+    def page(self, dag_id: str, run_id: str) -> str:
+        """The address of a run's page."""
+        return f"{self.url}/dags/{dag_id}/runs/{_quoted(run_id)}"
 
     def active_runs(self, dag_id: str) -> list[str]:
         """Ids of the runs that are queued or running, oldest first."""
@@ -107,11 +111,3 @@ class AirflowApi:
 
 def _quoted(run_id: str) -> str:
     return urllib.parse.quote(run_id, safe="")
-
-
-def _detail(error: urllib.error.HTTPError) -> str:
-    text = error.read().decode("utf-8", "replace")
-    try:
-        return str(json.loads(text)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return text[:300]

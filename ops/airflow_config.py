@@ -9,8 +9,7 @@ from __future__ import annotations
 import io
 from configparser import RawConfigParser
 
-from ops import credentials
-from ops.layout import HOST, Layout
+from ops.layout import ADMIN, HOST, Layout, ensure_secrets, write_private
 
 # At most this many tasks at once; each slot is a process that the scheduler forks at its start.
 PARALLELISM = 4
@@ -26,7 +25,7 @@ def values(layout: Layout, secrets: dict[str, str]) -> dict[str, dict[str, objec
             "parallelism": PARALLELISM,
             "load_examples": False,
             "fernet_key": secrets["fernet_key"],
-            "simple_auth_manager_users": f"{credentials.ADMIN}:admin",
+            "simple_auth_manager_users": f"{ADMIN}:admin",
             "simple_auth_manager_passwords_file": layout.password_file,
             # A second server process: with one, writes of the UI and of tasks lock SQLite against each other.
             "execution_api_server_url": f"{layout.url('airflow-execution')}/execution/",
@@ -73,9 +72,9 @@ def write(layout: Layout) -> None:
     """Write airflow.cfg and its secrets, readable by the owner alone."""
     layout.airflow_home.mkdir(parents=True, exist_ok=True)
     parser = RawConfigParser()
-    for section, options in values(layout, credentials.ensure(layout)).items():
+    for section, options in values(layout, ensure_secrets(layout)).items():
         # Airflow interpolates: a literal percent sign is doubled.
         parser[section] = {name: str(value).replace("%", "%%") for name, value in options.items()}
     text = io.StringIO()
     parser.write(text)
-    credentials.private(layout.airflow_home / "airflow.cfg", text.getvalue())
+    write_private(layout.airflow_home / "airflow.cfg", text.getvalue())

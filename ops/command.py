@@ -7,18 +7,17 @@ import contextlib
 import fcntl
 import json
 import os
+import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from ml import settings as settings_module
 from ml.errors import SettingsError
 from ml.settings import Settings, chosen_file
-from ops import credentials, demo, fingerprint, preflight, stack, summary, supervision
+from ops import StackError, stack, supervision
 from ops.airflow_api import AirflowApi
-from ops.errors import StackError
-from ops.layout import Layout
-from ops.terminal import Terminal
-from ops.watch import Watch
+from ops.layout import Layout, write_private
+from ops.terminal import Terminal, Watch, addresses, champion, summary
 
 # Unpaused at every start: the loop is closed from the first run on.
 DAGS = ("retrain", "drift_check", "rollback")
@@ -31,8 +30,8 @@ def perform(arguments: argparse.Namespace) -> int:
     if arguments.status:
         return status(layout, terminal)
     if arguments.demo_drift:
-        return demo_drift(layout, terminal)
-    with _only_one(layout):
+        demo_drift(layout)
+    with only_one(layout):
         if arguments.stop:
             terminal.line("Stopping …" if supervision.supervisor(layout) else "Nothing runs.")
             terminal.line("Stopped." if stack.stop(layout) else "")
@@ -41,7 +40,7 @@ def perform(arguments: argparse.Namespace) -> int:
             layout = Layout(choose_data(layout.settings, arguments))
         ensure_running(layout, terminal)
     if arguments.start:
-        summary.addresses(layout, terminal)
+        addresses(layout, terminal)
         return 0
     run(layout, terminal, _conf(arguments))
     return 0
@@ -56,21 +55,21 @@ def status(layout: Layout, terminal: Terminal) -> int:
     for state in found:
         terminal.line(f"  {state.name:<22} {state.state:<9} {state.description}")
     terminal.line(f"  memory of all: {supervision.memory_mb(layout):,.0f} MB")
-    summary.addresses(layout, terminal)
-    summary.champion(layout, terminal)
+    addresses(layout, terminal)
+    champion(layout, terminal)
     return 0 if all(state.running for state in found) else 1
 
 
 def ensure_running(layout: Layout, terminal: Terminal) -> None:
     """Start the stack, or take the one that runs; starts it anew when code or settings have changed."""
     running = bool(supervision.states(layout))
-    if running and (parts := fingerprint.changed(layout)):
+    if running and (parts := supervision.changed(layout)):
         terminal.line(f"Restarting: {' and '.join(parts)} changed since the start.")
         stack.stop(layout)
         running = False
     if not running:
         stack.sweep(layout)
-        if troubles := preflight.troubles(layout):
+        if troubles := stack.troubles(layout):
             raise StackError("\n".join(troubles))
         terminal.line("Starting Airflow, MLflow and the service …")
         try:
@@ -79,7 +78,7 @@ def ensure_running(layout: Layout, terminal: Terminal) -> None:
         except (StackError, KeyboardInterrupt):
             stack.stop(layout)  # half a stack serves nobody
             raise
-        summary.addresses(layout, terminal)
+        addresses(layout, terminal)
     else:
         stack.wait_until_ready(layout, lambda _: None)
 
@@ -92,17 +91,23 @@ def run(layout: Layout, terminal: Terminal, conf: dict[str, Any]) -> None:
     RunFailed
         A task failed: with its own error.
     """
-    api = AirflowApi(layout)
-    with terminal.step("DAGs read") as say:
-        _wait_for_dags(api, say)
-    for dag_id in DAGS:
-        api.unpause(dag_id)
+    api = close_loop(layout, terminal)
     earlier = api.active_runs("retrain")
     run_id = api.trigger("retrain", conf)
     if earlier:
         terminal.line(f"Another run is active and goes first: {', '.join(earlier)}")
     results = Watch(api, layout, terminal, "retrain", run_id).to_the_end()
-    summary.run(layout, terminal, results)
+    summary(layout, terminal, results)
+
+
+def close_loop(layout: Layout, terminal: Terminal) -> AirflowApi:
+    """Unpause every DAG, once Airflow has read them; returns the client that did."""
+    api = AirflowApi(layout)
+    with terminal.step("DAGs read") as say:
+        _wait_for_dags(api, say)
+    for dag_id in DAGS:
+        api.unpause(dag_id)
+    return api
 
 
 def _wait_for_dags(api: AirflowApi, say: Any) -> None:
@@ -115,18 +120,10 @@ def _wait_for_dags(api: AirflowApi, say: Any) -> None:
     raise StackError("the DAG processor has read no DAG after 120 s: see var/logs/airflow-dag-processor.log")
 
 
-def demo_drift(layout: Layout, terminal: Terminal) -> int:
-    """Start a stack of its own, with simulated customers, and show the closed loop on it."""
-    demo.prepare(layout.settings)
-    own = Layout(settings_module.load())
-    with _only_one(own):
-        ensure_running(own, terminal)
-    api = AirflowApi(own)
-    with terminal.step("DAGs read") as say:
-        _wait_for_dags(api, say)
-    for dag_id in DAGS:
-        api.unpause(dag_id)
-    return demo.play(own, keep_in=layout.settings.var / "reports")
+def demo_drift(layout: Layout) -> NoReturn:
+    """Let the demonstration, a program that is built on this one, take this process's place."""
+    environment = os.environ | {"PYTHONPATH": str(layout.checkout)}
+    os.execve(sys.executable, [sys.executable, "-m", "demo", "--own-stack"], environment)
 
 
 def choose_data(settings: Settings, arguments: argparse.Namespace) -> Settings:
@@ -153,7 +150,7 @@ def choose_data(settings: Settings, arguments: argparse.Namespace) -> Settings:
         "exclude": arguments.exclude or [],
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    credentials.private(file, json.dumps({"data": data}, indent=2) + "\n")
+    write_private(file, json.dumps({"data": data}, indent=2) + "\n")
     return settings_module.load()
 
 
@@ -163,7 +160,7 @@ def _conf(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _only_one(layout: Layout) -> Iterator[None]:
+def only_one(layout: Layout) -> Iterator[None]:
     """Two commands at once do not start two stacks; the second waits for the first's start or stop."""
     layout.settings.var.mkdir(parents=True, exist_ok=True)
     handle = os.open(layout.settings.var, os.O_RDONLY)

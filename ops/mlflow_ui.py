@@ -7,7 +7,7 @@ import os
 import sys
 
 from ml.settings import load
-from ops import programs, stack, supervision
+from ops import stack, supervision
 from ops.layout import Layout
 
 
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"Port {port} is taken: name another with --port", file=sys.stderr)
         return 1
     (layout.mlflow_home / "artifacts").mkdir(parents=True, exist_ok=True)
-    program = programs.mlflow(layout, port=port)
+    program = supervision.mlflow(layout, port=port)
     print(f"MLflow: http://127.0.0.1:{port}{page}/models/{name}   (Ctrl-C ends it)", flush=True)
     os.execve(program.command[0], program.command, stack.environment(layout) | program.environment)
 

@@ -1,30 +1,33 @@
-"""Start and stop the supervised stack, and wait until it answers."""
+"""Look before the start, start and stop the supervised stack, and wait until it answers."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import platform
+import shutil
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from xmlrpc.client import Fault
 
 import psutil
 
-from ops import airflow_config, credentials, programs
-from ops.errors import StackError
-from ops.fingerprint import fingerprint
-from ops.layout import HOST, Layout
+from ml import http
+from ops import StackError, airflow_config, supervision
+from ops.layout import HOST, Layout, write_private
 from ops.supervision import last_lines, process_of, states, supervisor
 
 # A program that hangs, not one that is slow: a crash is told by the supervisor at once. The start takes about
 # 60 CPU seconds, most of them imports.
 START_LIMIT_S = 600
+# Measured on the running stack during a default run; see docs/why.md.
+NEEDED_MEMORY_GB = 3.0
+NEEDED_DISK_GB = 1.0
 
 
 def environment(layout: Layout) -> dict[str, str]:
@@ -48,6 +51,67 @@ def environment(layout: Layout) -> dict[str, str]:
     }
 
 
+def troubles(layout: Layout) -> list[str]:
+    """Looked at before the start: a sentence on each thing that would stop it; empty is good."""
+    found = (*_ports(layout), _memory(), _disk(layout), _python(), _unwritable_path(layout))
+    return [sentence for sentence in found if sentence]
+
+
+def _ports(layout: Layout) -> list[str]:
+    variables = {"service": "REFIT_SERVING_PORT", "mlflow": "REFIT_MLFLOW_PORT"}
+    found = []
+    seen: dict[int, str] = {}
+    for name, port in layout.ports.items():
+        variable = variables.get(name, "REFIT_AIRFLOW_PORT")
+        if not 1 <= port <= 65535:
+            found.append(f"Port {port} for {name} is not between 1 and 65535: set {variable}.")
+        elif port in seen:
+            found.append(f"Port {port} is wanted by {seen[port]} and by {name}: set {variable} to another.")
+        elif listens(port):
+            holder = _port_holder(port)
+            found.append(f"Port {port} for {name} is taken{holder}: stop that, or set {variable} to another.")
+        seen.setdefault(port, name)
+    return found
+
+
+def _port_holder(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    except psutil.Error:
+        pass  # another user's process: its name is not ours to see
+    return ""
+
+
+def _memory() -> str:
+    free = psutil.virtual_memory().available / 1e9
+    if free >= NEEDED_MEMORY_GB:
+        return ""
+    return f"{free:.1f} GB of memory are free, {NEEDED_MEMORY_GB:.0f} GB are needed: close something."
+
+
+def _disk(layout: Layout) -> str:
+    layout.home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(layout.home).free / 1e9
+    if free >= NEEDED_DISK_GB:
+        return ""
+    return f"{free:.1f} GB of disk are free under {layout.home}, {NEEDED_DISK_GB:.0f} GB are needed: make room."
+
+
+def _python() -> str:
+    version = platform.python_version()
+    if version.startswith("3.11."):
+        return ""
+    return f"This is Python {version} and Refit needs 3.11: remove .venv and run the command again."
+
+
+def _unwritable_path(layout: Layout) -> str:
+    """The supervisor expands `%` in the paths of logs twice: no way of writing it survives."""
+    named = [str(path) for path in (layout.home, layout.checkout) if "%" in str(path)]
+    return f"{named[0]}: a path with '%' in it cannot be used: choose another directory." if named else ""
+
+
 def start(layout: Layout, say: Callable[[str], None]) -> None:
     """Start every program and return when all of them answer.
 
@@ -60,21 +124,21 @@ def start(layout: Layout, say: Callable[[str], None]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     layout.airflow_home.chmod(0o700)  # its database and logs hold what tasks return
     airflow_config.write(layout)
-    credentials.private(layout.supervisor_config, programs.supervisor_config(layout))
+    write_private(layout.supervisor_config, supervision.supervisor_config(layout))
     sweep(layout)
     command = [str(layout.bin / "supervisord"), "-c", str(layout.supervisor_config)]
     started = subprocess.run(command, env=environment(layout), capture_output=True, text=True)
     if started.returncode:
         raise StackError(f"the supervisor did not start: {(started.stderr or started.stdout).strip()}")
     control = _wait_for(lambda: supervisor(layout), 20, "the supervisor does not answer", layout, "supervisord")
-    credentials.private(layout.fingerprint_file, json.dumps(fingerprint(layout)))
+    write_private(layout.fingerprint_file, json.dumps(supervision.fingerprint(layout)))
     # MLflow, the service and its helpers are coming up meanwhile.
     migrate(layout, say)
-    for name in programs.AIRFLOW_PROGRAMS:
+    for name in supervision.AIRFLOW_PROGRAMS:
         control.startProcess(name, False)
     say("waiting for mlflow")
     address = f"{layout.url('mlflow')}/health"
-    _wait_for(lambda: answers(address), START_LIMIT_S, "mlflow does not answer", layout, "mlflow")
+    _wait_for(lambda: http.answers(address), START_LIMIT_S, "mlflow does not answer", layout, "mlflow")
     control.startProcess("follower", False)
     wait_until_ready(layout, say)
 
@@ -107,14 +171,10 @@ def wait_until_ready(layout: Layout, say: Callable[[str], None]) -> None:
     }
     for name, address in probes.items():
         say(f"waiting for {name}")
-        _wait_for(lambda address=address: answers(address), START_LIMIT_S, f"{name} does not answer", layout, name)
+        _wait_for(partial(http.answers, address), START_LIMIT_S, f"{name} does not answer", layout, name)
     for state in states(layout):
         _wait_for(
-            lambda name=state.name: _runs(layout, name),
-            START_LIMIT_S,
-            f"{state.name} does not stay up",
-            layout,
-            state.name,
+            partial(_runs, layout, state.name), START_LIMIT_S, f"{state.name} does not stay up", layout, state.name
         )
     say("Airflow's scheduler")
     _wait_for(
@@ -167,20 +227,13 @@ def _own_line() -> set[int]:
     return {me.pid, *(parent.pid for parent in me.parents())}
 
 
-def answers(address: str) -> bool:
-    with contextlib.suppress(OSError, urllib.error.URLError), urllib.request.urlopen(address, timeout=30) as answer:
-        return bool(answer.status == 200)
-    return False
-
-
 def _runs(layout: Layout, name: str) -> bool:
     return any(state.name == name and state.running for state in states(layout))
 
 
 def _scheduler_healthy(layout: Layout) -> bool:
-    with contextlib.suppress(OSError, ValueError):
-        with urllib.request.urlopen(f"{layout.url('airflow')}/api/v2/monitor/health", timeout=30) as answer:
-            parts = json.load(answer)
+    with contextlib.suppress(http.HttpError):
+        parts = http.get(f"{layout.url('airflow')}/api/v2/monitor/health")
         return all(parts[part]["status"] == "healthy" for part in ("scheduler", "dag_processor", "triggerer"))
     return False
 

@@ -1,12 +1,25 @@
-"""Lines for a person: a live last line on a terminal, plain lines in a file or a pipe."""
+"""What a person sees: a live last line on a terminal, a run followed task by task, and the summary at its end."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from datetime import datetime
+from typing import Any, TextIO
+
+from ml import http
+from ml.pipeline import progress
+from ml.pipeline.run_key import run_key
+from ops import RunFailed, StackError, stack
+from ops.airflow_api import AirflowApi
+from ops.layout import Layout
+
+POLL_INTERVAL_S = 0.4
 
 
 class Terminal:
@@ -49,3 +62,177 @@ class Terminal:
         if self._live:
             self._out.write("\r\x1b[K")
             self._live = ""
+
+
+class Watch:
+    """One run, shown until it ends."""
+
+    def __init__(self, api: AirflowApi, layout: Layout, terminal: Terminal, dag_id: str, run_id: str) -> None:
+        self._api, self._layout, self._terminal = api, layout, terminal
+        self._dag_id, self._run_id = dag_id, run_id
+        self._shown: dict[str, str] = {}
+
+    def to_the_end(self) -> dict[str, Any]:
+        """Return what every task returned, by task id.
+
+        Raises
+        ------
+        RunFailed
+            The run failed: with the error of the task that failed first.
+        """
+        self._terminal.line(f"Running {self._dag_id}: {self._api.page(self._dag_id, self._run_id)}")
+        started = time.monotonic()
+        while True:
+            state = self._api.run(self._dag_id, self._run_id)["state"]
+            tasks = self._in_order(self._api.tasks(self._dag_id, self._run_id))
+            for task in tasks:
+                self._show(task)
+            if state in ("success", "failed"):
+                break
+            self._live(tasks, time.monotonic() - started)
+            time.sleep(POLL_INTERVAL_S)
+        if state == "failed":
+            raise RunFailed(self._failure(tasks))
+        return {task["task_id"]: self._result(task) for task in tasks if task["state"] == "success"}
+
+    @staticmethod
+    def _in_order(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """As they started; those that have not, last."""
+        return sorted(tasks, key=lambda task: task["start_date"] or "9")
+
+    def _show(self, task: dict[str, Any]) -> None:
+        name, state = task["task_id"], task["state"] or ""
+        if self._shown.get(name) == state:
+            return
+        self._shown[name] = state
+        if state in ("success", "failed", "skipped"):
+            mark = {"success": "✓", "skipped": "–"}.get(state, "✗")
+            tries = f", try {task['try_number']}" if task["try_number"] > 1 else ""
+            self._terminal.line(f"  {mark} {name:<10} {task['duration'] or 0:5.1f} s{tries}")
+        elif state == "up_for_retry":
+            cause = self._cause(task) or "its process was killed"
+            self._terminal.line(f"  … {name:<10} is tried again: {cause}")
+        elif state == "awaiting_input":
+            self._terminal.line(f"  … {name:<10} waits for a person: {self._layout.url('airflow')}/required_actions")
+
+    def _live(self, tasks: list[dict[str, Any]], elapsed: float) -> None:
+        now = next((task for task in tasks if task["state"] == "running"), None)
+        if now is None:
+            self._terminal.live(f"    … {elapsed:.0f} s")
+            return
+        since = datetime.fromisoformat(now["start_date"])
+        seconds = (datetime.now(since.tzinfo) - since).total_seconds()
+        self._terminal.live(f"    {now['task_id']:<10} {seconds:5.1f} s {self._stage_progress(now['task_id'])}")
+
+    def _stage_progress(self, task_id: str) -> str:
+        """What the stage itself last said, such as `12 of 50`; from its workspace."""
+        report = progress.read(self._layout.settings, run_key(self._run_id))
+        if report is None or report.stage != task_id or not report.total:
+            return ""
+        return f"{report.done} of {report.total}  {report.note}"
+
+    def _result(self, task: dict[str, Any]) -> Any:
+        return self._api.result(self._dag_id, self._run_id, task["task_id"])
+
+    def _failure(self, tasks: list[dict[str, Any]]) -> str:
+        failed = [task for task in tasks if task["state"] == "failed"]
+        if not failed:
+            return f"The run {self._run_id} failed without a failed task: see {self._layout.url('airflow')}"
+        task = failed[0]
+        cause = self._cause(task) or "its process ended without an error: killed, or out of memory"
+        page = f"{self._api.page(self._dag_id, self._run_id)}/tasks/{task['task_id']}"
+        return f"The task {task['task_id']} failed: {cause}\nIts log: {page}"
+
+    def _cause(self, task: dict[str, Any]) -> str:
+        """`Kind: message` of the exception that ended the last try; empty when there was none."""
+        events = self._api.log(self._dag_id, self._run_id, task["task_id"], task["try_number"])
+        for event in reversed(events):
+            details = event.get("error_detail")
+            if details:
+                # The first entry is what was raised, the others are its causes.
+                return f"{details[0]['exc_type']}: {details[0]['exc_value']}"
+        return ""
+
+
+def addresses(layout: Layout, terminal: Terminal) -> None:
+    """URLs and where the password lies."""
+    name = layout.settings.registry.model_name
+    # MLflow opens in another mode, with the registry hidden, without this parameter.
+    workflow = "workflowType=machine_learning"
+    terminal.line(f"  Service   {layout.url('service')}/        pages, API: {layout.url('service')}/docs")
+    terminal.line(f"  Airflow   {layout.url('airflow')}/        user admin, password in {layout.password_file}")
+    terminal.line(f"  MLflow    {layout.url('mlflow')}/?{workflow}#/models/{name}")
+    terminal.line(f"  Logs      {layout.logs}")
+
+
+def summary(layout: Layout, terminal: Terminal, results: dict[str, Any]) -> None:
+    """After a successful run: wait for the service to answer with the champion, and print the summary.
+
+    Raises
+    ------
+    StackError
+        The service does not answer with what the run promoted, or there is no champion at all.
+    """
+    promoted = results.get("promote") or {}
+    expected = str(promoted["version"]) if promoted.get("promoted") else None
+    model, answer = _served(layout, expected)
+    terminal.line()
+    terminal.line(str((results.get("evaluate") or {}).get("sentence", "")))
+    if expected is None:
+        terminal.line(f"Version {model['model_version']} goes on serving.")
+    terminal.line(f"Champion: {layout.settings.registry.model_name} version {model['model_version']}")
+    for metric, value in _headline(model["metrics"].get("metrics", {})).items():
+        terminal.line(f"  {metric:<18} {value}")
+    first = answer["predictions"][0]
+    terminal.line(f"A prediction of it: {first['label']} ({first['probability']:.3f})")
+    terminal.line()
+    addresses(layout, terminal)
+    terminal.line()
+    terminal.line("Try it:")
+    terminal.line(curl(layout, model["example"]))
+
+
+def champion(layout: Layout, terminal: Terminal) -> None:
+    """One line on what is served now."""
+    try:
+        model = http.get(f"{layout.url('service')}/model")
+    except http.HttpError:
+        terminal.line("  Champion  none is served yet")
+    else:
+        terminal.line(f"  Champion  {layout.settings.registry.model_name} version {model['model_version']}")
+
+
+def curl(layout: Layout, example: dict[str, Any]) -> str:
+    """A line that works when pasted into a shell."""
+    body = shlex.quote(json.dumps({"rows": [example]}, ensure_ascii=False))
+    return f"curl -s {layout.url('service')}/predict -H 'Content-Type: application/json' -d {body}"
+
+
+def _served(layout: Layout, expected: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`GET /model` and a prediction of its example, both by the expected version."""
+    base = layout.url("service")
+    last = "it does not answer"
+    for _ in stack.ticks(60):
+        with contextlib.suppress(http.HttpError, KeyError):
+            model = http.get(f"{base}/model")
+            answer = http.post(f"{base}/predict", {"rows": [model["example"]]})
+            versions = {model["model_version"], answer["model_version"]}
+            if versions == {expected or model["model_version"]}:
+                return model, answer
+            last = f"it answers with version {model['model_version']}"
+    if expected is None:
+        raise StackError("no model is served: the gate refused the challenger, and there is no earlier champion")
+    raise StackError(f"version {expected} was promoted and the service does not answer with it: {last}")
+
+
+def _headline(metrics: dict[str, Any]) -> dict[str, str]:
+    """The metrics a person asks for first, with their interval where there is one."""
+    shown = {}
+    for name in ("log_loss", "roc_auc", "accuracy", "f1", "macro_f1", "brier"):
+        found = metrics.get(name)
+        if isinstance(found, dict) and "value" in found:
+            interval = f"  [{found['low']:.3f}, {found['high']:.3f}]" if found.get("low") is not None else ""
+            shown[name] = f"{found['value']:.3f}{interval}"
+        elif isinstance(found, int | float):
+            shown[name] = f"{found:.3f}"
+    return shown

@@ -39,6 +39,10 @@ def imports(folder: str) -> list[Import]:
     return [found for path in sorted((ROOT / folder).rglob("*.py")) for found in _imports_of(path)]
 
 
+def _module_of(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
 def _imports_of(path: Path) -> Iterator[Import]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     typing_only = {
@@ -77,6 +81,12 @@ def test_there_is_something_to_look_at() -> None:
 def test_ml_knows_nothing_of_what_is_built_on_it() -> None:
     above = {"airflow", "flask", "dags", "plugins", "serving", "ops", "gunicorn"}
     _refused([found for found in imports("ml") if found.package in above])
+
+
+def test_nothing_is_built_on_the_demonstration() -> None:
+    """It talks to a running stack. Commands start it as a program, or by its name in a table."""
+    for folder in ("ml", "serving", "dags", "plugins", "ops"):
+        _refused([found for found in imports(folder) if found.package == "demo"])
 
 
 def test_settings_and_errors_are_at_the_bottom() -> None:
@@ -143,8 +153,7 @@ FOLDERS = ("ml", "serving", "dags", "plugins", "ops", "demo")
 
 def _modules(folder: str) -> dict[str, Path]:
     """Dotted name → file; a package is its `__init__`."""
-    files = (ROOT / folder).rglob("*.py")
-    return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+    return {_module_of(file): file for file in (ROOT / folder).rglob("*.py")}
 
 
 def _arrows(*, lazy: bool) -> dict[str, set[str]]:

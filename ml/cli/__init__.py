@@ -21,7 +21,7 @@ COMMANDS = {
     "promote": ("ml.cli.release", "promote"),
     "rollback": ("ml.cli.release", "rollback"),
     "drift-check": ("ml.cli.loop", "drift_check"),
-    "replay": ("ml.cli.loop", "replay"),
+    "replay": ("demo.replay", "command"),  # the demonstration's: known here by its name alone
     "status": ("ml.cli.status", "status"),
 }
 

@@ -1,8 +1,7 @@
-"""drift-check and replay: the loop's watching side as commands."""
+"""drift-check: the loop's watching side as a command."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -23,46 +22,3 @@ def drift_check(as_json: bool, **given: Any) -> None:
     found = check(settings_for(given))
     pages = "".join(f"\n{kind}: {path}" for kind, path in found.report.items())
     show.result(found.to_dict(), as_json=as_json, text=f"{found.sentence}{pages}")
-
-
-@click.command()
-@click.option("--data", "file", type=click.Path(path_type=Path), required=True, help="CSV or Parquet table.")
-@click.option("--target", default="", help="The column that holds the labels. Default: as the JSON beside FILE says.")
-@click.option("--time", "time_column", default="", help="The column that orders rows. Default: the file's order.")
-@click.option("--url", default="", help="The service. Default: the local one.")
-@click.option("--key", default="", envvar="REFIT_API_KEY", help="API key, where the service asks for one.")
-@click.option("--speed", type=click.FloatRange(min=0), default=0.0, help="Rows a second; 0: as fast as it answers.")
-@click.option("--label-delay", type=click.FloatRange(min=0), default=0.0, help="Seconds from an answer to its label.")
-@click.option("--windows", type=click.IntRange(min=1), default=30, help="Windows to show accuracy for.")
-@click.option("--batch", type=click.IntRange(min=1), default=20, help="Rows of one request.")
-@options()
-def replay(
-    file: Path, target: str, time_column: str, url: str, key: str, speed: float, label_delay: float, windows: int,
-    batch: int, as_json: bool, **given: Any,
-) -> None:  # fmt: skip
-    """Replay a table in time order through the running service: predict, then send the labels late.
-
-    Shows accuracy window by window with the versions that answered.
-    """
-    import msgspec
-
-    from demo import replay as replaying
-    from demo.traffic import Client
-    from ml.registry import rollout
-
-    client = Client(url or rollout.urls(settings_for(given))[0], key=key)
-    frame, label = replaying.read(file, target=target, time_column=time_column)
-    results = []
-    for found in replaying.replay(
-        client, frame, label, speed=speed, label_delay_s=label_delay, windows=windows, batch=batch
-    ):
-        results.append(msgspec.to_builtins(found))
-        if not as_json:
-            versions = ", ".join(found.versions)
-            click.echo(
-                f"window {found.window:>3}: accuracy {found.accuracy:6.1%} of {found.rows} rows, version {versions}"
-            )
-    if as_json:
-        show.result(
-            {"windows": results, "requests": client.requests, "sent_again": client.retried}, as_json=True, text=""
-        )

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from ml import http
 from ml.errors import PromotionError
 from ml.settings import Settings
 
 POLL_S = 0.1
-_MAX_ANSWER_BYTES = 1_000_000
 
 
 class Confirmation(msgspec.Struct, frozen=True):
@@ -81,18 +79,14 @@ def ready(url: str, timeout_s: float) -> dict[str, Any] | None:
     A service that listens and answers something else gives an empty mapping.
     """
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health/ready", timeout=timeout_s) as answer:
-            content = answer.read(_MAX_ANSWER_BYTES)
-    except urllib.error.HTTPError as error:  # 503 "not ready" carries the same JSON
-        content = error.read(_MAX_ANSWER_BYTES)
-    except urllib.error.URLError as error:
-        return None if isinstance(error.reason, ConnectionRefusedError) else {}
-    except OSError:
-        return {}
-    try:
-        found = json.loads(content)
-    except ValueError:
-        return {}
+        found = http.get(f"{url.rstrip('/')}/health/ready", timeout_s=timeout_s)
+    except http.HttpError as error:
+        if error.refused:
+            return None
+        try:
+            found = json.loads(error.content)  # 503 "not ready" carries the same JSON
+        except ValueError:
+            return {}
     return found if isinstance(found, dict) else {}
 
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import math
 import os
 import sqlite3
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml import http
 from ml.errors import RefitError, RegistryError, RegistryUnavailable
 from ml.settings import Settings
 from ml.storage import locks
@@ -148,9 +146,9 @@ def _serves_this_home(server: str, settings: Settings) -> bool:
     """Does the server's experiment keep its artifacts under this home? Another home may use the same port."""
     query = urllib.parse.urlencode({"experiment_name": settings.registry.experiment})
     try:
-        with urllib.request.urlopen(f"{server}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout=3) as answer:
-            location = json.load(answer)["experiment"]["artifact_location"]
-    except (OSError, ValueError, KeyError, TypeError, urllib.error.URLError):
+        found = http.get(f"{server}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout_s=3)
+        location = found["experiment"]["artifact_location"]
+    except (http.HttpError, KeyError, TypeError):
         return False
     path = urllib.parse.urlsplit(str(location)).path
     return Path(path).is_relative_to(settings.home)

@@ -6,17 +6,14 @@ files, one path. Everything else (another store, another artifact place, a login
 
 from __future__ import annotations
 
-import json
 import os
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ml import tracking
+from ml import http, tracking
 from ml.errors import RegistryUnavailable
 from ml.settings import Settings
 
@@ -79,15 +76,16 @@ def get(address: str, call: str, **query: str) -> dict[str, Any] | None:
     """
     url = f"{address.rstrip('/')}/api/2.0/mlflow/{call}?{urllib.parse.urlencode(query)}"
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
-    except urllib.error.HTTPError as error:
-        if error.code in (400, 404):  # 400 for a missing alias, 404 for a missing model
+        found = http.get(url, timeout_s=TIMEOUT_S)
+    except http.HttpError as error:
+        if error.status in (400, 404):  # 400 for a missing alias, 404 for a missing model
             return None
-        raise RegistryUnavailable(f"MLflow at {address} answers {error.code} to {call}") from error
-    except (OSError, ValueError) as error:
-        raise RegistryUnavailable(f"MLflow at {address} does not answer: {error}") from error
+        if error.status >= 300:
+            raise RegistryUnavailable(f"MLflow at {address} answers {error.status} to {call}") from error
+        raise RegistryUnavailable(f"MLflow at {address} does not answer: {error.reason}") from error
+    if not isinstance(found, dict):
+        raise RegistryUnavailable(f"{address} does not answer as MLflow does to {call}")
+    return found
 
 
 def _plain_http(address: str) -> bool:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from demo import script, summary
-from demo.airflow import Airflow, AirflowUnavailable
 from demo.live import CONCEPT, Batch, Phase, Traffic
 from demo.picture import Event, curve, draw, runs
 from demo.traffic import Answer
@@ -21,6 +20,8 @@ from ml.errors import DataError
 from ml.registry import ledger
 from ml.schema.schema import Column, Schema
 from ml.settings import Settings
+from ops.airflow_api import AirflowApi, AirflowUnavailable
+from ops.layout import Layout
 from tests.ml import worlds
 
 
@@ -236,10 +237,10 @@ def test_summary_is_honest(
     assert ("did not recover" in said.err) is (code == 1)
 
 
-def test_airflow_that_is_down_is_a_transient_error(found: Settings) -> None:
+def test_airflow_that_is_down_is_told(found: Settings) -> None:
     """No password file, nothing listening: the demonstration says so and goes on."""
     with pytest.raises(AirflowUnavailable):
-        Airflow(found).runs("retrain")
+        AirflowApi(Layout(found)).runs("retrain")
 
 
 def test_service_of_other_data_is_refused(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ops import stack
+from ml import http
 from tests.stack.conftest import ROOT, Stack, free_ports
 
 
@@ -37,7 +37,7 @@ def test_mlflow_ui_opens_the_store_when_nothing_else_runs(tmp_path: Path) -> Non
         [ROOT / "mlflow_ui.sh"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        Stack.until(lambda: stack.answers(f"http://127.0.0.1:{port}/health"), "MLflow does not answer")
+        Stack.until(lambda: http.answers(f"http://127.0.0.1:{port}/health"), "MLflow does not answer")
     finally:
         # A Ctrl-C reaches the whole foreground group; here the children are told one by one.
         for child in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from demo import own_stack
 from ml.settings import Settings, load
-from ops import credentials, demo, environment, fingerprint, preflight, programs
-from ops.layout import Layout
+from ops import environment, stack, supervision
+from ops.layout import Layout, admin_password, ensure_secrets, write_private
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -24,20 +25,20 @@ def _layout(home: Path, **ports: int) -> Layout:
 def test_a_taken_port_is_told_with_its_holder_and_the_way_out(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        [sentence] = preflight.troubles(_layout(tmp_path, serving=port, airflow=18490, mlflow=18494))
+        [sentence] = stack.troubles(_layout(tmp_path, serving=port, airflow=18490, mlflow=18494))
     assert f"Port {port} for service is taken by process {os.getpid()}" in sentence
     assert "REFIT_SERVING_PORT" in sentence
 
 
 def test_two_programs_on_one_port_are_told(tmp_path: Path) -> None:
-    [sentence] = preflight.troubles(_layout(tmp_path, serving=18490, airflow=18489, mlflow=18494))
+    [sentence] = stack.troubles(_layout(tmp_path, serving=18490, airflow=18489, mlflow=18494))
     assert sentence.startswith("Port 18490 is wanted by service and by airflow-execution")
 
 
 @pytest.mark.parametrize("amount", ["NEEDED_MEMORY_GB", "NEEDED_DISK_GB"])
 def test_too_little_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, amount: str) -> None:
-    monkeypatch.setattr(preflight, amount, 1e6)
-    [sentence] = preflight.troubles(_layout(tmp_path, serving=18490, airflow=18492, mlflow=18494))
+    monkeypatch.setattr(stack, amount, 1e6)
+    [sentence] = stack.troubles(_layout(tmp_path, serving=18490, airflow=18492, mlflow=18494))
     assert "1000000 GB are needed" in sentence
 
 
@@ -58,25 +59,25 @@ def test_odd_signs_in_paths_survive_the_supervisors_configuration(tmp_path: Path
     home = tmp_path / 'a b\'s "home"'
     layout = _layout(home)
     layout.logs.mkdir(parents=True)
-    credentials.private(layout.supervisor_config, programs.supervisor_config(layout))
+    write_private(layout.supervisor_config, supervision.supervisor_config(layout))
     options = ServerOptions()
     options.realize(["-c", str(layout.supervisor_config)])
     commands = {group.name: group.process_configs[0].command for group in options.process_group_configs}
-    assert set(commands) == {program.name for program in programs.programs(layout)} | {"reaper"}
+    assert set(commands) == {program.name for program in supervision.programs(layout)} | {"reaper"}
     assert f"sqlite:///{layout.mlflow_home}" in commands["mlflow"].replace('\\"', '"')
 
 
 def test_a_path_that_the_supervisor_cannot_write_is_told(tmp_path: Path) -> None:
-    [sentence] = preflight.troubles(_layout(tmp_path / "50%s", serving=18490, airflow=18492, mlflow=18494))
+    [sentence] = stack.troubles(_layout(tmp_path / "50%s", serving=18490, airflow=18492, mlflow=18494))
     assert "a path with '%' in it" in sentence
 
 
 def test_secrets_are_made_once(tmp_path: Path) -> None:
     layout = _layout(tmp_path)
-    first = credentials.ensure(layout)
-    assert credentials.ensure(layout) == first
+    first = ensure_secrets(layout)
+    assert ensure_secrets(layout) == first
     assert len(first["jwt_secret"]) >= 64
-    assert len(credentials.password(layout)) >= 16
+    assert len(admin_password(layout)) >= 16
 
 
 def test_nothing_runs_nothing_to_stop(tmp_path: Path) -> None:
@@ -88,10 +89,10 @@ def test_nothing_runs_nothing_to_stop(tmp_path: Path) -> None:
 
 def test_the_fingerprint_sees_settings_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = _layout(tmp_path)
-    before = fingerprint.fingerprint(layout)
-    assert fingerprint.fingerprint(layout) == before
+    before = supervision.fingerprint(layout)
+    assert supervision.fingerprint(layout) == before
     monkeypatch.setenv("REFIT_TUNE__MAX_EVALS", "3")
-    after = fingerprint.fingerprint(layout)
+    after = supervision.fingerprint(layout)
     assert [part for part in after if after[part] != before[part]] == ["environment"]
 
 
@@ -173,6 +174,6 @@ def test_a_missing_python_is_told_in_a_sentence(tmp_path: Path) -> None:
 
 
 def test_the_demonstrations_choices_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {**demo.CHOICES, "REFIT_HOME": str(tmp_path)}.items():
+    for name, value in {**own_stack.CHOICES, "REFIT_HOME": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     assert load().data.source == "customers"

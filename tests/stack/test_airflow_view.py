@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FrameLocator, Page, expect
 
-from ops import credentials
+from ops.layout import admin_password
 from tests.stack.browser import Seen, chromium, page
 from tests.stack.conftest import Stack
 
@@ -22,7 +22,7 @@ def signed_in(request: pytest.FixtureRequest, running: Stack) -> Iterator[tuple[
         chromium() as browser,
         page(browser, viewport={"width": 1440, "height": 900}, color_scheme=request.param) as (opened, seen),
     ):
-        sign_in(opened, running.layout.url("airflow"), credentials.password(running.layout))
+        sign_in(opened, running.layout.url("airflow"), admin_password(running.layout))
         yield opened, seen, request.param
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from ml.errors import RegistryUnavailable
 from ml.registry import rollout
 from ml.settings import Settings
+from serving.model import champion_lookup
 from serving.model import follower as followers
 from serving.model.follower import Follower
 from serving.model.store import ModelStore, read_pointer, read_refusals
@@ -188,3 +190,19 @@ def test_running_follower_sees_the_alias_move_and_stops_when_told(settings: Sett
         stop.set()
         thread.join(timeout=10)
     assert not thread.is_alive()
+
+
+def test_an_answer_of_the_registry_that_breaks_off_is_no_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(RegistryUnavailable, match="does not answer"):
+            champion_lookup.get(f"http://127.0.0.1:{server.getsockname()[1]}", "registered-models/alias", name="refit")
+        thread.join()

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from ml.settings import Settings
-from ops import stack
+import demo
+from ml.settings import Settings, load
+from ops import command, stack
 from ops.layout import Layout
+from ops.terminal import Terminal
 
 PORT_OFFSET = 100
 # A first champion in a moment, verdicts every half minute: what is shown is the loop, not the search.
@@ -49,13 +51,23 @@ def prepare(settings: Settings, environ: MutableMapping[str, str] = os.environ) 
     return home
 
 
-def play(layout: Layout, keep_in: Path) -> int:
-    """Play the demonstration against the running stack, with its picture in `keep_in`, and stop the stack."""
-    import demo
+def run() -> int:
+    """Start the stack, play the demonstration on it with the picture among the user's own reports, and stop it.
 
+    Raises
+    ------
+    StackError
+        The stack does not start.
+    """
+    mine, terminal = load(), Terminal()
+    prepare(mine)
+    own = Layout(load())
     # A TERM ends it as Ctrl-C does: through the `finally` below, so that no stack is left running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        return demo.run(layout.settings, reports=keep_in)
+        with command.only_one(own):
+            command.ensure_running(own, terminal)
+        command.close_loop(own, terminal)
+        return demo.run(own.settings, reports=mine.var / "reports")
     finally:
-        stack.stop(layout)
+        stack.stop(own)

@@ -1,0 +1,100 @@
+"""The client of Airflow's REST API: it logs in once, again when the token has expired, and tells a refusal."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml.settings import Settings
+from ops.airflow_api import AirflowApi, AirflowUnavailable
+from ops.layout import Layout, ensure_secrets
+
+
+class Airflow(BaseHTTPRequestHandler):
+    """Takes the newest token alone; keeps what was asked."""
+
+    log: list[tuple[str, str, Any]]
+    logins = 0
+    answers: dict[str, tuple[int, Any]]
+
+    def do_GET(self) -> None:
+        kind = type(self)
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"null")
+        kind.log.append((self.command, self.path, body))
+        if self.path == "/auth/token":
+            kind.logins += 1
+            self._answer(201, {"access_token": f"token {kind.logins}"})
+        elif self.headers["Authorization"] != f"Bearer token {kind.logins}":
+            self._answer(401, {"detail": "expired"})
+        else:
+            self._answer(*kind.answers.get(self.path.partition("?")[0], (404, {"detail": "no such thing"})))
+
+    do_POST = do_PATCH = do_GET
+
+    def _answer(self, status: int, value: Any) -> None:
+        content = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing printed."""
+
+
+@pytest.fixture
+def airflow(tmp_path: Path) -> Iterator[tuple[AirflowApi, type[Airflow]]]:
+    kind = type("Fresh", (Airflow,), {"log": [], "answers": {}})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    layout = Layout(Settings(home=tmp_path, airflow_port=server.server_port))
+    ensure_secrets(layout)
+    yield AirflowApi(layout), kind
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_it_logs_in_once_and_again_when_the_token_has_expired(airflow: tuple[AirflowApi, type[Airflow]]) -> None:
+    api, kind = airflow
+    kind.answers["/api/v2/dags/retrain/dagRuns"] = (200, {"dag_runs": [{"dag_run_id": "b"}, {"dag_run_id": "a"}]})
+    assert [run["dag_run_id"] for run in api.runs("retrain", 2)] == ["b", "a"]
+    api.runs("retrain")
+    assert kind.logins == 1
+    kind.logins += 1  # the first token is no longer taken
+    assert api.active_runs("retrain") == ["b", "a"]
+    assert kind.logins == 3
+
+
+def test_a_run_is_triggered_with_what_it_was_told(airflow: tuple[AirflowApi, type[Airflow]]) -> None:
+    api, kind = airflow
+    kind.answers |= {
+        "/api/v2/dags/retrain": (200, {}),
+        "/api/v2/dags/retrain/dagRuns": (200, {"dag_run_id": "manual__2026-11-26T10:00:00+00:00"}),
+    }
+    api.unpause("retrain")
+    assert api.trigger("retrain", {"seed": 7}) == "manual__2026-11-26T10:00:00+00:00"
+    assert [(method, body) for method, path, body in kind.log if path != "/auth/token"] == [
+        ("PATCH", {"is_paused": False}),
+        ("POST", {"logical_date": None, "conf": {"seed": 7}}),
+    ]
+    assert api.page("retrain", "manual__a+b").endswith("/dags/retrain/runs/manual__a%2Bb")
+
+
+def test_a_refusal_is_told_with_what_airflow_says(airflow: tuple[AirflowApi, type[Airflow]]) -> None:
+    api, _ = airflow
+    with pytest.raises(AirflowUnavailable, match=r"Airflow: http://.*/dags/none/dagRuns/x answers 404 .*no such thing"):
+        api.run("none", "x")
+
+
+def test_no_password_yet_is_told(tmp_path: Path) -> None:
+    """The stack was never started here."""
+    with pytest.raises(AirflowUnavailable, match=r"cannot be asked: .*airflow_passwords\.json"):
+        AirflowApi(Layout(Settings(home=tmp_path))).runs("retrain")

@@ -1,0 +1,62 @@
+"""What the containers run: the health check says yes to a 200 alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ops import containers
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Health(BaseHTTPRequestHandler):
+    """200 at /good, 503 elsewhere."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/good" else 503)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"OK")
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing printed."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Health)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_healthy_container_is_one_that_answers_200(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert containers.main(["probe", f"{url}/good"]) == 0
+    assert containers.main(["probe", f"{url}/bad"]) == 1
+    assert "answers 503" in capsys.readouterr().err
+    assert containers.main(["probe", "http://127.0.0.1:9/"]) == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["probe"], ["delete", "x"]], ids=["none", "no address", "unknown"])
+def test_a_wrong_call_says_what_there_is(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert containers.main(arguments) == 2
+    assert "probe|make-bucket" in capsys.readouterr().err
+
+
+def test_the_compose_file_calls_what_there_is() -> None:
+    """In health checks and commands."""
+    services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))["services"].values()
+    lists = [one.get("command") for one in services] + [one.get("healthcheck", {}).get("test") for one in services]
+    calls = [words[words.index("ops.containers") + 1 :] for words in lists if words and "ops.containers" in words]
+    assert {name for name, _ in calls} == set(containers.COMMANDS)
+    assert all(len(call) == 2 for call in calls)
