@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ml.settings import Settings
 from ml.storage import database
 from serving import processes
 from serving.prediction_log import segments
-from serving.prediction_log.records import Feedback, Model, Predictions
+from serving.prediction_log.records import HEAD, Feedback, Model, Position, Predictions, Record
 from serving.status import collector, reader
 
 log = logging.getLogger("refit.mover")
@@ -47,7 +47,7 @@ class Mover:
         self._offsets: dict[Path, int] = {}
         self._models: dict[tuple[Path, str], Model] = {}
         self._seen: dict[Path, int] = {}
-        self._scanned: set[Path] = set()
+        self._places: dict[Path, Position] = {}  # how far each segment has been read
         self._labelled: set[str] = set()  # predictions that got a label in this pass
         self._first_pass = True
 
@@ -80,22 +80,31 @@ class Mover:
             size = segment.stat().st_size
         except FileNotFoundError:
             return
-        if size > self._seen.get(segment, 0):
-            self._read(segment)
+        if size > self._seen.get(segment, 0) or (sealed and size > self._offset(segment)):
+            self._read(segment, sealed=sealed)
             self._seen[segment] = size
         if sealed:
             self._delete(segment)
 
-    def _read(self, segment: Path) -> None:
-        done = self._offset(segment)
+    def _read(self, segment: Path, *, sealed: bool) -> None:
         # After a restart from the beginning, for the Model records that the rest is read with.
-        start = done if segment in self._scanned else 0
+        place = self._places.get(segment)
         with segment.open("rb") as file:
-            file.seek(start)
+            file.seek(place.at if place else 0)
             content = file.read()
-        batch = _Batch()
-        for length, record in segments.records(content):
-            batch.end = start + length
+        if place is None:
+            place = segments.start(content)
+            if place is None:
+                self._headless(segment, content, sealed=sealed)
+                return
+            content = content[place.at :]
+        self._places[segment] = self._take_all(segment, segments.records(content, place, sealed=sealed), place)
+
+    def _take_all(self, segment: Path, found: Iterator[tuple[Position, Record | None]], place: Position) -> Position:
+        """Hand the records to the database in batches; returns the place behind the last."""
+        done, batch = self._offset(segment), _Batch()
+        for place, record in found:
+            batch.end = place.at
             if isinstance(record, Model):
                 self._models[segment, record.version] = record
             elif batch.end > done:
@@ -105,7 +114,14 @@ class Mover:
                 batch = _Batch()
         if batch.end > done:
             self._commit(segment, batch)
-        self._scanned.add(segment)
+        return place
+
+    def _headless(self, segment: Path, content: bytes, *, sealed: bool) -> None:
+        """A segment whose head is not whole yet, was never finished, or is not of this version."""
+        if sealed and len(content) >= HEAD.size:
+            self.damaged += 1
+            log.error("%s is no segment of this version of Refit; it is kept in 'damaged'", segment.name)
+            _keep(segment)
 
     def _take(self, segment: Path, record: Predictions | Feedback | None, batch: _Batch) -> None:
         match record:
@@ -143,7 +159,7 @@ class Mover:
         _offset_file(segment).unlink(missing_ok=True)
         self._offsets.pop(segment, None)
         self._seen.pop(segment, None)
-        self._scanned.discard(segment)
+        self._places.pop(segment, None)
         self._models = {key: model for key, model in self._models.items() if key[0] != segment}
 
 
