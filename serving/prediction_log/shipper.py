@@ -1,7 +1,8 @@
 """Moves the prediction log from segments into the database. One process a machine: `python -m serving.prediction_log.shipper`.
 
 Records go in by their ids, and one that is there already is left alone, so a crash at any point costs a repetition
-and never a row. A segment is deleted after its last record is committed and its writer has let go of it. While the
+and never a row. A segment is deleted after its last record is committed, which with SQLite's `synchronous=FULL` and
+PostgreSQL's default means on the disk, and its writer has let go of it: a power cut costs no more. While the
 database is locked or away, segments pile up (the service's back-pressure is in `serving/prediction_log/writer.py`) and the mover
 tries again. It also writes `status.json` for the pages and purges what is older than `log.retention_days`.
 """
@@ -21,7 +22,7 @@ import msgspec
 from ml import predictions
 from ml.errors import StoreUnavailable
 from ml.settings import Settings
-from ml.storage import database
+from ml.storage import database, files
 from serving import processes
 from serving.prediction_log import segments
 from serving.prediction_log.records import HEAD, Feedback, Model, Position, Predictions, Record
@@ -195,17 +196,22 @@ def _insert(engine: Any, write: Callable[[Any, list[dict[str, Any]]], None], row
             log.exception("a record was refused; it is kept in 'damaged'")
             with (_damaged(segment) / f"{segment.stem}.jsonl").open("ab") as file:
                 file.write(msgspec.json.encode(row) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            files.sync_folder(_damaged(segment))
 
 
 def _keep(segment: Path) -> None:
     target = _damaged(segment) / segment.name
     if not target.exists():
         os.link(segment, target)
+        files.sync_file(target)
+        files.sync_folder(target.parent)
 
 
 def _damaged(segment: Path) -> Path:
     folder = segment.parent / "damaged"
-    folder.mkdir(exist_ok=True)
+    files.make_folder(folder)
     return folder
 
 
@@ -214,7 +220,10 @@ def _offset_file(segment: Path) -> Path:
 
 
 def _write_offset(segment: Path, end: int) -> None:
-    """Only saves a repetition: so a failure to write it, as on a full disk, is no failure."""
+    """Only saves a repetition: so neither a failure to write it, as on a full disk, nor its loss does harm.
+
+    What it tells was committed, and so is on the disk: after a power cut it is behind the database, never ahead.
+    """
     file = _offset_file(segment)
     try:
         temporary = file.with_suffix(".moved-new")

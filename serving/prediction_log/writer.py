@@ -34,6 +34,7 @@ import numpy.typing as npt
 
 from ml.errors import Transient
 from ml.settings import Settings
+from ml.storage.files import make_folder, sync_folder
 from ml.storage.secrets import secret
 from serving.ids import token
 from serving.prediction_log.records import (
@@ -79,6 +80,7 @@ class PredictionLog:
         self._place = Position(b"", 0, 0)  # behind the last frame of the open segment
         self._known: set[str] = set()  # versions whose Model record is in the open segment
         self._dirty = False
+        self._unlisted = False  # the open segment's name may not be on the disk
         self._retired: list[int] = []
         self._spool: deque[tuple[Model | None, bytes]] = deque()  # payloads: a frame belongs to its place
         self._spooled_bytes = 0
@@ -193,6 +195,7 @@ class PredictionLog:
             while left:
                 left = left[os.write(self._fd, left) :]
             if self._machine:
+                self._list()
                 os.fdatasync(self._fd)
         except OSError:
             try:
@@ -220,7 +223,7 @@ class PredictionLog:
 
     def _roll(self) -> None:
         self._retire()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         # In the order of time, for people; random, as a clock that is set back tells the same time twice.
         name = f"{time.time_ns():x}-{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -228,6 +231,13 @@ class PredictionLog:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._fd, self._known = fd, set()
         self._head, self._place = begin(os.urandom(16))
+        self._unlisted = True
+
+    def _list(self) -> None:
+        """Sync the folder once a segment: a synced file without its name is lost in a power cut."""
+        if self._unlisted:
+            sync_folder(self.folder)
+            self._unlisted = False
 
     def _retire(self) -> None:
         if self._fd >= 0:
@@ -249,9 +259,16 @@ class PredictionLog:
 
     def _sync(self) -> None:
         with self._lock:
+            unlisted, self._unlisted = self._unlisted, False
             retired, self._retired = self._retired, []
             dirty, self._dirty = self._dirty, False
             current = os.dup(self._fd) if dirty and self._fd >= 0 else -1
+        if unlisted:
+            try:
+                sync_folder(self.folder)
+            except OSError as error:
+                logger.error("fsync of the prediction log's folder: %s", error)
+                self._unlisted = True
         for fd in [*retired, current]:
             if fd < 0:
                 continue

@@ -307,6 +307,21 @@ def test_private_columns_never_reach_the_disk(people: tuple[Settings, Prediction
     assert key.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("durability", ["machine", "process"])
+def test_the_name_of_a_new_segment_reaches_the_disk_too(
+    tmp_path: Path, served: Served, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd)))
+    log = started(tmp_path, durability=durability, sync_interval_s=60)
+    log.append(served, scored(served, "a"))
+    log.append(served, scored(served, "b"))
+    before = synced.count(str(log.folder))
+    log.close()
+    assert (before, synced.count(str(log.folder))) == ((1, 1) if durability == "machine" else (0, 1))
+
+
 def test_durability_machine_syncs_before_the_answer(
     tmp_path: Path, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
