@@ -54,7 +54,11 @@ def backup(home: Path, folder: Path) -> int:
         for name in DATABASES:
             _database(home / name, partial / name)
         _files(home, partial, PARTS)
+        from ml.storage import files
+
+        files.sync_tree(partial)
         partial.rename(folder)
+        files.sync_folder(folder.parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -53,7 +53,7 @@ def mlflow(layout: Layout, *, port: int | None = None) -> Program:
     port = port or layout.ports["mlflow"]
     store = f"sqlite:///{layout.mlflow_home / 'mlflow.db'}"
     command = [
-        str(layout.bin / "mlflow"), "server", "--host", HOST, "--port", str(port), "--workers", "1",
+        str(layout.bin / "python"), "-m", "ml.tracking.server", "--host", HOST, "--port", str(port), "--workers", "1",
         "--backend-store-uri", store,
         # Artifacts are plain files under one absolute root for the server and for embedded clients alike:
         # runs made through either are read by both.

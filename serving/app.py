@@ -33,7 +33,7 @@ BLUEPRINTS = (
 def create_app(settings: Settings | None = None) -> Flask:
     """The application for `settings`; without them, for what refit.toml and the environment say."""
     settings = settings or settings_module.load()
-    app = Flask("serving")
+    app = guard.Application("serving")
     app.config["MAX_CONTENT_LENGTH"] = settings.serving.max_body_bytes
     service = app.extensions["refit"] = Service(settings)
     problems.install(app)
@@ -47,7 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         g.context = guard.Context.of(request.headers.get)
         service.start()
         address = request.remote_addr or ""
-        refused = guard.check(service, request.method, request.path, request.headers.get, address)
+        refused = guard.check(service, request.method, app.scope(request.endpoint), request.headers.get, address)
         return problems.response(refused) if refused is not None else None
 
     @app.after_request

@@ -12,6 +12,7 @@ from ml.bundle import reader
 from ml.errors import BundleError
 from ml.registry.catalog import SHA256, VersionInfo
 from ml.settings import Settings
+from ml.storage import files
 
 BUNDLE_IN_MODEL = "artifacts/bundle"  # where the pyfunc flavour keeps it
 
@@ -44,7 +45,9 @@ def download(settings: Settings, info: VersionInfo, into: Path | None = None) ->
         loaded = _fetch(settings, info, Path(temporary))
         reader.verify(loaded, info.sha256)
         with contextlib.suppress(OSError):  # another process was faster: the content is the same
+            files.sync_tree(loaded)
             loaded.rename(target)
+            files.sync_folder(folder)
     reader.verify(target, info.sha256)
     return target
 

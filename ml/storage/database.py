@@ -58,8 +58,9 @@ def _engine(address: str) -> sa.Engine:
 
 def _sqlite_pragmas(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    # WAL: readers never wait for the writer. NORMAL: a power cut may lose the last commits, never the file.
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
+    # WAL: readers never wait for the writer. FULL: a commit is on the disk when it returns. With NORMAL a power cut
+    # may lose the last ones, of which a segment that was deleted since held the only other copy.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

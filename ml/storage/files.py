@@ -12,7 +12,7 @@ import msgspec
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content`: a temporary file beside it, fsync, rename, fsync of the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -40,6 +40,34 @@ def to_json(value: Any) -> bytes:
 def sync_folder(folder: Path) -> None:
     """Make a rename inside `folder` survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those above it, so that each that is new survives a power cut."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Bring the files and folders below `folder` to the disk: before a rename or a pointer makes them count."""
+    for here, _folders, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(here, name)
+            if not os.path.islink(path):
+                sync_file(path)
+        sync_folder(Path(here))
+
+
+def sync_file(path: str | Path) -> None:
+    """Bring what was written to a file to the disk, whoever wrote it."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

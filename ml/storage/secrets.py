@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+from ml.storage.files import sync_folder
+
 
 def secret(file: Path, n_bytes: int = 32) -> bytes:
     """The secret in `file`, made at the first call; two processes that make it at once get the same one."""
@@ -17,9 +19,11 @@ def secret(file: Path, n_bytes: int = 32) -> bytes:
             stream.flush()
             os.fsync(stream.fileno())
         try:
-            os.link(temporary, file)  # fails when another was first, unlike a rename
+            # Fails when another was first, unlike a rename.
+            os.link(temporary, file)
         except FileExistsError:
             pass
         finally:
             temporary.unlink()
+        sync_folder(file.parent)
     return file.read_bytes()

@@ -8,7 +8,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from ml.schema.shortest import shortest
-from serving.api import predict
+from serving.api import guard, predict
 from serving.model.store import Served
 from serving.service import service
 
@@ -16,6 +16,7 @@ bp = Blueprint("core", __name__)
 
 
 @bp.post("/predict")
+@guard.opens("predict")
 def predict_rows() -> Response:
     """Score JSON rows. `serving.http.fast_path` answers the same through the same `predict.answer`."""
     reply = predict.answer(service(), request.get_data(cache=False), request.content_type)
@@ -23,6 +24,7 @@ def predict_rows() -> Response:
 
 
 @bp.get("/model")
+@guard.opens("predict")
 def model() -> Response:
     """The version in service: schema, decision, metrics, and a row that `/predict` takes as it is."""
     served = service().served()

@@ -11,7 +11,7 @@ from ml.errors import BundleError
 from ml.explain.counterfactuals import Change, changes
 from ml.explain.explainer import Explainer, Explanation
 from ml.schema.rows import Rows
-from serving.api import predict
+from serving.api import guard, predict
 from serving.model.store import Served
 from serving.problems import Problem
 from serving.scoring import score
@@ -34,6 +34,7 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 @bp.post("/explain")
+@guard.opens("predict")
 def explain_rows() -> Response:
     """Attributions that add up to the score; the nearest changes that flip the label, unless `?changes=false`."""
     predict.check_content_type(request.content_type)

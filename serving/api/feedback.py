@@ -17,6 +17,7 @@ from flask import Blueprint, Response, request
 
 from ml.schema.cells import as_level
 from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
+from serving.api import guard
 from serving.prediction_log.writer import LogUnavailable
 from serving.problems import Problem
 from serving.scoring.json_rows import ID_KEY, MAX_ID_CHARS, strict_json
@@ -28,6 +29,7 @@ bp = Blueprint("feedback", __name__)
 
 
 @bp.post("/feedback")
+@guard.opens("feedback")
 def add() -> Response:
     """Write the labels of one request to the log; the answer says how many."""
     found = service()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from flask import Blueprint, Response, request
 
 from ml.schema.validation import shown
+from serving.api import guard
 from serving.api.guard import BODY_FILE
 from serving.problems import Problem
 from serving.scoring.file_names import ENDINGS, ending, plain_name
@@ -35,6 +36,7 @@ bp = Blueprint("files", __name__)
 
 
 @bp.post("/predict/file")
+@guard.opens("predict")
 def predict_file() -> Response:
     """Score an upload: the body itself, or the field `file` of a form; `?format=` or Accept says what comes back."""
     one = service()

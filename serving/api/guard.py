@@ -7,7 +7,9 @@ import functools
 import logging
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from flask import Flask
 
 from serving.auth.keys import Scope, is_loopback
 from serving.ids import token
@@ -35,16 +37,49 @@ HTML_POLICY = (
     "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
 
-# Longest prefix wins; what is not listed needs "predict". Probes and the pages' static files are open.
-ROUTE_SCOPES: tuple[tuple[str, Scope | None], ...] = (
-    ("/health", None),
-    ("/ping", None),
-    ("/version", None),
-    ("/v2/health", None),
-    ("/static/", None),
-    ("/feedback", "feedback"),
-    ("/metrics", "admin"),
-)
+STATIC = "static"  # style sheets and pictures of the pages, which Flask serves itself: open
+
+View = TypeVar("View", bound=Callable[..., Any])
+_scopes: dict[Callable[..., Any], Scope | None] = {}
+
+
+def opens(scope: Scope | None) -> Callable[[View], View]:
+    """Declare the scope that a key must have for a route; None where no key is needed. Below the route's decorator."""
+
+    def declare(view: View) -> View:
+        _scopes[view] = scope
+        return view
+
+    return declare
+
+
+class Application(Flask):
+    """Flask that registers no route whose scope is not declared."""
+
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: Any = None,
+        provide_automatic_options: bool | None = None,
+        **options: Any,
+    ) -> None:
+        """As Flask's.
+
+        Raises
+        ------
+        TypeError
+            The view does not say which scope it needs.
+        """
+        if view_func is not None and view_func not in _scopes and endpoint != STATIC:
+            raise TypeError(f"{rule}: its view lacks @guard.opens(scope)")
+        super().add_url_rule(rule, endpoint, view_func, provide_automatic_options, **options)
+
+    def scope(self, endpoint: str | None) -> Scope | None:
+        """The scope that a route needs; "predict" for an address that there is not."""
+        if endpoint == STATIC:
+            return None
+        return "predict" if endpoint is None else _scopes[self.view_functions[endpoint]]
 
 
 class Context(NamedTuple):
@@ -66,7 +101,7 @@ class Context(NamedTuple):
         return cls(request_id, trace_id, f"00-{trace_id}-{token()[:16]}-{flags}")
 
 
-def check(service: Service, method: str, path: str, header: Header, address: str) -> Problem | None:
+def check(service: Service, method: str, scope: Scope | None, header: Header, address: str) -> Problem | None:
     """Why the request must not go on: 400 and 403 for what a foreign page makes a browser send, 401 and 403 for a
     missing, wrong or too narrow key, 429 for too many requests."""
     found = _foreign(service, method, header)
@@ -75,7 +110,6 @@ def check(service: Service, method: str, path: str, header: Header, address: str
     keys, limits = service.keys, service.limits
     if not keys.required and not limits.rate:
         return None
-    scope = scope_of(path)
     if scope is None:
         return None
     caller = address
@@ -109,9 +143,24 @@ def _foreign(service: Service, method: str, header: Header) -> Problem | None:
         return Problem(
             400, "the Host header names another machine; names that may come are listed in serving.allowed_hosts"
         )
-    if method not in ("GET", "HEAD") and header("Sec-Fetch-Site") == "cross-site":
+    if method in ("GET", "HEAD"):
+        return None
+    origin = header("Origin")
+    # Every other port of this machine is the same site to a browser, and another program's page.
+    if origin is not None and not _is_own(origin, host, service.allowed_hosts):
+        return Problem(403, "a page of another origin may not send this")
+    if header("Sec-Fetch-Site") in ("cross-site", "same-site"):
         return Problem(403, "a page of another site may not send this")
     return None
+
+
+def _is_own(origin: str, host: str, allowed_hosts: frozenset[str]) -> bool:
+    """Whether an Origin is the very one that Host names, or a proxy's name that may come."""
+    scheme, _, name = origin.partition("://")
+    default = {"http": ":80", "https": ":443"}.get(scheme, "")
+    if default:
+        name, host = name.removesuffix(default), host.removesuffix(default)
+    return bool(name) and (name.lower() == host.lower() or name.partition(":")[0] in allowed_hosts)
 
 
 @functools.lru_cache(maxsize=256)
@@ -123,12 +172,6 @@ def is_local_name(host: str) -> bool:
 
 def _unauthorised(detail: str) -> Problem:
     return Problem(401, detail, headers={"WWW-Authenticate": 'Bearer, Basic realm="Refit"'})
-
-
-def scope_of(path: str) -> Scope | None:
-    """The scope a path needs; None where it is open."""
-    found = max((entry for entry in ROUTE_SCOPES if path.startswith(entry[0])), key=lambda e: len(e[0]), default=None)
-    return "predict" if found is None else found[1]
 
 
 def headers(context: Context, content_type: str) -> Iterator[tuple[str, str]]:

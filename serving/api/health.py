@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response
 
+from serving.api import guard
 from serving.model.store import Refusal, read_refusals, worker_states
 from serving.prediction_log.records import backlog_bytes
 from serving.service import Service, service
@@ -18,12 +19,14 @@ bp = Blueprint("health", __name__)
 
 
 @bp.get("/health/live")
+@guard.opens(None)
 def live() -> Response:
     """The process runs and handles requests."""
     return _json({"status": "alive"})
 
 
 @bp.get("/health/ready")
+@guard.opens(None)
 def ready() -> Response:
     """200 when a model is loaded and answers can be logged, else 503; either way with what is the case."""
     content, ok = readiness(service())
@@ -31,6 +34,7 @@ def ready() -> Response:
 
 
 @bp.get("/metrics")
+@guard.opens("admin")
 def metrics() -> Response:
     """Prometheus's text format."""
     return Response(service().metrics.render(), content_type="text/plain; version=0.0.4; charset=utf-8")

@@ -39,7 +39,7 @@ class HotRoute:
         service, header = self.service, request.header
         context = guard.Context.of(header)
         try:
-            refused = guard.check(service, "POST", ROUTE, header, address)
+            refused = guard.check(service, "POST", "predict", header, address)
             reply = (
                 predict.refusal(refused)
                 if refused is not None

@@ -24,6 +24,7 @@ from ml.bundle import reader as bundles
 from ml.bundle.reader import Bundle
 from ml.errors import BundleError, RegistryUnavailable
 from ml.settings import Settings
+from ml.storage import files
 from ml.storage.files import write_bytes
 from serving import processes
 from serving.model import champion_lookup
@@ -108,7 +109,9 @@ class Follower:
             copy = Path(temporary) / "bundle"
             shutil.copytree(source, copy, symlinks=True)  # a link stays one, and is refused by `verify`
             bundles.verify(copy, found.sha256)
+            files.sync_tree(copy)  # the pointer, which is synced, must not come to name a bundle that is not there
             copy.rename(target)
+        files.sync_folder(self.cache)
         return target
 
     def run(self, stop: threading.Event) -> None:

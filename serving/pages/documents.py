@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, render_template
 
-from serving.api import openapi
+from serving.api import guard, openapi
 from serving.api.core import example
 from serving.pages import remember
 from serving.service import service
@@ -21,12 +21,14 @@ bp = Blueprint("documents", __name__)
 
 
 @bp.get("/openapi.json")
+@guard.opens("predict")
 def openapi_json() -> Response:
     """The OpenAPI 3.1 document, with the columns of the model in service."""
     return Response(msgspec.json.encode(_document()), mimetype="application/json")
 
 
 @bp.get("/docs")
+@guard.opens("predict")
 def docs() -> Response:
     """The document as a page."""
     served = service().store.current()

@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response
 
 from ml.errors import DataError
 from serving import problems
+from serving.api import guard
 from serving.pages import pages
 from serving.pages.charts import svg
 from serving.pages.i18n import formats
@@ -28,6 +29,7 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 @pages.post("/file")
+@guard.opens("predict")
 def file() -> str | tuple[str, int]:
     """Score the upload; the problem above the form where it does not fit."""
     from serving.api import score_file  # Arrow: a worker that never sees a table does without
@@ -64,6 +66,7 @@ def file() -> str | tuple[str, int]:
 
 
 @pages.get("/file/<token>/<name>")
+@guard.opens("predict")
 def result(token: str, name: str) -> Response:
     """The result of an upload, for whoever has its unguessable address."""
     path = _folder(service()) / token

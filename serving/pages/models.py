@@ -10,6 +10,7 @@ from flask import abort, render_template, request, send_file, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
+from serving.api import guard
 from serving.model.store import Served
 from serving.pages import card, pages
 from serving.pages.charts import quality, search
@@ -23,6 +24,7 @@ TABLE = ("accuracy", "roc_auc", "f1", "log_loss")
 
 
 @pages.get("/models")
+@guard.opens("predict")
 def models() -> str:
     """The champion first, then everything that led to it."""
     one = service()
@@ -55,6 +57,7 @@ def models() -> str:
 
 
 @pages.get("/models/figure/<name>")
+@guard.opens("predict")
 def figure(name: str) -> Response:
     """One picture of the served bundle; only names that the bundle lists."""
     served = service().store.current()

@@ -8,6 +8,7 @@ from flask import abort, render_template, request, send_file, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
+from serving.api import guard
 from serving.pages import pages
 from serving.pages.charts import grids, svg
 from serving.pages.i18n import formats
@@ -25,6 +26,7 @@ REPORT_POLICY = (
 
 
 @pages.get("/monitoring")
+@guard.opens("predict")
 def monitoring() -> str:
     """Verdict first, then what it rests on."""
     known = status_file.read(service().folder)
@@ -45,6 +47,7 @@ def monitoring() -> str:
 
 
 @pages.get("/monitoring/report/<check_id>")
+@guard.opens("predict")
 def report(check_id: str) -> Response:
     """Evidently's HTML of one check, in a sandbox. Only files that the status names are served."""
     one = service()

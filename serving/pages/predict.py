@@ -15,7 +15,7 @@ from ml.schema.schema import Column, Schema
 from ml.schema.shortest import shortest
 from ml.schema.validation import RowsError
 from serving import problems
-from serving.api import explain, feedback
+from serving.api import explain, feedback, guard
 from serving.model.store import Served
 from serving.pages import pages
 from serving.pages.charts import svg
@@ -42,6 +42,7 @@ class Field(msgspec.Struct, kw_only=True):
 
 
 @pages.route("/", methods=["GET", "POST"])
+@guard.opens("predict")
 def predict() -> str | tuple[str, int]:
     """The form; after a POST the answer above it, or the problem with the fields marked."""
     one = service()
@@ -67,6 +68,7 @@ def predict() -> str | tuple[str, int]:
 
 
 @pages.post("/label")
+@guard.opens("feedback")
 def label() -> Response | tuple[str, int]:
     """Keep the true label of one prediction, then back to the form."""
     one = service()

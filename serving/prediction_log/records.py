@@ -1,7 +1,12 @@
 """What stands in a segment of the prediction log, and how.
 
-A segment is a row of frames: `RFT1`, length, CRC-32 (both little-endian uint32), then a MessagePack record, one of
-`Model`, `Predictions` and `Feedback`.
+A segment is a head and a row of frames. The head is `RFTSEG`, the format's version (uint16), a random marker of
+16 bytes and a CRC-32. A frame is the marker, its own offset (uint64), the CRC of the frame before it, the length of
+its record, a CRC-32 over record and these fields (uint32 each), then the record in MessagePack: one of `Model`,
+`Predictions` and `Feedback`. All integers are little-endian.
+
+Records hold bytes that callers chose. None of them can become a frame: nobody outside knows the marker, a frame is
+valid only at the offset that it names, and only behind the frame that it names.
 """
 
 from __future__ import annotations
@@ -11,12 +16,25 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-MAGIC = b"RFT1"
-HEADER = struct.Struct("<4sII")
+MAGIC = b"RFTSEG"
+VERSION = 2
+HEAD = struct.Struct("<6sH16sI")
+FIELDS = struct.Struct("<16sQII")
+CHECK = struct.Struct("<I")
+FRAME_BYTES = FIELDS.size + CHECK.size
 SUFFIX = ".seg"
+
+
+class Position(NamedTuple):
+    """A place between two frames: the segment's marker, the offset, and the CRC of the frame before (0 at first)."""
+
+    marker: bytes
+    at: int
+    check: int
 
 
 class Model(msgspec.Struct, tag="M", array_like=True, frozen=True):
@@ -67,10 +85,25 @@ Record = Model | Predictions | Feedback
 _encoder = msgspec.msgpack.Encoder()
 
 
-def frame(record: Record) -> bytes:
-    """The bytes of a record in a segment."""
-    payload = _encoder.encode(record)
-    return HEADER.pack(MAGIC, len(payload), zlib.crc32(payload)) + payload
+def encode(record: Record) -> bytes:
+    """A record's bytes in a frame."""
+    return _encoder.encode(record)
+
+
+def begin(marker: bytes) -> tuple[bytes, Position]:
+    """(the head of a segment, the place behind it). `marker` is 16 random bytes."""
+    head = HEAD.pack(MAGIC, VERSION, marker, 0)[: -CHECK.size]
+    return head + CHECK.pack(zlib.crc32(head)), Position(marker, HEAD.size, 0)
+
+
+def frame(payload: bytes, place: Position, payload_crc: int | None = None) -> tuple[bytes, Position]:
+    """(the frame's bytes without its record, the place behind it) of an encoded record that begins at `place`.
+
+    `payload_crc`, where it is known, is `zlib.crc32(payload)`.
+    """
+    fields = FIELDS.pack(place.marker, place.at, place.check, len(payload))
+    check = zlib.crc32(fields, zlib.crc32(payload) if payload_crc is None else payload_crc)
+    return fields + CHECK.pack(check), Position(place.marker, place.at + FRAME_BYTES + len(payload), check)
 
 
 def backlog_bytes(folder: Path) -> int:

@@ -1,4 +1,4 @@
-"""Reading the prediction log's segments: whole records, past torn and damaged ones."""
+"""Reading the prediction log's segments: whole records; in a sealed segment also those behind a damaged stretch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,20 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from serving.prediction_log.records import HEADER, MAGIC, SUFFIX, Feedback, Model, Predictions, Record
+from serving.prediction_log.records import (
+    CHECK,
+    FIELDS,
+    FRAME_BYTES,
+    HEAD,
+    MAGIC,
+    SUFFIX,
+    VERSION,
+    Feedback,
+    Model,
+    Position,
+    Predictions,
+    Record,
+)
 
 MAX_RECORD_BYTES = 512_000_000
 
@@ -24,23 +37,44 @@ def segments(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{SUFFIX}"))
 
 
-def records(content: bytes) -> Iterator[tuple[int, Record | None]]:
-    """(end offset, record) of each whole frame; (offset behind, None) for a damaged stretch.
+def start(content: bytes) -> Position | None:
+    """The place of a segment's first frame; None where the head is not whole or of another version.
 
-    What follows the last whole frame is left: a write under way, or, when the writer is dead, a torn tail.
+    A damaged head is made up for by the first frame, which has a fixed place.
     """
-    at = 0
-    while at < len(content):
-        end = _frame_end(content, at)
+    if len(content) < HEAD.size:
+        return None
+    magic, version, marker, check = HEAD.unpack_from(content)
+    if check == zlib.crc32(memoryview(content)[: HEAD.size - CHECK.size]):
+        return Position(marker, HEAD.size, 0) if (magic, version) == (MAGIC, VERSION) else None
+    first = Position(content[HEAD.size : HEAD.size + 16], HEAD.size, 0)
+    return first if _frame_end(content, first, 0) is not None else None
+
+
+def records(content: bytes, place: Position, *, sealed: bool) -> Iterator[tuple[Position, Record | None]]:
+    """(place behind it, record) of each whole frame; (place behind, None) for a damaged stretch.
+
+    Parameters
+    ----------
+    content
+        The segment from `place` on.
+    sealed
+        Whether nothing more will come. Only then is what stands behind a frame that is not whole looked for: before,
+        it may be a write under way. What follows the last whole frame is a torn tail: a request never answered.
+    """
+    base = place.at
+    while place.at - base < len(content):
+        end = _frame_end(content, place, base)
         if end is not None:
-            yield end, _decode(content, at, end)
-            at = end
+            payload = memoryview(content)[place.at - base + FRAME_BYTES : end.at - base]
+            place = end
+            yield place, _decode(payload)
             continue
-        following = _next_frame(content, at + 1)
+        following = _next_frame(content, place, base) if sealed else None
         if following is None:
             return
-        yield following, None
-        at = following
+        place = following
+        yield place, None
 
 
 def is_sealed(segment: Path) -> bool:
@@ -94,27 +128,42 @@ def labels(record: Feedback) -> list[dict[str, Any]]:
     return found
 
 
-def _frame_end(content: bytes, at: int) -> int | None:
-    if len(content) - at < HEADER.size:
-        return None
-    magic, length, checksum = HEADER.unpack_from(content, at)
-    end = at + HEADER.size + length
-    if magic != MAGIC or length > MAX_RECORD_BYTES or end > len(content):
-        return None
-    return end if zlib.crc32(memoryview(content)[at + HEADER.size : end]) == checksum else None
+def _frame_end(content: bytes, place: Position, base: int) -> Position | None:
+    """The place behind the frame at `place`, or None where no whole one that follows the frame before stands."""
+    found = _frame_anywhere(content, place.marker, place.at, base)
+    return found[1] if found is not None and found[0] == place.check else None
 
 
-def _next_frame(content: bytes, at: int) -> int | None:
-    while (at := content.find(MAGIC, at)) >= 0:
-        if _frame_end(content, at) is not None:
-            return at
-        at += 1
+def _frame_anywhere(content: bytes, marker: bytes, at: int, base: int) -> tuple[int, Position] | None:
+    """(CRC of the frame before, place behind) of the whole frame at offset `at`, whatever came before it."""
+    here = at - base
+    if len(content) - here < FRAME_BYTES:
+        return None
+    named, offset, before, length = FIELDS.unpack_from(content, here)
+    end = here + FRAME_BYTES + length
+    if named != marker or offset != at or length > MAX_RECORD_BYTES or end > len(content):
+        return None
+    view = memoryview(content)
+    fields, payload = view[here : here + FIELDS.size], view[here + FRAME_BYTES : end]
+    (check,) = CHECK.unpack_from(content, here + FIELDS.size)
+    if zlib.crc32(fields, zlib.crc32(payload)) != check:
+        return None
+    return before, Position(marker, base + end, check)
+
+
+def _next_frame(content: bytes, place: Position, base: int) -> Position | None:
+    """The place of the next whole frame behind a damaged stretch that begins at `place`."""
+    here = place.at - base - 1
+    while (here := content.find(place.marker, here + 1)) >= 0:
+        found = _frame_anywhere(content, place.marker, base + here, base)
+        if found is not None:
+            return Position(place.marker, base + here, found[0])
     return None
 
 
-def _decode(content: bytes, at: int, end: int) -> Record | None:
+def _decode(payload: memoryview) -> Record | None:
     try:
-        return _decoder.decode(memoryview(content)[at + HEADER.size : end])
+        return _decoder.decode(payload)
     except msgspec.DecodeError:
         return None
 

@@ -1,8 +1,9 @@
 """The log shipper: moves the prediction log from segments into the database. One process a machine.
 
 `python -m serving.prediction_log.shipper`. Records go in by their ids, and one that is there already is left alone, so
-a crash at any point costs a repetition and never a row. A segment is deleted after its last record is committed and its
-writer has let go of it. While the database is locked or away, segments pile up (the service's back-pressure is in
+a crash at any point costs a repetition and never a row. A segment is deleted after its last record is committed, which
+with SQLite's `synchronous=FULL` and PostgreSQL's default means on the disk, and its writer has let go of it: a power
+cut costs no more. While the database is locked or away, segments pile up (the service's back-pressure is in
 `serving/prediction_log/writer.py`) and the shipper tries again. It also writes `status.json` for the pages and purges
 what is older than `log.retention_days`.
 """
@@ -13,7 +14,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ import msgspec
 from ml import predictions
 from ml.errors import StoreUnavailable
 from ml.settings import Settings
-from ml.storage import database
+from ml.storage import database, files
 from serving import processes
 from serving.prediction_log import segments
-from serving.prediction_log.records import Feedback, Model, Predictions
+from serving.prediction_log.records import HEAD, Feedback, Model, Position, Predictions, Record
 from serving.status import collector, reader
 
 log = logging.getLogger("refit.mover")
@@ -48,7 +49,7 @@ class Mover:
         self._offsets: dict[Path, int] = {}
         self._models: dict[tuple[Path, str], Model] = {}
         self._seen: dict[Path, int] = {}
-        self._scanned: set[Path] = set()
+        self._places: dict[Path, Position] = {}  # how far each segment has been read
         self._labelled: set[str] = set()  # predictions that got a label in this pass
         self._first_pass = True
 
@@ -81,22 +82,31 @@ class Mover:
             size = segment.stat().st_size
         except FileNotFoundError:
             return
-        if size > self._seen.get(segment, 0):
-            self._read(segment)
+        if size > self._seen.get(segment, 0) or (sealed and size > self._offset(segment)):
+            self._read(segment, sealed=sealed)
             self._seen[segment] = size
         if sealed:
             self._delete(segment)
 
-    def _read(self, segment: Path) -> None:
-        done = self._offset(segment)
+    def _read(self, segment: Path, *, sealed: bool) -> None:
         # After a restart from the beginning, for the Model records that the rest is read with.
-        start = done if segment in self._scanned else 0
+        place = self._places.get(segment)
         with segment.open("rb") as file:
-            file.seek(start)
+            file.seek(place.at if place else 0)
             content = file.read()
-        batch = _Batch()
-        for length, record in segments.records(content):
-            batch.end = start + length
+        if place is None:
+            place = segments.start(content)
+            if place is None:
+                self._headless(segment, content, sealed=sealed)
+                return
+            content = content[place.at :]
+        self._places[segment] = self._take_all(segment, segments.records(content, place, sealed=sealed), place)
+
+    def _take_all(self, segment: Path, found: Iterator[tuple[Position, Record | None]], place: Position) -> Position:
+        """Hand the records to the database in batches; returns the place behind the last."""
+        done, batch = self._offset(segment), _Batch()
+        for place, record in found:
+            batch.end = place.at
             if isinstance(record, Model):
                 self._models[segment, record.version] = record
             elif batch.end > done:
@@ -106,7 +116,14 @@ class Mover:
                 batch = _Batch()
         if batch.end > done:
             self._commit(segment, batch)
-        self._scanned.add(segment)
+        return place
+
+    def _headless(self, segment: Path, content: bytes, *, sealed: bool) -> None:
+        """A segment whose head is not whole yet, was never finished, or is not of this version."""
+        if sealed and len(content) >= HEAD.size:
+            self.damaged += 1
+            log.error("%s is no segment of this version of Refit; it is kept in 'damaged'", segment.name)
+            _keep(segment)
 
     def _take(self, segment: Path, record: Predictions | Feedback | None, batch: _Batch) -> None:
         match record:
@@ -144,7 +161,7 @@ class Mover:
         _offset_file(segment).unlink(missing_ok=True)
         self._offsets.pop(segment, None)
         self._seen.pop(segment, None)
-        self._scanned.discard(segment)
+        self._places.pop(segment, None)
         self._models = {key: model for key, model in self._models.items() if key[0] != segment}
 
 
@@ -180,17 +197,22 @@ def _insert(engine: Any, write: Callable[[Any, list[dict[str, Any]]], None], row
             log.exception("a record was refused; it is kept in 'damaged'")
             with (_damaged(segment) / f"{segment.stem}.jsonl").open("ab") as file:
                 file.write(msgspec.json.encode(row) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            files.sync_folder(_damaged(segment))
 
 
 def _keep(segment: Path) -> None:
     target = _damaged(segment) / segment.name
     if not target.exists():
         os.link(segment, target)
+        files.sync_file(target)
+        files.sync_folder(target.parent)
 
 
 def _damaged(segment: Path) -> Path:
     folder = segment.parent / "damaged"
-    folder.mkdir(exist_ok=True)
+    files.make_folder(folder)
     return folder
 
 
@@ -199,7 +221,10 @@ def _offset_file(segment: Path) -> Path:
 
 
 def _write_offset(segment: Path, end: int) -> None:
-    """Only saves a repetition: so a failure to write it, as on a full disk, is no failure."""
+    """Only saves a repetition: so neither a failure to write it, as on a full disk, nor its loss does harm.
+
+    What it tells was committed, and so is on the disk: after a power cut it is behind the database, never ahead.
+    """
     file = _offset_file(segment)
     try:
         temporary = file.with_suffix(".moved-new")

@@ -6,8 +6,9 @@ default) it reaches the disk within `sync_interval_s`: a power cut or a kernel c
 `durability = "machine"` `append` returns after `fdatasync`: it survives these too, at about half the throughput.
 
 A segment is a row of framed records (`serving/prediction_log/records.py`). Each worker writes segments of its own and
-holds a lock (`flock`) on the open one, which the kernel lets go when the worker dies: the mover knows by it that
-nothing more will come. A torn tail is a request that was never answered.
+holds a lock (`flock`) on the open one, which the kernel lets go when the worker dies: the log shipper knows by it that
+nothing more will come. A torn tail is a request that was never answered. What stands behind a damaged stretch is read
+when the segment is sealed, and not before: until then it may be a write under way, whose bytes callers chose.
 
 When the disk is full, or the database has not taken `max_backlog_bytes`: with `on_failure = "refuse"` the request
 is answered 503; with "answer" it is answered, and its record waits in memory (at most `max_memory_bytes`, and lost
@@ -23,6 +24,7 @@ import logging
 import os
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -32,9 +34,21 @@ import numpy.typing as npt
 
 from ml.errors import Transient
 from ml.settings import Settings
+from ml.storage.files import make_folder, sync_folder
 from ml.storage.secrets import secret
 from serving.ids import token
-from serving.prediction_log.records import SUFFIX, Feedback, Label, Model, Predictions, backlog_bytes, frame
+from serving.prediction_log.records import (
+    SUFFIX,
+    Feedback,
+    Label,
+    Model,
+    Position,
+    Predictions,
+    backlog_bytes,
+    begin,
+    encode,
+    frame,
+)
 
 if TYPE_CHECKING:
     from ml.schema.rows import Rows
@@ -62,11 +76,13 @@ class PredictionLog:
         self._key = b""
         self._lock = threading.Lock()
         self._fd = -1
-        self._size = 0
+        self._head = b""  # of the open segment, until it is written
+        self._place = Position(b"", 0, 0)  # behind the last frame of the open segment
         self._known: set[str] = set()  # versions whose Model record is in the open segment
         self._dirty = False
+        self._unlisted = False  # the open segment's name may not be on the disk
         self._retired: list[int] = []
-        self._spool: deque[tuple[Model | None, bytes]] = deque()
+        self._spool: deque[tuple[Model | None, bytes]] = deque()  # payloads: a frame belongs to its place
         self._spooled_bytes = 0
         self._over_backlog = False
         self._failing = ""
@@ -133,42 +149,53 @@ class PredictionLog:
             [[flag.message for flag in flags] for flags in rows.flags],
             hashed,
         )
-        self._put(frame(record), served)
+        self._put(encode(record), served)
 
     def append_feedback(self, labels: Iterable[tuple[str, str]]) -> list[Label]:
         """Log labels, pairs of prediction id and label, with the same guarantee."""
         now = time.time()
         # Ids in the order of the request: of two labels for one prediction in it, the later one counts.
         written = [Label(f"{i:08x}{token()}", key, label, now) for i, (key, label) in enumerate(labels)]
-        self._put(frame(Feedback(written)), None)
+        self._put(encode(Feedback(written)), None)
         return written
 
-    def _put(self, content: bytes, served: Served | None) -> None:
+    def _put(self, payload: bytes, served: Served | None) -> None:
+        payload_crc = zlib.crc32(payload)  # here, as no other thread waits for it
         with self._lock:
             try:
                 if self._over_backlog:
                     raise LogUnavailable(
                         f"the database has not taken more than {self.settings.max_backlog_bytes} bytes of it"
                     )
-                self._write(content, served)
+                self._write(payload, served, payload_crc)
             except (OSError, LogUnavailable) as error:
-                self._failed(error, content, served)
+                self._failed(error, payload, served)
                 return
             self._failing = ""
 
-    def _write(self, content: bytes, served: Served | Model | None) -> None:
+    def _write(self, payload: bytes, served: Served | Model | None, payload_crc: int | None = None) -> None:
         """Append to the open segment, whole or not at all."""
-        if self._fd < 0 or self._size >= self.settings.segment_bytes:
+        if self._fd < 0 or self._place.at >= self.settings.segment_bytes:
             self._roll()
+        parts, place = [self._head], self._place
         version = served.version if served is not None else ""
         if served is not None and version not in self._known:
-            described = served if isinstance(served, Model) else self._model(served)
-            content = frame(described) + content
-        before, left = self._size, memoryview(content)
+            model = encode(served if isinstance(served, Model) else self._model(served))
+            fields, place = frame(model, place)
+            parts += [fields, model]
+        fields, place = frame(payload, place, payload_crc)
+        self._append(b"".join((*parts, fields, payload)))
+        self._head, self._place = b"", place
+        self._known.add(version)
+        self._dirty = True
+
+    def _append(self, content: bytes) -> None:
+        before, left = self._place.at - len(self._head), memoryview(content)
         try:
             while left:
                 left = left[os.write(self._fd, left) :]
             if self._machine:
+                self._list()
                 os.fdatasync(self._fd)
         except OSError:
             try:
@@ -176,20 +203,17 @@ class PredictionLog:
             except OSError:  # the half-written frame stays: the reader skips it, and nothing follows it
                 self._retire()
             raise
-        self._size = before + len(content)
-        self._known.add(version)
-        self._dirty = True
 
-    def _failed(self, error: Exception, content: bytes, served: Served | None) -> None:
+    def _failed(self, error: Exception, payload: bytes, served: Served | None) -> None:
         self.failures += 1
         if not self._failing:
             logger.error("the prediction log cannot be written: %s", error)
         self._failing = str(error)
         room = self.settings.max_memory_bytes - self._spooled_bytes
-        if self.settings.on_failure == "refuse" or len(content) > room:
+        if self.settings.on_failure == "refuse" or len(payload) > room:
             raise LogUnavailable(str(error)) from error
-        self._spool.append((self._model(served) if served else None, content))
-        self._spooled_bytes += len(content)
+        self._spool.append((self._model(served) if served else None, payload))
+        self._spooled_bytes += len(payload)
         self.kept_in_memory += 1
 
     def _model(self, served: Served) -> Model:
@@ -199,13 +223,21 @@ class PredictionLog:
 
     def _roll(self) -> None:
         self._retire()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         # In the order of time, for people; random, as a clock that is set back tells the same time twice.
         name = f"{time.time_ns():x}-{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(self.folder / name, flags, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._fd, self._size, self._known = fd, 0, set()
+        self._fd, self._known = fd, set()
+        self._head, self._place = begin(os.urandom(16))
+        self._unlisted = True
+
+    def _list(self) -> None:
+        """Sync the folder once a segment: a synced file without its name is lost in a power cut."""
+        if self._unlisted:
+            sync_folder(self.folder)
+            self._unlisted = False
 
     def _retire(self) -> None:
         if self._fd >= 0:
@@ -227,9 +259,16 @@ class PredictionLog:
 
     def _sync(self) -> None:
         with self._lock:
+            unlisted, self._unlisted = self._unlisted, False
             retired, self._retired = self._retired, []
             dirty, self._dirty = self._dirty, False
             current = os.dup(self._fd) if dirty and self._fd >= 0 else -1
+        if unlisted:
+            try:
+                sync_folder(self.folder)
+            except OSError as error:
+                logger.error("fsync of the prediction log's folder: %s", error)
+                self._unlisted = True
         for fd in [*retired, current]:
             if fd < 0:
                 continue
@@ -244,13 +283,13 @@ class PredictionLog:
             with self._lock:
                 if self._over_backlog or not self._spool:
                     return
-                model, content = self._spool[0]
+                model, payload = self._spool[0]
                 try:
-                    self._write(content, model)
+                    self._write(payload, model)
                 except OSError:
                     return
                 self._spool.popleft()
-                self._spooled_bytes -= len(content)
+                self._spooled_bytes -= len(payload)
                 self._failing = ""
 
     def _watch_backlog(self) -> None:
@@ -266,7 +305,7 @@ class PredictionLog:
         with self._lock, contextlib.suppress(OSError):
             if self._fd < 0:
                 self._roll()
-            self._write(frame(Feedback([])), None)
+            self._write(encode(Feedback([])), None)
             self._failing = ""
 
     def _without_private(

@@ -22,6 +22,7 @@ from ml.errors import DataError, RefitError, SchemaError
 from ml.schema.rows import Rows
 from ml.schema.validation import RowsError, shown
 from serving import problems
+from serving.api import guard
 from serving.model.store import Served
 from serving.problems import Problem
 from serving.protocols import lenient_rows
@@ -57,18 +58,21 @@ class InvalidInput(RefitError):
 
 @bp.get("/ping")
 @bp.get("/health")
+@guard.opens(None)
 def ping() -> Response:
     """200 when a model is loaded, 404 when not; MLflow's body is one line end."""
     return Response("\n", 200 if service().store.current() is not None else 404, mimetype="application/json")
 
 
 @bp.get("/version")
+@guard.opens(None)
 def version() -> Response:
     """The version of MLflow whose protocol this is."""
     return Response(metadata.version("mlflow"), mimetype="application/json")
 
 
 @bp.post("/invocations")
+@guard.opens("predict")
 def invocations() -> Response:
     """Score a payload of any form that MLflow's scoring server takes."""
     if (refused := _refused_content_type()) is not None:

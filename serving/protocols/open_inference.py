@@ -21,6 +21,7 @@ from ml.errors import DataError
 from ml.schema.rows import Rows
 from ml.schema.validation import shown
 from serving import problems
+from serving.api import guard
 from serving.model.store import Served
 from serving.protocols import lenient_rows, tensors
 from serving.protocols.tensors import BYTES, DTYPES, TensorError
@@ -37,18 +38,21 @@ bp = Blueprint("oip", __name__, url_prefix="/v2")
 
 
 @bp.get("")
+@guard.opens("predict")
 def server() -> Response:
     """Server metadata."""
     return _json({"name": "refit", "version": "2", "extensions": ["binary_tensor_data"]})
 
 
 @bp.get("/health/live")
+@guard.opens(None)
 def live() -> Response:
     """The process runs."""
     return _json({"live": True})
 
 
 @bp.get("/health/ready")
+@guard.opens(None)
 def ready() -> Response:
     """A model is loaded: 200, else 503."""
     loaded = service().store.current() is not None
@@ -56,6 +60,7 @@ def ready() -> Response:
 
 
 @bp.get("/models")
+@guard.opens("predict")
 def models() -> Response:
     """The one model."""
     return _json({"models": [service().settings.registry.model_name]})
@@ -63,6 +68,7 @@ def models() -> Response:
 
 @bp.get("/models/<name>")
 @bp.get("/models/<name>/versions/<version>")
+@guard.opens("predict")
 def model(name: str, version: str = "") -> Response:
     """Model metadata: inputs, outputs, and the version in service."""
     served = _served(name, version)
@@ -88,6 +94,7 @@ def model(name: str, version: str = "") -> Response:
 
 @bp.get("/models/<name>/ready")
 @bp.get("/models/<name>/versions/<version>/ready")
+@guard.opens("predict")
 def model_ready(name: str, version: str = "") -> Response:
     """Whether this model, and this version of it, answers."""
     _served(name, version)
@@ -96,6 +103,7 @@ def model_ready(name: str, version: str = "") -> Response:
 
 @bp.post("/models/<name>/infer")
 @bp.post("/models/<name>/versions/<version>/infer")
+@guard.opens("predict")
 def infer(name: str, version: str = "") -> Response:
     """Score the rows of named tensors."""
     one = service()

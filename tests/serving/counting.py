@@ -17,7 +17,7 @@ from ml import predictions
 from ml.settings import Settings
 from ml.storage import database
 from serving.prediction_log import segments
-from serving.prediction_log.records import Predictions
+from serving.prediction_log.records import Predictions, Record
 from serving.prediction_log.shipper import Mover
 from tests.serving import tiny
 
@@ -60,11 +60,18 @@ class Traffic:
         self.ids += [one.decode() for one in found]
 
 
+def whole(segment: Path) -> list[Record | None]:
+    """The records of a segment that nobody writes to; None for a damaged stretch."""
+    content = segment.read_bytes()
+    place = segments.start(content)
+    return [r for _, r in segments.records(content[place.at :], place, sealed=True)] if place else []
+
+
 def logged(home: Path) -> Counter[str]:
     """How often each id stands in the segments that are there."""
     found: Counter[str] = Counter()
     for segment in segments.segments(home / "var" / "serving" / "segments"):
-        for _, record in segments.records(segment.read_bytes()):
+        for record in whole(segment):
             if isinstance(record, Predictions):
                 found.update(record.ids)
     return found

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from flask import Flask
 
 from ml.settings import Settings, from_values
 from serving.app import create_app
 from serving.model.store import Pointer, write_pointer
-from serving.prediction_log.records import HEADER, MAGIC, Feedback, Predictions, Record
+from serving.prediction_log import segments
+from serving.prediction_log.records import Feedback, Predictions, Record
 from tests.ml.tiny import tiny_bundle
+from tests.serving import counting
 
 ROW: dict[str, Any] = {"n0": 1.5, "n1": -0.5, "c0": "red"}
 
@@ -40,14 +41,10 @@ def application(home: Path, **bundle: Any) -> Iterator[Flask]:
 def logged(home: Path) -> list[Record]:
     """Every record in the log's segments."""
     found: list[Record] = []
-    for segment in sorted((home / "var" / "serving" / "segments").glob("*.seg")):
-        content, place = segment.read_bytes(), 0
-        while place < len(content):
-            magic, size, _ = HEADER.unpack_from(content, place)
-            assert magic == MAGIC
-            place += HEADER.size
-            found.append(msgspec.msgpack.decode(content[place : place + size], type=Record))
-            place += size
+    for segment in segments.segments(home / "var" / "serving" / "segments"):
+        for record in counting.whole(segment):
+            assert record is not None, "a damaged stretch"
+            found.append(record)
     return found
 
 

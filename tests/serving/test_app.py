@@ -124,6 +124,32 @@ def test_form_of_another_site_is_refused(make: Make) -> None:
     assert client.post("/predict", json=ROWS, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        ("http://localhost:8000", "localhost:8000", 200),
+        ("http://localhost", "localhost:80", 200),
+        ("https://score.example", "localhost:8000", 200),  # a proxy's name, in allowed_hosts
+        ("http://localhost:9999", "localhost:8000", 403),  # any other program's page on this machine
+        ("http://127.0.0.1:8000", "localhost:8000", 403),
+        ("https://evil.example", "localhost:8000", 403),
+        ("null", "localhost:8000", 403),
+        ("", "localhost:8000", 403),
+    ],
+)
+def test_page_of_another_origin_may_not_send_also_without_fetch_metadata(
+    make: Make, origin: str, host: str, status: int
+) -> None:
+    client = make(serving={"allowed_hosts": ["score.example"]})
+    headers = {"Origin": origin, "Host": host}
+    assert client.post("/predict", json=ROWS, headers=headers).status_code == status
+    assert client.get("/model", headers=headers).status_code == 200
+
+
+def test_page_of_another_port_is_foreign(make: Make) -> None:
+    assert make().post("/predict", json=ROWS, headers={"Sec-Fetch-Site": "same-site"}).status_code == 403
+
+
 def test_modules_of_a_worker_import_nothing_heavy() -> None:
     script = (
         "import sys; sys.path.insert(0, '.'); from serving.app import create_app; import ml.settings as s;"

@@ -48,3 +48,10 @@ def test_another_error_is_not_tried_again(settings: Settings, monkeypatch: pytes
     with pytest.raises(ProgrammingError, match="permission denied"):
         database.engine(settings)
     assert tried == [1]
+
+
+def test_a_commit_is_on_the_disk_when_it_returns(settings: Settings) -> None:
+    """NORMAL (1) leaves the last commits to the next checkpoint; FULL (2) syncs each."""
+    with database.engine(settings).connect() as connection:
+        assert connection.execute(sa.text("PRAGMA synchronous")).scalar() == 2
+        assert connection.execute(sa.text("PRAGMA journal_mode")).scalar() == "wal"

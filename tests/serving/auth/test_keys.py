@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from serving.api import guard
+from serving.app import create_app
 from serving.auth import keys as auth
 from tests.serving import tiny
 from tests.serving.conftest import Make
@@ -36,6 +38,37 @@ def test_keys_open_what_their_scope_says(make: Make, tmp_path: Path) -> None:
     assert code("/metrics", keys["predict"]) == 403
     assert code("/metrics", keys["admin"]) == 200
     assert client.post("/predict", json=ROWS, headers={"X-API-Key": keys["predict"]}).status_code == 200
+
+
+def test_who_may_only_predict_cannot_write_a_label_by_any_route(make: Make, tmp_path: Path) -> None:
+    client = make(serving={"require_keys": "always"})
+    settings = tiny.settings_for(tmp_path)
+    keys = {scope: auth.create(settings, (scope,), scope) for scope in auth.SCOPES}
+    label = {"prediction_id": "a", "label": "1"}
+
+    def code(key: str, path: str, **body: object) -> int:
+        return client.post(path, headers={"X-API-Key": keys[key]}, **body).status_code  # type: ignore[arg-type]
+
+    assert code("predict", "/feedback", json=label) == code("predict", "/label", data=label) == 403
+    assert code("feedback", "/feedback", json=label) == 200
+    assert code("feedback", "/label", data=label) == 303
+
+
+def test_route_without_a_scope_cannot_be_registered() -> None:
+    app = guard.Application("tests")
+    with pytest.raises(TypeError, match=r"/open: its view lacks @guard\.opens"):
+        app.add_url_rule("/open", "open", lambda: "")
+
+
+def test_only_these_routes_need_no_key(tmp_path: Path) -> None:
+    app = create_app(tiny.settings_for(tmp_path))
+    rules = [(rule.rule, app.scope(rule.endpoint)) for rule in app.url_map.iter_rules()]  # type: ignore[attr-defined]
+    assert {rule for rule, scope in rules if scope is None} == {
+        "/health", "/health/live", "/health/ready", "/ping", "/version", "/v2/health/live", "/v2/health/ready",
+        "/static/<path:filename>",
+    }  # fmt: skip
+    assert {rule for rule, scope in rules if scope == "feedback"} == {"/feedback", "/label"}
+    assert {rule for rule, scope in rules if scope == "admin"} == {"/metrics"}
 
 
 def test_browser_may_give_the_key_as_password(make: Make, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -159,6 +160,43 @@ def test_damaged_segment_is_salvaged_and_kept(settings: Settings, log: Predictio
     assert in_database(settings) == ["a", "c"]
     assert mover.damaged == 1
     assert (log.folder / "damaged" / segment.name).read_bytes() == bytes(content)
+
+
+def test_a_segment_is_forgotten_only_after_its_rows_are_on_the_disk(
+    settings: Settings, log: PredictionLog, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each commit syncs (`tests/ml/storage/test_database.py`); here, that nothing is deleted or marked as moved before
+    it.""" steps: list[str] = [] answer(log, served, "a", "b") log.append_feedback([("a", "1")]) log.close() engine =
+    database.engine(settings) unlink, replace = Path.unlink, Path.replace monkeypatch.setattr( Path, "unlink", lambda
+    self, **more: (steps.append(f"unlink {self.suffix}"), unlink(self, **more)) ) monkeypatch.setattr(Path, "replace",
+    lambda self, to: (steps.append("note"), replace(self, to))) sa.event.listen(engine, "commit", lambda _:
+    steps.append("commit")) sa.event.listen(engine, "before_cursor_execute", lambda _c, _k, text, *_:
+    steps.append(text.split(" (")[0])) Mover(settings).step() told = [step for step in steps if
+    step.startswith(("INSERT", "commit", "note", "unlink"))] last = told.index("INSERT INTO feedback") assert
+    told.index("INSERT INTO predictions") < last assert [step for step in told[last:] if step != "commit"][1:] ==
+    ["note", "unlink .seg", "unlink .moved"] assert told[last + 1] == "commit"
+
+
+def test_what_is_kept_aside_is_on_the_disk_before_its_segment_goes(
+    settings: Settings, log: PredictionLog, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(log, served, "poison")
+    log.close()
+    steps: list[str] = []
+    fsync, unlink = os.fsync, Path.unlink
+
+    def synced(handle: int) -> None:
+        steps.append("sync " + Path(os.readlink(f"/proc/self/fd/{handle}")).name[-6:])
+        fsync(handle)
+
+    def refuse(*_: object) -> None:
+        raise ValueError("cannot be stored")
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "unlink", lambda self, **more: (steps.append("unlink"), unlink(self, **more)))
+    monkeypatch.setattr(predictions, "insert", refuse)
+    Mover(settings).step()
+    assert steps[:4] == ["sync gments", "sync .jsonl", "sync amaged", "unlink"]
 
 
 def test_record_the_database_never_takes_does_not_hold_up_the_rest(

@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,22 @@ import pytest
 from ml.settings import Settings
 from serving.model.store import Served, open_served
 from serving.prediction_log import segments
-from serving.prediction_log.records import Feedback, Model, Predictions, frame
+from serving.prediction_log.records import (
+    HEAD,
+    Feedback,
+    Label,
+    Model,
+    Position,
+    Predictions,
+    Record,
+    begin,
+    encode,
+    frame,
+)
 from serving.prediction_log.writer import LogUnavailable, PredictionLog
 from serving.scoring import score
 from tests.serving import tiny
+from tests.serving.counting import whole
 from tests.serving.running import wait_for
 
 
@@ -38,7 +51,7 @@ def scored(served: Served, *ids: str) -> score.Scored:
 
 
 def read(folder: Path) -> list[object]:
-    return [r for s in segments.segments(folder) for _, r in segments.records(s.read_bytes())]
+    return [r for s in segments.segments(folder) for r in whole(s)]
 
 
 def logged_ids(folder: Path) -> list[str]:
@@ -77,12 +90,8 @@ def test_segment_is_closed_when_it_is_full_and_the_next_describes_the_model_agai
         log.append(served, scored(served, str(i)))
     log.close()
     assert len(segments.segments(log.folder)) > 2
-    assert all(isinstance(read_one(s)[0], Model) for s in segments.segments(log.folder))
+    assert all(isinstance(whole(s)[0], Model) for s in segments.segments(log.folder))
     assert logged_ids(log.folder) == [str(i) for i in range(10)]
-
-
-def read_one(segment: Path) -> list[object]:
-    return [r for _, r in segments.records(segment.read_bytes())]
 
 
 def test_segment_is_sealed_only_when_its_writer_is_gone(tmp_path: Path, served: Served) -> None:
@@ -94,21 +103,94 @@ def test_segment_is_sealed_only_when_its_writer_is_gone(tmp_path: Path, served: 
     assert segments.is_sealed(segment)
 
 
+MARKER = b"a random marker."
+
+
+def written(*records: Record, marker: bytes = MARKER) -> tuple[bytes, list[Position]]:
+    """(a segment of these records, the place before each and behind the last)."""
+    content, place = begin(marker)
+    places = [place]
+    for record in records:
+        payload = encode(record)
+        fields, place = frame(payload, place)
+        content += fields + payload
+        places.append(place)
+    return content, places
+
+
+def read_from(content: bytes, *, sealed: bool) -> list[tuple[int, Record | None]]:
+    place = segments.start(content)
+    assert place is not None
+    return [(end.at, record) for end, record in segments.records(content[place.at :], place, sealed=sealed)]
+
+
+def predictions(numbers: bytes) -> Predictions:
+    return Predictions(0.0, "1", ["x"], numbers, [], ["1"], b"", b"", [])
+
+
 @pytest.mark.parametrize("cut", [1, 9, 40], ids=["in the record", "more", "more still"])
-def test_torn_tail_is_left_and_what_is_whole_is_read(cut: int) -> None:
-    whole = frame(Feedback([])) + frame(Feedback([]))
-    torn = frame(Predictions(0.0, "1", ["x"], b"", [], ["1"], b"", b"", []))
-    found = list(segments.records(whole + torn[:-cut]))
-    assert [record for _, record in found] == [Feedback([]), Feedback([])]
-    assert found[-1][0] == len(whole)
+@pytest.mark.parametrize("sealed", [True, False])
+def test_torn_tail_is_left_and_what_is_whole_is_read(cut: int, sealed: bool) -> None:
+    content, places = written(Feedback([]), Feedback([]), predictions(b""))
+    found = read_from(content[:-cut], sealed=sealed)
+    assert found == [(places[1].at, Feedback([])), (places[2].at, Feedback([]))]
 
 
-def test_damaged_stretch_is_told_and_what_follows_is_read() -> None:
-    a, b, c = (frame(Feedback([])) for _ in range(3))
-    damaged = a + b[:-1] + bytes([b[-1] ^ 1]) + c
-    found = list(segments.records(damaged))
-    assert [record for _, record in found] == [Feedback([]), None, Feedback([])]
-    assert found[-1][0] == len(damaged)
+def test_damaged_stretch_is_told_and_what_follows_is_read_once_the_segment_is_sealed() -> None:
+    content, places = written(Feedback([]), Feedback([]), Feedback([]))
+    damaged = bytearray(content)
+    damaged[places[2].at - 1] ^= 1
+    found = read_from(bytes(damaged), sealed=True)
+    assert found == [(places[1].at, Feedback([])), (places[2].at, None), (places[3].at, Feedback([]))]
+    assert read_from(bytes(damaged), sealed=False) == found[:1]
+
+
+def test_frames_that_are_moved_or_left_out_are_told_as_damage() -> None:
+    content, places = written(Feedback([]), predictions(b""), Feedback([]))
+    a, b, c = (content[x.at : y.at] for x, y in pairwise(places))
+    head = content[: HEAD.size]
+    assert [r for _, r in read_from(head + b + a + c, sealed=True)] == [None, Feedback([])]
+    assert read_from(head + a + c, sealed=True) == [(places[1].at, Feedback([]))]
+
+
+def test_damaged_head_is_made_up_for_by_the_first_frame_and_another_version_is_not_read() -> None:
+    content, places = written(Feedback([]))
+    for at in (0, 6, 12, 25):  # magic, version, marker, check
+        damaged = bytearray(content)
+        damaged[at] ^= 1
+        assert read_from(bytes(damaged), sealed=True) == [(places[1].at, Feedback([]))]
+    assert segments.start(content[: HEAD.size - 1]) is None
+    assert segments.start(b"RFT1" + content[4 : HEAD.size]) is None
+
+
+@pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "being written"])
+def test_bytes_of_a_request_never_become_a_record(sealed: bool) -> None:
+    """A whole segment as the numbers of a row, and the reader comes at every moment of its being written."""
+    forged = Feedback([Label("0", "victim", "1", 0.0)])
+    attack = written(forged, marker=b"another marker..")[0]
+    content, places = written(Feedback([]), predictions(attack), Feedback([]))
+    for end in range(HEAD.size, len(content)):
+        assert all(record != forged for _, record in read_from(content[:end], sealed=sealed))
+    assert read_from(content, sealed=sealed)[-1][0] == places[-1].at
+
+
+def test_a_known_marker_forges_nothing_while_the_record_is_being_written() -> None:
+    """Were the marker to leak: a frame for the very offset at which its bytes will lie in the file."""
+    forged = encode(Feedback([Label("0", "victim", "1", 0.0)]))
+    content, places = written(predictions(b"\0" * 2000))
+    fields, _ = frame(forged, Position(MARKER, places[0].at + 500, 0))
+    at = places[0].at + 500
+    content = content[:at] + fields + forged + content[at + len(fields + forged) :]
+    assert read_from(content[:-10], sealed=False) == []
+
+
+def test_each_segment_has_a_marker_of_its_own(tmp_path: Path, served: Served) -> None:
+    log = started(tmp_path, segment_bytes=300)
+    for i in range(10):
+        log.append(served, scored(served, str(i)))
+    log.close()
+    markers = {segments.start(s.read_bytes()).marker for s in segments.segments(log.folder)}  # type: ignore[union-attr]
+    assert len(markers) == len(segments.segments(log.folder)) > 2
 
 
 class FullDisk:
@@ -223,6 +305,21 @@ def test_private_columns_never_reach_the_disk(people: tuple[Settings, Prediction
     assert len(inputs[0]["f1"]) == 32
     key = settings.var / "secrets" / "log_hash_key"
     assert key.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("durability", ["machine", "process"])
+def test_the_name_of_a_new_segment_reaches_the_disk_too(
+    tmp_path: Path, served: Served, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd)))
+    log = started(tmp_path, durability=durability, sync_interval_s=60)
+    log.append(served, scored(served, "a"))
+    log.append(served, scored(served, "b"))
+    before = synced.count(str(log.folder))
+    log.close()
+    assert (before, synced.count(str(log.folder))) == ((1, 1) if durability == "machine" else (0, 1))
 
 
 def test_durability_machine_syncs_before_the_answer(
