@@ -9,6 +9,7 @@ that is not its own Host is refused before MLflow sees it. Programs send no Orig
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 APPLICATION = "ml.tracking.server:application"
@@ -57,7 +58,8 @@ def main(arguments: list[str]) -> None:
 
     build = server._build_uvicorn_command
     server._build_uvicorn_command = lambda *given, **named: [*build(*given, **named)[:-1], APPLICATION]
-    cli.cli(["server", *arguments])
+    command: Callable[[list[str]], None] = cli.cli
+    command(["server", *arguments])
 
 
 if __name__ == "__main__":

@@ -165,16 +165,25 @@ def test_damaged_segment_is_salvaged_and_kept(settings: Settings, log: Predictio
 def test_a_segment_is_forgotten_only_after_its_rows_are_on_the_disk(
     settings: Settings, log: PredictionLog, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each commit syncs (`tests/ml/storage/test_database.py`); here, that nothing is deleted or marked as moved before
-    it.""" steps: list[str] = [] answer(log, served, "a", "b") log.append_feedback([("a", "1")]) log.close() engine =
-    database.engine(settings) unlink, replace = Path.unlink, Path.replace monkeypatch.setattr( Path, "unlink", lambda
-    self, **more: (steps.append(f"unlink {self.suffix}"), unlink(self, **more)) ) monkeypatch.setattr(Path, "replace",
-    lambda self, to: (steps.append("note"), replace(self, to))) sa.event.listen(engine, "commit", lambda _:
-    steps.append("commit")) sa.event.listen(engine, "before_cursor_execute", lambda _c, _k, text, *_:
-    steps.append(text.split(" (")[0])) Mover(settings).step() told = [step for step in steps if
-    step.startswith(("INSERT", "commit", "note", "unlink"))] last = told.index("INSERT INTO feedback") assert
-    told.index("INSERT INTO predictions") < last assert [step for step in told[last:] if step != "commit"][1:] ==
-    ["note", "unlink .seg", "unlink .moved"] assert told[last + 1] == "commit"
+    """Each commit syncs (tests/ml/storage/test_database.py); here: nothing is deleted or marked as moved before it."""
+    steps: list[str] = []
+    answer(log, served, "a", "b")
+    log.append_feedback([("a", "1")])
+    log.close()
+    engine = database.engine(settings)
+    unlink, replace = Path.unlink, Path.replace
+    monkeypatch.setattr(
+        Path, "unlink", lambda self, **more: (steps.append(f"unlink {self.suffix}"), unlink(self, **more))
+    )
+    monkeypatch.setattr(Path, "replace", lambda self, to: (steps.append("note"), replace(self, to)))
+    sa.event.listen(engine, "commit", lambda _: steps.append("commit"))
+    sa.event.listen(engine, "before_cursor_execute", lambda _c, _k, text, *_: steps.append(text.split(" (")[0]))
+    Mover(settings).step()
+    told = [step for step in steps if step.startswith(("INSERT", "commit", "note", "unlink"))]
+    last = told.index("INSERT INTO feedback")
+    assert told.index("INSERT INTO predictions") < last
+    assert [step for step in told[last:] if step != "commit"][1:] == ["note", "unlink .seg", "unlink .moved"]
+    assert told[last + 1] == "commit"
 
 
 def test_what_is_kept_aside_is_on_the_disk_before_its_segment_goes(
