@@ -10,6 +10,7 @@ MODULES = (
     "ml.schema.findings",
     "ml.schema.arrow_cells",
     "ml.data.sources.csv_reader",
+    "ml.data.sources.csv_diagnosis",
     "ml.data.inference.checks",
     "serving.scoring.file_names",
 )

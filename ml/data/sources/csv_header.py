@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ml.errors import DataError
@@ -26,7 +28,7 @@ class Head(NamedTuple):
     lines: int
 
 
-def read_head(block: bytes, file: str, *, delimiter: str, max_columns: int, report: Report) -> Head:
+def read_head(block: bytes, file: str | None, *, delimiter: str, max_columns: int, report: Report) -> Head:
     """Find the header in the first block of a file, which begins with whole lines of UTF-8.
 
     Raises
@@ -74,7 +76,7 @@ def _preamble(block: bytes, report: Report) -> tuple[int, int, str]:
 
 def _sniff(text: str) -> str:
     """The delimiter under which most of the first lines have as many fields as the header."""
-    sample = "".join(text.splitlines(keepends=True)[: _SAMPLE_LINES + 1])
+    sample = "".join(itertools.islice(_split(text), _SAMPLE_LINES + 1))
     best, best_score = ",", (0.0, 0)
     for delimiter in DELIMITERS:
         try:
@@ -88,21 +90,34 @@ def _sniff(text: str) -> str:
     return best
 
 
-def _first_record(text: str, delimiter: str, file: str, line: int) -> tuple[list[str], int]:
+def _first_record(text: str, delimiter: str, file: str | None, line: int) -> tuple[list[str], int]:
     """The fields of the first record and its length in characters, line end included."""
-    # Not splitlines: it also splits at form feeds and Unicode's line separators.
-    end = "\n" if "\n" in text else "\r"
-    pieces = [piece + end for piece in text.split(end)]
-    pieces[-1] = pieces[-1][:-1]
-    reader = csv.reader(iter(pieces), delimiter=delimiter, strict=True)
+    pieces: list[str] = []
+    reader = csv.reader(_noted(_split(text), pieces), delimiter=delimiter, strict=True)
     try:
         header = next(reader)
     except (csv.Error, StopIteration) as error:
         raise DataError(f"the header cannot be read: {error}", file=file, line=line) from error
-    return header, sum(len(piece) for piece in pieces[: reader.line_num])
+    return header, sum(map(len, pieces))
 
 
-def _check(names: tuple[str, ...], delimiter: str, file: str, line: int, max_columns: int) -> None:
+def _noted(lines: Iterator[str], into: list[str]) -> Iterator[str]:
+    for line in lines:
+        into.append(line)
+        yield line
+
+
+def _split(text: str) -> Iterator[str]:
+    """The lines, one at a time. Not splitlines: it also splits at form feeds and Unicode's line separators."""
+    end = "\n" if "\n" in text else "\r"
+    start = 0
+    while start < len(text):
+        stop = text.find(end, start) + 1 or len(text)
+        yield text[start:stop]
+        start = stop
+
+
+def _check(names: tuple[str, ...], delimiter: str, file: str | None, line: int, max_columns: int) -> None:
     if any("\0" in name for name in names):
         raise DataError("the header has NUL bytes: not a text file", file=file, line=line)
     if len(names) > max_columns:

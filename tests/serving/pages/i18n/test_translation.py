@@ -34,7 +34,7 @@ MODULES = (
         "ml/release/shadow_test.py",
         "ml/release/shadow_slot.py",
         "ml/data/sources/csv_header.py",
-        "ml/data/sources/csv_blocks.py",
+        "ml/data/sources/csv_diagnosis.py",
         "ml/data/sources/csv_reader.py",
         "serving/scoring/upload.py",
     ),
