@@ -55,6 +55,11 @@ class Data(Section, frozen=True):
     max_classes: int = 100
     min_class_rows: int = 5  # a class with fewer rows cannot be split, trained and judged
 
+    def __post_init__(self) -> None:
+        """Refuse what no run could begin with."""
+        if not self.target.strip():
+            raise ValueError("data.target is empty; it names the column to predict")
+
 
 class Synthetic(Section, frozen=True):
     """Every parameter of scikit-learn's make_classification."""

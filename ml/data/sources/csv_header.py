@@ -36,7 +36,7 @@ def read_head(block: bytes, file: str | None, *, delimiter: str, max_columns: in
     DataError
         There is no header, or it has doubles or too many columns.
     """
-    skipped, lines, declared = _preamble(block, report)
+    skipped, lines, declared = _preamble(block, delimiter, report)
     text = block[skipped : skipped + 4_000_000].decode("utf-8", errors="replace")
     if not text.strip():
         raise DataError("the file has no header and no rows", file=file)
@@ -56,13 +56,18 @@ def _count_lines(raw: bytes) -> int:
     return raw.count(b"\n") or raw.count(b"\r") or 1
 
 
-def _preamble(block: bytes, report: Report) -> tuple[int, int, str]:
+def _preamble(block: bytes, delimiter: str, report: Report) -> tuple[int, int, str]:
     """(bytes, lines, declared delimiter) of Excel's `sep=` line, comments and blank lines at the top."""
     size = lines = comments = 0
     declared = ""
-    for line in block[:1_000_000].splitlines(keepends=True):
+    top = block[:1_000_000].splitlines(keepends=True)
+    for i, line in enumerate(top):
         content = line.strip()
         if content.startswith(b"#"):
+            following = next((later for later in top[i + 1 :] if later.strip()), b"")
+            if _is_header(content, following.strip(), delimiter or declared):
+                report.info("the header begins with '#'")
+                break
             comments += 1
         elif content[:4].lower() == b"sep=" and len(content) <= 5 and not declared:
             declared = content[4:].decode("latin-1") or "\t"
@@ -72,6 +77,27 @@ def _preamble(block: bytes, report: Report) -> tuple[int, int, str]:
     if comments:
         report.info(f"{comments} comment line{'s' if comments > 1 else ''} at the top: skipped")
     return size, lines, declared
+
+
+def _is_header(line: bytes, following: bytes, delimiter: str) -> bool:
+    """Whether a line that begins with # names the columns of the one after it.
+
+    It has as many fields, and that line has a cell which names no column (empty or a number) or no space is behind
+    the #. A sentence with a comma in it, over a header of two columns, stays a comment.
+    """
+    for mark in delimiter or DELIMITERS:
+        names, cells = (_fields(one, mark) for one in (line, following))
+        if len(names) == len(cells) > 1:
+            is_data = any(not cell.strip() or _NUMBER.match(cell.strip()) for cell in cells)
+            return is_data or not line.startswith(b"# ")
+    return False
+
+
+def _fields(line: bytes, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line.decode("utf-8", errors="replace")], delimiter=delimiter), [])
+    except csv.Error:
+        return []
 
 
 def _sniff(text: str) -> str:

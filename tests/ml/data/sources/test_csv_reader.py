@@ -193,6 +193,27 @@ def test_a_file_without_a_header_is_refused(text: str) -> None:
         read(text.encode())
 
 
+@pytest.mark.parametrize(
+    ("top", "names", "line"),
+    [
+        (b"#,age\n1,2\n", ("#", "age"), 2),
+        (b"#name,age\nx,y\n", ("#name", "age"), 2),
+        (b"#;age\n1;2\n", ("#", "age"), 2),
+        (b"# a,b\n1,2\n", ("# a", "b"), 2),
+        (b"# made in May\n\n#,age\n1,2\n", ("#", "age"), 4),
+        (b"# made in May\na,b\n1,2\n", ("a", "b"), 3),
+        (b"# made in May, by hand\na,b\n1,2\n", ("a", "b"), 3),
+        (b"# one, two\n# three, four\na,b\n1,2\n", ("a", "b"), 4),
+        (b"#\na,b\n1,2\n", ("a", "b"), 3),
+    ],
+)
+def test_a_header_may_begin_with_a_hash(top: bytes, names: tuple[str, ...], line: int) -> None:
+    """It is one where the line below has as many cells; else it is a comment."""
+    reader = CsvReader(io.BytesIO(top), "t.csv")
+    assert reader.names == names
+    assert [chunk.lines.tolist() for chunk in reader] == [[line]]
+
+
 def test_an_unclosed_quote_does_not_fill_the_memory() -> None:
     with pytest.raises(DataError) as caught:
         read(b'a,b\n1,2\n"x' + b",y\n" * 1_000_000, block_bytes=1_000)

@@ -90,7 +90,14 @@ PARTS = {
 }
 # What no page shows: notes for who trains, log lines, names of methods and of kinds.
 NOT_SHOWN = (
-    *("confirmed by", "not confirmed", "; no service listens", "unexpected end of data", "spaces around"),
+    *(
+        "confirmed by",
+        "not confirmed",
+        "; no service listens",
+        "unexpected end of data",
+        "spaces around",
+        "the header begins",
+    ),
     *(
         "the delimiter is",
         "7 comment line",
