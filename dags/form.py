@@ -38,7 +38,7 @@ def params(settings: Settings) -> dict[str, Param]:
             f"Empty: as configured ({data.path or 'none'}).",
         ),
         "target": Param(
-            None, type=["null", "string"], section=_DATA, title="Target column",
+            None, type=["null", "string"], minLength=1, section=_DATA, title="Target column",
             description=f"The column to predict. Empty: as configured ({data.target}).",
         ),
         "rows": Param(

@@ -73,6 +73,21 @@ def trimmed(array: pa.Array, markers: tuple[str, ...]) -> pa.Array:
     return pc.if_else(pc.is_in(array, value_set=wanted), pa.scalar(None, array.type), array)
 
 
+def marked(column: Any, markers: tuple[str, ...]) -> dict[str, int]:
+    """How many text cells say each of the words that stand for "no value"; blank ones are not counted.
+
+    >>> marked(pa.array(["NA", " NA", "", "x"]), ("", "NA"))
+    {'NA': 2}
+    """
+    array = flat(column)
+    if not is_text(array):
+        return {}
+    array = pc.utf8_trim_whitespace(array)
+    words = pa.array(sorted({marker.strip() for marker in markers} - {""}), array.type)
+    said = array.filter(pc.is_in(array, value_set=words))
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(said).to_pylist()}
+
+
 def numbers(
     column: Any, *, markers: tuple[str, ...] = ("",), decimal: str = ".", thousands: str = ""
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

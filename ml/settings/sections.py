@@ -31,7 +31,20 @@ class Data(Section, frozen=True):
     time_format: str = ""  # strptime format of time_column; empty: ISO 8601 or a plain number
     exclude: tuple[str, ...] = ()  # columns that are not used
     weight_column: str = ""  # sample weights, at least 0
-    missing_markers: tuple[str, ...] = ("", " ", "NA", "N/A", "n/a", "nan", "NaN", "null", "NULL", "None")
+    missing_markers: tuple[str, ...] = (
+        "",
+        " ",
+        "NA",
+        "N/A",
+        "n/a",
+        "#N/A",
+        "<NA>",
+        "nan",
+        "NaN",
+        "null",
+        "NULL",
+        "None",
+    )
     kinds: dict[str, str] = {}  # column → "number" | "category"; overrides what is inferred
     schema: Literal["keep", "infer"] = "keep"  # keep: later tables must fit the columns of the first one
     delimiter: str = ""  # CSV; empty: found among , ; tab |
@@ -54,6 +67,11 @@ class Data(Section, frozen=True):
     max_categories: int = 100  # a category column with more levels keeps the commonest, the rest is "other"
     max_classes: int = 100
     min_class_rows: int = 5  # a class with fewer rows cannot be split, trained and judged
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could begin with."""
+        if not self.target.strip():
+            raise ValueError("data.target is empty; it names the column to predict")
 
 
 class Synthetic(Section, frozen=True):

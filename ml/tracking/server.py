@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
     """`mlflow server` with these arguments."""
     from mlflow import cli, server
 
-    build = server._build_uvicorn_command
+    build: Callable[..., list[str]] = server._build_uvicorn_command
     server._build_uvicorn_command = lambda *given, **named: [*build(*given, **named)[:-1], APPLICATION]
     command: Callable[[list[str]], None] = cli.cli
     command(["server", *arguments])

@@ -7,15 +7,16 @@ one changes nothing. The prediction itself may still be on its way to the databa
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from flask import Blueprint, Response, request
 
+from ml.data.sources import csv_diagnosis, csv_header
+from ml.errors import DataError
 from ml.schema.cells import as_level
+from ml.schema.findings import Report
 from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
 from serving.api import guard
 from serving.prediction_log.writer import LogUnavailable
@@ -24,6 +25,7 @@ from serving.scoring.json_rows import ID_KEY, MAX_ID_CHARS, strict_json
 from serving.service import service
 
 MAX_LABELS = 100_000
+MAX_COLUMNS = 100  # a header with more than the two is told as it came
 
 bp = Blueprint("feedback", __name__)
 
@@ -104,22 +106,21 @@ def _from_json(content: Any) -> list[Any]:
 
 
 def _from_csv(body: bytes) -> tuple[list[Any], list[int]]:
-    """Items and the line each one ends on."""
+    """Items and the line each one begins on."""
     try:
-        reader = csv.DictReader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
-        names = reader.fieldnames or []
-        if sorted(names) != sorted((ID_KEY, "label")):
+        content = body.decode("utf-8-sig").encode()
+        if not content.strip():
+            raise Problem(422, f"line 1: expected the columns {ID_KEY} and label, got none")
+        head = csv_header.read_head(content, None, delimiter=",", max_columns=MAX_COLUMNS, report=Report())
+        if sorted(head.names) != sorted((ID_KEY, "label")):
             raise Problem(
-                422, f"line 1: expected the columns {ID_KEY} and label, got {shown(', '.join(names)) or 'none'}"
+                422,
+                f"line {head.lines}: expected the columns {ID_KEY} and label, got {shown(', '.join(head.names))}",
             )
-        items, lines = [], []
-        for item in reader:
-            if None in item or None in item.values():
-                raise Problem(
-                    422, f"line {reader.line_num}: expected 2 fields, got {'more' if None in item else 'fewer'}"
-                )
-            items.append(item)
-            lines.append(reader.line_num)
-    except (UnicodeDecodeError, csv.Error) as error:
+        dialect = csv_diagnosis.Dialect(None, ",", head.names, len(content))
+        found = csv_diagnosis.read_block(content[head.size :], dialect, first_line=head.lines + 1, final=True)
+    except (UnicodeDecodeError, csv_diagnosis.QuotesError) as error:
         raise Problem(400, f"expected CSV in UTF-8, got something else: {shown(error)}") from error
-    return items, lines
+    except DataError as error:
+        raise Problem(422, str(error)) from error
+    return [dict(zip(head.names, row, strict=True)) for row in found.rows], found.lines

@@ -1,9 +1,7 @@
 """Uploaded tables, read strictly and in parts: CSV (packed or not) and Parquet to canonical rows.
 
-Most CSV files are plain: quotes where RFC 4180 has them or none, one kind of line end. Arrow reads those at full speed,
-a block at a time. Whatever is not plain, and whatever Arrow refuses, goes through
-`ml.data.sources.csv_reader.CsvReader`, which is slower and says exactly which line and column is wrong. Both give the
-same rows.
+`ml.data.sources.csv_reader.CsvReader` reads the CSV, its number columns at once as numbers. A block with a cell that is
+no number comes as text, so that the cell can be told.
 """
 
 from __future__ import annotations
@@ -16,17 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from ml.data.sources import csv_header, csv_reader, decompress
+from ml.data.sources import csv_reader
 from ml.errors import DataError, SchemaError
 from ml.schema import arrow_cells
 from ml.schema.findings import Report
 from ml.schema.rows import RowReader, Rows
 from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
-from serving.scoring import csv_lines
-from serving.scoring.csv_lines import NotPlain
 from serving.scoring.json_rows import ID_KEY, Ids, checked_ids
 
 PARQUET_ENDINGS = (".parquet", ".pq")
@@ -91,7 +86,7 @@ class Upload:
         self.reader = reader
         self.options = options._replace(max_bytes=max_bytes)
         self.report = Report()
-        self._plain = not self.is_parquet
+        self._as_numbers = not self.is_parquet and reader.schema.decimal == "." and not reader.schema.thousands
 
     @property
     def is_parquet(self) -> bool:
@@ -100,22 +95,13 @@ class Upload:
 
     def __iter__(self) -> Iterator[Part]:
         """Parts of at least one row."""
-        if self.is_parquet:
-            return self._parquet()
-        return self._fast() if self._plain else self._strict()
+        return self._parquet() if self.is_parquet else self._csv()
 
     def checked(self, keep_bytes: int) -> list[Part] | None:
         """Read all of it once, so that nothing is scored of a table that is wrong somewhere.
 
         Returns the parts where they take at most about `keep_bytes`; None means: iterate again.
         """
-        try:
-            return self._check(keep_bytes)
-        except NotPlain:
-            self._plain = False
-            return self._check(keep_bytes)
-
-    def _check(self, keep_bytes: int) -> list[Part] | None:
         self.report = Report()
         kept: list[Part] | None = []
         size = rows = 0
@@ -129,8 +115,9 @@ class Upload:
                     kept = None
             written |= self._has_value(part)
         if rows >= ENOUGH_ROWS and not written.all():
-            if self._plain:
-                raise NotPlain  # Arrow has read the words as missing; the other reader keeps them
+            if self._as_numbers:
+                self._as_numbers = False  # words that are markers came as missing: read again, they are kept
+                return self.checked(keep_bytes)
             column = self.reader.number_columns[int(np.argmin(written))]
             raise SchemaError(
                 "expected numbers, but every row has a word for missing", file=self.name, column=column.name
@@ -143,84 +130,36 @@ class Upload:
         for j in np.flatnonzero(~found).tolist():
             column = self.reader.number_columns[j]
             cells = part.table[column.name]
-            if column.missing_share > 0.5 or not (self._plain or arrow_cells.is_text(arrow_cells.flat(cells))):
+            if column.missing_share > 0.5 or not (self._as_numbers or arrow_cells.is_text(arrow_cells.flat(cells))):
                 found[j] = True
-            if found[j] or self._plain:
+            if found[j] or self._as_numbers:
                 continue
             words = {str(word or "").strip().lstrip("+-").casefold() for word in pc.unique(cells).to_pylist()}
             found[j] = bool(words & {"", "nan", "inf", "infinity"})
         return found
 
-    def _fast(self) -> Iterator[Part]:
-        text = decompress.open_text(
-            self._from_start(), self.name, encoding=self.options.encoding, max_bytes=self.options.max_bytes
-        )
-        block = text.read(BLOCK_BYTES)
-        if not block.strip() or b"\0" in block:
-            raise NotPlain
-        head = csv_header.read_head(
-            block, self.name, delimiter=self.options.delimiter, max_columns=self.options.max_columns, report=Report()
-        )
-        if not all(head.names) or head.lines != 1:
-            raise NotPlain
-        self._match_names(head.names)
-        convert = self._conversion(head.names)
-        carry, rows = block[head.size :], 0
-        while carry:
-            following = text.read(BLOCK_BYTES)
-            lines = csv_lines.find(carry, ord(head.delimiter), final=not following)
-            if len(carry) > 16 * BLOCK_BYTES and not len(lines):
-                raise NotPlain
-            if len(lines):
-                yield self._plain_part(lines, head, convert)
-                rows += len(lines)
-            carry = carry[lines.size :] + following
-        if not rows:
-            raise NotPlain
-
-    def _plain_part(self, lines: csv_lines.Lines, head: csv_header.Head, convert: pacsv.ConvertOptions) -> Part:
-        block = lines.block
-        try:
-            table = pacsv.read_csv(
-                pa.BufferReader(block),
-                pacsv.ReadOptions(column_names=list(head.names), block_size=len(block) + 1, use_threads=False),
-                pacsv.ParseOptions(
-                    delimiter=head.delimiter,
-                    quote_char='"' if lines.quoted else False,
-                    newlines_in_values=lines.quoted,
-                ),
-                convert,
-            )
-        except pa.ArrowInvalid as error:
-            raise NotPlain from error
-        if table.num_rows != len(lines) or (not self.reader.number_columns and head.raw in block):
-            raise NotPlain
-        for column in table.columns:
-            if pa.types.is_string(column.type):
-                longest = pc.max(pc.binary_length(column)).as_py() or 0
-                if longest > self.options.max_cell_chars:
-                    raise NotPlain
-        raw = lines.with_commas() if head.delimiter == "," else None
-        return Part(self._rows(table, None), table, raw, self._ids(table))
-
-    def _conversion(self, names: tuple[str, ...]) -> pacsv.ConvertOptions:
-        schema = self.reader.schema
-        if schema.decimal != "." or schema.thousands:
-            raise NotPlain
-        markers = sorted({"", *schema.missing_markers})
-        numbers = set(schema.numbers)
-        return pacsv.ConvertOptions(
-            column_types={name: pa.float64() if name in numbers else pa.string() for name in names},
-            null_values=markers,
-            strings_can_be_null=False,
-        )
-
-    def _strict(self) -> Iterator[Part]:
-        reader = csv_reader.CsvReader(self._from_start(), self.name, self.options)
+    def _csv(self) -> Iterator[Part]:
+        reader = self._csv_reader()
+        if self._as_numbers and not all(reader.head.names):
+            self._as_numbers = False  # a column is left out, so lines are written anew, with the cells as they came
+            reader = self._csv_reader()
         self.report.extend(reader.report.findings)
         self._match_names(reader.names)
+        writes_back = reader.head.delimiter == "," and all(reader.head.names)
         for chunk in reader:
-            yield Part(self._rows(chunk.table, chunk.lines), chunk.table, None, self._ids(chunk.table))
+            raw = with_commas(chunk.records) if writes_back and chunk.records is not None else None
+            rows, table = self._rows(chunk.table, chunk.lines)
+            yield Part(rows, table, raw, self._ids(chunk.table))
+
+    def _csv_reader(self) -> csv_reader.CsvReader:
+        schema = self.reader.schema
+        options = self.options._replace(
+            block_bytes=BLOCK_BYTES,
+            use_threads=False,
+            numbers=frozenset(schema.numbers if self._as_numbers else ()),
+            missing_markers=schema.missing_markers,
+        )
+        return csv_reader.CsvReader(self._from_start(), self.name, options)
 
     def _parquet(self) -> Iterator[Part]:
         self.stream.seek(0)
@@ -243,8 +182,8 @@ class Upload:
             begun = 0
             for batch in file.iter_batches(PARQUET_ROWS):
                 if batch.num_rows:
-                    table = pa.table(batch)
-                    yield Part(self._rows(table, None, begun), table, None, self._ids(table))
+                    rows, table = self._rows(pa.table(batch), None, begun)
+                    yield Part(rows, table, None, self._ids(table))
                 begun += batch.num_rows
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"not a readable Parquet file: {shown(error)}", file=self.name) from error
@@ -271,22 +210,28 @@ class Upload:
             listed = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
             self.report.warn(f"columns that the model does not know are ignored: {listed}")
 
-    def _rows(self, table: pa.Table, lines: npt.NDArray[np.int64] | None, first: int = 0) -> Rows:
+    def _rows(self, table: pa.Table, lines: npt.NDArray[np.int64] | None, first: int = 0) -> tuple[Rows, pa.Table]:
+        """The rows, and the table with its number columns as numbers where they are read so."""
         schema = self.reader.schema
         numbers = np.empty((table.num_rows, len(self.reader.number_columns)))
         faults: list[Fault] = []
+        typed = table
         for j, column in enumerate(self.reader.number_columns):
             cells, bad = arrow_cells.numbers(
                 table[column.name], markers=schema.missing_markers, decimal=schema.decimal, thousands=schema.thousands
             )
             numbers[:, j] = cells
+            if self._as_numbers and arrow_cells.is_text(arrow_cells.flat(table[column.name])):
+                place = table.column_names.index(column.name)
+                typed = typed.set_column(place, column.name, pa.array(cells, from_pandas=True))
             for i in np.flatnonzero(bad)[:MAX_FAULTS].tolist():
                 got = f"'{shown(table[column.name][i].as_py())}'"
                 line = int(lines[i]) if lines is not None else None
                 faults.append(Fault(None if line else first + i, column.name, "a number", got, line))
         if faults:
             raise RowsError(sorted(faults, key=lambda fault: (fault.line or 0, fault.row or 0)))
-        return self.reader.encoded(numbers, [self._coded(table[c.name]) for c in self.reader.category_columns])
+        rows = self.reader.encoded(numbers, [self._coded(table[c.name]) for c in self.reader.category_columns])
+        return rows, typed
 
     def _coded(self, cells: pa.ChunkedArray) -> tuple[list[str | None], npt.NDArray[np.int64]]:
         texts = pc.dictionary_encode(arrow_cells.texts(cells, markers=self.reader.schema.missing_markers))
@@ -300,3 +245,29 @@ class Upload:
         if "" in given:
             raise DataError("expected an id in every row, got an empty cell", file=self.name, column=ID_KEY)
         return checked_ids(given, len(given))
+
+
+def with_commas(records: csv_reader.Records) -> pa.Array:
+    """(n,) strings: each record as it came with a comma in place of its end, so that cells can be put behind it."""
+    starts, ends = records.starts, records.ends
+    block = records.block if ends[-1] < len(records.block) else records.block + b"\n"
+    content = np.frombuffer(block, np.uint8)[starts[0] : ends[-1] + 1].copy()
+    content[ends - starts[0]] = ord(",")
+    sizes = ends + 1 - starts
+    if len(content) > sizes.sum():  # line ends of two bytes, or empty lines: what lies between goes
+        content = content[_inside(starts - starts[0], ends + 1 - starts[0], len(content))]
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    return pa.StringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(content))
+
+
+def _inside(starts: csv_reader.Positions, ends: csv_reader.Positions, size: int) -> npt.NDArray[np.bool_]:
+    """(size,) whether a byte is in one of the ranges."""
+    between = ends[:-1][starts[1:] > ends[:-1]]
+    inside = np.ones(size, bool)
+    inside[between] = False
+    if int((starts[1:] - ends[:-1]).max()) > 1:
+        steps = np.zeros(size + 1, np.int8)
+        steps[starts] += 1
+        steps[ends] -= 1
+        inside = np.cumsum(steps[:-1], dtype=np.int8).astype(bool)
+    return inside

@@ -130,7 +130,15 @@ def test_the_form_can_be_sent_as_it_is(dagbag: Any) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("rows", 3), ("max_evals", 0), ("max_evals", "many"), ("seed", -1), ("source", "excel"), ("families", [])],
+    [
+        ("rows", 3),
+        ("max_evals", 0),
+        ("max_evals", "many"),
+        ("seed", -1),
+        ("source", "excel"),
+        ("families", []),
+        ("target", ""),
+    ],
     ids=str,
 )
 def test_the_form_refuses_what_cannot_be(dagbag: Any, field: str, value: Any) -> None:

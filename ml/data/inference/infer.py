@@ -11,7 +11,7 @@ from ml.schema.coerce import listing
 from ml.data.inference import labels, leaks
 from ml.schema.frame_coerce import canonical
 from ml.schema.frames import check_names, place_of
-from ml.data.inference.kinds import find_kind
+from ml.data.inference.kinds import find_kind, tell_markers
 from ml.data.inference.profiles import profile
 from ml.errors import DataError
 from ml.schema.findings import Report
@@ -44,6 +44,7 @@ def infer(frame: pd.DataFrame, data: Data) -> tuple[Schema, Report]:
             ignored[name] = None
         else:
             kinds[name] = found.kind
+            tell_markers(frame[name], found.kind, data, report)
         if found.groups and not ids:
             ids.append(name)
             report.warn("rows that share a value of it are kept in one part, as with data.id_columns", name)

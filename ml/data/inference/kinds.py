@@ -65,6 +65,21 @@ def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Fo
     return _category(name, array, False, data, report)
 
 
+def tell_markers(series: pd.Series, kind: Kind, data: Data, report: Report) -> None:
+    """Tell of words that are taken as missing in more than `data.max_bad_share` of the rows.
+
+    In a category column that is a warning: NA is a country, too.
+    """
+    said = arrow_cells.marked(series, data.missing_markers)
+    if sum(said.values()) <= data.max_bad_share * len(series):
+        return
+    message = f"{sum(said.values()):,} of {len(series):,} rows say {listing(said)}: taken as missing"
+    if kind == "number":
+        report.info(message, str(series.name))
+    else:
+        report.warn(f"{message}; if that is a value, leave it out of data.missing_markers", str(series.name))
+
+
 def _number(name: str, cells: NDArray[np.float64], forced: bool, report: Report) -> Found:
     present = cells[np.isfinite(cells)]
     infinite = int(np.isinf(cells).sum())

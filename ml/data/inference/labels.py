@@ -28,9 +28,10 @@ def find_classes(frame: pd.DataFrame, data: Data, report: Report) -> tuple[tuple
     Raises
     ------
     DataError
-        One class, too many classes, every class too small, or a positive label that does not occur.
+        More labels than `data.max_bad_share` that are words for "no value", one class, too many classes, every class too small, or a positive label that does not occur.
     """
     file = frame.attrs.get("file")
+    _check_markers(frame, data.target, data.missing_markers, data.max_bad_share)
     counted = pc.value_counts(_texts(frame, data.target, data.missing_markers)).to_pylist()
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     for entry in counted:
@@ -67,10 +68,13 @@ def codes(frame: pd.DataFrame, schema: Schema, report: Report, *, tolerate: int 
     ------
     SchemaError
         There is no target column, or a label is none of the classes.
+    DataError
+        More than `schema.max_bad_share` of the labels are words for "no value".
     """
     place = place_of(frame)
     if schema.target not in frame.columns:
         raise SchemaError(f"the table has no target column '{schema.target}'", file=place.file)
+    _check_markers(frame, schema.target, schema.missing_markers, schema.max_bad_share)
     encoded = pc.dictionary_encode(_texts(frame, schema.target, schema.missing_markers))
     known = {label.casefold(): code for code, label in enumerate(schema.classes)} | {"": -1}
     levels = encoded.dictionary.to_pylist()
@@ -95,6 +99,18 @@ def codes(frame: pd.DataFrame, schema: Schema, report: Report, *, tolerate: int 
             )
         report.warn(f"label '{shown(level)}' ({count:,} rows) is none of the classes: left out", schema.target)
     return np.maximum(result, -1)
+
+
+def _check_markers(frame: pd.DataFrame, target: str, markers: tuple[str, ...], share: float) -> None:
+    """None may be a class: labels are lost to a word for "no value" only where it is said of a few rows."""
+    said = arrow_cells.marked(frame[target], markers)
+    if sum(said.values()) > share * len(frame):
+        raise DataError(
+            f"{sum(said.values()):,} of {len(frame):,} labels are {listing(said)}, a word for no value in "
+            "data.missing_markers; if it is a class, take it out of that list, and if not, leave these labels empty",
+            file=place_of(frame).file,
+            column=target,
+        )
 
 
 def _texts(frame: pd.DataFrame, target: str, markers: tuple[str, ...]) -> pa.Array:

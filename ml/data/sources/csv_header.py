@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ml.errors import DataError
@@ -26,7 +28,7 @@ class Head(NamedTuple):
     lines: int
 
 
-def read_head(block: bytes, file: str, *, delimiter: str, max_columns: int, report: Report) -> Head:
+def read_head(block: bytes, file: str | None, *, delimiter: str, max_columns: int, report: Report) -> Head:
     """Find the header in the first block of a file, which begins with whole lines of UTF-8.
 
     Raises
@@ -34,7 +36,7 @@ def read_head(block: bytes, file: str, *, delimiter: str, max_columns: int, repo
     DataError
         There is no header, or it has doubles or too many columns.
     """
-    skipped, lines, declared = _preamble(block, report)
+    skipped, lines, declared = _preamble(block, delimiter, report)
     text = block[skipped : skipped + 4_000_000].decode("utf-8", errors="replace")
     if not text.strip():
         raise DataError("the file has no header and no rows", file=file)
@@ -54,13 +56,18 @@ def _count_lines(raw: bytes) -> int:
     return raw.count(b"\n") or raw.count(b"\r") or 1
 
 
-def _preamble(block: bytes, report: Report) -> tuple[int, int, str]:
+def _preamble(block: bytes, delimiter: str, report: Report) -> tuple[int, int, str]:
     """(bytes, lines, declared delimiter) of Excel's `sep=` line, comments and blank lines at the top."""
     size = lines = comments = 0
     declared = ""
-    for line in block[:1_000_000].splitlines(keepends=True):
+    top = block[:1_000_000].splitlines(keepends=True)
+    for i, line in enumerate(top):
         content = line.strip()
         if content.startswith(b"#"):
+            following = next((later for later in top[i + 1 :] if later.strip()), b"")
+            if _is_header(content, following.strip(), delimiter or declared):
+                report.info("the header begins with '#'")
+                break
             comments += 1
         elif content[:4].lower() == b"sep=" and len(content) <= 5 and not declared:
             declared = content[4:].decode("latin-1") or "\t"
@@ -72,9 +79,30 @@ def _preamble(block: bytes, report: Report) -> tuple[int, int, str]:
     return size, lines, declared
 
 
+def _is_header(line: bytes, following: bytes, delimiter: str) -> bool:
+    """Whether a line that begins with # names the columns of the one after it.
+
+    It has as many fields, and that line has a cell which names no column (empty or a number) or no space is behind
+    the #. A sentence with a comma in it, over a header of two columns, stays a comment.
+    """
+    for mark in delimiter or DELIMITERS:
+        names, cells = (_fields(one, mark) for one in (line, following))
+        if len(names) == len(cells) > 1:
+            is_data = any(not cell.strip() or _NUMBER.match(cell.strip()) for cell in cells)
+            return is_data or not line.startswith(b"# ")
+    return False
+
+
+def _fields(line: bytes, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line.decode("utf-8", errors="replace")], delimiter=delimiter), [])
+    except csv.Error:
+        return []
+
+
 def _sniff(text: str) -> str:
     """The delimiter under which most of the first lines have as many fields as the header."""
-    sample = "".join(text.splitlines(keepends=True)[: _SAMPLE_LINES + 1])
+    sample = "".join(itertools.islice(_split(text), _SAMPLE_LINES + 1))
     best, best_score = ",", (0.0, 0)
     for delimiter in DELIMITERS:
         try:
@@ -88,21 +116,34 @@ def _sniff(text: str) -> str:
     return best
 
 
-def _first_record(text: str, delimiter: str, file: str, line: int) -> tuple[list[str], int]:
+def _first_record(text: str, delimiter: str, file: str | None, line: int) -> tuple[list[str], int]:
     """The fields of the first record and its length in characters, line end included."""
-    # Not splitlines: it also splits at form feeds and Unicode's line separators.
-    end = "\n" if "\n" in text else "\r"
-    pieces = [piece + end for piece in text.split(end)]
-    pieces[-1] = pieces[-1][:-1]
-    reader = csv.reader(iter(pieces), delimiter=delimiter, strict=True)
+    pieces: list[str] = []
+    reader = csv.reader(_noted(_split(text), pieces), delimiter=delimiter, strict=True)
     try:
         header = next(reader)
     except (csv.Error, StopIteration) as error:
         raise DataError(f"the header cannot be read: {error}", file=file, line=line) from error
-    return header, sum(len(piece) for piece in pieces[: reader.line_num])
+    return header, sum(map(len, pieces))
 
 
-def _check(names: tuple[str, ...], delimiter: str, file: str, line: int, max_columns: int) -> None:
+def _noted(lines: Iterator[str], into: list[str]) -> Iterator[str]:
+    for line in lines:
+        into.append(line)
+        yield line
+
+
+def _split(text: str) -> Iterator[str]:
+    """The lines, one at a time. Not splitlines: it also splits at form feeds and Unicode's line separators."""
+    end = "\n" if "\n" in text else "\r"
+    start = 0
+    while start < len(text):
+        stop = text.find(end, start) + 1 or len(text)
+        yield text[start:stop]
+        start = stop
+
+
+def _check(names: tuple[str, ...], delimiter: str, file: str | None, line: int, max_columns: int) -> None:
     if any("\0" in name for name in names):
         raise DataError("the header has NUL bytes: not a text file", file=file, line=line)
     if len(names) > max_columns:

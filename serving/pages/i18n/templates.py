@@ -183,7 +183,7 @@ ROWS = (
     N_("one of {values}"),
 )
 
-# ml/data/sources (csv_reader, csv_header, csv_blocks, decompress), serving/scoring/upload.py: what is wrong with an
+# ml/data/sources (csv_reader, csv_header, csv_diagnosis, decompress), serving/scoring/upload.py: what is wrong with an
 # uploaded file.
 FILES = (
     N_("Rows do not fit the model"),
@@ -232,12 +232,10 @@ FILES = (
     N_("the header cannot be read: {error}"),
     N_("the header comes a second time; remove this line"),
     N_("a cell of {size} bytes is over the limit of {limit} (data.max_cell_chars)"),
-    N_("a cell with a NUL byte, or over data.max_cell_chars"),
     N_("a NUL byte: this is not a text file, or it is damaged"),
     N_('byte {byte} is no UTF-8; save the file as UTF-8, or set data.encoding (often "cp1252" or "latin-1")'),
     N_("expected {n} fields as in the header, got {got}"),
     N_("no end of this record in sight: is a quote not closed?"),
-    N_("{n} rows where {counted} were counted"),
     N_("the quotes of the record that begins here do not match ({error})"),
     N_("expected numbers, but every row has a word for missing"),
     N_("the model needs {n} columns and the table lacks {columns}; it has {found}"),

@@ -95,3 +95,10 @@ def test_importing_does_nothing_and_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("target", ["", " "])
+def test_an_empty_target_is_refused(tmp_path: Path, target: str) -> None:
+    """Before anything runs, from the form or a file."""
+    with pytest.raises(SettingsError, match=r"data\.target is empty"):
+        settings.load({"REFIT_HOME": str(tmp_path)}, overrides={"data": {"target": target}})

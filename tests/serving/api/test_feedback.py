@@ -71,13 +71,14 @@ def test_nothing_is_written_when_one_is_wrong(app: Flask, tmp_path: Path, conten
     [
         (b"", 422, "line 1"),
         (b"id,label\na,yes\n", 422, "line 1: expected the columns prediction_id and label"),
-        (b"prediction_id,label\na,yes\nb\n", 422, "line 3: expected 2 fields, got fewer"),
-        (b"prediction_id,label\na,yes,no\n", 422, "line 2: expected 2 fields, got more"),
+        (b"prediction_id,label\na,yes\nb\n", 422, "line 3: expected 2 fields as in the header, got 1"),
+        (b"prediction_id,label\na,yes,no\n", 422, "line 2: expected 2 fields as in the header, got 3"),
         (b"prediction_id,label\na,perhaps\n", 422, "line 2, column 'label'"),
-        (b'prediction_id,label\n"a,yes\n', 400, "expected CSV"),
+        (b'prediction_id,label\na,yes\n"b\nc",no,x\n', 422, "line 3: expected 2 fields as in the header, got 3"),
+        (b'prediction_id,label\na,yes\n"b,yes\n', 400, "expected CSV in UTF-8, got something else: line 3: the quotes"),
         (b"\xff\xfe", 400, "expected CSV in UTF-8"),
     ],
-    ids=["empty", "header", "short", "long", "label", "quote", "utf-8"],
+    ids=["empty", "header", "short", "long", "label", "line break", "quote", "utf-8"],
 )
 def test_a_wrong_csv_is_refused_by_line(app: Flask, tmp_path: Path, csv: bytes, status: int, said: str) -> None:
     answer = app.test_client().post("/feedback", data=csv, content_type="text/csv")

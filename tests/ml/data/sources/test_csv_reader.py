@@ -45,6 +45,56 @@ def test_quoted_tables_come_back_cell_for_cell(rows: list[list[str]], block: int
     assert got == rows
 
 
+def by_python(content: bytes) -> tuple[list[list[str]], list[int]] | None:
+    """The same by Python's csv over the whole file; None where that finds something wrong."""
+    reader = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return (rows[1:], lines[1:]) if len(rows) > 1 else None
+        except csv.Error:
+            return None
+        if row:
+            if len(row) != 2 or (row == ["h", "b"] and rows):
+                return None
+            rows.append(row)
+            lines.append(line)
+
+
+@given(st.text(st.sampled_from('"",\n\r\n1é '), max_size=40), st.integers(3, 60))
+@settings(deadline=None, max_examples=400)
+def test_any_signs_are_read_as_python_reads_them_or_refused(text: str, block: int) -> None:
+    """Quotes, line ends and delimiters anywhere, cut into blocks anywhere."""
+    content = f"h,b\n1,2\n{text}".encode()
+    expected = by_python(content)
+    try:
+        got = read(content, block_bytes=block, delimiter=",")
+    except DataError:
+        assert expected is None
+    else:
+        assert got == expected
+
+
+@given(st.lists(st.sampled_from(["1", "-2.5", "", "NA", "1e3", "x", '5"', '"q"', "é"]), min_size=1, max_size=30))
+@settings(deadline=None, max_examples=60)
+def test_numbers_come_as_numbers_or_as_the_text_that_they_are(cells: list[str]) -> None:
+    content = "a,b\n" + "".join(f"{cell},{cell}\n" for cell in cells)
+    options = Options(numbers=frozenset("a"), missing_markers=("", "NA"), block_bytes=16, delimiter=",")
+    tables = [chunk.table for chunk in CsvReader(io.BytesIO(content.encode()), "t.csv", options)]
+    a = [cell for table in tables for cell in table["a"].to_pylist()]
+    b = [cell for table in tables for cell in table["b"].to_pylist()]
+    assert b == [cell.strip('"') if cell.startswith('"') else cell for cell in cells]
+    for number, cell in zip(a, b, strict=True):
+        if number is None:
+            assert cell in ("", "NA")
+        else:
+            assert number == (cell if isinstance(number, str) else float(cell))
+
+
 @given(st.integers(1, 40), st.integers(8, 60))
 @settings(deadline=None, max_examples=40)
 def test_lines_are_physical_whatever_the_block_size(bad: int, block: int) -> None:
@@ -70,9 +120,13 @@ def test_blank_lines_are_skipped_and_counted() -> None:
         (b"a,b\n1,2\n3,4\xff\n", 3),
         (b"a,b\n1,2\n3,\xc3", 3),
         (b"a,b\n1,2\na,b\n", 3),
+        (b"a,b\n1,2\n3,4\na, b\n5,6,7\n", 4),
         (b"a,b\n1,\0\n", 2),
     ],
-    ids=["unclosed", "two unclosed", "after the quote", "not UTF-8", "cut character", "header again", "NUL"],
+    ids=[
+        *("unclosed", "two unclosed", "after the quote", "not UTF-8", "cut character", "header again"),
+        *("header again, padded, before a longer record", "NUL"),
+    ],
 )
 def test_the_line_is_named(content: bytes, line: int) -> None:
     with pytest.raises(DataError) as caught:
@@ -83,6 +137,25 @@ def test_the_line_is_named(content: bytes, line: int) -> None:
 def test_a_quote_inside_an_unquoted_field_is_text() -> None:
     """5" is five inches, not the start of a quoted field."""
     assert read(b'a,b\n5" pipe,x\n"q ""uoted""",y\n') == ([['5" pipe', "x"], ['q "uoted"', "y"]], [2, 3])
+
+
+def test_one_odd_block_leaves_the_others_to_arrow() -> None:
+    """Only its own rows have no place in the file's bytes."""
+    content = b"a,b\n" + b"1,2\n" * 20 + b'5" pipe,x\n' + b"3,4\n" * 20
+    chunks = list(CsvReader(io.BytesIO(content), "t.csv", Options(block_bytes=16, delimiter=",")))
+    assert sum(len(chunk.lines) for chunk in chunks) == 41
+    assert sum(chunk.records is None for chunk in chunks) <= 2
+
+
+@pytest.mark.parametrize("odd", [b"", b'5" pipe,x\n'], ids=["as a rule", "in an odd block"])
+def test_a_long_cell_is_refused_with_its_column(odd: bytes) -> None:
+    with pytest.raises(DataError, match="a cell of 200,000 bytes is over the limit") as caught:
+        read(b"a,b\n" + odd + b"1," + b"x" * 200_000 + b"\n")
+    assert (caught.value.line, caught.value.column) == (3 if odd else 2, "b")
+
+
+def test_a_long_record_of_short_cells_is_read() -> None:
+    assert read(b"a,b\n" + b"x" * 90_000 + b"," + b"y" * 90_000 + b"\n")[1] == [2]
 
 
 def test_the_slow_way_checks_as_strictly() -> None:
@@ -118,6 +191,27 @@ def test_a_bomb_stops_at_the_limit() -> None:
 def test_a_file_without_a_header_is_refused(text: str) -> None:
     with pytest.raises(DataError):
         read(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("top", "names", "line"),
+    [
+        (b"#,age\n1,2\n", ("#", "age"), 2),
+        (b"#name,age\nx,y\n", ("#name", "age"), 2),
+        (b"#;age\n1;2\n", ("#", "age"), 2),
+        (b"# a,b\n1,2\n", ("# a", "b"), 2),
+        (b"# made in May\n\n#,age\n1,2\n", ("#", "age"), 4),
+        (b"# made in May\na,b\n1,2\n", ("a", "b"), 3),
+        (b"# made in May, by hand\na,b\n1,2\n", ("a", "b"), 3),
+        (b"# one, two\n# three, four\na,b\n1,2\n", ("a", "b"), 4),
+        (b"#\na,b\n1,2\n", ("a", "b"), 3),
+    ],
+)
+def test_a_header_may_begin_with_a_hash(top: bytes, names: tuple[str, ...], line: int) -> None:
+    """It is one where the line below has as many cells; else it is a comment."""
+    reader = CsvReader(io.BytesIO(top), "t.csv")
+    assert reader.names == names
+    assert [chunk.lines.tolist() for chunk in reader] == [[line]]
 
 
 def test_an_unclosed_quote_does_not_fill_the_memory() -> None:

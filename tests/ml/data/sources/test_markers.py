@@ -1,0 +1,73 @@
+"""Words for "no value": told where they are said often, and a label is not lost to one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.data.inference.infer import infer
+from ml.errors import DataError
+from ml.schema.findings import Finding
+from ml.settings import Data
+
+N = 200
+
+
+def frame(**columns: Any) -> pd.DataFrame:
+    """A table with a number, two classes, and what is given."""
+    i = np.arange(N)
+    return pd.DataFrame({"age": (20 + i * 7 % 50).astype(str), "y": np.where(i % 3, "no", "yes")} | columns)
+
+
+def findings(table: pd.DataFrame, **data: Any) -> list[Finding]:
+    """What is told of the table."""
+    return infer(table, Data(**{"target": "y"} | data))[1].findings
+
+
+def every(n: int, word: str, other: str) -> Any:
+    """`word` in one row of `n`, else `other` and a digit."""
+    i = np.arange(N)
+    return np.where(i % n == 0, word, np.char.add(other, (i // 7 % 3).astype(str)))
+
+
+def test_a_country_called_na_is_told() -> None:
+    told = findings(frame(country=every(4, "NA", "Z")))
+    assert [(f.level, f.column) for f in told] == [("warning", "country")]
+    assert told[0].message == (
+        "50 of 200 rows say 'NA': taken as missing; if that is a value, leave it out of data.missing_markers"
+    )
+
+
+def test_a_few_markers_are_not_told() -> None:
+    assert findings(frame(country=every(50, "NA", "Z"))) == []
+
+
+@pytest.mark.parametrize("word", ["#N/A", "<NA>", "NA"])
+def test_markers_in_numbers_are_missing_and_noted(word: str) -> None:
+    """Excel's and pandas' own words, too: a number column stays one."""
+    table = frame(income=every(4, word, "1"))
+    schema, report = infer(table, Data(target="y"))
+    assert {column.name: column.kind for column in schema.columns} == {"age": "number", "income": "number"}
+    assert [(f.level, f.column, f.message) for f in report.findings] == [
+        ("info", "income", f"50 of 200 rows say '{word}': taken as missing")
+    ]
+
+
+def test_a_class_called_none_stops_the_run() -> None:
+    """It would vanish, with a quarter of the rows."""
+    with pytest.raises(DataError, match=r"50 of 200 labels are 'None', a word for no value") as caught:
+        findings(frame(y=every(4, "None", "c")))
+    assert caught.value.column == "y"
+
+
+def test_a_class_called_none_is_one_when_the_list_says_so() -> None:
+    schema, _ = infer(frame(y=every(4, "None", "c")), Data(target="y", missing_markers=("", "NA")))
+    assert schema.classes == ("None", "c0", "c1", "c2")
+
+
+@pytest.mark.parametrize("y", [every(50, "None", "c"), every(4, "", "c")], ids=["a few", "empty"])
+def test_labels_that_are_missing_are_left_out(y: Any) -> None:
+    assert any("have no label and are left out" in f.message for f in findings(frame(y=y)))
