@@ -42,11 +42,12 @@ def generate(params: dict[str, Any], run_id: str, triggering_asset_events: Any, 
     """Read the source, add labelled production rows, validate, split, and write the snapshot."""
     from ml.pipeline import pipeline
 
+    verdict = verdict_of(triggering_asset_events)
     origin = {
         "airflow_run_url": run_url("retrain", run_id),
         "reason": params.get("reason") or "",
         "who": getattr(dag_run, "triggering_user_name", None) or _NOBODY.get(dag_run.run_type, dag_run.run_type),
-        "drift": verdict_of(triggering_asset_events),
+        "drift": verdict.to_dict() if verdict else {},
     }
     return pipeline.generate(settings_of(overrides(params)), run_key(run_id), origin=origin)
 

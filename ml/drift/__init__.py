@@ -2,7 +2,7 @@
 
 | module | what is in it |
 |---|---|
-| `checking` | the check itself: champion and log in, verdict out |
+| `checking` | the comparison itself: champion and log in, verdict out |
 | `baseline`, `champion` | what drift is measured against: the champion's own held-out rows |
 | `profile`, `statistics` | counts of a column, and the tests on them |
 | `columns`, `performance` | inputs and predictions compared; labelled and estimated performance |
@@ -14,15 +14,15 @@
 
 from __future__ import annotations
 
-from ml.drift.verdict import DriftVerdict
+from ml.drift.verdict import DriftVerdict, Shadow
 from ml.drift.verdict_history import history, latest
 from ml.settings import Settings
 
-__all__ = ["DriftVerdict", "check", "history", "latest"]
+__all__ = ["DriftVerdict", "compare", "history", "latest"]
 
 
-def check(settings: Settings, *, now: float | None = None) -> DriftVerdict:
-    """Check the champion now, record the verdict and return it: see `ml.monitoring.check.check`."""
-    from ml.monitoring import check as checking  # SciPy and pandas: not for those who only read verdicts
+def compare(settings: Settings, *, now: float | None = None, shadow: Shadow | None = None) -> DriftVerdict:
+    """Compare what the champion answers with its reference, and record the verdict: see `ml.monitoring.check.compare`."""
+    from ml.monitoring import check  # SciPy and pandas: not for those who only read verdicts
 
-    return checking.check(settings, now=now)
+    return check.compare(settings, now=now, shadow=shadow)
