@@ -23,7 +23,8 @@ from ml.data.snapshot import Snapshot
 from ml.drift.reference import Baseline
 from ml.gate.rules import judge
 from ml.models import FAMILIES
-from ml.monitoring.check import check
+from ml.monitoring import request
+from ml.monitoring.check import compare
 from ml.registry import ledger
 from ml.retraining import window_policy
 from ml.schema.frame_coerce import canonical
@@ -130,7 +131,7 @@ def refit(stream: Stream, first: Model) -> Outcome:
     ledger.append(s, ledger.PROMOTED, who="bench", to_version=first.version)
     for window in range(FIRST, len(stream.windows)):
         outcome.predicted.append(answer(stream, champion, window))
-        verdict = check(s, baseline=champion.baseline())
+        verdict = request.request(s, compare(s, baseline=champion.baseline()))
         if window == len(stream.windows) - 1 or not verdict.retrain:
             outcome.events.append(f"{window}: {verdict.verdict}; {verdict.decision}")
             continue

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import BaseNotifier
 from airflow.sdk.module_loading import import_string
 
+from dags.context import RETRY_POLICY, run_url, settings_of
 from ml.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,6 @@ class TaskFailed(BaseNotifier):  # type: ignore[misc]
 
     def notify(self, context: Any) -> None:
         """Send the alert, by every way that is set."""
-        from dags.shared import run_url, settings_of
         from ml import alerts
 
         settings, ti = settings_of(), context["ti"]
@@ -46,3 +47,15 @@ class TaskFailed(BaseNotifier):  # type: ignore[misc]
         why = f"{where}: {context.get('exception') or 'it was ended from outside'}. {address}"
         with notifying(settings, context):
             alerts.send(settings, "task failed", [why], task=where, run=address)
+
+
+# What every task has.
+TASK_DEFAULTS: dict[str, Any] = {
+    "owner": "refit",
+    "retries": 5,
+    "retry_delay": timedelta(seconds=5),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=2),
+    "retry_policy": RETRY_POLICY,
+    "on_failure_callback": TaskFailed(),
+}

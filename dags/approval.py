@@ -8,7 +8,7 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 
-from dags.shared import settings_of
+from dags.context import settings_of
 from ml.pipeline.run_key import run_key
 
 

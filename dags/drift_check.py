@@ -1,13 +1,18 @@
 """
 ### Look at what the service sees
 
-Compares the newest window of predictions with the champion's own reference, by schedule and soon after
-enough new predictions have come.
+By schedule and soon after enough new predictions have come.
 
-`check` returns the verdict: `insufficient data`, `stable`, `drift`, `degraded` or `broken data`, with its
-reasons. `request_retraining` is skipped unless the verdict asks for a retraining; then it updates the asset
-`drift_found`, with the verdict in the event, and `retrain` starts. Each check keeps its Evidently report in
-`var/reports`.
+| task | what it does | its result |
+|---|---|---|
+| `watch_release` | a new champion that proves worse goes back; a challenger in shadow is decided on | what it found |
+| `compare` | compares the newest window of predictions with the champion's own reference; moves nothing | a verdict |
+| `request` | decides what follows, and tells people; skipped unless a retraining is asked for | the decision |
+
+The verdict is `insufficient data`, `stable`, `drift`, `degraded` or `broken data`, with its reasons. Where `request`
+asks for a retraining it updates the asset `drift_found`, with the verdict in the event, and `retrain` starts. Each
+comparison keeps its Evidently report in `var/reports`. Every task can be cleared and run again: a verdict is decided
+on once.
 """
 
 from __future__ import annotations
@@ -15,11 +20,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from dags.alerting import notifying
-from dags.shared import DRIFT, TASK_DEFAULTS, clock, report_url, settings_of
+from dags.alerting import TASK_DEFAULTS, notifying
+from dags.context import DRIFT, clock, report_url, settings_of
 from dags.triggers import NewPredictions
 
 SETTINGS = settings_of()
@@ -36,22 +42,41 @@ NEW_PREDICTIONS = Asset(
 
 
 @task(execution_timeout=timedelta(minutes=30))
-def check(**context: Any) -> dict[str, Any]:
-    """Judge the current window of predictions."""
-    from ml.monitoring.check import check
+def watch_release(**context: Any) -> dict[str, Any]:
+    """Judge a new champion and the challenger in shadow; the one task that may move the alias."""
+    from ml.release import watch
 
     settings = settings_of()
     with notifying(settings, context):
-        verdict = check(settings).to_dict()
-    return verdict | {"report_url": report_url(settings, verdict)}
+        release = watch.watch(settings)
+    return release.to_dict()
+
+
+@task(execution_timeout=timedelta(minutes=30))
+def compare(release: dict[str, Any]) -> dict[str, Any]:
+    """Compare the current window of predictions with the champion's reference."""
+    from ml.monitoring import check
+    from ml.release.watch import ReleaseWatch
+
+    settings = settings_of()
+    verdict = check.compare(settings, shadow=msgspec.convert(release, ReleaseWatch).shadow)
+    return verdict.to_dict() | {"report_url": report_url(settings, verdict)}
 
 
 @task(outlets=[DRIFT], execution_timeout=timedelta(minutes=5))
-def request_retraining(verdict: dict[str, Any], outlet_events: Any) -> None:
-    """Update the drift asset with the verdict; skipped when no retraining is asked for."""
-    if not verdict["retrain"]:
-        raise AirflowSkipException(f"{verdict['verdict']}: {'; '.join(verdict['reasons'])}")
-    outlet_events[DRIFT].extra = verdict
+def request(compared: dict[str, Any], outlet_events: Any, ti: Any, **context: Any) -> dict[str, Any]:
+    """Decide on the verdict and tell people; updates the drift asset, or is skipped when no retraining is asked for."""
+    from ml.drift import DriftVerdict
+    from ml.monitoring import request as retraining_request
+
+    settings = settings_of()
+    with notifying(settings, {**context, "ti": ti}):
+        verdict = retraining_request.request(settings, msgspec.convert(compared, DriftVerdict))
+    if not verdict.retrain:
+        ti.xcom_push(key="return_value", value=verdict.to_dict())  # a skipped task returns nothing: the run's note
+        raise AirflowSkipException(f"{verdict.verdict}: {'; '.join(verdict.reasons)}")
+    outlet_events[DRIFT].extra = verdict.to_dict()
+    return verdict.to_dict()
 
 
 @dag(
@@ -64,7 +89,7 @@ def request_retraining(verdict: dict[str, Any], outlet_events: Any) -> None:
     tags=["refit"],
 )
 def drift_check() -> None:
-    request_retraining(check())
+    request(compare(watch_release()))
 
 
 drift_check()

@@ -26,9 +26,10 @@ from typing import Any
 
 from airflow.sdk import AssetOrTimeSchedule, chain, dag, task
 
+from dags.alerting import TASK_DEFAULTS
 from dags.approval import Approval, person
+from dags.context import DRIFT, clock, run_url, settings_of, verdict_of
 from dags.form import overrides, params
-from dags.shared import DRIFT, TASK_DEFAULTS, clock, run_url, settings_of, verdict_of
 from ml.pipeline.run_key import run_key
 
 SETTINGS = settings_of()
@@ -42,11 +43,12 @@ def generate(params: dict[str, Any], run_id: str, triggering_asset_events: Any, 
     """Read the source, add labelled production rows, validate, split, and write the snapshot."""
     from ml.pipeline import pipeline
 
+    verdict = verdict_of(triggering_asset_events)
     origin = {
         "airflow_run_url": run_url("retrain", run_id),
         "reason": params.get("reason") or "",
         "who": getattr(dag_run, "triggering_user_name", None) or _NOBODY.get(dag_run.run_type, dag_run.run_type),
-        "drift": verdict_of(triggering_asset_events),
+        "drift": verdict.to_dict() if verdict else {},
     }
     return pipeline.generate(settings_of(overrides(params)), run_key(run_id), origin=origin)
 

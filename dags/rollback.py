@@ -13,7 +13,8 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 
-from dags.shared import TASK_DEFAULTS, settings_of
+from dags.alerting import TASK_DEFAULTS
+from dags.context import settings_of
 
 
 @task(execution_timeout=timedelta(minutes=30))

@@ -96,7 +96,7 @@ def _note(dag_run: Any) -> None:
 
     lines = {
         "retrain": [said("evaluate", "sentence"), said("promote", "sentence")],
-        "drift_check": [said("check", "verdict"), said("check", "decision")],
+        "drift_check": [said("compare", "verdict"), said("request", "decision")],
         "rollback": [said("roll_back", "sentence")],
     }[dag_run.dag_id]
     written = dag_run.dag_run_note

@@ -102,7 +102,8 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         """One line for people."""
-        came = f"Version {self.version} waits in shadow: {self.rows} of {self.needed} labelled rows have come"
+        state = {"waits": "waits in shadow", "promoted": "left the shadow to serve", "refused": "was refused in shadow"}
+        came = f"Version {self.version} {state[self.state]}: {self.rows} of {self.needed} labelled rows have come"
         if self.accuracy is None or self.champion_accuracy is None:
             return f"{came}."
         return (
@@ -122,17 +123,19 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 class DriftVerdict(msgspec.Struct, kw_only=True):
     """What one check found.
 
-    `time` in seconds; `retrain` says whether a retraining should start and `decision` why or why not;
-    `numbers` are the figures that go to MLflow; `report` maps "html" and "json" to files (empty without one).
+    `time` in seconds; `retrain` says whether a retraining should start and `decision` why or why not, once `decided`
+    (`ml.monitoring.request`); `numbers` are the figures that go to MLflow; `report` maps "html" and "json" to files
+    (empty without one).
     """
 
     id: str
     time: float
     verdict: Verdict
     retrain: bool
-    decision: str
     reasons: list[str]
     model_version: str
+    decision: str = ""
+    decided: bool = True
     window: Window = Window()
     signals: Signals = Signals()
     findings: list[Finding] = []
@@ -156,7 +159,13 @@ class DriftVerdict(msgspec.Struct, kw_only=True):
         }
 
     @property
+    def summary(self) -> str:
+        """What was found, in one line for people."""
+        return f"{self.verdict}: {'; '.join(self.reasons[:3])}."
+
+    @property
     def sentence(self) -> str:
-        """One line for people."""
-        answer = "yes" if self.retrain else "no"
-        return f"{self.verdict}: {'; '.join(self.reasons[:3])}. Retrain: {answer}, {self.decision}"
+        """What was found and what follows from it, in one line for people."""
+        if not self.decided:
+            return self.summary
+        return f"{self.summary} Retrain: {'yes' if self.retrain else 'no'}, {self.decision}"

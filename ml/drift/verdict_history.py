@@ -45,6 +45,14 @@ def history(settings: Settings, n: int = 100, *, version: str | None = None) -> 
         return [msgspec.json.decode(body, type=DriftVerdict) for body in connection.execute(query).scalars()]
 
 
+def get(settings: Settings, check_id: str) -> DriftVerdict | None:
+    """A check by its id."""
+    query = sa.select(checks.c.body).where(checks.c.id == check_id)
+    with database.unavailable_as_transient(), database.engine(settings).connect() as connection:
+        body = connection.execute(query).scalar()
+    return msgspec.json.decode(body, type=DriftVerdict) if body else None
+
+
 def latest(settings: Settings) -> DriftVerdict | None:
     """The newest check, or None before the first."""
     return next(iter(history(settings, 1)), None)

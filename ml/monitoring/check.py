@@ -1,31 +1,33 @@
-"""The drift check: champion and log in, verdict out."""
+"""Compare what the champion has answered lately with what it was judged on, and record the verdict. Moves nothing.
+
+One step of three: `ml.release.watch` looks after the release before it, and whether to retrain is decided after it
+(`ml.monitoring.request`), from what is recorded here.
+"""
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
-from ml import alerts, predictions
+from ml import predictions
 from ml.drift import champion_reference, features, performance, rule, verdict_history
 from ml.drift.reference import Baseline, canonical
 from ml.drift.verdict import DriftVerdict, Finding, Performance, Renewal, Shadow, Window
 from ml.monitoring import evidently_report, mlflow_figures
-from ml.release import bake, shadow_test
 from ml.retraining import fresh_model_probe
-from ml.retraining import holds as policy
 from ml.settings import Drift, Settings
 from ml.storage import database
 
 if TYPE_CHECKING:
     import pandas as pd
 
-log = logging.getLogger(__name__)
 
-
-def check(settings: Settings, *, now: float | None = None, baseline: Baseline | None = None) -> DriftVerdict:
+def compare(
+    settings: Settings, *, now: float | None = None, shadow: Shadow | None = None, baseline: Baseline | None = None
+) -> DriftVerdict:
     """Compare what the champion has answered since its last check with what it was judged on.
 
     The window is what the champion itself answered since the end of its last window, at most the newest
@@ -36,21 +38,27 @@ def check(settings: Settings, *, now: float | None = None, baseline: Baseline | 
     ----------
     now
         Seconds; the clock by default.
+    shadow
+        How the challenger in shadow stands; kept with the verdict.
     baseline
         Instead of the registered champion's.
+
+    Returns
+    -------
+    The recorded verdict, on which nothing is decided yet (`decided` is false). One that was left so, by a process that
+    was killed before it came to decide, is returned again: its window would be lost otherwise.
 
     Raises
     ------
     StoreUnavailable, RegistryUnavailable
-        Nothing was recorded; the check may be made again.
+        Nothing was recorded; the call may be made again.
     """
-    now, waits = time.time() if now is None else now, None
+    now = time.time() if now is None else now
+    baseline = champion_reference.load(settings) if baseline is None else baseline
     if baseline is None:
-        bake.watch(settings, now)  # first: a champion that goes back is not the one to check
-        waits = shadow_test.watch(settings, now)  # nor is one that gives way
-        baseline = champion_reference.load(settings)
-    if baseline is None:
-        return _saved(settings, _insufficient(settings, now, "", "no model has been promoted yet"), waits)
+        return _saved(settings, _insufficient(settings, now, "", "no model has been promoted yet", shadow))
+    if (left := _left_undecided(settings, baseline.version)) is not None:
+        return left
     drift, engine = settings.drift, database.engine(settings)
     earlier = verdict_history.history(settings, drift.history, version=baseline.version)
     counted = [c for c in earlier if c.verdict != "insufficient data"]
@@ -59,10 +67,17 @@ def check(settings: Settings, *, now: float | None = None, baseline: Baseline | 
     current = predictions.window(engine, since=since, until=now, rows=drift.window_rows, version=baseline.version)
     if len(current) < drift.min_rows:
         reason = f"{len(current)} new predictions of version {baseline.version}, {drift.min_rows} are needed"
-        return _saved(settings, _insufficient(settings, now, baseline.version, reason), waits)
-    verdict = _saved(settings, _examine(settings, now, baseline, current, counted), waits)
-    _after(settings, verdict, counted[0] if counted else None)
-    return verdict
+        return _saved(settings, _insufficient(settings, now, baseline.version, reason, shadow))
+    verdict = _examine(settings, now, baseline, current, counted)
+    return _saved(settings, msgspec.structs.replace(verdict, shadow=shadow))
+
+
+def _left_undecided(settings: Settings, version: str) -> DriftVerdict | None:
+    """The newest verdict, if it is on this version and waits for its decision."""
+    newest = verdict_history.latest(settings)
+    if newest is None or newest.decided or newest.verdict == "insufficient data" or newest.model_version != version:
+        return None
+    return newest
 
 
 def _examine(
@@ -76,25 +91,14 @@ def _examine(
     findings = features.examine(baseline, frame, problems, drift, answers=answers)
     measured, fresh = _measure(settings, now, baseline, counted)
     guessed = performance.estimate(baseline, probabilities, drift)
-    holds = policy.holds(settings, now, measured.delay_s, degraded=measured.degraded)
     newer = _renewal(settings, baseline, findings, measured, fresh, counted)
     word, reasons, signals = rule.verdict(findings, measured, guessed, drift, renewal=newer)
-    wanted, decision = rule.retrain(
-        word,
-        signals,
-        measured,
-        [c.signals for c in counted],
-        holds,
-        drift,
-        renewal=newer,
-        spare=policy.budget(settings) > drift.budget_saved - 0.5 / drift.budget_windows,
-    )
     verdict = DriftVerdict(
         id=_id(now, baseline.version),
         time=now,
         verdict=word,
-        retrain=wanted,
-        decision=decision,
+        retrain=False,
+        decided=False,
         reasons=reasons,
         model_version=baseline.version,
         window=Window(start=float(current["time"].iloc[0]), end=float(current["time"].iloc[-1]), rows=len(current)),
@@ -103,22 +107,23 @@ def _examine(
         performance=measured,
         estimate=guessed,
         renewal=newer,
-        alerts=policy.alerts(word, reasons, holds),
     )
-    verdict.numbers = mlflow_figures.numbers(verdict)
+    verdict = msgspec.structs.replace(verdict, numbers=mlflow_figures.numbers(verdict))
     if drift.report_rows:
         current["confidence"] = probabilities.max(axis=1)
-        verdict.report = evidently_report.write(
+        pages = evidently_report.write(
             settings.var / "reports",
             verdict.id,
             baseline,
             frame,
             current,
             findings,
-            sentence=verdict.sentence,
+            sentence=verdict.summary,
             rows=drift.report_rows,
             seed=drift.seed,
         )
+        evidently_report.prune(settings.var / "reports", drift.keep_reports)
+        verdict = msgspec.structs.replace(verdict, report=pages)
     return verdict
 
 
@@ -164,7 +169,7 @@ def _measured(baseline: Baseline, rows: pd.DataFrame, drift: Drift) -> Performan
     )
 
 
-def _insufficient(settings: Settings, now: float, version: str, reason: str) -> DriftVerdict:
+def _insufficient(settings: Settings, now: float, version: str, reason: str, shadow: Shadow | None) -> DriftVerdict:
     """The same row again while nothing comes: a check every minute must not fill the history with nothing."""
     last = verdict_history.latest(settings)
     again = last is not None and last.verdict == "insufficient data" and last.model_version == version
@@ -173,26 +178,16 @@ def _insufficient(settings: Settings, now: float, version: str, reason: str) -> 
         time=now,
         verdict="insufficient data",
         retrain=False,
-        decision="no reason to retrain",
+        decided=False,
         reasons=[reason],
         model_version=version,
+        shadow=shadow,
     )
 
 
-def _saved(settings: Settings, verdict: DriftVerdict, waits: Shadow | None) -> DriftVerdict:
-    verdict.shadow = waits
+def _saved(settings: Settings, verdict: DriftVerdict) -> DriftVerdict:
     verdict_history.save(settings, verdict)
     return verdict
-
-
-def _after(settings: Settings, verdict: DriftVerdict, last: DriftVerdict | None) -> None:
-    """What may fail without costing the verdict: alerts, tracking, and clearing old reports away."""
-    if verdict.alerts and (last is None or last.verdict != verdict.verdict or len(last.alerts) != len(verdict.alerts)):
-        # Told once when it begins, not at every check while it lasts.
-        alerts.send(settings, verdict.verdict, verdict.alerts, model_version=verdict.model_version, check=verdict.id)
-    evidently_report.prune(settings.var / "reports", settings.drift.keep_reports)
-    if settings.drift.track:
-        mlflow_figures.log(settings, verdict)
 
 
 def _id(now: float, version: str) -> str:

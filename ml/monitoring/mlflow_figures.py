@@ -23,7 +23,7 @@ def numbers(verdict: DriftVerdict) -> dict[str, float]:
     measured, guessed = verdict.performance, verdict.estimate
     found: dict[str, Any] = {
         "level": LEVELS[verdict.verdict],
-        "retrain": float(verdict.retrain),
+        "retrain": float(verdict.retrain) if verdict.decided else None,
         "rows": float(verdict.window.rows),
         "drifted_share": sum(f.drifted for f in columns) / len(columns) if columns else None,
         "largest_effect": max((f.effect for f in columns), default=None),

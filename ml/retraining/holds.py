@@ -15,7 +15,9 @@ from ml.settings import Settings
 ANSWERS = (ledger.SHADOW, ledger.REFUSED, ledger.PROMOTED, ledger.PROMOTION_FAILED)
 
 
-def holds(settings: Settings, now: float, label_delay_s: float | None, *, degraded: bool = False) -> list[Hold]:
+def holds(
+    settings: Settings, now: float, label_delay_s: float | None, *, degraded: bool = False, judged: str = ""
+) -> list[Hold]:
     """Reasons not to start a retraining now, the most telling first.
 
     Parameters
@@ -24,6 +26,8 @@ def holds(settings: Settings, now: float, label_delay_s: float | None, *, degrad
         Median delay of a label: before it has passed, a new model cannot be judged by new labels.
     degraded
         The champion has dropped by now: a challenger in shadow that was made before does not stand for that.
+    judged
+        Id of the check that is being decided, where it is recorded already.
     """
     drift = settings.drift
     events = ledger.events(settings, limit=50, what=[*ANSWERS, ledger.ROLLED_BACK])
@@ -44,7 +48,8 @@ def holds(settings: Settings, now: float, label_delay_s: float | None, *, degrad
     answered = asked is not None and any(e.time >= asked.time and e.what in ANSWERS for e in events)
     if asked is not None and not answered and now - asked.time < drift.retrain_timeout_s:
         found.append(Hold("a retraining that was asked for is still under way"))
-    if (wait := math.ceil(round((1 - budget(settings)) * drift.budget_windows, 6))) > 0:  # thirds do not add up
+    missing = 1 - budget(settings, judged=judged)
+    if (wait := math.ceil(round(missing * drift.budget_windows, 6))) > 0:  # thirds do not add up
         found.append(Hold(f"the budget of one retraining in {drift.budget_windows} windows is spent for {wait} more"))
     moved = next((e.time for e in events if e.what in (*ANSWERS, ledger.ROLLED_BACK)), None)
     cooldown = max(drift.cooldown_s, min(label_delay_s or 0.0, drift.cooldown_max_s))
@@ -53,15 +58,16 @@ def holds(settings: Settings, now: float, label_delay_s: float | None, *, degrad
     return found
 
 
-def budget(settings: Settings) -> float:
+def budget(settings: Settings, *, judged: str = "") -> float:
     """Retrainings that may start now: each window earns a part of one, and few are saved up (a token bucket).
 
     Where the world changes faster than a retraining pays for itself, something has to say how often is enough.
+    `judged` is the check that is being decided, where it is recorded already: its window counts once.
     """
     drift = settings.drift
     left = float(drift.budget_saved)
     for check in reversed(verdict_history.history(settings, drift.history)):
-        if check.verdict != "insufficient data":
+        if check.verdict != "insufficient data" and check.id != judged:
             left = min(left + 1 / drift.budget_windows, drift.budget_saved) - check.retrain
     return min(left + 1 / drift.budget_windows, drift.budget_saved)  # with the window that is being judged
 

@@ -54,16 +54,17 @@ def test_a_failed_task_is_told(told: Any, dagbag: Any, home: Path, caplog: pytes
     assert "no route to the mail server" in caplog.text
 
 
-def test_what_a_check_alerts_of_is_told(told: Any, dagbag: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ml import alerts, drift
+def test_what_the_watch_alerts_of_is_told(told: Any, dagbag: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ml import alerts
+    from ml.release import watch as release_watch
 
-    def check(settings: Any) -> Any:
+    def watch(settings: Any) -> Any:
         alerts.send(settings, "rolled back", ["version 3 was worse than version 2"])
-        return SimpleNamespace(to_dict=lambda: {"id": "c1", "report": {}})
+        return release_watch.ReleaseWatch()
 
-    monkeypatch.setattr(drift, "check", check)
+    monkeypatch.setattr(release_watch, "watch", watch)
     dag = dagbag.dags["drift_check"]
-    assert dag.get_task("check").python_callable(dag=dag)["id"] == "c1"
+    assert dag.get_task("watch_release").python_callable(dag=dag)["bake"] is None
     assert told == [("ann", "Look: Refit: rolled back. version 3 was worse than version 2")]
     alerts.send(SimpleNamespace(var=home / "var", drift=SimpleNamespace(webhook_url="")), "later", [])
-    assert len(told) == 1, "only while the check runs"
+    assert len(told) == 1, "only while the task runs"

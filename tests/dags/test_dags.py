@@ -25,10 +25,19 @@ def test_retrain_is_one_chain_in_the_direction_of_the_data(dagbag: Any) -> None:
         assert retrain.get_task(task_id).downstream_task_ids == expected
 
 
+def test_a_drift_check_is_three_tasks_and_only_the_last_emits(dagbag: Any) -> None:
+    """Watch the release, compare, request: each is seen, retried and cleared on its own."""
+    drift_check = dagbag.dags["drift_check"]
+    order = ["watch_release", "compare", "request"]
+    assert set(drift_check.task_ids) == set(order)
+    for task_id, following in zip(order, [{"compare"}, {"request"}, set()], strict=True):
+        assert drift_check.get_task(task_id).downstream_task_ids == following
+        assert bool(drift_check.get_task(task_id).outlets) == (task_id == "request")
+
+
 def test_a_drift_check_may_ask_for_a_retraining(dagbag: Any) -> None:
     drift_check, retrain = dagbag.dags["drift_check"], dagbag.dags["retrain"]
-    assert drift_check.get_task("check").downstream_task_ids == {"request_retraining"}
-    emitted = {asset.name for asset in drift_check.get_task("request_retraining").outlets}
+    emitted = {asset.name for asset in drift_check.get_task("request").outlets}
     assert emitted == {"drift_found"}
     assert {asset.name for asset in retrain.timetable.asset_condition.objects} == emitted
 

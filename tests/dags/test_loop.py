@@ -41,6 +41,25 @@ def test_the_loop_promotes_its_first_challenger(results: Any, airflow: Any) -> N
     assert Path(airflow.settings.var / "runs" / first["promote"]["run_key"] / "promote.json").exists()
 
 
+def test_a_check_with_nothing_to_do_is_skipped_at_its_end(dagbag: Any, airflow: Any) -> None:
+    """And what was decided is there to be noted, although a skipped task returns nothing."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    run = dagbag.dags["drift_check"].test()
+    assert str(run.state) == "success"
+    assert {task.task_id: str(task.state) for task in run.get_task_instances()} == {
+        "watch_release": "success",
+        "compare": "success",
+        "request": "skipped",
+    }
+    with create_session() as session:
+        rows = session.scalars(XComModel.get_many(run_id=run.run_id, key="return_value", dag_ids="drift_check"))
+        returned = {row.task_id: XComModel.deserialize_value(row) for row in rows}
+    assert returned["compare"]["verdict"] == "insufficient data"
+    assert returned["request"]["decision"] == "no reason to retrain"
+
+
 def test_bad_data_fails_at_once_and_says_what_is_wrong(
     results: Any, airflow: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

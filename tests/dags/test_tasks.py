@@ -66,10 +66,10 @@ def test_a_stage_gets_the_runs_key_and_choices(dagbag: Any, calls: Calls, home: 
 
 
 def test_generate_carries_what_started_the_run(dagbag: Any, calls: Calls) -> None:
-    from dags.shared import DRIFT
+    from dags.context import DRIFT
 
-    older = SimpleNamespace(timestamp=1, extra={"verdict": "drift"})
-    newer = SimpleNamespace(timestamp=2, extra={"verdict": "degraded", "reasons": ["accuracy fell"]})
+    older = SimpleNamespace(timestamp=1, extra=verdict("drift").to_dict())
+    newer = SimpleNamespace(timestamp=2, extra=verdict("degraded", reasons=["accuracy fell"]).to_dict())
     events = {DRIFT: [newer, older]}
     dag_run = SimpleNamespace(triggering_user_name="vi", run_type="asset_triggered")
     _function(dagbag, "retrain", "generate")(
@@ -159,19 +159,74 @@ def test_rollback_hands_on_who_where_and_why(dagbag: Any, calls: Calls) -> None:
     assert calls.seen[0][2] == {"to": "2", "who": "vi", "why": "complaints"}
 
 
+def test_an_event_made_by_hand_starts_a_run_without_a_verdict(airflow: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Airflow lets a person create an event of the asset, with whatever in it."""
+    from dags.context import DRIFT, verdict_of
+
+    by_hand = SimpleNamespace(timestamp=3, extra={"from_rest_api": True})
+    with caplog.at_level("WARNING"):
+        assert verdict_of({DRIFT: [SimpleNamespace(timestamp=1, extra=verdict().to_dict()), by_hand]}) is None
+    assert "holds no verdict" in caplog.text
+    assert verdict_of({}) is None
+
+
+class Pushed:
+    """A task instance that keeps what is pushed."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.dag_id, self.task_id, self.run_id = "drift_check", "request", RUN_ID
+
+    def xcom_push(self, *, key: str, value: Any) -> None:
+        self.values[key] = value
+
+
 @pytest.mark.parametrize("retrain", [True, False])
-def test_an_event_is_emitted_only_when_a_retraining_is_asked_for(dagbag: Any, retrain: bool) -> None:
+def test_an_event_is_emitted_only_when_a_retraining_is_asked_for(
+    dagbag: Any, home: Path, retrain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decision is kept either way: the run's note has it."""
     from airflow.sdk.exceptions import AirflowSkipException
 
-    from dags.shared import DRIFT
+    from dags.context import DRIFT
+    from ml.monitoring import request
 
-    verdict = {"verdict": "drift", "retrain": retrain, "reasons": ["f3 moved"], "decision": "…"}
-    events = {DRIFT: SimpleNamespace(extra=None)}
-    task = _function(dagbag, "drift_check", "request_retraining")
+    decided = verdict(retrain=retrain, decision="because")
+    monkeypatch.setattr(request, "request", lambda _settings, compared: decided)
+    events, ti = {DRIFT: SimpleNamespace(extra=None)}, Pushed()
+    task = _function(dagbag, "drift_check", "request")
     if retrain:
-        task(verdict, events)
-        assert events[DRIFT].extra == verdict
+        assert task(verdict().to_dict(), events, ti)["decision"] == "because"
+        assert events[DRIFT].extra == decided.to_dict()
     else:
         with pytest.raises(AirflowSkipException, match="f3 moved"):
-            task(verdict, events)
+            task(verdict().to_dict(), events, ti)
         assert events[DRIFT].extra is None
+        assert ti.values["return_value"]["decision"] == "because"
+
+
+def test_compare_keeps_how_the_shadow_stands(dagbag: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From one task to the next as JSON, typed on both sides."""
+    from ml.drift.verdict import Shadow
+    from ml.monitoring import check
+    from ml.release.watch import ReleaseWatch
+
+    shadow = Shadow(version="3", champion="2", rows=7, needed=120)
+    seen: list[Any] = []
+
+    def compare(_settings: Any, *, shadow: Any) -> Any:
+        seen.append(shadow)
+        return verdict(report={"html": "r.html"})
+
+    monkeypatch.setattr(check, "compare", compare)
+    release = json.loads(json.dumps(ReleaseWatch(shadow=shadow).to_dict()))
+    result = _function(dagbag, "drift_check", "compare")(release)
+    assert seen == [shadow]
+    assert result["report_url"].endswith("/monitoring/report/c1")
+
+
+def verdict(word: Any = "drift", at: float = 1e9, **more: Any) -> Any:
+    from ml.drift import DriftVerdict
+
+    known: dict[str, Any] = {"retrain": False, "reasons": ["f3 moved"], "model_version": "1"}
+    return DriftVerdict(**{"id": "c1", "time": at, "verdict": word, **known, **more})

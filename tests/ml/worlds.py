@@ -10,7 +10,11 @@ import numpy as np
 import pandas as pd
 
 from ml import data, predictions
+from ml.drift import DriftVerdict
 from ml.drift.reference import Baseline
+from ml.monitoring import check as checking
+from ml.monitoring import request
+from ml.release import watch
 from ml.schema.schema import Column, Schema
 from ml.settings import Settings, from_values
 from ml.storage import database
@@ -79,6 +83,17 @@ def baseline(version: str = "1", n: int = 2_000, **more: Any) -> Baseline:
 
 def decide(p: np.ndarray) -> np.ndarray:
     return np.where(p >= 0.5, "1", "0").astype(object)
+
+
+def check(found: Settings, *, now: float | None = None, baseline: Baseline | None = None) -> DriftVerdict:
+    """Compare and decide, both at one moment."""
+    return request.request(found, checking.compare(found, now=now, baseline=baseline), now=now)
+
+
+def watch_and_check(found: Settings, *, now: float | None = None) -> DriftVerdict:
+    """The three steps of a drift check, as the command does them."""
+    shadow = watch.watch(found, now=now).shadow
+    return request.request(found, checking.compare(found, now=now, shadow=shadow), now=now)
 
 
 def serve(

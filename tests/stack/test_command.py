@@ -140,7 +140,7 @@ def test_a_prediction_moves_into_the_database(running: Stack) -> None:
 def test_drift_check_and_rollback_run(running: Stack) -> None:
     run_id = running.api.trigger("drift_check", {})
     assert running.finished("drift_check", run_id)["state"] == "success"
-    assert running.api.result("drift_check", run_id, "check")["verdict"] in {"insufficient data", "stable"}
+    assert running.api.result("drift_check", run_id, "compare")["verdict"] in {"insufficient data", "stable"}
     # There is nothing before version 1: an error that says so, not a move of the alias.
     run_id = running.api.trigger("rollback", {"reason": "a test"})
     assert running.finished("rollback", run_id)["state"] == "failed"

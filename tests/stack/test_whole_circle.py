@@ -62,7 +62,7 @@ def checked(running: Stack, answers: list[Answer]) -> tuple[DriftVerdict, dict[s
         runs = running.api.call("GET", "/dags/drift_check/dagRuns?order_by=-run_after&limit=5")["dag_runs"]
         for run in runs:
             if run["state"] == "success":
-                result = running.api.result("drift_check", run["dag_run_id"], "check")
+                result = running.api.result("drift_check", run["dag_run_id"], "compare")
                 if result["id"] == verdict.id:
                     return verdict, run
         return None

@@ -17,13 +17,14 @@ from ml.drift import features, performance, verdict_history
 from ml.drift.reference import Baseline, canonical
 from ml.drift.rule import Hold, retrain, verdict
 from ml.drift.verdict import DriftVerdict, Estimate, Finding, Performance, Renewal, Signals
-from ml.monitoring import evidently_report
-from ml.monitoring.check import check
+from ml.monitoring import check as checking
+from ml.monitoring import evidently_report, request
 from ml.registry import ledger
 from ml.retraining import holds
 from ml.settings import Drift, Settings
 from ml.storage import database
 from tests.ml import worlds
+from tests.ml.worlds import check
 
 HOUR = 3_600.0
 
@@ -308,6 +309,52 @@ def test_a_hold_blocks_a_confirmed_drop() -> None:
     yes = Signals(degraded=True, judged=True)
     asked = retrain("degraded", yes, Performance(labels=500), [yes], [Hold("the breaker is open")], Drift())
     assert asked == (False, "the drop in labelled performance is confirmed, but the breaker is open")
+
+
+# Killed between two steps, and run again
+
+
+def told(found: Settings) -> list[dict[str, Any]]:
+    file = found.var / "logs" / "alerts.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+
+
+@pytest.mark.parametrize("again", ["nothing", "compare", "request"])
+def test_a_step_done_again_comes_to_the_same_end(found: Settings, again: str) -> None:
+    """As after a kill: one record, one alert, one retraining of the budget; and no window is lost."""
+    frame, y, p = worlds.draw(1_000, 100, concept=1.0)
+    worlds.serve(found, frame, p, labels=y)
+    now = worlds.START + 60
+    compared = checking.compare(found, now=now, baseline=worlds.baseline())
+    assert (compared.decided, compared.retrain, compared.decision, told(found)) == (False, False, "", [])
+    if again == "compare":
+        later = checking.compare(found, now=now + 30, baseline=worlds.baseline())
+        assert later == compared
+    verdict = request.request(found, compared, now=now)
+    if again == "request":
+        assert request.request(found, compared, now=now + 30) == verdict
+    assert (verdict.retrain, verdict.decision) == (True, "the drop in labelled performance is large")
+    assert drift.history(found) == [verdict]
+    assert [alert["check"] for alert in told(found)] == [verdict.id]
+    assert holds.budget(found) == pytest.approx(2 - 1 + 1 / 3), "one is spent, and the next window is earned"
+    assert verdict.numbers["retrain"] == 1.0
+
+
+def test_a_verdict_cut_short_on_its_way_is_decided_on_whole(found: Settings) -> None:
+    """Airflow carries the telling part of it; the record keeps all."""
+    frame, y, p = worlds.draw(1_000, 100, concept=1.0)
+    worlds.serve(found, frame, p, labels=y)
+    compared = checking.compare(found, now=worlds.START + 60, baseline=worlds.baseline())
+    carried = msgspec.structs.replace(compared, findings=compared.findings[:1])
+    assert request.request(found, carried, now=worlds.START + 60).findings == compared.findings
+
+
+def test_what_was_left_undecided_of_a_former_champion_is_let_be(found: Settings) -> None:
+    frame, y, p = worlds.draw(1_000, 100, concept=1.0)
+    worlds.serve(found, frame, p, labels=y)
+    checking.compare(found, now=worlds.START + 60, baseline=worlds.baseline())
+    verdict = window(found, 1, baseline=worlds.baseline("2"))
+    assert (verdict.model_version, verdict.verdict, verdict.decided) == ("2", "stable", True)
 
 
 # Windows, labels, versions

@@ -9,15 +9,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
-from ml import data, predictions, registry, tracking
-from ml.cli import status
+from ml import data, drift, predictions, registry, tracking
+from ml.cli import loop, status
+from ml.monitoring import check, request
 from ml.monitoring import status as standing
-from ml.monitoring.check import check
 from ml.pipeline import pipeline
 from ml.pipeline.workspace import Workspace
 from ml.registry import ledger
-from ml.release import replay_scoring, shadow_slot
+from ml.release import replay_scoring, shadow_slot, watch
 from ml.retraining import holds
 from ml.settings import Settings, from_values
 from ml.storage import database
@@ -95,7 +96,7 @@ def test_a_run_ends_in_shadow_and_a_drift_check_ends_the_shadow(own: Settings) -
     serve(own, "1", info.created + 1)
     few = msgspec.structs.replace(own, gate=msgspec.structs.replace(own.gate, shadow_rows=10_000))
     now = info.created + 3_600
-    found = check(few, now=now).shadow
+    found = worlds.watch_and_check(few, now=now).shadow
     assert found is not None
     assert (found.rows, found.champion_accuracy) == (160, 1.0)
     assert standing.read(few).shadow == found
@@ -103,13 +104,47 @@ def test_a_run_ends_in_shadow_and_a_drift_check_ends_the_shadow(own: Settings) -
     assert (told["version"], told["rows"], told["accuracy"], told["problem"]) == ("2", 160, found.accuracy, "")
     assert f"shadow     {found.sentence} Until" in status._text(status.gather(few))
 
-    decided = check(own, now=now + 60)
+    decided = worlds.watch_and_check(own, now=now + 60)
     assert decided.shadow is not None
     assert decided.shadow.state == "promoted"
     assert decided.model_version == "2", "what is checked is what serves by now"
     assert champion(own) == "two"
     assert status.gather(own)["shadow"] is None
     assert standing.read(own).shadow is None
+
+
+def test_only_the_watch_moves_the_alias_and_once(own: Settings) -> None:
+    """Whatever is due, comparing leaves it; the watch does it, and done again, as after a kill, finds it done."""
+    pipeline.promote(own, "two")
+    info = registry.by_alias(own, registry.SHADOW)
+    assert info is not None
+    serve(own, "1", info.created + 1)
+    now = info.created + 3_600
+    before = ledger.events(own)
+    compared = check.compare(own, now=now)
+    request.request(own, compared, now=now)
+    assert (ledger.events(own), champion(own)) == (before, "one")
+    release = watch.watch(own, now=now)
+    assert release.shadow is not None
+    assert (release.shadow.state, champion(own)) == ("promoted", "two")
+    assert "Version 2 left the shadow to serve" in release.sentence
+    assert msgspec.convert(json.loads(json.dumps(release.to_dict())), watch.ReleaseWatch) == release
+    moved = ledger.events(own)
+    assert worlds.watch_and_check(own, now=now + 60).model_version == "2"
+    assert (ledger.events(own), champion(own)) == (moved, "two")
+
+
+def test_the_command_does_the_three_and_says_each(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ml.cli.loop.settings_for", lambda _given: own)
+    done = CliRunner().invoke(loop.drift_check, [])
+    assert done.exit_code == 0, done.output
+    watched, compared, requested = done.output.splitlines()
+    assert watched == "watch the release: no release to decide on"
+    assert compared.startswith("compare: insufficient data: 0 new predictions of version 1")
+    assert requested == "request: no retraining, no reason to retrain"
+    told = json.loads(CliRunner().invoke(loop.drift_check, ["--json"]).output)
+    assert {"id", "verdict", "retrain", "decision", "reasons", "sentence", "model_version", "shadow"} <= set(told)
+    assert len(drift.history(own)) == 1
 
 
 def test_a_run_that_is_done_again_waits_once(own: Settings) -> None:
@@ -138,7 +173,7 @@ def test_a_person_need_not_wait(own: Settings) -> None:
     pipeline.promote(own, "two")
     registry.promote(own, "2", who="ann", why="I have looked at it")
     assert shadow_slot.find(own) is None
-    check(own)
+    worlds.watch_and_check(own)
     assert registry.by_alias(own, registry.SHADOW) is None
     (Workspace(own, "two").path / "promote.json").unlink()
     assert pipeline.promote(own, "two")["promoted"] is True

@@ -12,10 +12,10 @@ import pytest
 from ml.drift import rule, verdict_history
 from ml.drift.reference import Baseline
 from ml.drift.verdict import DriftVerdict, Performance, Renewal, Signals
-from ml.monitoring.check import check
 from ml.retraining import fresh_model_probe, holds
 from ml.settings import Drift, Settings
 from tests.ml import worlds
+from tests.ml.worlds import check
 
 HOUR = 3_600.0
 

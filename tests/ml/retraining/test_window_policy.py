@@ -14,7 +14,6 @@ from ml.data.snapshot import Snapshot
 from ml.drift import verdict_history
 from ml.drift.verdict import DriftVerdict, Signals, Window
 from ml.gate import regression_rows
-from ml.monitoring import check
 from ml.retraining import window_policy
 from ml.settings import Settings
 from ml.storage import database
@@ -164,7 +163,7 @@ def test_late_labels_do_not_hide_when_the_drift_began(tmp_path: Path) -> None:
         if hour >= 2:
             _, ids, truth = late[hour - 2]
             worlds.answer(found, ids, truth, worlds.START + (hour + 0.1) * HOUR)
-        verdict = check.check(found, now=worlds.START + (hour + 0.5) * HOUR, baseline=worlds.baseline())
+        verdict = worlds.check(found, now=worlds.START + (hour + 0.5) * HOUR, baseline=worlds.baseline())
         if verdict.retrain:
             break
     assert (verdict.verdict, hour) == ("degraded", 6)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from airflow.sdk import Asset, CronTriggerTimetable, ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.configuration import conf
 
-from dags.alerting import TaskFailed
 from ml.errors import Transient
 from ml.settings import Settings, load
+
+if TYPE_CHECKING:
+    from ml.drift import DriftVerdict
+
+log = logging.getLogger(__name__)
 
 # drift_check emits it with the verdict in its `extra`; retrain runs on it.
 DRIFT = Asset(name="drift_found", uri="refit://drift", group="refit")
@@ -22,15 +28,6 @@ RETRY_POLICY = ExceptionRetryPolicy(
     rules=[RetryRule(Transient, RetryAction.RETRY, reason="may pass: tried again with growing pauses")],
     default=RetryAction.FAIL,
 )
-TASK_DEFAULTS: dict[str, Any] = {
-    "owner": "refit",
-    "retries": 5,
-    "retry_delay": timedelta(seconds=5),
-    "retry_exponential_backoff": 2.0,
-    "max_retry_delay": timedelta(minutes=2),
-    "retry_policy": RETRY_POLICY,
-    "on_failure_callback": TaskFailed(),
-}
 
 
 def clock(cron: str) -> CronTriggerTimetable:
@@ -52,15 +49,25 @@ def run_url(dag_id: str, run_id: str) -> str:
     return f"{conf.get('api', 'base_url').rstrip('/')}/dags/{dag_id}/runs/{run_id}"
 
 
-def verdict_of(events: Mapping[Any, Any]) -> dict[str, Any]:
-    """The newest drift verdict that started this run; empty when the schedule or a person did.
+def verdict_of(events: Mapping[Any, Any]) -> DriftVerdict | None:
+    """The newest drift verdict that started this run; None when the schedule or a person did.
 
-    Events that came while a run was active are handed over together and in no order.
+    Events that came while a run was active are handed over together and in no order. One that a person made by hand
+    need not hold a verdict: it starts a run all the same.
     """
-    found = [event for asset, several in events.items() if asset.name == DRIFT.name for event in several]
-    return dict(max(found, key=lambda event: event.timestamp).extra) if found else {}
+    from ml.drift import DriftVerdict
+
+    several = [event for asset, of_asset in events.items() if asset.name == DRIFT.name for event in of_asset]
+    if not several:
+        return None
+    newest = max(several, key=lambda event: event.timestamp)
+    try:
+        return msgspec.convert(newest.extra, DriftVerdict)
+    except msgspec.ValidationError as error:
+        log.warning("the newest event of %s holds no verdict (%s): the run goes on without", DRIFT.name, error)
+        return None
 
 
-def report_url(settings: Settings, verdict: Mapping[str, Any]) -> str:
+def report_url(settings: Settings, verdict: DriftVerdict) -> str:
     """Where the service shows a check's report; empty when the check made none."""
-    return f"http://127.0.0.1:{settings.serving_port}/monitoring/report/{verdict['id']}" if verdict["report"] else ""
+    return f"http://127.0.0.1:{settings.serving_port}/monitoring/report/{verdict.id}" if verdict.report else ""

@@ -1,0 +1,55 @@
+"""Look after the release: a new champion that proves worse goes back, a challenger in shadow is decided on.
+
+The one step of a drift check that may move the alias. It comes first: a champion that goes back or gives way is not
+the one to compare.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from ml.drift.verdict import Shadow
+from ml.release import bake as baking
+from ml.release import shadow_test
+from ml.release.bake import Baking
+from ml.settings import Settings
+
+
+class ReleaseWatch(msgspec.Struct, frozen=True, kw_only=True):
+    """What one look found: None for a bake or a shadow test that there is not, or that has too few labels yet."""
+
+    bake: Baking | None = None
+    shadow: Shadow | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, with the sentence."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return fields | {"sentence": self.sentence}
+
+    @property
+    def sentence(self) -> str:
+        """What was found, for people."""
+        bake = f"{self.bake.sentence}{': it went back' if self.bake.rolled_back else ''}." if self.bake else ""
+        found = [text for text in (bake, self.shadow.sentence if self.shadow else "") if text]
+        return " ".join(found) or "no release to decide on"
+
+
+def watch(settings: Settings, *, now: float | None = None) -> ReleaseWatch:
+    """Judge the champion if it is new, and then the challenger in shadow once enough labels have come.
+
+    Parameters
+    ----------
+    now
+        Seconds; the clock by default.
+
+    Raises
+    ------
+    StoreUnavailable, RegistryUnavailable
+        The call may be made again: a move that was begun is finished, and none is made twice.
+    """
+    now = time.time() if now is None else now
+    bake = baking.watch(settings, now)
+    return ReleaseWatch(bake=bake, shadow=shadow_test.watch(settings, now))

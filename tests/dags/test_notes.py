@@ -1,0 +1,48 @@
+"""The note of a run in Airflow's list: taken from the tasks that say it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+RETURNED = {
+    "drift_check": {
+        "watch_release": {"sentence": "no release to decide on"},
+        "compare": {"verdict": "degraded"},
+        "request": {"verdict": "degraded", "decision": "the drop is confirmed"},
+    },
+    "retrain": {"evaluate": {"sentence": "Promoted: better."}, "promote": {"sentence": "Version 2 is the champion."}},
+    "rollback": {"roll_back": {"sentence": "Version 1 is the champion."}},
+}
+
+
+@pytest.fixture
+def note(airflow: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What is noted on a successful run of a DAG; `before` is the note that it had."""
+    from plugins import refit
+
+    def said(dag_id: str, run_id: str, task_id: str, session: Any = None) -> dict[str, Any]:
+        return RETURNED[dag_id].get(task_id, {})
+
+    monkeypatch.setattr(refit, "_result", said)
+    monkeypatch.setattr("sqlalchemy.orm.object_session", lambda run: None)
+
+    def of(dag_id: str, before: Any = None) -> Any:
+        run = SimpleNamespace(dag_id=dag_id, run_id="r", dag_run_note=before, note=None)
+        refit.RunNotes().on_dag_run_success(run, "")
+        return run.note
+
+    return of
+
+
+def test_a_run_is_noted_with_what_its_tasks_say(note: Any) -> None:
+    assert note("drift_check") == "degraded\n\nthe drop is confirmed"
+    assert note("retrain") == "Promoted: better.\n\nVersion 2 is the champion."
+    assert note("rollback") == "Version 1 is the champion."
+    assert note("another") is None
+
+
+def test_a_persons_note_stays(note: Any) -> None:
+    assert note("drift_check", SimpleNamespace(user_id="7")) is None
