@@ -40,15 +40,16 @@ _NOBODY = {"asset_triggered": "drift check", "scheduled": "schedule"}
 @task(execution_timeout=timedelta(hours=2))
 def generate(params: dict[str, Any], run_id: str, triggering_asset_events: Any, dag_run: Any) -> dict[str, Any]:
     """Read the source, add labelled production rows, validate, split, and write the snapshot."""
+    from ml.origin import Origin
     from ml.pipeline import pipeline
 
-    origin = {
-        "airflow_run_url": run_url("retrain", run_id),
-        "reason": params.get("reason") or "",
-        "who": getattr(dag_run, "triggering_user_name", None) or _NOBODY.get(dag_run.run_type, dag_run.run_type),
-        "drift": verdict_of(triggering_asset_events),
-    }
-    return pipeline.generate(settings_of(overrides(params)), run_key(run_id), origin=origin)
+    origin = Origin(
+        airflow_run_url=run_url("retrain", run_id),
+        reason=params.get("reason") or "",
+        who=getattr(dag_run, "triggering_user_name", None) or _NOBODY.get(dag_run.run_type, dag_run.run_type),
+        drift=verdict_of(triggering_asset_events),
+    )
+    return pipeline.generate(settings_of(overrides(params)), run_key(run_id), origin=origin).to_dict()
 
 
 @task(execution_timeout=timedelta(hours=6))
@@ -57,7 +58,7 @@ def train(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     from ml.pipeline import pipeline, progress
 
     settings, key = settings_of(overrides(params)), run_key(run_id)
-    return pipeline.train(settings, key, progress=progress.writer(settings, key))
+    return pipeline.train(settings, key, progress=progress.writer(settings, key)).to_dict()
 
 
 @task(execution_timeout=timedelta(hours=12))
@@ -66,7 +67,7 @@ def tune(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     from ml.pipeline import pipeline, progress
 
     settings, key = settings_of(overrides(params)), run_key(run_id)
-    return pipeline.tune(settings, key, progress=progress.writer(settings, key))
+    return pipeline.tune(settings, key, progress=progress.writer(settings, key)).to_dict()
 
 
 @task(execution_timeout=timedelta(hours=2))
@@ -75,7 +76,7 @@ def evaluate(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     from ml.pipeline import pipeline, progress
 
     settings, key = settings_of(overrides(params)), run_key(run_id)
-    return pipeline.evaluate(settings, key, progress=progress.writer(settings, key))
+    return pipeline.evaluate(settings, key, progress=progress.writer(settings, key)).to_dict()
 
 
 @task(execution_timeout=timedelta(hours=1))
@@ -83,7 +84,7 @@ def register(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Make the judged artifact a version of the registered model; once a run, however often it is tried."""
     from ml.pipeline import pipeline
 
-    return pipeline.register(settings_of(overrides(params)), run_key(run_id))
+    return pipeline.register(settings_of(overrides(params)), run_key(run_id)).to_dict()
 
 
 @task(execution_timeout=timedelta(minutes=30))
@@ -91,8 +92,8 @@ def promote(params: dict[str, Any], run_id: str, ti: Any) -> dict[str, Any]:
     """Move the alias when the gate said so, and put it back unless every service worker confirms."""
     from ml.pipeline import pipeline
 
-    who, why = person(ti.xcom_pull(task_ids="approve"))
-    return pipeline.promote(settings_of(overrides(params)), run_key(run_id), who=who, why=why)
+    decided = person(ti.xcom_pull(task_ids="approve"))
+    return pipeline.promote(settings_of(overrides(params)), run_key(run_id), origin=decided).to_dict()
 
 
 @dag(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from airflow.sdk import Asset, CronTriggerTimetable, ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.configuration import conf
 
 from dags.alerting import TaskFailed
 from ml.errors import Transient
 from ml.settings import Settings, load
+
+if TYPE_CHECKING:
+    from ml.drift.verdict import DriftVerdict
 
 # drift_check emits it with the verdict in its `extra`; retrain runs on it.
 DRIFT = Asset(name="drift_found", uri="refit://drift", group="refit")
@@ -52,13 +56,17 @@ def run_url(dag_id: str, run_id: str) -> str:
     return f"{conf.get('api', 'base_url').rstrip('/')}/dags/{dag_id}/runs/{run_id}"
 
 
-def verdict_of(events: Mapping[Any, Any]) -> dict[str, Any]:
-    """The newest drift verdict that started this run; empty when the schedule or a person did.
+def verdict_of(events: Mapping[Any, Any]) -> DriftVerdict | None:
+    """The newest drift verdict that started this run; None when the schedule or a person did.
 
     Events that came while a run was active are handed over together and in no order.
     """
     found = [event for asset, several in events.items() if asset.name == DRIFT.name for event in several]
-    return dict(max(found, key=lambda event: event.timestamp).extra) if found else {}
+    if not found:
+        return None
+    from ml.drift.verdict import DriftVerdict
+
+    return msgspec.convert(max(found, key=lambda event: event.timestamp).extra, DriftVerdict)
 
 
 def report_url(settings: Settings, verdict: Mapping[str, Any]) -> str:
