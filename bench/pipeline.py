@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from ml.pipeline.run_key import run_key  # noqa: E402
+from ml.pipeline.stages.records import RECORDS  # noqa: E402
 from ml.pipeline.workspace import STAGES, Workspace  # noqa: E402
 from ml.settings import Settings, load  # noqa: E402
 from ops import stack, supervision  # noqa: E402
@@ -76,8 +77,9 @@ def through_airflow(layout: Layout, evals: int) -> tuple[float, dict[str, dict[s
     space = Workspace(layout.settings, run_key(run_id))
     tasks = {task["task_id"]: task for task in api.tasks("retrain", run_id)}
     parts, before = {}, triggered
-    for name in STAGES:
-        task, work = tasks[name], float((space.result(name) or {})["seconds"])
+    for record in RECORDS:
+        name, work = record.stage_name(), space.needed(record).seconds
+        task = tasks[name]
         started, ended = _seconds(task["start_date"]), _seconds(task["end_date"])
         parts[name] = {"queueing": started - before, "start-up and end": ended - started - work, "work": work}
         before = ended

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 
 from dags.context import settings_of
 from ml.pipeline.run_key import run_key
+
+if TYPE_CHECKING:
+    from ml.origin import Origin
 
 
 class Approval(ApprovalOperator):
@@ -48,20 +51,20 @@ class Approval(ApprovalOperator):
         if event.get("chosen_options") == [self.REJECT]:
             from ml.pipeline import pipeline
 
-            who, why = person(event)
-            pipeline.decline(settings_of(), run_key(context["run_id"]), who=who, why=why)
+            pipeline.decline(settings_of(), run_key(context["run_id"]), origin=person(event))
         return super().execute_complete(context, event)
 
 
-def person(said: dict[str, Any] | None) -> tuple[str, str]:
+def person(said: dict[str, Any] | None) -> Origin:
     """Who decided and with what reason, from Airflow's event or what `Approval` returned; "" where nobody was asked.
 
-    >>> person({"responded_by_user": {"id": "1", "name": "vi"}, "params_input": {"reason": "looks right"}})
+    >>> decided = person({"responded_by_user": {"id": "1", "name": "vi"}, "params_input": {"reason": "looks right"}})
+    >>> decided.who, decided.reason
     ('vi', 'looks right')
-    >>> person(None)
-    ('', '')
+    >>> person(None).who
+    ''
     """
-    if not said:
-        return "", ""
-    user = said.get("responded_by_user") or {}
-    return str(user.get("name") or user.get("id") or ""), str((said.get("params_input") or {}).get("reason") or "")
+    from ml.origin import Origin
+
+    user, given = (said or {}).get("responded_by_user") or {}, (said or {}).get("params_input") or {}
+    return Origin(who=str(user.get("name") or user.get("id") or ""), reason=str(given.get("reason") or ""))

@@ -41,16 +41,16 @@ _NOBODY = {"asset_triggered": "drift check", "scheduled": "schedule"}
 @task(execution_timeout=timedelta(hours=2))
 def generate(params: dict[str, Any], run_id: str, triggering_asset_events: Any, dag_run: Any) -> dict[str, Any]:
     """Read the source, add labelled production rows, validate, split, and write the snapshot."""
+    from ml.origin import Origin
     from ml.pipeline import pipeline
 
-    verdict = verdict_of(triggering_asset_events)
-    origin = {
-        "airflow_run_url": run_url("retrain", run_id),
-        "reason": params.get("reason") or "",
-        "who": getattr(dag_run, "triggering_user_name", None) or _NOBODY.get(dag_run.run_type, dag_run.run_type),
-        "drift": verdict.to_dict() if verdict else {},
-    }
-    return pipeline.generate(settings_of(overrides(params)), run_key(run_id), origin=origin)
+    origin = Origin(
+        airflow_run_url=run_url("retrain", run_id),
+        reason=params.get("reason") or "",
+        who=getattr(dag_run, "triggering_user_name", None) or _NOBODY.get(dag_run.run_type, dag_run.run_type),
+        drift=verdict_of(triggering_asset_events),
+    )
+    return pipeline.generate(settings_of(overrides(params)), run_key(run_id), origin=origin).to_dict()
 
 
 @task(execution_timeout=timedelta(hours=6))
@@ -59,7 +59,7 @@ def train(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     from ml.pipeline import pipeline, progress
 
     settings, key = settings_of(overrides(params)), run_key(run_id)
-    return pipeline.train(settings, key, progress=progress.writer(settings, key))
+    return pipeline.train(settings, key, progress=progress.writer(settings, key)).to_dict()
 
 
 @task(execution_timeout=timedelta(hours=12))
@@ -68,7 +68,7 @@ def tune(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     from ml.pipeline import pipeline, progress
 
     settings, key = settings_of(overrides(params)), run_key(run_id)
-    return pipeline.tune(settings, key, progress=progress.writer(settings, key))
+    return pipeline.tune(settings, key, progress=progress.writer(settings, key)).to_dict()
 
 
 @task(execution_timeout=timedelta(hours=2))
@@ -77,7 +77,7 @@ def evaluate(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     from ml.pipeline import pipeline, progress
 
     settings, key = settings_of(overrides(params)), run_key(run_id)
-    return pipeline.evaluate(settings, key, progress=progress.writer(settings, key))
+    return pipeline.evaluate(settings, key, progress=progress.writer(settings, key)).to_dict()
 
 
 @task(execution_timeout=timedelta(hours=1))
@@ -85,7 +85,7 @@ def register(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Make the judged artifact a version of the registered model; once a run, however often it is tried."""
     from ml.pipeline import pipeline
 
-    return pipeline.register(settings_of(overrides(params)), run_key(run_id))
+    return pipeline.register(settings_of(overrides(params)), run_key(run_id)).to_dict()
 
 
 @task(execution_timeout=timedelta(minutes=30))
@@ -93,8 +93,8 @@ def promote(params: dict[str, Any], run_id: str, ti: Any) -> dict[str, Any]:
     """Move the alias when the gate said so, and put it back unless every service worker confirms."""
     from ml.pipeline import pipeline
 
-    who, why = person(ti.xcom_pull(task_ids="approve"))
-    return pipeline.promote(settings_of(overrides(params)), run_key(run_id), who=who, why=why)
+    decided = person(ti.xcom_pull(task_ids="approve"))
+    return pipeline.promote(settings_of(overrides(params)), run_key(run_id), origin=decided).to_dict()
 
 
 @dag(

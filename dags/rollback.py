@@ -20,10 +20,12 @@ from dags.context import settings_of
 @task(execution_timeout=timedelta(minutes=30))
 def roll_back(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
     """Move the alias back and wait for the service to confirm."""
+    from ml.origin import Origin
     from ml.pipeline import pipeline
 
     who = getattr(dag_run, "triggering_user_name", None) or "airflow"
-    return pipeline.rollback(settings_of(), to=params["version"], who=who, why=params["reason"])
+    origin = Origin(who=who, reason=params["reason"])
+    return pipeline.rollback(settings_of(), to=params["version"], origin=origin).to_dict()
 
 
 @dag(

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import click
 
 from ml.errors import SettingsError
-from ml.pipeline.workspace import Workspace, latest
 from ml.settings import Settings, from_environment, from_values, load, to_values
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -100,6 +99,8 @@ def settings_for(given: dict[str, Any], *, run_key: str | None = None) -> Settin
     """Settings of this machine, the run's own over them where it has some, the options over all."""
     base = load()
     if run_key:  # an empty one, as an MLflow project passes on, is none
+        from ml.pipeline.workspace import Workspace
+
         base = Workspace(base, run_key).recall_settings(base)
     return merged(base, overrides(given))
 
@@ -123,6 +124,8 @@ def run_of(run_key: str | None) -> str:
     SettingsError
         There is none yet.
     """
+    from ml.pipeline.workspace import latest
+
     found = run_key or latest(load())
     if found is None:
         raise SettingsError("there is no run yet; next: python -m ml generate, or python -m ml pipeline for all stages")

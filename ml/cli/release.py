@@ -33,17 +33,20 @@ def promote(
         raise click.UsageError("either --run or --version")
     if version and not reason:
         raise click.UsageError("--version overrules the gate: say why with --reason")
+    from ml.origin import Origin
+    from ml.pipeline import pipeline
+    from ml.pipeline.stages import release
+
     if version:
-        from ml.pipeline.stages import release
-
-        found = release.promote_version(settings_for(given), version, who=who(), why=reason, force=force)
-    else:
-        from ml.pipeline import pipeline
-
-        key = run_of(run_key)
-        found = pipeline.promote(settings_for(given, run_key=key), key, why=reason)
-    show.result(found, as_json=as_json, text=str(found["sentence"]))
-    if fail_if_refused and not version and not (found["promoted"] or found.get("shadow")):
+        moved = release.promote_version(
+            settings_for(given), version, origin=Origin(who=who(), reason=reason), force=force
+        )
+        show.result(moved, as_json=as_json, text=moved.sentence)
+        return
+    key = run_of(run_key)
+    found = pipeline.promote(settings_for(given, run_key=key), key, origin=Origin(reason=reason))
+    show.result(found, as_json=as_json, text=found.sentence)
+    if fail_if_refused and not (found.promoted or found.shadow):
         sys.exit(REFUSED)
 
 
@@ -53,7 +56,8 @@ def promote(
 @options()
 def rollback(to: str | None, reason: str, as_json: bool, **given: Any) -> None:
     """Go back to an earlier version, after it was loaded and checked; the present one is quarantined."""
+    from ml.origin import Origin
     from ml.pipeline import pipeline
 
-    found = pipeline.rollback(settings_for(given), to, who=who(), why=reason)
-    show.result(found, as_json=as_json, text=str(found["sentence"]))
+    found = pipeline.rollback(settings_for(given), to, origin=Origin(who=who(), reason=reason))
+    show.result(found, as_json=as_json, text=found.sentence)

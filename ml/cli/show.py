@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from ml.storage.files import to_json
+
+if TYPE_CHECKING:
+    from ml.pipeline.stages.records import EvaluationRecord, SnapshotRecord, StageRecord, TrainingRecord, TuningRecord
 
 
 def result(value: Any, *, as_json: bool, text: str) -> None:
@@ -53,57 +55,76 @@ class Bar:
             self._bar = None
 
 
-def stage_line(name: str, found: dict[str, Any]) -> str:
+def stage_line(found: StageRecord) -> str:
     """One line on what a stage did."""
-    says: dict[str, Callable[[dict[str, Any]], str]] = {
-        "generate": _generated,
-        "train": _trained,
-        "tune": _tuned,
-        "evaluate": lambda r: str(r["sentence"]),
-        "register": lambda r: f"version {r['version']}",
-        "promote": lambda r: str(r["sentence"]),
-    }
-    return f"{name.ljust(9)} {found['seconds']:6.1f} s  {says[name](found)}"
+    return f"{found.stage_name().ljust(9)} {found.seconds:6.1f} s  {_says(found)}"
 
 
-def warnings_of(found: dict[str, Any]) -> str:
+def _says(found: StageRecord) -> str:
+    from ml.pipeline.stages import records
+
+    match found:
+        case records.SnapshotRecord():
+            return _generated(found)
+        case records.TrainingRecord():
+            return _trained(found)
+        case records.TuningRecord():
+            return _tuned(found)
+        case records.RegistrationRecord():
+            return f"version {found.version}"
+        case records.EvaluationRecord() | records.PromotionRecord():
+            return found.sentence
+    raise AssertionError(found)  # there is no other stage
+
+
+def warnings_of(found: SnapshotRecord) -> str:
     """What was noticed about the table, a line each."""
-    return "\n".join(f"  note: {text}" for text in found.get("warnings", []))
+    return "\n".join(f"  note: {text}" for text in found.warnings)
 
 
-def grid_text(found: dict[str, Any]) -> str:
+def metrics_of(found: EvaluationRecord) -> str:
+    """The test metrics, a line each."""
+    measured = {name: "undefined" if value is None else f"{value:.4f}" for name, value in found.metrics.items()}
+    return "\n".join(f"  {name.ljust(10)} {text}" for name, text in measured.items())
+
+
+def grid_text(found: TrainingRecord) -> str:
     """The logistic grid beside the report's five rows."""
     from ml.training import course_grid
 
-    if not found.get("grid"):
+    if not found.grid:
         return ""
     head = "Logistic regression, accuracy on the validation rows"
-    if not found["beside_report"]:
-        return f"\n{head}:\n{course_grid.table(found['grid'], beside_report=False)}\n"
-    sentence = course_grid.comparison(found["grid"], found["validation_rows"])
-    return f"\n{head}, beside the course report's five rows:\n{course_grid.table(found['grid'])}\n{sentence}\n"
+    if not found.beside_report:
+        return f"\n{head}:\n{course_grid.table(found.grid, beside_report=False)}\n"
+    sentence = course_grid.comparison(found.grid, found.validation_rows)
+    return f"\n{head}, beside the course report's five rows:\n{course_grid.table(found.grid)}\n{sentence}\n"
 
 
-def _generated(r: dict[str, Any]) -> str:
-    parts = ", ".join(f"{name} {count:,}" for name, count in r["parts"].items() if count)
-    return f"snapshot {r['snapshot']}: {r['rows']:,} rows × {r['columns']} columns ({parts})"
+def _generated(found: SnapshotRecord) -> str:
+    parts = ", ".join(f"{name} {count:,}" for name, count in found.parts.items() if count)
+    return f"snapshot {found.snapshot}: {found.rows:,} rows × {found.columns} columns ({parts})"
 
 
-def _trained(r: dict[str, Any]) -> str:
-    fitted = [c for c in r["candidates"] if c["scores"]]
-    best = min(fitted, key=lambda c: c["scores"]["log_loss"])
-    failed = len(r["candidates"]) - len(fitted)
+def _trained(found: TrainingRecord) -> str:
+    fitted = [(loss, c.family) for c in found.candidates if (loss := c.scores.get("log_loss")) is not None]
+    failed = len(found.candidates) - len(fitted)
+    head = f"{len(fitted)} candidates fitted{f', {failed} could not be' if failed else ''}"
+    if not fitted:
+        return head
+    loss, family = min(fitted)
+    return f"{head}; best {family}, validation log-loss {loss:.4f}"
+
+
+def _tuned(found: TuningRecord) -> str:
+    members = ", ".join(f"{member.weight:.0%} {member.family}" for member in found.members)
+    kind = f"a blend ({members})" if len(found.members) > 1 else found.best.family
+    counts = {"pruned": found.pruned, "failed": found.failed}
+    odd = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    baseline = "no baseline was complete"
+    if found.baseline_loss is not None:
+        baseline = f"best baseline {found.baseline_loss:.4f}"
     return (
-        f"{len(fitted)} candidates fitted{f', {failed} could not be' if failed else ''}; best {best['family']}, "
-        f"validation log-loss {best['scores']['log_loss']:.4f}"
-    )
-
-
-def _tuned(r: dict[str, Any]) -> str:
-    members = ", ".join(f"{m['weight']:.0%} {m['family']}" for m in r["members"])
-    kind = f"a blend ({members})" if len(r["members"]) > 1 else r["best"]["family"]
-    odd = ", ".join(f"{r[k]} {k}" for k in ("pruned", "failed") if r[k])
-    return (
-        f"{r['trials']} trials{f' ({odd})' if odd else ''}: {kind}, held-out log-loss {r['best_loss']:.4f} "
-        f"(best baseline {r['baseline_loss']:.4f})"
+        f"{found.trials} trials{f' ({odd})' if odd else ''}: {kind}, held-out log-loss {found.best_loss:.4f} "
+        f"({baseline})"
     )

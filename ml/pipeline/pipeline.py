@@ -1,21 +1,38 @@
 """The whole loop as plain calls: what the DAG does, without Airflow.
 
-Every stage is `(settings, run_key, …) -> small JSON-able dict`. A stage that is done is answered from its
-record in `var/runs/<run_key>`; one that was killed left no record and is done again, on top of whatever
-its parts kept (finished trials, the MLflow run, the registered version), to the same end.
+A stage is one function of a `Run` under the decorator `stage`, which makes it
+`(settings, run_key, *, origin, progress, force) -> record`: a stage that is done is answered from its record in
+`var/runs/<run_key>`; one that was killed left no record and is done again, on top of whatever its parts kept
+(finished trials, the MLflow run, the registered version), to the same end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
+import msgspec
+
+from ml.origin import Origin
+from ml.pipeline.stages.records import (
+    EvaluationRecord,
+    Move,
+    PromotionRecord,
+    RegistrationRecord,
+    SnapshotRecord,
+    StageRecord,
+    TrainingRecord,
+    TuningRecord,
+)
 from ml.pipeline.workspace import STAGES, Workspace
 from ml.settings import Settings
 
 # (stage, steps done, steps in all, what is at hand)
 Progress = Callable[[str, int, int, str], None]
-Result = dict[str, Any]
+NOBODY = Origin()
+R = TypeVar("R", bound=StageRecord)
+R_co = TypeVar("R_co", bound=StageRecord, covariant=True)
 
 __all__ = ["STAGES", "decline", "evaluate", "generate", "promote", "register", "rollback", "run_all", "train", "tune"]
 
@@ -24,89 +41,113 @@ def quiet(stage: str, done: int, total: int, note: str) -> None:
     """No progress shown."""
 
 
-def generate(
-    settings: Settings, run_key: str, *, origin: Mapping[str, Any] | None = None, force: bool = False
-) -> Result:
-    """Read the source, add the labelled production rows, validate, split, keep.
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stage works with: settings, the run's workspace, who asked and why, and whom to tell how far it is."""
 
-    Parameters
-    ----------
-    origin
-        What started the run: `who`, `reason`, `drift` (a verdict), `airflow_run_url`. Kept with the run.
+    settings: Settings
+    space: Workspace
+    origin: Origin
+    progress: Progress
+
+
+class Stage(Protocol[R_co]):
+    """A stage as it is called."""
+
+    def __call__(
+        self, settings: Settings, run_key: str, *, origin: Origin = ..., progress: Progress = ..., force: bool = ...
+    ) -> R_co:
+        """The stage's record, from its file where it is done.
+
+        Parameters
+        ----------
+        origin
+            What started the run (`generate`), or who promotes and why (`promote`).
+        progress
+            Called with the stage, steps done, steps in all, and what is at hand.
+        force
+            Do it again, and forget the stages after it.
+        """
+        ...
+
+
+def stage(record: type[R]) -> Callable[[Callable[[Run], R]], Stage[R]]:
+    """Make a stage of a function: record what it returns, answer from the record, forget it when forced."""
+
+    def decorate(work: Callable[[Run], R]) -> Stage[R]:
+        @functools.wraps(work)
+        def call(
+            settings: Settings,
+            run_key: str,
+            *,
+            origin: Origin = NOBODY,
+            progress: Progress = quiet,
+            force: bool = False,
+        ) -> R:
+            run = Run(settings=settings, space=Workspace(settings, run_key), origin=origin, progress=progress)
+            return run.space.stage(record, lambda: work(run), force=force)
+
+        return call
+
+    return decorate
+
+
+@stage(SnapshotRecord)
+def generate(run: Run) -> SnapshotRecord:
+    """Read the source, add the labelled production rows, validate, split, keep.
 
     Raises
     ------
     DataError
         The table is broken: nothing was written.
     """
-    space = Workspace(settings, run_key)
+    from ml.pipeline.stages import generate as work
 
-    def work() -> Result:
-        from ml.pipeline.stages import generate as stage
-
-        return stage.run(settings, space, origin or {})
-
-    return space.stage("generate", work, force=force)
+    return work.run(run.settings, run.space, run.origin)
 
 
-def train(settings: Settings, run_key: str, *, progress: Progress = quiet, force: bool = False) -> Result:
+@stage(TrainingRecord)
+def train(run: Run) -> TrainingRecord:
     """Fit the logistic grid and the baseline of every family; log each with its curves.
 
     These are to look at and to compare: the choice is made by `tune`, among whose trials the baselines are.
     """
-    space = Workspace(settings, run_key)
+    from ml.pipeline.stages import generate as generated
+    from ml.pipeline.stages import train as work
 
-    def work() -> Result:
-        from ml.pipeline.stages import generate as generated
-        from ml.pipeline.stages import train as stage
-
-        return stage.run(settings, space, generated.snapshot_of(settings, space), progress)
-
-    return space.stage("train", work, force=force)
+    return work.run(run.settings, run.space, generated.snapshot_of(run.settings, run.space), run.progress)
 
 
-def tune(settings: Settings, run_key: str, *, progress: Progress = quiet, force: bool = False) -> Result:
+@stage(TuningRecord)
+def tune(run: Run) -> TuningRecord:
     """Search all families on held-out log-loss; a killed search goes on where it was."""
-    space = Workspace(settings, run_key)
+    from ml.pipeline.stages import generate as generated
+    from ml.pipeline.stages import tune as work
 
-    def work() -> Result:
-        from ml.pipeline.stages import generate as generated
-        from ml.pipeline.stages import tune as stage
-
-        return stage.run(settings, space, generated.snapshot_of(settings, space), progress)
-
-    return space.stage("tune", work, force=force)
+    return work.run(run.settings, run.space, generated.snapshot_of(run.settings, run.space), run.progress)
 
 
-def evaluate(settings: Settings, run_key: str, *, progress: Progress = quiet, force: bool = False) -> Result:
+@stage(EvaluationRecord)
+def evaluate(run: Run) -> EvaluationRecord:
     """Fit the winner, make its bundle, measure it on the test part, once, and judge it against the champion."""
-    space = Workspace(settings, run_key)
+    from ml.pipeline.stages import evaluate as work
+    from ml.pipeline.stages import generate as generated
 
-    def work() -> Result:
-        from ml.pipeline.stages import evaluate as stage
-        from ml.pipeline.stages import generate as generated
-
-        return stage.run(settings, space, generated.snapshot_of(settings, space), progress)
-
-    return space.stage("evaluate", work, force=force)
+    return work.run(run.settings, run.space, generated.snapshot_of(run.settings, run.space), run.progress)
 
 
-def register(settings: Settings, run_key: str, *, force: bool = False) -> Result:
+@stage(RegistrationRecord)
+def register(run: Run) -> RegistrationRecord:
     """Make the judged bundle a version, whatever the verdict: a refused one can be looked at, no alias points at it.
 
     A run has one version, however often this is called or killed.
     """
-    space = Workspace(settings, run_key)
+    from ml.pipeline.stages import release
 
-    def work() -> Result:
-        from ml.pipeline.stages import release
-
-        return release.register(settings, space)
-
-    return space.stage("register", work, force=force)
+    return release.register(run.settings, run.space)
 
 
-def promote(settings: Settings, run_key: str, *, who: str = "", why: str = "", force: bool = False) -> Result:
+@stage(PromotionRecord)
+def promote(run: Run) -> PromotionRecord:
     """Move the alias when the gate said so, and have every service worker confirm.
 
     A challenger that lost is a result (`promoted` is false and `sentence` says why), not an error.
@@ -116,28 +157,27 @@ def promote(settings: Settings, run_key: str, *, who: str = "", why: str = "", f
     PromotionError
         The champion has changed since the evaluation, or the service did not take the version over.
     """
-    space = Workspace(settings, run_key)
+    from ml.pipeline.stages import release
 
-    def work() -> Result:
-        from ml.pipeline.stages import release
-
-        return release.promote(settings, space, who=who, why=why)
-
-    return space.stage("promote", work, force=force)
+    return release.promote(run.settings, run.space, run.origin)
 
 
-def decline(settings: Settings, run_key: str, *, who: str, why: str = "") -> Result:
+# In order; `run_all` calls one after the other.
+PIPELINE: tuple[Stage[StageRecord], ...] = (generate, train, tune, evaluate, register, promote)
+
+
+def decline(settings: Settings, run_key: str, *, origin: Origin) -> PromotionRecord:
     """A person says no to a registered challenger: no alias moves, and the ledger has who said it."""
     from ml.pipeline.stages import release
 
-    return release.decline(settings, Workspace(settings, run_key), who=who, why=why)
+    return release.decline(settings, Workspace(settings, run_key), origin)
 
 
-def rollback(settings: Settings, to: str | None = None, *, who: str = "", why: str = "") -> Result:
+def rollback(settings: Settings, to: str | None = None, *, origin: Origin = NOBODY) -> Move:
     """Go back to the version that really served before, or to a named one; see `ml.registry.rollback`."""
     from ml.pipeline.stages import release
 
-    return release.rollback(settings, to or None, who=who, why=why)
+    return release.rollback(settings, to or None, origin)
 
 
 def run_all(
@@ -145,27 +185,17 @@ def run_all(
     run_key: str,
     progress: Progress = quiet,
     *,
-    origin: Mapping[str, Any] | None = None,
-    on_stage: Callable[[str, Result], None] | None = None,
-) -> Result:
-    """All six stages; the result of the last one done.
+    origin: Origin = NOBODY,
+    on_stage: Callable[[StageRecord], None] | None = None,
+) -> StageRecord:
+    """All six stages; the record of the last one done.
 
     With `approval = "required"` it stops before `promote`: a person runs that.
     """
-    calls: dict[str, Callable[[], Result]] = {
-        "generate": lambda: generate(settings, run_key, origin=origin),
-        "train": lambda: train(settings, run_key, progress=progress),
-        "tune": lambda: tune(settings, run_key, progress=progress),
-        "evaluate": lambda: evaluate(settings, run_key, progress=progress),
-        "register": lambda: register(settings, run_key),
-        "promote": lambda: promote(settings, run_key),
-    }
-    result: Result = {}
-    for name in STAGES:
-        if name == "promote" and settings.approval == "required":
-            break
+    stages = PIPELINE[:-1] if settings.approval == "required" else PIPELINE
+    for name, call in zip(STAGES, stages, strict=False):
         progress(name, 0, 1, "")
-        result = calls[name]()
+        done = call(settings, run_key, origin=origin if call is generate else NOBODY, progress=progress)
         if on_stage is not None:
-            on_stage(name, result)
-    return result
+            on_stage(done)
+    return done

@@ -7,20 +7,27 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
-from ml.errors import RefitError, SettingsError
+from ml.errors import Permanent, RefitError, SettingsError
+from ml.origin import Origin
+from ml.pipeline.stages.records import RECORDS, SnapshotRecord, StageRecord
 from ml.settings import Settings, from_values, to_values
 from ml.storage.files import write_json
 
-STAGES = ("generate", "train", "tune", "evaluate", "register", "promote")
+STAGES = tuple(record.stage_name() for record in RECORDS)
+R = TypeVar("R", bound=StageRecord)
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 
 
 class StageMissing(RefitError):
     """Raised when a stage is asked for before the one that it builds on."""
+
+
+class RecordError(Permanent):
+    """Raised when a stage's record is of another format: another version of Refit wrote it."""
 
 
 class Workspace:
@@ -39,40 +46,58 @@ class Workspace:
         self.run_key = run_key
         self.path = settings.var / "runs" / run_key
 
-    def stage(self, name: str, work: Callable[[], dict[str, Any]], *, force: bool = False) -> dict[str, Any]:
-        """The recorded result of a stage; else do the work and record its result, atomically and last.
+    def stage(self, kind: type[R], work: Callable[[], R], *, force: bool = False) -> R:
+        """The record of a stage; else do the work and keep its record, atomically and last.
 
         With `force` the stage's own record and those of all later stages are forgotten first.
+
+        Raises
+        ------
+        RecordError
+            There is a record of another format.
         """
         if force:
-            self.forget(name)
-        found = self.result(name)
+            self.forget(kind)
+        found = self.result(kind)
         if found is not None:
             return found
         started = time.time()
-        result = work()
-        result = {"stage": name, "run_key": self.run_key, **result, "seconds": round(time.time() - started, 3)}
-        write_json(self.path / f"{name}.json", result)
-        return self.result(name) or {}
+        done = work()
+        seconds = round(time.time() - started, 3)
+        write_json(self._file(kind), msgspec.structs.replace(done, run_key=self.run_key, seconds=seconds))
+        return self.needed(kind)
 
-    def result(self, name: str) -> dict[str, Any] | None:
-        """What a stage returned, or None while it is not done."""
-        file = self.path / f"{name}.json"
-        if not file.exists():
+    def result(self, kind: type[R]) -> R | None:
+        """The record of a stage, or None while it is not done.
+
+        Raises
+        ------
+        RecordError
+            It is of another format.
+        """
+        file = self._file(kind)
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=kind)
+        except FileNotFoundError:
             return None
-        found: dict[str, Any] = msgspec.json.decode(file.read_bytes())
-        return found
+        except msgspec.DecodeError as error:
+            name = kind.stage_name()
+            raise RecordError(
+                f"{file}: expected the record of {name} as this version of Refit writes it, got: {error}; "
+                f"next: python -m ml {name} --force --run {self.run_key}"
+            ) from error
 
-    def needed(self, name: str) -> dict[str, Any]:
-        """The result of an earlier stage.
+    def needed(self, kind: type[R]) -> R:
+        """The record of an earlier stage.
 
         Raises
         ------
         StageMissing
             It is not done: says which command does it.
         """
-        found = self.result(name)
+        found = self.result(kind)
         if found is None:
+            name = kind.stage_name()
             raise StageMissing(
                 f"run '{self.run_key}' has no {name} yet; next: python -m ml {name} --run {self.run_key}"
             )
@@ -80,13 +105,21 @@ class Workspace:
 
     def drift(self) -> tuple[bool, bool]:
         """What the drift check that started the run knew: the champion is degraded, it is outdone by newer models."""
-        found = (self.result("generate") or {}).get("origin", {}).get("drift") or {}
-        return found.get("verdict") == "degraded", bool((found.get("signals") or {}).get("outdone"))
+        found = self.origin().drift
+        return (found.verdict == "degraded", found.signals.outdone) if found else (False, False)
 
-    def forget(self, name: str) -> None:
+    def origin(self) -> Origin:
+        """What started the run, as its first stage was told."""
+        generated = self.result(SnapshotRecord)
+        return generated.origin if generated else Origin()
+
+    def forget(self, kind: type[StageRecord]) -> None:
         """Drop the records of a stage and of all that build on it; what they made stays until it is made again."""
-        for later in STAGES[STAGES.index(name) :]:
-            (self.path / f"{later}.json").unlink(missing_ok=True)
+        for later in RECORDS[RECORDS.index(kind) :]:
+            self._file(later).unlink(missing_ok=True)
+
+    def _file(self, kind: type[StageRecord]) -> Path:
+        return self.path / f"{kind.stage_name()}.json"
 
     def remember_settings(self, settings: Settings) -> None:
         """Keep the settings a run was started with, for the commands that go on with it."""

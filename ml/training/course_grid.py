@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+import msgspec
 
 # What the report printed (C, solver, accuracy on its 200 test rows).
 REPORT = (
@@ -15,15 +16,23 @@ REPORT = (
 )
 
 
-def table(rows: Sequence[dict[str, Any]], *, beside_report: bool = True) -> str:
+class GridPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A point of the grid and its scores on the validation rows: None where it could not be fitted."""
+
+    C: float
+    solver: str
+    accuracy: float | None = None
+    f1: float | None = None
+    log_loss: float | None = None
+
+
+def table(points: Sequence[GridPoint], *, beside_report: bool = True) -> str:
     """The grid as text: C by solver, accuracy on the validation rows, the report's accuracy beside its five.
 
     The report's data was made by make_classification: beside another table its numbers would say nothing.
-
-    `rows` have `C`, `solver` and `accuracy`.
     """
-    solvers = list(dict.fromkeys(str(row["solver"]) for row in rows))
-    found = {(float(row["C"]), str(row["solver"])): row.get("accuracy") for row in rows}
+    solvers = list(dict.fromkeys(point.solver for point in points))
+    found = {(point.C, point.solver): point.accuracy for point in points}
     report = {(c, solver): accuracy for c, solver, accuracy in REPORT} if beside_report else {}
     width = 22
     lines = ["C".rjust(8) + "".join(solver.rjust(width) for solver in solvers)]
@@ -33,9 +42,9 @@ def table(rows: Sequence[dict[str, Any]], *, beside_report: bool = True) -> str:
     return "\n".join(lines)
 
 
-def comparison(rows: Sequence[dict[str, Any]], n_rows: int) -> str:
+def comparison(points: Sequence[GridPoint], n_rows: int) -> str:
     """One sentence on how the grid compares with the report's five rows."""
-    found = {(float(row["C"]), str(row["solver"])): row["accuracy"] for row in rows if row.get("accuracy") is not None}
+    found = {(point.C, point.solver): point.accuracy for point in points if point.accuracy is not None}
     pairs = [(found[c, solver], accuracy) for c, solver, accuracy in REPORT if (c, solver) in found]
     if not pairs:
         return "The report's grid could not be fitted on this table."

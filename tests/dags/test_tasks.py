@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ml.origin import Origin
 from ml.settings import Settings
 
 RUN_ID = "manual__2026-01-02T03:04:05+00:00"
@@ -33,9 +34,9 @@ class Calls:
         self.seen: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
 
     def note(self, name: str) -> Any:
-        def called(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        def called(*args: Any, **kwargs: Any) -> Any:
             self.seen.append((name, args, kwargs))
-            return {"stage": name}
+            return SimpleNamespace(to_dict=lambda: {"stage": name})
 
         return called
 
@@ -76,10 +77,10 @@ def test_generate_carries_what_started_the_run(dagbag: Any, calls: Calls) -> Non
         params={"reason": "the season began"}, run_id=RUN_ID, triggering_asset_events=events, dag_run=dag_run
     )
     [(_, _, more)] = calls.seen
-    assert more["origin"]["drift"] == newer.extra
-    assert more["origin"]["who"] == "vi"
-    assert more["origin"]["reason"] == "the season began"
-    assert more["origin"]["airflow_run_url"].endswith(f"/dags/retrain/runs/{RUN_ID}")
+    origin = more["origin"]
+    assert (origin.drift.verdict, origin.drift.reasons) == ("degraded", ["accuracy fell"])
+    assert (origin.who, origin.reason) == ("vi", "the season began")
+    assert origin.airflow_run_url.endswith(f"/dags/retrain/runs/{RUN_ID}")
 
 
 def test_a_stage_tells_how_far_it_is(dagbag: Any, calls: Calls, home: Path) -> None:
@@ -105,7 +106,7 @@ def _said(option: str, reason: str | None) -> dict[str, Any]:
 def test_who_approved_is_handed_on(dagbag: Any, calls: Calls) -> None:
     approved = Returned({"approve": _said("Approve", "looks right")})
     _function(dagbag, "retrain", "promote")(params={}, run_id=RUN_ID, ti=approved)
-    assert calls.seen[0][2] == {"who": "vi", "why": "looks right"}
+    assert calls.seen[0][2] == {"origin": Origin(who="vi", reason="looks right")}
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_a_no_is_written_down_with_who_and_why(approval: Any, calls: Calls) -> N
         approval.execute_complete(context, _said("Reject", "too risky"))
     assert skipped.value.tasks == ["promote"]
     assert [(name, args[1], more) for name, args, more in calls.seen] == [
-        ("decline", KEY, {"who": "vi", "why": "too risky"})
+        ("decline", KEY, {"origin": Origin(who="vi", reason="too risky")})
     ]
 
 
@@ -156,7 +157,7 @@ def test_a_yes_writes_nothing_down_before_promote_does(approval: Any, calls: Cal
 def test_rollback_hands_on_who_where_and_why(dagbag: Any, calls: Calls) -> None:
     dag_run = SimpleNamespace(triggering_user_name="vi")
     _function(dagbag, "rollback", "roll_back")(params={"version": "2", "reason": "complaints"}, dag_run=dag_run)
-    assert calls.seen[0][2] == {"to": "2", "who": "vi", "why": "complaints"}
+    assert calls.seen[0][2] == {"to": "2", "origin": Origin(who="vi", reason="complaints")}
 
 
 def test_an_event_made_by_hand_starts_a_run_without_a_verdict(airflow: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,1 +1,2 @@
-"""What each stage of the pipeline does; `ml.pipeline.pipeline` calls them and records their results."""
+"""What each stage of the pipeline does; `ml.pipeline.pipeline` calls them and keeps their records
+(`ml.pipeline.stages.records`)."""

@@ -22,6 +22,7 @@ from ml.gate.regression_rows import Untouched
 from ml.gate.rules import Verdict
 from ml.pipeline import model_card
 from ml.pipeline.stages import tune
+from ml.pipeline.stages.records import EvaluationRecord, TuningRecord
 from ml.pipeline.workspace import Workspace, place
 from ml.settings import Settings
 from ml.training.candidate import ARCHITECTURE, WEIGHTS, Candidate, save_candidate
@@ -37,12 +38,12 @@ IMPORTANCE_ROWS = 50  # of the test part, which is in random order or the oldest
 IMPORTANCE_COLUMNS = 200  # the work for one row grows with their square
 
 
-def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Progress) -> dict[str, Any]:
+def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Progress) -> EvaluationRecord:
     """Returns the bundle's place and hash, the test metrics and the verdict.
 
     A run that has registered its bundle already is only judged again: its version stays the one it is.
     """
-    tuned = space.needed("tune")
+    tuned = space.needed(TuningRecord)
     run_id = tracking.run(settings, space.run_key)
     made = _registered(settings, space, snapshot, tuned, run_id)
     if made is None:
@@ -52,28 +53,28 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
         progress("evaluate", 3, STEPS, "judging again")
         verdict, against, _ = _judge(settings, space, snapshot, made)
         tracking.log(settings, run_id, tags=_verdict_tags(verdict))
-    return {
-        "bundle": place(made.path, settings),
-        "sha256": made.sha256,
-        "model": place(_saved(settings, space), settings),
-        "family": made.metrics["family"],
-        "promote": verdict.promote,
-        "sentence": verdict.sentence,
-        "reasons": verdict.reasons,
-        "champion": against,
-        "metrics": {name: found["value"] for name, found in made.metrics["metrics"].items() if found},
-        "run_id": run_id,
-        "mlflow_url": tracking.link(settings, run_id),
-    }
+    return EvaluationRecord(
+        bundle=place(made.path, settings),
+        sha256=made.sha256,
+        model=place(_saved(settings, space), settings),
+        family=made.metrics["family"],
+        promote=verdict.promote,
+        sentence=verdict.sentence,
+        reasons=tuple(verdict.reasons),
+        champion=against,
+        metrics={name: found["value"] for name, found in made.metrics["metrics"].items() if found},
+        run_id=run_id,
+        mlflow_url=tracking.link(settings, run_id),
+    )
 
 
 def _make(
-    settings: Settings, space: Workspace, snapshot: Snapshot, tuned: dict[str, Any], progress: Progress
+    settings: Settings, space: Workspace, snapshot: Snapshot, tuned: TuningRecord, progress: Progress
 ) -> tuple[Bundle, Verdict, str]:
     """Fit, calibrate, measure, judge, and write the bundle."""
     progress("evaluate", 0, STEPS, "fitting the winner")
     view = Untouched(snapshot, settings)
-    fitted = tuning.refit(tune.best_of(tuned), view, settings, on_all=bool(tuned["fit_on_all"]))
+    fitted = tuning.refit(tuned.best, view, settings, on_all=tuned.fit_on_all)
     saved = save_candidate(fitted.candidate, _saved(settings, space))
     progress("evaluate", 1, STEPS, "calibrating")
     decision = _decide(settings, space, fitted.candidate)
@@ -118,16 +119,15 @@ def _make(
 
 
 def _registered(
-    settings: Settings, space: Workspace, snapshot: Snapshot, tuned: dict[str, Any], run_id: str
+    settings: Settings, space: Workspace, snapshot: Snapshot, tuned: TuningRecord, run_id: str
 ) -> Bundle | None:
     """The bundle this run has registered, if it is of the same snapshot and the same winner."""
     info = registry.of_run(settings, run_id, space.run_key)
     if info is None:
         return None
     bundle = Bundle.open(registry.download(settings, info), sha256=info.sha256)
-    best = tune.best_of(tuned)
     known = (bundle.metrics.get("snapshot"), bundle.metrics.get("family"), bundle.metrics.get("params"))
-    return bundle if known == (snapshot.id, best.family, best.params) else None
+    return bundle if known == (snapshot.id, tuned.best.family, tuned.best.params) else None
 
 
 def _saved(settings: Settings, space: Workspace) -> Path:
@@ -160,7 +160,7 @@ def _judge(
     return verdict, info.version if info else "", {name: int(mask.sum()) for name, mask in rows.parts.items()}
 
 
-def _provenance(space: Workspace, snapshot: Snapshot, fitted: tuning.Refitted, tuned: dict[str, Any]) -> dict[str, Any]:
+def _provenance(space: Workspace, snapshot: Snapshot, fitted: tuning.Refitted, tuned: TuningRecord) -> dict[str, Any]:
     return {
         "rows_trained": len(fitted.y),
         "snapshot": snapshot.id,
@@ -168,8 +168,8 @@ def _provenance(space: Workspace, snapshot: Snapshot, fitted: tuning.Refitted, t
         "family": fitted.candidate.spec.family,
         "params": fitted.candidate.spec.params,
         "seed": fitted.candidate.spec.seed,
-        "validation_log_loss": tuned["best_loss"],
-        "baseline_log_loss": tuned["baseline_loss"],
+        "validation_log_loss": tuned.best_loss,
+        "baseline_log_loss": tuned.baseline_loss,
     }
 
 

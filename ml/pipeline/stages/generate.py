@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml import data, tracking
+from ml.origin import Origin
+from ml.pipeline.stages.records import SnapshotRecord
 from ml.pipeline.workspace import Workspace
 from ml.retraining import window_policy
 from ml.settings import Settings, to_values
@@ -17,40 +19,39 @@ if TYPE_CHECKING:
 _opened: dict[tuple[Path, str], Snapshot] = {}
 
 
-def run(settings: Settings, space: Workspace, origin: Mapping[str, Any]) -> dict[str, Any]:
+def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
     """Read, validate, split and keep; `origin` says what started the run."""
     chosen = window_policy.select(settings)
     snapshot = data.generate(
         settings, labelled=chosen.labelled, gate_since=chosen.gate_since, train_on_base=chosen.train_on_base
     )
-    started_by = {k: v for k, v in origin.items() if v}
-    run_id = tracking.run(settings, space.run_key, tags=_origin_tags(started_by))
+    run_id = tracking.run(settings, space.run_key, tags=_origin_tags(origin))
     manifest = snapshot.manifest
     values = {k: v for k, v in to_values(settings).items() if k in ("train", "tune", "gate", "data", "synthetic")}
     values["data"].pop("url")  # may hold a password
     tracking.log_snapshot(settings, run_id, snapshot.id, manifest, snapshot.path)
     tracking.log(settings, run_id, params=values, tags={"refit.snapshot": snapshot.id})
     space.remember_settings(settings)
-    return {
-        "snapshot": snapshot.id,
-        "rows": manifest["rows"],
-        "parts": manifest["parts"],
-        "columns": len(snapshot.schema.columns),
-        "target": snapshot.schema.target,
-        "classes": list(snapshot.schema.classes),
-        "labelled": manifest.get("labelled", {}),
-        "policy": chosen.policy,
-        "policy_reason": chosen.reason,
-        "warnings": _warnings(manifest),
-        "origin": started_by,
-        "run_id": run_id,
-        "mlflow_url": tracking.link(settings, run_id),
-    }
+    return SnapshotRecord(
+        snapshot=snapshot.id,
+        rows=manifest["rows"],
+        parts=manifest["parts"],
+        columns=len(snapshot.schema.columns),
+        target=snapshot.schema.target,
+        classes=snapshot.schema.classes,
+        labelled=manifest.get("labelled", {}),
+        policy=chosen.policy,
+        policy_reason=chosen.reason,
+        warnings=_warnings(manifest),
+        origin=origin,
+        run_id=run_id,
+        mlflow_url=tracking.link(settings, run_id),
+    )
 
 
 def snapshot_of(settings: Settings, space: Workspace) -> Snapshot:
     """The run's snapshot, as `generate` made it."""
-    wanted = str(space.needed("generate")["snapshot"])
+    wanted = space.needed(SnapshotRecord).snapshot
     key = (settings.data_dir, wanted)
     if key not in _opened:
         from ml.data import snapshot
@@ -60,15 +61,14 @@ def snapshot_of(settings: Settings, space: Workspace) -> Snapshot:
     return _opened[key]
 
 
-def _warnings(manifest: Mapping[str, Any]) -> list[str]:
+def _warnings(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     findings = manifest.get("report") or []
     findings = findings.get("findings", []) if isinstance(findings, Mapping) else findings
     texts = [f"{f['column']}: {f['message']}" if f.get("column") else f["message"] for f in findings]
-    return [str(text) for text in texts][:50]
+    return tuple(str(text) for text in texts[:50])
 
 
-def _origin_tags(origin: Mapping[str, Any]) -> dict[str, str]:
-    tags = {f"refit.{k}": str(v) for k, v in origin.items() if k != "drift"}
-    if drift := origin.get("drift"):
-        tags["refit.drift"] = str(drift.get("verdict", drift))
-    return tags
+def _origin_tags(origin: Origin) -> dict[str, str]:
+    tags = {"who": origin.who, "reason": origin.reason, "airflow_run_url": origin.airflow_run_url}
+    tags["drift"] = origin.drift.verdict if origin.drift else ""
+    return {f"refit.{name}": text for name, text in tags.items() if text}

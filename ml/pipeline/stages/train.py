@@ -7,16 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ml import charts, tracking
 from ml.errors import TrainingError
 from ml.gate.regression_rows import Untouched
 from ml.models import FAMILIES
+from ml.pipeline.stages.records import FittedCandidate, TrainingRecord
 from ml.pipeline.workspace import Workspace, place
 from ml.settings import Settings
 from ml.storage import files
 from ml.tracking.trial_log import TrialLog
 from ml.training import course_grid
 from ml.training.candidate import Candidate, CandidateSpec, fit_candidate, save_candidate
+from ml.training.course_grid import GridPoint
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
@@ -27,12 +31,12 @@ MOST_GRID_ROWS = 200_000  # liblinear and saga take minutes beyond; the grid is 
 
 def run(
     settings: Settings, space: Workspace, snapshot: Snapshot, progress: Callable[[str, int, int, str], None]
-) -> dict[str, Any]:
+) -> TrainingRecord:
     """Fit, score, log and save; returns the grid's scores, the baselines' and where they were saved."""
     view = Untouched(snapshot, settings)
     train, valid = view.part("train"), view.part("validation")
     specs = _specs(settings, len(train.y))
-    rows: list[dict[str, Any]] = []
+    rows: list[FittedCandidate] = []
     saved: dict[str, str] = {}
     run_id = tracking.run(settings, space.run_key)
     with TrialLog(settings, run_id, "train") as log:
@@ -40,6 +44,7 @@ def run(
             most = MOST_GRID_ROWS if kind == "grid" else len(train.y)
             row, candidate = _fit(kind, spec, train, valid, view.schema, most, settings)
             rows.append(row)
+            scores = candidate.scores if candidate else {}
             folder = None
             if candidate is not None:
                 folder = save_candidate(candidate, _folder(settings, space, kind, spec, i))
@@ -47,19 +52,20 @@ def run(
                 f"{kind} {spec.family} {_name(spec)}",
                 key=f"train-{i}",
                 params={"family": spec.family, "seed": spec.seed, **spec.params},
-                metrics={f"validation_{k}": v for k, v in row["scores"].items()} | {"seconds": row["seconds"]},
+                metrics={f"validation_{k}": v for k, v in scores.items()} | {"seconds": row.seconds},
                 history=candidate.history if candidate else [],
-                tags={"refit.kind": kind, **({"refit.error": row["error"]} if row["error"] else {})},
+                tags={"refit.kind": kind, **({"refit.error": row.error} if row.error else {})},
                 failed=candidate is None,
-                seconds=row["seconds"],
+                seconds=row.seconds,
                 model=folder,
             )
             if kind == "baseline" and candidate is not None and folder is not None:
                 saved[spec.family] = place(folder, settings)
                 _draw(space, candidate)
-            progress("train", i + 1, len(specs), f"{spec.family} {row['scores'].get('log_loss', float('nan')):.4f}")
-    if all(row["error"] for row in rows):
-        raise TrainingError(f"nothing could be fitted: {rows[0]['error']}")
+            loss = row.scores.get("log_loss")
+            progress("train", i + 1, len(specs), spec.family if loss is None else f"{spec.family} {loss:.4f}")
+    if all(row.error for row in rows):
+        raise TrainingError(f"nothing could be fitted: {rows[0].error}")
     tracking.log_files(settings, run_id, space.path / FIGURES, FIGURES)
     found = _grid(rows)
     beside = settings.data.source == "synthetic"
@@ -67,15 +73,15 @@ def run(
     text += f"\n{course_grid.comparison(found, len(valid.y))}\n" if found and beside else ""
     if text:
         tracking.log_text(settings, run_id, text, "logistic_grid.txt")
-    return {
-        "candidates": rows,
-        "grid": found,
-        "beside_report": beside,
-        "validation_rows": len(valid.y),
-        "saved": saved,
-        "left_out_golden": view.left_out,
-        "mlflow_url": tracking.link(settings, run_id),
-    }
+    return TrainingRecord(
+        candidates=tuple(rows),
+        grid=found,
+        beside_report=beside,
+        validation_rows=len(valid.y),
+        saved=saved,
+        left_out_golden=view.left_out,
+        mlflow_url=tracking.link(settings, run_id),
+    )
 
 
 def _folder(settings: Settings, space: Workspace, kind: str, spec: CandidateSpec, number: int) -> Path:
@@ -105,8 +111,8 @@ def _specs(settings: Settings, n_rows: int) -> list[tuple[str, CandidateSpec]]:
 
 def _fit(
     kind: str, spec: CandidateSpec, train: Any, valid: Any, schema: Any, most: int, settings: Settings
-) -> tuple[dict[str, Any], Candidate | None]:
-    row: dict[str, Any] = {"kind": kind, "family": spec.family, "params": spec.params, "scores": {}, "seconds": 0.0}
+) -> tuple[FittedCandidate, Candidate | None]:
+    row = FittedCandidate(kind=kind, family=spec.family, params=spec.params)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a solver that does not converge is judged by its scores
@@ -122,18 +128,17 @@ def _fit(
     except (
         Exception
     ) as error:  # a grid point that a table does not allow (liblinear, three classes) is a row, not an end
-        return row | {"error": f"{type(error).__name__}: {error}"}, None
-    return row | {"scores": candidate.scores, "seconds": candidate.seconds, "error": ""}, candidate
+        return msgspec.structs.replace(row, error=f"{type(error).__name__}: {error}"), None
+    return msgspec.structs.replace(row, scores=dict(candidate.scores), seconds=candidate.seconds), candidate
 
 
-def _grid(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """C, solver and the scores of the grid's points; scores are None where the point could not be fitted."""
-    wanted = ("accuracy", "f1", "log_loss")
-    return [
-        {"C": row["params"]["C"], "solver": row["params"]["solver"], **{k: row["scores"].get(k) for k in wanted}}
+def _grid(rows: list[FittedCandidate]) -> tuple[GridPoint, ...]:
+    """The grid's points with C, solver and scores."""
+    return tuple(
+        GridPoint(C=float(row.params["C"]), solver=str(row.params["solver"]), **row.scores)
         for row in rows
-        if row["kind"] == "grid" and {"C", "solver"} <= set(row["params"])
-    ]
+        if row.kind == "grid" and {"C", "solver"} <= set(row.params)
+    )
 
 
 def _name(spec: CandidateSpec) -> str:

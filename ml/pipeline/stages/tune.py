@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from ml import tracking, tuning
 from ml.gate.regression_rows import Untouched
+from ml.pipeline.stages.records import Member, TuningRecord
 from ml.pipeline.workspace import Workspace
 from ml.settings import Settings
 from ml.storage.files import write_bytes
 from ml.tracking.trial_log import TrialLog
-from ml.training.candidate import CandidateSpec
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
@@ -35,7 +35,7 @@ class HeldOut(msgspec.Struct, frozen=True):
 
 def run(
     settings: Settings, space: Workspace, snapshot: Snapshot, progress: Callable[[str, int, int, str], None]
-) -> dict[str, Any]:
+) -> TuningRecord:
     """Search; returns the winner's spec, the losses, and counts."""
     best = np.inf
 
@@ -59,22 +59,17 @@ def run(
         settings, run_id, metrics={"tune_best_log_loss": found.best_loss, "tune_baseline_log_loss": found.baseline_loss}
     )
     states = [trial.status for trial in found.trials]
-    return {
-        "best": msgspec.to_builtins(found.best),
-        "best_loss": found.best_loss,
-        "baseline_loss": found.baseline_loss,
-        "members": [{"family": spec.family, "weight": share} for spec, share in found.members],
-        "fit_on_all": found.fit_on_all,
-        "trials": len(states),
-        "pruned": states.count("pruned"),
-        "failed": states.count("failed"),
-        "mlflow_url": tracking.link(settings, run_id),
-    }
-
-
-def best_of(result: dict[str, Any]) -> CandidateSpec:
-    """The winner's spec, from the stage's record."""
-    return msgspec.convert(result["best"], CandidateSpec)
+    return TuningRecord(
+        best=found.best,
+        best_loss=found.best_loss,
+        baseline_loss=found.baseline_loss,
+        members=tuple(Member(family=spec.family, weight=share) for spec, share in found.members),
+        fit_on_all=found.fit_on_all,
+        trials=len(states),
+        pruned=states.count("pruned"),
+        failed=states.count("failed"),
+        mlflow_url=tracking.link(settings, run_id),
+    )
 
 
 def held_out(space: Workspace) -> HeldOut:

@@ -15,9 +15,18 @@ from ml import registry, tracking
 from ml.bundle.reader import Bundle
 from ml.errors import ChampionChanged, DataError, SettingsError
 from ml.gate import evidence, regression_rows
+from ml.origin import Origin
 from ml.pipeline import pipeline
 from ml.pipeline.stages import release
-from ml.pipeline.workspace import STAGES, StageMissing, Workspace
+from ml.pipeline.stages.records import (
+    RECORDS,
+    RegistrationRecord,
+    SnapshotRecord,
+    StageRecord,
+    TrainingRecord,
+    TuningRecord,
+)
+from ml.pipeline.workspace import STAGES, RecordError, StageMissing, Workspace
 from ml.registry import ledger
 from ml.settings import Settings, from_values
 from ml.tracking.trial_log import TRIAL
@@ -61,7 +70,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def done(home: Path) -> Settings:
     """A home in which run "first" went through."""
     settings = small(home, registry={"model_name": "Done"})
-    pipeline.run_all(settings, "first", origin={"who": "ann", "reason": "a test"})
+    pipeline.run_all(settings, "first", origin=Origin(who="ann", reason="a test"))
     return settings
 
 
@@ -79,7 +88,7 @@ def up_to(settings: Settings, key: str, last: str) -> None:
 
 
 def results(settings: Settings, key: str) -> dict[str, Any]:
-    return {name: Workspace(settings, key).result(name) for name in STAGES}
+    return {record.stage_name(): Workspace(settings, key).needed(record).to_dict() for record in RECORDS}
 
 
 def test_train_logs_each_model_and_the_curves_of_the_network(own: Settings) -> None:
@@ -147,18 +156,17 @@ def test_mlflow_has_one_parent_with_its_trials(done: Settings) -> None:
     found = tracking.client(done).get_run(run_id)
     assert found.data.metrics["test_accuracy"] > 0.6
     assert found.data.tags["refit.reason"] == "a test"
-    assert found.inputs.dataset_inputs[0].dataset.digest == Workspace(done, "first").needed("generate")["snapshot"]
+    assert found.inputs.dataset_inputs[0].dataset.digest == Workspace(done, "first").needed(SnapshotRecord).snapshot
     assert found.info.status == "FINISHED"
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_stage_run_again_after_its_record_was_lost(done: Settings, stage: str) -> None:
+@pytest.mark.parametrize("record", RECORDS, ids=STAGES)
+def test_stage_run_again_after_its_record_was_lost(done: Settings, record: type[StageRecord]) -> None:
     """Killed after its work and before its record: the second time ends in the same state, with one version."""
-    space = Workspace(done, "first")
-    before = space.needed(stage)
+    space, stage = Workspace(done, "first"), record.stage_name()
+    before, origin = space.needed(record).to_dict(), space.origin() if stage == "generate" else Origin()
     (space.path / f"{stage}.json").unlink()
-    more = {"origin": before["origin"]} if stage == "generate" else {}
-    after = getattr(pipeline, stage)(done, "first", **more)
+    after = getattr(pipeline, stage)(done, "first", origin=origin).to_dict()
     differ = {"seconds", "candidates", "bundle"}  # times; and a registered bundle is read from the cache
     assert {k: v for k, v in after.items() if k not in differ} == {k: v for k, v in before.items() if k not in differ}
     assert len(registry.versions(done)) == 1
@@ -171,6 +179,31 @@ def test_stage_before_its_turn_names_the_command(own: Settings) -> None:
         pipeline.train(own, "early")
 
 
+def test_record_of_another_format_is_told(own: Settings) -> None:
+    """A record that another version wrote is neither believed nor written over: the command that helps is named."""
+    pipeline.generate(own, "old")
+    space = Workspace(own, "old")
+    file = space.path / "generate.json"
+    written = json.loads(file.read_text())
+    assert (written["stage"], written["format"], written["run_key"]) == ("generate", 1, "old")
+    file.write_text(json.dumps(written | {"format": 2}))
+    with pytest.raises(RecordError, match="python -m ml generate --force --run old"):
+        pipeline.generate(own, "old")
+    assert json.loads(file.read_text())["format"] == 2
+    assert pipeline.generate(own, "old", force=True).snapshot == written["snapshot"]
+
+
+def test_force_forgets_the_stages_after_it(own: Settings) -> None:
+    """What was trained on a snapshot that is made anew is no longer done; what came before it still is."""
+    up_to(own, "again", "train")
+    before = Workspace(own, "again").needed(SnapshotRecord)
+    pipeline.train(own, "again", force=True)
+    assert Workspace(own, "again").needed(SnapshotRecord) == before
+    pipeline.generate(own, "again", force=True)
+    with pytest.raises(StageMissing, match="has no train yet"):
+        Workspace(own, "again").needed(TrainingRecord)
+
+
 def test_killed_search_goes_on(own: Settings) -> None:
     """A search that is killed after a trial leaves no record; the next one only runs the others."""
     up_to(own, "k", "train")
@@ -181,10 +214,10 @@ def test_killed_search_goes_on(own: Settings) -> None:
 
     with pytest.raises(Killed):
         pipeline.tune(own, "k", progress=die_at_two)
-    assert Workspace(own, "k").result("tune") is None
+    assert Workspace(own, "k").result(TuningRecord) is None
     kept = {f.name: f.read_bytes() for f in (Workspace(own, "k").path / "tune").rglob("trial-*.json")}
     assert len(kept) == 2
-    assert pipeline.tune(own, "k")["trials"] == 3
+    assert pipeline.tune(own, "k").trials == 3
     after = {f.name: f.read_bytes() for f in (Workspace(own, "k").path / "tune").rglob("trial-*.json")}
     assert {name: after[name] for name in kept} == kept
     trials = tracking.children(own, tracking.run(own, "k"), TRIAL)
@@ -201,9 +234,9 @@ def test_register_killed_in_the_middle_makes_one_version(
         patch.setattr(*((registry, "register", kill) if moment == "before the version" else (ledger, "append", kill)))
         with pytest.raises(Killed):
             pipeline.register(own, "k")
-    assert Workspace(own, "k").result("register") is None
+    assert Workspace(own, "k").result(RegistrationRecord) is None
     result = pipeline.register(own, "k")
-    assert [v.version for v in registry.versions(own)] == [result["version"]]
+    assert [v.version for v in registry.versions(own)] == [result.version]
     assert [e.what for e in ledger.events(own)] == [ledger.REGISTERED]
 
 
@@ -214,7 +247,7 @@ def test_promote_killed_in_the_middle_is_finished(own: Settings, monkeypatch: py
         patch.setattr(registry.aliases, "set_previous", kill)
         with pytest.raises(Killed):
             pipeline.promote(own, "k")
-    assert pipeline.promote(own, "k")["promoted"] is True
+    assert pipeline.promote(own, "k").promoted is True
     assert [e.what for e in ledger.events(own)] == [ledger.PROMOTED, ledger.REGISTERED]
 
 
@@ -222,8 +255,8 @@ def test_same_data_again_is_refused_with_a_reason(own: Settings) -> None:
     """The twin of the champion is registered, refused in words, and no alias moves."""
     pipeline.run_all(own, "one")
     result = pipeline.run_all(own, "two")
-    assert result["promoted"] is False
-    assert "indistinguishable" in result["sentence"]
+    assert result.promoted is False
+    assert "indistinguishable" in result.sentence
     champion = registry.champion(own)
     assert champion is not None
     assert champion.run_key == "one"
@@ -240,18 +273,18 @@ def test_challenger_of_an_old_champion_is_not_promoted(home: Path, own: Settings
         pipeline.promote(own, "slow")
     versions = len(registry.versions(own))
     result = pipeline.run_all(own, "slow")
-    assert result["promoted"] is False, "it is the twin of the one that serves"
-    assert "indistinguishable" in result["sentence"]
+    assert result.promoted is False, "it is the twin of the one that serves"
+    assert "indistinguishable" in result.sentence
     assert len(registry.versions(own)) == versions
-    assert registry.version(own, result["version"]).tags[registry.VERDICT] == "refused"
+    assert registry.version(own, result.version).tags[registry.VERDICT] == "refused"
 
 
 def test_approval_stops_before_the_alias(home: Path, own: Settings) -> None:
     """With a person in the loop the run waits, registered."""
     waits = msgspec.structs.replace(own, approval="required")
-    assert pipeline.run_all(waits, "w")["stage"] == "register"
+    assert pipeline.run_all(waits, "w").stage_name() == "register"
     assert registry.champion(own) is None
-    assert pipeline.promote(waits, "w", who="bob", why="looks right")["promoted"] is True
+    assert pipeline.promote(waits, "w", origin=Origin(who="bob", reason="looks right")).promoted is True
     assert "looks right" in ledger.events(own)[0].why
 
 
@@ -259,7 +292,7 @@ def test_a_person_may_decline(own: Settings) -> None:
     """No alias moves, the ledger has who and why, once, and the MLflow run has ended."""
     up_to(own, "d", "register")
     for _ in range(2):
-        assert pipeline.decline(own, "d", who="bob", why="not before Monday")["promoted"] is False
+        assert pipeline.decline(own, "d", origin=Origin(who="bob", reason="not before Monday")).promoted is False
     assert registry.champion(own) is None
     newest, *earlier = ledger.events(own)
     assert (newest.what, newest.who, newest.why) == (ledger.REFUSED, "bob", "bob declined it: not before Monday")
@@ -270,11 +303,11 @@ def test_a_person_may_decline(own: Settings) -> None:
 def test_person_may_overrule_and_roll_back(own: Settings) -> None:
     """A refused version can be promoted by hand and left again; the way back is to what really served."""
     pipeline.run_all(own, "one")
-    refused = pipeline.run_all(own, "two")["version"]
-    found = release.promote_version(own, refused, who="ann", why="I know better")
-    assert found["version"] == refused
-    back = pipeline.rollback(own, who="ann", why="I did not")
-    assert back["from_version"] == refused
+    refused = pipeline.run_all(own, "two").version
+    found = release.promote_version(own, refused, origin=Origin(who="ann", reason="I know better"))
+    assert found.version == refused
+    back = pipeline.rollback(own, origin=Origin(who="ann", reason="I did not"))
+    assert back.from_version == refused
     assert registry.version(own, refused).quarantined
 
 
@@ -287,8 +320,8 @@ def test_mixed_table_goes_through(home: Path, tmp_path: Path, own: Settings) -> 
         registry={"model_name": own.registry.model_name},
     )
     result = pipeline.run_all(settings, "customers")
-    assert result["promoted"] is True
-    bundle = Bundle.open(registry.download(settings, registry.version(settings, result["version"])))
+    assert result.promoted is True
+    bundle = Bundle.open(registry.download(settings, registry.version(settings, result.version)))
     assert bundle.schema.categories
     assert bundle.schema.numbers
 
@@ -300,7 +333,7 @@ def test_broken_table_leaves_nothing(home: Path, tmp_path: Path) -> None:
     settings = small(home, data={"source": "file", "path": str(table), "target": "churn"})
     with pytest.raises(DataError, match="churn"):
         pipeline.generate(settings, "bad")
-    assert Workspace(settings, "bad").result("generate") is None
+    assert Workspace(settings, "bad").result(SnapshotRecord) is None
     assert not Workspace(settings, "bad").path.exists()
 
 

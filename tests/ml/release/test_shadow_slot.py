@@ -15,13 +15,16 @@ from ml import data, drift, predictions, registry, tracking
 from ml.cli import loop, status
 from ml.monitoring import check, request
 from ml.monitoring import status as standing
+from ml.origin import Origin
 from ml.pipeline import pipeline
+from ml.pipeline.stages.records import SnapshotRecord
 from ml.pipeline.workspace import Workspace
 from ml.registry import ledger
 from ml.release import replay_scoring, shadow_slot, watch
 from ml.retraining import holds
 from ml.settings import Settings, from_values
 from ml.storage import database
+from ml.storage.files import write_json
 from tests.ml import worlds
 from tests.ml.pipeline.test_pipeline import SMALL, up_to
 
@@ -42,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("made")
     (home / "var" / "mlflow").mkdir(parents=True)
     found = settings_of(home)
-    assert pipeline.run_all(found, "one")["promoted"] is True, "there is none to wait beside"
+    assert pipeline.run_all(found, "one").promoted is True, "there is none to wait beside"
     up_to(found, "two", "register")
     return home
 
@@ -81,8 +84,8 @@ def serve(own: Settings, version: str, at: float) -> None:
 def test_a_run_ends_in_shadow_and_a_drift_check_ends_the_shadow(own: Settings) -> None:
     """Registered, waiting, compared, promoted; the same on every way of looking at it."""
     result = pipeline.promote(own, "two")
-    assert (result["promoted"], result["shadow"], result["champion"]) == (False, True, "1")
-    assert result["sentence"] == f"Version 2 waits in shadow: {NEEDED} labelled live rows decide."
+    assert (result.promoted, result.shadow, result.champion) == (False, True, "1")
+    assert result.sentence == f"Version 2 waits in shadow: {NEEDED} labelled live rows decide."
     assert champion(own) == "one"
     info = registry.by_alias(own, registry.SHADOW)
     assert info is not None
@@ -152,7 +155,7 @@ def test_a_run_that_is_done_again_waits_once(own: Settings) -> None:
     first = pipeline.promote(own, "two")
     (Workspace(own, "two").path / "promote.json").unlink()
     second = pipeline.promote(own, "two")
-    assert {k: v for k, v in second.items() if k != "seconds"} == {k: v for k, v in first.items() if k != "seconds"}
+    assert second == msgspec.structs.replace(first, seconds=second.seconds)
     assert len(ledger.events(own, what=[ledger.SHADOW])) == 1
 
 
@@ -160,10 +163,14 @@ def test_a_run_that_is_done_again_waits_once(own: Settings) -> None:
 def test_the_successor_of_a_degraded_champion(own: Settings, everyone: bool, promoted: bool) -> None:
     """Waiting beside a champion that is known to be bad costs more than the way back, unless it is asked for."""
     own = msgspec.structs.replace(own, gate=msgspec.structs.replace(own.gate, shadow_degraded=everyone))
-    file = Workspace(own, "two").path / "generate.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"origin": {"drift": {"verdict": "degraded"}}}))
+    space = Workspace(own, "two")
+    verdict = drift.DriftVerdict(
+        id="1", time=0.0, verdict="degraded", retrain=True, decision="", reasons=[], model_version="1"
+    )
+    started = msgspec.structs.replace(space.needed(SnapshotRecord), origin=Origin(drift=verdict))
+    write_json(space.path / "generate.json", started)
     result = pipeline.promote(own, "two")
-    assert result["promoted"] is promoted
+    assert result.promoted is promoted
     found = shadow_slot.find(own)
     assert (found is not None and found.degraded) is not promoted
 
@@ -176,7 +183,7 @@ def test_a_person_need_not_wait(own: Settings) -> None:
     worlds.watch_and_check(own)
     assert registry.by_alias(own, registry.SHADOW) is None
     (Workspace(own, "two").path / "promote.json").unlink()
-    assert pipeline.promote(own, "two")["promoted"] is True
+    assert pipeline.promote(own, "two").promoted is True
 
 
 def test_what_cannot_be_compared_is_told_by_status(own: Settings) -> None:

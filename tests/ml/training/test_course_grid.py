@@ -7,9 +7,9 @@ import itertools
 from ml.training import course_grid
 
 
-def rows(accuracy: float) -> list[dict[str, object]]:
+def rows(accuracy: float) -> list[course_grid.GridPoint]:
     points = itertools.product((0.01, 0.1, 1.0, 10.0, 100.0), ("liblinear", "lbfgs", "saga"))
-    return [{"C": c, "solver": solver, "accuracy": accuracy} for c, solver in points]
+    return [course_grid.GridPoint(C=c, solver=solver, accuracy=accuracy) for c, solver in points]
 
 
 def test_report_stands_beside_its_five_rows() -> None:
@@ -24,8 +24,7 @@ def test_report_stands_beside_its_five_rows() -> None:
 
 def test_point_that_could_not_be_fitted_is_a_dash() -> None:
     """liblinear on three classes has no accuracy; the table still stands."""
-    found = rows(0.9)
-    found[0]["accuracy"] = None
+    found = [course_grid.GridPoint(C=0.01, solver="liblinear"), *rows(0.9)[1:]]
     assert "–" in course_grid.table(found)
     assert "standard error of 2.1 points" in course_grid.comparison(found, 200)
 

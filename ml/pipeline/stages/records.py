@@ -1,0 +1,188 @@
+"""What the stages hand each other: one frozen record a stage, kept as `var/runs/<run_key>/<stage>.json`.
+
+Each record names its stage and its format; one of another stage or format is not read
+(`ml.pipeline.workspace.Workspace.result`). Light on purpose: commands import it to print a result.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from ml.origin import Origin
+from ml.training.candidate import CandidateSpec
+from ml.training.course_grid import GridPoint
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what the pipeline's functions return."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, as `--json` prints it and an Airflow task returns it.
+
+        >>> Move(what="promoted", version="2", from_version="1", why="", who="ann", sentence="").to_dict()["version"]
+        '2'
+        """
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))  # no tuples, no NaN
+        return plain
+
+
+class StageRecord(Record, frozen=True, kw_only=True, tag_field="stage"):
+    """Base of the stages' records. `seconds` is the wall time of the stage; the decorator fills both fields in."""
+
+    format: Literal[1] = 1
+    run_key: str = ""
+    seconds: float = 0.0
+
+    @classmethod
+    def stage_name(cls) -> str:
+        """The stage's name, which is its command, its Airflow task and its file too.
+
+        >>> TuningRecord.stage_name()
+        'tune'
+        """
+        return str(cls.__struct_config__.tag)
+
+
+class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
+    """generate: the snapshot, what it holds, and what started the run.
+
+    `rows` counts all rows, `parts` those of each part; `labelled` tells of the production rows that were added;
+    `policy` is which of them are trained on, and `policy_reason` why.
+    """
+
+    snapshot: str
+    rows: int
+    parts: dict[str, int]
+    columns: int
+    target: str
+    classes: tuple[str, ...]
+    labelled: dict[str, Any]
+    policy: str
+    policy_reason: str
+    warnings: tuple[str, ...]
+    origin: Origin
+    run_id: str
+    mlflow_url: str
+
+
+class FittedCandidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate of `train`. `scores` are of the validation rows, empty where `error` says why it was not fitted.
+
+    `kind` is "grid" or "baseline"; `seconds` is the wall time of its fit.
+    """
+
+    kind: str
+    family: str
+    params: dict[str, Any]
+    scores: dict[str, float | None] = {}
+    seconds: float = 0.0
+    error: str = ""
+
+
+class TrainingRecord(StageRecord, frozen=True, kw_only=True, tag="train"):
+    """train: every candidate with its scores, and where the families' baselines were saved (`saved`).
+
+    `left_out_golden` counts training rows that equal a golden one; with `beside_report` the grid is shown beside
+    the course report's numbers.
+    """
+
+    candidates: tuple[FittedCandidate, ...]
+    grid: tuple[GridPoint, ...]
+    beside_report: bool
+    validation_rows: int
+    saved: dict[str, str]
+    left_out_golden: int
+    mlflow_url: str
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A member of the winner: its family and its share of the blend, (0, 1]."""
+
+    family: str
+    weight: float
+
+
+class TuningRecord(StageRecord, frozen=True, kw_only=True, tag="tune"):
+    """tune: the winner, its held-out log-loss beside the best baseline's (nats), and counts of trials."""
+
+    best: CandidateSpec
+    best_loss: float
+    baseline_loss: float | None
+    members: tuple[Member, ...]
+    fit_on_all: bool
+    trials: int
+    pruned: int
+    failed: int
+    mlflow_url: str
+
+
+class EvaluationRecord(StageRecord, frozen=True, kw_only=True, tag="evaluate"):
+    """evaluate: the bundle, its test metrics (None: undefined on these rows) and the gate's verdict.
+
+    `champion` is the version it was judged against, "" for none; `bundle` and `model` are relative to the home.
+    """
+
+    bundle: str
+    sha256: str
+    model: str
+    family: str
+    promote: bool
+    sentence: str
+    reasons: tuple[str, ...]
+    champion: str
+    metrics: dict[str, float | None]
+    run_id: str
+    mlflow_url: str
+
+
+class RegistrationRecord(StageRecord, frozen=True, kw_only=True, tag="register"):
+    """register: the version that the judged bundle became, and the verdict again, for a person who approves."""
+
+    version: str
+    model_uri: str
+    sha256: str
+    promote: bool
+    sentence: str
+    version_url: str
+    mlflow_url: str
+
+
+class PromotionRecord(StageRecord, frozen=True, kw_only=True, tag="promote"):
+    """promote: whether the version serves now (`promoted`), waits in shadow (`shadow`), or neither.
+
+    `champion` is the version that serves in the end, "" for none; `replaced` the one that served before a promotion.
+    """
+
+    version: str
+    promoted: bool
+    champion: str
+    sentence: str
+    shadow: bool = False
+    replaced: str = ""
+    version_url: str = ""
+    mlflow_url: str = ""
+
+
+class Move(Record, frozen=True, kw_only=True):
+    """A move of the alias that a person asked for: `what` is the ledger's word, the versions are from and to."""
+
+    what: str
+    version: str
+    from_version: str
+    why: str
+    who: str
+    sentence: str
+    version_url: str = ""
+
+
+# In the order of the pipeline.
+RECORDS: tuple[type[StageRecord], ...] = (
+    SnapshotRecord,
+    TrainingRecord,
+    TuningRecord,
+    EvaluationRecord,
+    RegistrationRecord,
+    PromotionRecord,
+)
