@@ -80,17 +80,16 @@ def _judged(
 
 
 def _reasons(measured: Performance, fell: float, rose: float, drift: Drift) -> list[str]:
-    rows, sure = f"on {measured.labels} labelled rows", f"{drift.confidence:.0%} sure"
     reasons = []
     if fell > drift.accuracy_margin:
         reasons.append(
-            f"accuracy fell from {measured.reference_accuracy:.1%} to {measured.accuracy:.1%} {rows} "
-            f"(by at least {fell:.1%}, {sure})"
+            f"accuracy fell from {measured.reference_accuracy:.1%} to {measured.accuracy:.1%} "
+            f"on {measured.labels} labelled rows (by at least {fell:.1%}, {drift.confidence:.0%} sure)"
         )
     if rose > drift.log_loss_margin:
         reasons.append(
-            f"log-loss rose from {measured.reference_log_loss:.3f} to {measured.log_loss:.3f} {rows} "
-            f"(by at least {rose:.3f}, {sure})"
+            f"log-loss rose from {measured.reference_log_loss:.3f} to {measured.log_loss:.3f} "
+            f"on {measured.labels} labelled rows (by at least {rose:.3f}, {drift.confidence:.0%} sure)"
         )
     return reasons
 
