@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NOTHING = Test(0.0, 0.0, 1.0)
 
 
-class _Tests(msgspec.Struct):
+class _Tests(msgspec.Struct, frozen=True):
     finding: Finding
     shape: Test = NOTHING
     missing: Test = NOTHING
@@ -65,25 +65,28 @@ def judge(tests: list[_Tests], drift: Drift) -> list[Finding]:
     p_values = [t.p for each in tests for t in (each.shape, each.missing, each.new)]
     stands = iter(two_sample.significant([p for p in p_values if p < 1.0] or [1.0], drift.false_discovery_rate))
     passed = [p < 1.0 and bool(next(stands)) for p in p_values]
-    for i, each in enumerate(tests):
-        _judge_one(each, passed[3 * i : 3 * i + 3], drift)
-    return [each.finding for each in tests]
+    return [_judge_one(each, passed[3 * i : 3 * i + 3], drift) for i, each in enumerate(tests)]
 
 
-def _judge_one(tests: _Tests, passed: list[bool], drift: Drift) -> None:
-    finding = tests.finding
+def _judge_one(tests: _Tests, passed: list[bool], drift: Drift) -> Finding:
+    finding, reasons = tests.finding, list(tests.finding.reasons)
     name = "the predictions" if finding.column == PREDICTION else f"column '{finding.column}'"
-    finding.effect, finding.p = tests.shape.effect, tests.shape.p
     if passed[0] and two_sample.may_be_material(tests.shape, drift.material_effect):
         measure = "distance" if "Smirnov" in finding.method else "share moved"
-        finding.reasons.append(f"{name}: the distribution changed ({measure} {tests.shape.effect:.2f})")
+        reasons.append(f"{name}: the distribution changed ({measure} {tests.shape.effect:.2f})")
     if passed[1] and two_sample.may_be_material(tests.missing, drift.material_missing):
-        finding.reasons.append(
+        reasons.append(
             f"{name}: missing values went from {finding.missing_reference:.1%} to {finding.missing_current:.1%}"
         )
     if passed[2] and two_sample.may_be_material(tests.new, drift.material_new):
-        finding.reasons.append(f"{name}: {finding.new_share:.1%} of the rows have a value never seen before")
-    finding.drifted = bool(finding.reasons) and not finding.broken
+        reasons.append(f"{name}: {finding.new_share:.1%} of the rows have a value never seen before")
+    return msgspec.structs.replace(
+        finding,
+        effect=tests.shape.effect,
+        p=tests.shape.p,
+        drifted=bool(reasons) and not finding.broken,
+        reasons=reasons,
+    )
 
 
 def _column(column: Column, baseline: Baseline, frame: pd.DataFrame, problem: str | None, drift: Drift) -> _Tests:
@@ -91,21 +94,22 @@ def _column(column: Column, baseline: Baseline, frame: pd.DataFrame, problem: st
     method = "two-sample Kolmogorov-Smirnov and rank-sum" if number else "two-sample chi-square"
     finding = Finding(column=column.name, kind=column.kind, method=method)
     if column.name not in frame or column.name not in baseline.frame:
-        finding.broken = True
-        finding.reasons.append(f"column '{column.name}': {problem or 'the reference has no such column'}")
-        return _Tests(finding)
+        return _Tests(_as_broken(finding, problem or "the reference has no such column"))
     tests = _number(finding, column, baseline, frame) if number else _category(finding, column, baseline, frame)
-    if reason := _broken(column, finding, baseline, frame, problem, drift):
-        finding.broken = True
-        finding.reasons.append(f"column '{column.name}': {reason}")
-    return tests
+    reason = _broken(column, tests.finding, baseline, frame, problem, drift)
+    return msgspec.structs.replace(tests, finding=_as_broken(tests.finding, reason)) if reason else tests
+
+
+def _as_broken(finding: Finding, reason: str) -> Finding:
+    return msgspec.structs.replace(finding, broken=True, reasons=[f"column '{finding.column}': {reason}"])
 
 
 def _number(finding: Finding, column: Column, baseline: Baseline, frame: pd.DataFrame) -> _Tests:
     reference = profile.numbers(baseline.frame[column.name].to_numpy(dtype=np.float64))
     current = profile.numbers(frame[column.name].to_numpy(dtype=np.float64), reference.edges)
     shape = two_sample.ordered(reference.counts, current.counts)
-    return _Tests(finding, shape, _missing(finding, reference, current))
+    finding, missing = _missing(finding, reference, current)
+    return _Tests(finding, shape, missing)
 
 
 def _category(finding: Finding, column: Column, baseline: Baseline, frame: pd.DataFrame) -> _Tests:
@@ -117,19 +121,22 @@ def _category(finding: Finding, column: Column, baseline: Baseline, frame: pd.Da
     # A reference row whose level is there once would have been new as well: in a column of many levels some
     # always are (Good and Turing 1953), and only more of them mean anything.
     usual = sum(count for level, count in reference.counts.items() if count == 1 and level not in column.categories)
-    finding.new_share = new / rows if rows else 0.0
+    finding, missing = _missing(finding, reference, current)
     return _Tests(
-        finding,
+        msgspec.structs.replace(finding, new_share=new / rows if rows else 0.0),
         two_sample.chi_square(reference.counts, current.counts),
-        _missing(finding, reference, current),
+        missing,
         two_sample.proportions(usual, rows_reference, new, rows) if new * rows_reference > usual * rows else NOTHING,
     )
 
 
-def _missing(finding: Finding, reference: Any, current: Any) -> Test:
-    finding.missing_reference = reference.missing / max(1, reference.rows)
-    finding.missing_current = current.missing / max(1, current.rows)
-    return two_sample.proportions(reference.missing, reference.rows, current.missing, current.rows)
+def _missing(finding: Finding, reference: Any, current: Any) -> tuple[Finding, Test]:
+    finding = msgspec.structs.replace(
+        finding,
+        missing_reference=reference.missing / max(1, reference.rows),
+        missing_current=current.missing / max(1, current.rows),
+    )
+    return finding, two_sample.proportions(reference.missing, reference.rows, current.missing, current.rows)
 
 
 def _broken(

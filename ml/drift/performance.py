@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from ml.drift.reference import Baseline
@@ -46,39 +47,52 @@ def measure(
     classes = baseline.schema.classes
     right, loss = scores(actual, label, probabilities, classes)
     before_right, before_loss = scores(baseline.actual, baseline.label, baseline.probabilities, classes)
-    found = Performance(labels=len(right), unknown_labels=len(actual) - len(right))
-    if found.unknown_labels:
-        found.reasons.append(f"{found.unknown_labels} labels are none of the model's classes and were left out")
-    if len(right):
-        found.accuracy, found.log_loss = float(right.mean()), float(loss.mean())
-        found.accuracy_low, found.accuracy_high = wilson(float(right.sum()), len(right))
-    if len(before_right):
-        found.reference_accuracy, found.reference_log_loss = float(before_right.mean()), float(before_loss.mean())
-    found.judged = len(right) >= drift.min_labels and len(before_right) >= drift.min_labels
-    if found.judged:
-        _judge(found, before_right, right, before_loss, loss, drift, looks)
-    return found
+    low, high = wilson(float(right.sum()), len(right)) if len(right) else (None, None)
+    unknown = len(actual) - len(right)
+    measured = Performance(
+        labels=len(right),
+        unknown_labels=unknown,
+        accuracy=float(right.mean()) if len(right) else None,
+        accuracy_low=low,
+        accuracy_high=high,
+        log_loss=float(loss.mean()) if len(right) else None,
+        reference_accuracy=float(before_right.mean()) if len(before_right) else None,
+        reference_log_loss=float(before_loss.mean()) if len(before_right) else None,
+        judged=len(right) >= drift.min_labels and len(before_right) >= drift.min_labels,
+        reasons=[f"{unknown} labels are none of the model's classes and were left out"] if unknown else [],
+    )
+    return _judged(measured, before_right, right, before_loss, loss, drift, looks) if measured.judged else measured
 
 
-def _judge(
-    found: Performance, before_right: Any, right: Any, before_loss: Any, loss: Any, drift: Drift, looks: int
-) -> None:
+def _judged(
+    measured: Performance, before_right: Any, right: Any, before_loss: Any, loss: Any, drift: Drift, looks: int
+) -> Performance:
     each = 1 - (1 - drift.confidence) / (2 * looks)  # accuracy and log-loss share it as well
     fell = two_sample.drop_lower_bound(before_right, right, each, shares=True)
     rose = two_sample.drop_lower_bound(-before_loss, -loss, each)
-    found.accuracy_drop_at_least, found.log_loss_rise_at_least = fell, rose
-    found.degraded = fell > drift.accuracy_margin or rose > drift.log_loss_margin
-    found.large = fell > drift.large_drop
+    return msgspec.structs.replace(
+        measured,
+        accuracy_drop_at_least=fell,
+        log_loss_rise_at_least=rose,
+        degraded=fell > drift.accuracy_margin or rose > drift.log_loss_margin,
+        large=fell > drift.large_drop,
+        reasons=[*measured.reasons, *_reasons(measured, fell, rose, drift)],
+    )
+
+
+def _reasons(measured: Performance, fell: float, rose: float, drift: Drift) -> list[str]:
+    reasons = []
     if fell > drift.accuracy_margin:
-        found.reasons.append(
-            f"accuracy fell from {found.reference_accuracy:.1%} to {found.accuracy:.1%} on {len(right)} labelled rows "
-            f"(by at least {fell:.1%}, {drift.confidence:.0%} sure)"
+        reasons.append(
+            f"accuracy fell from {measured.reference_accuracy:.1%} to {measured.accuracy:.1%} "
+            f"on {measured.labels} labelled rows (by at least {fell:.1%}, {drift.confidence:.0%} sure)"
         )
     if rose > drift.log_loss_margin:
-        found.reasons.append(
-            f"log-loss rose from {found.reference_log_loss:.3f} to {found.log_loss:.3f} on {len(right)} labelled rows "
-            f"(by at least {rose:.3f}, {drift.confidence:.0%} sure)"
+        reasons.append(
+            f"log-loss rose from {measured.reference_log_loss:.3f} to {measured.log_loss:.3f} "
+            f"on {measured.labels} labelled rows (by at least {rose:.3f}, {drift.confidence:.0%} sure)"
         )
+    return reasons
 
 
 def combine(fresh: Performance, lasting: Performance) -> Performance:
@@ -87,13 +101,13 @@ def combine(fresh: Performance, lasting: Performance) -> Performance:
     The fresh ones notice a sudden drop, the many a slow one that no single window could show.
     """
     if not fresh.judged:
-        lasting.judged = False  # nothing new was learnt, whatever the many say
-        return lasting
+        return msgspec.structs.replace(lasting, judged=False)  # nothing new was learnt, whatever the many say
+    reasons = fresh.reasons
     if lasting.degraded and not fresh.degraded:
-        fresh.degraded = True
-        fresh.reasons += [reason for reason in lasting.reasons if reason not in fresh.reasons]
-    fresh.large = fresh.large or lasting.large
-    return fresh
+        reasons = [*reasons, *(reason for reason in lasting.reasons if reason not in reasons)]
+    return msgspec.structs.replace(
+        fresh, degraded=fresh.degraded or lasting.degraded, large=fresh.large or lasting.large, reasons=reasons
+    )
 
 
 def estimate(baseline: Baseline, probabilities: Any, drift: Drift) -> Estimate:
@@ -105,13 +119,13 @@ def estimate(baseline: Baseline, probabilities: Any, drift: Drift) -> Estimate:
     if not len(baseline.probabilities) or not len(probabilities):
         return Estimate()
     before, now = baseline.probabilities.max(axis=1), np.asarray(probabilities).max(axis=1)
-    found = Estimate(drop_at_least=two_sample.drop_lower_bound(before, now, drift.confidence))
+    drop = two_sample.drop_lower_bound(before, now, drift.confidence)
     right, _ = scores(baseline.actual, baseline.label, baseline.probabilities, baseline.schema.classes)
-    if len(right):
-        found.accuracy = float(np.clip(now.mean() + right.mean() - before.mean(), 0.0, 1.0))
-    found.dropped = (found.drop_at_least or 0.0) > drift.accuracy_margin
-    if found.dropped:
-        found.reasons.append(
-            f"estimate, not a measurement: from the scores alone, accuracy fell by at least {found.drop_at_least:.1%}"
-        )
-    return found
+    dropped = drop > drift.accuracy_margin
+    reason = f"estimate, not a measurement: from the scores alone, accuracy fell by at least {drop:.1%}"
+    return Estimate(
+        accuracy=float(np.clip(now.mean() + right.mean() - before.mean(), 0.0, 1.0)) if len(right) else None,
+        drop_at_least=drop,
+        dropped=dropped,
+        reasons=[reason] if dropped else [],
+    )

@@ -11,7 +11,7 @@ Verdict = Literal["insufficient data", "stable", "drift", "degraded", "broken da
 PREDICTION = "prediction"  # the column name of the finding about the model's own scores
 
 
-class Finding(msgspec.Struct, kw_only=True):
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What the tests said about one column. Shares, effects and p-values in [0, 1]."""
 
     column: str
@@ -27,7 +27,7 @@ class Finding(msgspec.Struct, kw_only=True):
     reasons: list[str] = []
 
 
-class Performance(msgspec.Struct, kw_only=True):
+class Performance(msgspec.Struct, frozen=True, kw_only=True):
     """Measured on labelled rows of the champion. Accuracies in [0, 1], log-loss in nats, delays in seconds."""
 
     labels: int
@@ -49,7 +49,7 @@ class Performance(msgspec.Struct, kw_only=True):
     reasons: list[str] = []
 
 
-class Estimate(msgspec.Struct, kw_only=True):
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """Accuracy guessed from the scores alone: an estimate, blind to a changed relation of inputs and label."""
 
     accuracy: float | None = None
@@ -58,7 +58,7 @@ class Estimate(msgspec.Struct, kw_only=True):
     reasons: list[str] = []
 
 
-class Renewal(msgspec.Struct, kw_only=True):
+class Renewal(msgspec.Struct, frozen=True, kw_only=True):
     """What quick models of older rows would have made of the newest labels. Log-losses in nats."""
 
     rows: int = 0  # judged on; 0: not asked
@@ -120,7 +120,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
 
 
-class DriftVerdict(msgspec.Struct, kw_only=True):
+class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What one check found.
 
     `time` in seconds; `retrain` says whether a retraining should start and `decision` why or why not, once `decided`

@@ -135,13 +135,15 @@ def _measure(
     rows = predictions.window(engine, until=now, rows=drift.label_rows, version=baseline.version, labelled_only=True)
     mark = max((c.performance.labels_until for c in counted), default=0.0)
     fresh = rows[rows["labelled_at"] > mark]
-    found = performance.combine(_measured(baseline, fresh, drift), _measured(baseline, rows, drift))
-    if found.judged:
-        mark = float(rows["labelled_at"].max())
-    found.labels_until = mark
+    measured = performance.combine(_measured(baseline, fresh, drift), _measured(baseline, rows, drift))
     counts = predictions.counts(engine, until=now, version=baseline.version, rows=drift.window_rows)
-    found.coverage, found.delay_s = counts["coverage"], counts["delay_s"]
-    return found, fresh
+    measured = msgspec.structs.replace(
+        measured,
+        labels_until=float(rows["labelled_at"].max()) if measured.judged else mark,
+        coverage=counts["coverage"],
+        delay_s=counts["delay_s"],
+    )
+    return measured, fresh
 
 
 def _renewal(

@@ -10,6 +10,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from ml import predictions
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ml.schema.schema import Schema
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """A model beside the one that answered the same labelled rows: shares in [0, 1], None without rows."""
+
+    rows: int = 0
+    shadow: float | None = None  # accuracy of the model
+    served: float | None = None  # accuracy of what was answered
+    agreement: float | None = None  # share of rows on which both decide alike
 
 
 def score(settings: Settings, version: str, rows: pd.DataFrame) -> tuple[Any, Any]:
@@ -50,7 +60,7 @@ def score(settings: Settings, version: str, rows: pd.DataFrame) -> tuple[Any, An
     return bundle.label(probabilities), probabilities
 
 
-def compare(settings: Settings, version: str, *, against: str, rows: int = 2_000) -> dict[str, Any]:
+def compare(settings: Settings, version: str, *, against: str, rows: int = 2_000) -> Comparison:
     """A version beside the one that answered, on the newest labelled rows of that one: see `beside`."""
     bundle = open_version(settings, version)
     return beside(bundle, live(settings, bundle, against=against, rows=rows))
@@ -62,24 +72,18 @@ def live(settings: Settings, bundle: Bundle, *, against: str, rows: int, since: 
     return found[found["actual"].isin(bundle.classes)].reset_index(drop=True)
 
 
-def beside(bundle: Bundle, rows: pd.DataFrame) -> dict[str, Any]:
-    """A model beside the one that answered labelled rows.
-
-    Returns
-    -------
-    `rows`; accuracy of both (`shadow`, `served`) and the share of rows on which both decide alike (`agreement`),
-    each in [0, 1], None without rows.
-    """
+def beside(bundle: Bundle, rows: pd.DataFrame) -> Comparison:
+    """A model beside the one that answered labelled rows (of `live`)."""
     if rows.empty:
-        return {"rows": 0, "shadow": None, "served": None, "agreement": None}
+        return Comparison()
     labels = bundle.label(bundle.run(*inputs(rows, bundle.schema)))
     actual, served = rows["actual"].to_numpy(dtype=object), rows["label"].to_numpy(dtype=object)
-    return {
-        "rows": len(rows),
-        "shadow": float((labels == actual).mean()),
-        "served": float((served == actual).mean()),
-        "agreement": float((labels == served).mean()),
-    }
+    return Comparison(
+        rows=len(rows),
+        shadow=float((labels == actual).mean()),
+        served=float((served == actual).mean()),
+        agreement=float((labels == served).mean()),
+    )
 
 
 def inputs(rows: pd.DataFrame, schema: Schema) -> tuple[Any, Any]:

@@ -9,10 +9,11 @@ place of one that knows nothing of that.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
+from ml.drift.verdict import Shadow
 from ml.registry import ledger
 from ml.registry.ledger import Event
 from ml.settings import Settings
@@ -92,7 +93,7 @@ def enter(
 
 def again(settings: Settings, one: Waiting, *, who: str, champion: str) -> None:
     """Wait on, judged against another champion now; the time it has waited counts. For a holder of the lock."""
-    numbers = {"since": one.since, "degraded": False, "changed": False}
+    numbers: dict[str, object] = {"since": one.since, "degraded": False, "changed": False}
     why = f"version {champion} serves by now: judged against that one instead"
     _append(settings, ledger.SHADOW, one, champion, who, why, numbers)
 
@@ -103,9 +104,31 @@ def found_serving(settings: Settings, one: Waiting, *, who: str) -> None:
     _append(settings, ledger.PROMOTED, one, one.champion, who, why, {})
 
 
-def refuse(settings: Settings, one: Waiting, *, who: str, why: str, numbers: dict[str, Any] | None = None) -> None:
-    """End the wait without a promotion. For a holder of the lock, who calls `follow` then."""
-    _append(settings, ledger.REFUSED, one, one.champion, who, why, {"shadow": True, **(numbers or {})})
+def refuse(
+    settings: Settings, one: Waiting, *, who: str, why: str, counted: Shadow | None = None,
+    reasons: Sequence[str] = (), unjudged: bool = False,
+) -> None:  # fmt: skip
+    """End the wait without a promotion. For a holder of the lock, who calls `follow` then.
+
+    Parameters
+    ----------
+    counted
+        How it stood; None where it was never looked at.
+    reasons
+        The gate's, where it was asked.
+    unjudged
+        The refusal says nothing about the challenger's quality.
+    """
+    numbers: dict[str, object] = {"shadow": True} | (figures(counted) if counted else {})
+    numbers |= {"reasons": list(reasons)} if reasons else {}
+    numbers |= {UNJUDGED: True} if unjudged else {}
+    _append(settings, ledger.REFUSED, one, one.champion, who, why, numbers)
+
+
+def figures(counted: Shadow) -> dict[str, object]:
+    """What the ledger keeps of how a challenger stood."""
+    names = ("rows", "needed", "accuracy", "champion_accuracy", "agreement")
+    return {name: getattr(counted, name) for name in names}
 
 
 def follow(settings: Settings) -> None:
@@ -130,12 +153,12 @@ def _enter(settings: Settings, one: Waiting, who: str, why: str) -> Event:
     older = find(settings)
     if older is not None and not (one.degraded and not older.degraded):
         reason = f"version {older.version} waits in shadow already and is judged first"
-        refuse(settings, one, who=who, why=reason, numbers={UNJUDGED: True})
+        refuse(settings, one, who=who, why=reason, unjudged=True)
         return ledger.events(settings, limit=1)[0]
     if older is not None:
         reason = f"version {one.version} takes its place in shadow: the champion has degraded since"
-        refuse(settings, older, who=who, why=reason, numbers={UNJUDGED: True})
-    numbers = {"degraded": one.degraded, "changed": one.changed}
+        refuse(settings, older, who=who, why=reason, unjudged=True)
+    numbers: dict[str, object] = {"degraded": one.degraded, "changed": one.changed}
     _append(settings, ledger.SHADOW, one, one.champion, who, why, numbers)
     return ledger.events(settings, limit=1)[0]
 
@@ -159,7 +182,7 @@ def _end(settings: Settings, entry: Event) -> Event | None:
 
 
 def _append(
-    settings: Settings, what: str, one: Waiting, champion: str, who: str, why: str, numbers: dict[str, Any]
+    settings: Settings, what: str, one: Waiting, champion: str, who: str, why: str, numbers: dict[str, object]
 ) -> None:
     ledger.append(
         settings, what, who=who, why=why, from_version=champion, to_version=one.version, run_key=one.run_key,

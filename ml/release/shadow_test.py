@@ -9,7 +9,8 @@ goes on.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -93,13 +94,13 @@ def _look(settings: Settings, one: Waiting, champion: VersionInfo, now: float) -
             why = f"{verdict.sentence} Judged in shadow, on rows that version {champion.version} answered."
             if verdict.promote:
                 return _promote(settings, one, champion.version, found, why)
-            return _refuse(settings, one, found, why, numbers={"reasons": verdict.reasons})
+            return _refuse(settings, one, found, why, reasons=verdict.reasons)
     except (RegistryError, BundleError, DataError) as error:
         return _refuse(settings, one, found, f"it cannot be judged in shadow: {error}", alert=True)
     if now >= found.until:
         days = settings.gate.shadow_s / 86_400
         why = f"only {found.rows} of {found.needed} labelled rows came in the {days:.3g} days that it waited in shadow"
-        return _refuse(settings, one, found, why, numbers={shadow_slot.UNJUDGED: True}, alert=True)
+        return _refuse(settings, one, found, why, unjudged=True, alert=True)
     return found
 
 
@@ -123,9 +124,9 @@ def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
         champion=champion,
         rows=len(rows),
         needed=needed,
-        accuracy=beside["shadow"],
-        champion_accuracy=beside["served"],
-        agreement=beside["agreement"],
+        accuracy=beside.shadow,
+        champion_accuracy=beside.served,
+        agreement=beside.agreement,
         since=one.since,
         until=one.since + settings.gate.shadow_s,
     )
@@ -165,30 +166,25 @@ def _promote(settings: Settings, one: Waiting, champion: str, found: Shadow, why
     try:
         registry.promote(
             settings, one.version, who=WHO, why=why, run_key=one.run_key, expected_champion=champion,
-            numbers={"shadow": _figures(found)},
+            numbers={"shadow": shadow_slot.figures(found)},
         )  # fmt: skip
     except ChampionChanged:
         current = registry.champion(settings)
         shadow_slot.again(settings, one, who=WHO, champion=current.version if current else "")
         return found
     except (PromotionError, BundleError) as error:
-        numbers = {shadow_slot.UNJUDGED: True}  # the failed move counts already
-        return _refuse(settings, one, found, f"it was not taken over: {error}", numbers=numbers, alert=True)
+        # Unjudged, as the failed move counts already.
+        return _refuse(settings, one, found, f"it was not taken over: {error}", unjudged=True, alert=True)
     run_id = registry.version(settings, one.version).run_id
     tracking.log(settings, run_id, tags={"refit.promoted": one.version})
     return msgspec.structs.replace(found, state="promoted")
 
 
 def _refuse(
-    settings: Settings, one: Waiting, found: Shadow, why: str, *, numbers: dict[str, Any] | None = None,
+    settings: Settings, one: Waiting, found: Shadow, why: str, *, reasons: Sequence[str] = (), unjudged: bool = False,
     alert: bool = False,
 ) -> Shadow:  # fmt: skip
-    shadow_slot.refuse(settings, one, who=WHO, why=why, numbers={**_figures(found), **(numbers or {})})
+    shadow_slot.refuse(settings, one, who=WHO, why=why, counted=found, reasons=reasons, unjudged=unjudged)
     if alert:
         alerts.send(settings, "refused in shadow", [why], version=one.version, champion=found.champion)
     return msgspec.structs.replace(found, state="refused")
-
-
-def _figures(found: Shadow) -> dict[str, Any]:
-    names = ("rows", "needed", "accuracy", "champion_accuracy", "agreement")
-    return {name: getattr(found, name) for name in names}

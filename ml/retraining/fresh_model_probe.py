@@ -90,21 +90,28 @@ def judge(settings: Settings, gains: Gains, rows: int, earlier: Sequence[Renewal
         if old.rows and sum(n for _, n in windows) + old.rows <= drift.label_rows:
             windows.append((old.gains, old.rows))
     z = float(norm.ppf(1 - (1 - drift.confidence) / len(gains)))
-    found = Renewal(rows=rows, gains=gains, windows=len(windows))
     pooled = {name: _together(name, windows) for name in gains}
-    found.model = max(pooled, key=lambda name: pooled[name][0] - z * pooled[name][1])
-    gain, error = pooled[found.model]
-    found.gain, found.gain_at_least = gain, gain - z * error
-    found.large = max(mean - z * error for mean, error in gains.values()) > drift.log_loss_margin
+    best = max(pooled, key=lambda name: pooled[name][0] - z * pooled[name][1])
+    gain, error = pooled[best]
+    at_least = gain - z * error
+    large = max(mean - z * error for mean, error in gains.values()) > drift.log_loss_margin
     # Whatever was gained before: what does not do better now would replace a model for nothing.
-    found.outdone = found.large or (found.gain_at_least > drift.renewal_gain and gains[found.model][0] > 0)
-    if found.outdone:
-        found.reasons.append(
-            f"a quick model of newer rows does better on labels that came after them: log-loss lower by {gain:.3f} "
-            f"over {sum(n for _, n in windows)} rows "
-            f"(by at least {found.gain_at_least:.3f}, {drift.confidence:.0%} sure)"
-        )
-    return found
+    outdone = large or (at_least > drift.renewal_gain and gains[best][0] > 0)
+    reason = (
+        f"a quick model of newer rows does better on labels that came after them: log-loss lower by {gain:.3f} "
+        f"over {sum(n for _, n in windows)} rows (by at least {at_least:.3f}, {drift.confidence:.0%} sure)"
+    )
+    return Renewal(
+        rows=rows,
+        gains=gains,
+        model=best,
+        windows=len(windows),
+        gain=gain,
+        gain_at_least=at_least,
+        outdone=outdone,
+        large=large,
+        reasons=[reason] if outdone else [],
+    )
 
 
 def _together(name: str, windows: Sequence[tuple[Gains, int]]) -> tuple[float, float]:

@@ -88,16 +88,16 @@ def test_comparison_says_who_was_right_and_how_often_they_agree(found: Settings)
     truth = np.where(np.arange(N) % 4 == 0, np.where(labels == "yes", "no", "yes"), labels)
     worlds.answer(found, ids, truth, worlds.START + 10 * N)
     result = replay_scoring.compare(found, "1", against="1")
-    assert result == {"rows": N, "shadow": 0.75, "served": 0.75, "agreement": 1.0}
+    assert result == replay_scoring.Comparison(rows=N, shadow=0.75, served=0.75, agreement=1.0)
     other = replay_scoring.compare(found, "2", against="1")
     theirs, _ = replay_scoring.score(found, "2", predictions.window(database.engine(found)))
     assert 0 < (theirs == labels).sum() < N, "the test needs versions that differ"
-    assert other == {
-        "rows": N,
-        "shadow": float((theirs == truth).mean()),
-        "served": 0.75,
-        "agreement": float((theirs == labels).mean()),
-    }
+    assert other == replay_scoring.Comparison(
+        rows=N,
+        shadow=float((theirs == truth).mean()),
+        served=0.75,
+        agreement=float((theirs == labels).mean()),
+    )
 
 
 def test_comparison_takes_the_newest_labelled_rows_of_that_version_alone(found: Settings) -> None:
@@ -106,19 +106,14 @@ def test_comparison_takes_the_newest_labelled_rows_of_that_version_alone(found: 
     others, other_labels = serve(found, tiny_rows(N, seed=1), "2")
     worlds.answer(found, ids[:50], labels[:50], worlds.START + 10 * N)
     worlds.answer(found, others, other_labels, worlds.START + 10 * N)
-    assert replay_scoring.compare(found, "2", against="1")["rows"] == 50
-    assert replay_scoring.compare(found, "2", against="1", rows=30)["rows"] == 30
+    assert replay_scoring.compare(found, "2", against="1").rows == 50
+    assert replay_scoring.compare(found, "2", against="1", rows=30).rows == 30
 
 
 def test_nothing_is_said_without_labels(found: Settings) -> None:
     """Agreement alone would be cheap, but no evidence."""
     serve(found, tiny_rows(N))
-    assert replay_scoring.compare(found, "2", against="1") == {
-        "rows": 0,
-        "shadow": None,
-        "served": None,
-        "agreement": None,
-    }
+    assert replay_scoring.compare(found, "2", against="1") == replay_scoring.Comparison()
 
 
 def test_unknown_version_is_named(found: Settings) -> None:

@@ -180,9 +180,11 @@ def test_a_check_without_new_labels_says_nothing_of_performance(found: Settings)
     for hour in range(4):
         serve(found, hour, 300)
     degraded(found, 2)
-    quiet = msgspec.structs.replace(verdict_history.history(found)[0], id="003", time=worlds.START + 3 * HOUR)
-    quiet.verdict, quiet.signals = "drift", Signals(drifted=True)
-    quiet.window = Window(start=worlds.START + 3 * HOUR, end=worlds.START + 3 * HOUR + 1, rows=1)
+    at = worlds.START + 3 * HOUR
+    quiet = msgspec.structs.replace(
+        verdict_history.history(found)[0], id="003", time=at, verdict="drift", signals=Signals(drifted=True),
+        window=Window(start=at, end=at + 1, rows=1),
+    )  # fmt: skip
     verdict_history.save(found, quiet)
     found = msgspec.structs.replace(found, retrain=msgspec.structs.replace(found.retrain, policy="since drift"))
     chosen = window_policy.select(found, version="1", created=MADE)
