@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound="StageRecord")
 
 REFUSED = 3  # exit code of --fail-if-refused
+NO_CHAMPION = 4  # exit code of `pipeline`: it refused its challenger, and nothing serves
 
 
 @click.command()
@@ -59,6 +60,8 @@ def pipeline(run_key: str | None, reason: str, fail_if_refused: bool, as_json: b
         click.echo(f"MLflow    {found.mlflow_url}")
     else:
         click.echo(f"Waits for approval. Next: python -m ml promote --run {key}")
+    if isinstance(found, PromotionRecord) and not found.champion and settings.gate.policy != "never":
+        sys.exit(NO_CHAMPION)
     if fail_if_refused and not (isinstance(found, PromotionRecord) and (found.promoted or found.shadow)):
         sys.exit(REFUSED)
 

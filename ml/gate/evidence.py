@@ -162,17 +162,19 @@ def servability(bundle: Bundle) -> Servability:
 
 def judge(
     settings: Settings, rows: Rows, challenger: Bundle, champion: Bundle | None, *,
-    prior: npt.NDArray[np.float64] | None, degraded: bool, changed: bool = False, seed: int,
+    prior: npt.NDArray[np.float64] | None, degraded: bool, changed: bool = False, seed: int, problem: str = "",
 ) -> Verdict:  # fmt: skip
     """The gate's verdict over rows that both models score now, each with its own preprocessing.
 
     `prior`: shares of the classes in training (n_classes,), the floor; None: those of the rows that decide.
+    `problem`: why there is no bundle of a champion that serves; "" where there is one, or none serves.
     """
     from ml.evaluation.slices import slices
 
-    theirs, problem = None, ""
+    theirs = None
     if champion is not None:
         theirs, problem = champion_probabilities(champion, rows.X, challenger.classes)
+        problem = "; ".join([problem, *contract_changes(champion.schema, challenger.schema)]) if problem else ""
     recent = rows.parts["recent"]
     named = {}
     for column, what, mask in slices(rows.X[recent], challenger.schema, min_rows=settings.gate.slice_min_rows):
@@ -181,18 +183,28 @@ def judge(
         named[f"{column} is {what}"] = whole
     verdict = rules.judge(
         predict(challenger, rows.X), theirs, rows.y, settings=settings.gate, parts=rows.parts, prior=prior,
-        slices=named, servability=servability(challenger), degraded=degraded, changed=changed,
+        slices=named, servability=servability(challenger), incomparable=problem, degraded=degraded, changed=changed,
         seed=seed,
     )  # fmt: skip
-    notes = [*rows.notes, *([problem] if problem else [])]
-    if not notes:
+    if not rows.notes:
         return verdict
-    return Verdict(
-        promote=verdict.promote,
-        sentence=f"{verdict.sentence} ({'; '.join(notes)})",
-        reasons=verdict.reasons,
-        numbers=verdict.numbers | {"notes": notes},
+    return msgspec.structs.replace(
+        verdict,
+        sentence=f"{verdict.sentence} ({'; '.join(rows.notes)})",
+        numbers=verdict.numbers | {"notes": list(rows.notes)},
     )
+
+
+def contract_changes(old: Schema, new: Schema) -> list[str]:
+    """What clients of one model would feel of another: columns gone, columns new, classes changed."""
+    before, after = ([column.name for column in schema.columns] for schema in (old, new))
+    changes = {
+        "columns gone": [name for name in before if name not in after],
+        "columns new": [name for name in after if name not in before],
+        "classes gone": [label for label in old.classes if label not in new.classes],
+        "classes new": [label for label in new.classes if label not in old.classes],
+    }
+    return [f"{what}: {', '.join(names[:10])}" for what, names in changes.items() if names]
 
 
 def taught(bundle: Bundle | None, X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema) -> npt.NDArray[np.bool_]:

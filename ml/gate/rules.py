@@ -9,7 +9,8 @@ In order, and each "no" is a reason in the verdict:
 1. servability: the bundle loads, repeats its own examples, and keeps to its budgets;
 2. floor: better than always answering the classes' shares, with confidence (waived where the champion is
    degraded, is itself not above the floor, and the challenger is better than it);
-3. no champion yet: that is enough;
+3. no champion yet: that is enough; a champion that is there and cannot be compared (other columns, other classes, a
+   damaged bundle) is kept: a person may decide;
 4. better than the champion on the recent rows, with confidence; or, where the champion is known to be
    degraded, not worse by more than a margin. Indistinguishable keeps the champion;
    a degraded champion that is below the floor itself gives way to a better one below it;
@@ -47,13 +48,20 @@ class Servability(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+INCOMPARABLE = "incomparable"  # a code: there is a champion, and it cannot be compared with the challenger
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """Content of gate.json: the answer, a sentence, every reason, and the numbers behind them."""
+    """Content of gate.json: the answer, a sentence, every reason, and the numbers behind them.
+
+    `code` is `INCOMPARABLE` where the champion could not be compared, whatever the policy made of it; else "".
+    """
 
     promote: bool
     sentence: str
     reasons: list[str]
     numbers: dict[str, Any]
+    code: str = ""
 
 
 def judge(
@@ -66,6 +74,7 @@ def judge(
     prior: Floats | None = None,
     slices: Mapping[str, Rows] | None = None,
     servability: Servability | None = None,
+    incomparable: str = "",
     degraded: bool = False,
     changed: bool = False,
     seed: int = 0,
@@ -86,6 +95,8 @@ def judge(
         (n_classes,) shares of the classes in training: the floor. None: the shares in `y`.
     slices
         Named parts of the rows (`ml.evaluation.slices`).
+    incomparable
+        Why the champion that serves has no probabilities here; "" where it has, or where none serves.
     degraded
         The champion's labelled performance is known to have dropped.
     changed
@@ -100,6 +111,9 @@ def judge(
     everything = np.arange(len(y))
     recent = _rows((parts or {}).get("recent"), everything)
     below = _floor(loss[recent], y[recent], prior, settings, numbers, seed)
+    if incomparable:
+        found = _verdict([*reasons, f"cannot be compared with the champion: {incomparable}", *below], numbers, settings)
+        return msgspec.structs.replace(found, code=INCOMPARABLE)
     if champion is None or reasons or not len(recent):
         return _verdict(reasons + below, numbers, settings, first=champion is None)
     gain = log_losses(champion, y, GATE_FLOOR) - loss
@@ -223,7 +237,7 @@ def _bound(d: npt.NDArray[np.float64], settings: Gate, seed: int, *, tests: int 
     return bound(d, confidence=settings.confidence, n_bootstrap=settings.n_bootstrap, seed=seed, tests=tests)
 
 
-def _verdict(reasons: list[str], numbers: dict[str, Any], settings: Gate, *, first: bool) -> Verdict:
+def _verdict(reasons: list[str], numbers: dict[str, Any], settings: Gate, *, first: bool = False) -> Verdict:
     numbers["policy"] = settings.policy
     blocked = [r for r in reasons if r.startswith(("cannot be served", "too slow", "too large"))]
     if settings.policy == "never":

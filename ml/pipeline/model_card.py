@@ -79,7 +79,11 @@ def _scores(metrics: dict[str, Any]) -> str:
     return head + "\n".join(["| metric | value |", "|---|---|", *rows])
 
 
-def _interval(value: dict[str, float]) -> str:
+def _interval(value: dict[str, float | None]) -> str:
+    if value["value"] is None:
+        return "undefined on these rows"
+    if value["low"] is None or value["high"] is None:
+        return f"{value['value']:.4f}"
     return f"{value['value']:.4f} ({value['low']:.4f} to {value['high']:.4f})"
 
 

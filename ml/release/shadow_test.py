@@ -139,11 +139,12 @@ def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evide
     served, problem = evidence.open_version(settings, champion)
     if served is not None and _needs(served) != _needs(challenger):
         raise SchemaError(f"it has other columns or classes than version {champion.version}, whose answers are logged")
-    rows = evidence.with_golden(settings, seen.X, seen.y, challenger.schema, [problem] if problem else [])
+    rows = evidence.with_golden(settings, seen.X, seen.y, challenger.schema, [])
     degraded, changed = _world(settings, one, champion.version)
     return evidence.judge(
-        settings, rows, challenger, served, prior=None, degraded=degraded, changed=changed, seed=settings.train.seed
-    )
+        settings, rows, challenger, served, prior=None, degraded=degraded, changed=changed, seed=settings.train.seed,
+        problem=problem,
+    )  # fmt: skip
 
 
 def _needs(bundle: Bundle) -> tuple[set[str], set[str]]:

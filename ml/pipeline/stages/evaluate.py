@@ -61,6 +61,7 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
         promote=verdict.promote,
         sentence=verdict.sentence,
         reasons=tuple(verdict.reasons),
+        code=verdict.code,
         champion=against,
         metrics={name: found["value"] for name, found in made.metrics["metrics"].items() if found},
         run_id=run_id,
@@ -153,10 +154,8 @@ def _judge(
     counts = np.sum([np.bincount(snapshot.part(n).y, minlength=classes) for n in ("train", "validation")], axis=0)
     verdict = evidence.judge(
         settings, rows, challenger, champion, prior=counts / counts.sum(), degraded=degraded, changed=changed,
-        seed=settings.train.seed,
+        seed=settings.train.seed, problem=problem,
     )  # fmt: skip
-    if problem:
-        verdict = msgspec.structs.replace(verdict, sentence=f"{verdict.sentence} ({problem})")
     return verdict, info.version if info else "", {name: int(mask.sum()) for name, mask in rows.parts.items()}
 
 

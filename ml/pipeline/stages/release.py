@@ -172,7 +172,7 @@ def _refuse(
         return
     ledger.append(
         settings, ledger.REFUSED, who=who, why=sentence, from_version=judged.champion, to_version=version,
-        run_key=space.run_key, numbers={"reasons": judged.reasons},
+        run_key=space.run_key, numbers={"reasons": judged.reasons, "code": judged.code},
     )  # fmt: skip
 
 

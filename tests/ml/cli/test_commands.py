@@ -13,10 +13,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from ml.cli import COMMANDS, main
+from ml.cli import COMMANDS, main, show
 from ml.cli.options import merged, overrides
 from ml.cli.show import Bar
 from ml.errors import SettingsError
+from ml.pipeline import model_card
+from ml.pipeline.stages.records import EvaluationRecord
 from ml.settings import Settings
 
 
@@ -127,6 +129,17 @@ def test_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr() == ("", "")
 
 
+def test_undefined_metric_is_shown_as_such() -> None:
+    """A class that no test row has leaves some metrics undefined: a line says so, and nothing ends in a trace."""
+    found = EvaluationRecord(
+        bundle="", sha256="", model="", family="mlp", promote=False, sentence="", reasons=(), code="", champion="",
+        metrics={"accuracy": 0.5, "roc_auc": None}, run_id="", mlflow_url="",
+    )  # fmt: skip
+    assert show.metrics_of(found) == "  accuracy   0.5000\n  roc_auc    undefined"
+    assert model_card._interval({"value": None, "low": None, "high": None}) == "undefined on these rows"
+    assert model_card._interval({"value": 0.5, "low": None, "high": None}) == "0.5000"
+
+
 def test_pipeline_then_status(tmp_path: Path) -> None:
     """One small run as a user types it: JSON of all stages, and then what serves and who said so."""
     small = ["--rows", "300", "--families", "logistic", "--max-evals", "2", "--set", "tune.workers=1"]
@@ -147,3 +160,14 @@ def test_pipeline_then_status(tmp_path: Path) -> None:
     back = refit("rollback", "--reason", "no reason", home=tmp_path)
     assert back.returncode == 1
     assert "nothing to go back to" in back.stderr
+
+
+def test_pipeline_without_a_champion_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    """Labels that nothing tells: the challenger is below the floor, and nothing serves. Wanted so, it is a success."""
+    small = ["--rows", "300", "--families", "logistic", "--max-evals", "2", "--set", "tune.workers=1"]
+    small += ["--set", "tune.n_bootstrap=50", "--set", "synthetic.flip_y=1"]
+    done = refit("pipeline", *small, home=tmp_path)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "Not promoted" in done.stdout
+    wanted = refit("pipeline", *small, "--set", "gate.policy=never", home=tmp_path)
+    assert wanted.returncode == 0, wanted.stdout + wanted.stderr

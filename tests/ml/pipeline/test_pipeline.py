@@ -9,17 +9,19 @@ from typing import Any
 import mlflow
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 
 from ml import registry, tracking
 from ml.bundle.reader import Bundle
 from ml.errors import ChampionChanged, DataError, SettingsError
-from ml.gate import evidence, regression_rows
+from ml.gate import evidence, regression_rows, rules
 from ml.origin import Origin
 from ml.pipeline import pipeline
 from ml.pipeline.stages import release
 from ml.pipeline.stages.records import (
     RECORDS,
+    EvaluationRecord,
     RegistrationRecord,
     SnapshotRecord,
     StageRecord,
@@ -384,10 +386,58 @@ def test_rows_of_the_champion_do_not_judge(done: Settings) -> None:
     assert "left out" in rows.notes[0]
 
 
+def export(path: Path, *, score: bool = True, classes: tuple[str, str] = ("0", "1")) -> Path:
+    """A monthly export whose label hangs on `score` most of all; without it the other columns still tell a little."""
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"age": rng.normal(size=500), "visits": rng.normal(size=500), "score": rng.normal(size=500)})
+    leaves = (0.7 * table["age"] + 2 * table["score"] + 0.3 * rng.normal(size=500)) > 0
+    table = table if score else table.drop(columns="score")
+    table.assign(leaves=np.where(leaves, classes[1], classes[0])).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [({"score": False}, "columns gone: score"), ({"classes": ("no", "yes")}, "classes new: no, yes")],
+    ids=["a column is gone", "other classes"],
+)
+def test_champion_that_cannot_be_compared_is_kept(
+    own: Settings, tmp_path: Path, second: dict[str, Any], told: str
+) -> None:
+    """It is no first champion: clients that send the column would be refused. A person, or the policy, may decide."""
+
+    def of(file: Path, policy: str = "gate") -> Settings:
+        data = msgspec.structs.replace(own.data, source="file", path=str(file), target="leaves")
+        return msgspec.structs.replace(own, data=data, gate=msgspec.structs.replace(own.gate, policy=policy))
+
+    assert pipeline.run_all(of(export(tmp_path / "10.csv")), "first").promoted
+    later = of(export(tmp_path / "11.csv", **second))
+    refused = pipeline.run_all(later, "second")
+    judged = Workspace(own, "second").needed(EvaluationRecord)
+    assert (judged.code, judged.champion, refused.promoted) == (rules.INCOMPARABLE, "1", False)
+    assert told in refused.sentence
+    assert "first champion" not in refused.sentence
+    champion = registry.champion(own)
+    assert champion is not None
+    assert champion.run_key == "first"
+    assert ledger.events(own, limit=1)[0].numbers["code"] == rules.INCOMPARABLE
+    decided = pipeline.run_all(of(tmp_path / "11.csv", "always"), "third")
+    assert decided.promoted
+    assert told in Workspace(own, "third").needed(EvaluationRecord).sentence
+
+
+def test_champion_whose_bundle_is_damaged_is_kept(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be loaded may still serve, from the memory of the workers."""
+    pipeline.run_all(own, "first")
+    up_to(own, "second", "tune")
+    monkeypatch.setattr(evidence, "open_version", lambda *_: (None, "the champion, version 1, cannot be loaded"))
+    judged = pipeline.evaluate(own, "second")
+    assert (judged.code, judged.champion, judged.promote) == (rules.INCOMPARABLE, "1", False)
+    assert "cannot be loaded" in judged.sentence
+
+
 def test_champion_of_other_columns_is_told(done: Settings) -> None:
     """A champion that cannot score the rows is no reason to fail, but it is said."""
-    import pandas as pd
-
     _, champion, _ = evidence.champion_bundle(done)
     assert champion is not None
     found, problem = evidence.champion_probabilities(champion, pd.DataFrame({"other": [1.0]}), champion.classes)
