@@ -14,8 +14,8 @@ import numpy.typing as npt
 from ml.bundle import reader
 from ml.bundle.reader import Bundle
 from ml.decision import Decision
-from ml.explain.background import prepare
-from ml.explain.explainer import BASIS
+from ml.explain.background import summarise_background
+from ml.explain.explainer import BACKGROUND_SUMMARY
 from ml.schema.rows import Rows
 from ml.schema.schema import Schema
 from ml.storage.files import to_json, write_bytes
@@ -62,8 +62,8 @@ def begin(folder: Path, candidate: Candidate, decision: Decision, X: pd.DataFram
         shutil.rmtree(folder)  # what a kill left behind
     folder.mkdir(parents=True)
     for name, graph in (("model.onnx", candidate.model.to_onnx), (reader.MIXING, candidate.model.to_mixing_onnx)):
-        made = append_calibration(graph(schema), decision.calibration)
-        write_bytes(folder / name, made.SerializeToString())
+        calibrated = append_calibration(graph(schema), decision.calibration)
+        write_bytes(folder / name, calibrated.SerializeToString())
     write_bytes(folder / "schema.json", schema.to_json())
     write_bytes(folder / "decision.json", decision.to_json())
     write_bytes(folder / "examples.json", to_json(_examples(candidate, decision, X, seed)))
@@ -71,7 +71,8 @@ def begin(folder: Path, candidate: Candidate, decision: Decision, X: pd.DataFram
     write_bytes(folder / "background.json", to_json(reader.encode_inputs(background)))
     reader.seal(folder)
     opened = Bundle.open(folder, verify=False)
-    write_bytes(folder / BASIS, to_json(msgspec.to_builtins(prepare(opened, background))))
+    summary = summarise_background(opened, background)
+    write_bytes(folder / BACKGROUND_SUMMARY, to_json(msgspec.to_builtins(summary)))
     reader.seal(folder)
     return Bundle.open(folder)
 

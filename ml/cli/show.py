@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import click
+import msgspec
 
 from ml.storage.files import to_json
 
@@ -75,13 +76,14 @@ def grid_text(found: dict[str, Any]) -> str:
     """The logistic grid beside the report's five rows."""
     from ml.training import course_grid
 
-    if not found.get("grid"):
+    points = msgspec.convert(found.get("grid") or [], list[course_grid.GridPoint])
+    if not points:
         return ""
     head = "Logistic regression, accuracy on the validation rows"
     if not found["beside_report"]:
-        return f"\n{head}:\n{course_grid.table(found['grid'], beside_report=False)}\n"
-    sentence = course_grid.comparison(found["grid"], found["validation_rows"])
-    return f"\n{head}, beside the course report's five rows:\n{course_grid.table(found['grid'])}\n{sentence}\n"
+        return f"\n{head}:\n{course_grid.table(points, beside_report=False)}\n"
+    sentence = course_grid.comparison(points, found["validation_rows"])
+    return f"\n{head}, beside the course report's five rows:\n{course_grid.table(points)}\n{sentence}\n"
 
 
 def _generated(r: dict[str, Any]) -> str:

@@ -1,9 +1,21 @@
-"""The logistic-regression grid of the course report, beside the report's own five rows."""
+"""The course grid: logistic regression over C and solver, beside the five rows of the course report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+import msgspec
+
+
+class GridPoint(msgspec.Struct, frozen=True):
+    """A fitted point of the course grid; `accuracy` on the validation rows, None where it could not be fitted."""
+
+    C: float
+    solver: str
+    accuracy: float | None = None
+    f1: float | None = None
+    log_loss: float | None = None
+
 
 # What the report printed (C, solver, accuracy on its 200 test rows).
 REPORT = (
@@ -15,28 +27,26 @@ REPORT = (
 )
 
 
-def table(rows: Sequence[dict[str, Any]], *, beside_report: bool = True) -> str:
-    """The grid as text: C by solver, accuracy on the validation rows, the report's accuracy beside its five.
+def table(rows: Sequence[GridPoint], *, beside_report: bool = True) -> str:
+    """The course grid as text: C by solver, accuracy on the validation rows, the report's accuracy beside its five.
 
     The report's data was made by make_classification: beside another table its numbers would say nothing.
-
-    `rows` have `C`, `solver` and `accuracy`.
     """
-    solvers = list(dict.fromkeys(str(row["solver"]) for row in rows))
-    found = {(float(row["C"]), str(row["solver"])): row.get("accuracy") for row in rows}
+    solvers = list(dict.fromkeys(row.solver for row in rows))
+    accuracies = {(row.C, row.solver): row.accuracy for row in rows}
     report = {(c, solver): accuracy for c, solver, accuracy in REPORT} if beside_report else {}
     width = 22
     lines = ["C".rjust(8) + "".join(solver.rjust(width) for solver in solvers)]
-    for c in sorted({key[0] for key in found}):
-        cells = [_cell(found.get((c, solver)), report.get((c, solver))) for solver in solvers]
+    for c in sorted({key[0] for key in accuracies}):
+        cells = [_cell(accuracies.get((c, solver)), report.get((c, solver))) for solver in solvers]
         lines.append(f"{c:g}".rjust(8) + "".join(cell.rjust(width) for cell in cells))
     return "\n".join(lines)
 
 
-def comparison(rows: Sequence[dict[str, Any]], n_rows: int) -> str:
-    """One sentence on how the grid compares with the report's five rows."""
-    found = {(float(row["C"]), str(row["solver"])): row["accuracy"] for row in rows if row.get("accuracy") is not None}
-    pairs = [(found[c, solver], accuracy) for c, solver, accuracy in REPORT if (c, solver) in found]
+def comparison(rows: Sequence[GridPoint], n_rows: int) -> str:
+    """One sentence on how the course grid compares with the report's five rows."""
+    accuracies = {(row.C, row.solver): row.accuracy for row in rows if row.accuracy is not None}
+    pairs = [(accuracies[c, solver], accuracy) for c, solver, accuracy in REPORT if (c, solver) in accuracies]
     if not pairs:
         return "The report's grid could not be fitted on this table."
     ours = [pair[0] for pair in pairs]

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ml import charts, tracking
 from ml.errors import TrainingError
 from ml.gate.regression_rows import Untouched
@@ -61,15 +63,15 @@ def run(
     if all(row["error"] for row in rows):
         raise TrainingError(f"nothing could be fitted: {rows[0]['error']}")
     tracking.log_files(settings, run_id, space.path / FIGURES, FIGURES)
-    found = _grid(rows)
+    points = _grid(rows)
     beside = settings.data.source == "synthetic"
-    text = f"{course_grid.table(found, beside_report=beside)}\n" if found else ""
-    text += f"\n{course_grid.comparison(found, len(valid.y))}\n" if found and beside else ""
+    text = f"{course_grid.table(points, beside_report=beside)}\n" if points else ""
+    text += f"\n{course_grid.comparison(points, len(valid.y))}\n" if points and beside else ""
     if text:
         tracking.log_text(settings, run_id, text, "logistic_grid.txt")
     return {
         "candidates": rows,
-        "grid": found,
+        "grid": msgspec.to_builtins(points),
         "beside_report": beside,
         "validation_rows": len(valid.y),
         "saved": saved,
@@ -126,11 +128,11 @@ def _fit(
     return row | {"scores": candidate.scores, "seconds": candidate.seconds, "error": ""}, candidate
 
 
-def _grid(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _grid(rows: list[dict[str, Any]]) -> list[course_grid.GridPoint]:
     """C, solver and the scores of the grid's points; scores are None where the point could not be fitted."""
     wanted = ("accuracy", "f1", "log_loss")
     return [
-        {"C": row["params"]["C"], "solver": row["params"]["solver"], **{k: row["scores"].get(k) for k in wanted}}
+        course_grid.GridPoint(row["params"]["C"], row["params"]["solver"], **{k: row["scores"].get(k) for k in wanted})
         for row in rows
         if row["kind"] == "grid" and {"C", "solver"} <= set(row["params"])
     ]

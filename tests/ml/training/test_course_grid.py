@@ -7,9 +7,9 @@ import itertools
 from ml.training import course_grid
 
 
-def rows(accuracy: float) -> list[dict[str, object]]:
+def rows(accuracy: float) -> list[course_grid.GridPoint]:
     points = itertools.product((0.01, 0.1, 1.0, 10.0, 100.0), ("liblinear", "lbfgs", "saga"))
-    return [{"C": c, "solver": solver, "accuracy": accuracy} for c, solver in points]
+    return [course_grid.GridPoint(c, solver, accuracy) for c, solver in points]
 
 
 def test_report_stands_beside_its_five_rows() -> None:
@@ -24,10 +24,10 @@ def test_report_stands_beside_its_five_rows() -> None:
 
 def test_point_that_could_not_be_fitted_is_a_dash() -> None:
     """liblinear on three classes has no accuracy; the table still stands."""
-    found = rows(0.9)
-    found[0]["accuracy"] = None
-    assert "–" in course_grid.table(found)
-    assert "standard error of 2.1 points" in course_grid.comparison(found, 200)
+    first, *others = rows(0.9)
+    points = [course_grid.GridPoint(first.C, first.solver), *others]
+    assert "–" in course_grid.table(points)
+    assert "standard error of 2.1 points" in course_grid.comparison(points, 200)
 
 
 def test_no_grid_is_said() -> None:
