@@ -77,14 +77,14 @@ class Bundle:
             or does not fit the schema.
         """
         path = Path(path)
-        files, found = manifest.read(path)
-        if sha256 is not None and found != sha256:
-            raise BundleError(f"{path / MANIFEST}: expected SHA-256 {sha256}, got {found}: not the registered bundle")
+        files, digest = manifest.read(path)
+        if sha256 is not None and digest != sha256:
+            raise BundleError(f"{path / MANIFEST}: expected SHA-256 {sha256}, got {digest}: not the registered bundle")
         if verify:
             manifest.check(path, files)
         schema = _decode(path / "schema.json", Schema)
         decision = _decode(path / "decision.json", Decision)
-        bundle = cls(path, found, schema, decision, _session(path / "model.onnx"))
+        bundle = cls(path, digest, schema, decision, _session(path / "model.onnx"))
         bundle._check_graph()
         return bundle
 

@@ -68,9 +68,9 @@ def confusion(w: Floats, y: npt.NDArray[np.int64], codes: npt.NDArray[np.int64],
     """Weight of each (true, answered) pair: (n_weightings, n_classes, n_classes)."""
     cell = y * n_classes + codes
     order = np.argsort(cell, kind="stable")
-    found, starts = np.unique(cell[order], return_index=True)
+    present, starts = np.unique(cell[order], return_index=True)
     out = np.zeros((len(w), n_classes * n_classes))
-    out[:, found] = np.add.reduceat(w[:, order], starts, axis=1)
+    out[:, present] = np.add.reduceat(w[:, order], starts, axis=1)
     return out.reshape(len(w), n_classes, n_classes)
 
 

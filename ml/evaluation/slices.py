@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ml.decision import Floats, positive_code
 from ml.evaluation import metrics
-from ml.evaluation.bootstrap import Resamples, interval
+from ml.evaluation.bootstrap import Interval, Resamples, interval
 from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
@@ -22,6 +23,15 @@ MAX_SLICES = 400  # of the largest; bounds the time on tables with hundreds of c
 N_BOOTSTRAP = 200
 
 Mask = npt.NDArray[np.bool_]
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """The metrics of the rows that share a `value` of a `column`."""
+
+    column: str
+    value: str
+    rows: int
+    metrics: dict[str, Interval]
 
 
 def slices(X: pd.DataFrame, schema: Schema, *, min_rows: int = MIN_ROWS) -> Iterator[tuple[str, str, Mask]]:
@@ -62,12 +72,12 @@ def _category_parts(values: npt.NDArray[Any]) -> Iterator[tuple[str, Mask]]:
 def slice_metrics(
     p: Floats, y: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], X: pd.DataFrame, schema: Schema,
     draws: Resamples, weight: Floats,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[Slice]:  # fmt: skip
     """Accuracy, F1 (positive class, or macro), log-loss and share of positives of each slice."""
-    found = sorted(slices(X, schema), key=lambda s: -int(s[2].sum()))[:MAX_SLICES]
+    largest = sorted(slices(X, schema), key=lambda s: -int(s[2].sum()))[:MAX_SLICES]
     w, rows = draws.weights[:N_BOOTSTRAP], draws.rows
     out = []
-    for column, value, mask in found:
+    for column, value, mask in largest:
         inside = mask[rows]
         full = _measure(weight[None, mask], p[mask], y[mask], codes[mask], schema)
         drawn = rows[inside]
@@ -77,7 +87,7 @@ def slice_metrics(
             name: interval(float(v[0]), float(base[name][0]), boot[name], *metrics.limits(name))
             for name, v in full.items()
         }
-        out.append({"column": column, "value": value, "rows": int(mask.sum()), "metrics": measured})
+        out.append(Slice(column, value, int(mask.sum()), measured))
     return out
 
 
