@@ -76,7 +76,7 @@ def examples(bundle: Bundle, n: int) -> pd.DataFrame:
     """Raw rows as a user would have them: the first `n` of the bundle's examples."""
     import pandas as pd
 
-    records = (bundle.json("examples.json") or {}).get("records", [])[:n]
+    records = bundle.examples.records[:n]
     frame = pd.DataFrame(records, columns=[c.name for c in bundle.schema.columns])
     for column in bundle.schema.columns:
         cells = frame[column.name]

@@ -118,7 +118,7 @@ def reference_frame(
     return frame
 
 
-def _examples(candidate: Candidate, decision: Decision, X: pd.DataFrame, seed: int) -> dict[str, Any]:
+def _examples(candidate: Candidate, decision: Decision, X: pd.DataFrame, seed: int) -> reader.Examples:
     """Rows as they are, one with everything missing, and one with an unseen level in every category."""
     import pandas as pd
 
@@ -132,16 +132,18 @@ def _examples(candidate: Candidate, decision: Decision, X: pd.DataFrame, seed: i
     frame = pd.concat([some, odd], ignore_index=True)
     rows = rows_of(frame, schema)
     expected = decision.calibration.apply(candidate.model.predict_proba(frame))
-    return {
-        "records": [_record(frame.iloc[i], schema) for i in range(len(frame))],
-        **reader.encode_inputs(rows),
-        "probabilities": np.asarray(expected).tolist(),
-    }
+    encoded = reader.encode_inputs(rows)
+    return reader.Examples(
+        encoded.numbers,
+        encoded.categories,
+        probabilities=np.asarray(expected).tolist(),
+        records=[_record(frame.iloc[i], schema) for i in range(len(frame))],
+    )
 
 
-def _record(row: Any, schema: Schema) -> dict[str, Any]:
+def _record(row: Any, schema: Schema) -> dict[str, float | str | None]:
     """A raw row as a client would send it: null where something is missing."""
-    record: dict[str, Any] = {}
+    record: dict[str, float | str | None] = {}
     for column in schema.columns:
         value = row[column.name]
         if column.kind == "number":
