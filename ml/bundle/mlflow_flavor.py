@@ -26,10 +26,30 @@ NAME = "bundle"
 
 
 def log_bundle(settings: Settings, folder: Path, run_id: str) -> str:
-    """Log a sealed bundle as a model of a run; returns its `models:/…` URI.
+    """Log a sealed bundle as a model of a run.
 
     The same bundle logged again for the same run is found, not doubled; one whose upload was cut short is
     left behind unfinished and never referred to.
+
+    Parameters
+    ----------
+    settings
+        Name the tracking server and the experiment.
+    folder
+        The sealed bundle.
+    run_id
+        MLflow's run that the model and its metrics (`model_…`) belong to.
+
+    Returns
+    -------
+    The model's `models:/…` URI.
+
+    Raises
+    ------
+    BundleError
+        The folder is no sound bundle.
+    RegistryError
+        The tracking server does not answer, or refuses.
     """
     client, where = tracking.client(settings), tracking.experiment(settings)
     bundle = Bundle.open(folder)

@@ -107,7 +107,20 @@ def reference_frame(
 ) -> pd.DataFrame:
     """Held-out rows with their scores: what drift is measured against, as long as this version serves.
 
-    The inputs, then `ACTUAL`, `PREDICTED` and one `probability_column` a class. At most `REFERENCE_ROWS` rows.
+    Parameters
+    ----------
+    X, y
+        (n, d) canonical rows that the model was not fitted on, and their class codes (n,).
+    probabilities
+        (n, n_classes) of the served model.
+    opened
+        The bundle, for its decision and the classes' names.
+    seed
+        Of which rows are taken where there are more than `REFERENCE_ROWS`.
+
+    Returns
+    -------
+    The inputs, then `ACTUAL`, `PREDICTED` and one `probability_column` a class.
     """
     chosen = _sample(len(X), REFERENCE_ROWS, seed)
     frame = X.iloc[chosen].reset_index(drop=True)

@@ -35,9 +35,20 @@ class Slice(msgspec.Struct, frozen=True):
 
 
 def slices(X: pd.DataFrame, schema: Schema, *, min_rows: int = MIN_ROWS) -> Iterator[tuple[str, str, Mask]]:
-    """Each slice of at least `min_rows` rows as (column, what its rows share, mask of (n_rows,)).
+    """Slices of a table: each level of a category, each quarter of a number's range, each column's missing values.
 
-    Quartiles are those of the given rows. A slice of all rows is not a slice, and is left out.
+    Parameters
+    ----------
+    X
+        (n_rows, n_columns) canonical frame; quartiles are those of these rows.
+    schema
+        Its columns are cut.
+    min_rows
+        Of a slice; a slice of all rows is not a slice, and is left out.
+
+    Yields
+    ------
+    (column, what its rows share, mask of (n_rows,)).
     """
     for column in schema.columns:
         if column.name not in X:
@@ -73,7 +84,19 @@ def slice_metrics(
     p: Floats, y: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], X: pd.DataFrame, schema: Schema,
     draws: Resamples, weight: Floats,
 ) -> list[Slice]:  # fmt: skip
-    """Accuracy, F1 (positive class, or macro), log-loss and share of positives of each slice."""
+    """Accuracy, F1 (positive class, or macro), log-loss and share of positives of each slice, the largest first.
+
+    Parameters
+    ----------
+    p, y, codes
+        (n_rows, n_classes) probabilities, (n_rows,) true and answered class codes.
+    X
+        (n_rows, n_columns) canonical frame.
+    draws
+        The resamples of all rows: the first `N_BOOTSTRAP` of them are behind the intervals.
+    weight
+        (n_rows,) sample weights.
+    """
     largest = sorted(slices(X, schema), key=lambda s: -int(s[2].sum()))[:MAX_SLICES]
     w, rows = draws.weights[:N_BOOTSTRAP], draws.rows
     out = []

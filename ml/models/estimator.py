@@ -69,11 +69,22 @@ class TabularClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         validation: tuple[Any, Any] | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> Self:
-        """Fit on canonical rows (n, d) and labels (n,).
+        """Fit on rows and labels.
 
-        `validation` (rows, labels) is for families that stop early; `on_epoch` is called with the figures of each
-        epoch as it ends, in families that have epochs. Nothing of the estimator changes until the fit is over: an
-        interrupt leaves it as it was.
+        Nothing of the estimator changes until the fit is over: an interrupt leaves it as it was.
+
+        Parameters
+        ----------
+        X
+            (n, d) canonical rows.
+        y
+            (n,) labels.
+        sample_weight
+            (n,) not negative; None: all 1.
+        validation
+            Held-out (rows, labels), for families that stop early.
+        on_epoch
+            Called with the figures of each epoch as it ends, in families that have epochs.
 
         Raises
         ------

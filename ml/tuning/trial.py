@@ -88,7 +88,26 @@ def _folds(trial: Trial, problem: Problem, rival: npt.NDArray[np.float64] | None
 
 
 def fit_fold(trial: Trial, problem: Problem, fold: Fold) -> tuple[npt.NDArray[np.float64], Candidate]:
-    """Fit on a fold's training rows: probabilities of its held-out rows, and what was fitted."""
+    """Fit on a fold's training rows.
+
+    Parameters
+    ----------
+    trial
+        Family, parameters and seed.
+    problem
+        All rows.
+    fold
+        (training rows, held-out rows).
+
+    Returns
+    -------
+    (n_held_out, n_classes) probabilities of the fold's held-out rows, and what was fitted.
+
+    Raises
+    ------
+    ValueError
+        The probabilities are not finite, or of another shape.
+    """
     train, valid = fold
     X, y = problem.X, problem.y
     held = (X.iloc[valid], y[valid])
