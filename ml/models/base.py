@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ml.errors import DataError
 from ml.schema.schema import Schema
 
-Params = dict[str, Any]
+Params = dict[str, Any]  # of an estimator's constructor, JSON-able: their names and types are each family's own
+SearchSpace = dict[str, Any]  # parameter → hyperopt expression
 OnEpoch = Callable[[dict[str, float]], None]
 
 
@@ -20,7 +21,7 @@ class Family(Protocol):
 
     name: str
 
-    def space(self, n_rows: int, n_classes: int) -> dict[str, Any]:
+    def space(self, n_rows: int, n_classes: int) -> SearchSpace:
         """A hyperopt space; every label starts with the family's name."""
         ...
 

@@ -21,7 +21,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ml.models.base import OnEpoch, encode_labels
+from ml.models.base import OnEpoch, Params, encode_labels
 from ml.models.onnx.mixing import MixingGraph
 from ml.models.onnx.graph import Graph
 from ml.models.preprocessing.preprocessor import Preprocessor, as_frame
@@ -199,6 +199,6 @@ class TabularClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         return tags
 
 
-def restored_params(params: dict[str, Any]) -> dict[str, Any]:
+def restored_params(params: Params) -> Params:
     """Constructor arguments as JSON gives them back: lists where tuples were."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in params.items()}
