@@ -24,6 +24,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from ml.evaluation.metrics import log_losses
+
 # Each row takes these parameters from the defaults, on top of the rows above it; the last has all that matter.
 STEPS = (
     ("+ robust scaling, smooth clipping", ("scaling", "clip")),
@@ -90,17 +92,13 @@ def split(y: Any, seed: int) -> tuple[Any, Any]:
     return tuple(train_test_split(np.arange(len(y)), test_size=0.2, stratify=y, random_state=seed))
 
 
-def log_loss(p: Any, y: Any) -> float:
-    return float(-np.log(np.clip(p[np.arange(len(y)), y], 1e-15, 1)).mean())
-
-
 def fit(params: dict[str, Any], X: Any, y: Any, train: Any, test: Any, seed: int) -> tuple[float, float]:
     """Test log-loss and CPU seconds."""
     from ml.models.mlp.classifier import MLPClassifier
 
     started = time.process_time()
     model = MLPClassifier(**params, random_state=seed, device="cpu").fit(X.iloc[train], y[train])
-    return log_loss(model.predict_proba(X.iloc[test]), y[test]), time.process_time() - started
+    return float(log_losses(model.predict_proba(X.iloc[test]), y[test]).mean()), time.process_time() - started
 
 
 def lightgbm(X: Any, y: Any, train: Any, test: Any, seed: int, evals: int = 30) -> tuple[float, float]:
@@ -135,7 +133,7 @@ def lightgbm(X: Any, y: Any, train: Any, test: Any, seed: int, evals: int = 30) 
         lambda t: cross_val_score(model(t), rows, labels, cv=folds, scoring="neg_log_loss").mean(), n_trials=evals
     )
     best = model(optuna.trial.FixedTrial(study.best_params)).fit(rows, labels)
-    return log_loss(best.predict_proba(frame.iloc[test]), y[test]), time.process_time() - started
+    return float(log_losses(best.predict_proba(frame.iloc[test]), y[test]).mean()), time.process_time() - started
 
 
 def _numpy_kind(dtype: Any) -> Any:

@@ -116,12 +116,12 @@ def search(evals: int, repeats: int) -> dict[str, Any]:
             problem = study.make_problem(snapshot, settings)
             found = tuning.search(snapshot, settings, workdir=Path(folder, f"w{seed}"), max_evals=evals)
             best["refit"].append(found.best_loss)
-            space: Space = study._space(settings.train.families, problem)[0]
+            space: Space = study._space(settings.train.families, problem, seed)[0]
             store = TrialStore(Path(folder, f"o{seed}"))
-            asks = (space.suggest(n, [], seed=seed) for n in range(evals))
+            suggestions = (space.suggest(n, [], seed=seed) for n in range(evals))
             losses = [
                 run(TrialRequest(number=n, family=f, params=p, seed=seed), problem, store).loss
-                for n, (f, p, _) in enumerate(asks)
+                for n, (f, p, _) in enumerate(suggestions)
             ]
             best["random"].append(min(loss for loss in losses if loss is not None))
             best["optuna"].append(by_optuna(space, problem, store, evals, seed))

@@ -50,11 +50,11 @@ def seal(path: Path) -> str:
 
 def verify(path: Path | str, sha256: str | None = None) -> str:
     """Check a folder's files against its `bundle.json` without loading the model; returns the bundle's SHA-256."""
-    manifest, found = read(Path(path))
-    if sha256 is not None and found != sha256:
-        raise BundleError(f"{path}: expected bundle SHA-256 {sha256}, got {found}")
+    manifest, digest = read(Path(path))
+    if sha256 is not None and digest != sha256:
+        raise BundleError(f"{path}: expected bundle SHA-256 {sha256}, got {digest}")
     check(Path(path), manifest)
-    return found
+    return digest
 
 
 def read(path: Path) -> tuple[Manifest, str]:
@@ -90,8 +90,8 @@ def check(path: Path, manifest: Manifest) -> None:
             raise BundleError(f"{file}: listed in {MANIFEST} and not there")
         if (size := file.stat().st_size) != entry.bytes:
             raise BundleError(f"{file}: expected {entry.bytes} bytes, got {size}: truncated or altered")
-        if (found := _hash(file)) != entry.sha256:
-            raise BundleError(f"{file}: expected SHA-256 {entry.sha256}, got {found}: altered")
+        if (digest := _hash(file)) != entry.sha256:
+            raise BundleError(f"{file}: expected SHA-256 {entry.sha256}, got {digest}: altered")
     for name in _walk(path):
         if name != MANIFEST and name not in manifest.files:
             raise BundleError(f"{path / name}: not listed in {MANIFEST}")

@@ -26,31 +26,51 @@ NAME = "bundle"
 
 
 def log_bundle(settings: Settings, folder: Path, run_id: str) -> str:
-    """Log a sealed bundle as a model of a run; returns its `models:/…` URI.
+    """Log a sealed bundle as a model of a run.
 
     The same bundle logged again for the same run is found, not doubled; one whose upload was cut short is
     left behind unfinished and never referred to.
+
+    Parameters
+    ----------
+    settings
+        Name the tracking server and the experiment.
+    folder
+        The sealed bundle.
+    run_id
+        MLflow's run that the model and its metrics (`model_…`) belong to.
+
+    Returns
+    -------
+    The model's `models:/…` URI.
+
+    Raises
+    ------
+    BundleError
+        The folder is no sound bundle.
+    RegistryError
+        The tracking server does not answer, or refuses.
     """
-    found, where = tracking.client(settings), tracking.experiment(settings)
+    client, where = tracking.client(settings), tracking.experiment(settings)
     bundle = Bundle.open(folder)
     with tracking.errors(tracking.uri(settings)):
-        logged = found.search_logged_models([where], f"source_run_id = '{run_id}'")
-        for model in logged:
-            if model.status == "READY" and model.tags.get("refit.sha256") == bundle.sha256:
-                return str(model.model_uri)
+        logged = client.search_logged_models([where], f"source_run_id = '{run_id}'")
+        for earlier in logged:
+            if earlier.status == "READY" and earlier.tags.get("refit.sha256") == bundle.sha256:
+                return str(earlier.model_uri)
         with tempfile.TemporaryDirectory(prefix="refit-model-") as temporary:
             target = Path(temporary) / "model"
             save(bundle, target)
-            made = found.create_logged_model(
+            model = client.create_logged_model(
                 where, name=NAME, source_run_id=run_id, tags={"refit.sha256": bundle.sha256}, model_type="classifier"
             )
-            found.log_model_artifacts(made.model_id, str(target))
-            found.finalize_logged_model(made.model_id, "READY")
+            client.log_model_artifacts(model.model_id, str(target))
+            client.finalize_logged_model(model.model_id, "READY")
         values = {k: v["value"] for k, v in bundle.metrics.get("metrics", {}).items() if v}
         tracking.log(
-            settings, run_id, metrics={f"model_{k}": v for k, v in values.items()}, model_id=str(made.model_id)
+            settings, run_id, metrics={f"model_{k}": v for k, v in values.items()}, model_id=str(model.model_id)
         )
-        return str(made.model_uri)
+        return str(model.model_uri)
 
 
 def save(bundle: Bundle, target: Path) -> None:
@@ -76,7 +96,7 @@ def examples(bundle: Bundle, n: int) -> pd.DataFrame:
     """Raw rows as a user would have them: the first `n` of the bundle's examples."""
     import pandas as pd
 
-    records = (bundle.json("examples.json") or {}).get("records", [])[:n]
+    records = bundle.examples.records[:n]
     frame = pd.DataFrame(records, columns=[c.name for c in bundle.schema.columns])
     for column in bundle.schema.columns:
         cells = frame[column.name]
@@ -134,15 +154,15 @@ def _without_environment_check() -> Iterator[None]:
     from mlflow.utils import environment
 
     name = "warn_dependency_requirement_mismatches"
-    kept = getattr(environment, name, None)
-    if kept is None:  # a later MLflow without it: nothing to leave out
+    original = getattr(environment, name, None)
+    if original is None:  # a later MLflow without it: nothing to leave out
         yield
         return
     setattr(environment, name, lambda requirements: None)
     try:
         yield
     finally:
-        setattr(environment, name, kept)
+        setattr(environment, name, original)
 
 
 @contextlib.contextmanager

@@ -37,13 +37,33 @@ from ml.schema.schema import Schema
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MANIFEST", "MIXING", "TOLERANCE", "Bundle", "Mixing", "decode_inputs", "encode_inputs", "seal", "verify"]
+__all__ = [
+    "MANIFEST", "MIXING", "TOLERANCE", "Bundle", "EncodedRows", "Examples", "Mixing", "decode_inputs", "encode_inputs",
+    "seal", "verify",
+]  # fmt: skip
 
 Floats = npt.NDArray[np.float32]
 Mixing = Callable[[Floats, npt.NDArray[Any], Floats], Floats]
 
 MIXING = "mixing.onnx"
 TOLERANCE = 1e-5  # ONNX Runtime sums in another order on another processor; the class probabilities are float32
+
+
+class EncodedRows(msgspec.Struct, frozen=True):
+    """Canonical rows as JSON has them: NaN as null, a missing category as "". The content of background.json.
+
+    `numbers` (n, K) and `categories` (n, M); either is empty where the schema has no such column.
+    """
+
+    numbers: list[list[float | None]] = []
+    categories: list[list[str]] = []
+
+
+class Examples(EncodedRows, frozen=True):
+    """The content of examples.json: rows, the probabilities (n, C) that the model must give, and the raw records."""
+
+    probabilities: list[list[float]] = []
+    records: list[dict[str, float | str | None]] = []
 
 
 class Bundle:
@@ -77,14 +97,14 @@ class Bundle:
             or does not fit the schema.
         """
         path = Path(path)
-        files, found = manifest.read(path)
-        if sha256 is not None and found != sha256:
-            raise BundleError(f"{path / MANIFEST}: expected SHA-256 {sha256}, got {found}: not the registered bundle")
+        files, digest = manifest.read(path)
+        if sha256 is not None and digest != sha256:
+            raise BundleError(f"{path / MANIFEST}: expected SHA-256 {sha256}, got {digest}: not the registered bundle")
         if verify:
             manifest.check(path, files)
         schema = _decode(path / "schema.json", Schema)
         decision = _decode(path / "decision.json", Decision)
-        bundle = cls(path, found, schema, decision, _session(path / "model.onnx"))
+        bundle = cls(path, digest, schema, decision, _session(path / "model.onnx"))
         bundle._check_graph()
         return bundle
 
@@ -152,7 +172,14 @@ class Bundle:
     @property
     def background(self) -> Rows:
         """Rows that explanations are made against."""
-        return decode_inputs(self.json("background.json") or {}, self.schema)
+        file = self.path / "background.json"
+        return decode_inputs(_decode(file, EncodedRows) if file.exists() else EncodedRows(), self.schema)
+
+    @property
+    def examples(self) -> Examples:
+        """Rows with the probabilities that the model must give."""
+        examples: Examples = _decode(self.path / "examples.json", Examples)
+        return examples
 
     def reference(self) -> pd.DataFrame:
         """The drift reference; imports pandas, so not for a worker. Columns: see `reference_frame`."""
@@ -172,9 +199,9 @@ class Bundle:
         BundleError
             There is no example, or one differs by more than `TOLERANCE`, is not finite, or does not sum to 1.
         """
-        examples = self.json("examples.json") or {}
+        examples = self.examples
         rows = decode_inputs(examples, self.schema)
-        expected = np.asarray(examples.get("probabilities", []), dtype=np.float32)
+        expected = np.asarray(examples.probabilities, dtype=np.float32)
         if not len(expected):
             raise BundleError(f"{self.path / 'examples.json'}: no example to check the model with")
         together = self.run(rows.numbers, rows.categories)
@@ -203,19 +230,18 @@ class Bundle:
             )
 
 
-def encode_inputs(rows: Rows) -> dict[str, Any]:
-    """JSON form of canonical rows: NaN as null, "" as itself. `decode_inputs` is the inverse."""
+def encode_inputs(rows: Rows) -> EncodedRows:
+    """JSON form of canonical rows. `decode_inputs` is the inverse."""
     numbers = np.asarray(rows.numbers, dtype=np.float64)
-    return {
-        "numbers": [[None if np.isnan(v) else v for v in row] for row in numbers.tolist()],
-        "categories": np.asarray(rows.categories, dtype=object).tolist(),
-    }
+    return EncodedRows(
+        [[None if np.isnan(v) else v for v in row] for row in numbers.tolist()],
+        np.asarray(rows.categories, dtype=object).tolist(),
+    )
 
 
-def decode_inputs(value: dict[str, Any], schema: Schema) -> Rows:
+def decode_inputs(rows: EncodedRows, schema: Schema) -> Rows:
     """Canonical rows from the JSON form."""
-    numbers = value.get("numbers") or []
-    categories = value.get("categories") or []
+    numbers, categories = rows.numbers, rows.categories
     n = max(len(numbers), len(categories))
     k, m = len(schema.numbers), len(schema.categories)
     filled = [[np.nan if v is None else v for v in row] for row in numbers]

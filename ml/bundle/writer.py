@@ -14,8 +14,8 @@ import numpy.typing as npt
 from ml.bundle import reader
 from ml.bundle.reader import Bundle
 from ml.decision import Decision
-from ml.explain.background import prepare
-from ml.explain.explainer import BASIS
+from ml.explain.background import summarise_background
+from ml.explain.explainer import BACKGROUND_SUMMARY
 from ml.schema.rows import Rows
 from ml.schema.schema import Schema
 from ml.storage.files import to_json, write_bytes
@@ -62,8 +62,8 @@ def begin(folder: Path, candidate: Candidate, decision: Decision, X: pd.DataFram
         shutil.rmtree(folder)  # what a kill left behind
     folder.mkdir(parents=True)
     for name, graph in (("model.onnx", candidate.model.to_onnx), (reader.MIXING, candidate.model.to_mixing_onnx)):
-        made = append_calibration(graph(schema), decision.calibration)
-        write_bytes(folder / name, made.SerializeToString())
+        calibrated = append_calibration(graph(schema), decision.calibration)
+        write_bytes(folder / name, calibrated.SerializeToString())
     write_bytes(folder / "schema.json", schema.to_json())
     write_bytes(folder / "decision.json", decision.to_json())
     write_bytes(folder / "examples.json", to_json(_examples(candidate, decision, X, seed)))
@@ -71,7 +71,8 @@ def begin(folder: Path, candidate: Candidate, decision: Decision, X: pd.DataFram
     write_bytes(folder / "background.json", to_json(reader.encode_inputs(background)))
     reader.seal(folder)
     opened = Bundle.open(folder, verify=False)
-    write_bytes(folder / BASIS, to_json(msgspec.to_builtins(prepare(opened, background))))
+    summary = summarise_background(opened, background)
+    write_bytes(folder / BACKGROUND_SUMMARY, to_json(msgspec.to_builtins(summary)))
     reader.seal(folder)
     return Bundle.open(folder)
 
@@ -106,7 +107,20 @@ def reference_frame(
 ) -> pd.DataFrame:
     """Held-out rows with their scores: what drift is measured against, as long as this version serves.
 
-    The inputs, then `ACTUAL`, `PREDICTED` and one `probability_column` a class. At most `REFERENCE_ROWS` rows.
+    Parameters
+    ----------
+    X, y
+        (n, d) canonical rows that the model was not fitted on, and their class codes (n,).
+    probabilities
+        (n, n_classes) of the served model.
+    opened
+        The bundle, for its decision and the classes' names.
+    seed
+        Of which rows are taken where there are more than `REFERENCE_ROWS`.
+
+    Returns
+    -------
+    The inputs, then `ACTUAL`, `PREDICTED` and one `probability_column` a class.
     """
     chosen = _sample(len(X), REFERENCE_ROWS, seed)
     frame = X.iloc[chosen].reset_index(drop=True)
@@ -117,7 +131,7 @@ def reference_frame(
     return frame
 
 
-def _examples(candidate: Candidate, decision: Decision, X: pd.DataFrame, seed: int) -> dict[str, Any]:
+def _examples(candidate: Candidate, decision: Decision, X: pd.DataFrame, seed: int) -> reader.Examples:
     """Rows as they are, one with everything missing, and one with an unseen level in every category."""
     import pandas as pd
 
@@ -131,16 +145,18 @@ def _examples(candidate: Candidate, decision: Decision, X: pd.DataFrame, seed: i
     frame = pd.concat([some, odd], ignore_index=True)
     rows = rows_of(frame, schema)
     expected = decision.calibration.apply(candidate.model.predict_proba(frame))
-    return {
-        "records": [_record(frame.iloc[i], schema) for i in range(len(frame))],
-        **reader.encode_inputs(rows),
-        "probabilities": np.asarray(expected).tolist(),
-    }
+    encoded = reader.encode_inputs(rows)
+    return reader.Examples(
+        encoded.numbers,
+        encoded.categories,
+        probabilities=np.asarray(expected).tolist(),
+        records=[_record(frame.iloc[i], schema) for i in range(len(frame))],
+    )
 
 
-def _record(row: Any, schema: Schema) -> dict[str, Any]:
+def _record(row: Any, schema: Schema) -> dict[str, float | str | None]:
     """A raw row as a client would send it: null where something is missing."""
-    record: dict[str, Any] = {}
+    record: dict[str, float | str | None] = {}
     for column in schema.columns:
         value = row[column.name]
         if column.kind == "number":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -39,21 +40,38 @@ class Resamples:
         self.weights = counts.astype(np.float32) * weight[self.rows].astype(np.float32)
 
 
-def interval(value: float, base: float, replicates: Array, low: float, high: float) -> dict[str, float | None]:
-    """A metric with its percentile interval.
+class Interval(msgspec.Struct, frozen=True):
+    """A metric with its bootstrap interval; None where the metric, or the interval, does not exist."""
 
-    `base` is the metric on the resampled rows themselves: the replicates' distance from it is the
-    sampling error, which is laid around `value` (the two are the same unless rows were subsampled).
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def interval(value: float, base: float, replicates: Array, low: float, high: float) -> Interval:
+    """A metric's percentile interval (bootstrap, 95%).
+
+    Parameters
+    ----------
+    value
+        The metric on all rows.
+    base
+        The metric on the resampled rows themselves: the replicates' distance from it is the sampling error, which is
+        laid around `value` (the two are the same unless rows were subsampled).
+    replicates
+        (n_bootstrap,) the metric on each resample; those that are not finite are left out.
+    low, high
+        The range that the metric can have.
+
+    **Source** Efron and Tibshirani 1993, ch. 13.
     """
     if not np.isfinite(value):
-        return {"value": None, "low": None, "high": None}
+        return Interval()
     finite = replicates[np.isfinite(replicates)]
     if len(finite) < 2:
-        return {"value": float(value), "low": None, "high": None}
+        return Interval(float(value))
     tail = (1 - CONFIDENCE) / 2 * 100
     lower, upper = np.percentile(finite, [tail, 100 - tail]) - base + value
-    return {
-        "value": float(value),
-        "low": float(np.clip(min(lower, value), low, high)),
-        "high": float(np.clip(max(upper, value), low, high)),
-    }
+    return Interval(
+        float(value), float(np.clip(min(lower, value), low, high)), float(np.clip(max(upper, value), low, high))
+    )

@@ -54,7 +54,23 @@ def calibrate(
 
 
 def fit(probabilities: Floats, y: npt.NDArray[np.int64], kind: Kind, *, weight: Floats | None = None) -> Calibration:
-    """Fit one kind by (weighted) maximum likelihood with a weak prior; the problem is convex."""
+    """Fit one kind of calibration by (weighted) maximum likelihood with a weak prior; the problem is convex.
+
+    Parameters
+    ----------
+    probabilities
+        (n_rows, n_classes) of rows that the model was not trained on.
+    y
+        (n_rows,) class codes.
+    kind
+        "temperature": one scale; "sigmoid": one scale and a bias a class; "beta": a scale and a bias a class; of the
+        probabilities' logarithms.
+    weight
+        (n_rows,) sample weights; None: all 1.
+
+    **Source** temperature scaling: Guo et al. 2017; sigmoid: Platt 1999; beta and its form for many classes (Dirichlet
+    calibration, here with a diagonal matrix): Kull et al. 2017 and 2019.
+    """
     n_classes = probabilities.shape[1]
     if kind == "none":
         return Calibration()
@@ -71,7 +87,19 @@ def fit(probabilities: Floats, y: npt.NDArray[np.int64], kind: Kind, *, weight: 
 def crossed(
     probabilities: Floats, y: npt.NDArray[np.int64], kind: Kind, *, weight: Floats | None = None, seed: int = 0
 ) -> npt.NDArray[np.float64]:
-    """Each row calibrated by a calibration that was fitted without it: (n_rows, n_classes)."""
+    """Cross-fitted calibration: each row calibrated by a calibration that was fitted without it.
+
+    Parameters
+    ----------
+    probabilities, y, kind, weight
+        As of `fit`.
+    seed
+        Of the folds.
+
+    Returns
+    -------
+    (n_rows, n_classes) float64.
+    """
     out = np.array(probabilities, dtype=np.float64)
     if kind == "none":
         return out

@@ -65,12 +65,28 @@ def mean(w: Floats, values: Floats) -> Array:
 
 
 def confusion(w: Floats, y: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], n_classes: int) -> Array:
-    """Weight of each (true, answered) pair: (n_weightings, n_classes, n_classes)."""
+    """Confusion matrix of each weighting: the weight of each (true, answered) pair.
+
+    Parameters
+    ----------
+    w
+        (n_weightings, n_rows).
+    y, codes
+        (n_rows,) class codes: true, and answered.
+
+    Returns
+    -------
+    (n_weightings, n_classes, n_classes).
+
+    >>> confusion(np.ones((1, 3)), np.array([0, 1, 1]), np.array([0, 1, 0]), 2)[0]
+    array([[1., 0.],
+           [1., 1.]])
+    """
     cell = y * n_classes + codes
     order = np.argsort(cell, kind="stable")
-    found, starts = np.unique(cell[order], return_index=True)
+    present, starts = np.unique(cell[order], return_index=True)
     out = np.zeros((len(w), n_classes * n_classes))
-    out[:, found] = np.add.reduceat(w[:, order], starts, axis=1)
+    out[:, present] = np.add.reduceat(w[:, order], starts, axis=1)
     return out.reshape(len(w), n_classes, n_classes)
 
 
@@ -86,10 +102,23 @@ def precision_recall_f1(table: Array) -> tuple[Array, Array, Array]:
 def ranking(
     w: Floats, score: Floats, is_positive: npt.NDArray[np.bool_], *, max_steps: int | None = None
 ) -> tuple[Array, Array]:
-    """ROC-AUC and average precision (PR-AUC), ties handled as scikit-learn does.
+    """ROC-AUC and average precision (PR-AUC) of each weighting, ties handled as scikit-learn does.
 
-    With `max_steps`, neighbouring scores are tied until at most so many steps of the curves are left:
-    for resamples, whose spread it hardly changes and whose time it bounds.
+    Parameters
+    ----------
+    w
+        (n_weightings, n_rows).
+    score
+        (n_rows,) the larger, the likelier positive.
+    is_positive
+        (n_rows,).
+    max_steps
+        Neighbouring scores are tied until at most so many steps of the curves are left: for resamples, whose scatter it
+        hardly changes and whose time it bounds.
+
+    Returns
+    -------
+    Each (n_weightings,), NaN where only one of the two classes has weight.
     """
     order = np.argsort(-score, kind="stable")
     starts = np.concatenate([[0], np.flatnonzero(np.diff(score[order])) + 1])
@@ -110,7 +139,23 @@ def ranking(
 
 
 def calibration_error(w: Floats, confidence: Floats, correct: npt.NDArray[np.bool_]) -> Array:
-    """Expected calibration error over 15 bins: the mean distance of what was said from what came."""
+    """Expected calibration error of each weighting over 15 bins of equal width.
+
+    Parameters
+    ----------
+    w
+        (n_weightings, n_rows).
+    confidence
+        (n_rows,) probability that was given.
+    correct
+        (n_rows,) whether it came true.
+
+    Returns
+    -------
+    (n_weightings,) in [0, 1]: the mean distance of the mean probability from the share that came.
+
+    **Source** Guo et al. 2017, "On calibration of modern neural networks".
+    """
     bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     error = np.zeros(len(w))
     for b in np.unique(bins):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ml.decision import Decision, Floats, positive_code
 from ml.evaluation import metrics
-from ml.evaluation.bootstrap import CONFIDENCE, Resamples, interval
-from ml.evaluation.slices import slice_metrics
+from ml.evaluation.bootstrap import CONFIDENCE, Interval, Resamples, interval
+from ml.evaluation.slices import Slice, slice_metrics
 from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
@@ -20,6 +21,36 @@ if TYPE_CHECKING:
 Values = dict[str, npt.NDArray[np.float64]]
 
 STEPS = 256  # of the ROC and PR curves of a resample
+
+
+class ClassMetrics(msgspec.Struct, frozen=True):
+    """One class against the rest; `support` is how many rows are of it."""
+
+    precision: Interval
+    recall: Interval
+    f1: Interval
+    roc_auc: Interval
+    pr_auc: Interval
+    support: int
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """All metrics of a model on one set of rows, with their intervals: what metrics.json begins with.
+
+    A metric that does not exist on these rows (ROC-AUC of one class) has the value None. `confusion` is true by
+    answered.
+    """
+
+    rows: int
+    confidence: float
+    n_bootstrap: int
+    classes: list[str]
+    positive_label: str
+    threshold: float | None
+    metrics: dict[str, Interval]
+    per_class: dict[str, ClassMetrics]
+    slices: list[Slice]
+    confusion: list[list[float]]
 
 
 def evaluate(
@@ -33,7 +64,7 @@ def evaluate(
     seed: int = 0,
     weight: Floats | None = None,
     slices: bool = True,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Metrics with 95% bootstrap intervals: over all rows, per class and per slice.
 
     Parameters
@@ -51,12 +82,16 @@ def evaluate(
     weight
         (n_rows,) sample weights.
 
-    Returns
-    -------
-    JSON-able: `rows`, `confidence`, `metrics` {name: {value, low, high}}, `per_class` {label: {…, support}},
-    `slices` [{column, value, rows, metrics}], `confusion` (true × answered), `threshold`, `classes`.
-    A metric that does not exist on these rows (ROC-AUC of one class) is None.
+    slices
+        Whether to measure the slices too.
 
+    Raises
+    ------
+    ValueError
+        No row, or probabilities that do not fit the labels and classes.
+
+    Notes
+    -----
     With two classes precision, recall, F1, ROC-AUC and PR-AUC are the positive class's; with more they
     are means over the classes (macro). The calibration error is that of the positive class's probability
     with two classes, and of the most probable class's otherwise.
@@ -74,21 +109,22 @@ def evaluate(
     drawn = (p[draws.rows], y[draws.rows], codes[draws.rows], schema, STEPS)
     base, boot = _measure(weight[None, draws.rows], *drawn), _measure(draws.weights, *drawn)
     overall, per_class = _with_intervals(full, base, boot, schema)
-    for code, label in enumerate(schema.classes):
-        per_class[label]["support"] = int((y == code).sum())
     table = metrics.confusion(weight[None, :], y, codes, len(schema.classes))[0]
-    return {
-        "rows": len(y),
-        "confidence": CONFIDENCE,
-        "n_bootstrap": n_bootstrap,
-        "classes": list(schema.classes),
-        "positive_label": schema.positive_label,
-        "threshold": decision.threshold,
-        "metrics": overall,
-        "per_class": per_class,
-        "slices": slice_metrics(p, y, codes, X, schema, draws, weight) if slices and X is not None else [],
-        "confusion": table.tolist(),
-    }
+    return Evaluation(
+        rows=len(y),
+        confidence=CONFIDENCE,
+        n_bootstrap=n_bootstrap,
+        classes=list(schema.classes),
+        positive_label=schema.positive_label,
+        threshold=decision.threshold,
+        metrics=overall,
+        per_class={
+            label: ClassMetrics(**per_class[label], support=int((y == code).sum()))
+            for code, label in enumerate(schema.classes)
+        },
+        slices=slice_metrics(p, y, codes, X, schema, draws, weight) if slices and X is not None else [],
+        confusion=table.tolist(),
+    )
 
 
 def _measure(
@@ -124,9 +160,11 @@ def _measure(
     return out
 
 
-def _with_intervals(full: Values, base: Values, boot: Values, schema: Schema) -> tuple[dict[str, Any], dict[str, Any]]:
-    overall: dict[str, Any] = {}
-    per_class: dict[str, Any] = {label: {} for label in schema.classes}
+def _with_intervals(
+    full: Values, base: Values, boot: Values, schema: Schema
+) -> tuple[dict[str, Interval], dict[str, dict[str, Interval]]]:
+    overall: dict[str, Interval] = {}
+    per_class: dict[str, dict[str, Interval]] = {label: {} for label in schema.classes}
     for key, value in full.items():
         name, _, code = key.partition("/")
         # Resampling only ever adds calibration error, so its replicates are centred on their own mean.

@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ml.decision import Floats, positive_code
 from ml.evaluation import metrics
-from ml.evaluation.bootstrap import Resamples, interval
+from ml.evaluation.bootstrap import Interval, Resamples, interval
 from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
@@ -24,10 +25,30 @@ N_BOOTSTRAP = 200
 Mask = npt.NDArray[np.bool_]
 
 
-def slices(X: pd.DataFrame, schema: Schema, *, min_rows: int = MIN_ROWS) -> Iterator[tuple[str, str, Mask]]:
-    """Each slice of at least `min_rows` rows as (column, what its rows share, mask of (n_rows,)).
+class Slice(msgspec.Struct, frozen=True):
+    """The metrics of the rows that share a `value` of a `column`."""
 
-    Quartiles are those of the given rows. A slice of all rows is not a slice, and is left out.
+    column: str
+    value: str
+    rows: int
+    metrics: dict[str, Interval]
+
+
+def slices(X: pd.DataFrame, schema: Schema, *, min_rows: int = MIN_ROWS) -> Iterator[tuple[str, str, Mask]]:
+    """Slices of a table: each level of a category, each quarter of a number's range, each column's missing values.
+
+    Parameters
+    ----------
+    X
+        (n_rows, n_columns) canonical frame; quartiles are those of these rows.
+    schema
+        Its columns are cut.
+    min_rows
+        Of a slice; a slice of all rows is not a slice, and is left out.
+
+    Yields
+    ------
+    (column, what its rows share, mask of (n_rows,)).
     """
     for column in schema.columns:
         if column.name not in X:
@@ -62,12 +83,24 @@ def _category_parts(values: npt.NDArray[Any]) -> Iterator[tuple[str, Mask]]:
 def slice_metrics(
     p: Floats, y: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], X: pd.DataFrame, schema: Schema,
     draws: Resamples, weight: Floats,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Accuracy, F1 (positive class, or macro), log-loss and share of positives of each slice."""
-    found = sorted(slices(X, schema), key=lambda s: -int(s[2].sum()))[:MAX_SLICES]
+) -> list[Slice]:  # fmt: skip
+    """Accuracy, F1 (positive class, or macro), log-loss and share of positives of each slice, the largest first.
+
+    Parameters
+    ----------
+    p, y, codes
+        (n_rows, n_classes) probabilities, (n_rows,) true and answered class codes.
+    X
+        (n_rows, n_columns) canonical frame.
+    draws
+        The resamples of all rows: the first `N_BOOTSTRAP` of them are behind the intervals.
+    weight
+        (n_rows,) sample weights.
+    """
+    largest = sorted(slices(X, schema), key=lambda s: -int(s[2].sum()))[:MAX_SLICES]
     w, rows = draws.weights[:N_BOOTSTRAP], draws.rows
     out = []
-    for column, value, mask in found:
+    for column, value, mask in largest:
         inside = mask[rows]
         full = _measure(weight[None, mask], p[mask], y[mask], codes[mask], schema)
         drawn = rows[inside]
@@ -77,7 +110,7 @@ def slice_metrics(
             name: interval(float(v[0]), float(base[name][0]), boot[name], *metrics.limits(name))
             for name, v in full.items()
         }
-        out.append({"column": column, "value": value, "rows": int(mask.sum()), "metrics": measured})
+        out.append(Slice(column, value, int(mask.sum()), measured))
     return out
 
 

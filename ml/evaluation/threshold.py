@@ -75,7 +75,25 @@ def decide(
 
 
 def resolve(objective: Objective, y: npt.NDArray[np.int64], costs: object = None) -> Objective:
-    """What "auto" means for these rows; "cost" without costs is an error."""
+    """The objective that "auto" stands for on these rows.
+
+    Parameters
+    ----------
+    objective
+        Anything but "auto" is given back.
+    y
+        (n_rows,) class codes.
+    costs
+        Whether there are some: they go before the classes' shares.
+
+    Raises
+    ------
+    ValueError
+        "cost" without costs.
+
+    >>> resolve("auto", np.array([0, 0, 0, 1])), resolve("auto", np.array([0, 1]))
+    ('f1', 'accuracy')
+    """
     if objective == "cost" and not costs:
         raise ValueError("objective 'cost' needs costs: one row a true class, one cost an answered class")
     if objective != "auto":

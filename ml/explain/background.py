@@ -1,4 +1,4 @@
-"""What the explanations of one model rest on: few background rows that stand for all of them.
+"""The background of one model's explanations, summarised: few background rows that stand for all of them.
 
 A Shapley value against the background is the mean of those against each background row b, φ(x, b). The
 part of φ(x, b) that depends on b alone is, by symmetry, −Φ(b), where Φ(b) is b's own Shapley value against
@@ -34,8 +34,8 @@ PARTNERS = (6, 24)  # rows that each background row is compared with to find Φ,
 ADDITIVE_TOLERANCE = 2e-4  # float32 probabilities near 0.999 give log-odds to about 1e-4
 
 
-class Basis(msgspec.Struct, frozen=True, kw_only=True):
-    """B of the background rows, by their index, with weights that sum to 1.
+class BackgroundSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The background summarised: B of its rows, by their index, with weights that sum to 1.
 
     `background_rows`: how many rows they stand for. `offsets`: (T, B, K) Φ of each for each class that can be
     explained (`Game.targets`), in the order of the schema's columns; zeros where the B rows are all there are.
@@ -54,8 +54,17 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
         return inside and len(self.rows) == len(self.weights) > 0 and np.shape(self.offsets) == shape
 
 
-def prepare(model: Model, background: Rows, *, seed: int = 0) -> Basis:
-    """Choose the method and the rows for explanations of one model against `background`.
+def summarise_background(model: Model, background: Rows, *, seed: int = 0) -> BackgroundSummary:
+    """Summarise the background for the explanations of one model: choose the method, and the rows that stand for all.
+
+    Parameters
+    ----------
+    model
+        The opened bundle.
+    background
+        Rows that stand for "not known"; at most `MAX_BACKGROUND` of them are taken.
+    seed
+        Of which rows are taken, and of the walks.
 
     Raises
     ------
@@ -68,14 +77,14 @@ def prepare(model: Model, background: Rows, *, seed: int = 0) -> Basis:
     order = rng.permutation(len(background))[:MAX_BACKGROUND]
     rows, k = take(background, order), len(game.columns)
     if _is_additive(game, rows, rng):
-        return _basis("additive", len(order), order[:1], np.ones(1), _additive_offsets(game, rows))
+        return _summary("additive", len(order), order[:1], np.ones(1), _additive_offsets(game, rows))
     if len(order) << min(k, 32) <= EXACT_EVALUATIONS:
         none = np.zeros((len(game.targets), len(order), k))
-        return _basis("exact", len(order), order, np.full(len(order), 1 / len(order)), none)
+        return _summary("exact", len(order), order, np.full(len(order), 1 / len(order)), none)
     return _for_walks(game, rows, order, rng)
 
 
-def _for_walks(game: Game, rows: Rows, order: Index, rng: np.random.Generator) -> Basis:
+def _for_walks(game: Game, rows: Rows, order: Index, rng: np.random.Generator) -> BackgroundSummary:
     steps = 2 * (len(game.columns) - 1)
     wanted = max(EVALUATIONS // (steps + 2), FEWEST)
     pairs = PREPARATION // steps
@@ -93,11 +102,11 @@ def _for_walks(game: Game, rows: Rows, order: Index, rng: np.random.Generator) -
     else:  # several walks to a row
         chosen = np.resize(np.arange(n), wanted)
         weights = 1 / (n * np.bincount(chosen)[chosen])
-    return _basis("permutation", n, order[chosen], weights, own[:, chosen])
+    return _summary("permutation", n, order[chosen], weights, own[:, chosen])
 
 
-def _basis(method: Method, n: int, rows: Index, weights: Floats, offsets: Floats) -> Basis:
-    return Basis(
+def _summary(method: Method, n: int, rows: Index, weights: Floats, offsets: Floats) -> BackgroundSummary:
+    return BackgroundSummary(
         method=method,
         background_rows=n,
         rows=tuple(rows.tolist()),

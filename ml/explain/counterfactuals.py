@@ -1,4 +1,4 @@
-"""What would change the answer: the nearest single-column changes of a row that flip its label.
+"""Counterfactuals: the nearest single-column changes of a row that flip its label.
 
 Every column is tried on its own, numbers within the range seen in training and categories among the known
 levels, through the model that serves. A statement about the model, not about the world: changing the column
@@ -36,9 +36,12 @@ class Model(Protocol):
     def label(self, probabilities: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One column's value that flips the label. `probability` is the new label's; `distance` a share of the range,
-    1 for another category or where the value was missing."""
+class Counterfactual(msgspec.Struct, frozen=True, kw_only=True):
+    """A counterfactual: one column's value that flips the label.
+
+    `probability` is the new label's; `distance` a share of the range, 1 for another category or where the value was
+    missing.
+    """
 
     column: str
     old: float | str | None
@@ -63,12 +66,26 @@ class _Grid(NamedTuple):
     whole: npt.NDArray[np.bool_]  # (K,)
 
 
-def changes(model: Model, rows: Rows, *, limit: int = 5) -> list[list[Change]]:
-    """For each row, up to `limit` single-column changes that flip its label, nearest first; may be none."""
+def counterfactuals(model: Model, rows: Rows, *, limit: int = 5) -> list[list[Counterfactual]]:
+    """Counterfactuals of each row: single-column changes that flip its label.
+
+    Parameters
+    ----------
+    model
+        The opened bundle.
+    rows
+        n canonical rows.
+    limit
+        Most of one row.
+
+    Returns
+    -------
+    n lists, each nearest first; empty where no single column flips the label.
+    """
     return [_of_row(model, rows.part(i, i + 1), limit) for i in range(len(rows))]
 
 
-def _of_row(model: Model, row: Rows, limit: int) -> list[Change]:
+def _of_row(model: Model, row: Rows, limit: int) -> list[Counterfactual]:
     grid, now = _grid(model.schema), model.label(model.run(row.numbers, row.categories))[0]
     old = row.numbers[0].astype(np.float64)
     other = grid.values != old[grid.at]
@@ -85,13 +102,13 @@ def _of_row(model: Model, row: Rows, limit: int) -> list[Change]:
     distances = [*_distance(grid, old, at, values).tolist(), *[1.0] * len(of)]
     names = [*(model.schema.numbers[j] for j in at), *(model.schema.categories[j] for j in of)]
     olds = [*(None if np.isnan(old[j]) else float(old[j]) for j in at), *(row.categories[0, j] or None for j in of)]
-    found = [
-        Change(column=name, old=was, new=new, label=label, probability=float(probability), distance=distance)
+    flips = [
+        Counterfactual(column=name, old=was, new=new, label=label, probability=float(probability), distance=distance)
         for name, was, new, label, probability, distance in zip(
             names, olds, [*values.tolist(), *levels.tolist()], labels, probabilities, distances, strict=True
         )
     ]
-    return sorted(found, key=lambda change: (change.distance, -change.probability))[:limit]
+    return sorted(flips, key=lambda flip: (flip.distance, -flip.probability))[:limit]
 
 
 @lru_cache(maxsize=8)
@@ -162,8 +179,8 @@ def _refined(model: Model, row: Rows, grid: _Grid, at: Index, values: Floats, no
 
 def _short(old: Floats, values: Floats, span: Floats, whole: npt.NDArray[np.bool_]) -> Floats:
     """The values with no more digits than the search has found out, rounded away from the row's own."""
-    found_to = span / ((GRID - 1) * 2**REFINEMENTS)
-    unit = np.where(whole, 1.0, 10.0 ** -np.clip(np.ceil(-np.log10(found_to)), -15, 15))
+    resolution = span / ((GRID - 1) * 2**REFINEMENTS)
+    unit = np.where(whole, 1.0, 10.0 ** -np.clip(np.ceil(-np.log10(resolution)), -15, 15))
     short = np.where(values > old, np.ceil(values / unit), np.floor(values / unit)) * unit
     return np.array([float(f"{v:.12g}") for v in short])
 

@@ -1,4 +1,4 @@
-"""Why a row got its score: attributions of the raw columns that add up to the score, for any model.
+"""Shapley explanations: attributions of the raw columns that add up to a row's score, for any model.
 
 The score is the log-odds of one class: the positive one for two classes, else the answered one. What a
 set of known columns is worth is the mean score of the row with its other columns taken from background
@@ -28,18 +28,18 @@ import msgspec
 import numpy as np
 
 from ml.errors import BundleError
-from ml.explain.background import Basis, Method, prepare
+from ml.explain.background import BackgroundSummary, Method, summarise_background
 from ml.explain.shapley import Floats, Game, Model, Walks, take
 from ml.schema.rows import Rows
 
 if TYPE_CHECKING:
     from ml.bundle.reader import Bundle
 
-BASIS = "explanation.json"  # its file in a bundle
+BACKGROUND_SUMMARY = "explanation.json"  # its file in a bundle
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """One row's score taken apart.
+    """One row's Shapley values: its score taken apart.
 
     `score` and `baseline` are log-odds of `explained_class`; `attributions` and `standard_errors` are (K,) in the
     order of `schema.columns`, the errors all zero where the method is exact; `background_rows` is how many rows the
@@ -64,41 +64,43 @@ class Explainer:
         The opened bundle.
     background
         Rows that stand for "not known".
-    basis
-        What `ml.explain.background.prepare` found for this model and background; None finds it now, which
+    summary
+        `ml.explain.background.summarise_background` of this model and background; None makes it now, which
         takes up to seconds.
     seed
-        Of the walks' orders, and of the basis where none is given.
+        Of the walks' orders, and of the summary where none is given.
 
     Raises
     ------
     ValueError
         There is no background row.
     BundleError
-        The basis is of another model or background, or the graph for mixtures of another model.
+        The summary is of another model or background, or the graph for mixtures of another model.
     """
 
-    def __init__(self, model: Model, background: Rows, basis: Basis | None = None, *, seed: int = 0) -> None:
+    def __init__(
+        self, model: Model, background: Rows, summary: BackgroundSummary | None = None, *, seed: int = 0
+    ) -> None:
         self._game = Game(model)
-        self._basis = prepare(model, background, seed=seed) if basis is None else basis
-        if not self._basis.fits(self._game, background):
-            raise BundleError("the basis of the explanations does not fit the model and its background rows")
-        self.model, self.columns, self.method = model, self._game.columns, self._basis.method
-        self._others = take(background, self._basis.rows)
+        self._summary = summarise_background(model, background, seed=seed) if summary is None else summary
+        if not self._summary.fits(self._game, background):
+            raise BundleError("the summarised background does not fit the model and its background rows")
+        self.model, self.columns, self.method = model, self._game.columns, self._summary.method
+        self._others = take(background, self._summary.rows)
         self._game.check_mixing(self._others)
-        self._weights, self._offsets = np.asarray(self._basis.weights), np.asarray(self._basis.offsets)
+        self._weights, self._offsets = np.asarray(self._summary.weights), np.asarray(self._summary.offsets)
         self._walks = Walks(len(self.columns), len(self._others), np.random.default_rng(seed))
         self._starts = self._game.scores(self._others, self._game.targets)  # (T, B)
 
     @classmethod
     def of(cls, bundle: Bundle) -> Explainer:
-        """The explainer of a bundle, on the basis that was written with it."""
-        found = bundle.json(BASIS)
+        """The explainer of a bundle, with the summarised background that was written with it."""
+        stored = bundle.json(BACKGROUND_SUMMARY)
         try:
-            basis = None if found is None else msgspec.convert(found, Basis)
+            summary = None if stored is None else msgspec.convert(stored, BackgroundSummary)
         except msgspec.ValidationError as error:
-            raise BundleError(f"{bundle.path / BASIS}: {error}") from error
-        return cls(bundle, bundle.background, basis)
+            raise BundleError(f"{bundle.path / BACKGROUND_SUMMARY}: {error}") from error
+        return cls(bundle, bundle.background, summary)
 
     def explain(self, rows: Rows) -> list[Explanation]:
         """One explanation a row."""
@@ -122,7 +124,7 @@ class Explainer:
             score=float(ends[at]),
             baseline=float(baseline),
             method=self.method,
-            background_rows=self._basis.background_rows,
+            background_rows=self._summary.background_rows,
             attributions=attributions,
             standard_errors=errors,
         )
@@ -147,7 +149,7 @@ class Explainer:
 
 
 def importance(explainer: Explainer, rows: Rows) -> dict[str, float]:
-    """Global importance: mean absolute attribution of each column over `rows`, in log-odds, largest first."""
+    """Global feature importance: mean absolute Shapley value of each column over `rows`, in log-odds, largest first."""
     if len(rows) == 0:
         raise ValueError("expected at least one row to take the importance over, got none")
     mean = np.mean([np.abs(explanation.attributions) for explanation in explainer.explain(rows)], axis=0)

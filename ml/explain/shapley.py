@@ -85,14 +85,40 @@ class Game:
         return out
 
     def mixed(self, row: Rows, others: Rows, known: Mask) -> Rows:
-        """`others` (n rows) with the columns that `known` (n, K) marks taken from the one `row`."""
+        """Mixtures of one row with others.
+
+        Parameters
+        ----------
+        row
+            One row.
+        others
+            n rows.
+        known
+            (n, K): the columns that are taken from `row`.
+        """
         return Rows(
             np.where(known[:, self._numbers], row.numbers, others.numbers),
             np.where(known[:, self._categories], row.categories, others.categories),
         )
 
     def of_walks(self, row: Rows, others: Rows, walks: Walks, targets: list[int]) -> Floats:
-        """(len(targets), n) scores of the walks' inner points, by the model's graph for mixtures where it has one."""
+        """Scores of the walks' inner points, by the model's graph for mixtures where it has one.
+
+        Parameters
+        ----------
+        row
+            One row.
+        others
+            The B rows that the walks start from.
+        walks
+            Their n = B · 2 · (K - 1) inner points.
+        targets
+            Class numbers.
+
+        Returns
+        -------
+        (len(targets), n) log-odds.
+        """
         if self._mixing is None:
             return self.scores(self.mixed(row, take(others, walks.other), walks.known), targets)
         rows = Rows(np.concatenate([row.numbers, others.numbers]), np.concatenate([row.categories, others.categories]))
@@ -116,7 +142,23 @@ class Game:
             )
 
     def every_subset(self, row: Rows, others: Rows, target: int) -> Floats:
-        """(K,) Shapley values of the row, exactly, against the mean of `others`: 2^K scores for each of them."""
+        """Exact Shapley values of a row against the mean of others, by scoring every subset of the columns.
+
+        Parameters
+        ----------
+        row
+            One row.
+        others
+            B background rows: 2^K · B rows are scored.
+        target
+            Class number.
+
+        Returns
+        -------
+        (K,) in log-odds.
+
+        **Source** Shapley 1953; the weights are |S|! (K - |S| - 1)! / K!.
+        """
         k, b = len(self.columns), len(others)
         subsets = np.arange(1 << k)
         known = (subsets[:, None] >> np.arange(k)) & 1 == 1
@@ -132,7 +174,23 @@ class Game:
         return shares
 
     def steps(self, row: Rows, start: Rows, order: Index, targets: list[int]) -> Floats:
-        """(len(targets), K) change of score as each column of the one `start` is replaced by `row`'s, in `order`."""
+        """Change of score as each column of one row is replaced by another row's, in order.
+
+        Parameters
+        ----------
+        row
+            Where the walk ends.
+        start
+            The one row where it starts.
+        order
+            (K,) columns.
+        targets
+            Class numbers.
+
+        Returns
+        -------
+        (len(targets), K) in the schema's order of columns.
+        """
         k = len(order)
         known = np.argsort(order)[None, :] < np.arange(k + 1)[:, None]
         scores = self.scores(self.mixed(row, take(start, np.zeros(k + 1)), known), targets)
@@ -158,7 +216,21 @@ class Walks:
         self.other: Index = np.repeat(np.arange(b), 2 * (k - 1))
 
     def shares(self, starts: Floats, inner: Floats, end: Floats) -> Floats:
-        """(T, B) scores of the other rows, (T, n) of the points, (T,) of the row → (T, B, K) changes of score."""
+        """What each column changed, the mean of a walk and its reverse.
+
+        Parameters
+        ----------
+        starts
+            (T, B) scores of the other rows.
+        inner
+            (T, n) of the walks' inner points.
+        end
+            (T,) of the row.
+
+        Returns
+        -------
+        (T, B, K) changes of score; they add up to `end` - `starts`.
+        """
         b, ways, k = self._orders.shape
         scores = np.empty((len(end), b, ways, k + 1))
         scores[..., 0] = starts[:, :, None]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ml.errors import DataError
 from ml.schema.schema import Schema
 
-Params = dict[str, Any]
+Params = dict[str, Any]  # of an estimator's constructor, JSON-able: their names and types are each family's own
+SearchSpace = dict[str, Any]  # parameter → hyperopt expression
 OnEpoch = Callable[[dict[str, float]], None]
 
 
@@ -20,7 +21,7 @@ class Family(Protocol):
 
     name: str
 
-    def space(self, n_rows: int, n_classes: int) -> dict[str, Any]:
+    def space(self, n_rows: int, n_classes: int) -> SearchSpace:
         """A hyperopt space; every label starts with the family's name."""
         ...
 
@@ -33,7 +34,26 @@ class Family(Protocol):
         ...
 
     def build(self, params: Params, schema: Schema, *, seed: int, device: str = "cpu", threads: int = 1) -> Any:
-        """An unfitted estimator; casts numbers that a search hands over as floats."""
+        """An unfitted estimator.
+
+        Parameters
+        ----------
+        params
+            Of the family; whole numbers may come as floats and tuples as lists, as a search and JSON hand them over.
+        schema
+            Its number of classes is the model's.
+        seed
+            Of all that is random in a fit.
+        device
+            "auto", or torch's name of one; for families that know devices.
+        threads
+            Of the fit, where the family has several.
+
+        Raises
+        ------
+        TypeError
+            A parameter that the family does not have.
+        """
         ...
 
     def from_state(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
@@ -80,7 +100,17 @@ class UntrainableError(DataError, ValueError):
 
 
 def check_trainable(n_rows: int, n_columns: int, codes: NDArray[np.int64]) -> None:
-    """Raises UntrainableError: too few rows, no varying column, one class."""
+    """Raises UntrainableError where nothing can be learned.
+
+    Parameters
+    ----------
+    n_rows
+        Two or more are needed.
+    n_columns
+        That vary, encoded; one or more.
+    codes
+        (n_rows,) class codes; of two classes or more.
+    """
     if n_rows < 2:
         raise UntrainableError(f"expected two rows or more to train on, got {n_rows} sample(s): n_samples={n_rows}")
     if n_columns == 0:

@@ -21,7 +21,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ml.models.base import OnEpoch, encode_labels
+from ml.models.base import OnEpoch, Params, encode_labels
 from ml.models.onnx.mixing import MixingGraph
 from ml.models.onnx.graph import Graph
 from ml.models.preprocessing.preprocessor import Preprocessor, as_frame
@@ -69,11 +69,22 @@ class TabularClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         validation: tuple[Any, Any] | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> Self:
-        """Fit on canonical rows (n, d) and labels (n,).
+        """Fit on rows and labels.
 
-        `validation` (rows, labels) is for families that stop early; `on_epoch` is called with the figures of each
-        epoch as it ends, in families that have epochs. Nothing of the estimator changes until the fit is over: an
-        interrupt leaves it as it was.
+        Nothing of the estimator changes until the fit is over: an interrupt leaves it as it was.
+
+        Parameters
+        ----------
+        X
+            (n, d) canonical rows.
+        y
+            (n,) labels.
+        sample_weight
+            (n,) not negative; None: all 1.
+        validation
+            Held-out (rows, labels), for families that stop early.
+        on_epoch
+            Called with the figures of each epoch as it ends, in families that have epochs.
 
         Raises
         ------
@@ -188,6 +199,6 @@ class TabularClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         return tags
 
 
-def restored_params(params: dict[str, Any]) -> dict[str, Any]:
+def restored_params(params: Params) -> Params:
     """Constructor arguments as JSON gives them back: lists where tuples were."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in params.items()}

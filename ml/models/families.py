@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ml.models.base import Params
+from ml.models.base import Family, Params, SearchSpace
 from ml.schema.schema import Schema
 
 LARGE = 100_000  # rows; above it liblinear and saga take minutes for the same log-loss
@@ -28,7 +28,7 @@ class LogisticFamily:
     name = "logistic"
     solvers = ("liblinear", "lbfgs", "saga")
 
-    def space(self, n_rows: int, n_classes: int) -> dict[str, Any]:
+    def space(self, n_rows: int, n_classes: int) -> SearchSpace:
         """C and solver; on large tables only solvers that finish."""
         from hyperopt import hp
 
@@ -69,7 +69,7 @@ class MLPFamily:
     name = "mlp"
     whole = ("bins", "embedding_width", "members", "epochs", "batch_size", "patience", "rare")
 
-    def space(self, n_rows: int, n_classes: int) -> dict[str, Any]:
+    def space(self, n_rows: int, n_classes: int) -> SearchSpace:
         """Centred on the defaults, so that most of fifty candidates are good ones."""
         from hyperopt import hp
 
@@ -124,7 +124,7 @@ class BoostingFamily:
     name = "hist_gradient_boosting"
     whole = ("max_iter", "max_leaf_nodes", "min_samples_leaf", "patience", "rare")
 
-    def space(self, n_rows: int, n_classes: int) -> dict[str, Any]:
+    def space(self, n_rows: int, n_classes: int) -> SearchSpace:
         """Small trees and slow rates for small tables, larger trees as rows grow."""
         from hyperopt import hp
 
@@ -167,10 +167,10 @@ class BlendFamily:
 
     name = "blend"
 
-    def __init__(self, families: dict[str, Any]) -> None:
+    def __init__(self, families: dict[str, Family]) -> None:
         self._families = families
 
-    def space(self, n_rows: int, n_classes: int) -> dict[str, Any]:
+    def space(self, n_rows: int, n_classes: int) -> SearchSpace:
         """Nothing to search: a blend is chosen from finished trials."""
         return {}
 

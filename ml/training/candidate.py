@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ml.errors import TrainingError
 from ml.evaluation.metrics import log_losses
 from ml.models import ALL_FAMILIES
-from ml.models.base import OnEpoch
+from ml.models.base import OnEpoch, Params
 from ml.schema.schema import Schema
 from ml.storage import files
 
@@ -29,7 +29,7 @@ class CandidateSpec(msgspec.Struct, frozen=True):
     """What is to be fitted: a family, its parameters (JSON-able), and the seed."""
 
     family: str
-    params: dict[str, Any] = {}
+    params: Params = {}
     seed: int = 42
 
 

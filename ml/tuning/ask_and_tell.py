@@ -7,14 +7,15 @@ order the last ones end; and it is raced against the best of those.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from ml.settings import Settings
+from ml.training.candidate import CandidateSpec
 from ml.tuning.executors import Executor
 from ml.tuning.space import Space
 from ml.tuning.trial import TrialRequest
-from ml.tuning.trials import Trial
+from ml.tuning.trials import HyperoptValues, Trial
 
 
 class Tracker(Protocol):
@@ -33,7 +34,7 @@ class AskTell:
     space
         Suggests the parameters of a trial.
     baselines
-        (family, parameters) of the first trials.
+        The first trials.
     settings
         `tune.seed`, and `tune.outstanding`: how many trials back the newest results lie that are looked at.
     total
@@ -45,7 +46,7 @@ class AskTell:
     def __init__(
         self,
         space: Space,
-        baselines: list[tuple[str, dict[str, Any]]],
+        baselines: Sequence[CandidateSpec],
         settings: Settings,
         total: int,
         tracker: Tracker | None,
@@ -96,14 +97,14 @@ class AskTell:
         complete = [t for t in known if t.status == "ok" and t.loss is not None]
         incumbent = min(complete, key=lambda t: (t.loss, t.number)).number if complete else None
         if number < len(self._baselines):
-            family, params = self._baselines[number]
-            return TrialRequest(number=number, family=family, params=params, seed=self._seed)
+            baseline = self._baselines[number]
+            return TrialRequest(number=number, family=baseline.family, params=baseline.params, seed=baseline.seed)
         family, params, values = self._space.suggest(number, known, self._pending(len(known), number), seed=self._seed)
         return TrialRequest(
             number=number, family=family, params=params, seed=self._seed, values=values, incumbent=incumbent
         )
 
-    def _pending(self, start: int, end: int) -> list[tuple[int, dict[str, Any]]]:
+    def _pending(self, start: int, end: int) -> list[tuple[int, HyperoptValues]]:
         """Number and values of the trials whose results may not be looked at, whether they are in or not."""
         pending = ((n, (self._requests.get(n) or self.finished[n]).values) for n in range(start, end))
         return [(n, values) for n, values in pending if values is not None]

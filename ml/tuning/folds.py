@@ -20,10 +20,23 @@ Fold = tuple[Rows, Rows]  # training rows, held-out rows
 def cross_validation(
     y: npt.NDArray[np.int64], *, kind: Kind, folds: int, groups: npt.NDArray[Any] | None = None, seed: int = 0
 ) -> list[Fold]:
-    """Folds over rows that are, for `kind="time"`, in time order already.
+    """Cross-validation folds: stratified, grouped, or forward chaining in time.
 
     The number of folds is lowered to what the rarest class (or the number of groups) can fill; each
     class is in the training rows of every fold of a stratified split.
+
+    Parameters
+    ----------
+    y
+        (n,) class codes; for `kind="time"` of rows in time order already.
+    kind
+        How the snapshot was split.
+    folds
+        Wanted.
+    groups
+        (n,) for `kind="group"`: a group is in one fold only.
+    seed
+        Of the folds; the same for every trial of a search.
     """
     if kind == "time":
         return forward_chain(len(y), folds)
@@ -47,7 +60,19 @@ def held_out(n_train: int, n: int) -> list[Fold]:
 
 
 def thin(fold: Fold, y: npt.NDArray[np.int64], max_rows: int, seed: int) -> Fold:
-    """At most `max_rows` training rows, each class in its share (and at least its first rows)."""
+    """At most `max_rows` training rows of a fold, stratified by class (at least two rows of each).
+
+    Parameters
+    ----------
+    fold
+        (training rows, held-out rows); the held-out rows stay.
+    y
+        (n,) class codes of all rows.
+    max_rows
+        `tune.max_rows`.
+    seed
+        Of the choice.
+    """
     train, valid = fold
     if len(train) <= max_rows:
         return fold

@@ -50,6 +50,17 @@ class TuneResult:
 def result_of(trials: list[Trial], problem: Problem, store: TrialStore, settings: Settings) -> TuneResult:
     """Choose among the finished trials; a blend is taken only where it is no worse than the baselines.
 
+    Parameters
+    ----------
+    trials
+        Finished, in any order.
+    problem
+        What they were scored on.
+    store
+        Has their held-out probabilities.
+    settings
+        `tune.blend`: most members; `tune.seed`.
+
     Raises
     ------
     TrainingError

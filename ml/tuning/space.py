@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ml.tuning.trials import Trial
+from ml.models.base import Params, SearchSpace
+from ml.tuning.trials import HyperoptValues, Trial
 
 # hyperopt logs two lines a suggestion at INFO.
 logging.getLogger("hyperopt").setLevel(logging.WARNING)
 
 STARTUP = 15  # random configurations before TPE models them; hyperopt's own default is 20 of more evaluations
+
+
+class Suggestion(NamedTuple):
+    """What to try next, and hyperopt's own values of that point."""
+
+    family: str
+    params: Params
+    values: HyperoptValues
 
 
 class Space:
@@ -25,7 +34,7 @@ class Space:
         Family name → hyperopt space (a mapping of parameter name to expression).
     """
 
-    def __init__(self, spaces: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, spaces: dict[str, SearchSpace]) -> None:
         from hyperopt import hp
         from hyperopt.base import Domain
 
@@ -35,8 +44,8 @@ class Space:
         self._domain = Domain(lambda point: 0.0, self.expression)
 
     def suggest(
-        self, number: int, known: Sequence[Trial], pending: Sequence[tuple[int, dict[str, Any]]] = (), *, seed: int
-    ) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        self, number: int, known: Sequence[Trial], pending: Sequence[tuple[int, HyperoptValues]] = (), *, seed: int
+    ) -> Suggestion:
         """Suggest a trial by TPE.
 
         Parameters
@@ -51,10 +60,6 @@ class Space:
         seed
             Of the search. The same arguments give the same suggestion: the generator is seeded by (seed, number), not
             carried from one call to the next.
-
-        Returns
-        -------
-        Family, parameters, and hyperopt's own values of the point.
 
         **Source** Bergstra et al. 2011, "Algorithms for hyper-parameter optimization".
         """
@@ -74,16 +79,16 @@ class Space:
         suggestion = tpe.suggest([number], self._domain, trials, draw, n_startup_jobs=STARTUP, verbose=False)[0]
         drawn = {label: _plain(v[0]) for label, v in suggestion["misc"]["vals"].items() if v}
         point = space_eval(self.expression, drawn)
-        return point["family"], _plain(point["params"]), drawn
+        return Suggestion(point["family"], _plain(point["params"]), drawn)
 
-    def locate(self, trial: Trial) -> dict[str, Any] | None:
+    def locate(self, trial: Trial) -> HyperoptValues | None:
         """A baseline as a point of the space, so that the search learns from it too; None where it is none.
 
         Options are found by their value (an option that is a mapping by what it says of each parameter in it);
         a number outside of its range counts as its nearest end.
         """
         params = {**trial.resolved, **trial.params}
-        values: dict[str, Any] = {"family": list(self._spaces).index(trial.family)}
+        values: HyperoptValues = {"family": list(self._spaces).index(trial.family)}
         for name, expression in self._spaces[trial.family].items():
             located = _locate(expression, params.get(name, params))
             if located is None:
@@ -91,7 +96,7 @@ class Space:
             values.update(located)
         return values
 
-    def _doc(self, trials: Any, number: int, values: dict[str, Any], loss: float | None) -> Any:
+    def _doc(self, trials: Any, number: int, values: HyperoptValues, loss: float | None) -> Any:
         """A trial as hyperopt keeps it; without a loss it is one that runs or failed."""
         from hyperopt.base import JOB_STATE_DONE, JOB_STATE_NEW, STATUS_FAIL, STATUS_OK
 
@@ -104,7 +109,7 @@ class Space:
         return doc
 
 
-def _locate(expression: Any, value: Any) -> dict[str, Any] | None:
+def _locate(expression: Any, value: Any) -> HyperoptValues | None:
     """Label → hyperopt's value of the parameters in `expression` that make it `value`; None where none do.
 
     `value` is the parameter's own, or, where several parameters are chosen together, a mapping with all of them.
@@ -118,7 +123,7 @@ def _locate(expression: Any, value: Any) -> dict[str, Any] | None:
                 return {expression.pos_args[0].pos_args[0].obj: number, **inner}
         return None
     if expression.name == "dict":
-        located: dict[str, Any] = {}
+        located: HyperoptValues = {}
         for name, part in expression.named_args:
             inner = _locate(part, value[name]) if isinstance(value, dict) and name in value else None
             if inner is None:

@@ -18,13 +18,14 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from ml.errors import TrainingError
 from ml.settings import Settings
+from ml.training.candidate import CandidateSpec
 from ml.tuning import folds
 from ml.tuning.ask_and_tell import AskTell, Tracker
 from ml.tuning.executors import Executor, Processes, Serial
@@ -77,7 +78,7 @@ def search(
     """
     names = tuple(families or settings.train.families)
     problem = make_problem(snapshot, settings)
-    space, baselines = _space(names, problem)
+    space, baselines = _space(names, problem, settings.tune.seed)
     folder = workdir / f"search-{_fingerprint(problem, settings, names, space)}"
     store = TrialStore(folder)
     total = max(max_evals if max_evals is not None else settings.tune.max_evals, len(names))
@@ -121,14 +122,14 @@ def make_problem(snapshot: Snapshot, settings: Settings) -> Problem:
     )  # fmt: skip
 
 
-def _space(names: Sequence[str], problem: Problem) -> tuple[Space, list[tuple[str, dict[str, Any]]]]:
+def _space(names: Sequence[str], problem: Problem, seed: int) -> tuple[Space, list[CandidateSpec]]:
     from ml.models import FAMILIES
 
     if unknown := [name for name in names if name not in FAMILIES]:
         raise TrainingError(f"unknown family '{unknown[0]}'; there are {', '.join(FAMILIES)}")
     n_rows, n_classes = len(problem.folds[0][0]), len(problem.schema.classes)
     space = Space({name: FAMILIES[name].space(n_rows, n_classes) for name in names})
-    return space, [(name, FAMILIES[name].baseline(n_rows)) for name in names]
+    return space, [CandidateSpec(name, FAMILIES[name].baseline(n_rows), seed) for name in names]
 
 
 def _fingerprint(problem: Problem, settings: Settings, names: Sequence[str], space: Space) -> str:

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.evaluation.metrics import log_losses
+from ml.models.base import Params
 from ml.training.candidate import Candidate, CandidateSpec, fit_candidate
 from ml.tuning.folds import Fold
 from ml.tuning.problem import Problem
-from ml.tuning.trials import Trial, TrialStore
+from ml.tuning.trials import HyperoptValues, Trial, TrialStore
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +31,9 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     family: str
-    params: dict[str, Any]
+    params: Params
     seed: int
-    values: dict[str, Any] | None = None
+    values: HyperoptValues | None = None
     incumbent: int | None = None
 
 
@@ -88,7 +89,26 @@ def _folds(trial: Trial, problem: Problem, rival: npt.NDArray[np.float64] | None
 
 
 def fit_fold(trial: Trial, problem: Problem, fold: Fold) -> tuple[npt.NDArray[np.float64], Candidate]:
-    """Fit on a fold's training rows: probabilities of its held-out rows, and what was fitted."""
+    """Fit on a fold's training rows.
+
+    Parameters
+    ----------
+    trial
+        Family, parameters and seed.
+    problem
+        All rows.
+    fold
+        (training rows, held-out rows).
+
+    Returns
+    -------
+    (n_held_out, n_classes) probabilities of the fold's held-out rows, and what was fitted.
+
+    Raises
+    ------
+    ValueError
+        The probabilities are not finite, or of another shape.
+    """
     train, valid = fold
     X, y = problem.X, problem.y
     held = (X.iloc[valid], y[valid])
@@ -110,7 +130,7 @@ def fit_fold(trial: Trial, problem: Problem, fold: Fold) -> tuple[npt.NDArray[np
     return p, candidate
 
 
-def _resolved(candidate: Candidate) -> dict[str, Any]:
+def _resolved(candidate: Candidate) -> Params:
     """Parameters of the fitted estimator that JSON can hold; none where it has no `get_params`."""
     get_params = getattr(candidate.model, "get_params", None)
     params = get_params(deep=False) if get_params else {}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ml.models.base import Params
 from ml.storage.files import write_bytes
 
 Status = Literal["ok", "pruned", "failed"]
+HyperoptValues = dict[str, int | float]  # label → the number of an option, or the drawn value
 
 
 class Trial(msgspec.Struct, kw_only=True):
@@ -25,10 +27,10 @@ class Trial(msgspec.Struct, kw_only=True):
 
     number: int
     family: str
-    params: dict[str, Any]
+    params: Params
     seed: int
-    values: dict[str, Any] | None = None
-    resolved: dict[str, Any] = {}  # what the estimator was built with, its defaults included
+    values: HyperoptValues | None = None
+    resolved: Params = {}  # what the estimator was built with, its defaults included
     status: Status = "ok"
     loss: float | None = None
     scores: dict[str, float] = {}  # accuracy, macro F1 on the same held-out rows

@@ -8,7 +8,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from ml.errors import BundleError
-from ml.explain.counterfactuals import Change, changes
+from ml.explain.counterfactuals import Counterfactual, counterfactuals
 from ml.explain.explainer import Explainer, Explanation
 from ml.schema.rows import Rows
 from serving.api import guard, predict
@@ -30,7 +30,7 @@ class Shown(msgspec.Struct, frozen=True):
     toward: str
     contributions: dict[str, float]
     error: float
-    changes: list[Change]
+    changes: list[Counterfactual]
 
 
 @bp.post("/explain")
@@ -47,7 +47,7 @@ def explain_rows() -> Response:
         raise Problem(413, f"expected at most {MAX_ROWS} rows to explain in one request, got {len(rows)}")
     scored = score.score(served, rows, ids)
     explanations = explainer(served).explain(rows)
-    found = changes(served.bundle, rows) if with_changes == "true" else [[] for _ in explanations]
+    found = counterfactuals(served.bundle, rows) if with_changes == "true" else [[] for _ in explanations]
     content = {
         "model_version": served.version,
         "explanations": [_content(scored, i, *pair) for i, pair in enumerate(zip(explanations, found, strict=True))],
@@ -82,11 +82,11 @@ def of_row(served: Served, rows: Rows) -> Shown:
         toward=explanation.explained_class,
         contributions=dict(zip(one.columns, explanation.attributions.tolist(), strict=True)),
         error=float(explanation.standard_errors.max(initial=0.0)),
-        changes=changes(served.bundle, rows)[0],
+        changes=counterfactuals(served.bundle, rows)[0],
     )
 
 
-def _content(scored: Scored, i: int, explanation: Explanation, flips: list[Change]) -> dict[str, Any]:
+def _content(scored: Scored, i: int, explanation: Explanation, flips: list[Counterfactual]) -> dict[str, Any]:
     columns = [column.name for column in scored.schema.columns]
     values = row_values(scored.rows, i, scored)
     order = sorted(range(len(columns)), key=lambda j: -abs(float(explanation.attributions[j])))

@@ -9,7 +9,7 @@ from flask import redirect, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
-from ml.explain.counterfactuals import Change
+from ml.explain.counterfactuals import Counterfactual
 from ml.schema.rows import Rows
 from ml.schema.schema import Column, Schema
 from ml.schema.shortest import shortest
@@ -201,7 +201,7 @@ def _shown(value: float | str) -> str:
     return value if isinstance(value, str) else formats.localised(_plain(value))
 
 
-def _change(change: Change) -> str:
+def _change(change: Counterfactual) -> str:
     old = gettext("(missing)") if change.old is None else _shown(change.old)
     return gettext(
         "%(column)s: %(new)s instead of %(old)s would give “%(label)s” (%(probability)s)",

@@ -90,7 +90,9 @@ def tiny_bundle(path: Path, *, numbers: int = 2, categories: int = 1, slope: flo
     rows = tiny_rows(8, numbers=numbers, categories=categories)
     total = np.nansum(rows.numbers, axis=1) + (rows.categories == "red").sum(axis=1)
     positive = 1 / (1 + np.exp(-slope * total))
-    examples = reader.encode_inputs(rows) | {"probabilities": np.stack([1 - positive, positive], axis=1).tolist()}
+    encoded = reader.encode_inputs(rows)
+    probabilities = np.stack([1 - positive, positive], axis=1).tolist()
+    examples = reader.Examples(encoded.numbers, encoded.categories, probabilities)
     (path / "examples.json").write_bytes(to_json(examples))
     (path / "background.json").write_bytes(to_json(reader.encode_inputs(rows)))
     return reader.seal(path)

@@ -83,11 +83,11 @@ def _make(
     progress("evaluate", 2, STEPS, "measuring on the test part")
     test = snapshot.part("test")
     probabilities = evidence.predict(draft, test.X)
-    metrics = evaluation.evaluate(
+    measured = evaluation.evaluate(
         probabilities, test.X, test.y, snapshot.schema, decision=decision,
         n_bootstrap=settings.tune.n_bootstrap, seed=settings.train.seed, weight=test.weight,
     )  # fmt: skip
-    metrics |= _provenance(space, snapshot, fitted, tuned)
+    metrics = msgspec.to_builtins(measured) | _provenance(space, snapshot, fitted, tuned)
     metrics["importance"] = _importance(draft, test.X)
     progress("evaluate", 3, STEPS, "judging")
     verdict, against, rows = _judge(settings, space, snapshot, draft)

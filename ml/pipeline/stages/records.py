@@ -121,7 +121,7 @@ class TuningRecord(StageRecord, frozen=True, kw_only=True, tag="tune"):
 class EvaluationRecord(StageRecord, frozen=True, kw_only=True, tag="evaluate"):
     """evaluate: the bundle, its test metrics (None: undefined on these rows) and the gate's verdict.
 
-    `code` is "incomparable" where there is a champion that could not be compared (`ml.gate.rules.INCOMPARABLE`), else "";
+    `code` is "incomparable" where there is a champion that could not be compared (`rules.INCOMPARABLE`), else "";
     `champion` is the version it was judged against, "" for none; `bundle` and `model` are relative to the home.
     """
 

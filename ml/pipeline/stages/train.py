@@ -67,15 +67,15 @@ def run(
     if all(row.error for row in rows):
         raise TrainingError(f"nothing could be fitted: {rows[0].error}")
     tracking.log_files(settings, run_id, space.path / FIGURES, FIGURES)
-    found = _grid(rows)
+    points = _grid(rows)
     beside = settings.data.source == "synthetic"
-    text = f"{course_grid.table(found, beside_report=beside)}\n" if found else ""
-    text += f"\n{course_grid.comparison(found, len(valid.y))}\n" if found and beside else ""
+    text = f"{course_grid.table(points, beside_report=beside)}\n" if points else ""
+    text += f"\n{course_grid.comparison(points, len(valid.y))}\n" if points and beside else ""
     if text:
         tracking.log_text(settings, run_id, text, "logistic_grid.txt")
     return TrainingRecord(
         candidates=tuple(rows),
-        grid=found,
+        grid=points,
         beside_report=beside,
         validation_rows=len(valid.y),
         saved=saved,

@@ -178,7 +178,9 @@ def test_inputs_survive_json(folder: Path) -> None:
         np.asarray([[1.5, np.nan], [np.nan, -3.4e38]], dtype=np.float32),
         np.asarray([[""], ["red"]], dtype=object),
     )
-    back = reader.decode_inputs(msgspec.json.decode(msgspec.json.encode(reader.encode_inputs(rows))), schema)
+    back = reader.decode_inputs(
+        msgspec.json.decode(msgspec.json.encode(reader.encode_inputs(rows)), type=reader.EncodedRows), schema
+    )
     np.testing.assert_array_equal(back.numbers, rows.numbers)
     assert back.categories.tolist() == rows.categories.tolist()
 

@@ -36,7 +36,7 @@ def test_metrics_equal_scikit_learns(n_classes, weighted):
     weight = np.random.default_rng(1).uniform(0.2, 2, 300) if weighted else None
     found = evaluate(p, None, y, schema(n_classes), decision=Decision(threshold=0.4), n_bootstrap=20, weight=weight)
     codes = Decision(threshold=0.4).codes(p, schema(n_classes))
-    value = {name: m["value"] for name, m in found["metrics"].items()}
+    value = {name: m.value for name, m in found.metrics.items()}
     assert value["accuracy"] == pytest.approx(reference.accuracy_score(y, codes, sample_weight=weight))
     assert value["log_loss"] == pytest.approx(reference.log_loss(y, p, sample_weight=weight))
     average = "binary" if n_classes == 2 else "macro"
@@ -48,11 +48,11 @@ def test_metrics_equal_scikit_learns(n_classes, weighted):
         assert value["pr_auc"] == pytest.approx(reference.average_precision_score(y, p[:, 1], sample_weight=weight))
         assert value["brier"] == pytest.approx(reference.brier_score_loss(y, p[:, 1], sample_weight=weight))
     for c in range(n_classes):
-        per_class = found["per_class"][f"k{c}"]
+        per_class = found.per_class[f"k{c}"]
         expected = reference.roc_auc_score(y == c, p[:, c], sample_weight=weight)
-        assert per_class["roc_auc"]["value"] == pytest.approx(expected)
-        assert per_class["support"] == (y == c).sum()
-    np.testing.assert_allclose(found["confusion"], reference.confusion_matrix(y, codes, sample_weight=weight))
+        assert per_class.roc_auc.value == pytest.approx(expected)
+        assert per_class.support == (y == c).sum()
+    np.testing.assert_allclose(found.confusion, reference.confusion_matrix(y, codes, sample_weight=weight))
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
@@ -66,9 +66,9 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     covered = dict.fromkeys(truth, 0)
     for seed in range(120):
         p, y = draw(200, 2, seed=seed)
-        found = evaluate(p, None, y, schema(2), decision=Decision(threshold=0.5), n_bootstrap=200, seed=seed)["metrics"]
+        found = evaluate(p, None, y, schema(2), decision=Decision(threshold=0.5), n_bootstrap=200, seed=seed).metrics
         for name, value in truth.items():
-            covered[name] += found[name]["low"] <= value <= found[name]["high"]
+            covered[name] += found[name].low <= value <= found[name].high
     # Binomial(120, 0.95) falls outside of 105 … 120 once in a thousand; the percentile bootstrap is a little short.
     assert min(covered.values()) >= 104, covered
 
@@ -78,18 +78,18 @@ def test_many_rows_are_resampled_through_a_subset_with_the_right_width(monkeypat
     monkeypatch.setattr("ml.evaluation.bootstrap.MAX_ROWS", 2_000)
     monkeypatch.setattr("ml.evaluation.bootstrap.Resamples.__init__.__kwdefaults__", {"max_rows": 2_000})
     p, y = draw(40_000, 2)
-    found = evaluate(p, None, y, schema(2), decision=Decision(threshold=0.5), n_bootstrap=400)["metrics"]["accuracy"]
-    error = np.sqrt(found["value"] * (1 - found["value"]) / 40_000)
-    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * error, rel=0.15)
-    assert found["low"] < found["value"] < found["high"]
+    found = evaluate(p, None, y, schema(2), decision=Decision(threshold=0.5), n_bootstrap=400).metrics["accuracy"]
+    error = np.sqrt(found.value * (1 - found.value) / 40_000)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.15)
+    assert found.low < found.value < found.high
 
 
 def test_one_class_only_leaves_ranking_metrics_empty():
     """A test split that happens to hold one class is measured as far as it goes."""
     p, _ = draw(60, 2)
     found = evaluate(p, None, np.zeros(60, int), schema(2), decision=Decision(threshold=0.5), n_bootstrap=50)
-    assert found["metrics"]["roc_auc"]["value"] is None
-    assert found["metrics"]["accuracy"]["value"] is not None
+    assert found.metrics["roc_auc"].value is None
+    assert found.metrics["accuracy"].value is not None
 
 
 def test_slices_are_levels_quartiles_and_missing_values_with_enough_rows():
@@ -100,16 +100,16 @@ def test_slices_are_levels_quartiles_and_missing_values_with_enough_rows():
     number[:60] = np.nan
     X = pd.DataFrame({"age": number, "city": ["Huế"] * 300 + [""] * 70 + ["rare"] * 30})
     columns = (Column(name="age", kind="number"), Column(name="city", kind="category"))
-    found = evaluate(p, X, y, schema(2, columns), decision=Decision(threshold=0.5), n_bootstrap=50)["slices"]
-    names = {(s["column"], s["value"]): s for s in found}
-    assert names["city", "Huế"]["rows"] == 300
-    assert names["city", "missing"]["rows"] == 70
+    found = evaluate(p, X, y, schema(2, columns), decision=Decision(threshold=0.5), n_bootstrap=50).slices
+    names = {(s.column, s.value): s for s in found}
+    assert names["city", "Huế"].rows == 300
+    assert names["city", "missing"].rows == 70
     assert ("city", "rare") not in names
-    assert names["age", "missing"]["rows"] == 60
-    assert sum(s["rows"] for s in found if s["column"] == "age") == n
+    assert names["age", "missing"].rows == 60
+    assert sum(s.rows for s in found if s.column == "age") == n
     part = X["city"].to_numpy() == "Huế"
     expected = ((p[:, 1] >= 0.5) == y)[part].mean()
-    assert names["city", "Huế"]["metrics"]["accuracy"]["value"] == pytest.approx(expected)
+    assert names["city", "Huế"].metrics["accuracy"].value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("values", [[np.nan] * 200, [7.0] * 200], ids=["all missing", "constant"])
@@ -118,7 +118,7 @@ def test_a_column_without_parts_has_no_slices(values):
     p, y = draw(200, 3)
     X = pd.DataFrame({"x": np.array(values, dtype=np.float32)})
     found = evaluate(p, X, y, schema(3, (Column(name="x", kind="number"),)), decision=Decision(), n_bootstrap=20)
-    assert found["slices"] == []
+    assert found.slices == []
 
 
 def test_calibration_error_is_the_distance_of_said_from_come():

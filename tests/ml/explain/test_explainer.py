@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.explain.counterfactuals import changes
+from ml.explain.counterfactuals import counterfactuals
 from ml.explain.explainer import Explainer, importance
 from ml.explain.shapley import log_odds
 from ml.schema.rows import Rows
@@ -245,7 +245,7 @@ def test_changes_are_the_nearest_that_flip_the_label() -> None:
     """The decision edge is n0 = 1: the change goes just past it, and no farther."""
     model = Model(lambda x, codes: 4 * (x[:, 0] - 1), numbers=2)
     row = Rows(np.array([[0.0, 0.0]], np.float32), np.empty((1, 0), object))
-    ((change,),) = changes(model, row)
+    ((change,),) = counterfactuals(model, row)
     assert change.column == "n0"
     assert change.label == "yes"
     assert isinstance(change.new, float)
@@ -257,13 +257,13 @@ def test_changes_are_the_nearest_that_flip_the_label() -> None:
 def test_changes_of_categories_and_missing_values() -> None:
     model = Model(lambda x, codes: np.where(codes == 2, 1.0, -1.0), numbers=1, category=True)
     row = Rows(np.array([[np.nan]], np.float32), np.array([["red"]], object))
-    (found,) = changes(model, row)
+    (found,) = counterfactuals(model, row)
     assert [(one.column, one.old, one.new, one.label) for one in found] == [("colour", "red", "blue", "yes")]
 
 
 def test_a_label_that_nothing_flips_has_no_changes() -> None:
     model = Model(lambda x, codes: np.full(len(x), 3.0), numbers=2)
-    assert changes(model, rows(2, 2)) == [[], []]
+    assert counterfactuals(model, rows(2, 2)) == [[], []]
 
 
 def test_whole_number_columns_change_by_whole_numbers() -> None:
@@ -271,5 +271,5 @@ def test_whole_number_columns_change_by_whole_numbers() -> None:
     column = Column(name="n0", kind="number", minimum=-10, maximum=10, integer=True)
     model.schema = Schema(target="y", classes=("no", "yes"), positive_label="yes", columns=(column,))
     row = Rows(np.array([[-6.0]], np.float32), np.empty((1, 0), object))
-    ((change,),) = changes(model, row)
+    ((change,),) = counterfactuals(model, row)
     assert change.new == 1.0

@@ -13,8 +13,8 @@ from ml.bundle import writer
 from ml.bundle.reader import MIXING, Bundle
 from ml.decision import Decision
 from ml.errors import BundleError
-from ml.explain.background import prepare
-from ml.explain.explainer import BASIS, Explainer
+from ml.explain.background import summarise_background
+from ml.explain.explainer import BACKGROUND_SUMMARY, Explainer
 from ml.explain.shapley import Game, Walks, log_odds, take
 from ml.schema.rows import Rows
 from ml.schema.schema import Column, Schema
@@ -80,10 +80,10 @@ def test_attributions_add_up_for_odd_rows(tmp_path: Path, family: str, classes: 
         assert np.isfinite(one.standard_errors).all()
 
 
-def test_a_bundle_carries_the_basis_of_its_explanations(tmp_path: Path) -> None:
+def test_a_bundle_carries_the_summarised_background(tmp_path: Path) -> None:
     """The same that would be found anew; so a service finds nothing out while somebody waits."""
     bundle = made(tmp_path, "hist_gradient_boosting", 2)
-    assert bundle.json(BASIS)["method"] == "permutation"
+    assert bundle.json(BACKGROUND_SUMMARY)["method"] == "permutation"
     written = Explainer.of(bundle).explain(ODD)
     found = Explainer(bundle, bundle.background).explain(ODD)
     for one, other in zip(written, found, strict=True):
@@ -121,7 +121,7 @@ def test_every_kind_of_network_can_be_mixed(tmp_path: Path, change: dict[str, An
     """With columns that meet in the first layer, or before it."""
     bundle = made(tmp_path, "mlp", 2, **change)
     explainer = Explainer.of(bundle)  # compares both graphs
-    alone = Explainer(WithoutMixing(bundle), bundle.background, prepare(bundle, bundle.background))
+    alone = Explainer(WithoutMixing(bundle), bundle.background, summarise_background(bundle, bundle.background))
     for one, other in zip(explainer.explain(ODD), alone.explain(ODD), strict=True):
         np.testing.assert_allclose(one.attributions, other.attributions, atol=1e-4)
 
@@ -143,14 +143,14 @@ def test_a_graph_of_another_model_is_refused(tmp_path: Path) -> None:
         Explainer.of(bundle)
 
 
-def test_a_bundle_without_a_basis_is_explained_all_the_same(tmp_path: Path) -> None:
+def test_a_bundle_without_a_summarised_background_is_explained_all_the_same(tmp_path: Path) -> None:
     bundle = made(tmp_path, "logistic", 2)
-    (bundle.path / BASIS).unlink()
+    (bundle.path / BACKGROUND_SUMMARY).unlink()
     assert Explainer.of(bundle).method == "additive"
 
 
-def test_a_broken_basis_is_named(tmp_path: Path) -> None:
+def test_a_broken_summary_is_named(tmp_path: Path) -> None:
     bundle = made(tmp_path, "logistic", 2)
-    (bundle.path / BASIS).write_text('{"method": "guess"}')
-    with pytest.raises(BundleError, match=BASIS):
+    (bundle.path / BACKGROUND_SUMMARY).write_text('{"method": "guess"}')
+    with pytest.raises(BundleError, match=BACKGROUND_SUMMARY):
         Explainer.of(bundle)

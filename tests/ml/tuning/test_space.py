@@ -14,7 +14,7 @@ from tests.ml.tuning.searching import FAST, Rows, settings
 
 def test_tpe_takes_over_after_the_random_start(tmp_path):
     """With the results of earlier trials changed, only suggestions that may see them change."""
-    space = study._space(FAST, study.make_problem(Rows(), settings()))[0]
+    space = study._space(FAST, study.make_problem(Rows(), settings()), seed=0)[0]
     known = [
         Trial(number=n, family=f, params=p, seed=0, values=v, loss=float(n))
         for n in range(20)
@@ -32,11 +32,11 @@ def test_tpe_takes_over_after_the_random_start(tmp_path):
 def test_baselines_are_points_of_the_space():
     """So that TPE learns from them: defaults filled in, options by value, numbers moved into their range."""
     problem = study.make_problem(Rows(), settings())
-    space, baselines = study._space(FAST, problem)
+    space, baselines = study._space(FAST, problem, seed=0)
     resolved = {"max_features": 1.0, "l2_regularization": 0.0, "min_samples_leaf": 20}
     made = [
-        Trial(number=n, family=family, params=params, seed=0, resolved=resolved | {"clip": "smooth"})
-        for n, (family, params) in enumerate(baselines)
+        Trial(number=n, family=spec.family, params=spec.params, seed=0, resolved=resolved | {"clip": "smooth"})
+        for n, spec in enumerate(baselines)
     ]
     first, second = (space.locate(trial) for trial in made)
     assert first["family"] == 0
@@ -67,6 +67,6 @@ def test_every_baseline_is_a_point_of_its_space(name, n_rows):
 
 def test_every_family_has_a_place_in_the_space():
     """A family that is added is searched."""
-    space = study._space(tuple(models.FAMILIES), study.make_problem(Rows(), settings()))[0]
+    space = study._space(tuple(models.FAMILIES), study.make_problem(Rows(), settings()), seed=0)[0]
     drawn = {space.suggest(n, [], seed=0)[0] for n in range(40)}
     assert drawn == set(models.FAMILIES)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from ml.explain.explainer import BASIS
+from ml.explain.explainer import BACKGROUND_SUMMARY
 from ml.settings import from_values
 from serving.app import create_app
 from serving.model.store import Pointer, write_pointer
@@ -69,9 +69,9 @@ def test_a_version_that_cannot_explain_still_answers(app: Flask) -> None:
     """`/explain` says so; the page leaves the reasons out."""
     one = app.extensions["refit"]
     one.start()
-    basis = one.served().bundle.path / BASIS
-    written = basis.read_bytes()
-    basis.write_bytes(b'{"method": "guess"}')
+    summary = one.served().bundle.path / BACKGROUND_SUMMARY
+    written = summary.read_bytes()
+    summary.write_bytes(b'{"method": "guess"}')
     try:
         client = app.test_client()
         answer = client.post("/explain", json={"rows": [MISSING]})
@@ -79,4 +79,4 @@ def test_a_version_that_cannot_explain_still_answers(app: Flask) -> None:
         assert "cannot explain" in answer.json["detail"]
         assert client.post("/", data={f"c{i}": "" for i in range(len(NAMES))}).status_code == 200
     finally:
-        basis.write_bytes(written)
+        summary.write_bytes(written)
