@@ -15,7 +15,6 @@ about .84). Changes are made to the current window alone.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import os
@@ -30,6 +29,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from bench import harness
 from ml.data import generate
 from ml.drift import features, performance, rule
 from ml.drift.reference import Baseline, canonical
@@ -249,13 +249,11 @@ def sampled(file: Path) -> tuple[str, Callable[[int], Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.options(__doc__, no_evidently="without the peer")
     parser.add_argument("--checks", type=int, default=100, help="checks a line")
     parser.add_argument("--peer-checks", type=int, default=2, help="of them also by Evidently (3 to 15 s each)")
     parser.add_argument("--columns", type=int, action="append", help="columns; repeatable (20 and 100)")
     parser.add_argument("--data", type=Path, action="append", default=[], help="table for false alarms; repeatable")
-    parser.add_argument("--no-evidently", action="store_true")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     peers = 0 if options.no_evidently else options.peer_checks
@@ -280,8 +278,7 @@ def main() -> None:
     world = World((options.columns or [20])[0])
     for name, change in CHANGES.items():
         line("detected", name, generated(world, DETECTION_SIZE, change))
-    if options.json:
-        print(json.dumps(lines, indent=2))
+    harness.show(lines, as_json=options.json, indent=2)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import logging
 import multiprocessing
 import os
@@ -33,6 +32,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from bench import harness
 
 LEVELS = np.array(["a", "b", "c", "d", "e"], dtype=object)
 DRIFTED = 3  # the first numbers move by half a standard deviation
@@ -175,12 +176,10 @@ def measured(method: str, options: argparse.Namespace, send: Any) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.options(__doc__, no_evidently="without the stock preset (minutes at 1M rows)")
     parser.add_argument("--rows", type=int, default=1_000_000, help="of each side")
     parser.add_argument("--columns", type=int, default=20)
     parser.add_argument("--data", type=Path, help="take both sides from this CSV")
-    parser.add_argument("--no-evidently", action="store_true", help="without the stock preset (minutes at 1M rows)")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     results = []
@@ -201,12 +200,10 @@ def main() -> None:
                 f"   drifted: {', '.join(r['drifted'])}",
                 flush=True,
             )
-    own = next(r for r in results if r["method"] == "verdict")
-    ratios = {r["method"]: r["cpu_s"] / own["cpu_s"] for r in results}
-    if options.json:
-        print(json.dumps({"rows": options.rows, "columns": options.columns, "results": results, "of_verdict": ratios}))
-    else:
-        print("CPU time as a multiple of the verdict's: " + ", ".join(f"{k} {v:.2f}" for k, v in ratios.items()))
+    ratios = harness.ratios({r["method"]: r for r in results}, "cpu_s", "verdict")
+    told = {"rows": options.rows, "columns": options.columns, "results": results, "of_verdict": ratios}
+    last = "CPU time as a multiple of the verdict's: " + ", ".join(f"{k} {v:.2f}" for k, v in ratios.items())
+    harness.show(told, lambda: last, as_json=options.json)
 
 
 if __name__ == "__main__":

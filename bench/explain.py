@@ -14,12 +14,12 @@ flip the label; `first` is the first request to a version.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,8 @@ import click
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench import harness
 
 BACKGROUNDS = (12, 25, 50, 100)
 TRAINED_ON = 1_500
@@ -163,11 +165,12 @@ def compare(found: Case, truth: Any, rounds: int, with_peers: bool) -> dict[str,
         # A method without error is compared at an error that nobody would see.
         at_most = max(error, 0.01 * float(np.sqrt((truth**2).mean())))
         systems |= {name: chosen(by_budget, found, truth, at_most) for name, by_budget in peers(found).items()}
-    times: dict[str, list[float]] = {name: [] for name in systems}
-    for _ in range(rounds):
-        for name, (_, explain, _) in systems.items():
-            times[name].append(measured(explain, found.table, truth)[0])
-    ours = float(np.median(times["refit"]))
+
+    def timed(explain: Explain) -> harness.Figures:
+        return {"cpu_ms": measured(explain, found.table, truth)[0]}
+
+    times = harness.in_turns({name: partial(timed, explain) for name, (_, explain, _) in systems.items()}, rounds)
+    of_ours = harness.ratios(times, "cpu_ms", "refit")
     explained = explainer.explain(found.rows)
     sums = [one.baseline + one.attributions.sum() - one.score for one in explained]
     stated = np.array([one.standard_errors for one in explained])
@@ -178,8 +181,8 @@ def compare(found: Case, truth: Any, rounds: int, with_peers: bool) -> dict[str,
         "systems": {
             name: {
                 "budget": budget,
-                "cpu_ms": float(np.median(times[name])),
-                "ratio": float(np.median(times[name])) / ours,
+                "cpu_ms": times[name]["cpu_ms"],
+                "ratio": of_ours[name],
                 "error": its,
             }
             for name, (budget, _, its) in systems.items()
@@ -266,8 +269,7 @@ def main(
                 results[found.name]["service"] = service(found, Path(folder, f"home-{family}-{count}"))
                 if not as_json:
                     click.echo(text({found.name: results[found.name]}))
-    if as_json:
-        click.echo(json.dumps(results))
+    harness.show(results, as_json=as_json)
 
 
 if __name__ == "__main__":

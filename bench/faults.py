@@ -9,9 +9,7 @@ A killed master is started again at once, as the supervisor does.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
 import resource
 import signal
@@ -25,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench import harness
 from ml.settings import Settings
 from serving.prediction_log.records import backlog_bytes
 from tests.serving import tiny
@@ -160,8 +159,7 @@ def measure(fault: Callable[[Server], None]) -> dict[str, Any]:
 
 def main() -> None:
     """The command line; exits 1 when an answer was lost or doubled."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser = harness.options(__doc__)
     names = [fault.__name__ for fault in FAULTS]
     parser.add_argument("--only", nargs="*", choices=names, default=names, help="some of the faults")
     options = parser.parse_args()
@@ -178,8 +176,7 @@ def main() -> None:
             print(f"{one['fault']}\n    answered {one['answered']}, lost {one['lost']}, doubled {one['doubled']}, "
                   f"silent for {one['silent_s']} s, back after {one['back_s']} s, p99 {one['p99_ms']} ms; "
                   f"not answered: {one['failures'] or 'none'}", flush=True)  # fmt: skip
-    if options.json:
-        print(json.dumps(found))
+    harness.show(found, as_json=options.json)
     if any(one["lost"] or one["doubled"] for one in found):
         sys.exit(1)
 

@@ -11,7 +11,6 @@ for `tests/ml/data/sources/test_malformed.py`, which holds each of them.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from bench import harness
 from ml.data import generate
 from ml.data.sources.files import read_csv
 from ml.errors import RefitError
@@ -81,9 +81,8 @@ def predict_side(path: Path, schema: Schema) -> dict[str, Any]:
 
 def main() -> int:
     """Run the corpus and print it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.options(__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="folder with the files and manifest.csv")
-    parser.add_argument("--json", action="store_true", help="one JSON array instead of text")
     options = parser.parse_args()
     with (options.corpus / "manifest.csv").open(newline="", encoding="utf-8") as stream:
         manifest = list(csv.DictReader(stream))

@@ -10,12 +10,10 @@ Goals: below 300 kB, below 1 s.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import statistics
 from typing import Any
 
+from bench import harness
 from docs.shots.take import chromium
 
 PAGES = ("/", "/?answer", "/models", "/monitoring", "/docs")
@@ -52,30 +50,31 @@ def measure(url: str, rounds: int) -> dict[str, dict[str, float]]:
     with chromium() as browser:
         visit(browser, url, PAGES[0])  # the browser's own first steps are not the page's
         for path in PAGES:
-            seen = [visit(browser, url, path) for _ in range(rounds)]
-            out[path] = {name: statistics.median(each[name] for each in seen) for name in seen[0]}
+            out[path] = harness.medians([visit(browser, url, path) for _ in range(rounds)])
     return out
 
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.options(__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="the running service")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     found = measure(arguments.url.rstrip("/"), arguments.rounds)
-    if arguments.json:
-        print(json.dumps({"pages": found, "load": os.getloadavg()[0]}))
-        return
-    print(f"{'page':14}{'transferred':>14}{'unpacked':>12}{'requests':>10}{'first paint':>14}   met")
+    told = {"pages": found, "load": os.getloadavg()[0]}
+    harness.show(told, lambda: text(found), as_json=arguments.json)
+
+
+def text(found: dict[str, dict[str, float]]) -> str:
+    """A line a page."""
+    lines = [f"{'page':14}{'transferred':>14}{'unpacked':>12}{'requests':>10}{'first paint':>14}   met"]
     for path, one in found.items():
         met = one["transferred"] < GOAL_BYTES and one["paint"] < GOAL_MS
-        print(
+        lines.append(
             f"{path:14}{one['transferred'] / 1000:11.1f} kB{one['unpacked'] / 1000:9.1f} kB{one['requests']:10.0f}"
             f"{one['paint']:11.0f} ms   {'yes' if met else 'NO'}"
         )
-    print(f"load {os.getloadavg()[0]:.1f}")
+    return "\n".join([*lines, f"load {os.getloadavg()[0]:.1f}"])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ began) and the rest; work is what the stage itself recorded.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench import harness  # noqa: E402
 from ml.pipeline.run_key import run_key  # noqa: E402
 from ml.pipeline.stages.records import RECORDS  # noqa: E402
 from ml.pipeline.workspace import STAGES, Workspace  # noqa: E402
@@ -121,26 +121,28 @@ def measure(settings: Settings, rounds: int, evals: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.options(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--evals", type=int, default=50)
-    parser.add_argument("--json", action="store_true", help="machine-readable")
     arguments = parser.parse_args()
     settings = load()
     if not supervision.states(Layout(settings)):
         raise SystemExit("nothing runs: ./run_pipeline.sh --start")
     found = measure(settings, arguments.rounds, arguments.evals)
-    if arguments.json:
-        print(json.dumps(found, indent=2))
-        return
-    print(f"{'seconds':<10}{'queueing':>10}{'start-up':>10}{'work':>10}{'one process':>13}")
+    harness.show(found, lambda: text(found), as_json=arguments.json, indent=2)
+
+
+def text(found: dict[str, Any]) -> str:
+    """A line a task, and what Airflow adds."""
+    lines = [f"{'seconds':<10}{'queueing':>10}{'start-up':>10}{'work':>10}{'one process':>13}"]
     for name, parts in found["tasks"].items():
-        print(
+        lines.append(
             f"{name:<10}{parts['queueing']:>10.2f}{parts['start-up and end']:>10.2f}{parts['work']:>10.2f}"
             f"{parts['one process']:>13.2f}"
         )
-    print(f"\nAirflow {found['airflow_s']:.1f} s, one process {found['one_process_s']:.1f} s: ", end="")
-    print(f"ratio {found['ratio']:.2f}; Airflow adds {found['overhead_per_task_s']:.2f} s a task")
+    whole = f"\nAirflow {found['airflow_s']:.1f} s, one process {found['one_process_s']:.1f} s: "
+    added = f"ratio {found['ratio']:.2f}; Airflow adds {found['overhead_per_task_s']:.2f} s a task"
+    return "\n".join([*lines, whole + added])
 
 
 if __name__ == "__main__":

@@ -11,14 +11,11 @@ BentoML and LitServe get environments of their own under ~/.cache/refit-bench, m
 
 from __future__ import annotations
 
-import argparse
 import csv
 import http.client
 import io
-import json
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,7 +24,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from bench import load
+from bench import harness, load
 from bench.peers import model, servers
 from bench.peers.servers import Peer
 from serving.model.store import Pointer, write_pointer
@@ -58,7 +55,7 @@ def measure(peers: list[Peer], seconds: float, rounds: int) -> dict[Key, Figures
                     result = load.run(peer.port, request, connections=connections, seconds=seconds)
                     runs[peer.name, n_rows, connections].append(_figures(result, peer.cpu_s() - before))
                 progress(f"round {number + 1}/{rounds}: {n_rows} rows, {connections} connections")
-    return {key: {name: statistics.median(r[name] for r in found) for name in found[0]} for key, found in runs.items()}
+    return {key: harness.medians(found) for key, found in runs.items()}
 
 
 def _figures(result: load.Result, cpu_s: float) -> Figures:
@@ -217,12 +214,10 @@ def started(folder: Path, only: list[str]) -> list[Peer]:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one round of 1.5 s")
+    parser = harness.options(__doc__, quick="one round of 1.5 s")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[], help="words in the names of the servers wanted")
-    parser.add_argument("--json", action="store_true", help="for machines")
     options = parser.parse_args()
     seconds, rounds = (1.5, 1) if options.quick else (options.seconds, options.rounds)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and the servers with it
@@ -250,7 +245,7 @@ def main() -> None:
     if options.json:
         raw = {" | ".join(map(str, key)): value for key, value in found.items()}
         told = {"file_rows_per_s": files, "beside_files": beside, "worker_mb": memory, "start_s": start}
-        print(json.dumps({"measured": raw, **told, "goals": reached}))
+        harness.show({"measured": raw, **told, "goals": reached}, as_json=True)
         return
     print(f"\nfile of {FILE_ROWS} rows, rows/s: " + ", ".join(f"{k} {v:.0f}" for k, v in files.items()))
     print(f"p99 of one row, quiet and beside uploads: {beside['quiet_p99_ms']:.1f}, {beside['busy_p99_ms']:.1f} ms")
@@ -264,9 +259,7 @@ def main() -> None:
 def print_ratios(found: dict[Key, Figures], peers: list[Peer]) -> None:
     """The table in Markdown."""
     head = ["times mlflow columns", *(f"{n}r × {c}" for n in ROWS for c in CONNECTIONS), "CPU ms 1r×8", "p50 / p99 ms"]
-    print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
-    for row in ratios(found, [peer.name for peer in peers]):
-        print("| " + " | ".join(row) + " |", flush=True)
+    print(harness.table(head, ratios(found, [peer.name for peer in peers])), flush=True)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,6 @@ Beside each table lies a JSON with at least `target`, and `time_column` and `mis
 
 from __future__ import annotations
 
-import argparse
-import json
 import logging
 import tempfile
 from pathlib import Path
@@ -26,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import stream_worlds
+from bench import harness, stream_worlds
 from bench.stream_loop import FIRST, Model, Outcome, Stream, fit, refit
 from ml import settings as settings_module
 from ml.data import generate
@@ -116,13 +114,11 @@ def show(result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.options(__doc__, events="what Refit decided after each window")
     parser.add_argument("--data", type=Path, action="append", default=[], help="CSV in time order, its JSON beside it")
     parser.add_argument("--generated", action="append", default=[], choices=stream_worlds.WORLDS, help="made here")
     parser.add_argument("--windows", type=int, default=30)
     parser.add_argument("--families", default="logistic,hist_gradient_boosting", help="candidates, comma-separated")
-    parser.add_argument("--events", action="store_true", help="what Refit decided after each window")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     results = []
@@ -135,8 +131,7 @@ def main() -> None:
             if options.events:
                 print("\n".join(results[-1]["events"]))
     made.cleanup()
-    if options.json:
-        print(json.dumps(results, indent=2))
+    harness.show(results, as_json=options.json, indent=2)
 
 
 if __name__ == "__main__":

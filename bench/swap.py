@@ -9,7 +9,6 @@ numbers must belong to one version.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -24,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import load
+from bench import harness, load
 from ml.bundle.reader import Bundle
 from ml.registry import rollout
 from tests.serving import tiny
@@ -143,19 +142,14 @@ def _spread(seconds: list[float]) -> dict[str, float]:
 
 def main() -> None:
     """The command line; exits 1 when a request failed or an answer was mixed, lost or doubled."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.options(__doc__, quick="10 swaps")
     parser.add_argument("--swaps", type=int, default=50)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--connections", type=int, default=8)
-    parser.add_argument("--quick", action="store_true", help="10 swaps")
-    parser.add_argument("--json", action="store_true", help="for machines")
     options = parser.parse_args()
     found = measure(10 if options.quick else options.swaps, options.workers, options.connections)
-    if options.json:
-        print(json.dumps(found))
-    else:
-        for name, value in found.items():
-            print(f"{name:45} {value}")
+    lines = [f"{name:45} {value}" for name, value in found.items()]
+    harness.show(found, lambda: "\n".join(lines), as_json=options.json)
     if found["failed"] or found["mixed"] or found["answered and not in the log"] or found["twice in the log"]:
         sys.exit(1)
 

@@ -12,12 +12,12 @@ had after its imports and before the table was made, in units of the float32 tab
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ import click
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench import harness
 
 COLUMNS, HIDDEN, RATE = 20, (64, 64), 1e-3
 LEAST_EPOCHS = 4  # a fit chooses 16 and more; of one alone, reading and scaling the rows would be a third
@@ -135,13 +137,14 @@ def speeds(rows: int, names: list[str], repeats: int, seconds: float) -> dict[st
     started = time.process_time()
     bare(X, y, 1, batch)
     epochs = max(LEAST_EPOCHS, min(100, round(seconds / max(time.process_time() - started, 1e-3))))
-    found: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(repeats):
-        for name in names:
-            started = time.process_time()
-            FITS[name](X, y, epochs, batch)
-            found[name].append(rows * epochs / (time.process_time() - started))
-    return {name: float(np.median(values)) for name, values in found.items()}
+
+    def fitted(name: str) -> harness.Figures:
+        started = time.process_time()
+        FITS[name](X, y, epochs, batch)
+        return {"rows_per_cpu_s": rows * epochs / (time.process_time() - started)}
+
+    found = harness.in_turns({name: partial(fitted, name) for name in names}, repeats)
+    return {name: figures["rows_per_cpu_s"] for name, figures in found.items()}
 
 
 MEMORY = """
@@ -196,17 +199,19 @@ def main(sizes: str, repeats: int, seconds: float, only: str, no_memory: bool, a
         if not no_memory and rows >= 100_000:
             for name in ("ours", "bare loop"):
                 found[str(rows)][name]["memory_over_table"] = memory(name, rows)
-    if as_json:
-        print(json.dumps(found, indent=2))
-        return
-    print("| rows | " + " | ".join(names) + " | peak memory / table: ours | bare loop |")
-    print("|---" * (len(names) + 3) + "|")
+    harness.show(found, lambda: text(found, names), as_json=as_json, indent=2)
+
+
+def text(found: dict[str, Any], names: list[str]) -> str:
+    """A line a size."""
+    rows = []
     for rows_text, row in found.items():
         cells = [f"{row[n]['ratio']:.2f} ({row[n]['rows_per_cpu_s']:,}/s)" for n in names]
         cells += [
             f"{row[n]['memory_over_table']:.1f}" if "memory_over_table" in row[n] else "" for n in ("ours", "bare loop")
         ]
-        print(f"| {int(rows_text):,} | " + " | ".join(cells) + " |")
+        rows.append([f"{int(rows_text):,}", *cells])
+    return harness.table(["rows", *names, "peak memory / table: ours", "bare loop"], rows)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ Everything runs in a temporary folder. CPU seconds are printed too: on a busy ma
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
@@ -25,6 +24,8 @@ import click
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench import harness
 
 
 def made(home: Path, **tune: Any) -> tuple[Any, Any]:
@@ -190,13 +191,16 @@ def main(parts: tuple[str, ...], evals: int, repeats: int, as_json: bool) -> Non
     warnings.simplefilter("ignore")
     offered = {"tracking": tracking, "parallel": parallel, "search": search}
     found = {name: offered[name](evals, repeats) for name in parts or offered}
-    if as_json:
-        click.echo(json.dumps(found))
-        return
+    harness.show(found, lambda: text(found), as_json=as_json)
+
+
+def text(found: dict[str, Any]) -> str:
+    """A line a figure."""
+    lines = []
     for name, result in found.items():
-        click.echo(f"\n{name}")
-        for key, value in result.items():
-            click.echo(f"  {key:22} {value if not isinstance(value, float) else round(value, 4)}")
+        shown = {key: round(value, 4) if isinstance(value, float) else value for key, value in result.items()}
+        lines += [f"\n{name}", *(f"  {key:22} {value}" for key, value in shown.items())]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

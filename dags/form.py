@@ -7,73 +7,16 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from ml.settings import Settings
+from ml.settings import Settings, options
+from ml.settings.options import RUN_OPTIONS, RunOption
 
-_DATA, _LEARNING, _PROMOTION = "Data", "Learning", "Promotion"
-# Field of the form → the settings it overrides.
-_TARGETS = {
-    "source": ["data.source"],
-    "path": ["data.path"],
-    "target": ["data.target"],
-    "rows": ["synthetic.n_samples", "customers.n_samples"],
-    "families": ["train.families"],
-    "max_evals": ["tune.max_evals"],
-    "seed": ["train.seed", "tune.seed"],
-    "policy": ["gate.policy"],
-}
+_SHOWN = {"gate": "gate: only on evidence", "always": "always: whatever the gate says", "never": "never: register only"}
+_TYPES = {"whole": "integer", "list": "array"}
 
 
 def params(settings: Settings) -> dict[str, Param]:
     """Fields with their types, limits and what happens when they stay empty."""
-    data, train = settings.data, settings.train
-    return {
-        "source": Param(
-            None, type=["null", "string"], enum=[None, "synthetic", "customers", "file", "sql"], section=_DATA,
-            title="Source", values_display={None: f"as configured ({data.source})"},
-            description="Where rows come from; 'file' and 'sql' use the fields below or what is configured.",
-        ),
-        "path": Param(
-            None, type=["null", "string"], section=_DATA, title="File",
-            description="CSV or Parquet, a path on the worker or a URL; for the source 'file'. "
-            f"Empty: as configured ({data.path or 'none'}).",
-        ),
-        "target": Param(
-            None, type=["null", "string"], minLength=1, section=_DATA, title="Target column",
-            description=f"The column to predict. Empty: as configured ({data.target}).",
-        ),
-        "rows": Param(
-            None, type=["null", "integer"], minimum=50, maximum=10_000_000, section=_DATA, title="Rows",
-            description="Size of a generated table (synthetic, customers); files and queries give what they hold. "
-            f"Empty: as configured ({settings.synthetic.n_samples:,}).",
-        ),
-        "families": Param(
-            None, type=["null", "array"], items={"type": "string"}, minItems=1, uniqueItems=True,
-            examples=list(train.families), section=_LEARNING, title="Model families",
-            description=f"Which families compete. Empty: as configured ({', '.join(train.families)}).",
-        ),
-        "max_evals": Param(
-            None, type=["null", "integer"], minimum=1, maximum=10_000, section=_LEARNING, title="Tuning evaluations",
-            description=f"Trials of the hyperopt search. Empty: as configured ({settings.tune.max_evals}).",
-        ),
-        "seed": Param(
-            None, type=["null", "integer"], minimum=0, maximum=2**31 - 1, section=_LEARNING, title="Seed",
-            description=f"Same data and same seed give the same model. Empty: as configured ({train.seed}).",
-        ),
-        "policy": Param(
-            None, type=["null", "string"], enum=[None, "gate", "always", "never"], section=_PROMOTION,
-            title="Promotion policy",
-            values_display={
-                None: f"as configured ({settings.gate.policy})",
-                "gate": "gate: only on evidence", "always": "always: whatever the gate says",
-                "never": "never: register only",
-            },
-            description="When the new version may replace the champion.",
-        ),
-        "reason": Param(
-            None, type=["null", "string"], format="multiline", maxLength=2_000, section=_PROMOTION, title="Reason",
-            description="Why this run was started: kept in the ledger and on the MLflow run.",
-        ),
-    }  # fmt: skip
+    return {option.field: _param(option, settings) for option in RUN_OPTIONS if option.field}
 
 
 def overrides(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -82,11 +25,42 @@ def overrides(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     >>> overrides({"max_evals": 5, "seed": None})
     {'tune': {'max_evals': 5}}
     """
-    nested: dict[str, dict[str, Any]] = {}
-    for field, targets in _TARGETS.items():
-        if params.get(field) is None:
-            continue
-        for target in targets:
-            section, _, key = target.partition(".")
-            nested.setdefault(section, {})[key] = params[field]
-    return nested
+    return options.overrides({option.name: params.get(option.field) for option in RUN_OPTIONS if option.field})
+
+
+def _param(option: RunOption, settings: Settings) -> Param:
+    told = [option.help, option.note]
+    if option.settings and option.kind != "choice":
+        told.append(f"Empty: as configured ({_configured(option, settings)}).")
+    return Param(
+        None,
+        type=["null", _TYPES.get(option.kind, "string")],
+        section=option.group,
+        title=option.title,
+        description=" ".join(filter(None, told)),
+        **_limits(option, settings),
+    )
+
+
+def _limits(option: RunOption, settings: Settings) -> dict[str, Any]:
+    """What Airflow's form knows of a field beyond its type."""
+    if option.kind == "choice":
+        shown = {choice: _SHOWN[choice] for choice in option.choices if choice in _SHOWN}
+        display = {None: f"as configured ({_configured(option, settings)})", **shown}
+        return {"enum": [None, *option.choices], "values_display": display}
+    if option.kind == "whole":
+        return {"minimum": option.minimum, "maximum": option.maximum}
+    if option.kind == "list":
+        examples = list(settings.train.families)
+        return {"items": {"type": "string"}, "minItems": 1, "uniqueItems": True, "examples": examples}
+    if option.name == "target":
+        return {"minLength": 1}  # an empty name is a mistake of whoever wrote it; the form itself sends null
+    return {} if option.settings else {"format": "multiline", "maxLength": 2_000}
+
+
+def _configured(option: RunOption, settings: Settings) -> str:
+    section, _, key = option.settings[0].partition(".")
+    value = getattr(getattr(settings, section), key)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return (", ".join(value) if isinstance(value, tuple) else value) or "none"

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from ml import settings as settings_module
 from ml.errors import SettingsError
 from ml.settings import Settings, chosen_file
+from ml.settings.options import RUN_OPTIONS, RunOption
 from ops import StackError, stack, supervision
 from ops.airflow_api import AirflowApi
 from ops.layout import Layout, write_private
@@ -140,23 +141,24 @@ def choose_data(settings: Settings, arguments: argparse.Namespace) -> Settings:
         return settings_module.load()
     if hidden := sorted(name for name in os.environ if name.startswith("REFIT_DATA__")):
         raise SettingsError(f"{hidden[0]} is set in the environment and would win over --data: unset it")
-    data: dict[str, Any] = {
-        "source": "file",
-        "path": arguments.data,
-        "target": arguments.target,
-        "positive_label": arguments.positive or "",
-        "id_columns": arguments.id or [],
-        "time_column": arguments.time or "",
-        "exclude": arguments.exclude or [],
-    }
+    data: dict[str, Any] = {"source": "file"}
+    for option in (option for option in RUN_OPTIONS if option.group == "Data" and option.stack):
+        empty: Any = [] if option.kind == "texts" else ""
+        data[option.settings[0].removeprefix("data.")] = _given(arguments, option) or empty
     file.parent.mkdir(parents=True, exist_ok=True)
     write_private(file, json.dumps({"data": data}, indent=2) + "\n")
     return settings_module.load()
 
 
 def _conf(arguments: argparse.Namespace) -> dict[str, Any]:
-    given = {"max_evals": arguments.evals, "seed": arguments.seed, "reason": arguments.reason}
+    """The fields of `retrain`'s form that are filled in for this run."""
+    asked = [option for option in RUN_OPTIONS if option.group != "Data" and option.stack]
+    given = {option.field: _given(arguments, option) for option in asked}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _given(arguments: argparse.Namespace, option: RunOption) -> Any:
+    return getattr(arguments, option.stack.removeprefix("--"))
 
 
 @contextlib.contextmanager

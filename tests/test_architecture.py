@@ -89,6 +89,12 @@ def test_nothing_is_built_on_the_demonstration() -> None:
         _refused([found for found in imports(folder) if found.package == "demo"])
 
 
+def test_one_module_opens_addresses() -> None:
+    """The others ask it; a client of a kept connection uses `http.client` itself."""
+    for folder in ("ml", "serving", "dags", "plugins", "ops"):
+        _refused([f for f in imports(folder) if f.module.startswith("urllib.request") and f.file.name != "http.py"])
+
+
 def test_settings_and_errors_are_at_the_bottom() -> None:
     bottom = {
         "ml.errors": set[str](),

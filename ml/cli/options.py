@@ -11,6 +11,8 @@ import click
 
 from ml.errors import SettingsError
 from ml.settings import Settings, from_environment, from_values, load, to_values
+from ml.settings import options as run_options
+from ml.settings.options import RUN_OPTIONS, RunOption
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -23,27 +25,30 @@ class Whole(click.IntRange):
         return None if value == "" else int(super().convert(value, param, ctx))
 
 
-_DATA: list[Callable[[Any], Any]] = [
-    click.option("--data", "data", metavar="FILE", help="Own table: CSV, compressed CSV or Parquet, a path or a URL."),
-    click.option("--target", metavar="COLUMN", help="The column to predict."),
-    click.option("--positive", metavar="LABEL", help="The class of interest, of two. Default: the rarer one."),
-    click.option("--id", "ids", metavar="COLUMN", multiple=True, help="A column that names individuals; repeatable."),
-    click.option("--time", "time_column", metavar="COLUMN", help="The column that orders rows in time."),
-    click.option("--exclude", metavar="COLUMN", multiple=True, help="A column not to learn from; repeatable."),
-    click.option(
-        "--source", type=click.Choice(["synthetic", "customers", "file", "sql"]), help="Where rows come from."
-    ),
-    click.option("--rows", type=Whole(min=50), help="Size of a generated table (synthetic, customers)."),
-]
-_LEARNING: list[Callable[[Any], Any]] = [
-    click.option("--families", metavar="A,B", help="Model families to search, comma-separated."),
-    click.option("--max-evals", type=Whole(min=1), help="Trials of the search, baselines included."),
-    click.option("--seed", type=Whole(min=0), help="Seed of training and tuning."),
-]
+def _made(option: RunOption) -> Callable[[Any], Any]:
+    """A click option from what a run may be told."""
+    if not option.settings:  # only kept with the run
+        return click.option(option.command, option.name, default="", help=option.help)
+    if option.kind == "whole":
+        return click.option(option.command, option.name, type=Whole(min=option.minimum), help=option.help)
+    if option.kind == "choice":
+        return click.option(option.command, option.name, type=click.Choice(option.choices), help=option.help)
+    text = f"{option.help} Separated by commas." if option.kind == "list" else option.help
+    many = option.kind == "texts"
+    return click.option(option.command, option.name, metavar=option.metavar, multiple=many, help=text)
+
+
+def _of(group: str) -> list[Callable[[Any], Any]]:
+    return [_made(option) for option in RUN_OPTIONS if option.group == group and option.command]
+
+
+_DATA = _of("Data")
+_LEARNING = _of("Learning")
 _ALWAYS: list[Callable[[Any], Any]] = [
     click.option("--set", "more", metavar="SECTION.KEY=VALUE", multiple=True, help="Any other setting; repeatable."),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for machines."),
 ]
+(reason_option,) = _of("Promotion")
 run_option = click.option("--run", "run_key", metavar="KEY", help="The run to go on with. Default: the newest.")
 force_option = click.option("--force", is_flag=True, help="Do it again, and forget the stages after it.")
 
@@ -62,31 +67,11 @@ def options(*, data: bool = False, learning: bool = False) -> Callable[[Function
 
 def overrides(given: dict[str, Any]) -> dict[str, Any]:
     """Nested settings from the options that were given."""
-    nested: dict[str, Any] = {}
-
-    def put(section: str, key: str, value: Any) -> None:
-        nested.setdefault(section, {})[key] = value
-
+    told = {**given, "families": [name.strip() for name in (given.get("families") or "").split(",") if name.strip()]}
     if given.get("data"):
-        put("data", "source", "file")
-        put("data", "path", _absolute(given["data"]))
-    plain = {"target": "target", "positive": "positive_label", "time_column": "time_column", "source": "source"}
-    for option, key in plain.items():
-        if given.get(option):
-            put("data", key, given[option])
-    for option, key in {"ids": "id_columns", "exclude": "exclude"}.items():
-        if given.get(option):
-            put("data", key, list(given[option]))
-    if given.get("rows"):
-        put("synthetic", "n_samples", given["rows"])
-        put("customers", "n_samples", given["rows"])
-    if given.get("families"):
-        put("train", "families", [name.strip() for name in given["families"].split(",") if name.strip()])
-    if given.get("max_evals"):
-        put("tune", "max_evals", given["max_evals"])
-    if given.get("seed") is not None:
-        put("train", "seed", given["seed"])
-        put("tune", "seed", given["seed"])
+        told |= {"data": _absolute(given["data"])}
+        told["source"] = given.get("source") or "file"
+    nested: dict[str, Any] = {**run_options.overrides(told)}
     for section, values in from_environment(_as_variables(given.get("more") or ())).items():
         if isinstance(values, dict):
             nested.setdefault(section, {}).update(values)

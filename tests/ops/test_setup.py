@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from demo import own_stack
 from ml.settings import Settings, load
-from ops import environment, stack, supervision
+from ops import command, environment, stack, supervision
 from ops.layout import Layout, admin_password, ensure_secrets, write_private
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -177,3 +178,20 @@ def test_the_demonstrations_choices_are_settings(tmp_path: Path, monkeypatch: py
     for name, value in {**own_stack.CHOICES, "REFIT_HOME": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     assert load().data.source == "customers"
+
+
+def test_the_demonstration_takes_the_commands_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a program that is there, found from any folder."""
+    started: list[list[str]] = []
+
+    def start(_program: str, words: list[str], environment: dict[str, str]) -> None:
+        assert Path(environment["PYTHONPATH"]) == ROOT
+        started.append(words)
+
+    monkeypatch.setattr(os, "execve", start)
+    command.demo_drift(_layout(tmp_path))
+    [[_, dash_m, module, *options]] = started
+    assert dash_m == "-m"
+    assert importlib.util.find_spec(f"{module}.__main__")
+    with pytest.raises(SystemExit, match="0"):
+        importlib.import_module(f"{module}.__main__").main([*options, "--help"])

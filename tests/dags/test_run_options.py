@@ -1,0 +1,126 @@
+"""What a run may be told is the same in the four places that ask, each under its own names."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from dags import form
+from ml.cli.options import overrides
+from ml.cli.stages import generate, pipeline
+from ml.settings import Settings, from_values, options
+from ml.settings.options import RUN_OPTIONS, RunOption
+from ops import __main__ as stack
+from ops import command
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# Of a command, and of no run: where it is kept, what is printed, what the exit code says.
+NO_RUN_OPTIONS = {"run_key", "fail_if_refused", "more", "as_json", "force"}
+
+
+def told(option: RunOption) -> Any:
+    """A value that the option takes."""
+    values = {"whole": option.minimum, "texts": ["a", "b"], "list": ["a"], "choice": option.choices[-1:]}
+    found = values.get(option.kind, "text")
+    return found[0] if option.kind == "choice" else found
+
+
+@pytest.mark.parametrize("option", RUN_OPTIONS, ids=lambda option: option.name)
+def test_an_option_is_a_setting(option: RunOption) -> None:
+    """Each place is one of the settings, of that type; and nothing else is changed."""
+    nested = options.overrides({option.name: told(option)})
+    assert {f"{section}.{key}" for section in nested for key in nested[section]} == set(option.settings)
+    from_values(nested)
+
+
+def test_the_airflow_form_asks_for_what_it_may() -> None:
+    found = form.params(Settings())
+    assert list(found) == [option.field for option in RUN_OPTIONS if option.field]
+    for option in (option for option in RUN_OPTIONS if option.field):
+        assert found[option.field].schema["title"] == option.title != "", option.name
+        assert found[option.field].schema.get("minimum") == option.minimum
+        assert found[option.field].schema.get("enum", [None])[1:] == list(option.choices)
+
+
+def test_the_airflow_form_hands_on_what_was_filled_in() -> None:
+    filled = {option.field: told(option) for option in RUN_OPTIONS if option.field}
+    assert form.overrides(filled) == options.overrides({o.name: told(o) for o in RUN_OPTIONS if o.field})
+    assert form.overrides(dict.fromkeys(filled)) == form.overrides(dict.fromkeys(filled, "")) == {}
+
+
+@pytest.mark.parametrize("asked", [pipeline, generate], ids=lambda asked: asked.name)
+def test_the_command_line_takes_what_it_may(asked: click.Command) -> None:
+    found = {param.name: param for param in asked.params if param.name not in NO_RUN_OPTIONS}
+    wanted = {option.name: option for option in RUN_OPTIONS if option.command}
+    assert set(found) == set(wanted)
+    for name, option in wanted.items():
+        assert found[name].opts == [option.command]
+        assert found[name].multiple is (option.kind == "texts")
+        assert getattr(found[name].type, "min", None) == option.minimum
+        assert tuple(getattr(found[name].type, "choices", ())) == option.choices
+
+
+def test_the_command_line_takes_a_table_for_a_file() -> None:
+    """`--data` says the source too, unless that is told."""
+    assert overrides({"data": "/t.csv"})["data"] == {"source": "file", "path": "/t.csv"}
+    assert overrides({"data": "/t.csv", "source": "sql"})["data"]["source"] == "sql"
+
+
+def test_the_one_command_takes_what_it_may() -> None:
+    """It is written out there, since `--help` has to answer before anything is installed."""
+    groups = {group.title: group for group in stack.parser()._action_groups}
+    asked = [*groups["own data"]._group_actions, *groups["this run"]._group_actions]
+    found = {action.option_strings[0]: action for action in asked}
+    wanted = {option.stack: option for option in RUN_OPTIONS if option.stack}
+    assert set(found) == set(wanted)
+    for flag, option in wanted.items():
+        assert isinstance(found[flag], argparse._AppendAction) is (option.kind == "texts"), flag
+        assert (found[flag].type is not None) is (option.kind == "whole"), flag
+
+
+def test_the_one_command_hands_on_what_it_was_told(tmp_path: Path) -> None:
+    """Data is kept for every later run, the rest is this run's."""
+    (tmp_path / "t.csv").touch()
+    words = [
+        "--data",
+        str(tmp_path / "t.csv"),
+        "--target",
+        "y",
+        "--id",
+        "a",
+        "--id",
+        "b",
+        "--evals",
+        "7",
+        "--seed",
+        "0",
+    ]
+    arguments = stack.parser().parse_args(words)
+    found = command.choose_data(Settings(home=tmp_path), arguments)
+    assert command._conf(arguments) == {"max_evals": 7, "seed": 0}
+    kept = yaml.safe_load((tmp_path / "var" / "settings.json").read_text(encoding="utf-8"))["data"]
+    assert kept == {
+        "source": "file", "path": str(tmp_path / "t.csv"), "target": "y", "positive_label": "",
+        "id_columns": ["a", "b"], "time_column": "", "exclude": [],
+    }  # fmt: skip
+    assert isinstance(found, Settings)
+
+
+def test_the_mlflow_project_takes_what_it_may() -> None:
+    """`run` names the run to go on with; `train` and `tune` leave out what does not matter to them."""
+    points = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))["entry_points"]
+    wanted = {option.parameter: option.command for option in RUN_OPTIONS if option.parameter}
+    assert set(points["main"]["parameters"]) == {*wanted, "run"}
+    for name, point in points.items():
+        assert set(point["parameters"]) <= {*wanted, "run"}, name
+        words = point["command"].split()
+        for parameter in point["parameters"]:
+            assert words[words.index(f"{{{parameter}}}") - 1] == {**wanted, "run": "--run"}[parameter], (
+                name,
+                parameter,
+            )

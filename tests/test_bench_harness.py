@@ -1,0 +1,40 @@
+"""The benchmarks' harness: contenders take turns, figures are medians, the options are everywhere the same."""
+
+from __future__ import annotations
+
+import doctest
+import json
+from collections.abc import Callable
+
+import pytest
+
+from bench import harness
+
+
+def test_its_examples_are_true() -> None:
+    assert doctest.testmod(harness) == (0, 4)
+
+
+def test_contenders_take_turns_at_being_first() -> None:
+    order: list[str] = []
+
+    def contender(name: str) -> Callable[[], harness.Figures]:
+        def run() -> harness.Figures:
+            order.append(name)
+            return {"place": float(len(order))}
+
+        return run
+
+    found = harness.in_turns({name: contender(name) for name in "abc"}, 3)
+    assert "".join(order) == "abcbcacab"
+    assert list(found) == ["a", "b", "c"]
+    assert found["a"] == {"place": 6.0}
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "text"])
+def test_a_result_is_for_machines_or_for_people(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    parsed = harness.options("What.", no_peer="alone").parse_args(["--no-peer", *(["--json"] if as_json else [])])
+    assert parsed.no_peer
+    harness.show({"s": 1.0}, lambda: "one second", as_json=parsed.json)
+    printed = capsys.readouterr().out
+    assert (json.loads(printed) if as_json else printed) == ({"s": 1.0} if as_json else "one second\n")
