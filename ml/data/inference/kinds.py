@@ -68,19 +68,24 @@ def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Fo
     present = int((~np.isnan(cells)).sum() + bad.sum())
     if not np.isfinite(cells).any() and not bad.any():
         return _nothing(name, array, data, place, report)
-    if override is None and arrow_cells.is_text(array) and checks.has_leading_zeros(array):
+    coded = override is None and arrow_cells.is_text(array)
+    zeros = checks.leading_zeros(array) if coded else np.zeros(len(array), bool)
+    if zeros.sum() > data.max_bad_share * present:
         report.info("codes with leading zeros: a category", name)
         return _category(name, array, False, data, report)
     if arrow_cells.is_text(array) and _count(_odd_cells(array, bad), _TWO_POINTS):
         _check_marks(name, array, bad, data, place)  # then 437.000 beside it is no 437
     if bad.sum() <= data.max_bad_share * present:
         _report_words(name, array, bad, place, report)
+        _report_zeros(name, array, zeros, place, report)
         return _number(name, cells, override is not None, report)
     if override == "number":
         raise _too_many_words(name, array, bad, data, place)
     _check_marks(name, array, bad, data, place)
     if _is_decorated(name, array, bad, data, report):
         return _OUT
+    if arrow_cells.is_text(array) and 2 * bad.sum() <= present:
+        _report_category_of_numbers(name, array, bad, place, report)
     return _category(name, array, False, data, report)
 
 
@@ -174,6 +179,29 @@ def _report_words(name: str, array: pa.Array, bad: NDArray[np.bool_], place: Pla
             f"'{shown(array[position].as_py())}' in {place.words(position)}",
             name,
         )
+
+
+def _report_zeros(name: str, array: pa.Array, zeros: NDArray[np.bool_], place: Place, report: Report) -> None:
+    if zeros.any():
+        position = int(np.argmax(zeros))
+        report.warn(
+            f"{int(zeros.sum()):,} cells begin with a zero, the first '{shown(array[position].as_py())}' in "
+            f'{place.words(position)}; they are read as numbers. If these are codes, set data.kinds = {{"{name}" = '
+            '"category"}',
+            name,
+        )
+
+
+def _report_category_of_numbers(
+    name: str, array: pa.Array, bad: NDArray[np.bool_], place: Place, report: Report
+) -> None:
+    words = pc.unique(_odd_cells(array, bad)).to_pylist()
+    report.warn(
+        f"{int(bad.sum()):,} of {len(array):,} cells are no numbers ({listing(words, 3)}), the first in "
+        f"{place.words(int(np.argmax(bad)))}: a category, not a number. If they mean no value, add them to "
+        "data.missing_markers",
+        name,
+    )
 
 
 def _too_many_words(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data, place: Place) -> DataError:
