@@ -5,6 +5,7 @@ Light (numpy and pyarrow): the service reads uploaded files with the very code t
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from ml.schema.cells import FLOAT32_LIMIT, NUMBER
 
 _SAMPLE = 1_000
+_LIKE = {" ": "[\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}]", "'": "\N{RIGHT SINGLE QUOTATION MARK}"}
 
 
 def to_float32(values: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -110,14 +112,33 @@ def numbers(
         indices = encoded.indices.to_numpy(zero_copy_only=False)
         return values[indices], bad[indices]
     array = trimmed(array, markers)
-    if thousands:
-        array = pc.replace_substring(array, thousands, "")
-    if decimal != ".":
-        array = pc.replace_substring(array, decimal, ".")
+    if thousands or decimal != ".":
+        array = _unmarked(array, decimal, thousands)
     try:
         return _to_numpy(pc.cast(array, pa.float64())), np.zeros(len(array), bool)
     except pa.ArrowInvalid:
         return _odd_numbers(array)
+
+
+def _unmarked(array: pa.Array, decimal: str, thousands: str) -> pa.Array:
+    """Numbers as Python writes them; a cell with a mark where it cannot stand becomes a word.
+
+    Thousands come in groups of three, and the first does not begin with 0; a point is no decimal mark beside another.
+    """
+    for mark, likes in _LIKE.items():
+        if thousands == mark:
+            array = pc.replace_substring_regex(array, likes, mark)
+    wrong = pa.repeat(pa.scalar(False), len(array))
+    if decimal != "." and thousands != ".":
+        wrong = pc.match_substring(array, ".")
+    if thousands:
+        grouped = rf"^[+-]?[1-9]\d{{0,2}}(?:{re.escape(thousands)}\d{{3}})+(?:{re.escape(decimal)}\d*)?$"
+        marked = pc.match_substring(array, thousands)
+        wrong = pc.or_(wrong, pc.and_not(marked, pc.match_substring_regex(array, grouped)))
+        array = pc.replace_substring(array, thousands, "")
+    if decimal != ".":
+        array = pc.replace_substring(array, decimal, ".")
+    return pc.if_else(wrong, pa.scalar("?", array.type), array) if pc.any(wrong).as_py() else array
 
 
 def _plain_numbers(array: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

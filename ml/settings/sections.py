@@ -72,6 +72,8 @@ class Data(Section, frozen=True):
         """Refuse what no run could begin with."""
         if not self.target.strip():
             raise ValueError("data.target is empty; it names the column to predict")
+        if self.decimal == self.thousands:
+            raise ValueError(f"data.decimal and data.thousands are both '{self.decimal}'; set data.decimal as well")
 
 
 class Synthetic(Section, frozen=True):

@@ -57,7 +57,12 @@ def is_dates(array: pa.Array, levels: Iterable[str]) -> bool:
     return sum(bool(_DATE.match(level)) for level in sample) > 0.9 * len(sample)
 
 
-def has_leading_zeros(array: pa.Array) -> bool:
-    """Whether text of digits begins with zeros, `01234`: a code, which as a number would lose them."""
-    zeros = array.filter(pc.starts_with(array, "0"))
-    return bool(pc.any(pc.match_substring_regex(zeros, r"^0\d+\s*$")).as_py())
+def leading_zeros(array: pa.Array) -> NDArray[np.bool_]:
+    """(n_rows,) whether a cell is digits that begin with a zero, `01234`: a code, which as a number would lose it."""
+    found = pc.fill_null(pc.starts_with(array, "0"), False)
+    if not pc.any(found).as_py():
+        return np.zeros(len(array), bool)
+    result: NDArray[np.bool_] = pc.fill_null(pc.match_substring_regex(array, r"^0\d+\s*$"), False).to_numpy(
+        zero_copy_only=False
+    )
+    return result

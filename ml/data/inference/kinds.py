@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,22 @@ from ml.schema.findings import Report
 from ml.schema.schema import Kind
 from ml.settings import Data
 
-_THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$"
-_DECIMAL_COMMA = r"^[+-]?\d+,\d+$"
+# How numbers look that are written with marks, and what reads them.
+_MARKS = {
+    r"^[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?$": 'data.thousands = ","',
+    r"^[+-]?\d+,\d+$": 'data.decimal = ","',
+    r"^[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?$": 'data.thousands = "." with data.decimal = ","',
+    r"^[+-]?[1-9]\d{0,2}(?:[ \x{00a0}\x{202f}\x{2009}]\d{3})+(?:\.\d+)?$": 'data.thousands = " "',
+    r"^[+-]?[1-9]\d{0,2}(?:['\x{2019}]\d{3})+(?:\.\d+)?$": 'data.thousands = "\'"',
+}
+_TWO_POINTS = r"^[+-]?[1-9]\d{0,2}(?:\.\d{3}){2,}$"
+_AMOUNT = r"\d[\d.,' \x{00a0}\x{202f}]*"
+# The same with signs that no setting reads.
+_DECORATED = {
+    rf"^[+-]?(?:\p{{Sc}} ?[+-]?{_AMOUNT}|{_AMOUNT}\p{{Sc}})$": "amounts with a currency sign",
+    rf"^[+-]?{_AMOUNT}%$": "percentages",
+    rf"^\({_AMOUNT}\)$": "numbers in brackets, as accounts write what is negative",
+}
 
 
 class Found(NamedTuple):
@@ -53,15 +68,24 @@ def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Fo
     present = int((~np.isnan(cells)).sum() + bad.sum())
     if not np.isfinite(cells).any() and not bad.any():
         return _nothing(name, array, data, place, report)
-    if override is None and arrow_cells.is_text(array) and checks.has_leading_zeros(array):
+    coded = override is None and arrow_cells.is_text(array)
+    zeros = checks.leading_zeros(array) if coded else np.zeros(len(array), bool)
+    if zeros.sum() > data.max_bad_share * present:
         report.info("codes with leading zeros: a category", name)
         return _category(name, array, False, data, report)
+    if arrow_cells.is_text(array) and _count(_odd_cells(array, bad), _TWO_POINTS):
+        _check_marks(name, array, bad, data, place)  # then 437.000 beside it is no 437
     if bad.sum() <= data.max_bad_share * present:
         _report_words(name, array, bad, place, report)
+        _report_zeros(name, array, zeros, place, report)
         return _number(name, cells, override is not None, report)
     if override == "number":
         raise _too_many_words(name, array, bad, data, place)
     _check_marks(name, array, bad, data, place)
+    if _is_decorated(name, array, bad, data, report):
+        return _OUT
+    if arrow_cells.is_text(array) and 2 * bad.sum() <= present:
+        _report_category_of_numbers(name, array, bad, place, report)
     return _category(name, array, False, data, report)
 
 
@@ -157,6 +181,29 @@ def _report_words(name: str, array: pa.Array, bad: NDArray[np.bool_], place: Pla
         )
 
 
+def _report_zeros(name: str, array: pa.Array, zeros: NDArray[np.bool_], place: Place, report: Report) -> None:
+    if zeros.any():
+        position = int(np.argmax(zeros))
+        report.warn(
+            f"{int(zeros.sum()):,} cells begin with a zero, the first '{shown(array[position].as_py())}' in "
+            f'{place.words(position)}; they are read as numbers. If these are codes, set data.kinds = {{"{name}" = '
+            '"category"}',
+            name,
+        )
+
+
+def _report_category_of_numbers(
+    name: str, array: pa.Array, bad: NDArray[np.bool_], place: Place, report: Report
+) -> None:
+    words = pc.unique(_odd_cells(array, bad)).to_pylist()
+    report.warn(
+        f"{int(bad.sum()):,} of {len(array):,} cells are no numbers ({listing(words, 3)}), the first in "
+        f"{place.words(int(np.argmax(bad)))}: a category, not a number. If they mean no value, add them to "
+        "data.missing_markers",
+        name,
+    )
+
+
 def _too_many_words(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data, place: Place) -> DataError:
     position = int(np.argmax(bad))
     return place.error(
@@ -171,16 +218,48 @@ def _check_marks(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data,
     """Numbers written with marks that were not declared must not become categories."""
     if not arrow_cells.is_text(array):
         return
-    odd = pc.utf8_trim_whitespace(array).filter(pa.array(bad))
-    _, worded = arrow_cells.numbers(array, markers=data.missing_markers)
-    plain = len(array) - array.null_count - int(worded.sum())
-    for pattern, hint in ((_THOUSANDS, 'data.thousands = ","'), (_DECIMAL_COMMA, 'data.decimal = ","')):
-        like = int(pc.sum(pc.match_substring_regex(odd, pattern)).as_py() or 0)
+    odd = _odd_cells(array, bad)
+    plain = int(len(array) - array.null_count - bad.sum())
+    hints = [
+        (hint, like)
+        for pattern, hint in _MARKS.items()
+        if (like := _count(odd, pattern)) and like + plain >= (1 - data.max_bad_share) * (len(odd) + plain)
+    ]
+    if not hints:
+        return
+    position = int(np.argmax(bad))
+    cell = shown(array[position].as_py())
+    digits = re.sub(r"\D", "", cell)
+    both = f" ('{cell}' is {digits} with the first and {cell.replace(',', '.')} with the other)" if hints[1:] else ""
+    raise place.error(
+        f"{hints[0][1]:,} cells such as '{cell}' are numbers with marks in them; set "
+        f"{' or '.join(hint for hint, _ in hints)}{both}, or data.kinds = {{\"{name}\" = \"category\"}} if they are names",
+        position,
+        name,
+    )
+
+
+def _is_decorated(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data, report: Report) -> bool:
+    """Whether the cells are numbers with signs that no setting reads; told."""
+    if not arrow_cells.is_text(array):
+        return False
+    odd = _odd_cells(array, bad)
+    plain = int(len(array) - array.null_count - bad.sum())
+    for pattern, what in _DECORATED.items():
+        like = _count(odd, pattern)
         if like and like + plain >= (1 - data.max_bad_share) * (len(odd) + plain):
-            position = int(np.argmax(bad))
-            raise place.error(
-                f"{like:,} cells such as '{shown(array[position].as_py())}' are numbers with commas; set {hint}, or "
-                f'data.kinds = {{"{name}" = "category"}} if they are names',
-                position,
+            report.warn(
+                f"{like:,} cells such as '{shown(odd[0].as_py())}' are {what}: left out; bring them as plain numbers, "
+                f'or set data.kinds = {{"{name}" = "category"}} if they are names',
                 name,
             )
+            return True
+    return False
+
+
+def _odd_cells(array: pa.Array, bad: NDArray[np.bool_]) -> pa.Array:
+    return pc.utf8_trim_whitespace(array).filter(pa.array(bad))
+
+
+def _count(cells: pa.Array, pattern: str) -> int:
+    return int(pc.sum(pc.match_substring_regex(cells, pattern)).as_py() or 0)

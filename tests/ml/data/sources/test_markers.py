@@ -71,3 +71,34 @@ def test_a_class_called_none_is_one_when_the_list_says_so() -> None:
 @pytest.mark.parametrize("y", [every(50, "None", "c"), every(4, "", "c")], ids=["a few", "empty"])
 def test_labels_that_are_missing_are_left_out(y: Any) -> None:
     assert any("have no label and are left out" in f.message for f in findings(frame(y=y)))
+
+
+def lines(cells: Any) -> pd.DataFrame:
+    """The table with a column `x`, and lines as in a file."""
+    return frame(x=cells).set_axis(pd.RangeIndex(2, N + 2, name="line"), axis=0)
+
+
+def test_one_padded_cell_makes_no_category() -> None:
+    """The share decides, and the cell is told."""
+    cells = np.array([str(10 + k * 7 % 59) for k in range(N)])
+    cells[40] = "07"
+    schema, report = infer(lines(cells), Data(target="y"))
+    assert {column.name: column.kind for column in schema.columns}["x"] == "number"
+    (told,) = [finding for finding in report.findings if finding.column == "x"]
+    assert told.level == "warning"
+    assert "1 cells begin with a zero, the first '07' in line 42; they are read as numbers" in told.message
+
+
+def test_codes_with_leading_zeros_stay_a_category() -> None:
+    schema, _ = infer(lines([f"{k % 30:02}" for k in range(N)]), Data(target="y"))
+    assert {column.name: column.kind for column in schema.columns}["x"] == "category"
+
+
+def test_numbers_with_many_words_are_a_category_with_a_warning() -> None:
+    schema, report = infer(lines(["?" if k % 8 == 3 else str(k % 30) for k in range(N)]), Data(target="y"))
+    assert {column.name: column.kind for column in schema.columns}["x"] == "category"
+    (told,) = [finding for finding in report.findings if finding.column == "x"]
+    assert told.message == (
+        "25 of 200 cells are no numbers ('?'), the first in line 5: a category, not a number. If they mean no value, "
+        "add them to data.missing_markers"
+    )

@@ -1,0 +1,97 @@
+"""Numbers as people write them: a mark is one only where it can stand; what cannot be is told with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.schema import arrow_cells
+from ml.data.inference.infer import infer
+from ml.errors import DataError, SettingsError
+from ml.settings import Data, from_values
+
+N = 200
+
+
+@pytest.mark.parametrize(
+    ("cells", "decimal", "thousands", "expected"),
+    [
+        (["12.500", "950", "1,5", "1.5,0"], ",", "", [None, 950, 1.5, None]),
+        (["12.500", "950", "29.288,05", "1.25", "1.2.345"], ",", ".", [12500, 950, 29288.05, None, None]),
+        (["29,85", "1,234", "1,234,567.5", "12,34,567", "1,,234"], ".", ",", [None, 1234, 1234567.5, None, None]),
+        (["0,971", "01,234", "-1,234", "1,234.", "1,2345", ",5"], ".", ",", [None, None, -1234, 1234, None, None]),
+        (["12 345", "12\u00a0345", "12\u202f345", "1 2345"], ".", " ", [12345, 12345, 12345, None]),
+        (["12'345.5", "12’345", "1'2"], ".", "'", [12345.5, 12345, None]),
+        (["inf", "nan", "1e3", "+5", "", ".5"], ".", ",", [np.inf, None, 1000, 5, None, 0.5]),
+        (["inf", "1,5e3", "1.5e3", ",5"], ",", "", [np.inf, 1500, None, 0.5]),
+    ],
+)
+def test_a_mark_counts_only_where_it_can_stand(
+    cells: list[str], decimal: str, thousands: str, expected: list[float | None]
+) -> None:
+    numbers, bad = arrow_cells.numbers(pd.Series(cells), decimal=decimal, thousands=thousands)
+    got = [None if np.isnan(number) else number for number in numbers.tolist()]
+    assert got == expected
+    assert [b for b, cell in zip(bad.tolist(), cells, strict=True) if cell not in ("", "nan")] == [
+        number is None for number, cell in zip(expected, cells, strict=True) if cell not in ("", "nan")
+    ]
+
+
+def table(write: Callable[[int], str]) -> pd.DataFrame:
+    """A column `x` beside a plain one; lines as in a file."""
+    i = np.arange(N)
+    frame = pd.DataFrame(
+        {"age": (20 + i * 7 % 50).astype(str), "x": [write(int(k)) for k in i * 7919 % 1000 + 1], "y": i % 2}
+    )
+    return frame.set_axis(pd.RangeIndex(2, N + 2, name="line"), axis=0)
+
+
+@pytest.mark.parametrize(
+    ("write", "data", "said"),
+    [
+        (lambda k: f"{k}.{k:03}.000", {}, 'data.thousands = "." with data.decimal = ","'),
+        (lambda k: f"1.{k:03}.000" if k > 980 else f"{k}.000", {}, 'data.thousands = "." with data.decimal = ","'),
+        (lambda k: f"{k}.{k % 1000:03}", {"decimal": ","}, 'data.thousands = "." with data.decimal = ","'),
+        (lambda k: f"{k / 1000:.3f}".replace(".", ","), {}, 'set data.decimal = ",", or data.kinds'),
+        (lambda k: f"1,{k % 1000:03}", {}, 'data.thousands = "," or data.decimal = "," (\'1,001\' is 1001 with the first'),
+        (lambda k: f"{k},5", {"thousands": ","}, 'data.decimal = ","'),
+        (lambda k: f"{k}\u00a0{k % 1000:03}", {}, 'data.thousands = " "'),
+        (lambda k: f"{k}'{k % 1000:03}", {}, "data.thousands = \"'\""),
+    ],
+    ids=["points", "a few with two points", "point beside a decimal comma", "three decimals", "either",
+         "declared otherwise", "no-break blank", "apostrophe"],
+)  # fmt: skip
+def test_undeclared_marks_are_refused_with_the_setting(
+    write: Callable[[int], str], data: dict[str, str], said: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        infer(table(write), Data(target="y", **data))  # type: ignore[arg-type]
+    assert said in str(caught.value)
+    assert caught.value.column == "x"
+    assert caught.value.line is not None
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda k: f"${k},000", "amounts with a currency sign"),
+        (lambda k: f"-{k}.50 €", "amounts with a currency sign"),
+        (lambda k: f"{k / 10}%", "percentages"),
+        (lambda k: f"({k}.25)" if k % 2 else f"{k}.25", "numbers in brackets"),
+    ],
+)
+def test_numbers_with_signs_are_left_out_by_name(write: Callable[[int], str], said: str) -> None:
+    """Neither a category of a hundred levels nor free text."""
+    schema, report = infer(table(write), Data(target="y"))
+    assert [column.name for column in schema.columns] == ["age"]
+    (told,) = [finding for finding in report.findings if finding.column == "x"]
+    assert said in told.message
+    assert "left out" in told.message
+
+
+def test_one_mark_has_one_meaning() -> None:
+    with pytest.raises(SettingsError, match="both"):
+        from_values({"data": {"thousands": "."}})
