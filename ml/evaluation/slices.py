@@ -77,7 +77,7 @@ def _number_parts(values: npt.NDArray[np.float64]) -> Iterator[tuple[str, Mask]]
 def _category_parts(values: npt.NDArray[Any]) -> Iterator[tuple[str, Mask]]:
     text = values.astype(str)
     for level in np.unique(text):
-        yield (level or "missing"), text == level
+        yield (str(level) or "missing"), text == level
 
 
 def slice_metrics(

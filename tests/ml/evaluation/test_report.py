@@ -102,6 +102,7 @@ def test_slices_are_levels_quartiles_and_missing_values_with_enough_rows():
     columns = (Column(name="age", kind="number"), Column(name="city", kind="category"))
     found = evaluate(p, X, y, schema(2, columns), decision=Decision(threshold=0.5), n_bootstrap=50).slices
     names = {(s.column, s.value): s for s in found}
+    assert all(type(s.value) is str for s in found)  # not NumPy's, which JSON does not take
     assert names["city", "Huế"].rows == 300
     assert names["city", "missing"].rows == 70
     assert ("city", "rare") not in names
