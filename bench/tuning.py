@@ -107,8 +107,7 @@ def search(evals: int, repeats: int) -> dict[str, Any]:
     from ml import tuning
     from ml.tuning import study
     from ml.tuning.space import Space
-    from ml.tuning.trial import TrialRequest, run
-    from ml.tuning.trials import TrialStore
+    from ml.tuning.trial import TrialRequest, TrialStore, run
 
     best: dict[str, list[float]] = {"refit": [], "random": [], "optuna": []}
     with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,6 @@ from demo.traffic import Client, Delayed
 from ml.cli import show
 from ml.cli.options import options, settings_for
 from ml.errors import DataError
-from ml.registry import rollout
 from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
@@ -185,6 +184,8 @@ def command(
 
     Shows accuracy window by window with the versions that answered.
     """
+    from ml.registry import rollout  # MLflow's client: not for --help
+
     client = Client(url or rollout.urls(settings_for(given))[0], key=key)
     frame, label = read(file, target=target, time_column=time_column)
     results = []

@@ -20,7 +20,7 @@ from serving.service import Service
 # Each names a module with a blueprint `bp`.
 BLUEPRINTS = (
     "serving.api.health",
-    "serving.api.core",
+    "serving.api.predict",
     "serving.api.explain",
     "serving.api.feedback",
     "serving.pages.documents",

@@ -16,7 +16,7 @@ from flask import Flask, current_app
 
 from ml.settings import Settings
 from serving.auth.keys import Keys, is_loopback
-from serving.auth.rate_limits import RateLimit
+from serving.auth.limits import RateLimit
 from serving.metrics import Metrics
 from serving.model.store import ModelStore, Served
 from serving.prediction_log.writer import LogUnavailable, PredictionLog

@@ -17,7 +17,7 @@ from ml.charts.quality import calibration, confusion, precision_recall, roc
 from ml.charts.search import comparison, convergence, search_space, structure, training_curves
 from ml.decision import Decision, Floats
 from ml.schema.schema import Schema
-from ml.tuning.trials import Trial
+from ml.tuning.trial import Trial
 
 __all__ = [
     "all_figures",

@@ -9,7 +9,7 @@ import numpy as np
 
 from ml.charts import drawing
 from ml.charts.drawing import Kind
-from ml.tuning.trials import Trial
+from ml.tuning.trial import Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,7 +1,4 @@
-"""One cell: what counts as a number, what as a level, and what float32 makes of it.
-
-Light on purpose (NumPy alone): requests, uploads and training read cells by the same rules.
-"""
+"""One cell: what counts as a number, what as a level, what float32 makes of it, and how a float32 is written."""
 
 from __future__ import annotations
 
@@ -10,6 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+
+def shortest(value: float) -> float:
+    """The double with the fewest digits that is the same float32; reading it again gives the same row.
+
+    >>> shortest(55.91999816894531)
+    55.92
+    """
+    return float(str(np.float32(value)))
+
 
 FLOAT32_LIMIT = 3.4e38  # just below the largest float32, 3.4028235e38
 # What is read as a number where a number is written as text.

@@ -6,6 +6,6 @@
 from ml.tuning.refit import Refitted, refit
 from ml.tuning.result import TuneResult
 from ml.tuning.study import search
-from ml.tuning.trials import Trial
+from ml.tuning.trial import Trial
 
 __all__ = ["Refitted", "Trial", "TuneResult", "refit", "search"]

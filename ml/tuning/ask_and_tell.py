@@ -14,8 +14,7 @@ from ml.settings import Settings
 from ml.training.candidate import CandidateSpec
 from ml.tuning.executors import Executor
 from ml.tuning.space import Space
-from ml.tuning.trial import TrialRequest
-from ml.tuning.trials import HyperoptValues, Trial
+from ml.tuning.trial import HyperoptValues, Trial, TrialRequest
 
 
 class Tracker(Protocol):

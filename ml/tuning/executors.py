@@ -21,8 +21,7 @@ import msgspec
 
 from ml.settings import CHECKOUT
 from ml.tuning.problem import Problem
-from ml.tuning.trial import TrialRequest, run
-from ml.tuning.trials import Trial, TrialStore
+from ml.tuning.trial import Trial, TrialRequest, TrialStore, run
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from ml.settings import Settings
 from ml.training.candidate import CandidateSpec
 from ml.tuning import ensemble
 from ml.tuning.problem import Problem
-from ml.tuning.trials import Trial, TrialStore
+from ml.tuning.trial import Trial, TrialStore
 
 BLEND_CANDIDATES = 12
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ml.models.base import Params, SearchSpace
-from ml.tuning.trials import HyperoptValues, Trial
+from ml.tuning.trial import HyperoptValues, Trial
 
 # hyperopt logs two lines a suggestion at INFO.
 logging.getLogger("hyperopt").setLevel(logging.WARNING)

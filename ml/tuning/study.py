@@ -26,13 +26,13 @@ import numpy as np
 from ml.errors import TrainingError
 from ml.settings import Settings
 from ml.training.candidate import CandidateSpec
-from ml.tuning import folds
+from ml.tuning import problem as problems
 from ml.tuning.ask_and_tell import AskTell, Tracker
 from ml.tuning.executors import Executor, Processes, Serial
 from ml.tuning.problem import Problem
 from ml.tuning.result import TuneResult, result_of
 from ml.tuning.space import Space
-from ml.tuning.trials import Trial, TrialStore
+from ml.tuning.trial import Trial, TrialStore
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
@@ -97,7 +97,7 @@ def search(
 
 
 def make_problem(snapshot: Snapshot, settings: Settings) -> Problem:
-    """Training and validation rows with their folds, as `ml.tuning.folds` describes."""
+    """Training and validation rows with their folds, as `ml.tuning.problem` describes."""
     import pandas as pd
 
     train, valid = snapshot.part("train"), snapshot.part("validation")
@@ -113,9 +113,9 @@ def make_problem(snapshot: Snapshot, settings: Settings) -> Problem:
         groups = None
         if kind == "group" and train.ids is not None and valid.ids is not None:
             groups = np.concatenate([train.ids, valid.ids])
-        cut = folds.cross_validation(y, kind=kind, folds=tune.folds, groups=groups, seed=tune.seed)
+        cut = problems.cross_validation(y, kind=kind, folds=tune.folds, groups=groups, seed=tune.seed)
     else:
-        cut = [folds.thin(fold, y, tune.max_rows, tune.seed) for fold in folds.held_out(len(train.y), len(y))]
+        cut = [problems.thin(fold, y, tune.max_rows, tune.seed) for fold in problems.held_out(len(train.y), len(y))]
     return Problem(
         X=X, y=y, weight=weight, schema=snapshot.schema, folds=cut, device=settings.train.device,
         stop_on_held_out=len(y) >= LARGE_ROWS and not small,

@@ -14,8 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ml.tuning.problem import Problem
-from ml.tuning.trial import TrialRequest, run
-from ml.tuning.trials import TrialStore
+from ml.tuning.trial import TrialRequest, TrialStore, run
 
 
 def main(folder: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from ml.schema.cells import shortest
 from ml.schema.schema import Column, Schema
-from ml.schema.shortest import shortest
 from serving.api import schemas as c
 from serving.api.operations import PROBLEM, REF, Content, Operation, operations
 

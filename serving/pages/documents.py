@@ -8,7 +8,7 @@ import msgspec
 from flask import Blueprint, Response, render_template
 
 from serving.api import guard, openapi
-from serving.api.core import example
+from serving.api.predict import example
 from serving.pages import remember
 from serving.service import service
 

@@ -10,9 +10,9 @@ from flask_babel import gettext
 from werkzeug.wrappers import Response
 
 from ml.explain.counterfactuals import Counterfactual
+from ml.schema.cells import shortest
 from ml.schema.rows import Rows
 from ml.schema.schema import Column, Schema
-from ml.schema.shortest import shortest
 from ml.schema.validation import RowsError
 from serving import problems
 from serving.api import explain, feedback, guard

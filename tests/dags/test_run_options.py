@@ -10,7 +10,6 @@ import click
 import pytest
 import yaml
 
-from dags import form
 from ml.cli.options import overrides
 from ml.cli.stages import generate, pipeline
 from ml.settings import Settings, from_values, options
@@ -21,6 +20,14 @@ from ops import command
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Of a command, and of no run: where it is kept, what is printed, what the exit code says.
 NO_RUN_OPTIONS = {"run_key", "fail_if_refused", "more", "as_json", "force"}
+
+
+@pytest.fixture
+def form(airflow: Any) -> Any:
+    """Airflow reads its configuration at import: `airflow` has written it."""
+    from dags import form
+
+    return form
 
 
 def told(option: RunOption) -> Any:
@@ -38,7 +45,7 @@ def test_an_option_is_a_setting(option: RunOption) -> None:
     from_values(nested)
 
 
-def test_the_airflow_form_asks_for_what_it_may() -> None:
+def test_the_airflow_form_asks_for_what_it_may(form: Any) -> None:
     found = form.params(Settings())
     assert list(found) == [option.field for option in RUN_OPTIONS if option.field]
     for option in (option for option in RUN_OPTIONS if option.field):
@@ -47,7 +54,7 @@ def test_the_airflow_form_asks_for_what_it_may() -> None:
         assert found[option.field].schema.get("enum", [None])[1:] == list(option.choices)
 
 
-def test_the_airflow_form_hands_on_what_was_filled_in() -> None:
+def test_the_airflow_form_hands_on_what_was_filled_in(form: Any) -> None:
     filled = {option.field: told(option) for option in RUN_OPTIONS if option.field}
     assert form.overrides(filled) == options.overrides({o.name: told(o) for o in RUN_OPTIONS if o.field})
     assert form.overrides(dict.fromkeys(filled)) == form.overrides(dict.fromkeys(filled, "")) == {}

@@ -12,7 +12,7 @@ from ml.charts import search
 from ml.decision import Decision, softmax
 from ml.schema.schema import Schema
 from ml.settings import CHECKOUT
-from ml.tuning.trials import Trial
+from ml.tuning.trial import Trial
 
 HOSTILE = ("Rời đi $\\frac{", "<script>alert(1)</script>", "客户\n\t\x00", "d" * 300)
 

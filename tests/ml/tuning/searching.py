@@ -13,7 +13,7 @@ from sklearn.datasets import make_classification
 from ml.data.snapshot import Part
 from ml.schema.schema import Column, Schema
 from ml.settings import Settings, from_values
-from ml.tuning.trials import Trial
+from ml.tuning.trial import Trial
 
 FAST = ("logistic", "hist_gradient_boosting")
 

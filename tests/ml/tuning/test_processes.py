@@ -18,8 +18,7 @@ from ml.errors import TrainingError
 from ml.settings import CHECKOUT
 from ml.tuning import study
 from ml.tuning.executors import Processes
-from ml.tuning.trial import TrialRequest
-from ml.tuning.trials import TrialStore
+from ml.tuning.trial import TrialRequest, TrialStore
 from tests.ml.tuning.searching import Rows, facts, settings
 
 

@@ -8,7 +8,7 @@ from hyperopt import space_eval
 from ml import models
 from ml.tuning import study
 from ml.tuning.space import Space
-from ml.tuning.trials import Trial
+from ml.tuning.trial import Trial
 from tests.ml.tuning.searching import FAST, Rows, settings
 
 

@@ -9,8 +9,7 @@ from ml.training import candidate
 from ml.tuning import study
 from ml.tuning.executors import Serial
 from ml.tuning.problem import Problem
-from ml.tuning.trial import TrialRequest, should_prune
-from ml.tuning.trials import Trial, TrialStore
+from ml.tuning.trial import Trial, TrialRequest, TrialStore, should_prune
 from tests.ml.tuning.searching import Rows, settings
 
 

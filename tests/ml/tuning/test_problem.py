@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ml.tuning import folds, study
+from ml.tuning import problem, study
 from tests.ml.tuning.searching import Rows, settings
 
 
@@ -41,7 +41,7 @@ def test_a_group_is_on_one_side_only():
 def test_a_rare_class_lowers_the_number_of_folds(rarest):
     """Down to two; each row is still held out once."""
     y = np.array([0] * 50 + [1] * rarest)
-    cut = folds.cross_validation(y, kind="stratified", folds=5)
+    cut = problem.cross_validation(y, kind="stratified", folds=5)
     assert len(cut) == max(2, min(5, rarest))
     assert sorted(np.concatenate([valid for _, valid in cut])) == list(range(len(y)))
 
@@ -49,7 +49,7 @@ def test_a_rare_class_lowers_the_number_of_folds(rarest):
 def test_thinning_keeps_every_class():
     """A cap on training rows takes each class in its share."""
     y = np.array([0] * 990 + [1] * 10)
-    train, valid = folds.thin((np.arange(1000), np.arange(3)), y, 100, 0)
+    train, valid = problem.thin((np.arange(1000), np.arange(3)), y, 100, 0)
     assert len(train) == 101
     assert (y[train] == 1).sum() == 2
     assert len(valid) == 3
