@@ -20,7 +20,7 @@ _LONG = (
     "tests/ml/pipeline/test_pipeline.py",
     "tests/serving/pages/test_pages_in_browser.py",
 )
-_scratch = Path(tempfile.mkdtemp(prefix="refit-tests-"))
+_scratch: list[Path] = []
 _before: dict[str, float] = {}
 _left_by_workers: list[str] = []
 
@@ -30,12 +30,12 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith(("REFIT_", "AIRFLOW_", "MLFLOW_")):
             del os.environ[name]
-    os.environ["REFIT_HOME"] = str(_scratch / "home")
-    os.environ["AIRFLOW_HOME"] = str(_scratch / "home" / "var" / "airflow")
+    home = _new_home()
+    os.environ["REFIT_HOME"] = str(home)
+    os.environ["AIRFLOW_HOME"] = str(home / "var" / "airflow")
     os.environ["DO_NOT_TRACK"] = "1"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    (_scratch / "home").mkdir()
     _before.update(_newest_state())
 
 
@@ -83,7 +83,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_unconfigure() -> None:
-    shutil.rmtree(_scratch, ignore_errors=True)
+    shutil.rmtree(_scratch.pop(), ignore_errors=True)
 
 
 @pytest.fixture
@@ -93,6 +93,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("REFIT_HOME", str(folder))
     return folder
+
+
+def _new_home() -> Path:
+    """One for each session of pytest: the mutation run has many in one process, and in forks of it."""
+    _scratch.append(Path(tempfile.mkdtemp(prefix="refit-tests-")))
+    home = _scratch[-1] / "home"
+    home.mkdir()
+    return home
 
 
 def _is_ours(process: psutil.Process) -> bool:

@@ -1,0 +1,209 @@
+"""The drift rule: the verdict of one window, and when verdicts make a retraining, case by case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ml.drift.rule import Hold, retrain, verdict
+from ml.drift.verdict import PREDICTION, Estimate, Finding, Performance, Renewal, Signals, Verdict
+from ml.settings import Drift
+
+DRIFT = Drift()
+STEADY = Finding(column="a", kind="number", method="ks")
+MOVED = Finding(column="b", kind="number", method="ks", drifted=True, reasons=["b moved"])
+BROKEN = Finding(column="c", kind="number", method="ks", broken=True, reasons=["c is missing"])
+SCORES = Finding(column=PREDICTION, kind="number", method="ks", drifted=True, reasons=["scores moved"])
+FELL = Performance(labels=500, judged=True, degraded=True, reasons=["accuracy fell"])
+FINE = Performance(labels=500, judged=True)
+GUESSED = Estimate(dropped=True, reasons=["estimate fell"])
+OUTDONE = Renewal(outdone=True, reasons=["a newer model gains"])
+NO = Estimate()
+
+
+@pytest.mark.parametrize(
+    ("findings", "performance", "estimate", "renewal", "expected", "reasons"),
+    [
+        ([STEADY], FINE, NO, None, "stable", 1),
+        ([], FINE, NO, None, "stable", 1),
+        ([MOVED], FINE, NO, None, "drift", ["b moved"]),
+        ([SCORES], FINE, NO, None, "drift", ["scores moved"]),
+        ([STEADY], FINE, GUESSED, None, "drift", ["estimate fell"]),
+        ([STEADY], FINE, NO, OUTDONE, "drift", ["a newer model gains"]),
+        ([STEADY], FELL, NO, None, "degraded", ["accuracy fell"]),
+        ([MOVED], FELL, GUESSED, OUTDONE, "degraded",
+         ["accuracy fell", "a newer model gains", "b moved", "estimate fell"]),
+        ([BROKEN, MOVED], FELL, GUESSED, OUTDONE, "broken data", ["c is missing"]),
+    ],
+    ids=["stable", "nothing", "input", "scores", "estimate", "outdone", "degraded", "all but broken", "broken"],
+)  # fmt: skip
+def test_the_worst_that_is_true_is_the_verdict(
+    findings: list[Finding], performance: Performance, estimate: Estimate, renewal: Renewal | None, expected: Verdict,
+    reasons: Any,
+) -> None:  # fmt: skip
+    """With the reasons in order: labels, newer models, columns, the estimate."""
+    found, told, _ = verdict(findings, performance, estimate, DRIFT, renewal=renewal)
+    assert found == expected
+    assert (len(told) if isinstance(reasons, int) else told) == reasons
+
+
+def test_a_reason_of_its_own_makes_stable_say_it() -> None:
+    """Performance may have something to say without being degraded."""
+    performance = Performance(labels=5, reasons=["few labels"])
+    assert verdict([STEADY], performance, NO, DRIFT)[:2] == ("stable", ["few labels"])
+    assert verdict([STEADY], FINE, NO, DRIFT)[1] == ["nothing that matters has changed since the champion was judged"]
+
+
+@pytest.mark.parametrize(
+    ("moved", "of", "many"), [(1, 5, True), (1, 6, False), (2, 10, True), (0, 5, False), (0, 0, False)]
+)
+def test_many_columns_are_a_fifth_of_them(moved: int, of: int, many: bool) -> None:
+    """Exactly the share is enough; the finding about the scores is no column."""
+    findings = [MOVED] * moved + [STEADY] * (of - moved)
+    calm = Finding(column=PREDICTION, kind="number", method="ks")
+    assert verdict([*findings, calm], FINE, NO, DRIFT)[2] == Signals(drifted=many, judged=True)
+
+
+def test_no_column_drifted_is_never_many() -> None:
+    """Not even where the share that counts is zero."""
+    assert not verdict([STEADY], FINE, NO, Drift(drifted_share=0.0))[2].drifted
+    assert not verdict([], FINE, NO, Drift(drifted_share=0.0))[2].drifted
+
+
+@pytest.mark.parametrize(
+    ("findings", "performance", "estimate", "renewal", "signals"),
+    [
+        ([SCORES, *[STEADY] * 9], FINE, NO, None, Signals(drifted=True, judged=True)),
+        ([STEADY], FINE, GUESSED, None, Signals(drifted=True, judged=True)),
+        ([STEADY], FELL, NO, None, Signals(degraded=True, judged=True)),
+        ([STEADY], FINE, NO, OUTDONE, Signals(outdone=True, judged=True)),
+        ([STEADY], Performance(labels=0), NO, None, Signals()),
+        ([BROKEN, SCORES], FELL, GUESSED, OUTDONE, Signals(judged=True)),
+        ([BROKEN], Performance(labels=0), NO, None, Signals()),
+    ],
+    ids=["scores", "estimate", "degraded", "outdone", "unjudged", "broken", "broken and unjudged"],
+)
+def test_signals_of_a_window(
+    findings: list[Finding], performance: Performance, estimate: Estimate, renewal: Renewal | None, signals: Signals
+) -> None:
+    """What later windows count; a broken feed leaves no sign but that labels were judged."""
+    assert verdict(findings, performance, estimate, DRIFT, renewal=renewal)[2] == signals
+
+
+DEGRADED = Signals(degraded=True, judged=True)
+OUTRUN = Signals(outdone=True, judged=True)
+DRIFTED = Signals(drifted=True)
+CALM = Signals(judged=True)
+
+
+def ask(
+    signals: Signals, *earlier: Signals, now: Verdict = "drift", performance: Performance = FINE, holds: Any = (),
+    drift: Drift = DRIFT, **more: Any,
+) -> tuple[bool, str]:  # fmt: skip
+    return retrain(now, signals, performance, earlier, holds, drift, **more)
+
+
+@pytest.mark.parametrize("now", ["broken data", "insufficient data", "stable"])
+def test_some_verdicts_never_retrain(now: Verdict) -> None:
+    """Whatever the signals say; a broken feed says so."""
+    assert ask(DEGRADED, DEGRADED, now=now)[0] is False
+    assert ("mend the feed" in ask(DEGRADED, DEGRADED, now=now)[1]) == (now == "broken data")
+
+
+UNCONFIRMED = "seen in 1 of the 2 windows that confirm it: waiting for the next"
+LABELS_COME = "the inputs drifted, but labels are coming and show no loss, and no newer model would do better"
+CONFIRMED = "the drop in labelled performance is confirmed"
+NEWER = "the gain of a newer model is confirmed"
+PERSISTS = "drift persists and labels do not come"
+
+
+@pytest.mark.parametrize(
+    ("windows", "expected"),
+    [
+        ([DEGRADED], UNCONFIRMED),
+        ([DEGRADED, DEGRADED], CONFIRMED),
+        ([DEGRADED, CALM, DEGRADED], CONFIRMED),
+        ([DEGRADED, CALM, CALM, DEGRADED], UNCONFIRMED),
+        ([DEGRADED, OUTRUN], CONFIRMED),
+        ([DEGRADED, Signals(degraded=True)], UNCONFIRMED),
+        ([DEGRADED, CALM], UNCONFIRMED),
+        ([Signals(degraded=True, outdone=True, judged=True), OUTRUN], CONFIRMED),
+        ([OUTRUN], UNCONFIRMED),
+        ([OUTRUN, OUTRUN], NEWER),
+        ([OUTRUN, CALM, DEGRADED], NEWER),
+        ([Signals(outdone=True, drifted=True, judged=True)], UNCONFIRMED),
+        ([DRIFTED], UNCONFIRMED),
+        ([DRIFTED, DRIFTED], PERSISTS),
+        ([DRIFTED, Signals(degraded=True)], PERSISTS),
+        ([DRIFTED, Signals(), DRIFTED], PERSISTS),
+        ([DRIFTED, Signals(), Signals(), DRIFTED], UNCONFIRMED),
+        ([DRIFTED, DRIFTED, CALM], LABELS_COME),
+        ([DRIFTED, DRIFTED, Signals(), CALM], PERSISTS),
+        ([Signals(drifted=True, judged=True), DRIFTED], LABELS_COME),
+        ([Signals(), DRIFTED], "too little drifted to retrain for"),
+        ([CALM, DRIFTED], "too little drifted to retrain for"),
+    ],
+)
+def test_m_of_n_windows(windows: list[Signals], expected: str) -> None:
+    """Two of the last three, newest first."""
+    yes = expected in (CONFIRMED, NEWER, PERSISTS)
+    assert ask(*windows) == (yes, expected)
+
+
+@pytest.mark.parametrize(("hits", "windows", "yes"), [(1, 1, True), (2, 2, True), (3, 3, False), (2, 1, False)])
+def test_m_and_n_are_settings(hits: int, windows: int, yes: bool) -> None:
+    """Hits above the windows that are looked at are never reached."""
+    assert ask(DEGRADED, DEGRADED, drift=Drift(confirm_hits=hits, confirm_windows=windows))[0] == yes
+
+
+@pytest.mark.parametrize(
+    ("renewal", "yes"),
+    [
+        (None, True),
+        (Renewal(), True),
+        (Renewal(gain=0.1), True),
+        (Renewal(gain=0.0), False),
+        (Renewal(gain=-0.1), False),
+        (Renewal(gain=-0.1, large=True), True),
+    ],
+    ids=["not asked", "no gain known", "gain", "no gain", "loss", "large gain"],
+)
+def test_a_large_drop_does_not_wait(renewal: Renewal | None, yes: bool) -> None:
+    """Unless no newer model would do better: that is perhaps only a hard stretch."""
+    large = Performance(labels=500, judged=True, degraded=True, large=True)
+    expected = "the drop in labelled performance is large" if yes else UNCONFIRMED
+    assert ask(DEGRADED, now="degraded", performance=large, renewal=renewal) == (yes, expected)
+
+
+def test_a_large_gain_does_not_wait() -> None:
+    """Nor does it ask whether a retraining can be spared."""
+    large = Renewal(outdone=True, large=True, gain=0.2)
+    assert ask(OUTRUN, renewal=large, spare=False) == (True, "the gain of a newer model is large")
+    assert ask(DEGRADED, renewal=large) == (True, "the drop in labelled performance is large")
+
+
+def test_a_small_gain_waits_for_a_full_budget() -> None:
+    """A drop does not; without a word the budget is full."""
+    found, why = ask(OUTRUN, OUTRUN, spare=False)
+    assert (found, why) == (
+        False, "the gain of a newer model is small: it waits until the budget of retrainings is full",
+    )  # fmt: skip
+    assert ask(OUTRUN, OUTRUN)[0]
+    assert ask(DEGRADED, OUTRUN, spare=False)[0]
+    assert ask(Signals(degraded=True, outdone=True, judged=True), OUTRUN, spare=False)[0]
+
+
+@pytest.mark.parametrize(("windows", "yes"), [(0, False), (1, False), (2, True), (3, True)])
+def test_windows_judged_together_count_together(windows: int, yes: bool) -> None:
+    """But only for the gain of a newer model, and never for fewer than were seen."""
+    assert ask(OUTRUN, renewal=Renewal(outdone=True, windows=windows))[0] == yes
+    assert ask(OUTRUN, OUTRUN, renewal=Renewal(outdone=True, windows=windows))[0]
+    assert not ask(DEGRADED, renewal=Renewal(windows=windows))[0]
+
+
+def test_a_hold_forbids_what_is_confirmed_and_is_named() -> None:
+    """The first hold, after the reason; what is not confirmed says that instead."""
+    holds = [Hold("the cool-down runs"), Hold("another")]
+    assert ask(DEGRADED, DEGRADED, holds=holds) == (False, f"{CONFIRMED}, but the cool-down runs")
+    assert ask(DEGRADED, holds=holds) == (False, UNCONFIRMED)

@@ -1,0 +1,406 @@
+"""The gate, rule by rule: each threshold exactly at its value, a hair to either side, and what is kept of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from ml.gate.rules import CLIP, NAMED_SLICES, Servability, Verdict, judge
+from ml.settings import Gate
+
+N = 200
+Y = np.arange(N) % 2
+HAIR = 1e-9
+
+
+def sure(p: Any, y: Any = Y) -> Any:
+    """Probabilities (n, 2) that give the true class of each row `p`: a number, or one a row."""
+    p = np.broadcast_to(np.asarray(p, dtype=np.float64), len(y))
+    return np.where(np.arange(2) == np.asarray(y)[:, None], p[:, None], 1 - p[:, None])
+
+
+def ask(challenger: Any, champion: Any, *, y: Any = Y, gate: dict[str, Any] | None = None, **more: Any) -> Verdict:
+    first = None if champion is None else sure(champion, y)
+    return judge(sure(challenger, y), first, y, settings=Gate(**{"n_bootstrap": 500} | (gate or {})), **more)
+
+
+def exact(mean: float, rows: int = N) -> dict[str, Any]:
+    """The bounds of a value that is the same on every row: itself."""
+    return {"mean": pytest.approx(mean), "lower": pytest.approx(mean), "upper": pytest.approx(mean), "rows": rows}
+
+
+def other_rows(challenger: float, champion: float) -> tuple[Any, Any]:
+    """Answers to twice the rows: on the first half a better challenger; on the second as given."""
+    return np.repeat([0.8, challenger], N), np.repeat([0.6, champion], N)
+
+
+TWICE = np.arange(2 * N) % 2
+RECENT = np.arange(2 * N) < N
+SECOND = {"recent": RECENT, "golden": ~RECENT}
+
+
+def test_all_numbers_of_a_promotion_are_kept() -> None:
+    """The whole record, by name and value."""
+    verdict = ask(0.8, 0.6, servability=Servability(latency_ms=3.0, bundle_mb=2.0))
+    assert verdict.promote
+    assert verdict.reasons == [verdict.sentence]
+    assert verdict.numbers == {
+        "rows": N,
+        "confidence": 0.95,
+        "degraded": False,
+        "policy": "gate",
+        "servability": {"latency_ms": 3.0, "bundle_mb": 2.0, "problem": ""},
+        "floor_gain": exact(np.log(0.8 / 0.5)),
+        "gain": exact(np.log(0.8 / 0.6)),
+        "accuracy_gain": exact(0.0),
+        "log_loss": {"challenger": pytest.approx(-np.log(0.8)), "champion": pytest.approx(-np.log(0.6))},
+        "slices_checked": 0,
+        "slices_worse": {},
+    }
+
+
+def test_losses_of_both_models_are_said_in_the_sentence() -> None:
+    """The champion's is its own, not the challenger's."""
+    assert f"{-np.log(0.8):.4f} against {-np.log(0.6):.4f}" in ask(0.8, 0.6).sentence
+
+
+@pytest.mark.parametrize(
+    ("found", "reasons"),
+    [
+        (Servability(latency_ms=50.0, bundle_mb=200.0), 0),
+        (Servability(latency_ms=50.0 + 1e-6), 1),
+        (Servability(bundle_mb=200.0 + 1e-6), 1),
+        (Servability(problem="does not load"), 1),
+        (Servability(latency_ms=51.0, bundle_mb=201.0, problem="does not load"), 3),
+    ],
+    ids=["at both budgets", "slower", "larger", "does not load", "all three"],
+)
+def test_budgets_of_serving_hold_at_their_value(found: Servability, reasons: int) -> None:
+    """What exceeds one is not compared with the champion at all."""
+    verdict = ask(0.8, 0.6, servability=found)
+    assert verdict.promote == (reasons == 0)
+    assert ("gain" in verdict.numbers) == (reasons == 0)
+    assert len(verdict.reasons) == max(reasons, 1)
+
+
+def test_what_cannot_be_served_keeps_its_reason_beside_the_floors() -> None:
+    """Neither reason hides the other."""
+    assert len(ask(0.5, 0.6, servability=Servability(problem="does not load")).reasons) == 2
+
+
+def test_the_floor_must_be_passed_not_met() -> None:
+    """By more than `floor_gain`."""
+    gain = ask(0.6, None).numbers["floor_gain"]["lower"]
+    assert not ask(0.6, None, gate={"floor_gain": gain}).promote
+    assert ask(0.6, None, gate={"floor_gain": gain - HAIR}).promote
+
+
+def test_the_floor_is_the_prior_where_one_is_given() -> None:
+    """Else the shares of the classes in the rows."""
+    prior = np.array([0.75, 0.25])
+    gains = -np.log(prior[Y]) + np.log(0.6)
+    assert ask(0.6, None, prior=prior).numbers["floor_gain"]["mean"] == pytest.approx(gains.mean())
+    y = (np.arange(N) % 4 == 0).astype(np.int64)
+    shares = np.array([0.75, 0.25])
+    expected = (-np.log(shares[y]) + np.log(0.6)).mean()
+    assert ask(0.6, None, y=y).numbers["floor_gain"]["mean"] == pytest.approx(expected)
+
+
+def test_the_floor_also_holds_beside_a_champion() -> None:
+    """Better than the champion, worse than the prior: refused for the floor, and for nothing else."""
+    prior = np.array([0.5, 0.5])
+    verdict = ask(0.45, 0.4, prior=prior)
+    assert not verdict.promote
+    assert len(verdict.reasons) == 1
+    assert ask(0.45, 0.4, prior=prior, degraded=True).promote
+    # What the prior of rare classes is beaten by may still be worse than the shares of these rows.
+    assert ask(0.45, 0.4, prior=np.array([0.9, 0.1])).promote
+
+
+def test_below_the_floor_a_tie_is_not_better() -> None:
+    """A degraded champion below the floor gives way to a better one only."""
+    verdict = ask(0.45, 0.45, degraded=True)
+    assert not verdict.promote
+    assert len(verdict.reasons) == 1
+    worse = ask(0.4, 0.45, degraded=True)
+    assert len(worse.reasons) == 2
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_absurd_answers_count_the_cap_and_no_more(seed: int) -> None:
+    """One row's loss is at most -log(CLIP), of the model and of the floor."""
+    assert ask(0.0, 0.6, seed=seed).numbers["log_loss"]["challenger"] == pytest.approx(-np.log(CLIP))
+    prior = np.array([1.0, 0.0])
+    gains = -np.log(np.clip(prior[Y], CLIP, 1)) + np.log(0.6)
+    assert ask(0.6, None, prior=prior).numbers["floor_gain"]["mean"] == pytest.approx(gains.mean())
+
+
+def test_float32_answers_are_judged_in_double() -> None:
+    """Services answer float32."""
+    single = sure(0.8).astype(np.float32)
+    verdict = judge(single, sure(0.6), Y, settings=Gate())
+    assert verdict.numbers["log_loss"]["challenger"] == pytest.approx(-np.log(np.float64(np.float32(0.8))), rel=1e-12)
+
+
+def test_class_codes_may_come_as_a_list() -> None:
+    """They are made integers."""
+    found = judge(sure(0.8), sure(0.6), Y.astype(float), settings=Gate())  # type: ignore[arg-type]
+    assert found == ask(0.8, 0.6)
+
+
+@pytest.mark.parametrize(("rows", "promote"), [(N - 1, True), (N, True), (N + 1, False)])
+def test_a_champion_is_replaced_on_min_rows_not_on_fewer(rows: int, promote: bool) -> None:
+    """`min_rows` themselves are enough."""
+    verdict = ask(0.8, 0.6, gate={"min_rows": rows})
+    assert verdict.promote == promote
+    if not promote:
+        assert verdict.reasons == [
+            f"too few rows to judge: {N}, at least {rows} are needed; the champion stays",
+        ]
+
+
+@pytest.mark.parametrize(("rows", "few"), [(N, False), (N + 1, True)])
+def test_the_floor_says_that_rows_are_few_below_min_rows_only(rows: int, few: bool) -> None:
+    """The words follow the setting."""
+    reason = ask(0.4, None, gate={"min_rows": rows}).reasons[0]
+    assert (f"; {N} rows are few)" in reason) == few
+    assert reason.endswith(f"more than 0{f'; {N} rows are few' if few else ''})")
+
+
+def test_a_tie_keeps_the_champion_and_a_hair_does_not() -> None:
+    """Better means a bound above zero; the tie is not called worse."""
+    assert "indistinguishable" in ask(0.8, 0.8).reasons[0]
+    assert ask(0.8 + HAIR, 0.8).promote
+    verdict = ask(0.6, 0.8)
+    assert verdict.reasons == [f"worse than the champion: log-loss higher by {np.log(0.8 / 0.6):.4f}"]
+
+
+def test_a_degraded_champion_is_matched_within_the_margin_not_at_it() -> None:
+    """And the sentence says by which rule it was replaced."""
+    gain = ask(0.6, 0.61, degraded=True).numbers["gain"]["lower"]
+    at = ask(0.6, 0.61, degraded=True, gate={"margin": -gain})
+    assert not at.promote
+    assert f"(asked for more than {gain:g})" in at.reasons[0]
+    within = ask(0.6, 0.61, degraded=True, gate={"margin": -gain + HAIR})
+    assert within.promote
+    assert "degraded" in within.sentence
+    assert "degraded" in ask(0.6, 0.6, degraded=True).sentence  # a tie is not better
+    assert within.numbers["degraded"] is True
+    assert "better than the champion" in ask(0.62, 0.61, degraded=True).sentence
+
+
+def accuracies(gate: dict[str, Any] | None = None, lost: int = 10, **more: Any) -> Verdict:
+    """A challenger that is surer, and wrong by a hair on `lost` rows of which the champion is right by a hair."""
+    miss = np.arange(N) < lost
+    return ask(np.where(miss, 0.49, 0.9), np.where(miss, 0.51, 0.6), gate=gate, **more)
+
+
+def test_accuracy_may_not_be_lost_by_more_than_its_margin() -> None:
+    """A lower log-loss does not pay for it: the rule alone refuses."""
+    verdict = accuracies(lost=30)
+    assert not verdict.promote
+    assert verdict.reasons == ["accuracy is lower by 15.0 points"]
+    assert verdict.numbers["accuracy_gain"]["mean"] == pytest.approx(-0.15)
+
+
+def test_accuracy_margin_at_its_value() -> None:
+    """Exactly the margin is allowed, a hair more is not; a loss below it is no reason."""
+    upper = accuracies(lost=30).numbers["accuracy_gain"]["upper"]
+    assert upper < -0.01
+    assert accuracies(lost=30, gate={"accuracy_margin": -upper}).promote
+    assert not accuracies(lost=30, gate={"accuracy_margin": -upper - HAIR}).promote
+    assert accuracies(lost=1).promote
+
+
+def test_accuracy_gained_is_a_gain() -> None:
+    """Right where the champion is wrong counts for the challenger, the other way round against it."""
+    wrong = np.arange(N) < N // 4
+    found = ask(0.9, np.where(wrong, 0.4, 0.6))
+    assert found.numbers["accuracy_gain"]["mean"] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("degraded", [False, True])
+def test_the_golden_margin_at_its_value(degraded: bool) -> None:
+    """Old rows may lose the margin itself; more is forgetting, unless the world has changed."""
+    challenger, champion = other_rows(0.6, 0.7)
+    found = ask(challenger, champion, y=TWICE, parts=SECOND)
+    loss = found.numbers["golden_gain"]["upper"]
+    assert found.numbers["golden_gain"] == exact(np.log(0.6 / 0.7))
+    assert found.reasons == [
+        f"forgets: log-loss on the {N} golden rows is worse by {-loss:.4f} "
+        f"(at least {-loss:.4f} with confidence; allowed 0.05)"
+    ]
+    margins = {-loss: True, -loss - HAIR: degraded}
+    for margin, promote in margins.items():
+        verdict = ask(challenger, champion, y=TWICE, parts=SECOND, degraded=degraded, gate={"golden_margin": margin})
+        assert verdict.promote == promote
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.05])
+def test_golden_rows_that_gain_are_not_forgotten(margin: float) -> None:
+    """Nor those that lose less than the margin."""
+    challenger, champion = other_rows(0.61, 0.6)
+    assert ask(challenger, champion, y=TWICE, parts=SECOND, gate={"golden_margin": margin}).promote
+    challenger, champion = other_rows(0.6, 0.61)
+    assert ask(challenger, champion, y=TWICE, parts=SECOND).promote
+
+
+def test_without_golden_rows_nothing_is_remembered() -> None:
+    """Neither a number nor a reason."""
+    assert "golden_gain" not in ask(0.8, 0.6, parts={"recent": np.ones(N, bool)}).numbers
+
+
+@pytest.mark.parametrize("known", [{"degraded": True}, {"changed": True}], ids=["degraded", "changed"])
+def test_forgetting_is_excused_by_a_better_one_only(known: dict[str, bool]) -> None:
+    """A tie on the recent rows excuses nothing."""
+    champion = np.full(2 * N, 0.8)
+    challenger = np.where(RECENT, 0.8, 0.6)
+    reasons = ask(challenger, champion, y=TWICE, parts=SECOND, **known).reasons  # type: ignore[arg-type]
+    assert sum(reason.startswith("forgets") for reason in reasons) == 1
+
+
+def test_parts_may_be_masks_or_row_numbers() -> None:
+    """Both name the same rows."""
+    challenger, champion = other_rows(0.6, 0.7)
+    numbers = {name: np.flatnonzero(mask).astype(np.int32) for name, mask in SECOND.items()}
+    asked = [ask(challenger, champion, y=TWICE, parts=parts) for parts in (SECOND, numbers)]
+    assert asked[0] == asked[1]
+    zeros = {"recent": np.arange(N), "golden": np.arange(N)}  # row 0 is a row
+    assert ask(challenger, champion, y=TWICE, parts=zeros).numbers["golden_gain"]["rows"] == N
+    listed = {"recent": [float(i) for i in range(N)]}
+    assert ask(challenger, champion, y=TWICE, parts=listed).promote  # type: ignore[arg-type]
+
+
+def sliced(rows: int, n: int = 2 * N, gate: dict[str, Any] | None = None, more: int = 0) -> Verdict:
+    """Better everywhere but on the first `rows`, which are a slice; `more` slices of as many rows lie beside it."""
+    y = np.arange(n) % 2
+    bad = np.arange(n) < rows
+    slices = {"bad": bad} | {f"good {i}": np.roll(bad, rows + i) for i in range(more)}
+    return ask(np.where(bad, 0.6, 0.95), np.where(bad, 0.7, 0.6), y=y, slices=slices, gate=gate)
+
+
+@pytest.mark.parametrize(("rows", "n", "guarded"), [(99, 400, 0), (100, 400, 1), (109, 2_200, 0), (110, 2_200, 1)])
+def test_slices_are_guarded_from_100_rows_and_5_percent_on(rows: int, n: int, guarded: int) -> None:
+    """The larger of both, and exactly that many are enough."""
+    verdict = sliced(rows, n)
+    assert verdict.numbers["slices_checked"] == guarded
+    assert verdict.promote == (not guarded)
+
+
+def test_slice_min_rows_is_a_setting() -> None:
+    """Smaller slices are guarded where it is smaller."""
+    assert sliced(40, gate={"slice_min_rows": 40}).numbers["slices_checked"] == 1
+    assert sliced(40, gate={"slice_min_rows": 41}).numbers["slices_checked"] == 0
+
+
+def test_slice_margin_at_its_value() -> None:
+    """Exactly the margin is allowed."""
+    found = sliced(100)
+    loss = found.numbers["slices_worse"]["bad"]["upper"]
+    assert found.numbers["slices_worse"] == {"bad": exact(np.log(0.6 / 0.7), rows=100)}
+    assert found.reasons == [f"worse where bad (100 rows): log-loss higher by {-loss:.4f}"]
+    assert sliced(100, gate={"slice_margin": -loss}).promote
+    assert not sliced(100, gate={"slice_margin": -loss - HAIR}).promote
+
+
+def test_a_slice_that_loses_less_than_the_margin_is_no_reason() -> None:
+    """A small loss of a slice is not material."""
+    bad = np.arange(N) < N // 2
+    found = ask(np.where(bad, 0.6, 0.9), np.where(bad, 0.61, 0.6), slices={"bad": bad})
+    assert found.promote
+    assert found.numbers["slices_worse"] == {}
+
+
+def test_slices_share_the_confidence() -> None:
+    """Bonferroni: beside more slices the same slice is bounded more widely; row numbers and masks are the same."""
+    rng = np.random.default_rng(0)
+    half = np.arange(2 * N) < N
+    challenger = np.where(half, rng.uniform(0.3, 0.7, 2 * N), 0.95)
+    champion = np.where(half, 0.8, 0.6)
+
+    def upper(more: int) -> float:
+        slices: dict[str, Any] = {"bad": half} | {f"good {i}": np.flatnonzero(~half) for i in range(more)}
+        found = ask(challenger, champion, y=TWICE, slices=slices).numbers
+        assert found["slices_checked"] == 1 + more
+        return float(found["slices_worse"]["bad"]["upper"])
+
+    assert upper(0) < upper(3)
+    alone = ask(challenger, champion, y=TWICE, parts={"recent": ~half, "golden": half}).numbers["golden_gain"]
+    assert upper(0) == alone["upper"]  # one slice alone is one test
+
+
+@pytest.mark.parametrize(("bad", "more"), [(NAMED_SLICES, 0), (NAMED_SLICES + 1, 1), (NAMED_SLICES + 3, 3)])
+def test_the_worst_slices_are_named_and_the_rest_counted(bad: int, more: int) -> None:
+    """Worst first, three by name; the numbers have all."""
+    rows = 100
+    n = rows * (bad + 4)
+    part = np.arange(n) // rows  # the parts below `bad` get worse with their number
+    challenger = np.where(part < bad, 0.6 - 0.02 * part, 0.99)
+    champion = np.where(part < bad, 0.7, 0.6)
+    slices = {f"part {i}": part == i for i in range(bad)}
+    found = ask(challenger, champion, y=np.arange(n) % 2, slices=slices, gate={"accuracy_margin": 1.0})
+    named = [reason for reason in found.reasons if reason.startswith("worse where")]
+    assert [reason.split(" (")[0] for reason in named] == [f"worse where part {bad - 1 - i}" for i in range(3)]
+    assert found.reasons[3:] == ([f"worse in {more} more slices"] if more else [])
+    assert len(found.numbers["slices_worse"]) == bad
+
+
+def test_the_policy_never_refuses_and_keeps_reasons_and_numbers() -> None:
+    """Whatever the challenger is worth."""
+    better = ask(0.8, 0.6, gate={"policy": "never"})
+    assert (better.promote, better.reasons, better.sentence) == (False, [], "Not promoted: the policy is 'never'.")
+    assert better.numbers["policy"] == "never"
+    assert "gain" in better.numbers
+    assert len(ask(0.6, 0.8, gate={"policy": "never"}).reasons) == 1
+
+
+def test_the_policy_always_promotes_and_keeps_reasons_and_numbers() -> None:
+    """The sentence says what spoke against it, where something did."""
+    better = ask(0.8, 0.6, gate={"policy": "always"})
+    assert (better.promote, better.reasons, better.sentence) == (True, [], "Promoted: the policy is 'always'.")
+    worse = ask(0.4, 0.6, gate={"policy": "always"})
+    assert worse.promote
+    assert len(worse.reasons) == 3
+    assert worse.sentence == f"Promoted: the policy is 'always', although {'; '.join(worse.reasons)}."
+    assert worse.numbers["policy"] == "always"
+    assert "gain" in worse.numbers
+
+
+def test_the_first_champion_has_no_comparison() -> None:
+    """The floor's number, and nothing of a champion."""
+    verdict = ask(0.8, None)
+    assert verdict.promote
+    assert set(verdict.numbers) == {"rows", "confidence", "degraded", "floor_gain", "policy"}
+    assert (
+        f"beats the class shares by {np.log(1.6):.4f} (95% sure of {np.log(1.6):.4f}) on {N} rows" in verdict.sentence
+    )
+
+
+def test_without_recent_rows_there_is_one_reason() -> None:
+    """And no number is made up."""
+    verdict = ask(0.8, 0.6, parts={"recent": np.zeros(N, bool)})
+    assert verdict.reasons == ["no labelled rows to judge on"]
+    assert "floor_gain" not in verdict.numbers
+    assert "gain" not in verdict.numbers
+
+
+def noisy(**more: Any) -> Verdict:
+    """A few answers are very wrong: on skewed differences the resamples decide, so the seed shows."""
+    rng = np.random.default_rng(1)
+    few = rng.random((2, 2 * N)) < 0.03
+    challenger = np.where(few[0], 0.001, np.where(RECENT, rng.uniform(0.7, 0.9, 2 * N), rng.uniform(0.2, 0.4, 2 * N)))
+    champion = np.where(few[1], 0.001, np.where(RECENT, rng.uniform(0.5, 0.7, 2 * N), rng.uniform(0.5, 0.9, 2 * N)))
+    slices = {"second": ~RECENT, "first": RECENT}
+    return ask(challenger, champion, y=TWICE, parts=SECOND, slices=slices, **more)
+
+
+def test_every_bound_repeats_with_its_seed_and_depends_on_it() -> None:
+    """Floor, gain, golden rows and slices; without a word the seed is 0."""
+    first, again, other = noisy(), noisy(seed=0), noisy(seed=1)
+    assert msgspec.to_builtins(first) == msgspec.to_builtins(again)
+    for name in ("floor_gain", "gain", "golden_gain"):
+        assert first.numbers[name] != other.numbers[name]
+    assert first.numbers["slices_worse"]["second"] != other.numbers["slices_worse"]["second"]

@@ -1,0 +1,181 @@
+"""Windows over the prediction log: edges of time, ties, and labels that come twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from ml import predictions
+from ml.errors import StoreUnavailable
+from ml.settings import Settings
+from ml.storage import database
+from tests.ml import worlds
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Settings:
+    return worlds.settings(tmp_path)
+
+
+def log(found: Settings, *times: float, version: str = "1") -> sa.Engine:
+    """Predictions "a", "b", … at these moments."""
+    engine = database.engine(found)
+    rows = [
+        {
+            "prediction_id": "abcdefgh"[i], "time": time, "model_version": version, "inputs": {"x": i, "c": "a"},
+            "label": "1", "probability": 0.75, "probabilities": {"0": 0.25, "1": 0.75},
+        }
+        for i, time in enumerate(times)
+    ]  # fmt: skip
+    predictions.insert(engine, rows)
+    return engine
+
+
+def tell(engine: sa.Engine, *labels: tuple[str, str, float, str]) -> None:
+    """Labels as (prediction, label, moment, id)."""
+    names = ("prediction_id", "label", "received_at", "id")
+    predictions.insert_feedback(engine, [dict(zip(names, one, strict=True)) for one in labels])
+
+
+def keys(frame: pd.DataFrame) -> str:
+    return "".join(frame["prediction_id"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"since": 20.0}, "bc"),
+        ({"since": 20.1}, "c"),
+        ({"until": 20.0}, "a"),
+        ({"until": 20.1}, "ab"),
+        ({"since": 20.0, "until": 30.0}, "b"),
+        ({"since": 0.0}, "abc"),
+        ({"until": 0.0}, ""),
+        ({"rows": 0}, ""),
+        ({"rows": 1}, "c"),
+        ({"version": ""}, ""),
+        ({"version": "1", "rows": 2}, "bc"),
+        ({"labelled_only": True, "rows": 1}, "b"),
+        ({"labelled_only": False, "rows": 1}, "c"),
+    ],
+)
+def test_since_is_in_and_until_is_out(found: Settings, asked: dict[str, Any], expected: str) -> None:
+    """Zero and "" are bounds as well; the newest rows are counted after the other bounds."""
+    engine = log(found, 10.0, 20.0, 30.0)
+    tell(engine, ("a", "1", 40.0, "1"), ("b", "0", 40.0, "2"))
+    assert keys(predictions.window(engine, **asked)) == expected
+
+
+def test_ties_are_settled_by_the_id(found: Settings) -> None:
+    """Answers of one moment come in the order of their ids, and the newest of them is the last."""
+    engine = log(found, 10.0, 10.0, 10.0)
+    assert keys(predictions.window(engine)) == "abc"
+    assert keys(predictions.window(engine, rows=2)) == "bc"
+    assert predictions.window(engine).index.tolist() == [0, 1, 2]
+
+
+def test_the_order_is_that_of_time_not_of_ids(found: Settings) -> None:
+    """Also of the newest rows."""
+    engine = log(found, 30.0, 20.0, 10.0)
+    assert keys(predictions.window(engine)) == "cba"
+    assert keys(predictions.window(engine, rows=2)) == "ba"
+
+
+def test_all_columns_and_no_others(found: Settings) -> None:
+    """With the moment of the latest label, NaN where none has come, in seconds."""
+    engine = log(found, 10.0, 20.0)
+    tell(engine, ("b", "0", 45.5, "1"))
+    frame = predictions.window(engine)
+    assert {"actual", "labelled_at"} <= set(frame.columns)
+    assert set(frame.columns) - {"actual", "labelled_at"} == {c.name for c in predictions.predictions.columns}
+    assert frame["labelled_at"].dtype == np.float64
+    assert np.isnan(frame["labelled_at"][0])
+    assert frame["labelled_at"][1] == 45.5
+    assert frame["actual"].isna().tolist() == [True, False]
+    assert frame["actual"][1] == "0"
+    assert predictions.window(engine, rows=0)["labelled_at"].dtype == np.float64
+
+
+def test_of_labels_of_one_moment_the_larger_id_counts(found: Settings) -> None:
+    """One row a prediction, whatever the order they were written in; others' labels do not matter."""
+    engine = log(found, 10.0, 20.0)
+    tell(engine, ("a", "1", 50.0, "2"), ("a", "0", 50.0, "1"), ("a", "0", 40.0, "3"), ("b", "0", 99.0, "9"))
+    frame = predictions.window(engine)
+    assert keys(frame) == "ab"
+    assert frame["actual"].tolist() == ["1", "0"]
+    assert frame["labelled_at"].tolist() == [50.0, 99.0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [({}, "abc"), ({"since": 20.0}, "bc"), ({"until": 30.0}, "ab"), ({"rows": 1}, "c")],
+    ids=["all", "since", "until", "rows"],
+)
+def test_labelled_rows_take_the_bounds_of_a_window(found: Settings, asked: dict[str, Any], expected: str) -> None:
+    """What has no label yet is not in it and does not count."""
+    engine = log(found, 10.0, 20.0, 30.0, 40.0)
+    tell(engine, *((key, "1", 50.0, key) for key in "abc"))
+    frame = predictions.labelled(found, **asked)
+    assert keys(frame) == expected
+    assert frame.columns.tolist() == ["x", "c", found.data.target, "prediction_id", "time"]
+    assert frame["time"].iloc[-1].timestamp() == (20.0 if expected == "ab" else 30.0)
+
+
+def test_since_may_be_said_by_place(found: Settings) -> None:
+    """The second argument of `labelled`."""
+    engine = log(found, 10.0, 20.0)
+    tell(engine, ("a", "1", 50.0, "1"), ("b", "1", 50.0, "2"))
+    assert keys(predictions.labelled(found, 15.0)) == "b"
+
+
+def test_inputs_and_probabilities_of_no_rows(found: Settings) -> None:
+    """Empty, with their shape."""
+    empty = predictions.window(log(found, 10.0), until=0.0)
+    assert predictions.inputs_frame(empty).empty
+    assert predictions.probabilities_array(empty, ("0", "1")).shape == (0, 2)
+
+
+def test_inputs_keep_the_index_of_their_rows(found: Settings) -> None:
+    """A part of a window stays aligned with it."""
+    part = predictions.window(log(found, 10.0, 20.0, 30.0)).iloc[1:]
+    inputs = predictions.inputs_frame(part)
+    assert inputs.index.tolist() == [1, 2]
+    assert inputs["x"].tolist() == [1, 2]
+
+
+def test_probabilities_of_several_rows(found: Settings) -> None:
+    """(n_rows, n_classes) float64, from any iterable of names."""
+    table = predictions.probabilities_array(predictions.window(log(found, 10.0, 20.0)), iter(("1", "0")))
+    assert table.dtype == np.float64
+    assert table.tolist() == [[0.75, 0.25], [0.75, 0.25]]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, {"predictions": 4, "labelled": 3, "coverage": 0.75, "delay_s": 10.0}),
+        ({"until": 20.0}, {"predictions": 1, "labelled": 1, "coverage": 1.0, "delay_s": 5.0}),
+        ({"rows": 2}, {"predictions": 2, "labelled": 1, "coverage": 0.5, "delay_s": 40.0}),
+        ({"rows": 1}, {"predictions": 1, "labelled": 0, "coverage": 0.0, "delay_s": None}),
+        ({"until": 0.0}, {"predictions": 0, "labelled": 0, "coverage": None, "delay_s": None}),
+        ({"version": "2"}, {"predictions": 0, "labelled": 0, "coverage": None, "delay_s": None}),
+    ],
+    ids=["all", "until", "newest", "unlabelled", "none", "version"],
+)
+def test_counts_of_the_newest(found: Settings, asked: dict[str, Any], expected: dict[str, Any]) -> None:
+    """The delay is the median over the labelled ones, of the first label of each."""
+    engine = log(found, 10.0, 20.0, 30.0, 40.0)
+    tell(engine, ("a", "1", 15.0, "1"), ("a", "0", 500.0, "2"), ("b", "1", 30.0, "3"), ("c", "1", 70.0, "4"))
+    assert predictions.counts(engine, **asked) == expected
+
+
+@pytest.mark.parametrize("ask", [predictions.window, predictions.counts])
+def test_a_database_without_the_tables_is_unavailable(tmp_path: Path, ask: Any) -> None:
+    """A caller may try again: no error of the driver's own comes through."""
+    with pytest.raises(StoreUnavailable):
+        ask(sa.create_engine(f"sqlite:///{tmp_path}/none/such/file.db"))

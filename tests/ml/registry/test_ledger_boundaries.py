@@ -1,0 +1,61 @@
+"""The ledger: what is left unsaid stays empty, and the newest intention is the open one."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import pytest
+
+from ml.registry import ledger
+from ml.settings import Settings, from_values
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return from_values({"home": str(tmp_path)})
+
+
+def test_what_is_not_said_is_empty(settings: Settings) -> None:
+    """Empty text, no intention, no numbers."""
+    key = ledger.append(settings, ledger.REGISTERED, who="ann")
+    (event,) = ledger.events(settings)
+    assert event == ledger.Event(
+        id=key, time=event.time, who="ann", what=ledger.REGISTERED, model_name=settings.registry.model_name
+    )
+
+
+def test_numbers_that_json_does_not_know_are_kept_as_text(settings: Settings) -> None:
+    """A date in a verdict does not lose the row."""
+    ledger.append(settings, ledger.REGISTERED, who="ann", numbers={"day": datetime.date(2026, 1, 2)})
+    assert ledger.events(settings)[0].numbers == {"day": "2026-01-02"}
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(None, 3), (0, 0), (1, 1), (3, 3), (4, 3)])
+def test_limit_counts_from_the_newest(settings: Settings, limit: int | None, expected: int) -> None:
+    """None is all, zero is none."""
+    for i in range(3):
+        ledger.append(settings, ledger.REGISTERED, who="t", to_version=str(i))
+    assert [e.to_version for e in ledger.events(settings, limit=limit)] == ["2", "1", "0"][:expected]
+
+
+def test_of_two_open_intentions_the_newest_counts(settings: Settings) -> None:
+    """And when it has its outcome, the older one is still open."""
+    first = ledger.append(settings, ledger.PROMOTING, who="t", to_version="1")
+    second = ledger.append(settings, ledger.ROLLING_BACK, who="t", to_version="2")
+    newest = ledger.open_intention(settings)
+    assert newest is not None
+    assert newest.id == second
+    ledger.append(settings, ledger.ROLLBACK_FAILED, who="t", intention=second)
+    oldest = ledger.open_intention(settings)
+    assert oldest is not None
+    assert oldest.id == first
+
+
+def test_intentions_of_another_model_are_not_ours(settings: Settings, tmp_path: Path) -> None:
+    """Nor are its events, asked for by name or not."""
+    other = from_values({"home": str(tmp_path), "registry": {"model_name": "Other"}})
+    ledger.append(other, ledger.PROMOTING, who="t", to_version="1")
+    assert ledger.open_intention(settings) is None
+    assert ledger.events(settings, what=[ledger.PROMOTING]) == []
+    assert len(ledger.events(other, what=[ledger.PROMOTING])) == 1
