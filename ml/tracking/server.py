@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
     from mlflow import cli, server
 
     build = server._build_uvicorn_command
-    server._build_uvicorn_command = lambda *given, **named: [*build(*given, **named)[:-1], APPLICATION]
+    server._build_uvicorn_command = lambda *given, **named: [*build(*given, **named)[:-1], APPLICATION]  # type: ignore[no-untyped-call]
     cli.cli(["server", *arguments])
 
 

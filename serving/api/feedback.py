@@ -38,7 +38,7 @@ def add() -> Response:
     if kind == "text/csv":
         items, lines = _from_csv(body)
     elif kind == "application/json":
-        items, lines = _from_json(strict_json(body)), []
+        items, lines = _from_json(strict_json(body, found.settings.serving.max_json_values)), []
     else:
         raise Problem(415, f"expected Content-Type application/json or text/csv, got {shown(kind) or 'none'}")
     pairs = checked(items, found.served().bundle.schema.classes, lines)
@@ -112,12 +112,15 @@ def _from_csv(body: bytes) -> tuple[list[Any], list[int]]:
             raise Problem(
                 422, f"line 1: expected the columns {ID_KEY} and label, got {shown(', '.join(names)) or 'none'}"
             )
-        items, lines = [], []
+        items: list[Any] = []
+        lines: list[int] = []
         for item in reader:
             if None in item or None in item.values():
                 raise Problem(
                     422, f"line {reader.line_num}: expected 2 fields, got {'more' if None in item else 'fewer'}"
                 )
+            if len(items) == MAX_LABELS:
+                raise Problem(413, f"expected at most {MAX_LABELS} labels in one request, got more")
             items.append(item)
             lines.append(reader.line_num)
     except (UnicodeDecodeError, csv.Error) as error:
