@@ -15,6 +15,7 @@ from ml import settings as settings_module
 from ml.settings import Settings
 from serving import pages, problems
 from serving.api import guard
+from serving.auth import limits
 from serving.service import Service
 
 # Each names a module with a blueprint `bp`.
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         g.started = time.perf_counter()
         g.context = guard.Context.of(request.headers.get)
         service.start()
+        request.max_content_length = limits.body_bytes(settings, request.path, request.content_type or "")
         address = request.remote_addr or ""
         refused = guard.check(service, request.method, app.scope(request.endpoint), request.headers.get, address)
         return problems.response(refused) if refused is not None else None

@@ -42,7 +42,7 @@ def explain_rows() -> Response:
     if with_changes not in ("true", "false"):
         raise Problem(422, f"expected changes=true or changes=false, got {with_changes[:80]!r}")
     served = service().served()
-    rows, ids = score.predict_body(served, service().settings.serving.max_rows).read(request.get_data(cache=False))
+    rows, ids = score.predict_body(served, service().settings.serving).read(request.get_data(cache=False))
     if len(rows) > MAX_ROWS:
         raise Problem(413, f"expected at most {MAX_ROWS} rows to explain in one request, got {len(rows)}")
     scored = score.score(served, rows, ids)

@@ -40,7 +40,7 @@ def add() -> Response:
     if kind == "text/csv":
         items, lines = _from_csv(body)
     elif kind == "application/json":
-        items, lines = _from_json(strict_json(body)), []
+        items, lines = _from_json(strict_json(body, found.settings.serving.max_json_values)), []
     else:
         raise Problem(415, f"expected Content-Type application/json or text/csv, got {shown(kind) or 'none'}")
     pairs = checked(items, found.served().bundle.schema.classes, lines)
@@ -123,4 +123,6 @@ def _from_csv(body: bytes) -> tuple[list[Any], list[int]]:
         raise Problem(400, f"expected CSV in UTF-8, got something else: {shown(error)}") from error
     except DataError as error:
         raise Problem(422, str(error)) from error
+    if len(found.rows) > MAX_LABELS:
+        raise Problem(413, f"expected at most {MAX_LABELS} labels in one request, got {len(found.rows)}")
     return [dict(zip(head.names, row, strict=True)) for row in found.rows], found.lines

@@ -33,7 +33,7 @@ def answer(service: Service, body: bytes, content_type: str | None) -> Reply:
     try:
         check_content_type(content_type)
         served = service.served()
-        scored = score.predict(served, body, max_rows=service.settings.serving.max_rows)
+        scored = score.predict(served, body, service.settings.serving)
         service.record(served, scored)
         return Reply(200, responses.body(scored), {VERSION_HEADER: served.version})
     except Exception as error:

@@ -30,8 +30,12 @@ def open_upload(one: Service, served: Served, stream: BinaryIO, name: str) -> Up
         stream,
         plain_name(name),
         score.reader(served),
-        max_bytes=one.settings.serving.max_body_bytes,
-        options=csv_reader.Options(max_columns=data.max_columns, max_cell_chars=data.max_cell_chars),
+        settings=one.settings,
+        options=csv_reader.Options(
+            max_bytes=one.settings.serving.max_body_bytes,
+            max_columns=data.max_columns,
+            max_cell_chars=data.max_cell_chars,
+        ),
     )
 
 

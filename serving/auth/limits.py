@@ -1,9 +1,18 @@
-"""A token bucket for each caller: an API key where there is one, else the address."""
+"""What one request may cost: bytes of its body by route, JSON values, rows and cells; and a token bucket a caller.
+
+All are checked on what is declared or counted, before the work that they bound is done.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
+
+from ml.settings import Settings
+from serving.problems import Problem
+
+# Paths that take tables or tensors, and JSON where it is said to be; every other body is JSON or a form.
+TABLES = ("/predict/file", "/file", "/invocations", "/v2/")
 
 MAX_CALLERS = 10_000  # the one not seen for longest is forgotten, and starts again with a full bucket
 
@@ -28,3 +37,45 @@ class RateLimit:
         while len(self._buckets) > MAX_CALLERS:
             self._buckets.popitem(last=False)
         return 0.0 if allowed else (1 - tokens) / self.rate
+
+
+def body_bytes(settings: Settings, path: str, content_type: str) -> int:
+    """The largest body that a route takes, in bytes. `content_type` is of the request, "" where it has none."""
+    limits = settings.serving
+    is_table = path.startswith(TABLES) and not content_type.lower().startswith("application/json")
+    return limits.max_body_bytes if is_table else min(limits.max_json_bytes, limits.max_body_bytes)
+
+
+def check_values(body: bytes, most: int) -> None:
+    """Refuse JSON with more values than `most`, before any is made: a value of three bytes can take a hundred.
+
+    Each value but one follows a comma or a bracket. Those within texts count too, so `most` has room.
+
+    Raises
+    ------
+    Problem
+        413
+    """
+    if len(body) > most and (found := body.count(b",") + body.count(b"[") + body.count(b"{")) > most:
+        raise Problem(
+            413, f"expected at most {most} values in one JSON body, got about {found}; send a file to /predict/file"
+        )
+
+
+def check_cells(settings: Settings, rows: int, columns: int) -> None:
+    """Refuse a table or tensors of more rows, or more rows × columns, than the settings allow.
+
+    Raises
+    ------
+    Problem
+        413
+    """
+    limits = settings.serving
+    if rows > limits.max_file_rows:
+        raise Problem(413, f"expected at most {limits.max_file_rows} rows in one request, got {rows}; send it in parts")
+    if rows * columns > limits.max_file_cells:
+        raise Problem(
+            413,
+            f"expected at most {limits.max_file_cells} cells in one request, got {rows} rows of {columns} columns; "
+            "send it in parts",
+        )

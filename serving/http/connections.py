@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from serving import problems
+from serving.auth import limits
 from serving.http import wsgi
 from serving.http.connection import Connection
 from serving.http.fast_path import HotRoute
@@ -133,7 +134,9 @@ class Conversations:
         expects = request.expects_continue
         hot = self._hot.takes(request)
         if not hot:
-            connection.body = Body(request.length, self._settings.max_body_bytes)
+            path = request.target.decode("latin-1").partition("?")[0]
+            most = limits.body_bytes(self._service.settings, path, request.header("content-type") or "")
+            connection.body = Body(request.length, most)
         connection.request = request
         connection.deadline = time.monotonic() + self._settings.body_timeout_s
         if expects and not connection.data and not connection.send(b"HTTP/1.1 100 Continue\r\n\r\n"):

@@ -23,6 +23,7 @@ from ml.schema.rows import Rows
 from ml.schema.validation import RowsError, shown
 from serving import problems
 from serving.api import guard
+from serving.auth import limits
 from serving.model.store import Served
 from serving.problems import Problem
 from serving.protocols import lenient_rows
@@ -81,7 +82,7 @@ def invocations() -> Response:
     served = one.served()
     body = request.get_data(cache=False)
     if request.mimetype == "application/json":
-        parts: Iterator[Rows] = iter([_json_rows(served, body)])
+        parts: Iterator[Rows] = iter([_json_rows(one, served, body)])
     else:
         parts = iter(_table_rows(one, served, body))
     predictions: list[dict[str, Any]] = []
@@ -152,7 +153,8 @@ def _table_rows(one: Service, served: Served, body: bytes) -> list[Rows]:
     return [part.rows for part in (kept if kept is not None else upload)]
 
 
-def _json_rows(served: Served, body: bytes) -> Rows:
+def _json_rows(one: Service, served: Served, body: bytes) -> Rows:
+    limits.check_values(body, one.settings.serving.max_json_values)
     try:
         content = json.loads(body)  # not the strict reader: MLflow's own client sends NaN for missing numbers
     except (ValueError, RecursionError) as error:
@@ -174,6 +176,7 @@ def _json_rows(served: Served, body: bytes) -> Rows:
     n = len(columns[reader.schema.columns[0].name])
     if any(len(columns[column.name]) != n for column in reader.schema.columns):
         raise InvalidInput("The length of values for each input/column name are not the same")
+    limits.check_cells(one.settings, n, len(reader.schema.columns))
     return lenient_rows.rows(reader, columns, n)
 
 

@@ -22,6 +22,7 @@ from ml.schema.rows import Rows
 from ml.schema.validation import shown
 from serving import problems
 from serving.api import guard
+from serving.auth import limits
 from serving.model.store import Served
 from serving.protocols import lenient_rows, tensors
 from serving.protocols.tensors import BYTES, DTYPES, TensorError
@@ -171,6 +172,7 @@ def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
         head, rest = body[: int(length)], body[int(length) :]
     else:
         head, rest = body, b""
+    limits.check_values(head, service().settings.serving.max_json_values)
     try:
         content = json.loads(head)  # as Python's clients write it: NaN is a missing number
     except (ValueError, RecursionError) as error:
@@ -207,7 +209,9 @@ def _rows(served: Served, content: dict[str, Any], binary: bytes) -> Rows:
         raise TensorError(
             "; ".join(f"input '{shown(f.column)}': expected {f.expected}, got {f.got}" for f in faults[:5])
         )
-    return lenient_rows.rows(reader, columns, lengths.pop())
+    n = lengths.pop()
+    limits.check_cells(service().settings, n, len(columns))
+    return lenient_rows.rows(reader, columns, n)
 
 
 def _described(item: dict[str, Any]) -> tuple[str, int, str, int | None]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ml.schema.rows import RowReader, Rows
 from ml.schema.validation import Fault, RowsError, shown
+from serving.auth.limits import check_values
 from serving.problems import Problem
 
 MAX_ID_CHARS = 200
@@ -28,15 +29,16 @@ IDS_KEY = "prediction_ids"
 Ids = list[str | None]
 
 
-def strict_json(body: bytes) -> Any:
-    """The value of a JSON text.
+def strict_json(body: bytes, most: int) -> Any:
+    """The value of a JSON text of at most `most` values.
 
     Raises
     ------
     Problem
         400: not UTF-8, not JSON (NaN and Infinity are not), nested too deeply, a number beyond a double,
-        or a key given twice in one object.
+        or a key given twice in one object. 413: too many values.
     """
+    check_values(body, most)
     if not body.strip():
         raise Problem(400, "expected a JSON body, got an empty one")
     try:
@@ -72,9 +74,10 @@ class PredictBody:
     A row may carry its own `prediction_id`; `prediction_ids`, a list as long as `rows`, does the same.
     """
 
-    def __init__(self, reader: RowReader, *, max_rows: int):
+    def __init__(self, reader: RowReader, *, max_rows: int, max_values: int):
         self.reader = reader
         self.max_rows = max_rows
+        self.max_values = max_values
         self._k, self._m = len(reader.number_columns), len(reader.category_columns)
         self._ids_in_rows = all(c.name != ID_KEY for c in reader.schema.columns)
         self._decoder = self._typed_decoder()
@@ -89,6 +92,7 @@ class PredictBody:
         RowsError
             Rows do not fit the schema.
         """
+        check_values(body, self.max_values)
         if self._decoder is not None:
             try:
                 request = self._decoder.decode(body)
@@ -144,7 +148,7 @@ class PredictBody:
 
     def _slowly(self, body: bytes) -> tuple[Rows, Ids | None]:
         try:
-            request = strict_json(body)
+            request = strict_json(body, self.max_values)
         except Problem:
             self._name_the_number(body)
             raise

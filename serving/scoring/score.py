@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ml.bundle.reader import Bundle
 from ml.schema.rows import RowReader, Rows
 from ml.schema.schema import Schema
+from ml.settings.sections import Serving
 from serving.ids import prediction_ids
 from serving.problems import Problem
 from serving.scoring.json_rows import Ids, PredictBody
@@ -65,15 +66,16 @@ def reader(served: ServedModel) -> RowReader:
     return found
 
 
-def predict_body(served: ServedModel, max_rows: int) -> PredictBody:
+def predict_body(served: ServedModel, limits: Serving) -> PredictBody:
     """The reader of `/predict` bodies for a served version, made once."""
     found: PredictBody | None = served.derived.get("predict_body")
     if found is None:
-        found = served.derived.setdefault("predict_body", PredictBody(reader(served), max_rows=max_rows))
+        made = PredictBody(reader(served), max_rows=limits.max_rows, max_values=limits.max_json_values)
+        found = served.derived.setdefault("predict_body", made)
     return found
 
 
-def predict(served: ServedModel, body: bytes, *, max_rows: int) -> Scored:
+def predict(served: ServedModel, body: bytes, limits: Serving) -> Scored:
     """Read and score a `POST /predict` body.
 
     Raises
@@ -81,7 +83,7 @@ def predict(served: ServedModel, body: bytes, *, max_rows: int) -> Scored:
     Problem, RowsError
         As `PredictBody.read` and `score`; nothing was scored then.
     """
-    rows, ids = predict_body(served, max_rows).read(body)
+    rows, ids = predict_body(served, limits).read(body)
     return score(served, rows, ids)
 
 

@@ -22,6 +22,8 @@ from ml.schema import arrow_cells
 from ml.schema.findings import Report
 from ml.schema.rows import RowReader, Rows
 from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
+from ml.settings import Settings
+from serving.auth.limits import check_cells
 from serving.scoring.json_rows import ID_KEY, Ids, checked_ids
 
 PARQUET_ENDINGS = (".parquet", ".pq")
@@ -69,22 +71,29 @@ class Upload:
         File name: its ending says how the content is packed, and messages begin with it.
     reader
         Of the schema to fit.
-    max_bytes
-        Of the unpacked content.
+    settings
+        Limits of rows and cells.
+    options
+        Further limits, of the unpacked content among them.
 
     Raises
     ------
     DataError
         On iteration: names the line and column of the first thing that is wrong.
+    Problem
+        On iteration, 413: too many rows or cells.
     RowsError
         On iteration: cells that are no numbers, up to MAX_FAULTS of them with their lines.
     """
 
-    def __init__(self, stream: BinaryIO, name: str, reader: RowReader, *, max_bytes: int, options: csv_reader.Options):
+    def __init__(
+        self, stream: BinaryIO, name: str, reader: RowReader, *, settings: Settings, options: csv_reader.Options
+    ):
         self.stream = stream
         self.name = name
         self.reader = reader
-        self.options = options._replace(max_bytes=max_bytes)
+        self.options = options
+        self.settings = settings
         self.report = Report()
         self._as_numbers = not self.is_parquet and reader.schema.decimal == "." and not reader.schema.thousands
 
@@ -108,6 +117,7 @@ class Upload:
         written = np.zeros(len(self.reader.number_columns), bool)
         for part in self:
             rows += len(part.rows)
+            check_cells(self.settings, rows, part.table.num_columns)
             size += part.rows.numbers.nbytes + part.table.nbytes * (2 if part.raw is not None else 1)
             if kept is not None:
                 kept.append(part)
@@ -175,20 +185,44 @@ class Upload:
                     f"{file.metadata.num_columns:,} columns are over the limit of {self.options.max_columns:,}",
                     file=self.name,
                 )
+            check_cells(self.settings, file.metadata.num_rows, file.metadata.num_columns)
+            _check_values(file, self.settings, self.name)
             names = tuple(file.schema_arrow.names)
             if len(set(names)) < len(names):
                 raise DataError("two columns of one name", file=self.name)
             self._match_names(names)
             begun = 0
-            for batch in file.iter_batches(PARQUET_ROWS):
-                if batch.num_rows:
-                    rows, table = self._rows(pa.table(batch), None, begun)
-                    yield Part(rows, table, None, self._ids(table))
-                begun += batch.num_rows
+            for table in self._batches(pq.ParquetFile(self.stream, read_dictionary=_texts_of(file.schema_arrow))):
+                if table.num_rows:
+                    rows, echoed = self._rows(table, None, begun)
+                    yield Part(rows, echoed, None, self._ids(echoed))
+                begun += table.num_rows
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"not a readable Parquet file: {shown(error)}", file=self.name) from error
         if not begun:
             raise DataError("the file has columns but no rows", file=self.name)
+
+    def _batches(self, file: pq.ParquetFile) -> Iterator[pa.Table]:
+        """Batches with their texts written out, once it is known how long they are: a page can say a long text in a
+        dictionary once and repeat it for a few bits a row."""
+        left = self.options.max_bytes
+        for batch in file.iter_batches(PARQUET_ROWS):
+            columns = []
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                if pa.types.is_dictionary(column.type):
+                    sizes = pc.binary_length(column.dictionary)
+                    if (pc.max(sizes).as_py() or 0) > 4 * self.options.max_cell_chars:
+                        raise DataError("a cell over data.max_cell_chars", file=self.name, column=name)
+                    left -= pc.sum(pc.take(sizes, column.indices)).as_py() or 0
+                    if left < 0:
+                        raise DataError(
+                            f"texts of more than {self.options.max_bytes:,} bytes, unpacked",
+                            file=self.name,
+                            column=name,
+                        )
+                    column = column.dictionary_decode()
+                columns.append(column)
+            yield pa.table(columns, names=batch.schema.names)
 
     def _from_start(self) -> BinaryIO:
         self.stream.seek(0)
@@ -271,3 +305,40 @@ def _inside(starts: csv_reader.Positions, ends: csv_reader.Positions, size: int)
         steps[ends] -= 1
         inside = np.cumsum(steps[:-1], dtype=np.int8).astype(bool)
     return inside
+
+
+def _texts_of(schema: pa.Schema) -> list[str]:
+    """Columns of text or bytes, which Parquet can give as dictionaries."""
+    return [field.name for field in schema if _is_bytes(field.type)]
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+    )
+
+
+def _check_values(file: pq.ParquetFile, settings: Settings, name: str) -> None:
+    """Refuse what unpacks beyond the limits although it has few rows: lists, and wide values of a fixed length."""
+    metadata = file.metadata
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        for j in range(group.num_columns):
+            check_cells(settings, group.column(j).num_values, 1)
+    for field in file.schema_arrow:
+        if pa.types.is_nested(field.type):
+            if any(_is_bytes(leaf) or pa.types.is_fixed_size_binary(leaf) for leaf in _leaves(field.type)):
+                raise DataError("expected plain values, got lists or groups of texts", file=name, column=field.name)
+        elif pa.types.is_fixed_size_binary(field.type):
+            check_cells(settings, metadata.num_rows * field.type.byte_width // 8, 1)
+
+
+def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:
+    if not pa.types.is_nested(kind):
+        yield kind
+        return
+    for i in range(kind.num_fields):
+        yield from _leaves(kind.field(i).type)

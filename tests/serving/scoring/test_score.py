@@ -18,6 +18,7 @@ from ml.bundle.reader import Bundle
 from ml.schema.rows import Rows
 from ml.schema.schema import Schema
 from ml.schema.validation import RowsError
+from ml.settings.sections import Serving
 from serving import ids
 from serving.api import schemas
 from serving.model.store import Served
@@ -26,6 +27,8 @@ from serving.scoring import responses, score
 from serving.scoring.json_rows import PredictBody, strict_json
 from tests.ml.tiny import tiny_bundle, tiny_rows
 from tests.serving.mixed import ROW
+
+LIMITS = Serving(max_rows=50)
 
 
 @pytest.fixture
@@ -37,13 +40,13 @@ def served(tmp_path: Path) -> Served:
 
 def ask(served: Served, content: Any) -> dict[str, Any]:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    answer: dict[str, Any] = json.loads(responses.body(score.predict(served, body, max_rows=50)))
+    answer: dict[str, Any] = json.loads(responses.body(score.predict(served, body, LIMITS)))
     return answer
 
 
 def test_the_answer_has_the_declared_form(served: Served) -> None:
     """Label, probability of the label, probability of each class, id, and the version."""
-    answer = responses.body(score.predict(served, json.dumps({"rows": [ROW]}).encode(), max_rows=50))
+    answer = responses.body(score.predict(served, json.dumps({"rows": [ROW]}).encode(), LIMITS))
     decoded = msgspec.json.decode(answer, type=schemas.Predictions)
     (one,) = decoded.predictions
     assert decoded.model_version == "3"
@@ -109,7 +112,7 @@ def test_unusual_values_are_scored_with_warnings(served: Served) -> None:
 )  # fmt: skip
 def test_bodies_that_are_refused(served: Served, body: bytes, status: int, said: str) -> None:
     with pytest.raises(Problem) as caught:
-        score.predict(served, body, max_rows=50)
+        score.predict(served, body, LIMITS)
     assert caught.value.status == status
     assert said in caught.value.detail
 
@@ -118,7 +121,7 @@ def test_bodies_that_are_refused(served: Served, body: bytes, status: int, said:
 def test_numbers_that_are_not_finite_are_named_by_row_and_column(served: Served, number: bytes) -> None:
     body = b'{"rows": [{"n0": 1, "n1": 1, "c0": "red"}, {"n0": ' + number + b', "n1": 1, "c0": "red"}]}'
     with pytest.raises(RowsError, match=r"rows\[1\], column 'n0': expected a finite number"):
-        score.predict(served, body, max_rows=50)
+        score.predict(served, body, LIMITS)
 
 
 @pytest.mark.parametrize("given", ["", "x" * 201, "a\nb", 7, ["a"]])
@@ -138,9 +141,9 @@ def fast_and_slow() -> Iterator[Any]:
 def test_the_fast_and_the_careful_reader_agree(served: Served, content: Any) -> None:
     """The careful one explains errors, and reads what the fast one will not; both must read the same."""
     body = json.dumps(content).encode()
-    careful = PredictBody(score.reader(served), max_rows=50)
+    careful = PredictBody(score.reader(served), max_rows=50, max_values=1_000)
     careful._decoder = None
-    (rows, ids), (other, other_ids) = score.predict_body(served, 50).read(body), careful.read(body)
+    (rows, ids), (other, other_ids) = score.predict_body(served, LIMITS).read(body), careful.read(body)
     np.testing.assert_array_equal(rows.numbers, other.numbers)
     assert rows.categories.tolist() == other.categories.tolist()
     assert (rows.flags, ids) == (other.flags, other_ids)
@@ -159,7 +162,7 @@ def test_a_model_without_a_finite_probability_gives_no_answer(served: Served) ->
 
 
 def test_deep_but_allowed_nesting_is_read() -> None:
-    assert strict_json(b'{"a": [[[[1]]]]}') == {"a": [[[[1]]]]}
+    assert strict_json(b'{"a": [[[[1]]]]}', 10) == {"a": [[[[1]]]]}
 
 
 @pytest.mark.parametrize("classes", [("0", "1"), ("a", "b", "c"), ('say "no"', "back\\slash"), ("é\n", "")])
