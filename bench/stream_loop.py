@@ -142,7 +142,11 @@ def refit(stream: Stream, first: Model) -> Outcome:
         )
         challenger = fit(s, snapshot, str(int(champion.version) + outcome.retrainings))
         promote, sentence = gate(
-            s, challenger, champion, degraded=verdict.verdict == "degraded", changed=verdict.signals.outdone
+            s,
+            challenger,
+            champion,
+            degraded=verdict.verdict == "degraded",
+            challenger_beats_champion=verdict.signals.challenger_beats_champion,
         )
         outcome.events.append(
             f"{window}: {verdict.sentence} | {chosen.policy}: {chosen.reason} | {challenger.family} | {sentence}"
@@ -191,7 +195,9 @@ def _inputs(frame: pd.DataFrame, model: Model) -> list[dict[str, Any]]:
     return x.astype(object).where(x.notna(), None).to_dict("records")
 
 
-def gate(settings: Settings, challenger: Model, champion: Model, *, degraded: bool, changed: bool) -> tuple[bool, str]:
+def gate(
+    settings: Settings, challenger: Model, champion: Model, *, degraded: bool, challenger_beats_champion: bool
+) -> tuple[bool, str]:
     """Both on the newest labelled rows and on the fixed old ones; neither was trained on any of them."""
     recent, test = challenger.snapshot.part("recent"), challenger.snapshot.part("test")
     x = pd.concat([recent.X, test.X], ignore_index=True)
@@ -207,6 +213,6 @@ def gate(settings: Settings, challenger: Model, champion: Model, *, degraded: bo
         parts=parts,
         prior=np.bincount(train, minlength=len(challenger.snapshot.schema.classes)) / len(train),
         degraded=degraded,
-        changed=changed,
+        challenger_beats_champion=challenger_beats_champion,
     )
     return verdict.promote, verdict.sentence

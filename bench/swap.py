@@ -1,7 +1,7 @@
 """50 swaps under load: does a request fail, how long is an old version answered, does an answer mix two?
 
-A follower and a service with 4 workers run as shipped, against a registry that answers as MLflow does. Each swap
-moves the alias and touches the poke file, as `promote` does. Every answer is checked: its header, its body and its
+A follower and a service with 4 workers run as shipped, against a registry that answers as MLflow does. Each swap moves
+the alias and touches the file that it touches, as `promote` does. Every answer is checked: its header, its body and its
 numbers must belong to one version.
 
     python -m bench.swap [--swaps 50] [--quick] [--json]
@@ -102,7 +102,7 @@ def _swap(
         time.sleep(0.3)
         moved = time.monotonic()
         registry.champion = after
-        rollout.confirm(settings_at(settings, port), after)
+        rollout.verify(settings_at(settings, port), after)
         confirmed.append(time.monotonic() - moved)
         time.sleep(0.3)
         stale.append(max(0.0, watch.last_heard.get(before, 0.0) - moved))

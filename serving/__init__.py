@@ -8,4 +8,24 @@ gunicorn master ─┬─ worker (Flask + ONNX Runtime) ── appends ──►
                                  var/serving/current.json ◄── follower ◄── registry
 ```
 A worker imports neither a database driver nor MLflow, pandas, scikit-learn or torch.
+
+| module or room | what is in it |
+|---|---|
+| `api` | Blueprints of the JSON API, one file a concern |
+| `app` | The Flask application: `gunicorn -c serving/gunicorn.conf.py 'serving.app:create_app()'` |
+| `auth` | Who may call: API keys with scopes, and rate limits |
+| `gunicorn.conf.py` | gunicorn's configuration, from Refit's settings |
+| `http` | HTTP: the gunicorn worker of the service, its connections, and the fast path |
+| `ids` | Random ids, cheaply: the system's randomness is fetched for many at a time |
+| `logs` | Logging as JSON lines on standard error: what a collector or `jq` reads |
+| `metrics` | Prometheus metrics, right across workers |
+| `model` | The served model: the champion's lookup, the follower, and the store that workers swap from |
+| `pages` | The pages people see: `/`, `/models`, `/monitoring` |
+| `prediction_log` | The prediction log: binary segments that workers append to, and the log shipper to the database |
+| `problems` | Errors as `application/problem+json` (RFC 9457): a status, a title, and a detail that names the place |
+| `processes` | What the processes beside the workers share: settings, log, one a machine, and an end when told to |
+| `protocols` | Protocols of other servers, so that their clients work unchanged |
+| `scoring` | Scoring: from a request's rows or an uploaded table to the answer |
+| `service` | What a worker is made of: `app.extensions["refit"]` holds one `Service` |
+| `status` | What the pages and /metrics know of the world outside of a worker: `var/serving/status.json` |
 """

@@ -2,6 +2,12 @@
 
 Every function returns the picture as bytes (PNG, or SVG with `kind="svg"`). Names of columns and classes
 are drawn as they are: `$` starts no formula, and what no font has is a box, not an error.
+
+| module | what is in it |
+|---|---|
+| `drawing` | What all figures are drawn with |
+| `quality` | How good a model is on rows it has not seen: ROC, precision and recall, calibration, confusion |
+| `search` | How a model was found: training curves, the search, and what was saved in the end |
 """
 
 from __future__ import annotations

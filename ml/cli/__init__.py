@@ -1,4 +1,14 @@
-"""`python -m ml`: the pipeline, its stages, and the registry by hand. Imports nothing heavy until a command runs."""
+"""`python -m ml`: the pipeline, its stages, and the registry by hand. Imports nothing heavy until a command runs.
+
+| module | what is in it |
+|---|---|
+| `loop` | drift-check: the loop's watching side as a command |
+| `options` | Options that several commands share, and the way from them to settings |
+| `release` | promote and rollback: the alias by hand, with a reason |
+| `show` | What commands print: progress on a terminal's stderr, results on stdout |
+| `stages` | The pipeline and its stages as commands |
+| `status` | status: what serves, what served before, what was decided lately |
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,16 @@
-"""From a source to an immutable, split snapshot."""
+"""From a source to an immutable, split snapshot.
+
+| module | what is in it |
+|---|---|
+| `generation` | generate: read, infer or validate, split, keep |
+| `inference` | Schema inference: what the columns of a raw table are |
+| `pickle_export` | The course format: one pickle with X_train, X_val, X_test, y_train, y_val, y_test |
+| `production` | Labelled production rows: the newest for the gate, the others for training |
+| `row_metadata` | What belongs to a row beside its inputs: weight, id, time |
+| `snapshot` | Immutable tables: `<id>.parquet`, named by the hash of its bytes, and its manifest `<id>.json` |
+| `sources` | The sources of raw tables, and the readers of what people bring |
+| `split` | Which row is learned from, tuned on, and judged on |
+"""
 
 from __future__ import annotations
 

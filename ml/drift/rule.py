@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ml.drift.verdict import PREDICTION, Estimate, Finding, Performance, Renewal, Signals, Verdict
+from ml.drift.verdict import PREDICTION, Estimate, Finding, FreshModelProbe, Performance, Signals, Verdict
 from ml.settings import Drift
 
 
-class Hold(msgspec.Struct, frozen=True):
-    """A reason why no retraining may start now; None in the list of holds means none."""
+class Blocker(msgspec.Struct, frozen=True):
+    """A reason why no retraining may start now; None in the list of blockers means none."""
 
     reason: str
 
@@ -27,27 +27,27 @@ def verdict(
     estimate: Estimate,
     drift: Drift,
     *,
-    renewal: Renewal | None = None,
+    fresh_model_probe: FreshModelProbe | None = None,
 ) -> tuple[Verdict, list[str], Signals]:
     """The verdict on one window, its reasons in plain words, and the signals for later windows."""
     columns = [f for f in findings if f.column != PREDICTION]
     drifted = [f for f in columns if f.drifted]
     prediction = any(f.drifted for f in findings if f.column == PREDICTION)
     many = bool(columns) and len(drifted) >= drift.drifted_share * len(columns) and bool(drifted)
-    renewal = renewal or Renewal()
+    fresh_model_probe = fresh_model_probe or FreshModelProbe()
     signals = Signals(
         degraded=performance.degraded,
-        outdone=renewal.outdone,
+        challenger_beats_champion=fresh_model_probe.challenger_beats_champion,
         drifted=prediction or estimate.dropped or many,
         judged=performance.judged,
     )
     if broken := [reason for f in findings if f.broken for reason in f.reasons]:
         return "broken data", broken, Signals(judged=performance.judged)
     moved = [reason for f in findings for reason in f.reasons]
-    reasons = [*performance.reasons, *renewal.reasons, *moved, *estimate.reasons]
+    reasons = [*performance.reasons, *fresh_model_probe.reasons, *moved, *estimate.reasons]
     if performance.degraded:
         return "degraded", reasons, signals
-    if moved or estimate.dropped or renewal.outdone:
+    if moved or estimate.dropped or fresh_model_probe.challenger_beats_champion:
         return "drift", reasons, signals
     return "stable", reasons or ["nothing that matters has changed since the champion was judged"], signals
 
@@ -57,10 +57,10 @@ def retrain(
     signals: Signals,
     performance: Performance,
     earlier: Sequence[Signals],
-    holds: Sequence[Hold],
+    blockers: Sequence[Blocker],
     drift: Drift,
     *,
-    renewal: Renewal | None = None,
+    fresh_model_probe: FreshModelProbe | None = None,
     spare: bool = True,
 ) -> tuple[bool, str]:
     """Whether to retrain, and why or why not in words.
@@ -71,7 +71,7 @@ def retrain(
         Signals of the same champion's earlier windows, newest first; windows do not overlap.
     holds
         What forbids a retraining at this moment (cool-down, one under way, breaker).
-    renewal
+    fresh_model_probe
         Whether a newer model would do better, where that was asked.
     spare
         The budget of retrainings is full: a small gain may spend one, else it is kept for what is large.
@@ -81,18 +81,20 @@ def retrain(
     if now in ("insufficient data", "stable"):
         return False, "no reason to retrain"
     recent = [signals, *earlier][: drift.confirm_windows]
-    renewal = renewal or Renewal()
-    if signals.degraded or signals.outdone:
-        seen = sum((s.degraded or s.outdone) and s.judged for s in recent)
+    fresh_model_probe = fresh_model_probe or FreshModelProbe()
+    if signals.degraded or signals.challenger_beats_champion:
+        seen = sum((s.degraded or s.challenger_beats_champion) and s.judged for s in recent)
         what = "the drop in labelled performance" if signals.degraded else "the gain of a newer model"
         why = f"{what} is confirmed"
         # What no newer model does better at is perhaps only a hard stretch: that waits for a second window.
-        if renewal.large or (performance.large and (renewal.gain is None or renewal.gain > 0)):
+        if fresh_model_probe.large or (
+            performance.large and (fresh_model_probe.gain is None or fresh_model_probe.gain > 0)
+        ):
             seen, why = drift.confirm_hits, f"{what} is large"
-        elif signals.outdone and not signals.degraded and not spare:
+        elif signals.challenger_beats_champion and not signals.degraded and not spare:
             return False, "the gain of a newer model is small: it waits until the budget of retrainings is full"
-        elif signals.outdone:
-            seen = max(seen, renewal.windows)  # these were judged together
+        elif signals.challenger_beats_champion:
+            seen = max(seen, fresh_model_probe.windows)  # these were judged together
     elif not signals.drifted:
         return False, "too little drifted to retrain for"
     elif any(s.judged for s in recent):
@@ -101,6 +103,6 @@ def retrain(
         seen, why = sum(s.drifted or s.degraded for s in recent), "drift persists and labels do not come"
     if seen < drift.confirm_hits:
         return False, f"seen in {seen} of the {drift.confirm_hits} windows that confirm it: waiting for the next"
-    if holds:
-        return False, f"{why}, but {holds[0].reason}"
+    if blockers:
+        return False, f"{why}, but {blockers[0].reason}"
     return True, why

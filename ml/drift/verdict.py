@@ -58,7 +58,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[str] = []
 
 
-class Renewal(msgspec.Struct, frozen=True, kw_only=True):
+class FreshModelProbe(msgspec.Struct, frozen=True, kw_only=True):
     """What quick models of older rows would have made of the newest labels. Log-losses in nats."""
 
     rows: int = 0  # judged on; 0: not asked
@@ -68,7 +68,7 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True):
     windows: int = 0  # of this champion that were taken together
     gain: float | None = None
     gain_at_least: float | None = None
-    outdone: bool = False
+    challenger_beats_champion: bool = False
     large: bool = False  # so much on the newest labels alone that nothing need be waited for
     reasons: list[str] = []
 
@@ -77,7 +77,7 @@ class Signals(msgspec.Struct, frozen=True, kw_only=True):
     """What one window says, kept with its check: later checks count these."""
 
     degraded: bool = False
-    outdone: bool = False  # a quick model of newer rows would do better
+    challenger_beats_champion: bool = False  # a quick model of newer rows would do better
     drifted: bool = False  # enough drift to stand in for missing labels
     judged: bool = False  # enough new labels came to judge performance
 
@@ -141,7 +141,7 @@ class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding] = []
     performance: Performance = msgspec.field(default_factory=lambda: Performance(labels=0))
     estimate: Estimate = msgspec.field(default_factory=Estimate)
-    renewal: Renewal = msgspec.field(default_factory=Renewal)
+    fresh_model_probe: FreshModelProbe = msgspec.field(default_factory=FreshModelProbe)
     shadow: Shadow | None = None
     numbers: dict[str, float] = {}
     report: dict[str, str] = {}

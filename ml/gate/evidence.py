@@ -60,16 +60,16 @@ def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | Non
     recent, notes = snapshot.part("recent"), list[str]()
     deciding = recent if len(recent.y) >= settings.gate.min_rows else snapshot.part("test")
     X, y = deciding.X, deciding.y
-    known = taught(champion, X, y, snapshot.schema)
+    known = seen_in_training(champion, X, y, snapshot.schema)
     if known.any() and (~known).sum() >= settings.gate.min_rows:
         X, y = X[~known].reset_index(drop=True), y[~known]
         notes.append(f"{int(known.sum())} rows that the champion was trained on are left out")
     elif known.any():
         notes.append(f"{int(known.sum())} of {len(y)} rows may have been seen by the champion in training")
-    return with_golden(settings, X, y, snapshot.schema, notes)
+    return with_regression_rows(settings, X, y, snapshot.schema, notes)
 
 
-def with_golden(
+def with_regression_rows(
     settings: Settings, X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema, notes: list[str]
 ) -> Rows:
     """The rows that decide ("recent"), with the golden ones behind them where there are any of this schema.
@@ -162,7 +162,8 @@ def servability(bundle: Bundle) -> Servability:
 
 def judge(
     settings: Settings, rows: Rows, challenger: Bundle, champion: Bundle | None, *,
-    prior: npt.NDArray[np.float64] | None, degraded: bool, changed: bool = False, seed: int, problem: str = "",
+    prior: npt.NDArray[np.float64] | None, degraded: bool, challenger_beats_champion: bool = False, seed: int,
+    problem: str = "",
 ) -> Verdict:  # fmt: skip
     """The gate's verdict over rows that both models score now, each with its own preprocessing.
 
@@ -183,7 +184,8 @@ def judge(
         named[f"{column} is {what}"] = whole
     verdict = rules.judge(
         predict(challenger, rows.X), theirs, rows.y, settings=settings.gate, parts=rows.parts, prior=prior,
-        slices=named, servability=servability(challenger), incomparable=problem, degraded=degraded, changed=changed,
+        slices=named, servability=servability(challenger), incomparable=problem, degraded=degraded,
+        challenger_beats_champion=challenger_beats_champion,
         seed=seed,
     )  # fmt: skip
     if not rows.notes:
@@ -207,7 +209,9 @@ def contract_changes(old: Schema, new: Schema) -> list[str]:
     return [f"{what}: {', '.join(names[:10])}" for what, names in changes.items() if names]
 
 
-def taught(bundle: Bundle | None, X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema) -> npt.NDArray[np.bool_]:
+def seen_in_training(
+    bundle: Bundle | None, X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema
+) -> npt.NDArray[np.bool_]:
     """Which of canonical rows (n, columns) with codes (n,) a version was fitted on; none where it does not say."""
     file = bundle.path / TRAINED_ON if bundle is not None else None
     if file is None or not file.exists() or not len(y):

@@ -77,7 +77,7 @@ def keep(settings: Settings, snapshot: Snapshot) -> bool:
     return True
 
 
-class Untouched:
+class SnapshotWithoutHoldout:
     """A snapshot without the golden rows in what is trained and tuned on; otherwise the snapshot itself."""
 
     def __init__(self, snapshot: Snapshot, settings: Settings) -> None:

@@ -76,7 +76,7 @@ def judge(
     servability: Servability | None = None,
     incomparable: str = "",
     degraded: bool = False,
-    changed: bool = False,
+    challenger_beats_champion: bool = False,
     seed: int = 0,
 ) -> Verdict:
     """Judge a challenger.
@@ -128,7 +128,9 @@ def judge(
         reasons += below
     reasons += _against_champion(better, accuracy, settings, degraded)
     golden = gain[_rows((parts or {}).get("golden"), everything[:0])]
-    reasons += _forgets(golden, settings, numbers, seed, excused=(degraded or changed) and better.lower > 0)
+    reasons += _forgets(
+        golden, settings, numbers, seed, excused=(degraded or challenger_beats_champion) and better.lower > 0
+    )
     reasons += _slices(gain, slices or {}, len(y), settings, numbers, seed)
     return _verdict(reasons, numbers, settings, first=False)
 

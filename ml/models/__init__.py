@@ -1,6 +1,18 @@
 """The model families. A new one is one file, one line in FAMILIES, and one search space.
 
 Importing this package loads neither torch nor scikit-learn: a family loads its library when it builds.
+
+| module | what is in it |
+|---|---|
+| `base` | What every model family offers, and what its estimators share |
+| `blend` | A weighted mean of several candidates' probabilities: what tuning may choose over the single best |
+| `boosting` | Histogram gradient boosting from scikit-learn: the honest yardstick in the same search |
+| `estimator` | What the estimators of all families share: the scikit-learn interface around canonical rows |
+| `families` | The families: baselines, grids and search spaces; light, so that a command line may list them |
+| `logistic` | Logistic regression: the grid of the course report, and what larger tables need |
+| `mlp` | The multilayer perceptron: a PyTorch network behind the scikit-learn estimator interface |
+| `onnx` | ONNX graphs, written op by op |
+| `preprocessing` | Preprocessing: fitted with the model and exported with it, as one graph |
 """
 
 from ml.models.base import Family

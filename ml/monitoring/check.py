@@ -15,7 +15,7 @@ import numpy as np
 from ml import predictions
 from ml.drift import champion_reference, features, performance, rule, verdict_history
 from ml.drift.reference import Baseline, canonical
-from ml.drift.verdict import DriftVerdict, Finding, Performance, Renewal, Shadow, Window
+from ml.drift.verdict import DriftVerdict, Finding, FreshModelProbe, Performance, Shadow, Window
 from ml.monitoring import evidently_report, mlflow_figures
 from ml.retraining import fresh_model_probe
 from ml.settings import Drift, Settings
@@ -92,7 +92,7 @@ def _examine(
     measured, fresh = _measure(settings, now, baseline, counted)
     guessed = performance.estimate(baseline, probabilities, drift)
     newer = _renewal(settings, baseline, findings, measured, fresh, counted)
-    word, reasons, signals = rule.verdict(findings, measured, guessed, drift, renewal=newer)
+    word, reasons, signals = rule.verdict(findings, measured, guessed, drift, fresh_model_probe=newer)
     verdict = DriftVerdict(
         id=_id(now, baseline.version),
         time=now,
@@ -106,7 +106,7 @@ def _examine(
         findings=findings,
         performance=measured,
         estimate=guessed,
-        renewal=newer,
+        fresh_model_probe=newer,
     )
     verdict = msgspec.structs.replace(verdict, numbers=mlflow_figures.numbers(verdict))
     if drift.report_rows:
@@ -153,11 +153,11 @@ def _renewal(
     measured: Performance,
     fresh: pd.DataFrame,
     counted: list[DriftVerdict],
-) -> Renewal:
+) -> FreshModelProbe:
     """Not asked where the answer changes nothing: on a broken feed, and without new labels."""
     if not measured.judged or any(f.broken for f in findings):
-        return Renewal()
-    return fresh_model_probe.examine(settings, baseline, fresh, [c.renewal for c in counted])
+        return FreshModelProbe()
+    return fresh_model_probe.examine(settings, baseline, fresh, [c.fresh_model_probe for c in counted])
 
 
 def _measured(baseline: Baseline, rows: pd.DataFrame, drift: Drift) -> Performance:

@@ -14,7 +14,7 @@ from ml import alerts
 from ml.drift import rule, verdict_history
 from ml.drift.verdict import DriftVerdict
 from ml.monitoring import mlflow_figures
-from ml.retraining import holds as policy
+from ml.retraining import blockers
 from ml.settings import Settings
 
 
@@ -63,21 +63,21 @@ def _earlier(settings: Settings, verdict: DriftVerdict) -> list[DriftVerdict]:
 
 def _decide(settings: Settings, verdict: DriftVerdict, earlier: list[DriftVerdict], now: float) -> DriftVerdict:
     drift, measured = settings.drift, verdict.performance
-    holds = policy.holds(settings, now, measured.delay_s, degraded=measured.degraded, judged=verdict.id)
-    budget = policy.budget(settings, judged=verdict.id)
+    blocking = blockers.blockers(settings, now, measured.delay_s, degraded=measured.degraded, judged=verdict.id)
+    budget = blockers.budget(settings, judged=verdict.id)
     retrain, decision = rule.retrain(
         verdict.verdict,
         verdict.signals,
         measured,
         [check.signals for check in earlier],
-        holds,
+        blocking,
         drift,
-        renewal=verdict.renewal,
+        fresh_model_probe=verdict.fresh_model_probe,
         spare=budget > drift.budget_saved - 0.5 / drift.budget_windows,
     )
     decided = msgspec.structs.replace(
         verdict, retrain=retrain, decision=decision, decided=True,
-        alerts=policy.alerts(verdict.verdict, verdict.reasons, holds),
+        alerts=blockers.alerts(verdict.verdict, verdict.reasons, blocking),
     )  # fmt: skip
     return msgspec.structs.replace(decided, numbers=mlflow_figures.numbers(decided))
 

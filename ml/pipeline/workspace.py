@@ -106,7 +106,7 @@ class Workspace:
     def drift(self) -> tuple[bool, bool]:
         """What the drift check that started the run knew: the champion is degraded, it is outdone by newer models."""
         found = self.origin().drift
-        return (found.verdict == "degraded", found.signals.outdone) if found else (False, False)
+        return (found.verdict == "degraded", found.signals.challenger_beats_champion) if found else (False, False)
 
     def origin(self) -> Origin:
         """What started the run, as its first stage was told."""

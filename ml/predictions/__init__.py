@@ -2,6 +2,11 @@
 
 Light to import: pandas is needed only by the functions that return frames, so the process that moves
 the service's log into the database never loads it.
+
+| module | what is in it |
+|---|---|
+| `tables` | The tables of the prediction log, and what writes them |
+| `windows` | Windows over the prediction log: what was answered, with the latest label of each |
 """
 
 from ml.predictions.tables import (

@@ -20,7 +20,7 @@ from ml.registry.aliases import CHAMPION, champion
 from ml.registry.cache import download
 from ml.registry.catalog import QUARANTINED, VersionInfo, version
 from ml.registry.ledger import Event
-from ml.registry.rollout import Confirmation, confirm
+from ml.registry.rollout import Confirmation, verify
 from ml.settings import Settings
 from ml.storage import locks
 
@@ -39,7 +39,7 @@ def promote(
     expected_champion: str | None = None,
     force: bool = False,
     numbers: dict[str, Any] | None = None,
-    confirm_with: Confirm = confirm,
+    confirm_with: Confirm = verify,
 ) -> Event:
     """Make a version the champion, and wait until the service has taken it over.
 
@@ -88,9 +88,7 @@ def promote(
         return _move(settings, _intention(settings, intention), confirm_with, numbers or {})
 
 
-def rollback(
-    settings: Settings, to: str | None = None, *, who: str, why: str, confirm_with: Confirm = confirm
-) -> Event:
+def rollback(settings: Settings, to: str | None = None, *, who: str, why: str, confirm_with: Confirm = verify) -> Event:
     """Go back to the version that really served before (or to a named one), and quarantine the present one.
 
     Raises
@@ -113,7 +111,7 @@ def rollback(
         return _move(settings, _intention(settings, intention), confirm_with, {})
 
 
-def reconcile(settings: Settings, confirm_with: Confirm = confirm) -> Event | None:
+def reconcile(settings: Settings, confirm_with: Confirm = verify) -> Event | None:
     """Finish or take back a move of the alias that was cut short; returns its outcome, or None."""
     with locks.exclusive(settings, LOCK):
         return reconcile_locked(settings, confirm_with)

@@ -30,14 +30,14 @@ def urls(settings: Settings) -> tuple[str, ...]:
     return settings.serving.urls or (f"http://{host}:{settings.serving_port}",)
 
 
-def poke(settings: Settings) -> None:
+def notify(settings: Settings) -> None:
     """Tell the follower of this machine to look now rather than at its next round."""
-    file = settings.var / "serving" / "poke"
+    file = settings.var / "serving" / "notified"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch()
 
 
-def confirm(
+def verify(
     settings: Settings,
     version: str,
     *,
@@ -57,7 +57,7 @@ def confirm(
     if settings.registry.confirm == "never":
         return Confirmation((), 0, "not confirmed: registry.confirm is 'never'")
     fetch = get or ready
-    poke(settings)
+    notify(settings)
     deadline = time.monotonic() + settings.registry.confirm_timeout_s
     confirmed, absent, workers = [], [], 0
     for url in urls(settings):

@@ -26,7 +26,7 @@ UNJUDGED = "unjudged"  # in a refusal's numbers: it says nothing about the chall
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """Who waits. `since` is when it came, seconds; `champion` is the version that served then.
 
-    `degraded` and `changed` are what was known of that champion (`ml.gate.rules.judge`).
+    `degraded` and `challenger_beats_champion` are what was known of that champion (`ml.gate.rules.judge`).
     """
 
     version: str
@@ -34,7 +34,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     champion: str
     since: float
     degraded: bool = False
-    changed: bool = False
+    challenger_beats_champion: bool = False
 
 
 def find(settings: Settings) -> Waiting | None:
@@ -55,7 +55,7 @@ def find(settings: Settings) -> Waiting | None:
         champion=entry.from_version,
         since=float(known.get("since", entry.time)),
         degraded=bool(known.get("degraded")),
-        changed=bool(known.get("changed")),
+        challenger_beats_champion=bool(known.get("challenger_beats_champion")),
     )
 
 
@@ -65,7 +65,15 @@ def any_ever(settings: Settings) -> bool:
 
 
 def enter(
-    settings: Settings, version: str, *, who: str, why: str, run_key: str, champion: str, degraded: bool, changed: bool
+    settings: Settings,
+    version: str,
+    *,
+    who: str,
+    why: str,
+    run_key: str,
+    champion: str,
+    degraded: bool,
+    challenger_beats_champion: bool,
 ) -> Event:
     """Let a version wait in shadow; a second call finds what became of the first.
 
@@ -82,7 +90,12 @@ def enter(
         event = _past(settings, version)
         if event is None:
             one = Waiting(
-                version=version, run_key=run_key, champion=champion, since=0.0, degraded=degraded, changed=changed
+                version=version,
+                run_key=run_key,
+                champion=champion,
+                since=0.0,
+                degraded=degraded,
+                challenger_beats_champion=challenger_beats_champion,
             )
             event = _enter(settings, one, who, why)
         if event.what == ledger.REFUSED:
@@ -93,7 +106,7 @@ def enter(
 
 def again(settings: Settings, one: Waiting, *, who: str, champion: str) -> None:
     """Wait on, judged against another champion now; the time it has waited counts. For a holder of the lock."""
-    numbers: dict[str, object] = {"since": one.since, "degraded": False, "changed": False}
+    numbers: dict[str, object] = {"since": one.since, "degraded": False, "challenger_beats_champion": False}
     why = f"version {champion} serves by now: judged against that one instead"
     _append(settings, ledger.SHADOW, one, champion, who, why, numbers)
 
@@ -158,7 +171,7 @@ def _enter(settings: Settings, one: Waiting, who: str, why: str) -> Event:
     if older is not None:
         reason = f"version {one.version} takes its place in shadow: the champion has degraded since"
         refuse(settings, older, who=who, why=reason, unjudged=True)
-    numbers: dict[str, object] = {"degraded": one.degraded, "changed": one.changed}
+    numbers: dict[str, object] = {"degraded": one.degraded, "challenger_beats_champion": one.challenger_beats_champion}
     _append(settings, ledger.SHADOW, one, one.champion, who, why, numbers)
     return ledger.events(settings, limit=1)[0]
 

@@ -116,7 +116,7 @@ def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
     rows = replay_scoring.live(settings, challenger, against=champion, rows=most, since=info.created)
     X, y = backtest.canonical(predictions.training_rows(settings, rows), challenger.schema)
     # The customers of the training table may be asked about every day: they prove nothing.
-    new = ~evidence.taught(challenger, X, y, challenger.schema)
+    new = ~evidence.seen_in_training(challenger, X, y, challenger.schema)
     X, y, rows = X[new].reset_index(drop=True), y[new], rows[new].reset_index(drop=True)
     beside = replay_scoring.beside(challenger, rows)
     found = Shadow(
@@ -139,10 +139,11 @@ def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evide
     served, problem = evidence.open_version(settings, champion)
     if served is not None and _needs(served) != _needs(challenger):
         raise SchemaError(f"it has other columns or classes than version {champion.version}, whose answers are logged")
-    rows = evidence.with_golden(settings, seen.X, seen.y, challenger.schema, [])
-    degraded, changed = _world(settings, one, champion.version)
+    rows = evidence.with_regression_rows(settings, seen.X, seen.y, challenger.schema, [])
+    degraded, challenger_beats_champion = _world(settings, one, champion.version)
     return evidence.judge(
-        settings, rows, challenger, served, prior=None, degraded=degraded, changed=changed, seed=settings.train.seed,
+        settings, rows, challenger, served, prior=None, degraded=degraded,
+        challenger_beats_champion=challenger_beats_champion, seed=settings.train.seed,
         problem=problem,
     )  # fmt: skip
 
@@ -156,8 +157,10 @@ def _world(settings: Settings, one: Waiting, champion: str) -> tuple[bool, bool]
     checks = verdict_history.history(settings, settings.drift.history, version=champion)
     last = next((check.signals for check in checks if check.verdict != "insufficient data"), None)
     same = champion == one.champion
-    changed = (same and one.changed) or (last is not None and (last.outdone or last.degraded))
-    return same and one.degraded, changed
+    challenger_beats_champion = (same and one.challenger_beats_champion) or (
+        last is not None and (last.challenger_beats_champion or last.degraded)
+    )
+    return same and one.degraded, challenger_beats_champion
 
 
 def _promote(settings: Settings, one: Waiting, champion: str, found: Shadow, why: str) -> Shadow:

@@ -18,7 +18,7 @@ from scipy.stats import norm
 from ml import predictions
 from ml.drift import backtest, performance
 from ml.drift.reference import Baseline
-from ml.drift.verdict import Renewal
+from ml.drift.verdict import FreshModelProbe
 from ml.errors import DataError
 from ml.settings import Settings
 
@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 Gains = dict[str, tuple[float, float]]
 
 
-def examine(settings: Settings, baseline: Baseline, fresh: pd.DataFrame, earlier: Sequence[Renewal] = ()) -> Renewal:
+def examine(
+    settings: Settings, baseline: Baseline, fresh: pd.DataFrame, earlier: Sequence[FreshModelProbe] = ()
+) -> FreshModelProbe:
     """Compare the champion with quick models on rows that none of them was trained on.
 
     Parameters
@@ -45,16 +47,16 @@ def examine(settings: Settings, baseline: Baseline, fresh: pd.DataFrame, earlier
     fresh = fresh[fresh["actual"].isin(classes)]
     source = backtest.base(settings)
     if len(fresh) < settings.drift.min_labels or source is None or source.schema.classes != classes:
-        return Renewal()
+        return FreshModelProbe()
     older = predictions.labelled(settings, until=float(fresh["time"].min()), rows=settings.retrain.backtest_rows)
     if len(older) < settings.retrain.min_rows:
-        return Renewal()
+        return FreshModelProbe()
     windows = {"all": older, "sliding": older.iloc[-settings.retrain.sliding_rows :]}
     try:
         losses = backtest.losses(settings, source, windows, predictions.training_rows(settings, fresh), families=2)
     except DataError as error:  # logged rows of other columns: a strange row must not cost the verdict
         log.warning("no newer model could be tried: %s", error)
-        return Renewal()
+        return FreshModelProbe()
     _, served = performance.scores(
         fresh["actual"].to_numpy(object),
         fresh["label"].to_numpy(object),
@@ -69,7 +71,7 @@ def examine(settings: Settings, baseline: Baseline, fresh: pd.DataFrame, earlier
     return judge(settings, gains, len(served), earlier)
 
 
-def judge(settings: Settings, gains: Gains, rows: int, earlier: Sequence[Renewal] = ()) -> Renewal:
+def judge(settings: Settings, gains: Gains, rows: int, earlier: Sequence[FreshModelProbe] = ()) -> FreshModelProbe:
     """By how much, at least, do quick models do better: on the newest labels alone, and over the newest windows?
 
     A gain that is small in each window is sure over several: the newest windows are taken together until they have
@@ -84,7 +86,7 @@ def judge(settings: Settings, gains: Gains, rows: int, earlier: Sequence[Renewal
     """
     drift = settings.drift
     if not gains:
-        return Renewal()
+        return FreshModelProbe()
     windows = [(gains, rows)]
     for old in earlier:
         if old.rows and sum(n for _, n in windows) + old.rows <= drift.label_rows:
@@ -96,21 +98,21 @@ def judge(settings: Settings, gains: Gains, rows: int, earlier: Sequence[Renewal
     at_least = gain - z * error
     large = max(mean - z * error for mean, error in gains.values()) > drift.log_loss_margin
     # Whatever was gained before: what does not do better now would replace a model for nothing.
-    outdone = large or (at_least > drift.renewal_gain and gains[best][0] > 0)
+    challenger_beats_champion = large or (at_least > drift.renewal_gain and gains[best][0] > 0)
     reason = (
         f"a quick model of newer rows does better on labels that came after them: log-loss lower by {gain:.3f} "
         f"over {sum(n for _, n in windows)} rows (by at least {at_least:.3f}, {drift.confidence:.0%} sure)"
     )
-    return Renewal(
+    return FreshModelProbe(
         rows=rows,
         gains=gains,
         model=best,
         windows=len(windows),
         gain=gain,
         gain_at_least=at_least,
-        outdone=outdone,
+        challenger_beats_champion=challenger_beats_champion,
         large=large,
-        reasons=[reason] if outdone else [],
+        reasons=[reason] if challenger_beats_champion else [],
     )
 
 

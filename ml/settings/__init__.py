@@ -7,6 +7,13 @@ A nested value is `REFIT_<SECTION>__<KEY>`, for example `REFIT_DATA__TARGET=Chur
 `REFIT_<KEY>`. Lists are comma-separated or JSON, mappings are JSON. An unknown key is an error that
 names it. Only entry points (command line, DAG tasks, gunicorn's configuration) call `load()`;
 everything else is handed a `Settings`.
+
+| module | what is in it |
+|---|---|
+| `loading` | Where settings come from: `refit.toml`, then `var/settings.json`, then `REFIT_*` |
+| `options` | What a run may be told, declared once for the four places that ask |
+| `sections` | Everything that can be set: each value once, with its default, type and unit |
+| `toml` | refit.toml from the declarations in `ml.settings`: `python -m ml.settings.toml > refit.toml` |
 """
 
 from ml.settings.loading import chosen_file, from_environment, from_values, load, to_values

@@ -1,4 +1,12 @@
-"""MLflow: where it is (`connection`), and the runs that the pipeline logs there (`runs`)."""
+"""MLflow: where it is (`connection`), and the runs that the pipeline logs there (`runs`).
+
+| module | what is in it |
+|---|---|
+| `connection` | Which MLflow, and a client of it |
+| `runs` | One parent run a run key, found again by its tag; trials as nested runs, each sent in one batch |
+| `server` | MLflow's server, which a page of another origin can ask for nothing that changes |
+| `trial_log` | Sends finished trials to MLflow behind the search |
+"""
 
 from ml.tracking.connection import artifact_root, client, errors, local_uri, uri
 from ml.tracking.runs import (

@@ -1,10 +1,10 @@
 """Follows the champion: registry → verified local cache → pointer file. One process a machine.
 
-`python -m serving.model.follower`. Every `reload_interval_s`, and at once when `promote` touches `var/serving/poke`, it
-asks which version is the champion. A new one is copied into `var/serving/cache/<sha256>`, its hashes are verified, it
-is opened and must reproduce its own examples; then `current.json` is replaced, and the workers swap. A version that
-fails is written to `refused.json` with the reason, and the old one keeps serving. When the registry is out of reach, or
-this process is not there, the workers serve on from the cache.
+`python -m serving.model.follower`. Every `reload_interval_s`, and at once when `promote` touches
+`var/serving/notified`, it asks which version is the champion. A new one is copied into `var/serving/cache/<sha256>`,
+its hashes are verified, it is opened and must reproduce its own examples; then `current.json` is replaced, and the
+workers swap. A version that fails is written to `refused.json` with the reason, and the old one keeps serving. When the
+registry is out of reach, or this process is not there, the workers serve on from the cache.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from serving.model.store import Pointer, Refusal, read_pointer, read_refusals, w
 
 log = logging.getLogger("refit.follower")
 
-LOOK_S = 0.05  # at the poke file: a stat
+LOOK_S = 0.05  # at the file that `promote` touches: a stat
 RETRY_REFUSED_S = 30.0  # a refused version is tried again: its artifact may have been mended
 CHECK_WORKERS_S = 1.0
 KEPT_BUNDLES = 5
@@ -50,7 +50,7 @@ class Follower:
         self.cache = self.folder / "cache"
         self._refused_at: dict[Champion, float] = {}
         self._reachable = True
-        self._poked = self._poke_time()
+        self._notified = self._notified_at()
         self._suspect = True  # whether the bundle in service must be verified: at the start, and on a worker's word
 
     def step(self) -> bool:
@@ -115,7 +115,7 @@ class Follower:
         return target
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop`: ask, then wait for the next round or a poke."""
+        """Until `stop`: ask, then wait for the next round or a notice."""
         wait, next_check = 0.0, 0.0
         while not stop.is_set():
             started = time.monotonic()
@@ -129,7 +129,7 @@ class Follower:
             except Exception:  # a full disk, for one: the service goes on, and so does this
                 log.exception("a round failed; the served version stays")
                 wait = MAX_WAIT_S
-            while not stop.is_set() and not self._was_poked() and time.monotonic() - started < wait:
+            while not stop.is_set() and not self._was_notified() and time.monotonic() - started < wait:
                 stop.wait(LOOK_S)
             if time.monotonic() >= next_check:
                 next_check = time.monotonic() + CHECK_WORKERS_S
@@ -177,17 +177,17 @@ class Follower:
         for folder in folders[KEPT_BUNDLES:]:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _poke_time(self) -> int:
+    def _notified_at(self) -> int:
         try:
-            return (self.folder / "poke").stat().st_mtime_ns
+            return (self.folder / "notified").stat().st_mtime_ns
         except OSError:
             return 0
 
-    def _was_poked(self) -> bool:
-        poked = self._poke_time()
-        if poked == self._poked:
+    def _was_notified(self) -> bool:
+        notified = self._notified_at()
+        if notified == self._notified:
             return False
-        self._poked = poked
+        self._notified = notified
         self._refused_at.clear()  # somebody is waiting for an answer of now
         return True
 

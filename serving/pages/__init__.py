@@ -2,6 +2,18 @@
 
 Server-rendered, and complete without JavaScript. Nothing is loaded from elsewhere and nothing is inline,
 so the policy below can be strict. `install(app)` adds translations, filters and the blueprint.
+
+| module | what is in it |
+|---|---|
+| `card` | The model card as HTML in the reader's language |
+| `charts` | The charts of the pages |
+| `documents` | `GET /openapi.json` and `GET /docs`, the same as a page that needs no other host |
+| `file` | `/file`: an uploaded table scored, shown as a table with a summary, and kept for an hour to be downloaded |
+| `i18n` | The reader's language: numbers and times, and sentences of the library |
+| `models` | `/models`: the champion, how it was made and judged, every version, and the ledger |
+| `monitoring` | `/monitoring`: is the model still good? |
+| `predict` | `/`: predict one row by a form that is built from the schema, or a file of rows |
+| `preview` | What the page shows of a scored table |
 """
 
 from __future__ import annotations

@@ -1,1 +1,9 @@
-"""Preprocessing: fitted with the model and exported with it, as one graph."""
+"""Preprocessing: fitted with the model and exported with it, as one graph.
+
+| module | what is in it |
+|---|---|
+| `encoded` | Preprocessed rows: numbers, missing flags and the places of categories, not yet side by side |
+| `onnx_export` | A fitted `Preprocessor` as ONNX ops, step by step what its `transform` does |
+| `preprocessor` | What happens to a canonical row before a model sees it, fitted with the model and exported with it |
+| `state` | How to preprocess, and what fitting learned: plain values, shared by the transform and its ONNX form |
+"""

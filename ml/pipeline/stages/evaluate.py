@@ -18,7 +18,7 @@ from ml.bundle.reader import Bundle
 from ml.decision import Decision, positive_code
 from ml.explain.explainer import Explainer, importance
 from ml.gate import evidence, regression_rows
-from ml.gate.regression_rows import Untouched
+from ml.gate.regression_rows import SnapshotWithoutHoldout
 from ml.gate.rules import Verdict
 from ml.pipeline import model_card
 from ml.pipeline.stages import tune
@@ -74,7 +74,7 @@ def _make(
 ) -> tuple[Bundle, Verdict, str]:
     """Fit, calibrate, measure, judge, and write the bundle."""
     progress("evaluate", 0, STEPS, "fitting the winner")
-    view = Untouched(snapshot, settings)
+    view = SnapshotWithoutHoldout(snapshot, settings)
     fitted = tuning.refit(tuned.best, view, settings, on_all=tuned.fit_on_all)
     saved = save_candidate(fitted.candidate, _saved(settings, space))
     progress("evaluate", 1, STEPS, "calibrating")
@@ -149,11 +149,12 @@ def _judge(
     """The verdict, the version it was judged against ("" for none), and how many rows of which kind."""
     info, champion, problem = evidence.champion_bundle(settings, but_of=space.run_key)
     rows = evidence.rows_to_judge(settings, snapshot, champion)
-    degraded, changed = space.drift()
+    degraded, challenger_beats_champion = space.drift()
     classes = len(snapshot.schema.classes)
     counts = np.sum([np.bincount(snapshot.part(n).y, minlength=classes) for n in ("train", "validation")], axis=0)
     verdict = evidence.judge(
-        settings, rows, challenger, champion, prior=counts / counts.sum(), degraded=degraded, changed=changed,
+        settings, rows, challenger, champion, prior=counts / counts.sum(), degraded=degraded,
+        challenger_beats_champion=challenger_beats_champion,
         seed=settings.train.seed, problem=problem,
     )  # fmt: skip
     return verdict, info.version if info else "", {name: int(mask.sum()) for name, mask in rows.parts.items()}

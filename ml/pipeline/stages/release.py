@@ -83,7 +83,7 @@ def _promote(
     except ChampionChanged:
         space.forget(EvaluationRecord)  # so that running it again, here or in Airflow, judges again
         raise
-    _keep_golden(settings, space)
+    _keep_regression_rows(settings, space)
     tracking.log(settings, tracking.run(settings, space.run_key), tags={"refit.promoted": version})
     found = _record(registered, champion=version, sentence=_serves(event), promoted=True)
     return msgspec.structs.replace(found, replaced=event.from_version)
@@ -102,11 +102,11 @@ def _waits_first(settings: Settings, space: Workspace, judged: EvaluationRecord)
 def _shadow(
     settings: Settings, space: Workspace, registered: RegistrationRecord, judged: EvaluationRecord, origin: Origin
 ) -> PromotionRecord:
-    degraded, changed = space.drift()
+    degraded, challenger_beats_champion = space.drift()
     version = registered.version
     event = shadow_slot.enter(
         settings, version, who=origin.who, why=_why(space, origin.reason, judged), run_key=space.run_key,
-        champion=judged.champion, degraded=degraded, changed=changed,
+        champion=judged.champion, degraded=degraded, challenger_beats_champion=challenger_beats_champion,
     )  # fmt: skip
     promoted = event.what == ledger.PROMOTED
     sentence = {
@@ -176,7 +176,7 @@ def _refuse(
     )  # fmt: skip
 
 
-def _keep_golden(settings: Settings, space: Workspace) -> None:
+def _keep_regression_rows(settings: Settings, space: Workspace) -> None:
     regression_rows.keep(settings, snapshot_of(settings, space))
 
 

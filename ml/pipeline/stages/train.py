@@ -11,7 +11,7 @@ import msgspec
 
 from ml import charts, tracking
 from ml.errors import TrainingError
-from ml.gate.regression_rows import Untouched
+from ml.gate.regression_rows import SnapshotWithoutHoldout
 from ml.models import FAMILIES
 from ml.pipeline.stages.records import FittedCandidate, TrainingRecord
 from ml.pipeline.workspace import Workspace, place
@@ -33,7 +33,7 @@ def run(
     settings: Settings, space: Workspace, snapshot: Snapshot, progress: Callable[[str, int, int, str], None]
 ) -> TrainingRecord:
     """Fit, score, log and save; returns the grid's scores, the baselines' and where they were saved."""
-    view = Untouched(snapshot, settings)
+    view = SnapshotWithoutHoldout(snapshot, settings)
     train, valid = view.part("train"), view.part("validation")
     specs = _specs(settings, len(train.y))
     rows: list[FittedCandidate] = []

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml import tracking, tuning
-from ml.gate.regression_rows import Untouched
+from ml.gate.regression_rows import SnapshotWithoutHoldout
 from ml.pipeline.stages.records import Member, TuningRecord
 from ml.pipeline.workspace import Workspace
 from ml.settings import Settings
@@ -47,7 +47,7 @@ def run(
     run_id = tracking.run(settings, space.run_key)
     with TrialLog(settings, run_id, "tune") as log:
         found: tuning.TuneResult = tuning.search(
-            Untouched(snapshot, settings),  # type: ignore[arg-type]  # a snapshot in all that the search reads
+            SnapshotWithoutHoldout(snapshot, settings),  # type: ignore[arg-type]  # a snapshot in all that the search reads
             settings,
             workdir=space.path / "tune",
             tracker=log,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ml.drift.rule import Hold, retrain, verdict
-from ml.drift.verdict import PREDICTION, Estimate, Finding, Performance, Renewal, Signals, Verdict
+from ml.drift.rule import Blocker, retrain, verdict
+from ml.drift.verdict import PREDICTION, Estimate, Finding, FreshModelProbe, Performance, Signals, Verdict
 from ml.settings import Drift
 
 DRIFT = Drift()
@@ -18,12 +18,12 @@ SCORES = Finding(column=PREDICTION, kind="number", method="ks", drifted=True, re
 FELL = Performance(labels=500, judged=True, degraded=True, reasons=["accuracy fell"])
 FINE = Performance(labels=500, judged=True)
 GUESSED = Estimate(dropped=True, reasons=["estimate fell"])
-OUTDONE = Renewal(outdone=True, reasons=["a newer model gains"])
+OUTDONE = FreshModelProbe(challenger_beats_champion=True, reasons=["a newer model gains"])
 NO = Estimate()
 
 
 @pytest.mark.parametrize(
-    ("findings", "performance", "estimate", "renewal", "expected", "reasons"),
+    ("findings", "performance", "estimate", "fresh_model_probe", "expected", "reasons"),
     [
         ([STEADY], FINE, NO, None, "stable", 1),
         ([], FINE, NO, None, "stable", 1),
@@ -39,11 +39,12 @@ NO = Estimate()
     ids=["stable", "nothing", "input", "scores", "estimate", "outdone", "degraded", "all but broken", "broken"],
 )  # fmt: skip
 def test_the_worst_that_is_true_is_the_verdict(
-    findings: list[Finding], performance: Performance, estimate: Estimate, renewal: Renewal | None, expected: Verdict,
+    findings: list[Finding], performance: Performance, estimate: Estimate, fresh_model_probe: FreshModelProbe | None,
+    expected: Verdict,
     reasons: Any,
 ) -> None:  # fmt: skip
     """With the reasons in order: labels, newer models, columns, the estimate."""
-    found, told, _ = verdict(findings, performance, estimate, DRIFT, renewal=renewal)
+    found, told, _ = verdict(findings, performance, estimate, DRIFT, fresh_model_probe=fresh_model_probe)
     assert found == expected
     assert (len(told) if isinstance(reasons, int) else told) == reasons
 
@@ -72,12 +73,12 @@ def test_no_column_drifted_is_never_many() -> None:
 
 
 @pytest.mark.parametrize(
-    ("findings", "performance", "estimate", "renewal", "signals"),
+    ("findings", "performance", "estimate", "fresh_model_probe", "signals"),
     [
         ([SCORES, *[STEADY] * 9], FINE, NO, None, Signals(drifted=True, judged=True)),
         ([STEADY], FINE, GUESSED, None, Signals(drifted=True, judged=True)),
         ([STEADY], FELL, NO, None, Signals(degraded=True, judged=True)),
-        ([STEADY], FINE, NO, OUTDONE, Signals(outdone=True, judged=True)),
+        ([STEADY], FINE, NO, OUTDONE, Signals(challenger_beats_champion=True, judged=True)),
         ([STEADY], Performance(labels=0), NO, None, Signals()),
         ([BROKEN, SCORES], FELL, GUESSED, OUTDONE, Signals(judged=True)),
         ([BROKEN], Performance(labels=0), NO, None, Signals()),
@@ -85,14 +86,18 @@ def test_no_column_drifted_is_never_many() -> None:
     ids=["scores", "estimate", "degraded", "outdone", "unjudged", "broken", "broken and unjudged"],
 )
 def test_signals_of_a_window(
-    findings: list[Finding], performance: Performance, estimate: Estimate, renewal: Renewal | None, signals: Signals
+    findings: list[Finding],
+    performance: Performance,
+    estimate: Estimate,
+    fresh_model_probe: FreshModelProbe | None,
+    signals: Signals,
 ) -> None:
     """What later windows count; a broken feed leaves no sign but that labels were judged."""
-    assert verdict(findings, performance, estimate, DRIFT, renewal=renewal)[2] == signals
+    assert verdict(findings, performance, estimate, DRIFT, fresh_model_probe=fresh_model_probe)[2] == signals
 
 
 DEGRADED = Signals(degraded=True, judged=True)
-OUTRUN = Signals(outdone=True, judged=True)
+OUTRUN = Signals(challenger_beats_champion=True, judged=True)
 DRIFTED = Signals(drifted=True)
 CALM = Signals(judged=True)
 
@@ -128,11 +133,11 @@ PERSISTS = "drift persists and labels do not come"
         ([DEGRADED, OUTRUN], CONFIRMED),
         ([DEGRADED, Signals(degraded=True)], UNCONFIRMED),
         ([DEGRADED, CALM], UNCONFIRMED),
-        ([Signals(degraded=True, outdone=True, judged=True), OUTRUN], CONFIRMED),
+        ([Signals(degraded=True, challenger_beats_champion=True, judged=True), OUTRUN], CONFIRMED),
         ([OUTRUN], UNCONFIRMED),
         ([OUTRUN, OUTRUN], NEWER),
         ([OUTRUN, CALM, DEGRADED], NEWER),
-        ([Signals(outdone=True, drifted=True, judged=True)], UNCONFIRMED),
+        ([Signals(challenger_beats_champion=True, drifted=True, judged=True)], UNCONFIRMED),
         ([DRIFTED], UNCONFIRMED),
         ([DRIFTED, DRIFTED], PERSISTS),
         ([DRIFTED, Signals(degraded=True)], PERSISTS),
@@ -158,29 +163,29 @@ def test_m_and_n_are_settings(hits: int, windows: int, yes: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("renewal", "yes"),
+    ("fresh_model_probe", "yes"),
     [
         (None, True),
-        (Renewal(), True),
-        (Renewal(gain=0.1), True),
-        (Renewal(gain=0.0), False),
-        (Renewal(gain=-0.1), False),
-        (Renewal(gain=-0.1, large=True), True),
+        (FreshModelProbe(), True),
+        (FreshModelProbe(gain=0.1), True),
+        (FreshModelProbe(gain=0.0), False),
+        (FreshModelProbe(gain=-0.1), False),
+        (FreshModelProbe(gain=-0.1, large=True), True),
     ],
     ids=["not asked", "no gain known", "gain", "no gain", "loss", "large gain"],
 )
-def test_a_large_drop_does_not_wait(renewal: Renewal | None, yes: bool) -> None:
+def test_a_large_drop_does_not_wait(fresh_model_probe: FreshModelProbe | None, yes: bool) -> None:
     """Unless no newer model would do better: that is perhaps only a hard stretch."""
     large = Performance(labels=500, judged=True, degraded=True, large=True)
     expected = "the drop in labelled performance is large" if yes else UNCONFIRMED
-    assert ask(DEGRADED, now="degraded", performance=large, renewal=renewal) == (yes, expected)
+    assert ask(DEGRADED, now="degraded", performance=large, fresh_model_probe=fresh_model_probe) == (yes, expected)
 
 
 def test_a_large_gain_does_not_wait() -> None:
     """Nor does it ask whether a retraining can be spared."""
-    large = Renewal(outdone=True, large=True, gain=0.2)
-    assert ask(OUTRUN, renewal=large, spare=False) == (True, "the gain of a newer model is large")
-    assert ask(DEGRADED, renewal=large) == (True, "the drop in labelled performance is large")
+    large = FreshModelProbe(challenger_beats_champion=True, large=True, gain=0.2)
+    assert ask(OUTRUN, fresh_model_probe=large, spare=False) == (True, "the gain of a newer model is large")
+    assert ask(DEGRADED, fresh_model_probe=large) == (True, "the drop in labelled performance is large")
 
 
 def test_a_small_gain_waits_for_a_full_budget() -> None:
@@ -191,19 +196,19 @@ def test_a_small_gain_waits_for_a_full_budget() -> None:
     )  # fmt: skip
     assert ask(OUTRUN, OUTRUN)[0]
     assert ask(DEGRADED, OUTRUN, spare=False)[0]
-    assert ask(Signals(degraded=True, outdone=True, judged=True), OUTRUN, spare=False)[0]
+    assert ask(Signals(degraded=True, challenger_beats_champion=True, judged=True), OUTRUN, spare=False)[0]
 
 
 @pytest.mark.parametrize(("windows", "yes"), [(0, False), (1, False), (2, True), (3, True)])
 def test_windows_judged_together_count_together(windows: int, yes: bool) -> None:
     """But only for the gain of a newer model, and never for fewer than were seen."""
-    assert ask(OUTRUN, renewal=Renewal(outdone=True, windows=windows))[0] == yes
-    assert ask(OUTRUN, OUTRUN, renewal=Renewal(outdone=True, windows=windows))[0]
-    assert not ask(DEGRADED, renewal=Renewal(windows=windows))[0]
+    assert ask(OUTRUN, fresh_model_probe=FreshModelProbe(challenger_beats_champion=True, windows=windows))[0] == yes
+    assert ask(OUTRUN, OUTRUN, fresh_model_probe=FreshModelProbe(challenger_beats_champion=True, windows=windows))[0]
+    assert not ask(DEGRADED, fresh_model_probe=FreshModelProbe(windows=windows))[0]
 
 
 def test_a_hold_forbids_what_is_confirmed_and_is_named() -> None:
     """The first hold, after the reason; what is not confirmed says that instead."""
-    holds = [Hold("the cool-down runs"), Hold("another")]
+    holds = [Blocker("the cool-down runs"), Blocker("another")]
     assert ask(DEGRADED, DEGRADED, holds=holds) == (False, f"{CONFIRMED}, but the cool-down runs")
     assert ask(DEGRADED, holds=holds) == (False, UNCONFIRMED)

@@ -144,10 +144,10 @@ def test_golden_rows_give_way_where_newer_models_were_shown_to_do_better():
     """But only to a challenger that is better on the recent rows, and nothing else is eased."""
     champion, challenger, y = world(2_000, champion=1.0)
     champion[1_000:], challenger[1_000:] = challenger[1_000:].copy(), 1 - challenger[1_000:]
-    assert judge(challenger, champion, y, settings=GATE, parts=halves(2_000), changed=True).promote
+    assert judge(challenger, champion, y, settings=GATE, parts=halves(2_000), challenger_beats_champion=True).promote
     same = champion.copy()
     same[1_000:] = challenger[1_000:]
-    verdict = judge(same, champion, y, settings=GATE, parts=halves(2_000), changed=True)
+    verdict = judge(same, champion, y, settings=GATE, parts=halves(2_000), challenger_beats_champion=True)
     assert not verdict.promote
     assert "indistinguishable" in verdict.sentence
     assert "forgets" in verdict.sentence

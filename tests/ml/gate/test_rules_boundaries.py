@@ -253,7 +253,9 @@ def test_without_golden_rows_nothing_is_remembered() -> None:
     assert "golden_gain" not in ask(0.8, 0.6, parts={"recent": np.ones(N, bool)}).numbers
 
 
-@pytest.mark.parametrize("known", [{"degraded": True}, {"changed": True}], ids=["degraded", "changed"])
+@pytest.mark.parametrize(
+    "known", [{"degraded": True}, {"challenger_beats_champion": True}], ids=["degraded", "challenger_beats_champion"]
+)
 def test_forgetting_is_excused_by_a_better_one_only(known: dict[str, bool]) -> None:
     """A tie on the recent rows excuses nothing."""
     champion = np.full(2 * N, 0.8)

@@ -15,12 +15,12 @@ import pytest
 from ml import drift, predictions
 from ml.drift import features, performance, verdict_history
 from ml.drift.reference import Baseline, canonical
-from ml.drift.rule import Hold, retrain, verdict
-from ml.drift.verdict import DriftVerdict, Estimate, Finding, Performance, Renewal, Signals
+from ml.drift.rule import Blocker, retrain, verdict
+from ml.drift.verdict import DriftVerdict, Estimate, Finding, FreshModelProbe, Performance, Signals
 from ml.monitoring import check as checking
 from ml.monitoring import evidently_report, request
 from ml.registry import ledger
-from ml.retraining import holds
+from ml.retraining import blockers
 from ml.settings import Drift, Settings
 from ml.storage import database
 from tests.ml import worlds
@@ -147,27 +147,32 @@ MOVED = Finding(column="a", kind="number", method="", drifted=True, reasons=["mo
 FELL = Performance(labels=500, judged=True, degraded=True, reasons=["fell"])
 HOLDS = Performance(labels=500, judged=True)
 GUESS = Estimate(dropped=True, reasons=["estimate"])
-OUTDONE = Renewal(outdone=True, reasons=["outdone"])
+OUTDONE = FreshModelProbe(challenger_beats_champion=True, reasons=["outdone"])
 
 
 @pytest.mark.parametrize(
-    ("finding", "measured", "guessed", "renewal", "word", "reasons"),
+    ("finding", "measured", "guessed", "fresh_model_probe", "word", "reasons"),
     [
         (BROKEN, FELL, GUESS, OUTDONE, "broken data", ["broken"]),
         (MOVED, FELL, GUESS, OUTDONE, "degraded", ["fell", "outdone", "moved", "estimate"]),
-        (MOVED, HOLDS, Estimate(), Renewal(), "drift", ["moved"]),
-        (None, HOLDS, GUESS, Renewal(), "drift", ["estimate"]),
+        (MOVED, HOLDS, Estimate(), FreshModelProbe(), "drift", ["moved"]),
+        (None, HOLDS, GUESS, FreshModelProbe(), "drift", ["estimate"]),
         (None, HOLDS, Estimate(), OUTDONE, "drift", ["outdone"]),
-        (None, HOLDS, Estimate(), Renewal(), "stable", None),
+        (None, HOLDS, Estimate(), FreshModelProbe(), "stable", None),
     ],
     ids=["broken feed", "measured drop", "moved column", "estimate alone", "outdone alone", "nothing"],
 )
 def test_the_gravest_finding_names_the_verdict(
-    finding: Finding | None, measured: Performance, guessed: Estimate, renewal: Renewal, word: str, reasons: Any
+    finding: Finding | None,
+    measured: Performance,
+    guessed: Estimate,
+    fresh_model_probe: FreshModelProbe,
+    word: str,
+    reasons: Any,
 ) -> None:
     """And an estimate alone never says that the champion is degraded, which is what eases the gate."""
     findings = [finding] if finding else []
-    found, told, signals = verdict(findings, measured, guessed, Drift(), renewal=renewal)
+    found, told, signals = verdict(findings, measured, guessed, Drift(), fresh_model_probe=fresh_model_probe)
     assert found == word
     assert reasons is None or told == reasons
     assert signals.degraded == (word == "degraded")
@@ -285,9 +290,9 @@ def test_cool_down_lasts_at_least_as_long_as_a_label_takes(found: Settings, monk
     """Before that, a new model cannot have been judged."""
     at(monkeypatch, worlds.START)
     ledger.append(found, ledger.PROMOTED, who="test", to_version="1")
-    assert "cool-down is 900 s" in holds.holds(found, worlds.START + 600, 900.0)[0].reason
-    assert not holds.holds(found, worlds.START + 901, 900.0)
-    assert holds.holds(found, worlds.START + found.drift.cooldown_s - 1, None)
+    assert "cool-down is 900 s" in blockers.blockers(found, worlds.START + 600, 900.0)[0].reason
+    assert not blockers.blockers(found, worlds.START + 901, 900.0)
+    assert blockers.blockers(found, worlds.START + found.drift.cooldown_s - 1, None)
 
 
 def test_breaker_opens_after_repeated_refusals(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,18 +301,18 @@ def test_breaker_opens_after_repeated_refusals(found: Settings, monkeypatch: pyt
     for _ in range(found.drift.breaker_refusals):
         ledger.append(found, ledger.REFUSED, who="test")
     later = worlds.START + HOUR
-    held = holds.holds(found, later, None)
+    held = blockers.blockers(found, later, None)
     assert "the breaker is open" in held[0].reason
-    assert any("breaker" in alert for alert in holds.alerts("degraded", ["x"], held))
-    assert not holds.holds(found, worlds.START + found.drift.breaker_reset_s, None)
+    assert any("breaker" in alert for alert in blockers.alerts("degraded", ["x"], held))
+    assert not blockers.blockers(found, worlds.START + found.drift.breaker_reset_s, None)
     ledger.append(found, ledger.PROMOTED, who="test", to_version="2")
-    assert not holds.holds(found, later, None)
+    assert not blockers.blockers(found, later, None)
 
 
 def test_a_hold_blocks_a_confirmed_drop() -> None:
     """And says which."""
     yes = Signals(degraded=True, judged=True)
-    asked = retrain("degraded", yes, Performance(labels=500), [yes], [Hold("the breaker is open")], Drift())
+    asked = retrain("degraded", yes, Performance(labels=500), [yes], [Blocker("the breaker is open")], Drift())
     assert asked == (False, "the drop in labelled performance is confirmed, but the breaker is open")
 
 
@@ -336,7 +341,7 @@ def test_a_step_done_again_comes_to_the_same_end(found: Settings, again: str) ->
     assert (verdict.retrain, verdict.decision) == (True, "the drop in labelled performance is large")
     assert drift.history(found) == [verdict]
     assert [alert["check"] for alert in told(found)] == [verdict.id]
-    assert holds.budget(found) == pytest.approx(2 - 1 + 1 / 3), "one is spent, and the next window is earned"
+    assert blockers.budget(found) == pytest.approx(2 - 1 + 1 / 3), "one is spent, and the next window is earned"
     assert verdict.numbers["retrain"] == 1.0
 
 

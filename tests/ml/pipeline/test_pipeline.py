@@ -359,7 +359,7 @@ def test_golden_rows_are_never_trained_on(done: Settings) -> None:
     assert np.isin(regression_rows.row_hashes(whole.X, whole.y, snapshot.schema), hashes).sum() > 0, (
         "the test needs an overlap"
     )
-    view = regression_rows.Untouched(snapshot, done)
+    view = regression_rows.SnapshotWithoutHoldout(snapshot, done)
     for name in ("train", "validation"):
         part = view.part(name)
         assert not np.isin(regression_rows.row_hashes(part.X, part.y, snapshot.schema), hashes).any()

@@ -21,7 +21,7 @@ from ml.pipeline.stages.records import SnapshotRecord
 from ml.pipeline.workspace import Workspace
 from ml.registry import ledger
 from ml.release import replay_scoring, shadow_slot, watch
-from ml.retraining import holds
+from ml.retraining import blockers
 from ml.settings import Settings, from_values
 from ml.storage import database
 from ml.storage.files import write_json
@@ -200,11 +200,11 @@ def test_no_retraining_by_drift_while_one_waits(tmp_path: Path) -> None:
     found = worlds.settings(tmp_path)
     ledger.append(found, ledger.SHADOW, who="test", from_version="1", to_version="2")
     now = ledger.events(found)[0].time + found.drift.cooldown_s + 1
-    assert [h.reason for h in holds.holds(found, now, None)] == ["version 2 waits in shadow and is judged first"]
-    assert holds.holds(found, now, None, degraded=True) == []
+    assert [h.reason for h in blockers.blockers(found, now, None)] == ["version 2 waits in shadow and is judged first"]
+    assert blockers.blockers(found, now, None, degraded=True) == []
     ledger.append(found, ledger.SHADOW, who="test", from_version="1", to_version="3", numbers={"degraded": True})
     now = ledger.events(found)[0].time + found.drift.cooldown_s + 1
-    assert len(holds.holds(found, now, None, degraded=True)) == 1
+    assert len(blockers.blockers(found, now, None, degraded=True)) == 1
 
 
 def test_refusals_that_judge_nothing_do_not_open_the_breaker(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_refusals_that_judge_nothing_do_not_open_the_breaker(tmp_path: Path) -> 
     for number in range(found.drift.breaker_refusals):
         ledger.append(found, ledger.REFUSED, who="test", to_version=str(number), numbers={shadow_slot.UNJUDGED: True})
     now = ledger.events(found)[0].time + found.drift.cooldown_s + 1
-    assert holds.holds(found, now, None) == []
+    assert blockers.blockers(found, now, None) == []
     for number in range(found.drift.breaker_refusals):
         ledger.append(found, ledger.REFUSED, who="test", to_version=str(number))
-    assert "breaker is open" in holds.holds(found, now, None)[0].reason
+    assert "breaker is open" in blockers.blockers(found, now, None)[0].reason

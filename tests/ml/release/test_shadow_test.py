@@ -74,7 +74,7 @@ def enter(own: Settings, info: VersionInfo, *, degraded: bool = False) -> ledger
     assert serves is not None
     return shadow_slot.enter(
         own, info.version, who="test", why="because", run_key=info.run_key, champion=serves.version,
-        degraded=degraded, changed=False,
+        degraded=degraded, challenger_beats_champion=False,
     )  # fmt: skip
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from ml.drift import rule, verdict_history
 from ml.drift.reference import Baseline
-from ml.drift.verdict import DriftVerdict, Performance, Renewal, Signals
-from ml.retraining import fresh_model_probe, holds
+from ml.drift.verdict import DriftVerdict, FreshModelProbe, Performance, Signals
+from ml.retraining import blockers, fresh_model_probe
 from ml.settings import Drift, Settings
 from tests.ml import worlds
 from tests.ml.worlds import check
@@ -43,20 +43,20 @@ def test_a_champion_that_never_was_good_is_outdone(found: Settings) -> None:
     """It has not dropped, and no input has moved: only the newer model shows it. Large, so it is told at once."""
     kept = poor(0.6)
     first, second = (window(found, hour, kept, concept=0.6) for hour in range(2))
-    assert (first.verdict, first.renewal.rows) == ("stable", 0)  # no older labelled rows to learn from yet
+    assert (first.verdict, first.fresh_model_probe.rows) == ("stable", 0)  # no older labelled rows to learn from yet
     assert not second.performance.degraded
-    assert (second.verdict, second.signals.outdone, second.retrain) == ("drift", True, True)
+    assert (second.verdict, second.signals.challenger_beats_champion, second.retrain) == ("drift", True, True)
     assert "a quick model of newer rows does better" in second.reasons[0]
     assert second.decision == "the gain of a newer model is large"
-    assert second.renewal.gain is not None
-    assert second.renewal.gain > second.renewal.gain_at_least > found.drift.log_loss_margin  # type: ignore[operator]
+    assert second.fresh_model_probe.gain is not None
+    assert second.fresh_model_probe.gain > second.fresh_model_probe.gain_at_least > found.drift.log_loss_margin  # type: ignore[operator]
 
 
 def test_a_champion_that_holds_is_not_outdone(found: Settings) -> None:
     """Newer rows of the same world teach nothing new, however many windows are taken together."""
     verdicts = [window(found, hour, worlds.baseline()) for hour in range(6)]
-    assert not any(v.signals.outdone or v.retrain for v in verdicts)
-    assert verdicts[-1].renewal.windows == 3  # 2,000 rows at most
+    assert not any(v.signals.challenger_beats_champion or v.retrain for v in verdicts)
+    assert verdicts[-1].fresh_model_probe.windows == 3  # 2,000 rows at most
 
 
 def test_a_broken_feed_is_not_asked_about(found: Settings) -> None:
@@ -66,9 +66,9 @@ def test_a_broken_feed_is_not_asked_about(found: Settings) -> None:
     frame, y, p = worlds.draw(600, 300, concept=0.6)
     worlds.serve(found, frame.assign(x1=np.nan), p, at=worlds.START + HOUR, labels=y)
     verdict = check(found, now=worlds.START + HOUR + 60, baseline=kept)
-    assert (verdict.verdict, verdict.renewal.rows, verdict.retrain) == ("broken data", 0, False)
+    assert (verdict.verdict, verdict.fresh_model_probe.rows, verdict.retrain) == ("broken data", 0, False)
     worlds.serve(found, *worlds.draw(600, 301)[::2], at=worlds.START + 2 * HOUR)
-    assert check(found, now=worlds.START + 2 * HOUR + 60, baseline=kept).renewal.rows == 0
+    assert check(found, now=worlds.START + 2 * HOUR + 60, baseline=kept).fresh_model_probe.rows == 0
 
 
 def test_strange_older_rows_cost_the_question_and_not_the_verdict(
@@ -78,30 +78,30 @@ def test_strange_older_rows_cost_the_question_and_not_the_verdict(
     frame, y, p = worlds.draw(600, 200)
     worlds.serve(found, frame.drop(columns="x1").assign(x2="much"), p, at=worlds.START - HOUR, labels=y, version="0")
     verdict = window(found, 1, worlds.baseline())
-    assert (verdict.verdict, verdict.renewal) == ("stable", Renewal())
+    assert (verdict.verdict, verdict.fresh_model_probe) == ("stable", FreshModelProbe())
     assert "no newer model could be tried" in caplog.text
 
 
 def test_without_a_snapshot_nothing_is_asked(tmp_path: Path) -> None:
     """The check stands without it."""
     found = worlds.settings(tmp_path)
-    assert window(found, 0, worlds.baseline()).renewal == Renewal()
-    assert window(found, 1, worlds.baseline()).renewal == Renewal()
+    assert window(found, 0, worlds.baseline()).fresh_model_probe == FreshModelProbe()
+    assert window(found, 1, worlds.baseline()).fresh_model_probe == FreshModelProbe()
 
 
 def judged(
-    found: Settings, gain: float, error: float, earlier: list[Renewal] | None = None, rows: int = 500
-) -> Renewal:
+    found: Settings, gain: float, error: float, earlier: list[FreshModelProbe] | None = None, rows: int = 500
+) -> FreshModelProbe:
     return fresh_model_probe.judge(found, {"all (logistic)": (gain, error)}, rows, earlier or [])
 
 
 def test_small_gain_is_sure_over_several_windows(found: Settings) -> None:
     """In one window it could be chance."""
     one = judged(found, 0.025, 0.012)
-    assert not one.outdone
+    assert not one.challenger_beats_champion
     two = judged(found, 0.025, 0.012, [one])
     four = judged(found, 0.025, 0.012, [two, one, one])
-    assert (four.outdone, four.large, four.windows) == (True, False, 4)
+    assert (four.challenger_beats_champion, four.large, four.windows) == (True, False, 4)
     assert four.gain_at_least == pytest.approx(0.025 - 2.326 * 0.012 / 2, abs=1e-4)
 
 
@@ -109,14 +109,14 @@ def test_gain_of_the_past_is_none_of_today(found: Settings) -> None:
     """The newest window must be among those that show it."""
     before = judged(found, 0.2, 0.01)
     assert before.large
-    assert not judged(found, -0.01, 0.01, [before]).outdone
+    assert not judged(found, -0.01, 0.01, [before]).challenger_beats_champion
 
 
 def test_the_best_of_many_models_pays_for_their_number(found: Settings) -> None:
     """What is sure of one model alone is not sure of the best of four."""
     gain = 0.005 + 2.4 * 0.01
-    assert judged(found, gain, 0.01).outdone
-    assert not fresh_model_probe.judge(found, {str(i): (gain, 0.01) for i in range(4)}, 500).outdone
+    assert judged(found, gain, 0.01).challenger_beats_champion
+    assert not fresh_model_probe.judge(found, {str(i): (gain, 0.01) for i in range(4)}, 500).challenger_beats_champion
 
 
 def test_chance_outdoes_nobody(found: Settings) -> None:
@@ -124,28 +124,35 @@ def test_chance_outdoes_nobody(found: Settings) -> None:
     rng = np.random.default_rng(0)
     alarms = 0
     for _ in range(500):
-        earlier: list[Renewal] = []
+        earlier: list[FreshModelProbe] = []
         for _ in range(4):
             gains = {str(i): (float(rng.normal(0, 0.02)), 0.02) for i in range(4)}
             earlier.insert(0, fresh_model_probe.judge(found, gains, 500, earlier))
-        alarms += earlier[0].outdone
+        alarms += earlier[0].challenger_beats_champion
     assert alarms <= 10
 
 
 @pytest.mark.parametrize(
     ("renewed", "spare", "asked", "words"),
     [
-        (Renewal(outdone=True, large=True), False, True, "is large"),
-        (Renewal(outdone=True, windows=2), True, True, "is confirmed"),
-        (Renewal(outdone=True, windows=1), True, False, "waiting for the next"),
-        (Renewal(outdone=True, windows=3), False, False, "until the budget of retrainings is full"),
+        (FreshModelProbe(challenger_beats_champion=True, large=True), False, True, "is large"),
+        (FreshModelProbe(challenger_beats_champion=True, windows=2), True, True, "is confirmed"),
+        (FreshModelProbe(challenger_beats_champion=True, windows=1), True, False, "waiting for the next"),
+        (
+            FreshModelProbe(challenger_beats_champion=True, windows=3),
+            False,
+            False,
+            "until the budget of retrainings is full",
+        ),
     ],
     ids=["large", "over two windows", "over one", "small and no budget to spare"],
 )
-def test_when_an_outdone_champion_is_replaced(renewed: Renewal, spare: bool, asked: bool, words: str) -> None:
+def test_when_an_outdone_champion_is_replaced(renewed: FreshModelProbe, spare: bool, asked: bool, words: str) -> None:
     """Large at once; small when sure over windows, and when a retraining can be spared for it."""
-    signals = Signals(outdone=True, judged=True)
-    answer = rule.retrain("drift", signals, Performance(labels=500), [], [], Drift(), renewal=renewed, spare=spare)
+    signals = Signals(challenger_beats_champion=True, judged=True)
+    answer = rule.retrain(
+        "drift", signals, Performance(labels=500), [], [], Drift(), fresh_model_probe=renewed, spare=spare
+    )
     assert answer[0] is asked
     assert words in answer[1]
 
@@ -154,10 +161,10 @@ def test_large_drop_that_no_newer_model_mends_waits_for_a_second_window() -> Non
     """A hard stretch is hard for every model."""
     fell = Performance(labels=500, degraded=True, large=True, judged=True)
     signals = Signals(degraded=True, judged=True)
-    hard = Renewal(gain=-0.01, gain_at_least=-0.03)
-    assert not rule.retrain("degraded", signals, fell, [], [], Drift(), renewal=hard)[0]
-    assert rule.retrain("degraded", signals, fell, [signals], [], Drift(), renewal=hard)[0]
-    assert rule.retrain("degraded", signals, fell, [], [], Drift(), renewal=Renewal())[0]
+    hard = FreshModelProbe(gain=-0.01, gain_at_least=-0.03)
+    assert not rule.retrain("degraded", signals, fell, [], [], Drift(), fresh_model_probe=hard)[0]
+    assert rule.retrain("degraded", signals, fell, [signals], [], Drift(), fresh_model_probe=hard)[0]
+    assert rule.retrain("degraded", signals, fell, [], [], Drift(), fresh_model_probe=FreshModelProbe())[0]
 
 
 def checked(found: Settings, hour: int, *, retrain: bool, verdict: str = "drift") -> None:
@@ -174,20 +181,20 @@ def checked(found: Settings, hour: int, *, retrain: bool, verdict: str = "drift"
 def test_budget_is_earned_by_windows_and_saved_up(found: Settings) -> None:
     """Two at first, one more in three windows, never more than two; a check without a window earns nothing."""
     drift = found.drift
-    assert holds.budget(found) == drift.budget_saved == 2
+    assert blockers.budget(found) == drift.budget_saved == 2
     checked(found, 0, retrain=True)
     checked(found, 1, retrain=True)
-    assert holds.budget(found) == pytest.approx(2 / 3)
-    held = holds.holds(found, worlds.START + 90 * HOUR, None)
+    assert blockers.budget(found) == pytest.approx(2 / 3)
+    held = blockers.blockers(found, worlds.START + 90 * HOUR, None)
     assert [h.reason for h in held] == ["the budget of one retraining in 3 windows is spent for 1 more"]
     checked(found, 2, retrain=False, verdict="insufficient data")
-    assert holds.budget(found) == pytest.approx(2 / 3)
+    assert blockers.budget(found) == pytest.approx(2 / 3)
     checked(found, 3, retrain=False)
-    assert holds.budget(found) == pytest.approx(1.0)
-    assert not holds.holds(found, worlds.START + 90 * HOUR, None)
+    assert blockers.budget(found) == pytest.approx(1.0)
+    assert not blockers.blockers(found, worlds.START + 90 * HOUR, None)
     for hour in range(4, 20):
         checked(found, hour, retrain=False)
-    assert holds.budget(found) == 2
+    assert blockers.budget(found) == 2
 
 
 def test_renewal_is_kept_with_the_verdict(found: Settings) -> None:
@@ -197,7 +204,7 @@ def test_renewal_is_kept_with_the_verdict(found: Settings) -> None:
     verdict = window(found, 1, kept, concept=0.6)
     again = verdict_history.latest(found)
     assert again is not None
-    assert again.renewal == verdict.renewal
+    assert again.fresh_model_probe == verdict.fresh_model_probe
     event = json.loads(json.dumps(verdict.to_dict()))
-    assert event["signals"]["outdone"] is True
-    assert event["renewal"]["rows"] == 600
+    assert event["signals"]["challenger_beats_champion"] is True
+    assert event["fresh_model_probe"]["rows"] == 600

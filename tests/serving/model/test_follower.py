@@ -119,7 +119,9 @@ def test_model_that_gives_other_numbers_than_it_was_judged_by_is_refused(
     assert "examples differ" in read_refusals(settings.var / "serving")[0].reason
 
 
-def test_mended_version_is_taken_after_a_poke_and_its_refusal_forgotten(settings: Settings, registry: Registry) -> None:
+def test_mended_version_is_taken_after_a_notice_and_its_refusal_forgotten(
+    settings: Settings, registry: Registry
+) -> None:
     registry.register("2")
     whole = registry.bundle("2").with_name("whole")
     shutil.copytree(registry.bundle("2"), whole)
@@ -130,8 +132,8 @@ def test_mended_version_is_taken_after_a_poke_and_its_refusal_forgotten(settings
     shutil.rmtree(registry.bundle("2"))
     whole.rename(registry.bundle("2"))
     assert follower.step() is False  # not at every round
-    rollout.poke(settings)
-    assert follower._was_poked()
+    rollout.notify(settings)
+    assert follower._was_notified()
     assert follower.step() is True
     assert read_refusals(settings.var / "serving") == []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ml.drift import verdict_history
-from ml.drift.rule import Hold
+from ml.drift.rule import Blocker
 from ml.drift.verdict import Verdict
 from ml.registry import ledger
 from ml.release import shadow_slot
@@ -15,9 +15,9 @@ from ml.settings import Settings
 ANSWERS = (ledger.SHADOW, ledger.REFUSED, ledger.PROMOTED, ledger.PROMOTION_FAILED)
 
 
-def holds(
+def blockers(
     settings: Settings, now: float, label_delay_s: float | None, *, degraded: bool = False, judged: str = ""
-) -> list[Hold]:
+) -> list[Blocker]:
     """Reasons not to start a retraining now, the most telling first.
 
     Parameters
@@ -36,25 +36,29 @@ def holds(
     newest = events[0].time if events else 0.0
     if refused >= drift.breaker_refusals and now - newest < drift.breaker_reset_s:
         found.append(
-            Hold(
+            Blocker(
                 f"the last {refused} challengers were refused: the breaker is open, a person should look "
                 f"(it closes by itself after {drift.breaker_reset_s / 3600:.0f} h, or with the next promotion)"
             )
         )
     one = shadow_slot.find(settings)
     if one is not None and (one.degraded or not degraded):
-        found.append(Hold(f"version {one.version} waits in shadow and is judged first"))
+        found.append(Blocker(f"version {one.version} waits in shadow and is judged first"))
     asked = verdict_history.last_retrain(settings)
     answered = asked is not None and any(e.time >= asked.time and e.what in ANSWERS for e in events)
     if asked is not None and not answered and now - asked.time < drift.retrain_timeout_s:
-        found.append(Hold("a retraining that was asked for is still under way"))
+        found.append(Blocker("a retraining that was asked for is still under way"))
     missing = 1 - budget(settings, judged=judged)
     if (wait := math.ceil(round(missing * drift.budget_windows, 6))) > 0:  # thirds do not add up
-        found.append(Hold(f"the budget of one retraining in {drift.budget_windows} windows is spent for {wait} more"))
+        found.append(
+            Blocker(f"the budget of one retraining in {drift.budget_windows} windows is spent for {wait} more")
+        )
     moved = next((e.time for e in events if e.what in (*ANSWERS, ledger.ROLLED_BACK)), None)
     cooldown = max(drift.cooldown_s, min(label_delay_s or 0.0, drift.cooldown_max_s))
     if moved is not None and now - moved < cooldown:
-        found.append(Hold(f"the last retraining ended {now - moved:.0f} s ago and the cool-down is {cooldown:.0f} s"))
+        found.append(
+            Blocker(f"the last retraining ended {now - moved:.0f} s ago and the cool-down is {cooldown:.0f} s")
+        )
     return found
 
 
@@ -72,7 +76,7 @@ def budget(settings: Settings, *, judged: str = "") -> float:
     return min(left + 1 / drift.budget_windows, drift.budget_saved)  # with the window that is being judged
 
 
-def alerts(verdict: Verdict, reasons: list[str], held: list[Hold]) -> list[str]:
+def alerts(verdict: Verdict, reasons: list[str], held: list[Blocker]) -> list[str]:
     """What a person should be told of now, in sentences; empty when nothing needs one."""
     found = []
     if verdict in ("broken data", "degraded"):
