@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from ml.gate.rules import CLIP, NAMED_SLICES, Servability, Verdict, judge
+from ml.evaluation.metrics import GATE_FLOOR
+from ml.gate.rules import NAMED_SLICES, Servability, Verdict, judge
 from ml.settings import Gate
 
 N = 200
@@ -131,10 +132,10 @@ def test_below_the_floor_a_tie_is_not_better() -> None:
 
 @pytest.mark.parametrize("seed", [0, 7])
 def test_absurd_answers_count_the_cap_and_no_more(seed: int) -> None:
-    """One row's loss is at most -log(CLIP), of the model and of the floor."""
-    assert ask(0.0, 0.6, seed=seed).numbers["log_loss"]["challenger"] == pytest.approx(-np.log(CLIP))
+    """One row's loss is at most -log(GATE_FLOOR), of the model and of the floor."""
+    assert ask(0.0, 0.6, seed=seed).numbers["log_loss"]["challenger"] == pytest.approx(-np.log(GATE_FLOOR))
     prior = np.array([1.0, 0.0])
-    gains = -np.log(np.clip(prior[Y], CLIP, 1)) + np.log(0.6)
+    gains = -np.log(np.clip(prior[Y], GATE_FLOOR, 1)) + np.log(0.6)
     assert ask(0.6, None, prior=prior).numbers["floor_gain"]["mean"] == pytest.approx(gains.mean())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ml.tracking import server as mlflow_server
-from ops import layout, programs
+from ops import layout, supervision
 from tests.serving import tiny
 
 
@@ -44,7 +44,7 @@ def test_another_origin_changes_nothing(method: str, origin: str | None, status:
 
 
 def test_the_stack_starts_mlflow_behind_it(tmp_path: Any) -> None:
-    command = programs.mlflow(layout.Layout(tiny.settings_for(tmp_path))).command
+    command = supervision.mlflow(layout.Layout(tiny.settings_for(tmp_path))).command
     assert command[1:3] == ["-m", "ml.tracking.server"]
 
 
