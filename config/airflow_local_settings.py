@@ -18,7 +18,7 @@ def _warm() -> None:
 
     for name in (
         "mlflow", "mlflow.tracking", "pandas", "pyarrow.parquet", "sklearn.linear_model", "sklearn.ensemble",
-        "sklearn.pipeline", "torch", "onnx", "onnxruntime", "skl2onnx", "hyperopt", "matplotlib.figure",
+        "sklearn.pipeline", "torch", "onnx", "onnxruntime", "skl2onnx", "hyperopt",
         "ml.pipeline.pipeline", "ml.drift",
     ):  # fmt: skip
         importlib.import_module(name)
