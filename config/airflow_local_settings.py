@@ -18,7 +18,7 @@ def _warm() -> None:
 
     for name in (
         "mlflow", "mlflow.tracking", "pandas", "pyarrow.parquet", "sklearn.linear_model", "sklearn.ensemble",
-        "sklearn.pipeline", "torch", "onnx", "onnxruntime", "hyperopt", "matplotlib.figure",
+        "sklearn.pipeline", "torch", "onnx", "onnxruntime", "hyperopt",
         "ml.pipeline.pipeline", "ml.drift",
     ):  # fmt: skip
         importlib.import_module(name)

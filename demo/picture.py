@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from demo.live import Batch
+from ml import charts
+from ml.charts.document import document
 
-VERDICTS = {"stable": "#1b998b", "drift": "#e08e0b", "degraded": "#c1121f", "broken data": "#6a040f"}
-WORLDS = ("#f4f5f7", "#fdf1dc", "#fbe3e4", "#fbe3e4")
-INK, FAINT, SERVED = "#22223b", "#c9ced6", ("#2f6690", "#1b998b", "#7a5195")
+VERDICTS = {"stable": "good", "drift": "warn", "degraded": "bad", "broken data": "broken"}
 BIN_S = 5.0
+WIDTH, LEFT = 1100, 96  # of both charts, so that a moment is at the same place in both
+REGIONS, SERVED, FAINT = 3, 3, 8  # colours for worlds, for versions, and for what is in the background
 LANES = ("world", "drift check", "retraining", "champion")
 
 
@@ -45,29 +47,19 @@ def curve(batches: Sequence[Batch], bin_s: float = BIN_S) -> tuple[list[float], 
 def draw(
     file: Path, batches: Sequence[Batch], events: Sequence[Event], *, best: Mapping[str, float] | None = None
 ) -> None:
-    """Write the picture as PNG.
+    """Write the picture as SVG.
 
     Parameters
     ----------
     best
         By phase, the accuracy in [0, 1] of somebody who knows the world: no model can do better.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (above, below) = pyplot.subplots(
-        2, 1, figsize=(13, 7.5), dpi=110, sharex=True, height_ratios=[3.2, 1], layout="constrained"
-    )
     end = batches[-1].at if batches else 1.0
     worlds = spans([(e.at, e.text) for e in events if e.kind == "world"], end)
-    _accuracy(above, batches, worlds, best or {})
-    _lanes(below, batches, events, worlds, end)
-    above.set_title("The closed loop: what live answers are worth while the world changes", loc="left")
+    title = "The closed loop: what live answers are worth while the world changes"
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)
-    pyplot.close(figure)
+    pictures = [_accuracy(batches, worlds, end, best or {}), _lanes(batches, events, worlds, end)]
+    file.write_bytes(document([picture for picture in pictures if picture], title=title))
 
 
 def spans(starts: Sequence[tuple[float, str]], end: float) -> list[tuple[float, float, str]]:
@@ -82,53 +74,61 @@ def spans(starts: Sequence[tuple[float, str]], end: float) -> list[tuple[float, 
 
 
 def _accuracy(
-    axes: Any, batches: Sequence[Batch], worlds: list[tuple[float, float, str]], best: Mapping[str, float]
-) -> None:
+    batches: Sequence[Batch], worlds: Sequence[tuple[float, float, str]], end: float, best: Mapping[str, float]
+) -> charts.Chart:
     times, accuracy, _ = curve(batches)
     percent = [100 * a for a in accuracy]
-    smooth = [sum(percent[max(0, i - 2) : i + 1]) / len(percent[max(0, i - 2) : i + 1]) for i in range(len(percent))]
-    axes.plot(times, percent, color=FAINT, linewidth=1, label=f"answers of {BIN_S:.0f} s")
-    axes.plot(times, smooth, color=INK, linewidth=2.4, label=f"answers of {3 * BIN_S:.0f} s")
-    for number, (start, end, name) in enumerate(worlds):
-        axes.axvspan(start, end, color=WORLDS[number % len(WORLDS)], zorder=0)
+    smooth = [sum(part) / len(part) for part in (percent[max(0, i - 2) : i + 1] for i in range(len(percent)))]
+    reachable: list[tuple[float, float | None]] = []
+    for start, until, name in worlds:
         if name in best:
-            told = "the most that any model could reach" if number == 0 else None
-            axes.hlines(100 * best[name], start, end, colors="#7a5195", linestyles="dashed", linewidth=1.2, label=told)
-    axes.set(ylabel="accuracy of live answers, %", ylim=(0, 100), xlim=(0, batches[-1].at if batches else 1.0))
-    axes.grid(axis="y", color="#e3e6ea", linewidth=0.8)
-    axes.legend(loc="lower left", frameon=True, framealpha=0.9, edgecolor="none")
-    axes.spines[["top", "right"]].set_visible(False)
+            reachable += [(start, 100 * best[name]), (until, 100 * best[name]), (until, None)]
+    lines = [
+        charts.Series(name=f"answers of {3 * BIN_S:.0f} s", points=tuple(zip(times, smooth, strict=True)), colour=1),
+        charts.Series(name="the most that any model could reach", points=tuple(reachable), colour=2),
+        charts.Series(name=f"answers of {BIN_S:.0f} s", points=tuple(zip(times, percent, strict=True)), colour=FAINT),
+    ]
+    return charts.line_chart(
+        [line for line in reversed(lines) if line.points],
+        title="Accuracy of live answers, %",
+        x_label="seconds",
+        y_label="accuracy of live answers, %",
+        regions=[charts.Region(start=s, end=e, kind=n % REGIONS) for n, (s, e, _) in enumerate(worlds)],
+        x_range=(0.0, end),
+        y_range=(0.0, 100.0),
+        width=WIDTH,
+        height=400,
+        left=LEFT,
+    )
 
 
 def _lanes(
-    axes: Any, batches: Sequence[Batch], events: Sequence[Event], worlds: list[tuple[float, float, str]], end: float
-) -> None:
-    places = {name: len(LANES) - 1 - number for number, name in enumerate(LANES)}
-    for number, (start, until, name) in enumerate(worlds):
-        _bar(axes, start, until, places["world"], name, WORLDS[number % len(WORLDS)], INK)
-    for name, colour in VERDICTS.items():
-        at = [e.at for e in events if e.kind == "verdict" and e.text == name]
-        if at:
-            axes.scatter(at, [places["drift check"]] * len(at), color=colour, s=60, label=name, zorder=3)
-    for start, until in runs(events, end):
-        _bar(axes, start, until, places["retraining"], "Airflow runs retrain", "#dbe7f0", "#2f6690")
+    batches: Sequence[Batch], events: Sequence[Event], worlds: Sequence[tuple[float, float, str]], end: float
+) -> charts.Chart:
     served = spans([(b.at, f"version {b.version}") for b in batches], end)
-    for number, (start, until, name) in enumerate(served):
-        colour = SERVED[number % len(SERVED)]
-        _bar(axes, start, until, places["champion"], name, colour, "white")
-    axes.set(xlabel="seconds", ylim=(-0.6, len(LANES) - 0.4), yticks=list(places.values()), yticklabels=list(places))
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.62), frameon=False, title="verdicts")
-    axes.tick_params(left=False)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    bars = [
+        *(_span("world", *world, f"region-{number % REGIONS}") for number, world in enumerate(worlds)),
+        *(_span("retraining", start, until, "Airflow runs retrain", "run") for start, until in runs(events, end)),
+        *(_span("champion", *version, f"served-{number % SERVED}") for number, version in enumerate(served)),
+    ]
+    marks = [
+        charts.Mark(x=e.at, lane=LANES.index("drift check"), text=e.text, kind=VERDICTS[e.text])
+        for e in events
+        if e.kind == "verdict" and e.text in VERDICTS
+    ]
+    told = dict.fromkeys(mark.text for mark in marks)
+    picture = charts.lanes(
+        marks, LANES, [(at, f"{at:.0f} s") for at in (0.0, end)], title="What happened", spans=bars, width=WIDTH,
+        left=LEFT, inset=0,
+    )  # fmt: skip
+    return replace(picture, legend=tuple(charts.Key(kind=VERDICTS[text], text=text) for text in told))
+
+
+def _span(lane: str, start: float, end: float, text: str, kind: str) -> charts.Span:
+    return charts.Span(start=start, end=end, lane=LANES.index(lane), text=text, kind=kind)
 
 
 def runs(events: Sequence[Event], end: float) -> list[tuple[float, float]]:
     """Beginning and end of each retraining; `end` for one that still runs."""
     ends = [e.at for e in events if e.kind == "ended"]
     return [(e.at, next((at for at in ends if at >= e.at), end)) for e in events if e.kind == "retrain"]
-
-
-def _bar(axes: Any, start: float, end: float, place: int, text: str, colour: str, ink: str) -> None:
-    axes.barh(place, end - start, left=start, height=0.7, color=colour, edgecolor="white")
-    axes.text((start + end) / 2, place, text, ha="center", va="center", fontsize=9, color=ink, clip_on=True)

@@ -29,7 +29,7 @@ def write(
     *,
     noticed: bool,
 ) -> int:
-    """Print the summary and keep `demo.json` and `demo.png`; 0 when the loop noticed and recovered.
+    """Print the summary and keep `demo.json` and `demo.svg`; 0 when the loop noticed and recovered.
 
     Recovered means: at least half of what the concept shift cost has come back.
 
@@ -57,9 +57,9 @@ def write(
         "events": [{"at": e.at, "kind": e.kind, "text": e.text} for e in events],
     }
     write_json(reports / "demo.json", found)
-    draw(reports / "demo.png", traffic.batches, events, best=best)
+    draw(reports / "demo.svg", traffic.batches, events, best=best)
     print("\nSummary\n" + "\n".join(f"  {line}" for line in lines(found)))
-    print(f"  picture: {reports / 'demo.png'}\n  numbers: {reports / 'demo.json'}", flush=True)
+    print(f"  picture: {reports / 'demo.svg'}\n  numbers: {reports / 'demo.json'}", flush=True)
     if not found["recovered"]:
         print("  The loop did not recover in the time of the demonstration.", file=sys.stderr)
     return 0 if found["recovered"] else 1

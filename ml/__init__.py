@@ -22,10 +22,10 @@ heavy libraries are imported inside the functions that need them.
 | `bundle` | The bundle: one registered version as files, its hashes, and its form as an MLflow model |
 | `tuning` | hyperopt's TPE over all model families: reproducible, resumable, parallel |
 | `registry` | The model registry: versions, the aliases `champion` and `previous`, promotion and the way back |
-| `charts` | The plots that go to MLflow, into the bundle and onto the pages. matplotlib is imported when one is drawn |
+| `charts` | Charts: data to SVG, once, for MLflow, the bundle, the pages and the demonstration |
 | `gate` | The gate: the rules of promotion, the evidence that they are asked with, and the regression rows |
 | `drift` | Drift: how far the champion's inputs, answers and performance have moved from what it was judged on |
-| `origin` | What started a run, as one record from the form |
+| `origin` | What started a run: who, why, and the drift verdict where one asked for it |
 | `release` | Release: the shadow test before a promotion and the bake after it |
 | `retraining` | Retraining: which rows it learns from, when it pays, and what holds it back |
 | `monitoring` | Monitoring: is the champion still what it was judged to be, and how do things stand? |

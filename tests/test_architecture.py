@@ -208,6 +208,15 @@ def test_only_the_report_imports_evidently() -> None:
         _refused([f for f in imports(folder) if f.package == "evidently"])
 
 
+def test_charts_are_drawn_once_and_know_nothing_of_models() -> None:
+    """One engine for MLflow, pages and demonstration, which the service can load."""
+    _refused([f for f in imports("ml/charts") if f.package == "ml" and not f.module.startswith("ml.charts")])
+    allowed = {"ml", *sys.stdlib_module_names}
+    _refused([found for found in imports("ml/charts") if found.package not in allowed])
+    for folder in ("ml", "serving", "dags", "plugins", "ops"):
+        _refused([found for found in imports(folder) if found.package == "matplotlib"])
+
+
 def test_only_the_library_talks_to_mlflow() -> None:
     for folder in ("serving", "dags", "plugins", "ops"):
         _refused([found for found in imports(folder) if found.package == "mlflow"])

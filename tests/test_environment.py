@@ -139,13 +139,12 @@ def _rest() -> None:
     import click
     import flask_babel
     import fsspec
-    import matplotlib
     import prometheus_client
     import psutil
     import psycopg2
     import tqdm
 
-    for module in (boto3, click, flask_babel, fsspec, matplotlib, prometheus_client, psutil, psycopg2):
+    for module in (boto3, click, flask_babel, fsspec, prometheus_client, psutil, psycopg2):
         assert module.__name__
     assert list(tqdm.tqdm([1], disable=True)) == [1]
 

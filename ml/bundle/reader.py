@@ -14,7 +14,7 @@ Nothing in it is a pickle, and reading it needs NumPy, ONNX Runtime and msgspec 
 | `background.json`, `explanation.json` | rows that explanations are made against; which of them stand for all |
 | `metrics.json`, `curves.json`, `history.json`, `trials.json` | how it was made, and how good it is |
 | `gate.json`, `model_card.md` | how it was judged |
-| `weights.safetensors`, `architecture.json`, `figures/*.png` | where there are any |
+| `weights.safetensors`, `architecture.json`, `figures/*.svg` | where there are any |
 """
 
 from __future__ import annotations

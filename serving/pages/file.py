@@ -13,11 +13,11 @@ from flask import abort, render_template, request, send_file, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
+from ml import charts
 from ml.errors import DataError
 from serving import problems
 from serving.api import guard
 from serving.pages import pages
-from serving.pages.charts import svg
 from serving.pages.i18n import formats
 from serving.pages.predict import failure
 from serving.problems import Problem
@@ -57,7 +57,9 @@ def file() -> str | tuple[str, int]:
         name=table.name,
         total=total,
         flagged=preview.flagged,
-        chart=svg.bars(shares, title=gettext("Predicted classes"), maximum=1.0, percent=True),
+        chart=charts.bars(
+            shares, title=gettext("Predicted classes"), maximum=1.0, percent=True, localise=formats.localised
+        ),
         counts=[(name, formats.number(preview.counts[name], 0), formats.percent(share)) for name, share in shares],
         head=preview.head,
         rows=preview.rows,

@@ -8,9 +8,9 @@ from flask import abort, render_template, request, send_file, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
+from ml import charts
 from serving.api import guard
 from serving.pages import pages
-from serving.pages.charts import grids, svg
 from serving.pages.i18n import formats
 from serving.service import service
 from serving.status import reader as status_file
@@ -109,7 +109,7 @@ def _performance(known: Status) -> dict[str, Any] | None:
     windows = [w for w in known.windows if w.accuracy is not None]
     if not windows:
         return None
-    series = svg.Series(
+    series = charts.Series(
         name=gettext("Accuracy"),
         points=tuple((w.end, w.accuracy) for w in windows),
         band=tuple((w.low, w.high) if w.low is not None and w.high is not None else None for w in windows),
@@ -123,13 +123,14 @@ def _performance(known: Status) -> dict[str, Any] | None:
         "drift": gettext("Drift or degraded"),
     }
     return {
-        "svg": svg.line_chart(
+        "svg": charts.line_chart(
             [series],
             title=gettext("Accuracy over time"),
             x_label=gettext("Time"),
             y_label=gettext("Accuracy"),
             events=events,
             x_names=_time_names(first, last),
+            localise=formats.localised,
         ),
         "series": [series.name],
         "events": [(kind, name) for kind, name in names.items() if any(e.kind == kind for e in events)],
@@ -155,10 +156,10 @@ def _performance(known: Status) -> dict[str, Any] | None:
     }
 
 
-def _ledger_events(known: Status, first: float, last: float) -> list[svg.Event]:
+def _ledger_events(known: Status, first: float, last: float) -> list[charts.Event]:
     kinds = {"promoted": "promoted", "rolled back": "rolled-back"}
     return [
-        svg.Event(
+        charts.Event(
             x=e.time, kind=kinds[e.what], text=f"{formats.EVENTS[e.what][0]}: {e.to_version} · {formats.when(e.time)}"
         )
         for e in known.ledger
@@ -166,9 +167,9 @@ def _ledger_events(known: Status, first: float, last: float) -> list[svg.Event]:
     ]
 
 
-def _drift_events(known: Status, first: float, last: float) -> list[svg.Event]:
+def _drift_events(known: Status, first: float, last: float) -> list[charts.Event]:
     return [
-        svg.Event(x=c.time, kind="drift", text=f"{formats.VERDICTS[c.verdict][0]} · {formats.when(c.time)}")
+        charts.Event(x=c.time, kind="drift", text=f"{formats.VERDICTS[c.verdict][0]} · {formats.when(c.time)}")
         for c in known.checks
         if c.verdict in ("drift", "degraded", "broken data") and first <= c.time <= last
     ]
@@ -178,20 +179,23 @@ def _traffic(windows: tuple[Window, ...]) -> dict[str, Any] | None:
     if not any(w.predictions for w in windows):
         return None
     series = [
-        svg.Series(
+        charts.Series(
             name=gettext("Predictions"), points=tuple((w.end, float(w.predictions)) for w in windows), dots=True
         ),
-        svg.Series(name=gettext("With a label"), points=tuple((w.end, float(w.labelled)) for w in windows), dots=True),
+        charts.Series(
+            name=gettext("With a label"), points=tuple((w.end, float(w.labelled)) for w in windows), dots=True
+        ),
     ]
     top = max(w.predictions for w in windows)
     return {
-        "svg": svg.line_chart(
+        "svg": charts.line_chart(
             series,
             title=gettext("Traffic and labels"),
             x_label=gettext("Time"),
             y_label=gettext("Rows"),
             x_names=_time_names(windows[0].start, windows[-1].end),
             y_range=(0.0, float(top)),
+            localise=formats.localised,
         ),
         "series": [one.name for one in series],
         "head": [gettext("Until"), gettext("Version"), gettext("Predictions"), gettext("With a label")],
@@ -205,7 +209,13 @@ def _drift(checks: tuple[CheckEntry, ...]) -> dict[str, Any] | None:
         return None
     ordered = sorted(newest.columns.items(), key=lambda pair: -pair[1])
     return {
-        "svg": svg.bars(ordered[:SHOWN_COLUMNS], title=gettext("Drift by column"), maximum=1.0, mark=0.1),
+        "svg": charts.bars(
+            ordered[:SHOWN_COLUMNS],
+            title=gettext("Drift by column"),
+            maximum=1.0,
+            mark=0.1,
+            localise=formats.localised,
+        ),
         "rows": [(name, formats.number(value, fixed=True)) for name, value in ordered],
     }
 
@@ -217,13 +227,18 @@ def _verdicts(checks: tuple[CheckEntry, ...]) -> dict[str, Any] | None:
     lanes = [str(text) for text, _ in formats.VERDICTS.values()]
     places = {verdict: lane for lane, verdict in enumerate(formats.VERDICTS)}
     marks = [
-        (check.time, places[check.verdict], formats.VERDICTS[check.verdict][1], formats.when(check.time))
+        charts.Mark(
+            x=check.time,
+            lane=places[check.verdict],
+            kind=formats.VERDICTS[check.verdict][1],
+            text=formats.when(check.time),
+        )
         for check in checks
         if check.verdict in places
     ]
     title = gettext("Verdicts over time")
     names = _time_names(min(c.time for c in checks), max(c.time for c in checks))
-    return {"title": title, "svg": grids.lanes(marks, lanes, names, title=title)}
+    return {"title": title, "svg": charts.lanes(marks, lanes, names, title=title)}
 
 
 def _latency() -> dict[str, Any] | None:
@@ -238,7 +253,7 @@ def _latency() -> dict[str, Any] | None:
         items.append((f"p{100 * share:g}", bound * 1000))
     finite = [(name, ms) for name, ms in items if ms != float("inf")]
     return {
-        "svg": svg.bars(finite, title=gettext("Latency")),
+        "svg": charts.bars(finite, title=gettext("Latency"), localise=formats.localised),
         "head": [gettext("Share of requests"), gettext("Milliseconds, at most")],
         "rows": [(name, formats.number(ms, 2)) for name, ms in finite],
     }

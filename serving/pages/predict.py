@@ -9,6 +9,7 @@ from flask import redirect, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
+from ml import charts
 from ml.explain.counterfactuals import Counterfactual
 from ml.schema.cells import shortest
 from ml.schema.rows import Rows
@@ -18,7 +19,6 @@ from serving import problems
 from serving.api import explain, feedback, guard
 from serving.model.store import Served
 from serving.pages import pages
-from serving.pages.charts import svg
 from serving.pages.i18n import formats, translation
 from serving.prediction_log.writer import LogUnavailable
 from serving.problems import Problem
@@ -176,8 +176,10 @@ def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
     values = dict(zip([c.name for c in schema.columns], _shown_values(rows, schema), strict=True))
     return {
         "toward": found.toward,
-        "chart": svg.signed_bars(
-            [(f"{name} = {values[name]}", value) for name, value in items[:SHOWN_FEATURES]], title=gettext("Why")
+        "chart": charts.signed_bars(
+            [(f"{name} = {values[name]}", value) for name, value in items[:SHOWN_FEATURES]],
+            title=gettext("Why"),
+            localise=formats.localised,
         ),
         "contributions": [(name, values[name], formats.localised(f"{value:+.4f}")) for name, value in items],
         "error": gettext(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -187,13 +188,23 @@ def test_curve_is_accuracy_in_bins() -> None:
 
 
 def test_picture_is_drawn(tmp_path: Path) -> None:
-    """A PNG of some size, with events of every kind."""
+    """Events of every kind, each in its lane; a moment is at the same place in both charts."""
     kinds = ("world", "verdict", "retrain", "task", "ended", "ledger", "promotion", "rollback")
     events = [Event(i * 20.0, kind, "degraded" if kind == "verdict" else kind) for i, kind in enumerate(kinds)]
-    draw(tmp_path / "reports" / "demo.png", batches(), events, best={"world": 0.9})
-    content = (tmp_path / "reports" / "demo.png").read_bytes()
-    assert content.startswith(b"\x89PNG")
-    assert len(content) > 20_000
+    draw(tmp_path / "reports" / "demo.svg", batches(), events, best={"world": 0.9})
+    drawn = ElementTree.fromstring((tmp_path / "reports" / "demo.svg").read_bytes())
+    names = [element.get("class", "") for element in drawn.iter()]
+    assert {"mark mark-bad", "span span-run", "span span-region-0", "line line-2"} <= set(names)
+    world, region = (
+        next(e for e in drawn.iter() if e.get("class") == name) for name in ("span span-region-0", "region region-0")
+    )
+    assert (world.get("x"), world.get("width")) == (region.get("x"), region.get("width"))
+
+
+def test_a_demonstration_without_an_answer_has_a_picture(tmp_path: Path) -> None:
+    """It is kept even where the service was down all the time."""
+    draw(tmp_path / "demo.svg", [], [])
+    ElementTree.fromstring((tmp_path / "demo.svg").read_bytes())
 
 
 def test_a_retraining_that_still_runs_has_no_end() -> None:
@@ -231,7 +242,7 @@ def test_summary_is_honest(
     assert kept["versions"] == ["1", "2"]
     assert kept["recovered"] is (code == 0)
     assert kept["without_the_loop"] is None, "nothing was promoted in this registry"
-    assert (reports / "demo.png").exists()
+    assert (reports / "demo.svg").exists()
     said = capsys.readouterr()
     assert "50% right" in said.out
     assert ("did not recover" in said.err) is (code == 1)

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from ml import charts, evaluation, registry, tracking, tuning
+from ml import evaluation, registry, tracking, tuning
 from ml.bundle import writer
 from ml.bundle.reader import Bundle
+from ml.charts import figures
+from ml.charts.model_quality import Curve
+from ml.charts.search_history import Trial as DrawnTrial
 from ml.decision import Decision, positive_code
 from ml.explain.explainer import Explainer, importance
 from ml.gate import evidence, regression_rows
@@ -24,8 +27,10 @@ from ml.pipeline import model_card
 from ml.pipeline.stages import tune
 from ml.pipeline.stages.records import EvaluationRecord, TuningRecord
 from ml.pipeline.workspace import Workspace, place
+from ml.schema.schema import Schema
 from ml.settings import Settings
 from ml.training.candidate import ARCHITECTURE, WEIGHTS, Candidate, save_candidate
+from ml.tuning.trial import Trial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,11 +112,7 @@ def _make(
         ARCHITECTURE: saved / ARCHITECTURE,
         evidence.TRAINED_ON: _hashes(fitted, snapshot),
     }
-    pictures = charts.all_figures(
-        history=fitted.candidate.history, trials=trials, description=files["structure.json"],
-        probabilities=probabilities, y=test.y, schema=snapshot.schema, decision=decision,
-    )  # fmt: skip
-    files |= {f"figures/{name}": picture for name, picture in pictures.items()}
+    files |= {f"figures/{name}": figure for name, figure in _figures(files, trials, snapshot.schema).items()}
     writer.finish(draft.path, files, reference=reference).self_check()
     final = space.path / "bundle"
     shutil.rmtree(final, ignore_errors=True)
@@ -179,6 +180,21 @@ def _importance(bundle: Bundle, X: pd.DataFrame) -> dict[str, float]:
         return {}
     rows = writer.rows_of(X.iloc[:IMPORTANCE_ROWS], bundle.schema)
     return importance(Explainer.of(bundle), rows)
+
+
+def _figures(files: dict[str, Any], trials: list[Trial], schema: Schema) -> dict[str, bytes]:
+    """Drawn from what the bundle keeps as numbers, as the service's pages draw it."""
+    scored = [t for t in sorted(trials, key=lambda trial: trial.number) if t.loss is not None]
+    return figures.version_figures(
+        history=files["history.json"],
+        trials=msgspec.convert(scored, list[DrawnTrial], from_attributes=True),
+        failed=len(trials) - len(scored),
+        structure=files["structure.json"],
+        curves=msgspec.convert(files["curves.json"], list[Curve]),
+        confusion=files["metrics.json"]["confusion"],
+        classes=schema.classes,
+        importance=files["metrics.json"]["importance"] or {},
+    )
 
 
 def _trial(trial: Any) -> dict[str, Any]:

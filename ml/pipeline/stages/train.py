@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ml import charts, tracking
+from ml import tracking
+from ml.charts import figures
 from ml.errors import TrainingError
 from ml.gate.regression_rows import SnapshotWithoutHoldout
 from ml.models import FAMILIES
@@ -96,8 +97,8 @@ def _draw(space: Workspace, baseline: Candidate) -> None:
     if baseline.history:
         folder = space.path / FIGURES
         folder.mkdir(exist_ok=True)
-        picture = charts.training_curves(baseline.history)
-        files.write_bytes(folder / f"training_curves_{baseline.spec.family}.png", picture)
+        picture = figures.training_curves(baseline.history)
+        files.write_bytes(folder / f"training_curves_{baseline.spec.family}.svg", picture)
 
 
 def _specs(settings: Settings, n_rows: int) -> list[tuple[str, CandidateSpec]]:

@@ -101,7 +101,7 @@ def test_train_logs_each_model_and_the_curves_of_the_network(own: Settings) -> N
     })  # fmt: skip
     up_to(settings, "curves", "train")
     client, parent = tracking.client(settings), tracking.run(settings, "curves")
-    assert [f.path for f in client.list_artifacts(parent, "figures")] == ["figures/training_curves_mlp.png"]
+    assert [f.path for f in client.list_artifacts(parent, "figures")] == ["figures/training_curves_mlp.svg"]
     fitted = client.search_runs([tracking.experiment(settings)], f"tags.`{tracking.PARENT}` = '{parent}'")
     assert {run.data.tags["refit.kind"] for run in fitted} == {"grid", "baseline"}
     assert len(fitted) == 17
@@ -122,6 +122,8 @@ def test_pipeline_ends_with_a_champion(done: Settings) -> None:
     assert bundle.json("gate.json")["promote"] is True
     assert len(bundle.json("trials.json")) == 3
     assert len(bundle.reference()) == 80
+    drawn = {file.stem for file in (bundle.path / "figures").glob("*.svg")}
+    assert {"roc", "precision_recall", "calibration", "confusion", "importance", "model", "tuning_space"} <= drawn
     importance = bundle.metrics["importance"]
     assert set(importance) == {column.name for column in bundle.schema.columns}
     assert list(importance.values()) == sorted(importance.values(), reverse=True)

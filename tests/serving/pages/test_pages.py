@@ -12,7 +12,11 @@ from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 from flask.testing import FlaskClient
 
+from ml.bundle import reader
+from ml.charts import bars
+from ml.charts.document import document
 from serving.app import create_app
+from serving.model.store import Pointer, write_pointer
 from serving.pages import STATIC
 from tests.serving import showcase
 from tests.serving.tiny import settings_for
@@ -150,6 +154,24 @@ def test_a_report_is_sandboxed(client: FlaskClient) -> None:
     assert "allow-same-origin" not in policy
     assert client.get("/monitoring/report/check1").status_code == 404
     assert client.get("/monitoring/report/..%2f..%2fserving%2fstatus.json").status_code == 404
+
+
+def test_a_figure_of_the_bundle_runs_nothing(tmp_path: Path) -> None:
+    """What is not drawn from numbers is shown as its file, which loads and runs nothing when opened by itself."""
+    showcase.write(tmp_path)
+    folder = tmp_path / "var" / "serving"
+    figures = folder / "cache" / "a" / "figures"
+    figures.mkdir()
+    (figures / "by_hour.svg").write_bytes(document([bars([("a", 1.0)], title="t")], title="t"))
+    (figures / "roc.svg").write_bytes(b"drawn from numbers")
+    write_pointer(folder, Pointer("3", "cache/a", reader.seal(figures.parent)))
+    for client in _client(tmp_path):
+        assert re.findall(r'<img src="/models/figure/(\w+)\.svg', client.get("/models").text) == ["by_hour"]
+        with client.get("/models/figure/by_hour.svg") as answer:
+            assert answer.mimetype == "image/svg+xml"
+            assert answer.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+        assert client.get("/models/figure/by_day.svg").status_code == 404
+        assert client.get("/models/figure/..%2fmetrics.json").status_code == 404
 
 
 def weight(client: FlaskClient, path: str) -> int:

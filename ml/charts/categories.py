@@ -1,0 +1,164 @@
+"""Charts of named things: bars, bars around zero, dots on a common scale, and the confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ml.charts.chart import BARS, SMALL, Chart, Localise, cut, escape, short
+from ml.charts.line_chart import RIGHT, ticks
+
+# Bars: a name stands above its bar, so that a long one has the whole width, on a phone too.
+ROW, THICK, NUMBER, LONGEST_NAME = 44, 14, 72, 46
+DOT_ROW, LONGEST_DOT = 24, 22
+SIDE = 560  # of the matrix, names included
+LONGEST_CLASS = 14
+MOST_COUNTS = 12  # classes up to which a cell has room for its count
+
+
+def bars(
+    items: Sequence[tuple[str, float]],
+    *,
+    title: str,
+    maximum: float | None = None,
+    percent: bool = False,
+    mark: float | None = None,
+    localise: Localise = str,
+) -> Chart:
+    """Horizontal bars from zero: shares, drift by column, counts.
+
+    Parameters
+    ----------
+    maximum
+        What the longest bar stands for; by default the largest value.
+    mark
+        A dashed line at a limit.
+    """
+    height = ROW * len(items) + 12
+    top = maximum or max((value for _, value in items), default=1.0) or 1.0
+    form = ".1%" if percent else ".3f" if maximum is not None else ".4g"
+    parts = []
+    if mark is not None and items:
+        x = mark / top * (BARS - NUMBER)
+        parts.append(f'<line class="event event-drift" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{height - 2}"/>')
+    for index, (name, value) in enumerate(items):
+        length = max(min(value / top, 1.0), 0.0) * (BARS - NUMBER)
+        number = _value(index, length + 6, "", localise(format(value, form)))
+        parts.append(_bar(index, name, "plain", "0", length) + number)
+    return Chart(title=title, body="".join(parts), width=BARS, height=height)
+
+
+def signed_bars(items: Sequence[tuple[str, float]], *, title: str, localise: Localise = str) -> Chart:
+    """Horizontal bars around zero, in the given order: what pushed the score up or down."""
+    if not items:
+        return Chart(title=title)
+    height = ROW * len(items) + 12
+    widest = max(abs(value) for _, value in items) or 1.0
+    middle = BARS / 2
+    scale = BARS / 2 - NUMBER
+    parts = [f'<line class="zero" x1="{middle}" x2="{middle}" y1="4" y2="{height - 4}"/>']
+    for index, (name, value) in enumerate(items):
+        length, up = abs(value) / widest * scale, value >= 0
+        end, anchor = (middle + length + 6, "start") if up else (middle - length - 6, "end")
+        start = f"{middle if up else middle - length:.1f}"
+        number = _value(index, end, f' text-anchor="{anchor}"', localise(f"{value:+.3f}"))
+        parts.append(_bar(index, name, "up" if up else "down", start, length) + number)
+    return Chart(title=title, body="".join(parts), width=BARS, height=height)
+
+
+def _bar(index: int, name: str, kind: str, start: str, length: float) -> str:
+    y = 6 + index * ROW
+    return (
+        f'<rect class="bar bar-{kind}" x="{start}" y="{y + 22}" width="{max(length, 0.8):.1f}" '
+        f'height="{THICK}" rx="3"/>'
+        f'<text class="bar-label" x="0" y="{y + 15}">{escape(cut(name, LONGEST_NAME))}</text>'
+    )
+
+
+def _value(index: int, x: float, anchor: str, text: str) -> str:
+    return f'<text class="bar-value" x="{x:.1f}" y="{6 + index * ROW + 36}"{anchor}>{text}</text>'
+
+
+def dot_plot(items: Sequence[tuple[str, float, int]], *, title: str, localise: Localise = str) -> Chart:
+    """(name, value, colour) as dots on a common scale that starts where the values do: for values close together."""
+    if not items:
+        return Chart(title=title)
+    left = 10 + 7.2 * max(len(cut(name, LONGEST_DOT)) for name, _, _ in items)
+    values = [value for _, value, _ in items]
+    room = (max(values) - min(values)) * 0.12 or abs(values[0]) * 0.05 or 0.5
+    low, high = min(values) - room, max(values) + room
+    bottom = 10 + DOT_ROW * len(items)
+
+    def place(value: float) -> float:
+        return left + (value - low) / (high - low) * (SMALL - RIGHT - left)
+
+    parts = []
+    for tick in ticks(low, high, 4):
+        x, number = place(tick), short(tick, localise)
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}"/>')
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{number}</text>')
+    for index, (name, value, colour) in enumerate(items):
+        y = 10 + DOT_ROW * (index + 0.5)
+        parts.append(
+            f'<text class="tick" x="{left - 8:.1f}" y="{y + 4:.1f}" text-anchor="end">'
+            f"{escape(cut(name, LONGEST_DOT))}</text>"
+            f'<circle class="dot dot-{colour}" cx="{place(value):.1f}" cy="{y:.1f}" r="4.5">'
+            f"<title>{escape(name)}: {localise(f'{value:.4f}')}</title></circle>"
+        )
+    return Chart(title=title, body="".join(parts), width=SMALL, height=bottom + 24)
+
+
+def matrix(
+    counts: Sequence[Sequence[float]],
+    names: Sequence[str],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    localise: Localise = str,
+) -> Chart:
+    """A square of cells, the darker the larger the share of its row. `counts` is rows × columns, one name a row."""
+    n = len(names)
+    shown = [cut(name, LONGEST_CLASS) for name in names]
+    longest = max((len(name) for name in shown), default=0)
+    left, top = 34 + 7.5 * longest, 8.0
+    cell = (SIDE - left) / n
+    parts: list[str] = []
+    for i, row in enumerate(counts):
+        y, total = top + i * cell, max(sum(row), 1)
+        parts.append(
+            f'<text class="tick" x="{left - 6:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="end">'
+            f"{escape(shown[i])}</text>"
+        )
+        parts += [_cell(left + j * cell, y, cell, n, count, total, localise) for j, count in enumerate(row)]
+    bottom = top + n * cell
+    slanted = n > 4
+    parts += [_column(left + (j + 0.5) * cell, bottom, name, slanted=slanted) for j, name in enumerate(shown)]
+    height = bottom + (24 + 6.5 * longest if slanted else 24) + 18
+    parts.append(
+        f'<text class="axis" x="{(left + SIDE) / 2:.1f}" y="{height - 6:.1f}" text-anchor="middle">'
+        f"{escape(x_label)}</text>"
+        f'<text class="axis" transform="translate(12 {(top + bottom) / 2:.1f}) rotate(-90)" text-anchor="middle">'
+        f"{escape(y_label)}</text>"
+    )
+    return Chart(title=title, body="".join(parts), width=SIDE, height=height)
+
+
+def _column(x: float, bottom: float, name: str, *, slanted: bool) -> str:
+    turn = f' transform="rotate(-60 {x:.1f} {bottom + 14:.1f})" text-anchor="end"' if slanted else ""
+    anchor = "" if slanted else ' text-anchor="middle"'
+    return f'<text class="tick" x="{x:.1f}" y="{bottom + 16:.1f}"{turn}{anchor}>{escape(name)}</text>'
+
+
+def _cell(x: float, y: float, side: float, n: int, count: float, total: float, localise: Localise) -> str:
+    share = count / total
+    rect = (
+        f'<rect class="cell" x="{x:.1f}" y="{y:.1f}" width="{side - 1:.1f}" height="{side - 1:.1f}" '
+        f'fill-opacity="{0.04 + 0.96 * share:.2f}"/>'
+    )
+    if n > MOST_COUNTS:
+        return rect
+    kind = "count strong" if share > 0.5 else "count"
+    return (
+        f'{rect}<text class="{kind}" x="{x + side / 2:.1f}" y="{y + side / 2 + 5:.1f}" text-anchor="middle">'
+        f"{localise(f'{count:,.0f}')}</text>"
+    )
