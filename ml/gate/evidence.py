@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -200,13 +201,21 @@ def judge(
 def contract_changes(old: Schema, new: Schema) -> list[str]:
     """What clients of one model would feel of another: columns gone, columns new, classes changed."""
     before, after = ([column.name for column in schema.columns] for schema in (old, new))
+    gone, come = _lacking(before, after), _lacking(after, before)
+    lost, found = _lacking(old.classes, new.classes), _lacking(new.classes, old.classes)
     changes = {
-        "columns gone": [name for name in before if name not in after],
-        "columns new": [name for name in after if name not in before],
-        "classes gone": [label for label in old.classes if label not in new.classes],
-        "classes new": [label for label in new.classes if label not in old.classes],
+        f"columns gone: {gone}": gone,
+        f"columns new: {come}": come,
+        f"classes gone: {lost}": lost,
+        f"classes new: {found}": found,
     }
-    return [f"{what}: {', '.join(names[:10])}" for what, names in changes.items() if names]
+    return [sentence for sentence, names in changes.items() if names]
+
+
+def _lacking(names: Sequence[str], others: Sequence[str]) -> str:
+    """The first ten of the names that are none of the others."""
+    lacking = [name for name in names if name not in others]
+    return ", ".join(lacking[:10]) + (" …" if len(lacking) > 10 else "")
 
 
 def seen_in_training(
