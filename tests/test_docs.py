@@ -102,11 +102,11 @@ def _python(arguments: list[str]) -> None:
     module, rest = arguments[1], arguments[2:]
     if module == "ml":
         _click(importlib.import_module("ml.cli").main, rest)
-    elif module == "serving.auth.keys":
+    elif module == "serving.auth":
         _click(importlib.import_module("serving.auth.keys").commands(), rest)
     elif module == "ops.backup":
         importlib.import_module("ops.backup").parser().parse_args(rest)
-    elif module.startswith("bench."):
+    elif module.startswith(("bench.", "tests.mutation")):
         told = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
         assert told.returncode == 0, told.stderr
         assert not [word for word in rest if word.startswith("--") and word not in told.stdout]

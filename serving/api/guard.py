@@ -29,7 +29,8 @@ TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-
 SECURITY_HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
-    ("Referrer-Policy", "no-referrer"),
+    # With "no-referrer" a browser sends "Origin: null" with the pages' own forms, and that is refused.
+    ("Referrer-Policy", "same-origin"),
     ("Cache-Control", "no-store"),
 )
 HTML_POLICY = (

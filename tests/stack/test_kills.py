@@ -7,10 +7,10 @@ import signal
 
 import psutil
 
-from ml import registry, tracking
+from ml import http, registry, tracking
 from ml.pipeline.run_key import run_key
 from ml.registry import ledger
-from ops import stack, supervision
+from ops import supervision
 from tests.stack.conftest import Stack
 
 # A search that is long enough to be met in the middle, and no longer.
@@ -97,4 +97,4 @@ def test_a_killed_program_comes_back(running: Stack) -> None:
             lambda program=program, before=before: running.pid(program) not in (0, before), f"no new {program}"
         )
     running.until(lambda: running.get("/health/ready")["model_version"], "the service does not come back")
-    running.until(lambda: stack.answers(f"{running.layout.url('mlflow')}/health"), "MLflow does not come back")
+    running.until(lambda: http.answers(f"{running.layout.url('mlflow')}/health"), "MLflow does not come back")
