@@ -5,6 +5,6 @@
 | `manifest` | The list of a bundle's files with their hashes: `bundle.json`, whose own hash names the bundle |
 | `mlflow_flavor` | A bundle as an MLflow model: what goes into the model store, and how it gets there |
 | `pyfunc` | The registered model for any MLflow user: raw columns in, label and probabilities out |
-| `reader` | The artifact: one ONNX graph from raw columns to calibrated probabilities, with its side files |
-| `writer` | Writing a bundle: the graph with its calibration, and everything that travels with it |
+| `reader` | The bundle: one ONNX graph from raw columns to calibrated probabilities, with its side files |
+| `writer` | The bundle writer: the graph with its calibration, and all that travels with it |
 """

@@ -1,4 +1,4 @@
-"""The artifact: one ONNX graph from raw columns to calibrated probabilities, with its side files.
+"""The bundle: one ONNX graph from raw columns to calibrated probabilities, with its side files.
 
 A bundle is a folder. `bundle.json` lists every other file with its SHA-256; the SHA-256 of
 `bundle.json` itself names the bundle, so one hash, kept as a tag in the registry, vouches for all.

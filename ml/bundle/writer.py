@@ -1,4 +1,4 @@
-"""Writing a bundle: the graph with its calibration, and everything that travels with it. Read by `ml.bundle.reader`."""
+"""The bundle writer: the graph with its calibration, and all that travels with it. Read by `ml.bundle.reader`."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@
 |---|---|
 | `generation` | generate: read, infer or validate, split, keep |
 | `inference` | Schema inference: what the columns of a raw table are |
-| `pickle_export` | The course format: one pickle with X_train, X_val, X_test, y_train, y_val, y_test |
+| `pickle_export` | Pickle export in the course format: one pickle with X_train, X_val, X_test, y_train, y_val, y_test |
 | `production` | Labelled production rows: the newest for the gate, the others for training |
-| `row_metadata` | What belongs to a row beside its inputs: weight, id, time |
+| `row_metadata` | Row metadata: what belongs to a row beside its inputs: weight, id, time |
 | `snapshot` | Immutable tables: `<id>.parquet`, named by the hash of its bytes, and its manifest `<id>.json` |
 | `sources` | The sources of raw tables, and the readers of what people bring |
 | `split` | Which row is learned from, tuned on, and judged on |

@@ -1,4 +1,4 @@
-"""The course format: one pickle with X_train, X_val, X_test, y_train, y_val, y_test.
+"""Pickle export in the course format: one pickle with X_train, X_val, X_test, y_train, y_val, y_test.
 
 A pickle runs code when it is read, so this one is read back only from where it was written, and only
 while it has the hash that was noted then.

@@ -1,4 +1,4 @@
-"""What belongs to a row beside its inputs: weight, id, time."""
+"""Row metadata: what belongs to a row beside its inputs: weight, id, time."""
 
 from __future__ import annotations
 

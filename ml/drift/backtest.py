@@ -1,4 +1,4 @@
-"""What quick models of labelled production rows would have answered to the rows that came after them.
+"""Backtest: what quick models of labelled production rows would have answered to the rows that came after them.
 
 Two questions are answered with it: would a model of newer rows do better than the champion
 (`ml.retraining.fresh_model_probe`), and which rows should a retraining learn from

@@ -1,4 +1,4 @@
-"""Column by column: is it broken, has it drifted, and how is that said in words."""
+"""Feature drift, column by column: is it broken, has it drifted, and how is that said in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good the champion still is: measured where labels have come, estimated where they have not."""
+"""Performance, how good the champion still is: measured where labels have come, estimated where they have not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What drift is measured against: the held-out rows of the champion's own bundle, with its scores."""
+"""The reference window: the held-out rows of the champion's own bundle, with its scores."""
 
 from __future__ import annotations
 

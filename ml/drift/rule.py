@@ -1,4 +1,4 @@
-"""From findings to a verdict, and from verdicts to the decision to retrain.
+"""The decision rule: from findings to a verdict, and from verdicts to the decision to retrain.
 
 The rule, with its measured error rates, is in docs/drift.md. In short: a broken feed alerts and blocks;
 a drop in labelled accuracy is what retrains; drift of the inputs or of the predictions alone warns, and

@@ -10,9 +10,9 @@ out-of-fold probabilities into a `Decision` (calibration and threshold, never fr
 | `calibration` | Choosing and fitting a calibration on rows that the model was not trained on |
 | `curves` | The points behind the curves of a model: ROC, precision and recall, calibration |
 | `metrics` | The metrics, each for many weightings of the same rows at once |
-| `report` | All that is measured of a model on one set of rows |
-| `slices` | The same metrics on parts of the rows: each level of a category, each quarter of a number's range |
-| `threshold` | Where to cut the positive class's probability, and what that is chosen for |
+| `report` | The evaluation: all that is measured of a model on one set of rows |
+| `slices` | Slices: the same metrics on parts of the rows: each level of a category, each quarter of a number's range |
+| `threshold` | The decision threshold: where to cut the positive class's probability, and what that is chosen for |
 | `two_sample` | Two-sample tests with effect sizes, and the correction for many columns |
 """
 

@@ -1,4 +1,4 @@
-"""All that is measured of a model on one set of rows."""
+"""The evaluation: all that is measured of a model on one set of rows."""
 
 from __future__ import annotations
 

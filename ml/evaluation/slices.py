@@ -1,4 +1,4 @@
-"""The same metrics on parts of the rows: each level of a category, each quarter of a number's range."""
+"""Slices: the same metrics on parts of the rows: each level of a category, each quarter of a number's range."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where to cut the positive class's probability, and what that is chosen for."""
+"""The decision threshold: where to cut the positive class's probability, and what that is chosen for."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 | module | what is in it |
 |---|---|
-| `evidence` | The rows that a challenger and the champion are both judged on, and the verdict over them |
-| `regression_rows` | The golden rows: a fixed held-out set |
-| `rules` | Champion or challenger: may this model replace the one that serves? |
+| `evidence` | The gate's evidence: the rows that challenger and champion are both scored on |
+| `regression_rows` | The regression rows (golden rows): held out since the first promotion and never trained on |
+| `rules` | The gate's rules, champion or challenger: may this model replace the one that serves? |
 """

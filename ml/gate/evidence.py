@@ -1,4 +1,4 @@
-"""The rows that a challenger and the champion are both judged on, and the verdict over them."""
+"""The gate's evidence: the rows that challenger and champion are both scored on, and the verdict over them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The golden rows: a fixed held-out set, kept when the first champion is promoted and never trained on.
+"""The regression rows (golden rows): held out since the first promotion and never trained on.
 
 A challenger that is better on new rows must not have forgotten the old ones; this is what shows it.
 """

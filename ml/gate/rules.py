@@ -1,4 +1,4 @@
-"""Champion or challenger: may this model replace the one that serves?
+"""The gate's rules, champion or challenger: may this model replace the one that serves?
 
 All comparisons are of log-loss, row by row, on the same rows, each model with its own preprocessing:
 d = loss(champion) - loss(challenger), positive where the challenger is better. What is asked for is a

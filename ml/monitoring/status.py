@@ -1,4 +1,4 @@
-"""How things stand, from the database alone: what serves since when and why, the newest verdicts, the ledger.
+"""Status, how things stand, from the database alone: what serves since when and why, the newest verdicts, the ledger.
 
 Light and quick enough for a page of Airflow's server: neither MLflow nor the service is asked. What a person did to
 the alias in MLflow by hand is not seen until Refit's next move or look records it.

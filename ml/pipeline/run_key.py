@@ -1,4 +1,4 @@
-"""The name of a run's workspace, from whatever the caller calls its run."""
+"""The run key: the name of a run's workspace, from whatever the caller calls its run."""
 
 from __future__ import annotations
 

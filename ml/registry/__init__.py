@@ -6,10 +6,12 @@ people can look at it: its tag `refit.verdict` says `refused`, and no alias poin
 
 | module | what is in it |
 |---|---|
-| `catalog` | versions: register, find, list |
-| `aliases` | which version serves, which served before, which waits in shadow |
-| `cache` | a version's bundle on this machine, verified |
-| `promotion` | promote, roll back, quarantine; finish what was cut short |
+| `aliases` | The names that point at versions |
+| `cache` | The bundles of versions on this machine, each verified against the hash that the registry keeps |
+| `catalog` | The versions of the registered model: make one, find one, list them |
+| `ledger` | The ledger: every registration, verdict, promotion and rollback, with who, when and why |
+| `promotion` | Promotion and the way back: the alias moves last, and every move is in the ledger before and after |
+| `rollout` | Rollout verification: has every worker taken over the new version? |
 """
 
 from ml.registry.aliases import CHAMPION, PREVIOUS, SHADOW, by_alias, champion, set_shadow

@@ -1,4 +1,4 @@
-"""Has every service worker taken over the new version? Asked of `/health/ready` after the alias moved."""
+"""Rollout verification: has every worker taken over the new version? Asked of `/health/ready` after the alias moved."""
 
 from __future__ import annotations
 

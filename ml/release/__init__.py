@@ -2,9 +2,9 @@
 
 | module | what is in it |
 |---|---|
-| `bake` | The watch after a promotion: a new champion that proves worse than its predecessor goes back by itself |
-| `replay_scoring` | Shadow scoring: what another version would have answered to the traffic that was really served |
-| `shadow_slot` | The challenger that waits in shadow |
-| `shadow_test` | The watch before a promotion |
+| `bake` | The bake, the watch after a promotion |
+| `replay_scoring` | Replay scoring: what another version would have answered to the traffic that was really served |
+| `shadow_slot` | The shadow slot holds the challenger that waits |
+| `shadow_test` | The shadow test: a challenger in shadow is judged on live rows, then promoted or refused |
 | `watch` | Look after the release: a new champion that proves worse goes back, a challenger in shadow is decided on |
 """

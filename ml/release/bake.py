@@ -1,4 +1,4 @@
-"""The watch after a promotion: a new champion that proves worse than its predecessor goes back by itself.
+"""The bake, the watch after a promotion: a new champion that proves worse than its predecessor goes back by itself.
 
 Both are compared on the same labelled rows, those that the new champion has answered: the predecessor
 is scored on them from the log (`ml.release.replay_scoring`). Comparing with what the predecessor scored in its own time

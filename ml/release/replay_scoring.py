@@ -1,4 +1,4 @@
-"""Shadow scoring: what another version would have answered to the traffic that was really served.
+"""Replay scoring: what another version would have answered to the traffic that was really served.
 
 The inputs of every answer are in the log, so a challenger is scored on exactly the rows that the champion
 answered, without a second model in the service and without a millisecond for its callers.

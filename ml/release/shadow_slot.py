@@ -1,4 +1,4 @@
-"""The challenger that waits in shadow: it passed the gate, and is to prove itself on live rows before it serves.
+"""The shadow slot holds the challenger that waits: it passed the gate, and proves itself on live rows before it serves.
 
 The ledger decides who waits: the newest row "in shadow" that no later row of the same version ends. MLflow's alias
 `shadow` follows it (`follow`), so a process that is killed between the two leaves nothing that the next look does not

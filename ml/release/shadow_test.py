@@ -1,4 +1,4 @@
-"""The watch before a promotion: a challenger in shadow is judged on live rows, then promoted or refused.
+"""The shadow test: a challenger in shadow is judged on live rows, then promoted or refused.
 
 The champion answers, the challenger is scored on the same rows from the log (`ml.release.replay_scoring`). As soon as
 enough of those that came after its registration have labels, the gate is asked once, on them and on the golden rows;

@@ -2,8 +2,8 @@
 
 | module | what is in it |
 |---|---|
-| `change_point` | When the champion began to fail, from its checks and its own labelled answers |
-| `fresh_model_probe` | Would a model of newer rows do better than the champion? |
-| `holds` | What forbids a retraining at this moment: one under way, the cool-down, the breaker |
+| `blockers` | Blockers, what forbids a retraining at this moment: one under way, the cool-down, the breaker |
+| `change_point` | The change point: when the champion began to fail, from its checks and its own labelled answers |
+| `fresh_model_probe` | The fresh-model probe: would a model of newer rows do better than the champion? |
 | `window_policy` | Which labelled production rows a retraining learns from: the window policy |
 """

@@ -1,4 +1,4 @@
-"""What forbids a retraining at this moment: one under way, the cool-down, the breaker. And who is told."""
+"""Blockers, what forbids a retraining at this moment: one under way, the cool-down, the breaker. And who is told."""
 
 from __future__ import annotations
 

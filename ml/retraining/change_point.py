@@ -1,4 +1,4 @@
-"""When the champion began to fail, from its checks and its own labelled answers.
+"""The change point: when the champion began to fail, from its checks and its own labelled answers.
 
 Where labels come in time, it is the first of the degraded windows. Where they come late, the rows that show the failure
 were answered long before that window, and where they come at random, rows of both worlds come together. Then the moment

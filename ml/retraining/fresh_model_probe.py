@@ -1,4 +1,6 @@
-"""Would a model of newer rows do better than the champion? Asked of the newest labels, by a quick model.
+"""The fresh-model probe: would a model of newer rows do better than the champion?
+
+Asked of the newest labels, by a quick model.
 
 A drop below the reference cannot tell everything: the reference of a champion that was made in a hard time is no
 high bar, and a model may hold its level while a newer one would do better. So the rows whose labels came since the

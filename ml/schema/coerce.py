@@ -1,4 +1,4 @@
-"""A raw table's columns against a schema, with errors that name the line.
+"""Coercion: a raw table's columns against a schema, with errors that name the line.
 
 Light (numpy and pyarrow): training, drift and the service's file prediction share it, so that a file
 means the same to each of them.

@@ -1,4 +1,4 @@
-"""What was noticed about a table: printed by the command line, kept in the snapshot's manifest."""
+"""Data-quality findings: what was noticed; printed by the command line, kept in the snapshot's manifest."""
 
 from __future__ import annotations
 

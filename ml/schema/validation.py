@@ -1,4 +1,4 @@
-"""What is wrong with rows, by place, in words that are fit to be shown.
+"""Validation errors: what is wrong with rows, by place, in words that are fit to be shown.
 
 Light: the service and the reader of rows share it.
 """

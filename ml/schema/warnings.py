@@ -1,4 +1,4 @@
-"""What is unusual about a row that is scored all the same: a category never seen, a number outside of the range."""
+"""Row warnings, what is unusual about a row that is scored all the same: a new category, a number out of range."""
 
 from __future__ import annotations
 

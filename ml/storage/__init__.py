@@ -3,7 +3,7 @@
 | module | what is in it |
 |---|---|
 | `database` | The database of predictions, labels, checks and ledger: SQLite in WAL mode, or PostgreSQL by settings |
-| `files` | Writing a file so that a kill, a full disk or a power cut leaves the old content or the new, never half |
+| `files` | Atomic writes: a kill, a full disk or a power cut leaves the old content or the new, never half |
 | `locks` | One at a time: a lock over processes, freed by the system when its holder dies |
 | `secrets` | Generated secrets under `var/secrets`, readable by the owner alone |
 """

@@ -1,4 +1,4 @@
-"""Writing a file so that a kill, a full disk or a power cut leaves the old content or the new, never half."""
+"""Atomic writes: a kill, a full disk or a power cut leaves the old content or the new, never half."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
 | module | what is in it |
 |---|---|
 | `ask_and_tell` | Ask and tell: which trial is run next, and what is known when it is chosen |
-| `ensemble` | A weighted mean of the best candidates' probabilities: steadier than the one that happened to be best |
+| `ensemble` | The ensemble: a weighted mean of the best candidates' probabilities, steadier than the luckiest one |
 | `executors` | Trial executors: where trials run |
 | `problem` | The problem of one search |
 | `refit` | Fitting what a search chose, on all rows that it may learn from |
@@ -13,7 +13,7 @@
 | `space` | The search space in hyperopt's TPE: which configuration trial k tries, given what earlier trials gave |
 | `study` | The search: baselines first, then TPE over all families, on the same folds for every trial |
 | `trial` | One trial: what it found and its place on disk, and running it with the prune rule |
-| `worker` | A process that runs trials: one trial request a line on standard input, one finished trial a line back |
+| `worker` | A trial worker: one trial request a line on standard input, one finished trial a line back |
 """
 
 from ml.tuning.refit import Refitted, refit

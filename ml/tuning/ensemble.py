@@ -1,4 +1,4 @@
-"""A weighted mean of the best candidates' probabilities: steadier than the one that happened to be best."""
+"""The ensemble: a weighted mean of the best candidates' probabilities, steadier than the luckiest one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that runs trials: one trial request a line on standard input, one finished trial a line back.
+"""A trial worker: one trial request a line on standard input, one finished trial a line back.
 
 `python -m ml.tuning.worker FOLDER`. Ends at the end of its input, so also when the search is killed:
 the trial that then runs is finished and kept first.

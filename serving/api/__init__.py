@@ -10,6 +10,6 @@
 | `openapi` | `/openapi.json`, made from the answers' types, the served schema and the table of operations |
 | `operations` | The operations of the API: what each takes, what it answers, and how it refuses |
 | `predict` | `POST /predict` and `GET /model`; the answer is made once for the Flask route and for the fast path |
-| `schemas` | The forms of the service's JSON answers, as types: `/openapi.json` is made from them |
+| `schemas` | The schemas of the service's JSON answers, as types: `/openapi.json` is made from them |
 | `score_file` | Scoring an uploaded table, from its bytes to its written result |
 """

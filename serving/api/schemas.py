@@ -1,4 +1,4 @@
-"""The forms of the service's JSON answers, as types: `/openapi.json` is made from them.
+"""The schemas of the service's JSON answers, as types: `/openapi.json` is made from them.
 
 The routes build plain dictionaries, which is faster; a test decodes real answers strictly as these types,
 so neither can change without the other.

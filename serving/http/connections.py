@@ -1,4 +1,4 @@
-"""What is said on the connections of the fast worker: requests in, answers out, and when to hang up.
+"""The connections of the fast worker: requests in, answers out, and when to hang up.
 
 A small `POST /predict` is answered at once. Everything else (all Flask routes, and bodies beyond `big_body_bytes`)
 goes to an executor thread once it has arrived in full; the loop writes its answer. All but `_work` runs in the

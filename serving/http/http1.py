@@ -1,4 +1,4 @@
-"""HTTP/1.1 framing on gunicorn's C parser: where a request ends, and what is refused because it is ambiguous.
+"""HTTP/1.1 parsing on gunicorn's C parser: where a request ends, and what is refused because it is ambiguous.
 
 `gunicorn_h1c` parses the head and refuses most of what request smuggling lives on (two lengths, a length beside
 chunks, odd transfer codings). Read in its source and tried, version 0.6.9 lets through: a bare line feed, a folded

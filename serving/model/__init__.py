@@ -2,7 +2,7 @@
 
 | module | what is in it |
 |---|---|
-| `champion_lookup` | Which version is the champion? |
+| `champion_lookup` | Champion lookup: which version is the champion? |
 | `follower` | Follows the champion: registry → verified local cache → pointer file |
-| `store` | The model a worker serves: follows the pointer file, loads beside the one in service, swaps one reference |
+| `store` | The model store of a worker |
 """

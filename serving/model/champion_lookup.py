@@ -1,4 +1,4 @@
-"""Which version is the champion? Asked of MLflow's REST interface with the standard library, twice a second.
+"""Champion lookup: which version is the champion? Asked of MLflow's REST interface, twice a second.
 
 MlflowClient takes 240 MB and seconds to import; the follower needs one small answer and, where artifacts are plain
 files, one path. Everything else (another store, another artifact place, a login) goes through `ml.registry`.

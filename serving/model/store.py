@@ -1,4 +1,4 @@
-"""The model a worker serves: follows the pointer file, loads beside the one in service, swaps one reference.
+"""The model store of a worker: follows the pointer file, loads beside the one in service, swaps one reference.
 
 The follower replaces `var/serving/current.json` ({"version", "path", "sha256"}) once a version is downloaded,
 verified and checked. A thread in every worker looks at the file's identity every `POLL_S` (a `stat` is 2 µs),

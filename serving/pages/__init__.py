@@ -6,7 +6,6 @@ so the policy below can be strict. `install(app)` adds translations, filters and
 | module | what is in it |
 |---|---|
 | `card` | The model card as HTML in the reader's language |
-| `charts` | The charts of the pages |
 | `documents` | `GET /openapi.json` and `GET /docs`, the same as a page that needs no other host |
 | `file` | `/file`: an uploaded table scored, shown as a table with a summary, and kept for an hour to be downloaded |
 | `i18n` | The reader's language: numbers and times, and sentences of the library |
@@ -14,6 +13,8 @@ so the policy below can be strict. `install(app)` adds translations, filters and
 | `monitoring` | `/monitoring`: is the model still good? |
 | `predict` | `/`: predict one row by a form that is built from the schema, or a file of rows |
 | `preview` | What the page shows of a scored table |
+| `quality` | Charts of how good the served version is on its test rows |
+| `search` | Charts of how the served version was found: training curves, the search's trials, and what they tried |
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What stands in a segment of the prediction log, and how.
+"""The records: what stands in a segment of the prediction log, and how.
 
 A segment is a head and a row of frames. The head is `RFTSEG`, the format's version (uint16), a random marker of
 16 bytes and a CRC-32. A frame is the marker, its own offset (uint64), the CRC of the frame before it, the length of

@@ -3,9 +3,9 @@
 | module | what is in it |
 |---|---|
 | `file_names` | What an uploaded table is called, and what it is where it has no name |
-| `file_writers` | File results: what came, with the prediction's columns added, as CSV or Parquet |
-| `json_rows` | Request bodies, read strictly: JSON without duplicate keys, and the rows of `POST /predict` |
-| `responses` | Scored rows as the JSON that `POST /predict` and `/predict/file` answer with |
+| `file_writers` | File writers: what came, with the prediction's columns added, as CSV or Parquet |
+| `json_rows` | JSON rows, request bodies read strictly: JSON without duplicate keys, and the rows of `POST /predict` |
+| `responses` | Response encoding: scored rows as the JSON that `POST /predict` and `/predict/file` answer with |
 | `score` | From rows to an answer: the one way that every protocol of the service scores |
-| `upload` | Uploaded tables, read strictly and in parts: CSV (packed or not) and Parquet to canonical rows |
+| `upload` | The upload reader: uploaded tables, read strictly and in parts |
 """

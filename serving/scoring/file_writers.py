@@ -1,4 +1,4 @@
-"""File results: what came, with the prediction's columns added, as CSV or Parquet; or the predictions as JSON.
+"""File writers: what came, with the prediction's columns added, as CSV or Parquet; or the predictions as JSON.
 
 A spreadsheet runs a cell that begins with = + - @ as a formula, so in CSV such text gets an apostrophe in
 front (OWASP, "CSV injection"). Numbers are left alone, and Parquet and JSON carry everything as it is.

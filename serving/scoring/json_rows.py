@@ -1,4 +1,4 @@
-"""Request bodies, read strictly: JSON without duplicate keys, and the rows of `POST /predict`.
+"""JSON rows, request bodies read strictly: JSON without duplicate keys, and the rows of `POST /predict`.
 
 The common case takes one typed pass of msgspec. Whatever that refuses is read again, slowly, by code
 that can say which row and column is wrong; both give the same rows, and a test holds them to it.

@@ -1,4 +1,4 @@
-"""Scored rows as the JSON that `POST /predict` and `/predict/file` answer with."""
+"""Response encoding: scored rows as the JSON that `POST /predict` and `/predict/file` answer with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploaded tables, read strictly and in parts: CSV (packed or not) and Parquet to canonical rows.
+"""The upload reader: uploaded tables, read strictly and in parts: CSV (packed or not) and Parquet to canonical rows.
 
 `ml.data.sources.csv_reader.CsvReader` reads the CSV, its number columns at once as numbers. A block with a cell that is
 no number comes as text, so that the cell can be told.

@@ -2,6 +2,6 @@
 
 | module | what is in it |
 |---|---|
-| `collector` | Collects `status.json`: ledger, versions, drift checks, and traffic with its accuracy in time slices |
+| `collector` | The collector of `status.json` |
 | `reader` | What the pages and /metrics know of the world outside of a worker |
 """

@@ -1,4 +1,4 @@
-"""Collects `status.json`: ledger, versions, drift checks, and traffic with its accuracy in time slices."""
+"""The collector of `status.json`: ledger, versions, drift checks, and traffic with its accuracy in time slices."""
 
 from __future__ import annotations
 
