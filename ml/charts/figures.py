@@ -136,6 +136,8 @@ def _quality(
 
 def _search(trials: Sequence[Trial], failed: int) -> dict[str, bytes]:
     title = "Tuning" + (f" ({failed} failed)" if failed else "")
+    if above := search_history.not_drawn(trials):
+        title += f"; {above} of the worst not drawn"
     convergence = search_history.convergence(trials, best="best so far", title=title, x_label="trial", y_label=LOSS)
     metrics = {"loss": "log-loss (lower is better)", "accuracy": "accuracy", "macro_f1": "macro F1"}
     comparison = search_history.comparison(trials, metrics)

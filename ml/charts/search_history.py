@@ -74,7 +74,7 @@ def convergence(
     """
     if not trials:
         return Chart(title=title)
-    top = max(trials[0].loss, _quantile([trial.loss for trial in trials]))
+    top = _highest_drawn(trials)
     series = [Series(name=best, points=_best_so_far(trials))]
     for family, colour in family_colours(trials).items():
         for hollow in (False, True):
@@ -83,6 +83,16 @@ def convergence(
             series.append(Series(name=family, points=points, dots=True, line=False, colour=colour, hollow=hollow))
     drawn = [one for one in series if one.points]
     return line_chart(drawn, title=title, x_label=x_label, y_label=y_label, localise=localise)
+
+
+def not_drawn(trials: Sequence[Trial]) -> int:
+    """How many trials `convergence` leaves out, for a caption that says so."""
+    return sum(trial.loss > _highest_drawn(trials) for trial in trials)
+
+
+def _highest_drawn(trials: Sequence[Trial]) -> float:
+    """The first trial's loss (the baseline's) at least; above the quantile a trial would press the others flat."""
+    return max(trials[0].loss, _quantile([trial.loss for trial in trials])) if trials else 0.0
 
 
 def _best_so_far(trials: Sequence[Trial]) -> tuple[tuple[float, float], ...]:

@@ -179,3 +179,13 @@ def test_a_page_and_a_file_show_a_chart_without_a_legend_alike() -> None:
     chart = bars([("a", 1.0)], title="t")
     assert "<style" not in chart.__html__()
     assert chart.body in document.document([chart], title="t").decode()
+
+
+def test_trials_that_are_not_drawn_are_counted_in_the_title() -> None:
+    losses = [0.5, 0.4, 0.45, 0.42, 90.0]
+    told = [
+        Trial(number=i, family="mlp", loss=loss, params={}, status="ok", scores={}) for i, loss in enumerate(losses)
+    ]
+    picture = figures._search(told, failed=0)["tuning_convergence"].decode()
+    assert "1 of the worst not drawn" in picture
+    assert "not drawn" not in figures._search(told[:1], failed=0)["tuning_convergence"].decode()
