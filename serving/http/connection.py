@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
+import sys
+import termios
 from typing import Any
 
 from serving.http.http1 import Body, Request, read_head
@@ -26,6 +29,7 @@ class Connection:
         "_file_left",
         "_last_head",
         "_last_request",
+        "_unsent",
         "body",
         "busy",
         "close_after",
@@ -57,6 +61,7 @@ class Connection:
         self._file_left = 0
         self._last_head = b""
         self._last_request: Request | None = None
+        self._unsent = sys.maxsize
 
     @property
     def address(self) -> str:
@@ -72,6 +77,16 @@ class Connection:
     def writing(self) -> bool:
         """Part of an answer has not been taken by the client yet."""
         return self.out is not None or self._answer_file is not None
+
+    def client_takes_bytes(self) -> bool:
+        """Whether the client has taken some of what the kernel holds for it since this was asked last.
+
+        epoll tells of room only when a good part of the kernel's buffer (up to 4 MB) is free, which takes a slow reader
+        longer than any deadline for silence.
+        """
+        before = self._unsent
+        self._unsent = int.from_bytes(fcntl.ioctl(self.fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        return self._unsent < before
 
     def next_head(self) -> Request | None:
         """Take the next request's head from `data`, or None until more comes.

@@ -77,8 +77,8 @@ class Conversations:
         """Go on with a connection that epoll tells of."""
         try:
             if connection.writing:
-                if event & ~select.EPOLLIN and connection.flush():
-                    self._written(connection)
+                if event & ~select.EPOLLIN:
+                    self._go_on_writing(connection)
                 return
             self._read(connection)
         except Refused as error:
@@ -223,6 +223,13 @@ class Conversations:
             except OSError:
                 self.close(connection)
 
+    def _go_on_writing(self, connection: Connection) -> None:
+        """The client takes bytes again. It has as long as before for the next ones: silence is timed out, not size."""
+        if connection.flush():
+            self._written(connection)
+        else:
+            connection.deadline = time.monotonic() + self._settings.body_timeout_s
+
     def _written(self, connection: Connection) -> None:
         """All of an answer (or of "100 Continue") is out: go on."""
         self._watch(connection, select.EPOLLIN)
@@ -253,7 +260,9 @@ class Conversations:
         """Close what has taken too long."""
         late = [c for c in self.connections.values() if now > c.deadline and not c.busy]  # lingering ones are idle
         for connection in late:
-            if connection.writing or connection.idle:
+            if connection.writing and connection.client_takes_bytes():
+                connection.deadline = now + self._settings.body_timeout_s
+            elif connection.writing or connection.idle:
                 self.close(connection)
             else:
                 self._refuse(connection, Refused(408, "the request did not arrive in time"))

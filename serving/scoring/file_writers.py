@@ -24,7 +24,9 @@ from serving.scoring.json_rows import ID_KEY
 from serving.scoring.score import Scored
 from serving.scoring.upload import Part
 
-FORMULA = r"^[=+\-@\t\r\n]"
+# Also the full-width signs, which spreadsheets read as the plain ones, and a semicolon, which ends a cell in some.
+# A sign alone ("-" for no value) is no formula.
+FORMULA = r"^(?:[=@\t\r\n;＝＠]|[+\-＋－].)"
 _FORMULA = re.compile(FORMULA)
 
 

@@ -257,7 +257,7 @@ def test_raw_bodies_are_taken_by_their_headers(client: FlaskClient) -> None:
     assert odd.status_code == 415
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3", "\tx"])
+@pytest.mark.parametrize("cell", ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3", "\tx", "＝1+1", "＋1+1", ";=1+1"])
 def test_formula_cells_are_escaped_in_csv_only(client: FlaskClient, cell: str) -> None:
     """An apostrophe in front; numbers keep their sign; JSON and Parquet carry what came."""
     rows = [row | {"id": cell} for row in ROWS]
@@ -266,6 +266,13 @@ def test_formula_cells_are_escaped_in_csv_only(client: FlaskClient, cell: str) -
     assert found[1]["n1"] == "-1"
     kept = pq.read_table(io.BytesIO(send(client, text(rows), headers={"Accept": PARQUET}).data))
     assert kept["id"].to_pylist() == [cell] * 3
+
+
+@pytest.mark.parametrize("cell", ["-", "+"])
+def test_a_sign_alone_is_no_formula(client: FlaskClient, cell: str) -> None:
+    """People write "-" for no value, and it comes back as they wrote it."""
+    found = table(send(client, text([row | {"id": cell} for row in ROWS])))
+    assert [row["id"] for row in found] == [cell] * 3
 
 
 def test_formulas_in_column_names_are_escaped(client: FlaskClient) -> None:

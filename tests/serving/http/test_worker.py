@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import signal
@@ -232,6 +233,30 @@ def test_trickled_head_is_timed_out_although_bytes_keep_coming(server: Server) -
         assert wait_for(answered, what="an answer").startswith(b"HTTP/1.1 408 ")
 
 
+def test_an_answer_is_not_cut_while_its_reader_takes_bytes(tmp_path: Path) -> None:
+    """The deadline is for silence, not for size: this one takes three times as long to be read."""
+    row = tiny.row()
+    line = ",".join(str(value) for value in row.values()) + "\n"
+    body = gzip.compress((",".join(row) + "\n" + line * 150_000).encode())
+    head = "POST /predict/file HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Encoding: gzip\r\n"
+    tiny.publish(tiny.settings_for(tmp_path), "1")
+    with serving(tmp_path, **LIMITS | {"SERVING__MAX_BODY_BYTES": "100000000"}) as server, socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        sock.settimeout(20)
+        sock.connect(("127.0.0.1", server.port))
+        sock.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = sock.recv(65_536)
+        assert status(answer) == 200
+        size = int(re.search(rb"Content-Length: (\d+)", answer)[1])  # type: ignore[index]
+        whole = answer.index(b"\r\n\r\n") + 4 + size
+        began, received = time.monotonic(), len(answer)
+        while received < whole:
+            time.sleep(max(0.0, began + 3.0 * received / whole - time.monotonic()))
+            part = sock.recv(65_536)
+            assert part, f"cut after {received:,} of {whole:,} bytes"
+            received += len(part)
+
+
 def test_connections_beyond_the_cap_push_out_the_most_silent(server: Server) -> None:
     socks = [socket.create_connection(("127.0.0.1", server.port), timeout=5) for _ in range(80)]
     try:
@@ -251,7 +276,8 @@ def test_large_body_does_not_go_through_the_loop(server: Server) -> None:
 
 def test_large_answer_reaches_a_reader_that_dawdles(server: Server) -> None:
     body = json.dumps({"rows": [tiny.row() for _ in range(3000)]}).encode()
-    with socket.socket() as sock:
+    tiny.publish(tiny.settings_for(tmp_path), "1")
+    with serving(tmp_path, **LIMITS | {"SERVING__MAX_BODY_BYTES": "100000000"}) as server, socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.settimeout(10)
         sock.connect(("127.0.0.1", server.port))
