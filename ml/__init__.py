@@ -17,7 +17,7 @@ heavy libraries are imported inside the functions that need them.
 | `evaluation` | How good a model is, how far its probabilities can be believed, and where to cut them |
 | `explain` | Explanations: Shapley values of the raw columns, and counterfactuals |
 | `models` | The model families |
-| `predictions` | The prediction log: what was answered, the labels that came later (`log`) |
+| `predictions` | The prediction log: what was answered, the labels that came later, and windows that join both |
 | `training` | Training one candidate, and the grid of the course |
 | `bundle` | The bundle: one registered version as files, its hashes, and its form as an MLflow model |
 | `tuning` | hyperopt's TPE over all model families: reproducible, resumable, parallel |
@@ -28,7 +28,7 @@ heavy libraries are imported inside the functions that need them.
 | `origin` | What started a run: who, why, and the drift verdict where one asked for it |
 | `release` | Release: the shadow test before a promotion and the bake after it |
 | `retraining` | Retraining: which rows it learns from, when it pays, and what holds it back |
-| `monitoring` | Monitoring: is the champion still what it was judged to be, and how do things stand? |
+| `monitoring` | Monitoring: the drift check and its decision, how things stand, and the reports of both |
 | `pipeline` | The pipeline: its stages, the workspace of a run, and its progress |
 | `cli` | `python -m ml`: the pipeline, its stages, and the registry by hand |
 | `__main__` | Entry point of `python -m ml` |

@@ -1,7 +1,7 @@
 """Decide on a recorded verdict: should a retraining start now, and who is told?
 
-The rule (`ml.drift.rule`) says whether what was seen is enough, and `ml.retraining.holds` what forbids a retraining at
-this moment: one under way, the cool-down, the budget, the breaker.
+The rule (`ml.drift.rule`) says whether what was seen is enough, and `ml.retraining.blockers` what forbids a retraining
+at this moment: one under way, the cool-down, the budget, the breaker.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The prediction log: what was answered, the labels that came later (`log`), and windows over both (`windows`).
+"""The prediction log: what was answered, the labels that came later (`tables`), and windows over both (`windows`).
 
 Light to import: pandas is needed only by the functions that return frames, so the process that moves
 the service's log into the database never loads it.
