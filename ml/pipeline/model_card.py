@@ -48,11 +48,10 @@ def _section(title: str, text: str) -> str:
 
 
 def _model(candidate: Candidate, decision: Decision) -> str:
-    described = candidate.model.describe()
     cut = "the most probable class" if decision.threshold is None else f"threshold {decision.threshold:.3f}"
     lines = [
         f"- family: {candidate.spec.family}, seed {candidate.spec.seed}",
-        f"- parameters learned: {described.get('parameters', 'unknown')}",
+        f"- parameters learned: {candidate.model.describe().parameters}",
         f"- calibration: {decision.calibration.kind}; label: {cut}, chosen for {decision.objective}",
         f"- settings: `{json.dumps(candidate.spec.params, default=str)}`",
     ]

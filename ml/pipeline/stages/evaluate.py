@@ -107,7 +107,7 @@ def _make(
         "curves.json": evaluation.curves(probabilities, test.y, snapshot.schema),
         "gate.json": {**msgspec.to_builtins(verdict), "champion": against, "rows": rows},
         "model_card.md": model_card.render(snapshot, fitted.candidate, decision, metrics, verdict, trials).encode(),
-        "structure.json": fitted.candidate.model.describe(),
+        "structure.json": msgspec.to_builtins(fitted.candidate.model.describe()),
         WEIGHTS: saved / WEIGHTS,
         ARCHITECTURE: saved / ARCHITECTURE,
         evidence.TRAINED_ON: _hashes(fitted, snapshot),

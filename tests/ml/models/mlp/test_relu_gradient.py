@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ml.models.mlp import training_loop, relu_gradient
-from ml.models.mlp.network import Architecture, Network
+from ml.models.mlp.network import Network
+from ml.models.state import Architecture
 from ml.models.mlp.optimisation import Optimisation
 
 
