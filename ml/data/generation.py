@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,6 +17,7 @@ from ml.schema.frame_coerce import canonical
 from ml.schema.frames import check_names
 from ml.data.inference.infer import infer
 from ml.data.inference.profiles import profile
+from ml.data.manifest import Labelled
 from ml.data.snapshot import Rows, Snapshot
 from ml.errors import DataError
 from ml.schema.findings import Report
@@ -61,27 +61,33 @@ def generate(
     parent = latest(settings)
     schema, rows = _prepare(raw, data, parent if data.schema == "keep" else None, report)
     parts, method = split.assign(rows.y, data, report, ids=rows.ids, time=rows.time)
-    extra: dict[str, Any] = {"source": registry.describe(settings), "signature": signature(settings), "split": method}
+    added = Labelled()
     if labelled is not None and len(labelled):
-        rows, parts, extra["labelled"] = production.add(
-            rows, parts, labelled, schema, data, report, gate_since=gate_since
-        )
+        rows, parts, added = production.add(rows, parts, labelled, schema, data, report, gate_since=gate_since)
         if not train_on_base:
-            keep = (parts == split.TEST) | (np.arange(len(parts)) >= len(parts) - _added(extra["labelled"]))
+            usable = added.given - added.repeated - added.unusable
+            keep = (parts == split.TEST) | (np.arange(len(parts)) >= len(parts) - usable)
             rows, parts = _take(rows, keep), parts[keep]
             report.info("the configured source is only judged on: labelled production rows alone are trained on")
     copies = int(rows.X.assign(**{snapshot.Y: rows.y}).duplicated().sum())
     if copies:
         report.info(f"{copies:,} of {len(rows.y):,} rows are exact copies of a row before")
     schema = profile(schema, rows.X[parts == split.TRAIN], max_categories=data.max_categories)
-    made = snapshot.write(rows, schema, report, parts, settings, parent=parent.id if parent else None, extra=extra)
+    made = snapshot.write(
+        rows,
+        schema,
+        report,
+        parts,
+        settings,
+        parent=parent.id if parent else None,
+        source=registry.describe(settings),
+        signature=signature(settings),
+        split=method,
+        labelled=added,
+    )
     pickle_export.write(made, settings)
     _remember(made, settings)
     return made
-
-
-def _added(counts: dict[str, Any]) -> int:
-    return int(counts["given"] - counts["repeated"] - counts["unusable"])
 
 
 def _prepare(raw: pd.DataFrame, data: Data, parent: Snapshot | None, report: Report) -> tuple[Schema, Rows]:

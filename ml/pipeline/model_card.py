@@ -61,14 +61,14 @@ def _model(candidate: Candidate, decision: Decision) -> str:
 def _data(snapshot: Snapshot) -> str:
     manifest = snapshot.manifest
     lines = [
-        f"- snapshot `{snapshot.id}`, {manifest['rows']:,} rows, {len(snapshot.schema.columns)} columns",
-        f"- parts: {', '.join(f'{name} {count:,}' for name, count in manifest['parts'].items() if count)}",
-        f"- classes: {', '.join(f'{label} {count:,}' for label, count in manifest['classes'].items())}",
+        f"- snapshot `{snapshot.id}`, {manifest.rows:,} rows, {len(snapshot.schema.columns)} columns",
+        f"- parts: {', '.join(f'{name} {count:,}' for name, count in manifest.parts.items() if count)}",
+        f"- classes: {', '.join(f'{label} {count:,}' for label, count in manifest.classes.items())}",
     ]
-    if manifest.get("time_range"):
-        lines.append(f"- time: {manifest['time_range'][0]} to {manifest['time_range'][1]}")
-    if manifest.get("labelled"):
-        lines.append(f"- labelled production rows: {manifest['labelled'].get('given', 0):,}")
+    if manifest.time_range:
+        lines.append(f"- time: {manifest.time_range[0]} to {manifest.time_range[1]}")
+    if manifest.labelled.given:
+        lines.append(f"- labelled production rows: {manifest.labelled.given:,}")
     return "\n".join(lines)
 
 

@@ -145,9 +145,7 @@ def save_candidate(candidate: Candidate, folder: Path) -> Path:
         files.write_bytes(temporary / WEIGHTS, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
         files.write_json(temporary / ARCHITECTURE, state)
         files.write_bytes(temporary / SCHEMA, candidate.schema.to_json())
-        facts = _Facts(
-            candidate.spec, [{**epoch} for epoch in candidate.history], candidate.seconds, {**candidate.scores}
-        )
+        facts = _Facts(candidate.spec, candidate.history, candidate.seconds, candidate.scores)
         files.write_json(temporary / CANDIDATE, facts)
         _replace_folder(temporary, folder)
     except BaseException:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ml.data.manifest import Labelled
 from ml.origin import Origin
 from ml.training.candidate import CandidateSpec
 from ml.training.course_grid import GridPoint
@@ -58,7 +59,7 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     columns: int
     target: str
     classes: tuple[str, ...]
-    labelled: dict[str, Any]
+    labelled: Labelled
     policy: str
     policy_reason: str
     warnings: tuple[str, ...]
