@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from ml.data.manifest import Labelled
+from ml.models.base import Params
 from ml.origin import Origin
 from ml.training.candidate import CandidateSpec
 from ml.training.course_grid import GridPoint
@@ -76,7 +77,7 @@ class FittedCandidate(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     family: str
-    params: dict[str, Any]
+    params: Params
     scores: dict[str, float | None] = {}
     seconds: float = 0.0
     error: str = ""
