@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.storage import files
 from ml.data.snapshot import Snapshot
 from ml.errors import DataError
 from ml.settings import Settings
+from ml.storage import files
 
 
 class Course(TypedDict):

@@ -24,13 +24,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ml.storage import files
 from ml.data.manifest import Labelled, Manifest
 from ml.data.split import PARTS, Method
 from ml.errors import DataError
 from ml.schema.findings import Report
 from ml.schema.schema import Schema
 from ml.settings import Settings
+from ml.storage import files
 
 # Columns beside the inputs; the prefix keeps them apart from any customer's own names.
 Y, PART, WEIGHT, ID, TIME = (f"__refit_{name}" for name in ("y", "part", "weight", "id", "time"))
@@ -116,7 +116,7 @@ def write(
     source: Mapping[str, str] | None = None,
     signature: str = "",
     split: Method = "stratified",
-    labelled: Labelled = Labelled(),
+    labelled: Labelled | None = None,
 ) -> Snapshot:
     """Keep a table. The same table gives the same id and is not written again.
 
@@ -153,7 +153,7 @@ def write(
             source=dict(source or {}),
             signature=signature,
             split=split,
-            labelled=labelled,
+            labelled=labelled or Labelled(),
         )
         if not path.with_suffix(".json").exists():
             files.write_json(path.with_suffix(".json"), manifest)

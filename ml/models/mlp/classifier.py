@@ -13,18 +13,18 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 
 from ml.errors import TrainingError
-from ml.models.mlp import training_loop
 from ml.models.base import Params, check_trainable, encode_labels
-from ml.models.preprocessing.encoded import Encoded
 from ml.models.estimator import TabularClassifier, Task, restored_params
+from ml.models.mlp import training_loop
 from ml.models.mlp.layers import Piecewise
 from ml.models.mlp.network import Network
+from ml.models.mlp.optimisation import Optimisation
+from ml.models.mlp.tensors import Folds, Table, quantile_edges, row_weights
 from ml.models.onnx.graph import Graph
+from ml.models.preprocessing.encoded import Encoded
 from ml.models.preprocessing.preprocessor import Preprocessor, as_frame
 from ml.models.preprocessing.state import Options
 from ml.models.state import Architecture, Arrays, MLPState, Structure
-from ml.models.mlp.optimisation import Optimisation
-from ml.models.mlp.tensors import Folds, Table, quantile_edges, row_weights
 
 
 @dataclass(eq=False, repr=False)
@@ -222,7 +222,9 @@ class MLPClassifier(TabularClassifier):
         """Record and the network's arrays; `from_state` reads them back."""
         check_is_fitted(self, "network_")
         shape = self.network_.architecture
-        state = MLPState(**msgspec.structs.asdict(self._common_state()), architecture=shape, best_epoch=self.best_epoch_)
+        state = MLPState(
+            **msgspec.structs.asdict(self._common_state()), architecture=shape, best_epoch=self.best_epoch_
+        )
         return state, {name: value.numpy() for name, value in self.network_.state_dict().items()}
 
 
