@@ -34,7 +34,7 @@ COMMANDS = {
     "drift-check": ("ml.cli.loop", "drift_check"),
     "replay": ("demo.replay", "command"),  # the demonstration's: known here by its name alone
     "status": ("ml.cli.status", "status"),
-    "verify": ("serving.status.verify", "command"),  # by its name alone, too: it reads the service's segments
+    "verify": ("serving.integrity.command", "command"),  # by its name alone, too: it reads the service's segments
 }
 
 

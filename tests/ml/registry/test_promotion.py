@@ -15,7 +15,7 @@ import pytest
 from ml import registry, tracking
 from ml.bundle.reader import Bundle
 from ml.errors import BundleError, PromotionError, RegistryError, RegistryUnavailable
-from ml.registry import ledger
+from ml.registry import VersionInfo, ledger
 from ml.settings import Settings
 from tests.ml.registry.versions import Killed, agree, aliases, die, make_settings, make_version, promote, refuse
 

@@ -17,10 +17,10 @@ from ml.bundle import signature
 from ml.errors import BundleError
 from ml.registry import VersionInfo, ledger
 from ml.settings import Settings
+from serving.integrity import checks, command
 from serving.model.follower import Follower
 from serving.prediction_log import segments
 from serving.prediction_log.writer import PredictionLog
-from serving.status import integrity, verify
 from tests.serving import tiny
 from tests.serving.fake_registry import Registry
 
@@ -56,7 +56,7 @@ def settings(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 
 
 def faults(settings: Settings) -> list[str]:
-    return integrity.check(settings)[1]
+    return checks.check(settings)[1]
 
 
 def flip(file: Path, at: int) -> None:
@@ -66,7 +66,7 @@ def flip(file: Path, at: int) -> None:
 
 
 def test_nothing_is_named_where_nothing_was_altered(settings: Settings) -> None:
-    assert integrity.check(settings) == ("2 segments, 1 cached bundles, 1 versions, the ledger", [])
+    assert checks.check(settings) == ("2 segments, 1 cached bundles, 1 versions, the ledger", [])
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "schema.json", "metrics.json", "bundle.json", "bundle.sig"])
@@ -127,13 +127,13 @@ def test_altered_row_of_the_ledger_is_named(settings: Settings) -> None:
 
 
 def test_command_tells_by_its_exit_code(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify.options, "settings_for", lambda _: settings)
-    run = CliRunner().invoke(verify.command, ["--json"], standalone_mode=False)
+    monkeypatch.setattr(command.options, "settings_for", lambda _: settings)
+    run = CliRunner().invoke(command.command, ["--json"], standalone_mode=False)
     assert run.return_value == 0
     assert json.loads(run.output)["faults"] == []
     assert len(json.loads(run.output)["ledger_head"]) == 64
     with closing(sqlite3.connect(settings.var / "refit.db")) as connection, connection:
         connection.execute("DELETE FROM ledger WHERE id = 3")
-    run = CliRunner().invoke(verify.command, [], standalone_mode=False)
-    assert run.return_value == verify.ALTERED
+    run = CliRunner().invoke(command.command, [], standalone_mode=False)
+    assert run.return_value == command.ALTERED
     assert run.output.startswith("ledger row 3: missing\n")

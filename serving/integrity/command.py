@@ -21,10 +21,10 @@ def command(all_versions: bool, as_json: bool, **given: Any) -> int:
     is not, 1: it could not be checked (the registry or the database does not answer).
     """
     from ml.registry import chain
-    from serving.status import integrity
+    from serving.integrity import checks
 
     settings = options.settings_for(given)
-    checked, faults = integrity.check(settings, all_versions=all_versions)
+    checked, faults = checks.check(settings, all_versions=all_versions)
     head = chain.read_head(settings)
     result = {"checked": checked, "faults": faults, "ledger_head": head.hash if head else ""}
     known = f" The ledger's newest hash is {head.hash}: note it elsewhere." if head else ""
