@@ -22,7 +22,7 @@ SEGMENTS = "var/serving/segments"
 # Made anew at every start, or of no use elsewhere.
 LEFT_OUT = frozenset({
     "var/logs", "var/airflow/logs", "var/serving/cache", "var/serving/current.json", "var/serving/workers",
-    "var/serving/metrics", "var/supervisord.conf", "var/supervisord.pid", "var/stack.json",
+    "var/supervisord.conf", "var/supervisord.pid", "var/stack.json",
 })  # fmt: skip
 
 
