@@ -13,8 +13,8 @@ from ml.errors import Transient
 from ml.pipeline import pipeline
 from ml.pipeline.workspace import STAGES, Workspace
 from ml.registry import ledger
-from ml.settings import Settings
-from tests.ml.pipeline.test_pipeline import small
+from ml.settings import Settings, from_values
+from tests.ml.pipeline.runs import SMALL
 from tests.small_disk import SmallDisk, mounted
 
 # Bytes left when a stage begins: none at all, and enough for some of its files.
@@ -40,7 +40,7 @@ def test_no_stage_does_harm_and_each_goes_on_when_there_is_room(
     disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(disk.path))
-    settings = small(disk.path / "home", gate={"policy": "always"})
+    settings = from_values(SMALL | {"home": str(disk.path / "home"), "gate": SMALL["gate"] | {"policy": "always"}})
     pipeline.run_all(settings, "first")
     before = registry.champion(settings)
     assert before is not None
