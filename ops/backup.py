@@ -23,7 +23,7 @@ LEDGER_HEAD = "var/ledger_head.json"  # `ml.registry.chain.HEAD`
 # Made anew at every start, or of no use elsewhere.
 LEFT_OUT = frozenset({
     "var/logs", "var/airflow/logs", "var/serving/cache", "var/serving/current.json", "var/serving/workers",
-    "var/serving/metrics", "var/supervisord.conf", "var/supervisord.pid", "var/stack.json",
+    "var/supervisord.conf", "var/supervisord.pid", "var/stack.json",
 })  # fmt: skip
 
 

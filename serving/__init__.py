@@ -28,5 +28,5 @@ A worker imports neither a database driver nor MLflow, pandas, scikit-learn or t
 | `protocols` | Protocols of other servers, so that their clients work unchanged |
 | `scoring` | Scoring: from a request's rows or an uploaded table to the answer |
 | `service` | What a worker is made of: `app.extensions["refit"]` holds one `Service` |
-| `status` | What the pages and /metrics know of the world outside of a worker: `var/serving/status.json` |
+| `status` | What a worker knows of the world outside of it: `status.json` for the pages, and slots that workers share |
 """
