@@ -13,7 +13,6 @@ from ml.decision import Decision, Floats, positive_code
 from ml.evaluation import metrics
 from ml.evaluation.bootstrap import CONFIDENCE, Interval, Resamples, interval
 from ml.evaluation.slices import Slice, slice_metrics
-from ml.models.base import Params
 from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
@@ -54,25 +53,6 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     per_class: dict[str, ClassMetrics]
     slices: list[Slice]
     confusion: list[list[float]]
-
-
-class ModelMetrics(Evaluation, frozen=True, kw_only=True):
-    """Content of metrics.json: the evaluation on the test rows, and what was trained on what.
-
-    `validation_log_loss` is the winner's over held-out rows (nats), `baseline_log_loss` the best untuned baseline's,
-    None where none was complete; `importance` maps a column to its mean absolute Shapley value in log-odds, and is
-    empty where it was not measured.
-    """
-
-    rows_trained: int
-    snapshot: str
-    run_key: str
-    family: str
-    params: Params
-    seed: int
-    validation_log_loss: float
-    baseline_log_loss: float | None
-    importance: dict[str, float]
 
 
 def evaluate(

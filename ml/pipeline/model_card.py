@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ml.decision import Decision
 from ml.evaluation.bootstrap import Interval
-from ml.evaluation.report import ModelMetrics
+from ml.evaluation.report import Evaluation
 from ml.gate.rules import Verdict
+from ml.models.base import Params
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
@@ -17,6 +18,25 @@ if TYPE_CHECKING:
     from ml.tuning import Trial
 
 _SHOWN = 30  # columns of a table; the rest is in schema.json
+
+
+class ModelMetrics(Evaluation, frozen=True, kw_only=True):
+    """Content of metrics.json: the evaluation on the test rows, and what was trained on what.
+
+    `validation_log_loss` is the winner's over held-out rows (nats), `baseline_log_loss` the best untuned baseline's,
+    None where none was complete; `importance` maps a column to its mean absolute Shapley value in log-odds, and is
+    empty where it was not measured.
+    """
+
+    rows_trained: int
+    snapshot: str
+    run_key: str
+    family: str
+    params: Params
+    seed: int
+    validation_log_loss: float
+    baseline_log_loss: float | None
+    importance: dict[str, float]
 
 
 def render(

@@ -19,12 +19,12 @@ from ml.charts import figures
 from ml.charts.model_quality import Curve
 from ml.charts.search_history import Trial as DrawnTrial
 from ml.decision import Decision, positive_code
-from ml.evaluation.report import ModelMetrics
 from ml.explain.explainer import Explainer, importance
 from ml.gate import evidence, regression_rows
 from ml.gate.regression_rows import SnapshotWithoutHoldout
 from ml.gate.rules import Verdict
 from ml.pipeline import model_card
+from ml.pipeline.model_card import ModelMetrics
 from ml.pipeline.stages import tune
 from ml.pipeline.stages.records import EvaluationRecord, TuningRecord
 from ml.pipeline.workspace import Workspace, place
