@@ -14,13 +14,13 @@ from ml.errors import DataError, SchemaError
 from ml.schema.coerce import listing, suggestion
 from ml.schema.findings import Report
 from ml.schema.frame_coerce import canonical
-from ml.schema.frames import check_names, place_of
+from ml.schema.frames import check_names
 from ml.schema.schema import Column, Schema
 from ml.settings import Data
 
 _BROKEN_RISE = 0.5  # as drift.broken_missing: our choice
 ANEW = (
-    'Repair the table or the settings; or, where the change is meant, let columns, classes and positive label be found '
+    "Repair the table or the settings; or, where the change is meant, let columns, classes and positive label be found "
     'anew: data.schema = "infer" (--schema infer, or the field in Airflow\'s form)'
 )
 
@@ -78,7 +78,7 @@ def bind(contract: Schema, data: Data) -> Schema:
 
 
 def _settings_against(contract: Schema, data: Data) -> list[str]:
-    """Settings that say another thing than the contract: a person's wish, and so asked about rather than passed over."""
+    """Settings that say another thing than the contract: a person's wish, so it is asked about."""
     problems = []
     if data.target != contract.target:
         problems.append(f"data.target is '{data.target}', and the champion predicts '{contract.target}'")
@@ -90,7 +90,9 @@ def _settings_against(contract: Schema, data: Data) -> list[str]:
     uses |= {"time_column": (data.time_column,), "weight_column": (data.weight_column,)}
     inputs = {column.name: column.kind for column in contract.columns}
     for setting, names in uses.items():
-        problems += [f"column '{n}': data.{setting} names it, and the champion learns from it" for n in names if n in inputs]
+        problems += [
+            f"column '{n}': data.{setting} names it, and the champion learns from it" for n in names if n in inputs
+        ]
     for name, kind in data.kinds.items():
         if inputs.get(name, kind) != kind:
             problems.append(f"column '{name}': data.kinds says {kind}, and the champion takes a {inputs[name]}")

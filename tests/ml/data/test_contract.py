@@ -18,12 +18,16 @@ def table(yes: float, rows: int = 400, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     leaves = rng.random(rows) < yes
     age = rng.normal(size=rows) + leaves
-    return pd.DataFrame({"age": age, "city": rng.choice(["Hue", "Hanoi"], rows), "leaves": np.where(leaves, "yes", "no")})
+    return pd.DataFrame(
+        {"age": age, "city": rng.choice(["Hue", "Hanoi"], rows), "leaves": np.where(leaves, "yes", "no")}
+    )
 
 
 def of(file: Path, frame: pd.DataFrame, **data: Any) -> Settings:
     frame.to_csv(file, index=False)
-    return from_values({"home": str(file.parent), "data": {"source": "file", "path": str(file), "target": "leaves", **data}})
+    return from_values(
+        {"home": str(file.parent), "data": {"source": "file", "path": str(file), "target": "leaves", **data}}
+    )
 
 
 def test_positive_label_and_order_of_classes_stay_when_the_other_class_is_rarer(tmp_path: Path) -> None:
@@ -37,7 +41,9 @@ def test_positive_label_and_order_of_classes_stay_when_the_other_class_is_rarer(
 
 
 def test_every_column_that_does_not_fit_is_told(tmp_path: Path) -> None:
-    first = generate(of(tmp_path / "10.csv", table(0.3).assign(visits=1.5 * np.arange(400), score=1.5 * np.arange(400))))
+    first = generate(
+        of(tmp_path / "10.csv", table(0.3).assign(visits=1.5 * np.arange(400), score=1.5 * np.arange(400)))
+    )
     wrong = table(0.3).assign(visits="many").rename(columns={"city": "cty"})
     wrong.loc[:99, "leaves"] = "maybe"
     with pytest.raises(SchemaError) as refused:
