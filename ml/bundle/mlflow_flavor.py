@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import shutil
 import tempfile
 import warnings
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml import tracking
 from ml.bundle.reader import Bundle
+from ml.schema import cells
 from ml.schema.schema import Column, Schema
 from ml.settings import Settings
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CODE = Path(__file__).with_name("pyfunc.py")
+CELLS = Path(cells.__file__)
 REQUIREMENTS = ("mlflow", "onnxruntime", "pandas", "numpy")
 NAME = "bundle"
 
@@ -84,12 +87,22 @@ def save(bundle: Bundle, target: Path) -> None:
         named = Path(shutil.copytree(bundle.path, Path(temporary) / NAME))
         mlflow.pyfunc.save_model(
             path=str(target),
-            python_model=str(CODE),
+            python_model=str(_code(Path(temporary))),
             artifacts={NAME: str(named)},
             signature=ModelSignature(inputs=_inputs(bundle.schema), outputs=_outputs(bundle.schema)),
             input_example=rows if len(rows) else None,
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
         )
+
+
+def _code(folder: Path) -> Path:
+    """The model's code as one file: how cells are read, which Refit itself reads them by, and the model."""
+    written = folder / CODE.name
+    model = re.sub(
+        r"^from (?:__future__|ml\.schema\.cells) import .*\n", "", CODE.read_text("utf-8"), flags=re.MULTILINE
+    )
+    written.write_text(f"{CELLS.read_text('utf-8')}\n\n{model}", "utf-8")
+    return written
 
 
 def examples(bundle: Bundle, n: int) -> pd.DataFrame:
