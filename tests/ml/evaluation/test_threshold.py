@@ -247,6 +247,10 @@ def test_a_clear_gain_is_counted_in_costs_and_weights() -> None:
     assert better(p, positive, one, 0.4, 0.5, ((0.0, 1.0), (0.0, 0.0)), 1) is False
     assert better(p, positive, one, 0.4, 0.5, ((0.0, 1.0), (0.0, 0.0)), 0) is True
     assert better(p, positive, np.where(p < 0.5, 0.0, 1.0), 0.4, 0.5, COSTS, 1) is False
+    mixed = np.where(np.arange(100) < 40, 0.45, 0.9)
+    for gained, cuts in ((True, (0.4, 0.5)), (False, (0.5, 0.4))):  # 30 rows of 40 are gained, 10 lost, at equal costs
+        truth = np.where(np.arange(100) < 10, not gained, np.where(np.arange(100) < 40, gained, True))
+        assert better(mixed, truth.astype(bool), one, *cuts, None, 1) is True
     few = np.where(np.arange(100) < 5, 0.4, 0.9)
     assert better(few, positive, one, 0.4, 0.5, None, 1) is False
     assert better(few, positive, np.where(few < 0.5, 10.0, 1.0), 0.4, 0.5, None, 1) is False
@@ -321,6 +325,7 @@ def test_a_decision_is_calibrated_and_cut_without_its_own_rows(monkeypatch: pyte
     assert (made.calibration, made.objective, made.costs) == (calibration, "f1", None)
     honest = crossed(skewed, y, calibration.kind, weight=weight, seed=3)
     assert made.threshold == choose_threshold(honest[:, 1], y == 1, objective="f1", weight=weight, seed=3)
+    assert decide(skewed, y, weight=weight) == decide(skewed, y, weight=weight, seed=0)
     for other in (
         decide(skewed, y, seed=3), decide(skewed, y, weight=weight, seed=4), decide(skewed, y, weight=weight),
         decide(skewed, y, weight=weight, seed=3, positive=0),
