@@ -96,6 +96,9 @@ def test_a_cost_moves_the_cut_where_the_rows_say_so_clearly() -> None:
     p, positive = table([0.3, 0.4, 0.6], [0, 1, 1], 200)
     assert choose_threshold(p, positive, objective="cost", costs=COSTS) == pytest.approx(0.35)
     assert choose_threshold(1 - p, ~positive, objective="cost", costs=COSTS, positive=0) == pytest.approx(0.65)
+    p, positive = np.repeat([0.2, 0.6], 200), np.arange(400) % 5 < 2
+    positive[200:] = True  # two fifths of those at 0.2: cheaper to take all, though accuracy would not
+    assert choose_threshold(p, positive, objective="cost", costs=COSTS) == 1e-6
 
 
 BEST = [
@@ -144,6 +147,9 @@ def test_the_value_at_each_cut(objective: Objective, positive: int) -> None:
         "cost": [-4, -(3 + 3), -(2 + 3), -12],
     }[objective]
     np.testing.assert_allclose(found, expected)
+    small = threshold._values(np.full(8, 1e-3), is_positive, group, 4, objective, costs, positive)
+    scale = 1e-3 if objective in ("accuracy", "cost") else 1.0
+    np.testing.assert_allclose(small, np.multiply(expected, scale), err_msg="however small the weights")
 
 
 def test_what_right_answers_cost_counts_too() -> None:
@@ -184,6 +190,13 @@ def test_cuts_lie_between_the_probabilities() -> None:
     assert reached.tolist() == [1, 3]
 
 
+def test_a_cut_lies_between_neighbours_in_float32() -> None:
+    """Whose mean float32 cannot hold."""
+    pair = np.array([0.5, np.nextafter(np.float32(0.5), np.float32(1))], dtype=np.float32)
+    p, positive = np.repeat(pair, 50), np.arange(100) >= 50
+    assert float(pair[0]) < choose_threshold(p, positive, objective="f1") < float(pair[1])
+
+
 @pytest.mark.parametrize(("n", "cuts"), [(511, 512), (512, 512), (600, 512)])
 def test_there_are_at_most_512_cuts(n: int, cuts: int) -> None:
     """More are taken at the quantiles of the probabilities."""
@@ -212,6 +225,7 @@ def test_the_default_stays_unless_the_rows_speak_clearly() -> None:
         positive = p > 0.4
         found = choose_threshold(p, positive, objective="accuracy")
         assert found == (pytest.approx(0.275) if moved else 0.5)
+        assert choose_threshold(p, positive) == found, "accuracy is what is meant where nothing is said"
         assert choose_threshold(p, positive, objective="f1") == pytest.approx(0.275), "F1 has no default to keep"
 
 
@@ -292,6 +306,9 @@ def test_each_resample_draws_as_many_rows_as_there_are(monkeypatch: pytest.Monke
     assert len({tuple(w) for w in weights}) == 200
     assert found == choose_threshold(p[:, 1], y == 1, objective="f1", seed=1)
     assert found != choose_threshold(p[:, 1], y == 1, objective="f1", seed=2)
+    assert min(sum(w[row] for w in weights[:200]) for row in range(80)) > 0
+    said = choose_threshold(p[:, 1], y == 1, objective="f1", seed=0)
+    assert choose_threshold(p[:, 1], y == 1, objective="f1") == said != found
     assert all(choose_threshold(p[:, 1], y == 1, objective="f1", seed=s) <= 1.0 for s in range(3))
 
 
@@ -299,7 +316,7 @@ def test_equally_good_cuts_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None
     """Also where they differ by rounding."""
     p, positive = table([0.2, 0.4, 0.6, 0.8], [0, 0, 1, 1], 10)
     edges = np.array([0.0, 0.3, 0.5, 0.7, 1.0])
-    for gap, expected in ((0.0, 0.4), (5e-13, 0.4), (1e-11, 0.3)):
+    for gap, expected in ((0.0, 0.4), (5e-13, 0.4), (1e-12, 0.4), (1e-11, 0.3)):
         monkeypatch.setattr(threshold, "_values", lambda *_, gap=gap: np.array([0, 1.0, 1.0 - gap, 0.5, 0.2]))
         assert choose_threshold(p, positive, objective="f1") == pytest.approx(expected)
     assert len(edges) == len(threshold._edges(p)[0])
