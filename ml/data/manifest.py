@@ -25,7 +25,7 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Content of `<id>.json`: where the table came from and what it holds.
 
-    `split` is "stratified", "time" or "group"; `signature` is of the settings that the schema depends on; `parent` the
+    `split` is "stratified", "time" or "group"; `parent` the
     id of the snapshot before; `report` what was noticed.
     """
 
@@ -42,6 +42,5 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     report: tuple[Finding, ...] = ()
     schema: Schema
     source: dict[str, str] = {}
-    signature: str = ""
     split: Literal["stratified", "time", "group"] = "stratified"
     labelled: Labelled = Labelled()

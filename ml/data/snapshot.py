@@ -114,7 +114,6 @@ def write(
     *,
     parent: str | None = None,
     source: Mapping[str, str] | None = None,
-    signature: str = "",
     split: Method = "stratified",
     labelled: Labelled | None = None,
 ) -> Snapshot:
@@ -124,7 +123,7 @@ def write(
     ----------
     parts
         (n_rows,) indices into `PARTS`.
-    parent, source, signature, split, labelled
+    parent, source, split, labelled
         For the manifest: see `Manifest`.
 
     Raises
@@ -151,7 +150,6 @@ def write(
             report=tuple(report.findings),
             schema=schema,
             source=dict(source or {}),
-            signature=signature,
             split=split,
             labelled=labelled or Labelled(),
         )
