@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml import tracking
+from ml.bundle import signature
 from ml.bundle.reader import Bundle
 from ml.schema import cells
 from ml.schema.schema import Column, Schema
@@ -29,7 +30,7 @@ NAME = "bundle"
 
 
 def log_bundle(settings: Settings, folder: Path, run_id: str) -> str:
-    """Log a sealed bundle as a model of a run.
+    """Sign a sealed bundle, and log it as a model of a run.
 
     The same bundle logged again for the same run is found, not doubled; one whose upload was cut short is
     left behind unfinished and never referred to.
@@ -64,6 +65,7 @@ def log_bundle(settings: Settings, folder: Path, run_id: str) -> str:
         with tempfile.TemporaryDirectory(prefix="refit-model-") as temporary:
             target = Path(temporary) / "model"
             save(bundle, target)
+            signature.sign(settings, target / "artifacts" / NAME)
             model = client.create_logged_model(
                 where, name=NAME, source_run_id=run_id, tags={"refit.sha256": bundle.sha256}, model_type="classifier"
             )
