@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import tempfile
 import time
@@ -139,7 +138,7 @@ def save_candidate(candidate: Candidate, folder: Path) -> Path:
     from safetensors.numpy import save
 
     state, arrays = candidate.model.to_state()
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder.parent)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         files.write_bytes(temporary / WEIGHTS, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
@@ -147,7 +146,7 @@ def save_candidate(candidate: Candidate, folder: Path) -> Path:
         files.write_bytes(temporary / SCHEMA, candidate.schema.to_json())
         facts = _Facts(candidate.spec, candidate.history, candidate.seconds, candidate.scores)
         files.write_json(temporary / CANDIDATE, facts)
-        _replace_folder(temporary, folder)
+        files.replace_folder(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -179,20 +178,3 @@ def load_candidate(folder: Path) -> Candidate:
 
 def _figures(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: math.nan if value is None else value for name, value in values.items()}
-
-
-def _replace_folder(source: Path, target: Path) -> None:
-    """Put `source` in the place of `target`: a rename, and at worst an old folder set aside and put back."""
-    if not target.exists():
-        os.replace(source, target)
-    else:
-        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-        os.replace(target, aside / "old")
-        try:
-            os.replace(source, target)
-        except OSError:
-            os.replace(aside / "old", target)
-            raise
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    files.sync_folder(target.parent)
