@@ -17,6 +17,7 @@ A worker imports neither a database driver nor MLflow, pandas, scikit-learn or t
 | `gunicorn.conf.py` | gunicorn's configuration, from Refit's settings |
 | `http` | HTTP: the gunicorn worker of the service, its connections, and the fast path |
 | `ids` | Random ids, cheaply: the system's randomness is fetched for many at a time |
+| `integrity` | Is everything still what was written? |
 | `logs` | Logging as JSON lines on standard error: what a collector or `jq` reads |
 | `metrics` | Prometheus metrics, right across workers |
 | `model` | The served model: the champion's lookup, the follower, and the store that workers swap from |

@@ -202,7 +202,7 @@ def test_the_site_builds_strictly(tmp_path: Path) -> None:
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    for page in ("deployment", "drift", "rest-api", "vi/first-steps"):
+    for page in ("deployment", "drift", "rest-api", "vi/first-steps", "vi/course"):
         assert (tmp_path / "site" / page / "index.html").stat().st_size > 5_000
     shutil.rmtree(tmp_path / "site")
 

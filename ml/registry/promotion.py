@@ -132,7 +132,7 @@ def reconcile_locked(settings: Settings, confirm_with: Confirm) -> Event | None:
         _outcome_of(
             settings, intention, failed=True, why="interrupted before the alias moved, or after it was put back"
         )
-    return ledger.events(settings, limit=1)[0]
+    return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
 def quarantine(settings: Settings, number: str, *, who: str, why: str) -> None:
@@ -169,7 +169,7 @@ def _move(settings: Settings, intention: Event, confirm_with: Confirm, numbers: 
         aliases.set_previous(settings, old)
     numbers = {**numbers, "workers": confirmation.workers, "confirmation": confirmation.note}
     _outcome_of(settings, intention, failed=False, why=intention.why, numbers=numbers)
-    return ledger.events(settings, limit=1)[0]
+    return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
 def _outcome_of(
@@ -211,7 +211,7 @@ def _already(settings: Settings, number: str, who: str, why: str, run_key: str) 
             return event
     # The alias was set by hand, in MLflow's own pages: from now on the ledger knows.
     _outcome(settings, ledger.PROMOTED, who, f"{why} (alias found set already)", "", number, run_key)
-    return ledger.events(settings, limit=1)[0]
+    return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
 def _before(settings: Settings, current: str) -> VersionInfo | None:

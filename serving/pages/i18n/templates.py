@@ -167,6 +167,7 @@ DRIFT = (
 ROWS = (
     N_("{value} is outside of {low} to {high}, the range in training"),
     N_("'{value}' was not seen in training"),
+    N_("'{value}' is no number: taken as missing"),
     N_("a finite number or null"),
     N_("a text or null"),
     N_("an object of column: value"),
