@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from ml.schema.schema import Schema
 
@@ -26,6 +27,7 @@ class Baseline(msgspec.Struct, frozen=True):
     actual: (n,) object of str, the true labels; None where the rows have none.
     label: (n,) object of str, as the model decides.
     probabilities: (n, n_classes) float64, columns in the schema's order of classes.
+    made_from: the snapshot of its training, "" where it does not say.
     """
 
     version: str
@@ -34,6 +36,7 @@ class Baseline(msgspec.Struct, frozen=True):
     actual: Any
     label: Any
     probabilities: Any
+    made_from: str = ""
 
 
 def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -48,7 +51,7 @@ def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[s
     """
     import pandas as pd
 
-    columns: dict[str, Any] = {}
+    columns: dict[str, NDArray[Any]] = {}
     problems: dict[str, str] = {}
     for column in schema.columns:
         if column.name not in frame:

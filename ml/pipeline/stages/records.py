@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from ml.data.manifest import Labelled
+from ml.models.base import Params
 from ml.origin import Origin
 from ml.training.candidate import CandidateSpec
 from ml.training.course_grid import GridPoint
@@ -48,6 +50,7 @@ class StageRecord(Record, frozen=True, kw_only=True, tag_field="stage"):
 class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     """generate: the snapshot, what it holds, and what started the run.
 
+    `contract_of` is the version whose columns and classes the table was held against, "" where they were found anew.
     `rows` counts all rows, `parts` those of each part; `labelled` tells of the production rows that were added;
     `policy` is which of them are trained on, and `policy_reason` why.
     """
@@ -55,10 +58,11 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     snapshot: str
     rows: int
     parts: dict[str, int]
+    contract_of: str = ""
     columns: int
     target: str
     classes: tuple[str, ...]
-    labelled: dict[str, Any]
+    labelled: Labelled
     policy: str
     policy_reason: str
     warnings: tuple[str, ...]
@@ -75,7 +79,7 @@ class FittedCandidate(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     family: str
-    params: dict[str, Any]
+    params: Params
     scores: dict[str, float | None] = {}
     seconds: float = 0.0
     error: str = ""
