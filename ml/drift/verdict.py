@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from ml.messages import Message, message
+
 Verdict = Literal["insufficient data", "stable", "drift", "degraded", "broken data"]
 
 PREDICTION = "prediction"  # the column name of the finding about the model's own scores
@@ -100,16 +102,21 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True):
     until: float = 0.0
 
     @property
-    def sentence(self) -> str:
-        """One line for people."""
-        state = {"waits": "waits in shadow", "promoted": "left the shadow to serve", "refused": "was refused in shadow"}
-        came = f"Version {self.version} {state[self.state]}: {self.rows} of {self.needed} labelled rows have come"
+    def message(self) -> Message:
+        """How it stands, for people."""
+        codes = {"waits": "release.waits", "promoted": "release.left_shadow", "refused": "release.refused_in_shadow"}
+        came: dict[str, Any] = {"n": self.rows, "needed": self.needed}
         if self.accuracy is None or self.champion_accuracy is None:
-            return f"{came}."
-        return (
-            f"{came}; it is right on {self.accuracy:.1%} of them, "
-            f"and version {self.champion}, which answered them, on {self.champion_accuracy:.1%}."
-        )
+            progress = message("release.labels_came", **came)
+        else:
+            right = {"accuracy": self.accuracy, "old": self.champion, "before": self.champion_accuracy}
+            progress = message("release.labels_came_right_on", **came, **right)
+        return message(codes[self.state], version=self.version, progress=progress)
+
+    @property
+    def sentence(self) -> str:
+        """The message in English."""
+        return self.message.text
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from ml.drift import rule
 from ml.drift.verdict import Estimate, Finding, Performance, Shadow
 from ml.evaluation import curves
 from ml.gate import rules
+from ml.messages import Message, message
 from ml.schema.schema import Column, Schema
 from ml.settings import Drift, Gate
 from serving.model.store import Pointer, write_pointer
@@ -118,6 +119,11 @@ def refused() -> rules.Verdict:
     return rules.judge(0.8 - 0.6 * right, right, y, settings=Gate(), slices=slices)
 
 
+def _with(verdict: rules.Verdict, words: str) -> Message:
+    """A verdict, and a person's words after it, as the ledger has both."""
+    return message("release.because", parts=[part for part in (verdict.message, words) if part])
+
+
 def drifted() -> tuple[list[str], str]:
     """Reasons of a check that found drift, and why it asks for no retraining."""
     finding = Finding(column="n0", kind="number", method="two-sample Kolmogorov-Smirnov", drifted=True)
@@ -141,7 +147,7 @@ def _bundle(path: Path, folder: Path, hostile: str) -> None:
              "scores": {"accuracy": 0.8 + i / 200, "macro_f1": 0.8}, "status": "pruned" if i % 3 else "ok"}
             for i in range(20)
         ],
-        "gate.json": {"sentence": f"{verdict.sentence} {hostile}", "reasons": [f"{verdict.sentence} {hostile}"]},
+        "gate.json": msgspec.structs.replace(verdict, message=_with(verdict, hostile)).to_dict(),
         "metrics.json": {
             "rows": 200,
             "metrics": {"accuracy": {"value": 0.891, "low": 0.85, "high": 0.93}},
@@ -198,7 +204,7 @@ def _status(hostile: str) -> Status:
         )
         for i, verdict in enumerate(VERDICTS)
     )
-    better, worse = promoted().sentence, refused().sentence
+    better, worse = promoted().message, refused().message
     ledger = (
         LedgerEntry(
             time=NOON - 4 * HOUR,
@@ -206,14 +212,14 @@ def _status(hostile: str) -> Status:
             from_version="2",
             to_version="3",
             who="admin",
-            why=f"{better} {hostile}",
+            why=_with(promoted(), hostile),
         ),
         LedgerEntry(time=NOON - 3 * HOUR, what="in shadow", from_version="3", to_version="4", who="admin", why=better),
         LedgerEntry(time=NOON - 9 * HOUR, what="refused", from_version="2", to_version="1", who="scheduled", why=worse),
     )
     versions = tuple(
         VersionEntry(version=v, time=NOON, family="mlp", sentence=text, metrics={"accuracy": (0.89, 0.87, 0.91)})
-        for v, text in (("3", f"{better} {hostile}"), ("2", worse))
+        for v, text in (("3", _with(promoted(), hostile)), ("2", worse))
     )
     waits = Shadow(version="4", champion="3", rows=120, needed=500, accuracy=0.91, champion_accuracy=0.892)
-    return Status(time=NOON, shadow=waits.sentence, ledger=ledger, versions=versions, checks=checks, windows=windows)
+    return Status(time=NOON, shadow=waits.message, ledger=ledger, versions=versions, checks=checks, windows=windows)

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from flask_babel import get_locale, gettext
 
+from ml.messages.catalogue import TEMPLATES
+from ml.messages.message import Message, Text, fill
 from serving.pages.i18n import templates as sentences
 from serving.pages.i18n.formats import localised
 
@@ -61,6 +63,20 @@ PARTS = ("VERDICTS", "MOVES", "SHADOW", "DRIFT", "ROWS", "FILES", "SERVICE")
 TOLD = compiled(text for part in PARTS for text in getattr(sentences, part))
 PLACES = compiled(sentences.PLACES)
 CARD = compiled(sentences.CARD)
+
+
+def translated(text: Text) -> str:
+    """A message in the reader's language, numbers in the reader's format; a person's own words stay as they are.
+
+    One of another version of Refit, whose code or values this one does not know, is told in English.
+    """
+    if not isinstance(text, Message):
+        return said(text)
+    try:
+        template = gettext(TEMPLATES[text.code])
+        return fill(template, text.values, translate=translated, localise=localised)
+    except (KeyError, ValueError, TypeError):
+        return text.text
 
 
 def said(text: str, templates: Templates = TOLD) -> str:
