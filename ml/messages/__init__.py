@@ -4,10 +4,12 @@
 |---|---|
 | `message` | `Message`: a code, its values, and the English text they give; how a template is filled |
 | `catalogue` | `message(code, …)` makes one; all templates by code |
+| `drift` | Drift verdicts: what a check found, column by column and in performance |
 | `evaluation` | What the rows of a slice share |
 | `files` | What is wrong with a file or a table, and where |
 | `gate` | The gate's verdicts and reasons |
 | `release` | Registration, promotion and rollback: what was done, and why |
+| `retraining` | Retraining: why a check asks for one or not, what forbids it, and which rows it learns from |
 
 **A new sentence.** Write its template into the module of its room, under a code `room.name`, with a format
 specification where a number needs one:
@@ -27,6 +29,6 @@ and translations: a code that is unknown, unused, called with other values or un
 """
 
 from ml.messages.catalogue import message
-from ml.messages.message import Message, Text
+from ml.messages.message import Message, Text, code_of, english
 
-__all__ = ["Message", "Text", "message"]
+__all__ = ["Message", "Text", "code_of", "english", "message"]

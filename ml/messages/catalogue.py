@@ -6,10 +6,10 @@ import functools
 import numbers
 from typing import Any
 
-from ml.messages import evaluation, files, gate, release
+from ml.messages import drift, evaluation, files, gate, release, retraining
 from ml.messages.message import Message, Value, fill, parsed
 
-ROOMS = (evaluation, files, gate, release)
+ROOMS = (drift, evaluation, files, gate, release, retraining)
 TEMPLATES: dict[str, str] = {code: template for room in ROOMS for code, template in room.TEMPLATES.items()}
 
 

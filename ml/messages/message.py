@@ -32,6 +32,28 @@ Value: TypeAlias = str | int | float | bool | Message | list[str | Message] | No
 Text: TypeAlias = Message | str  # a sentence of ours, or a person's own words
 
 
+def english(value: Any) -> Any:
+    """What `msgspec.to_builtins` made of a record, with every message as its English text.
+
+    >>> english({"reasons": [{"code": "gate.no_rows", "values": {}, "text": "no labelled rows to judge on"}, "mine"]})
+    {'reasons': ['no labelled rows to judge on', 'mine']}
+    """
+    match value:
+        case {"code": str(), "values": {}, "text": str(text), **rest} if not rest:
+            return text
+        case dict():
+            return {key: english(one) for key, one in value.items()}
+        case list():
+            return [english(one) for one in value]
+        case _:
+            return value
+
+
+def code_of(text: Text) -> str:
+    """The code of a sentence of ours; "" for a person's words."""
+    return text.code if isinstance(text, Message) else ""
+
+
 def N_(text: str) -> str:
     """Mark for the catalogue of translations; the text itself stays as it is."""
     return text

@@ -16,7 +16,7 @@ from ml.drift import rule
 from ml.drift.verdict import Estimate, Finding, Performance, Shadow
 from ml.evaluation import curves
 from ml.gate import rules
-from ml.messages import Message, message
+from ml.messages import Message, Text, message
 from ml.schema.schema import Column, Schema
 from ml.settings import Drift, Gate
 from serving.model.store import Pointer, write_pointer
@@ -82,7 +82,8 @@ def write_wide(home: Path) -> None:
     ]
     (path / "trials.json").write_bytes(msgspec.json.encode(trials))
     write_pointer(folder, Pointer("3", "cache/a", reader.seal(path)))
-    reasons = tuple(f"column '{name}': the distribution changed (distance 0.31)" for name in names)
+    moved = message("drift.distance", distance=0.31)
+    reasons = tuple(message("drift.column", column=name, reason=moved) for name in names)
     checks = tuple(
         CheckEntry(id=f"check{i}", time=NOON - i * HOUR, verdict="drift", reasons=reasons,
                    columns=dict.fromkeys(names, 0.3), rows=1_000)
@@ -124,10 +125,10 @@ def _with(verdict: rules.Verdict, words: str) -> Message:
     return message("release.because", parts=[part for part in (verdict.message, words) if part])
 
 
-def drifted() -> tuple[list[str], str]:
+def drifted() -> tuple[list[Text], Message]:
     """Reasons of a check that found drift, and why it asks for no retraining."""
     finding = Finding(column="n0", kind="number", method="two-sample Kolmogorov-Smirnov", drifted=True)
-    finding.reasons.append("column 'n0': the distribution changed (distance 0.31)")
+    finding.reasons.append(message("drift.column", column="n0", reason=message("drift.distance", distance=0.31)))
     performance = Performance(labels=0)
     verdict, reasons, signals = rule.verdict([finding], performance, Estimate(), Drift())
     return reasons, rule.retrain(verdict, signals, performance, [], [], Drift())[1]

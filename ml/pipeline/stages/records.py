@@ -26,7 +26,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         '2'
         """
         plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))  # no tuples, no NaN
-        return plain | {name: getattr(self, name) for name in ("sentence", "reasons") if hasattr(self, name)}
+        return plain | {
+            name: getattr(self, name) for name in ("sentence", "reasons", "policy_reason") if hasattr(self, name)
+        }
 
 
 class _Told:
@@ -62,7 +64,7 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     """generate: the snapshot, what it holds, and what started the run.
 
     `rows` counts all rows, `parts` those of each part; `labelled` tells of the production rows that were added;
-    `policy` is which of them are trained on, and `policy_reason` why.
+    `policy` is which of them are trained on, and `policy_message` why.
     """
 
     snapshot: str
@@ -73,11 +75,16 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     classes: tuple[str, ...]
     labelled: dict[str, Any]
     policy: str
-    policy_reason: str
+    policy_message: Message
     warnings: tuple[str, ...]
     origin: Origin
     run_id: str
     mlflow_url: str
+
+    @property
+    def policy_reason(self) -> str:
+        """Why it is that policy, in English."""
+        return self.policy_message.text
 
 
 class FittedCandidate(msgspec.Struct, frozen=True, kw_only=True):

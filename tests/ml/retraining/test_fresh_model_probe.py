@@ -12,6 +12,7 @@ import pytest
 from ml.drift import rule, verdict_history
 from ml.drift.reference import Baseline
 from ml.drift.verdict import DriftVerdict, FreshModelProbe, Performance, Signals
+from ml.messages import code_of, message
 from ml.retraining import blockers, fresh_model_probe
 from ml.settings import Drift, Settings
 from tests.ml import worlds
@@ -46,8 +47,8 @@ def test_a_champion_that_never_was_good_is_outdone(found: Settings) -> None:
     assert (first.verdict, first.fresh_model_probe.rows) == ("stable", 0)  # no older labelled rows to learn from yet
     assert not second.performance.degraded
     assert (second.verdict, second.signals.challenger_beats_champion, second.retrain) == ("drift", True, True)
-    assert "a quick model of newer rows does better" in second.reasons[0]
-    assert second.decision == "the gain of a newer model is large"
+    assert code_of(second.reasons[0]) == "drift.newer_model_better"
+    assert second.decision == message("retraining.gain_large")
     assert second.fresh_model_probe.gain is not None
     assert second.fresh_model_probe.gain > second.fresh_model_probe.gain_at_least > found.drift.log_loss_margin  # type: ignore[operator]
 
