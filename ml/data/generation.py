@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.storage import files
 from ml.data import pickle_export, production, row_metadata, snapshot, split
-from ml.data.sources import customers, registry
 from ml.data.inference import labels
-from ml.schema.frame_coerce import canonical
-from ml.schema.frames import check_names
 from ml.data.inference.infer import infer
 from ml.data.inference.profiles import profile
 from ml.data.snapshot import Rows, Snapshot
+from ml.data.sources import customers, registry
 from ml.errors import DataError
 from ml.schema.findings import Report
+from ml.schema.frame_coerce import canonical
+from ml.schema.frames import check_names
 from ml.schema.schema import Schema
 from ml.settings import Data, Settings
+from ml.storage import files
 
 _BROKEN_RISE = 0.5  # as drift.broken_missing: our choice
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from ml.storage import files
 from ml.data.snapshot import Snapshot
 from ml.errors import DataError
 from ml.settings import Settings
+from ml.storage import files
 
 NAMES = {"train": "train", "val": "validation", "test": "test"}
 

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.data.inference import labels
 from ml.data import split
-from ml.schema.frame_coerce import canonical
+from ml.data.inference import labels
 from ml.data.snapshot import Rows
 from ml.errors import SchemaError
 from ml.schema.findings import Report
+from ml.schema.frame_coerce import canonical
 from ml.schema.schema import Schema
 from ml.settings import Data
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ml.errors import DataError, SchemaError
 from ml.schema import arrow_cells
 from ml.schema.coerce import shown
 from ml.schema.frames import place_of
-from ml.errors import DataError, SchemaError
 from ml.schema.schema import Schema
 from ml.settings import Data
 

@@ -24,12 +24,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ml.storage import files
 from ml.data.split import PARTS
 from ml.errors import DataError
 from ml.schema.findings import Report
 from ml.schema.schema import Schema
 from ml.settings import Settings
+from ml.storage import files
 
 # Columns beside the inputs; the prefix keeps them apart from any customer's own names.
 Y, PART, WEIGHT, ID, TIME = (f"__refit_{name}" for name in ("y", "part", "weight", "id", "time"))

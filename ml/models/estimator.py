@@ -22,8 +22,8 @@ from sklearn.utils.validation import (
 )
 
 from ml.models.base import OnEpoch, Params, encode_labels
-from ml.models.onnx.mixing import MixingGraph
 from ml.models.onnx.graph import Graph
+from ml.models.onnx.mixing import MixingGraph
 from ml.models.preprocessing.preprocessor import Preprocessor, as_frame
 from ml.models.preprocessing.state import State
 from ml.schema.schema import Schema

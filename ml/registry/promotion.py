@@ -104,6 +104,8 @@ def rollback(
         if current is None:
             raise PromotionError(message("release.no_champion"))
         target = version(settings, to) if to else _before(settings, current.version)
+        if target is None:
+            raise PromotionError(message("release.nothing_to_go_back_to", version=current.version))
         if target.version == current.version:
             raise PromotionError(message("release.champion_already", version=target.version))
         _check_loads(settings, target)
@@ -163,7 +165,8 @@ def _move(settings: Settings, intention: Event, confirm_with: Confirm, numbers: 
         # Where `previous` points after a rollback is where a second one would go: never at what was just left.
         why = message("release.rolled_back", version=new, reason=intention.because)
         quarantine(settings, old, who=intention.who, why=why)
-        aliases.set_previous(settings, next(iter(ledger.served_before(settings, new)), ""), unless=old)
+        before = _before(settings, new)
+        aliases.set_previous(settings, before.version if before else "")
     else:
         aliases.set_previous(settings, old)
     numbers = {**numbers, "workers": confirmation.workers, "confirmation": str(confirmation.note)}
@@ -213,7 +216,8 @@ def _already(settings: Settings, number: str, who: str, why: Text, run_key: str)
     return ledger.events(settings, limit=1)[0]
 
 
-def _before(settings: Settings, current: str) -> VersionInfo:
+def _before(settings: Settings, current: str) -> VersionInfo | None:
+    """The version that served last before `current`, of those that are still there and not quarantined."""
     for number in ledger.served_before(settings, current):
         try:
             found = version(settings, number)
@@ -221,7 +225,7 @@ def _before(settings: Settings, current: str) -> VersionInfo:
             continue  # deleted since
         if not found.quarantined:
             return found
-    raise PromotionError(message("release.nothing_to_go_back_to", version=current))
+    return None
 
 
 def _check_loads(settings: Settings, info: VersionInfo) -> None:

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.schema.coerce import listing
 from ml.data.inference import labels, leaks
-from ml.schema.frame_coerce import canonical
-from ml.schema.frames import check_names, place_of
 from ml.data.inference.kinds import find_kind, tell_markers
 from ml.data.inference.profiles import profile
 from ml.errors import DataError
+from ml.schema.coerce import listing
 from ml.schema.findings import Report
+from ml.schema.frame_coerce import canonical
+from ml.schema.frames import check_names, place_of
 from ml.schema.schema import Column, Kind, Schema
 from ml.settings import Data
 

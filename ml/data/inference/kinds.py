@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml.schema import arrow_cells
-from ml.schema.coerce import Place, listing, shown
 from ml.data.inference import checks
 from ml.errors import DataError
+from ml.schema import arrow_cells
+from ml.schema.coerce import Place, listing, shown
 from ml.schema.findings import Report
 from ml.schema.schema import Kind
 from ml.settings import Data
@@ -64,7 +64,9 @@ def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Fo
         return _category(name, array, True, data, report)
     if not (override == "number" or arrow_cells.is_number(array) or arrow_cells.is_text(array)):
         return _category(name, array, False, data, report)
-    cells, bad = arrow_cells.numbers(array, markers=data.missing_markers, decimal=data.decimal, thousands=data.thousands)
+    cells, bad = arrow_cells.numbers(
+        array, markers=data.missing_markers, decimal=data.decimal, thousands=data.thousands
+    )
     present = int((~np.isnan(cells)).sum() + bad.sum())
     if not np.isfinite(cells).any() and not bad.any():
         return _nothing(name, array, data, place, report)
@@ -122,7 +124,8 @@ def _number(name: str, cells: NDArray[np.float64], forced: bool, report: Report)
 
 def _category(name: str, array: pa.Array, forced: bool, data: Data, report: Report) -> Found:
     counts = {
-        e["values"]: e["counts"] for e in pc.value_counts(arrow_cells.texts(array, markers=data.missing_markers)).to_pylist()
+        e["values"]: e["counts"]
+        for e in pc.value_counts(arrow_cells.texts(array, markers=data.missing_markers)).to_pylist()
     }
     missing = counts.pop("", 0)
     present = len(array) - missing
@@ -233,7 +236,7 @@ def _check_marks(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data,
     both = f" ('{cell}' is {digits} with the first and {cell.replace(',', '.')} with the other)" if hints[1:] else ""
     raise place.error(
         f"{hints[0][1]:,} cells such as '{cell}' are numbers with marks in them; set "
-        f"{' or '.join(hint for hint, _ in hints)}{both}, or data.kinds = {{\"{name}\" = \"category\"}} if they are names",
+        f'{" or ".join(hint for hint, _ in hints)}{both}, or data.kinds = {{"{name}" = "category"}} if they are names',
         position,
         name,
     )

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ml.errors import DataError, SchemaError
 from ml.schema import arrow_cells
 from ml.schema.coerce import listing, shown
-from ml.schema.frames import place_of
-from ml.errors import DataError, SchemaError
 from ml.schema.findings import Report
+from ml.schema.frames import place_of
 from ml.schema.schema import Schema
 from ml.settings import Data
 
@@ -28,7 +28,8 @@ def find_classes(frame: pd.DataFrame, data: Data, report: Report) -> tuple[tuple
     Raises
     ------
     DataError
-        More labels than `data.max_bad_share` that are words for "no value", one class, too many classes, every class too small, or a positive label that does not occur.
+        More labels than `data.max_bad_share` that are words for "no value", one class, too many classes, every class
+        too small, or a positive label that does not occur.
     """
     file = frame.attrs.get("file")
     _check_markers(frame, data.target, data.missing_markers, data.max_bad_share)

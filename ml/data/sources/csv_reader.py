@@ -3,7 +3,8 @@
 Light (numpy and pyarrow): the service reads uploads with it in chunks, training reads its files. A block is cut at the
 end of a record and read by Arrow. Arrow refuses records of another width, and takes two things in silence that are
 errors here: a quote that is never closed, and text behind a closing quote. So the signs beside each quote are looked
-at, with array operations. What Arrow or that look refuses, `ml.data.sources.csv_diagnosis` reads or says what is wrong with it.
+at, with array operations. What Arrow or that look refuses, `ml.data.sources.csv_diagnosis` reads or says what is wrong
+with it.
 Source: RFC 4180.
 """
 

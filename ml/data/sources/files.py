@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml.data.sources.csv_reader import Chunk, CsvReader, Options
 from ml.errors import DataError, Transient
 from ml.settings import Data, Settings
-from ml.data.sources.csv_reader import Chunk, CsvReader, Options
 
 _PARQUET = (".parquet", ".pq")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ml.schema.coerce import shown
 from ml.errors import DataError, Transient
+from ml.schema.coerce import shown
 from ml.settings import Settings
 
 if TYPE_CHECKING:

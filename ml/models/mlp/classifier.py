@@ -13,17 +13,17 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 
 from ml.errors import TrainingError
-from ml.models.mlp import training_loop
 from ml.models.base import check_trainable, encode_labels
-from ml.models.preprocessing.encoded import Encoded
 from ml.models.estimator import TabularClassifier, Task, restored_params
+from ml.models.mlp import training_loop
 from ml.models.mlp.layers import Piecewise
 from ml.models.mlp.network import Architecture, Network, architecture_from
-from ml.models.onnx.graph import Graph
-from ml.models.preprocessing.preprocessor import Preprocessor, as_frame
-from ml.models.preprocessing.state import Options
 from ml.models.mlp.optimisation import Optimisation
 from ml.models.mlp.tensors import Folds, Table, quantile_edges, row_weights
+from ml.models.onnx.graph import Graph
+from ml.models.preprocessing.encoded import Encoded
+from ml.models.preprocessing.preprocessor import Preprocessor, as_frame
+from ml.models.preprocessing.state import Options
 
 
 @dataclass(eq=False, repr=False)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ml.models.mlp.layers import MemberLinear, Piecewise
 
+
 class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that decides the shapes of the network; JSON-able.
 

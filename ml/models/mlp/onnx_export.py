@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ml.models.mlp.layers import MemberLinear, Piecewise
-from ml.models.onnx.mixing import MixingGraph
 from ml.models.mlp.network import Network
 from ml.models.onnx.graph import Graph
+from ml.models.onnx.mixing import MixingGraph
 from ml.models.preprocessing.preprocessor import Preprocessor
 
 BLOCK = 16_384  # entries up to which several small products become one block-diagonal matrix

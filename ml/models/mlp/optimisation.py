@@ -70,7 +70,9 @@ def optimiser_for(network: Network, optimisation: Optimisation) -> torch.optim.O
     groups: list[dict[str, Any]] = [{"params": [_flat(p)], "weight_decay": decay} for p, decay in decays if p]
     betas = (0.9, optimisation.second_momentum)
     if matrices[0].device.type != "mps":
-        return FusedAdam(groups, lr=optimisation.learning_rate, betas=betas, decoupled=optimisation.optimiser == "adamw")
+        return FusedAdam(
+            groups, lr=optimisation.learning_rate, betas=betas, decoupled=optimisation.optimiser == "adamw"
+        )
     kind = torch.optim.AdamW if optimisation.optimiser == "adamw" else torch.optim.Adam
     return kind(groups, lr=optimisation.learning_rate, betas=betas)
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ml.errors import TrainingError
+from ml.models.base import OnEpoch
 from ml.models.mlp import relu_gradient
 from ml.models.mlp.adam import FusedAdam
-from ml.models.base import OnEpoch
 from ml.models.mlp.checkpoint import Checkpoint
 from ml.models.mlp.network import Network
 from ml.models.mlp.optimisation import Optimisation, choose_batch, choose_epochs, optimiser_for, rate_at

@@ -6,7 +6,8 @@ outside of where it was trained. Categories: one-hot over the levels that are co
 levels share an "other" column, and a level never seen goes there too (if no training row ever was
 rare, an unseen level is all zeros: no column whose weight nobody trained).
 
-Every step is float32 and is emitted as the same ONNX operations in the same order (`ml.models.preprocessing.onnx_export`).
+Every step is float32 and is emitted as the same ONNX operations in the same order
+(`ml.models.preprocessing.onnx_export`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import numpy as np
 import pandas as pd
 
 from ml.errors import SchemaError
+from ml.models.onnx.graph import Graph
 from ml.models.preprocessing import onnx_export
 from ml.models.preprocessing.encoded import F32, I64, Encoded
-from ml.models.onnx.graph import Graph
 from ml.models.preprocessing.state import FAR, Options, State
 from ml.schema.schema import Schema
 

@@ -277,6 +277,10 @@ CARD = (
     N_("Model"),
     N_("Data"),
     N_("How good it is"),
+    N_(
+        "The calibration error is without its upward bias. p-value of “the probabilities are true”: {p}; a small one "
+        "speaks against them."
+    ),
     N_("Where it is weakest"),
     N_("What it goes by"),
     N_("Columns"),

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sklearn.datasets import load_wine
 
-from ml.data import pickle_export, generate, snapshot
+from ml.data import generate, pickle_export, snapshot
 from ml.data.sources import customers, files
 from ml.errors import DataError, Transient
 from ml.settings import Settings, from_values

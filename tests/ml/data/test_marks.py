@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.schema import arrow_cells
 from ml.data.inference.infer import infer
 from ml.errors import DataError, SettingsError
+from ml.schema import arrow_cells
 from ml.settings import Data, from_values
 
 N = 200
@@ -56,7 +56,11 @@ def table(write: Callable[[int], str]) -> pd.DataFrame:
         (lambda k: f"1.{k:03}.000" if k > 980 else f"{k}.000", {}, 'data.thousands = "." with data.decimal = ","'),
         (lambda k: f"{k}.{k % 1000:03}", {"decimal": ","}, 'data.thousands = "." with data.decimal = ","'),
         (lambda k: f"{k / 1000:.3f}".replace(".", ","), {}, 'set data.decimal = ",", or data.kinds'),
-        (lambda k: f"1,{k % 1000:03}", {}, 'data.thousands = "," or data.decimal = "," (\'1,001\' is 1001 with the first'),
+        (
+            lambda k: f"1,{k % 1000:03}",
+            {},
+            'data.thousands = "," or data.decimal = "," (\'1,001\' is 1001 with the first',
+        ),
         (lambda k: f"{k},5", {"thousands": ","}, 'data.decimal = ","'),
         (lambda k: f"{k}\u00a0{k % 1000:03}", {}, 'data.thousands = " "'),
         (lambda k: f"{k}'{k % 1000:03}", {}, "data.thousands = \"'\""),

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.data.sources import customers
 from ml.data import generate, production, split
 from ml.data.snapshot import Snapshot
+from ml.data.sources import customers
 from ml.errors import DataError
 from ml.settings import Data, Settings, from_values
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.errors import DataError
 from ml.data.sources.csv_reader import CsvReader, Options
+from ml.errors import DataError
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from ml.schema.coerce import shown
 from ml.data import generate
-from ml.schema.frame_coerce import canonical
 from ml.data.sources.files import read_csv
 from ml.errors import DataError
+from ml.schema.coerce import shown
+from ml.schema.frame_coerce import canonical
 from ml.schema.schema import Schema
 from ml.settings import Data, Settings, from_values
 from tests.ml.data import corpus

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from ml.models.mlp import training_loop, relu_gradient
+from ml.models.mlp import relu_gradient, training_loop
 from ml.models.mlp.network import Architecture, Network
 from ml.models.mlp.optimisation import Optimisation
 
 
-def gradients(network: Network, gradient: training_loop.Gradient, batch: tuple[Any, ...], seed: int = 3) -> list[torch.Tensor]:
+def gradients(
+    network: Network, gradient: training_loop.Gradient, batch: tuple[Any, ...], seed: int = 3
+) -> list[torch.Tensor]:
     for parameter in network.parameters():
         parameter.grad = torch.full_like(parameter, 7.0)  # must be overwritten, not added to
     torch.manual_seed(seed)
