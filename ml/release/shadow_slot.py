@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ml.drift.verdict import Shadow
-from ml.messages import Message, Text, message
+from ml.messages import Text, code_of, message
 from ml.registry import ledger
 from ml.registry.ledger import Event
 from ml.settings import Settings
@@ -120,7 +120,7 @@ def found_serving(settings: Settings, one: Waiting, *, who: str) -> None:
 
 def refuse(
     settings: Settings, one: Waiting, *, who: str, why: Text, counted: Shadow | None = None,
-    reasons: Sequence[Message] = (), unjudged: bool = False,
+    reasons: Sequence[Text] = (), unjudged: bool = False,
 ) -> None:  # fmt: skip
     """End the wait without a promotion. For a holder of the lock, who calls `follow` then.
 
@@ -135,7 +135,7 @@ def refuse(
     """
     numbers: dict[str, object] = {"shadow": True} | (figures(counted) if counted else {})
     if reasons:
-        numbers |= {"reasons": [reason.text for reason in reasons], "codes": [reason.code for reason in reasons]}
+        numbers |= {"reasons": [str(reason) for reason in reasons], "codes": [code_of(reason) for reason in reasons]}
     numbers |= {UNJUDGED: True} if unjudged else {}
     _append(settings, ledger.REFUSED, one, one.champion, who, why, numbers)
 
