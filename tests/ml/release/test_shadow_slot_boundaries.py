@@ -21,6 +21,8 @@ from tests.ml.registry import memory
 
 ONE = Waiting(version="2", run_key="key", champion="1", since=50.0, degraded=True, challenger_beats_champion=True)
 
+NO_ROWS = message("gate.no_rows")
+
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
@@ -219,7 +221,7 @@ FIGURES = {"rows": 120, "needed": 100, "accuracy": 0.9, "champion_accuracy": 0.8
     ("more", "numbers"),
     [
         ({}, {}),
-        (
+        ({"reasons": [NO_ROWS]}, {"reasons": [NO_ROWS.text], "codes": [NO_ROWS.code]}),
             {"reasons": [message("gate.no_rows")]},
             {"reasons": ["no labelled rows to judge on"], "codes": ["gate.no_rows"]},
         ),
