@@ -130,7 +130,7 @@ def test_the_champion_again_is_answered_with_its_own_event(own: Settings, store:
     """The newest that made it serve, whatever came since; nothing is written."""
     serve(own, "1", "2")
     back = rollback(own)
-    registry.quarantine(own, "3", who="ann", why="")
+    ledger.append(own, ledger.REFUSED, who="eve", to_version="1")
     before = rows(own)
     assert promote(own, "1") == back
     assert rows(own) == before
