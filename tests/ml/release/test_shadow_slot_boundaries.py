@@ -20,7 +20,6 @@ from ml.settings import Settings, from_values
 from tests.ml.registry import memory
 
 ONE = Waiting(version="2", run_key="key", champion="1", since=50.0, degraded=True, challenger_beats_champion=True)
-
 NO_ROWS = message("gate.no_rows")
 
 
@@ -222,9 +221,6 @@ FIGURES = {"rows": 120, "needed": 100, "accuracy": 0.9, "champion_accuracy": 0.8
     [
         ({}, {}),
         ({"reasons": [NO_ROWS]}, {"reasons": [NO_ROWS.text], "codes": [NO_ROWS.code]}),
-            {"reasons": [message("gate.no_rows")]},
-            {"reasons": ["no labelled rows to judge on"], "codes": ["gate.no_rows"]},
-        ),
         ({"unjudged": True}, {"unjudged": True}),
         ({"counted": Shadow(version="2", champion="1", since=50.0, **FIGURES)}, FIGURES),
     ],
