@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ml.decision import Floats, positive_code
 from ml.evaluation import metrics
 from ml.evaluation.bootstrap import Interval, Resamples, interval
-from ml.messages import Text, message
+from ml.messages import Message, Text, message
 from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """The metrics of the rows that share a `value` of a `column`."""
+    """The metrics of the rows that share a `value` of a `column`; `shared` is it by code, where it is no level."""
 
     column: str
     value: str
     rows: int
     metrics: dict[str, Interval]
+    shared: Text = ""
 
 
 def slices(X: pd.DataFrame, schema: Schema, *, min_rows: int = MIN_ROWS) -> Iterator[tuple[str, Text, Mask]]:
@@ -111,7 +112,7 @@ def slice_metrics(
             name: interval(float(v[0]), float(base[name][0]), boot[name], *metrics.limits(name))
             for name, v in full.items()
         }
-        out.append(Slice(column, str(value), int(mask.sum()), measured))
+        out.append(Slice(column, str(value), int(mask.sum()), measured, value if isinstance(value, Message) else ""))
     return out
 
 

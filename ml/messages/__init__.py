@@ -4,6 +4,8 @@
 |---|---|
 | `message` | `Message`: a code, its values, and the English text they give; how a template is filled |
 | `catalogue` | `message(code, …)` makes one; all templates by code |
+| `document` | A document of messages, as Markdown in the reader's language |
+| `card` | The model card |
 | `drift` | Drift verdicts: what a check found, column by column and in performance |
 | `evaluation` | What the rows of a slice share |
 | `files` | What is wrong with a file or a table, and where |

@@ -6,10 +6,10 @@ import functools
 import numbers
 from typing import Any
 
-from ml.messages import drift, evaluation, files, gate, release, retraining
+from ml.messages import card, drift, evaluation, files, gate, release, retraining
 from ml.messages.message import Message, Value, fill, parsed
 
-ROOMS = (drift, evaluation, files, gate, release, retraining)
+ROOMS = (card, drift, evaluation, files, gate, release, retraining)
 TEMPLATES: dict[str, str] = {code: template for room in ROOMS for code, template in room.TEMPLATES.items()}
 
 

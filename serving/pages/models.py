@@ -46,7 +46,7 @@ def models() -> str:
             "search": found["search"],
             "figures": _figures(served, {chart["key"] for charts in found.values() for chart in charts} | {"model"}),
             "structure": _structure(served),
-            "model_card": card.html(_text(served, "model_card.md")),
+            "model_card": card.html(card.text(served.bundle.json("model_card.json"), _text(served, "model_card.md"))),
             "links": _links(one),
         }
     return render_template(

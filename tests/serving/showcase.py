@@ -17,6 +17,7 @@ from ml.drift.verdict import Estimate, Finding, Performance, Shadow
 from ml.evaluation import curves
 from ml.gate import rules
 from ml.messages import Message, Text, message
+from ml.messages.document import Block, Document, block
 from ml.schema.schema import Column, Schema
 from ml.settings import Drift, Gate
 from serving.model.store import Pointer, write_pointer
@@ -27,24 +28,20 @@ from tests.ml.tiny import tiny_bundle
 NOON = 1_790_000_000.0  # seconds since 1970; a fixed moment, so that the pages are the same every time
 HOUR = 3_600.0
 VERDICTS = ("stable", "stable", "degraded", "drift", "insufficient data")
-CARD = """# target: mlp
 
-**Verdict.** {sentence}
 
-## Data
-
-- snapshot `0123456789abcdef`, 1,000 rows, 9 columns
-
-## How good it is
-
-On 200 test rows, with 95% bootstrap intervals.
-
-| metric | value |
-|---|---|
-| accuracy | 0.8910 (0.8500 to 0.9300) |
-
-{hostile}
-"""
+def model_card(verdict: Message, words: str) -> Document:
+    """A short card, with a person's words at its end."""
+    measured = message("card.measured", value=0.891, low=0.85, high=0.93)
+    return [
+        block("text", message("card.verdict", verdict=verdict)),
+        block("heading", message("card.data")),
+        block("item", message("card.snapshot", snapshot="0123456789abcdef", rows=1_000, columns=9)),
+        block("heading", message("card.quality")),
+        block("text", message("card.test_rows", n=200, confidence=0.95)),
+        Block("table", [[message("card.metric"), message("card.value")], ["accuracy", measured]]),
+        block("text", words),
+    ]
 
 
 def write(home: Path, *, hostile: str = "") -> None:
@@ -162,7 +159,7 @@ def _bundle(path: Path, folder: Path, hostile: str) -> None:
         (path / name).write_bytes(msgspec.json.encode(content))
     p = np.random.default_rng(0).beta(0.5, 0.5, 300)
     _curves(path, np.stack([1 - p, p], axis=1), ("no", hostile or "yes"))
-    (path / "model_card.md").write_text(CARD.format(sentence=verdict.sentence, hostile=hostile))
+    (path / "model_card.json").write_bytes(msgspec.json.encode(model_card(verdict.message, hostile)))
     write_pointer(folder, Pointer("3", "cache/a", reader.seal(path)))
 
 

@@ -99,13 +99,15 @@ def _make(
     held = evidence.reference_part(settings, snapshot)
     reference = writer.reference_frame(held.X, held.y, evidence.predict(draft, held.X), draft, seed=settings.train.seed)
     trials = tune.trials(space)
+    card = model_card.document(snapshot, fitted.candidate, decision, metrics, verdict, trials)
     files: dict[str, Any] = {
         "metrics.json": metrics,
         "history.json": fitted.candidate.history,
         "trials.json": [_trial(trial) for trial in trials],
         "curves.json": evaluation.curves(probabilities, test.y, snapshot.schema),
         "gate.json": {**verdict.to_dict(), "champion": against, "rows": rows},
-        "model_card.md": model_card.render(snapshot, fitted.candidate, decision, metrics, verdict, trials).encode(),
+        "model_card.json": msgspec.to_builtins(card),
+        "model_card.md": model_card.render(card, snapshot, fitted.candidate).encode(),
         "structure.json": fitted.candidate.model.describe(),
         WEIGHTS: saved / WEIGHTS,
         ARCHITECTURE: saved / ARCHITECTURE,

@@ -59,10 +59,8 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile("".join(parts), re.DOTALL)
 
 
-PARTS = ("VERDICTS", "MOVES", "SHADOW", "DRIFT", "ROWS", "FILES", "SERVICE")
+PARTS = ("ROWS", "FILES", "SERVICE")
 TOLD = compiled(text for part in PARTS for text in getattr(sentences, part))
-PLACES = compiled(sentences.PLACES)
-CARD = compiled(sentences.CARD)
 
 
 def translated(text: Text) -> str:
@@ -138,7 +136,7 @@ def _value(name: str, text: str, locale: str, templates: Templates) -> str:
         return localised(text)
     if name == "reasons" or name in SENTENCES:
         return _partly(text, locale, templates) or text
-    return (_whole(text, locale, PLACES) or text) if name == "where" else text
+    return text
 
 
 def _parts(pieces: list[str], separator: str, known: Known, partly: Known | None = None) -> str | None:
