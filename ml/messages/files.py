@@ -40,13 +40,13 @@ TEMPLATES = {
     "files.no_such_folder": N_("there is no such file, nor the folder {folder}; data.path is relative to {cwd}"),
     "files.no_file": N_("is not a file; data.path names one CSV or Parquet file"),
     "files.unreadable": N_("cannot be read: {error}"),
-    "files.bad_path": "data.path: {error}",
+    "files.bad_path": N_("data.path: {error}"),
     "files.not_there": N_("there is no such file"),
     "files.not_allowed": N_("not allowed: {error}"),
     "files.unreachable": N_("{place}: cannot be reached: {error}"),
     "files.sql_needs": N_('data.source = "sql" needs data.url (a SQLAlchemy URL) and data.query (a SELECT)'),
     "files.sql_no_select": N_("data.query must be one SELECT (or WITH … SELECT), got '{query}'"),
-    "files.sql_refused": "data.query: {error}",
+    "files.sql_refused": N_("data.query: {error}"),
     "files.sql_url": N_(
         "data.url: {error}; expected a SQLAlchemy URL such as postgresql+psycopg2://user@host/name or "
         "sqlite:////folder/file.db, with its driver installed"
