@@ -113,7 +113,11 @@ def refused() -> rules.Verdict:
     """What the gate says of a challenger that knows nothing, and is worse in a slice."""
     y = np.tile([0, 1], 250)
     right = np.where(y[:, None] == [0, 1], 0.9, 0.1)
-    slices = {"n0 is 1 to 2": np.arange(len(y)) < 250, "c0 is missing": np.arange(len(y)) >= 250}
+    first, second = message("evaluation.range", low=1, high=2), message("evaluation.missing")
+    slices = {
+        message("gate.slice", column="n0", value=first): np.arange(len(y)) < 250,
+        message("gate.slice", column="c0", value=second): np.arange(len(y)) >= 250,
+    }
     return rules.judge(0.8 - 0.6 * right, right, y, settings=Gate(), slices=slices)
 
 

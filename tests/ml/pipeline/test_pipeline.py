@@ -376,7 +376,7 @@ def test_rows_of_the_champion_do_not_judge(done: Settings) -> None:
     info, champion, problem = evidence.champion_bundle(done)
     assert info is not None
     assert champion is not None
-    assert problem == ""
+    assert problem is None
     other = msgspec.structs.replace(
         done, data=msgspec.structs.replace(done.data, seed=7), gate=msgspec.structs.replace(done.gate, min_rows=5)
     )
@@ -446,7 +446,8 @@ def test_champion_of_other_columns_is_told(done: Settings) -> None:
     assert champion is not None
     found, problem = evidence.champion_probabilities(champion, pd.DataFrame({"other": [1.0]}), champion.classes)
     assert found is None
-    assert "cannot score" in problem
+    assert problem is not None
+    assert problem.code == "gate.champion_cannot_score"
 
 
 def test_settings_of_a_run_are_remembered(done: Settings) -> None:

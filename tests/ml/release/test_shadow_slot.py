@@ -217,4 +217,4 @@ def test_refusals_that_judge_nothing_do_not_open_the_breaker(tmp_path: Path) -> 
     assert blockers.blockers(found, now, None) == []
     for number in range(found.drift.breaker_refusals):
         ledger.append(found, ledger.REFUSED, who="test", to_version=str(number))
-    assert "breaker is open" in blockers.blockers(found, now, None)[0].reason
+    assert blockers.blockers(found, now, None)[0].reason.code == "retraining.breaker"
