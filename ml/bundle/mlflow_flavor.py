@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import shutil
 import tempfile
 import warnings
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml import tracking
+from ml.bundle import signature
 from ml.bundle.reader import Bundle
+from ml.schema import cells
 from ml.schema.schema import Column, Schema
 from ml.settings import Settings
 
@@ -21,12 +24,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CODE = Path(__file__).with_name("pyfunc.py")
+CELLS = Path(cells.__file__)
 REQUIREMENTS = ("mlflow", "onnxruntime", "pandas", "numpy")
 NAME = "bundle"
 
 
 def log_bundle(settings: Settings, folder: Path, run_id: str) -> str:
-    """Log a sealed bundle as a model of a run.
+    """Sign a sealed bundle, and log it as a model of a run.
 
     The same bundle logged again for the same run is found, not doubled; one whose upload was cut short is
     left behind unfinished and never referred to.
@@ -61,6 +65,7 @@ def log_bundle(settings: Settings, folder: Path, run_id: str) -> str:
         with tempfile.TemporaryDirectory(prefix="refit-model-") as temporary:
             target = Path(temporary) / "model"
             save(bundle, target)
+            signature.sign(settings, target / "artifacts" / NAME)
             model = client.create_logged_model(
                 where, name=NAME, source_run_id=run_id, tags={"refit.sha256": bundle.sha256}, model_type="classifier"
             )
@@ -84,12 +89,22 @@ def save(bundle: Bundle, target: Path) -> None:
         named = Path(shutil.copytree(bundle.path, Path(temporary) / NAME))
         mlflow.pyfunc.save_model(
             path=str(target),
-            python_model=str(CODE),
+            python_model=str(_code(Path(temporary))),
             artifacts={NAME: str(named)},
             signature=ModelSignature(inputs=_inputs(bundle.schema), outputs=_outputs(bundle.schema)),
             input_example=rows if len(rows) else None,
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
         )
+
+
+def _code(folder: Path) -> Path:
+    """The model's code as one file: how cells are read, which Refit itself reads them by, and the model."""
+    written = folder / CODE.name
+    model = re.sub(
+        r"^from (?:__future__|ml\.schema\.cells) import .*\n", "", CODE.read_text("utf-8"), flags=re.MULTILINE
+    )
+    written.write_text(f"{CELLS.read_text('utf-8')}\n\n{model}", "utf-8")
+    return written
 
 
 def examples(bundle: Bundle, n: int) -> pd.DataFrame:

@@ -130,7 +130,7 @@ def reconcile_locked(settings: Settings, confirm_with: Confirm) -> Event | None:
             return _move(settings, intention, confirm_with, {"interrupted": True})
     else:
         _outcome_of(settings, intention, failed=True, why=message("release.interrupted"))
-    return ledger.events(settings, limit=1)[0]
+    return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
 def quarantine(settings: Settings, number: str, *, who: str, why: Text) -> None:
@@ -171,7 +171,7 @@ def _move(settings: Settings, intention: Event, confirm_with: Confirm, numbers: 
         aliases.set_previous(settings, old)
     numbers = {**numbers, "workers": confirmation.workers, "confirmation": str(confirmation.note)}
     _outcome_of(settings, intention, failed=False, why=intention.because, numbers=numbers)
-    return ledger.events(settings, limit=1)[0]
+    return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
 def _outcome_of(
@@ -213,7 +213,7 @@ def _already(settings: Settings, number: str, who: str, why: Text, run_key: str)
             return event
     # The alias was set by hand, in MLflow's own pages: from now on the ledger knows.
     _outcome(settings, ledger.PROMOTED, who, message("release.alias_found_set", reason=why), "", number, run_key)
-    return ledger.events(settings, limit=1)[0]
+    return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
 def _before(settings: Settings, current: str) -> VersionInfo | None:

@@ -169,13 +169,13 @@ def _enter(settings: Settings, one: Waiting, who: str, why: Text) -> Event:
     if older is not None and not (one.degraded and not older.degraded):
         reason = message("release.shadow_taken", version=older.version)
         refuse(settings, one, who=who, why=reason, unjudged=True)
-        return ledger.events(settings, limit=1)[0]
+        return ledger.events(settings, limit=1, what=[ledger.REFUSED])[0]
     if older is not None:
         reason = message("release.shadow_replaced", version=one.version)
         refuse(settings, older, who=who, why=reason, unjudged=True)
     numbers: dict[str, object] = {"degraded": one.degraded, "challenger_beats_champion": one.challenger_beats_champion}
     _append(settings, ledger.SHADOW, one, one.champion, who, why, numbers)
-    return ledger.events(settings, limit=1)[0]
+    return ledger.events(settings, limit=1, what=[ledger.SHADOW])[0]
 
 
 def _past(settings: Settings, version: str) -> Event | None:

@@ -80,17 +80,11 @@ def _column_schema(column: Column) -> dict[str, Any]:
             "examples": examples,
         }
     levels = ", ".join(column.categories[:20]) + (" …" if len(column.categories) > 20 else "")
-    category: dict[str, Any] = {"description": f"A category; in training: {levels}.", "examples": examples}
-    # A whole number or a boolean that spells a level is taken for it; see ml/schema/rows.py.
-    spelled: list[Any] = [int(level) for level in column.categories if _is_whole(level)]
-    spelled += [value for value in (True, False) if {str(value), str(value).lower()} & set(column.categories)]
-    if not spelled:
-        return {"type": ["string", "null"], **category}
-    return {"anyOf": [{"type": ["string", "null"]}, {"enum": spelled}], **category}
-
-
-def _is_whole(level: str) -> bool:
-    return level.removeprefix("-").isascii() and level.removeprefix("-").isdigit() and str(int(level)) == level
+    return {
+        "type": ["string", "number", "boolean", "null"],
+        "description": f"A category; in training: {levels}. A number or a boolean is the category that it spells.",
+        "examples": examples,
+    }
 
 
 def _rows_schema(max_rows: int) -> dict[str, Any]:

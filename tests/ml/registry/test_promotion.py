@@ -15,7 +15,7 @@ import pytest
 from ml import registry, tracking
 from ml.bundle.reader import Bundle
 from ml.errors import BundleError, PromotionError, RegistryError, RegistryUnavailable
-from ml.registry import ledger
+from ml.registry import VersionInfo, ledger
 from ml.settings import Settings
 from tests.ml.registry.versions import Killed, agree, aliases, die, make_settings, make_version, promote, refuse
 
@@ -280,3 +280,29 @@ def test_stock_mlflow_gets_the_numbers_of_the_bundle(own: Settings, tmp_path: Pa
     expected = opened.run(frame[["n0", "n1"]].to_numpy(np.float32), texts)
     np.testing.assert_allclose(answer[["probability_no", "probability_yes"]], expected, atol=1e-6)
     assert answer["label"].tolist() == opened.label(expected).tolist()
+
+
+def forge(own: Settings, tmp_path: Path, slope: float) -> VersionInfo:
+    """A version as somebody makes it who can write to MLflow and has no key."""
+    eve = make_settings(tmp_path / "eve", tracking_uri=tracking.uri(own), model_name=own.registry.model_name)
+    return make_version(eve, tmp_path, slope)
+
+
+def test_forged_version_is_neither_promoted_nor_gone_back_to(own: Settings, tmp_path: Path) -> None:
+    real = make_version(own, tmp_path, 1.0)
+    registry.promote(own, real.version, who="ann", why="first", confirm_with=agree)
+    forged = forge(own, tmp_path, 2.0)
+    assert forged.sha256 != real.sha256
+    with pytest.raises(BundleError, match="which is not in"):
+        registry.promote(own, forged.version, who="ann", why="trust me", force=True, confirm_with=agree)
+    with pytest.raises(BundleError, match="which is not in"):
+        registry.rollback(own, forged.version, who="ann", why="trust me", confirm_with=agree)
+    now = registry.champion(own)
+    assert now is not None
+    assert now.version == real.version
+
+
+def test_version_of_another_maker_is_taken_with_signatures_off(own: Settings, tmp_path: Path) -> None:
+    forged = forge(own, tmp_path, 1.0)
+    off = make_settings(own.home, model_name=own.registry.model_name, signatures="off")
+    assert registry.promote(off, forged.version, who="ann", why="by hand", confirm_with=agree).to_version == "1"
