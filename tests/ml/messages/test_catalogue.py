@@ -119,5 +119,9 @@ def test_what_is_no_message_is_refused_where_it_is_made() -> None:
 
 def test_rooms_are_all_in_the_catalogue() -> None:
     """A module of templates that nobody reads would be one of dead sentences."""
-    files = {file.stem for file in (CHECKOUT / "ml" / "messages").glob("[a-z]*.py")} - {"catalogue", "document", "message"}
+    files = {file.stem for file in (CHECKOUT / "ml" / "messages").glob("[a-z]*.py")} - {
+        "catalogue",
+        "document",
+        "message",
+    }
     assert files == {room.__name__.rpartition(".")[2] for room in ROOMS}
