@@ -41,7 +41,7 @@ def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
         classes=snapshot.schema.classes,
         labelled=manifest.get("labelled", {}),
         policy=chosen.policy,
-        policy_reason=chosen.reason,
+        policy_message=chosen.reason,
         warnings=_warnings(manifest),
         origin=origin,
         run_id=run_id,
