@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from ml.drift import profile
+from ml.drift import profile, stuck_feed
 from ml.drift.reference import Baseline
 from ml.drift.verdict import PREDICTION, Finding
 from ml.evaluation import two_sample
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 NOTHING = Test(0.0, 0.0, 1.0)
 ORDERED, UNORDERED = "two-sample Kolmogorov-Smirnov and rank-sum", "two-sample chi-square"  # methods
+
+
+class _Window(NamedTuple):
+    """What came: the canonical rows, what is wrong with columns of them, and the rows before."""
+
+    frame: pd.DataFrame
+    problems: dict[str, Message]
+    earlier: Callable[[], pd.DataFrame | None]
 
 
 class _Tests(msgspec.Struct, frozen=True):
@@ -37,6 +46,7 @@ def examine(
     drift: Drift,
     *,
     answers: tuple[Any, Any] | None,
+    earlier: Callable[[], pd.DataFrame | None] = lambda: None,
 ) -> list[Finding]:
     """Compare every input column of a window, and the model's answers, with the reference.
 
@@ -48,8 +58,11 @@ def examine(
         What `baseline.canonical` gave for the current window.
     answers
         The window's probabilities (n, n_classes) and decided labels (n,); None leaves them out.
+    earlier
+        Gives the canonical rows before the window, in the order of time; asked for a column of one value only.
     """
-    tests = [_column(column, baseline, frame, problems.get(column.name), drift) for column in baseline.schema.columns]
+    window = _Window(frame, problems, earlier)
+    tests = [_column(column, baseline, window, drift) for column in baseline.schema.columns]
     return judge([*tests, *([_answers(baseline, *answers)] if answers else [])], drift)
 
 
@@ -106,14 +119,15 @@ def _of(finding: Finding, reason: Message) -> Message:
     return message("drift.column", column=finding.column, reason=reason)
 
 
-def _column(column: Column, baseline: Baseline, frame: pd.DataFrame, problem: Message | None, drift: Drift) -> _Tests:
+def _column(column: Column, baseline: Baseline, window: _Window, drift: Drift) -> _Tests:
+    frame, problem = window.frame, window.problems.get(column.name)
     number = column.kind == "number"
     method = ORDERED if number else UNORDERED
     finding = Finding(column=column.name, kind=column.kind, method=method)
     if column.name not in frame or column.name not in baseline.frame:
         return _Tests(_as_broken(finding, problem or message("drift.not_in_reference")))
     tests = _number(finding, column, baseline, frame) if number else _category(finding, column, baseline, frame)
-    reason = _broken(column, tests.finding, baseline, frame, problem, drift)
+    reason = _broken(column, tests.finding, baseline, window, drift)
     return msgspec.structs.replace(tests, finding=_as_broken(tests.finding, reason)) if reason else tests
 
 
@@ -156,24 +170,28 @@ def _missing(finding: Finding, reference: Any, current: Any) -> tuple[Finding, T
     return finding, two_sample.proportions(reference.missing, reference.rows, current.missing, current.rows)
 
 
-def _broken(
-    column: Column, finding: Finding, baseline: Baseline, frame: pd.DataFrame, problem: Message | None, drift: Drift
-) -> Message | None:
+def _broken(column: Column, finding: Finding, baseline: Baseline, window: _Window, drift: Drift) -> Message | None:
     """Why the feed of a column cannot be trusted, or None."""
-    rise = finding.missing_current - finding.missing_reference
+    rise, problem = finding.missing_current - finding.missing_reference, window.problems.get(column.name)
     if problem and rise >= drift.material_missing:
         return problem
     if rise >= drift.broken_missing:
         return message("drift.feed_broken")
-    if column.kind != "number":
+    return _stuck(column, baseline, window, drift) if column.kind == "number" else None
+
+
+def _stuck(column: Column, baseline: Baseline, window: _Window, drift: Drift) -> Message | None:
+    values, before = _present(window.frame, column.name), _present(baseline.frame, column.name)
+    usual = stuck_feed.usual_share(values, before, drift, columns=len(baseline.schema.columns))
+    if usual is None:
         return None
-    values = frame[column.name].to_numpy(dtype=np.float64)
-    values = values[~np.isnan(values)]
-    if not len(values) or values.min() != values.max():
+    rows = window.earlier()
+    earlier = _present(rows, column.name) if rows is not None and column.name in rows else np.zeros(0)
+    if stuck_feed.moves_with_time(values[0], before, earlier):
         return None
-    before = baseline.frame[column.name].to_numpy(dtype=np.float64)
-    usual = float(np.mean(before[~np.isnan(before)] == values[0])) if len(before) else 0.0
-    # A value that was common may well fill a window (a light sensor at night); a rare one is a stuck feed.
-    if usual < drift.stuck_share and len(np.unique(before[~np.isnan(before)])) > 1:
-        return message("drift.feed_stuck", value=values[0], share=usual)
-    return None
+    return message("drift.feed_stuck", value=values[0], share=usual)
+
+
+def _present(frame: pd.DataFrame, name: str) -> stuck_feed.Floats:
+    values: stuck_feed.Floats = frame[name].to_numpy(dtype=np.float64)
+    return values[~np.isnan(values)]

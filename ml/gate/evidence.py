@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,13 +18,13 @@ from ml.gate import regression_rows, rules
 from ml.gate.rules import Servability, Verdict
 from ml.messages import Message, Text, message
 from ml.registry import VersionInfo, ledger
+from ml.schema.schema import Schema, contract_changes
 from ml.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ml.data.snapshot import Part, Snapshot
-    from ml.schema.schema import Schema
 
 TRAINED_ON = "trained_on.npy"  # sorted uint64 hashes of the rows that a version was fitted on
 CHUNK_ROWS = 8_192
@@ -199,24 +198,6 @@ def judge(
         message=message("gate.with_notes", verdict=verdict.message, notes=rows.notes),
         numbers=verdict.numbers | {"notes": [note.text for note in rows.notes]},
     )
-
-
-def contract_changes(old: Schema, new: Schema) -> list[Message]:
-    """What clients of one model would feel of another: columns gone, columns new, classes changed."""
-    before, after = ([column.name for column in schema.columns] for schema in (old, new))
-    found = {
-        "gate.columns_gone": _lacking(before, after),
-        "gate.columns_new": _lacking(after, before),
-        "gate.classes_gone": _lacking(old.classes, new.classes),
-        "gate.classes_new": _lacking(new.classes, old.classes),
-    }
-    return [message(code, names=names) for code, names in found.items() if names]
-
-
-def _lacking(names: Sequence[str], others: Sequence[str]) -> str:
-    """The first ten of the names that are none of the others."""
-    lacking = [name for name in names if name not in others]
-    return ", ".join(lacking[:10]) + (" …" if len(lacking) > 10 else "")
 
 
 def seen_in_training(

@@ -15,6 +15,8 @@ SHA256 = "refit.sha256"
 VERDICT = "refit.verdict"
 SENTENCE = "refit.sentence"
 MESSAGE = "refit.message"  # the sentence by code, as JSON
+SNAPSHOT = "refit.snapshot"  # the id of what it was made from
+CONTRACT = "refit.contract"  # `Schema.contract_id`
 QUARANTINED = "refit.quarantined"
 
 
