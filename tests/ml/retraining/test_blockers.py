@@ -142,6 +142,17 @@ def test_refusals_in_a_row_open_the_breaker(own: Settings, happened: Any, what: 
     assert held(own, last + RESET) == []
 
 
+def test_the_breaker_looks_at_fifty_answers(own: Settings, happened: Any) -> None:
+    """And at nothing else that is written in between."""
+    for i in range(52):
+        happened(ledger.REFUSED, i / 100)
+    for i in range(60):
+        happened(ledger.REGISTERED, 1 + i / 100)
+    expected = [Blocker(message("retraining.breaker", n=50, hours=RESET / 3_600))]
+    assert held(own, 2.0 + COOLDOWN) == expected
+    assert held(own, 0.51 + RESET) == []
+
+
 @pytest.mark.parametrize("what", [ledger.PROMOTED, ledger.ROLLED_BACK])
 def test_a_promotion_or_a_rollback_closes_the_breaker(own: Settings, happened: Any, what: str) -> None:
     """Refusals of before do not count."""
@@ -207,7 +218,7 @@ def test_the_check_that_is_decided_counts_once(own: Settings) -> None:
     checked(own, False, at=10.0, key="now")
     assert blockers.budget(own, judged="now10.0") == before
     assert blockers.budget(own) == before + 0.25
-    assert len(held(own, 1e6, judged="now10.0")) == 1
+    assert held(own, 1e6, judged="now10.0") == [Blocker(message("retraining.budget_spent", n=4, more=2))]
     checked(own, False, at=11.0)
     assert blockers.budget(own, judged="now10.0") == before + 0.25
     assert held(own, 1e6) == []
