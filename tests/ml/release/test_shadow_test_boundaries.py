@@ -472,6 +472,20 @@ def test_what_the_gate_is_told_of_the_champion(
     assert (more["degraded"], more["challenger_beats_champion"]) == told
 
 
+def test_as_many_checks_are_looked_at_as_is_set(
+    own: Settings, store: memory.Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older one may tell of another time."""
+    few = msgspec.structs.replace(own, drift=msgspec.structs.replace(own.drift, history=1))
+    check(own, "insufficient data", {})
+    check(own, "stable", {"degraded": True}, at=SINCE - 1)
+    serve(own, NEEDED)
+    judge = Judge(monkeypatch)
+    look(few)
+    _, more = judge.asked[0]
+    assert more["challenger_beats_champion"] is False
+
+
 def test_what_was_known_of_another_champion_is_not_told(
     own: Settings, store: memory.Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
