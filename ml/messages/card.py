@@ -19,7 +19,6 @@ TEMPLATES = {
     ),
     "card.family": N_("family: {family}, seed {seed}"),
     "card.parameters": N_("parameters learned: {n}"),
-    "card.unknown": N_("unknown"),
     "card.most_probable": N_("calibration: {kind}; label: the most probable class, chosen for {objective}"),
     "card.threshold": N_("calibration: {kind}; label: threshold {threshold:.3f}, chosen for {objective}"),
     "card.settings": N_("settings: `{settings}`"),

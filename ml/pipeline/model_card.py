@@ -6,12 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from ml.decision import Decision
+from ml.evaluation.bootstrap import Interval
+from ml.evaluation.report import Evaluation
 from ml.gate.rules import Verdict
 from ml.messages import Message, Text, message
 from ml.messages.document import Block, Document, block, markdown
+from ml.models.base import Params
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
@@ -22,8 +23,27 @@ if TYPE_CHECKING:
 _SHOWN = 30  # columns of a table; the rest is in schema.json
 
 
+class ModelMetrics(Evaluation, frozen=True, kw_only=True):
+    """Content of metrics.json: the evaluation on the test rows, and what was trained on what.
+
+    `validation_log_loss` is the winner's over held-out rows (nats), `baseline_log_loss` the best untuned baseline's,
+    None where none was complete; `importance` maps a column to its mean absolute Shapley value in log-odds, and is
+    empty where it was not measured.
+    """
+
+    rows_trained: int
+    snapshot: str
+    run_key: str
+    family: str
+    params: Params
+    seed: int
+    validation_log_loss: float
+    baseline_log_loss: float | None
+    importance: dict[str, float]
+
+
 def document(
-    snapshot: Snapshot, candidate: Candidate, decision: Decision, metrics: dict[str, Any], verdict: Verdict,
+    snapshot: Snapshot, candidate: Candidate, decision: Decision, metrics: ModelMetrics, verdict: Verdict,
     trials: Sequence[Trial],
 ) -> Document:  # fmt: skip
     """The card by code, without its title: content of model_card.json."""
@@ -33,7 +53,7 @@ def document(
         *_section("card.data", _data(snapshot)),
         *_section("card.quality", _scores(metrics)),
         *_section("card.weakest", _slices(metrics)),
-        *_section("card.importance", _importance(metrics.get("importance") or {})),
+        *_section("card.importance", _importance(metrics.importance)),
         *_section("card.columns", _columns(snapshot.schema.columns)),
         *_section("card.search", [_search(metrics, trials)]),
         *_section("card.limits", [block("text", message("card.limits_text"))]),
@@ -50,7 +70,6 @@ def _section(code: str, blocks: list[Block]) -> Document:
 
 
 def _model(candidate: Candidate, decision: Decision) -> list[Block]:
-    learned = candidate.model.describe().get("parameters")
     how = {"kind": decision.calibration.kind, "objective": decision.objective}
     if decision.threshold is None:
         answered = message("card.most_probable", **how)
@@ -58,7 +77,7 @@ def _model(candidate: Candidate, decision: Decision) -> list[Block]:
         answered = message("card.threshold", threshold=decision.threshold, **how)
     lines = [
         message("card.family", family=candidate.spec.family, seed=candidate.spec.seed),
-        message("card.parameters", n=message("card.unknown") if learned is None else learned),
+        message("card.parameters", n=candidate.model.describe().parameters),
         answered,
         message("card.settings", settings=json.dumps(candidate.spec.params, default=str)),
     ]
@@ -69,14 +88,14 @@ def _data(snapshot: Snapshot) -> list[Block]:
     manifest = snapshot.manifest
     columns = len(snapshot.schema.columns)
     lines = [
-        message("card.snapshot", snapshot=snapshot.id, rows=manifest["rows"], columns=columns),
-        message("card.parts", parts=_counted(manifest["parts"])),
-        message("card.classes", classes=_counted(manifest["classes"])),
+        message("card.snapshot", snapshot=snapshot.id, rows=manifest.rows, columns=columns),
+        message("card.parts", parts=_counted(manifest.parts)),
+        message("card.classes", classes=_counted(manifest.classes)),
     ]
-    if manifest.get("time_range"):
-        lines.append(message("card.time", first=manifest["time_range"][0], last=manifest["time_range"][1]))
-    if manifest.get("labelled"):
-        lines.append(message("card.labelled", n=manifest["labelled"].get("given", 0)))
+    if manifest.time_range:
+        lines.append(message("card.time", first=manifest.time_range[0], last=manifest.time_range[1]))
+    if manifest.labelled.given:
+        lines.append(message("card.labelled", n=manifest.labelled.given))
     return [block("item", line) for line in lines]
 
 
@@ -84,36 +103,35 @@ def _counted(counts: dict[str, int]) -> list[Message]:
     return [message("card.counted", name=name, n=count) for name, count in counts.items() if count]
 
 
-def _scores(metrics: dict[str, Any]) -> list[Block]:
+def _scores(metrics: ModelMetrics) -> list[Block]:
     rows: list[list[Text]] = [[message("card.metric"), message("card.value")]]
-    rows += [[name, _interval(value)] for name, value in metrics["metrics"].items() if value]
+    rows += [[name, _interval(value)] for name, value in metrics.metrics.items()]
     return [
-        block("text", message("card.test_rows", n=metrics["rows"], confidence=metrics["confidence"])),
-        block("text", message("card.calibration_p", p=metrics["calibration_p_value"])),
+        block("text", message("card.test_rows", n=metrics.rows, confidence=metrics.confidence)),
+        block("text", message("card.calibration_p", p=metrics.calibration_p_value)),
         Block("table", rows),
     ]
 
 
-def _interval(value: dict[str, float | None]) -> Message:
-    if value["value"] is None:
+def _interval(measured: Interval) -> Message:
+    if measured.value is None:
         return message("card.undefined")
-    if value["low"] is None or value["high"] is None:
-        return message("card.figure", value=value["value"])
-    return message("card.measured", value=value["value"], low=value["low"], high=value["high"])
+    if measured.low is None or measured.high is None:
+        return message("card.figure", value=measured.value)
+    return message("card.measured", value=measured.value, low=measured.low, high=measured.high)
 
 
-def _slices(metrics: dict[str, Any]) -> list[Block]:
-    found = [s for s in metrics["slices"] if s["metrics"].get("log_loss")]
-    if not found:
+def _slices(metrics: ModelMetrics) -> list[Block]:
+    measured = [s for s in metrics.slices if s.metrics["log_loss"].value is not None]
+    if not measured:
         return [block("text", message("card.no_slices"))]
-    found.sort(key=lambda s: -s["metrics"]["log_loss"]["value"])
+    measured.sort(key=lambda s: -(s.metrics["log_loss"].value or 0.0))
     rows: list[list[Text]] = [
         [message("card.column"), message("card.rows_with"), message("card.rows"), "log-loss"],
     ]
-    for one in found[:5]:
-        value = msgspec.convert(one["shared"], Text) or _escaped(one["value"])
-        count, loss = message("card.count", n=one["rows"]), _interval(one["metrics"]["log_loss"])
-        rows.append([_escaped(one["column"]), value, count, loss])
+    for one in measured[:5]:
+        count, loss = message("card.count", n=one.rows), _interval(one.metrics["log_loss"])
+        rows.append([_escaped(one.column), one.shared or _escaped(one.value), count, loss])
     return [Block("table", rows)]
 
 
@@ -150,10 +168,10 @@ def _range(column: Column) -> Text:
     return message("card.more_levels", levels=levels, n=more) if more > 0 else message("card.levels", levels=levels)
 
 
-def _search(metrics: dict[str, Any], trials: Sequence[Trial]) -> Block:
-    known = {"n": len(trials), "done": sum(trial.status == "ok" for trial in trials)}
-    known |= {"best": metrics["validation_log_loss"]}
-    baseline = metrics["baseline_log_loss"]  # None when no baseline was among the complete trials
+def _search(metrics: ModelMetrics, trials: Sequence[Trial]) -> Block:
+    done = sum(trial.status == "ok" for trial in trials)
+    known: dict[str, Any] = {"n": len(trials), "done": done, "best": metrics.validation_log_loss}
+    baseline = metrics.baseline_log_loss  # None when no baseline was among the complete trials
     if baseline is None:
         return block("text", message("card.trials_alone", **known))
     return block("text", message("card.trials", baseline=baseline, **known))

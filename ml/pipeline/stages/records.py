@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from ml.data.manifest import Labelled
 from ml.messages import Message, Text
+from ml.models.base import Params
 from ml.origin import Origin
 from ml.training.candidate import CandidateSpec
 from ml.training.course_grid import GridPoint
@@ -75,7 +77,7 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     columns: int
     target: str
     classes: tuple[str, ...]
-    labelled: dict[str, Any]
+    labelled: Labelled
     policy: str
     policy_message: Message
     warnings: tuple[str, ...]
@@ -97,7 +99,7 @@ class FittedCandidate(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     family: str
-    params: dict[str, Any]
+    params: Params
     scores: dict[str, float | None] = {}
     seconds: float = 0.0
     error: str = ""
