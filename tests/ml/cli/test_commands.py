@@ -133,12 +133,12 @@ def test_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) ->
 def test_undefined_metric_is_shown_as_such() -> None:
     """A class that no test row has leaves some metrics undefined: a line says so, and nothing ends in a trace."""
     found = EvaluationRecord(
-        bundle="", sha256="", model="", family="mlp", promote=False, sentence="", reasons=(), code="", champion="",
+        bundle="", sha256="", model="", family="mlp", promote=False, message="", messages=(), champion="",
         metrics={"accuracy": 0.5, "roc_auc": None}, run_id="", mlflow_url="",
     )  # fmt: skip
     assert show.metrics_of(found) == "  accuracy   0.5000\n  roc_auc    undefined"
-    assert model_card._interval(Interval(None, None, None)) == "undefined on these rows"
-    assert model_card._interval(Interval(0.5, None, None)) == "0.5000"
+    assert model_card._interval(Interval()).code == "card.undefined"
+    assert str(model_card._interval(Interval(0.5))) == "0.5000"
 
 
 def test_pipeline_then_status(tmp_path: Path) -> None:
