@@ -37,7 +37,7 @@ class Service:
         self.log = PredictionLog(settings)
         self.keys = Keys(settings)
         self.local_only = is_loopback(settings.serving.host)
-        self.allowed_hosts = frozenset(settings.serving.allowed_hosts)
+        self.allowed_hosts = frozenset(map(str.lower, settings.serving.allowed_hosts))
         self.limits = RateLimit(settings.serving.rate_limit_per_s, settings.serving.rate_burst)
         self._pid = 0
         self._lock = threading.Lock()
@@ -85,7 +85,8 @@ class Service:
             503: the log cannot take them and the settings say to refuse.
         """
         try:
-            self.log.append(served, scored)
+            if len(scored):
+                self.log.append(served, scored)
         except LogUnavailable as error:
             self.metrics.log_refused()
             raise Problem(

@@ -14,7 +14,7 @@ from ml.schema.rows import Rows
 from serving.api import guard, predict
 from serving.model.store import Served
 from serving.problems import Problem
-from serving.scoring import score
+from serving.scoring import bodies, score
 from serving.scoring.score import VERSION_HEADER, Scored
 from serving.service import service
 
@@ -42,11 +42,11 @@ def explain_rows() -> Response:
     if with_changes not in ("true", "false"):
         raise Problem(422, f"expected changes=true or changes=false, got {with_changes[:80]!r}")
     served = service().served()
-    rows, ids = score.predict_body(served, service().settings.serving).read(request.get_data(cache=False))
+    rows, ids = score.predict_body(served, service().settings.serving).read(bodies.read())
     if len(rows) > MAX_ROWS:
         raise Problem(413, f"expected at most {MAX_ROWS} rows to explain in one request, got {len(rows)}")
     scored = score.score(served, rows, ids)
-    explanations = explainer(served).explain(rows)
+    explanations = explainer(served).explain(rows) if len(rows) else []
     found = counterfactuals(served.bundle, rows) if with_changes == "true" else [[] for _ in explanations]
     content = {
         "model_version": served.version,

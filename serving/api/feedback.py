@@ -21,6 +21,7 @@ from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
 from serving.api import guard
 from serving.prediction_log.writer import LogUnavailable
 from serving.problems import Problem
+from serving.scoring import bodies
 from serving.scoring.json_rows import ID_KEY, MAX_ID_CHARS, strict_json
 from serving.service import service
 
@@ -35,7 +36,7 @@ bp = Blueprint("feedback", __name__)
 def add() -> Response:
     """Write the labels of one request to the log; the answer says how many."""
     found = service()
-    body = request.get_data(cache=False)
+    body = bodies.read()
     kind = request.mimetype
     if kind == "text/csv":
         items, lines = _from_csv(body)
@@ -45,7 +46,8 @@ def add() -> Response:
         raise Problem(415, f"expected Content-Type application/json or text/csv, got {shown(kind) or 'none'}")
     pairs = checked(items, found.served().bundle.schema.classes, lines)
     try:
-        found.log.append_feedback(pairs)
+        if pairs:
+            found.log.append_feedback(pairs)
     except LogUnavailable as error:
         raise Problem(503, f"the labels cannot be written: {error}", headers={"Retry-After": "1"}) from error
     return Response(msgspec.json.encode({"accepted": len(pairs)}), mimetype="application/json")
@@ -57,12 +59,10 @@ def checked(items: list[Any], classes: tuple[str, ...], lines: list[int]) -> lis
     Raises
     ------
     Problem
-        None or too many.
+        Too many.
     RowsError
         An id that is no text, a label that is none of `classes`, or another key.
     """
-    if not items:
-        raise Problem(422, "expected at least one label, got none")
     if len(items) > MAX_LABELS:
         raise Problem(413, f"expected at most {MAX_LABELS} labels in one request, got {len(items)}")
     levels = {name: name for name in classes}

@@ -81,12 +81,11 @@ def _column_schema(column: Column) -> dict[str, Any]:
         }
     levels = ", ".join(column.categories[:20]) + (" …" if len(column.categories) > 20 else "")
     category: dict[str, Any] = {"description": f"A category; in training: {levels}.", "examples": examples}
-    # A whole number or a boolean that spells a level is taken for it; see ml/schema/rows.py.
-    spelled: list[Any] = [int(level) for level in column.categories if _is_whole(level)]
-    spelled += [value for value in (True, False) if {str(value), str(value).lower()} & set(column.categories)]
-    if not spelled:
-        return {"type": ["string", "null"], **category}
-    return {"anyOf": [{"type": ["string", "null"]}, {"enum": spelled}], **category}
+    # A whole number or a boolean that spells a level is taken for it; see ml/schema/rows.py. Types and no lists of
+    # values: generators of clients stumble over an enum of numbers and booleans, and drop the route.
+    whole = ["integer"] if any(map(_is_whole, column.categories)) else []
+    boolean = ["boolean"] if {"true", "false"} & {level.lower() for level in column.categories} else []
+    return {"type": ["string", "null", *whole, *boolean], **category}
 
 
 def _is_whole(level: str) -> bool:
@@ -100,7 +99,6 @@ def _rows_schema(max_rows: int) -> dict[str, Any]:
         "properties": {
             "rows": {
                 "type": "array",
-                "minItems": 1,
                 "maxItems": max_rows,
                 "items": {"$ref": REF.format(name="Row")},
             },
@@ -116,7 +114,7 @@ def _rows_schema(max_rows: int) -> dict[str, Any]:
 
 def _labels_schema() -> dict[str, Any]:
     one = {"$ref": REF.format(name="Label")}
-    many = {"type": "array", "minItems": 1, "items": one}
+    many = {"type": "array", "items": one}
     wrapped = {
         "type": "object",
         "required": ["feedback"],

@@ -173,7 +173,8 @@ class Tensor(msgspec.Struct, omit_defaults=True):
     name: str
     shape: list[Annotated[int, Meta(ge=-1)]]
     datatype: str
-    data: list[Any] | None = None
+    # `items` is said although anything goes: generators of clients drop a route with an array that has none.
+    data: Annotated[list[Any], Meta(extra_json_schema={"items": {}})] | None = None
     parameters: dict[str, Any] | None = None
 
 

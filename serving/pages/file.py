@@ -46,7 +46,8 @@ def file() -> str | tuple[str, int]:
         table = score_file.open_upload(one, served, cast(BinaryIO, upload.stream), upload.filename)
         with (folder / token).open("xb") as out:
             preview = Preview(out)
-            score_file.score_upload(one, served, table, preview)
+            if not score_file.score_upload(one, served, table, preview)["rows"]:
+                raise DataError("the file has a header but no rows", file=table.name)
     except (Problem, DataError) as error:
         (folder / token).unlink(missing_ok=True)
         return failure(problems.of(error))

@@ -126,6 +126,8 @@ def chunks(served: ServedModel, rows: Rows) -> Iterator[Scored]:
 def run(bundle: Bundle, rows: Rows) -> npt.NDArray[np.float32]:
     """(n, C) float32 calibrated probabilities; the same bits for a row alone and among others."""
     n = len(rows)
+    if not n:
+        return np.empty((0, len(bundle.schema.classes)), np.float32)
     if n <= CHUNK_ROWS:
         return bundle.run(rows.numbers, rows.categories)
     parts = [rows.part(start, start + CHUNK_ROWS) for start in range(0, n, CHUNK_ROWS)]

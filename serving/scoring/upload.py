@@ -24,9 +24,9 @@ from ml.schema.rows import RowReader, Rows
 from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
 from ml.settings import Settings
 from serving.auth.limits import check_cells
+from serving.scoring.file_names import PARQUET_ENDINGS
 from serving.scoring.json_rows import ID_KEY, Ids, checked_ids
 
-PARQUET_ENDINGS = (".parquet", ".pq")
 BLOCK_BYTES = 1_000_000
 PARQUET_ROWS = 8_192
 ENOUGH_ROWS = 20  # from here on a number column in which every cell is a word like "n/a" is a broken feed
@@ -103,7 +103,7 @@ class Upload:
         return self.name.casefold().endswith(PARQUET_ENDINGS)
 
     def __iter__(self) -> Iterator[Part]:
-        """Parts of at least one row."""
+        """Parts of at least one row; one part without rows where the table has none."""
         return self._parquet() if self.is_parquet else self._csv()
 
     def checked(self, keep_bytes: int) -> list[Part] | None:
@@ -168,6 +168,7 @@ class Upload:
             use_threads=False,
             numbers=frozenset(schema.numbers if self._as_numbers else ()),
             missing_markers=schema.missing_markers,
+            may_be_empty=True,
         )
         return csv_reader.CsvReader(self._from_start(), self.name, options)
 
@@ -200,7 +201,8 @@ class Upload:
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"not a readable Parquet file: {shown(error)}", file=self.name) from error
         if not begun:
-            raise DataError("the file has columns but no rows", file=self.name)
+            rows, echoed = self._rows(file.schema_arrow.empty_table(), None)
+            yield Part(rows, echoed, None, None)
 
     def _batches(self, file: pq.ParquetFile) -> Iterator[pa.Table]:
         """Batches with their texts written out, once it is known how long they are: a page can say a long text in a

@@ -171,7 +171,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "two forms": (b'{"inputs": [], "instances": []}', JSON),
     "a word for a number": (b'{"dataframe_records": [{"n0": "x", "n1": 2, "c0": "red"}]}', JSON),
     "records lack a column": (b'{"dataframe_records": [{"n0": 1, "n1": 2}]}', JSON),
-    "records without rows": (b'{"dataframe_records": []}', JSON),
     "records as object": (b'{"dataframe_records": {}}', JSON),
     "split without columns": (b'{"dataframe_split": {"data": [[1.0, 2.0, "red"]]}}', JSON),
     "split without data": (b'{"dataframe_split": {"columns": ["n0"]}}', JSON),
