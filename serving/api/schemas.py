@@ -33,6 +33,9 @@ class Prediction(Answer):
     label: Annotated[str, Meta(description="the decided class, by the model's threshold where it has one")]
     probability: Annotated[Probability, Meta(description="of `label`")]
     probabilities: Annotated[dict[str, Probability], Meta(description="of every class")]
+    positive_probability: Annotated[
+        Probability | None, Meta(description="of the positive label, whatever was answered; only where there is one")
+    ] = None
     warnings: list[Warning] = []
 
 

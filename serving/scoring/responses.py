@@ -18,12 +18,14 @@ WARNINGS_BYTES = 4_000
 
 
 class Answer(msgspec.Struct, gc=False):
-    """The answer for one row. `probabilities` has a probability for each class; `warnings` only where there are any."""
+    """The answer for one row. `probabilities` has a probability for each class; `positive_probability` is there only
+    where there is a positive label, `warnings` only where there are any."""
 
     prediction_id: str
     label: str
     probability: float
     probabilities: Any
+    positive_probability: float | msgspec.UnsetType = msgspec.UNSET
     warnings: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -44,8 +46,10 @@ def body(scored: Scored) -> bytes:
 
 def predictions(scored: Scored) -> list[Answer]:
     """The `predictions` list of an answer, one a row."""
-    by_class = map(_by_class(scored.schema.classes), *scored.probabilities.T.tolist())
-    answers = list(map(Answer, scored.ids, scored.labels, scored.chosen.tolist(), by_class))
+    columns = scored.probabilities.T.tolist()
+    by_class = map(_by_class(scored.schema.classes), *columns)
+    positive = () if scored.positive is None else (columns[scored.positive],)
+    answers = list(map(Answer, scored.ids, scored.labels, scored.chosen.tolist(), by_class, *positive))
     if scored.rows.flags:
         for answer, flags in zip(answers, scored.rows.flags, strict=True):
             if flags:

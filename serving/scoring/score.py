@@ -57,6 +57,12 @@ class Scored(msgspec.Struct, frozen=True, gc=False):
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def positive(self) -> int | None:
+        """The column of `probabilities` that is the positive label's; None where there is no such label."""
+        classes, label = self.schema.classes, self.schema.positive_label
+        return classes.index(label) if label in classes else None
+
 
 def reader(served: ServedModel) -> RowReader:
     """The row reader of a served version, made once."""
