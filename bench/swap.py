@@ -61,7 +61,7 @@ class Watch:
 def measure(swaps: int, workers: int, connections: int) -> dict[str, Any]:
     """Run it; counts, and staleness in milliseconds."""
     with tempfile.TemporaryDirectory() as folder:
-        home, registry = Path(folder) / "home", Registry(Path(folder) / "registry")
+        home, registry = Path(folder) / "home", Registry(Path(folder) / "registry", Path(folder) / "home")
         versions = [str(i + 1) for i in range(swaps + 1)]
         for version in versions:
             registry.register(version, bias=int(version) / len(versions))
@@ -70,7 +70,7 @@ def measure(swaps: int, workers: int, connections: int) -> dict[str, Any]:
         environment = os.environ | {"REFIT_HOME": str(home), "REFIT_REGISTRY__TRACKING_URI": registry.url}
         environment["REFIT_CONFIG"] = str(home / "refit.toml")  # not the checkout's
         registry.champion = versions[0]
-        home.mkdir()
+        home.mkdir(exist_ok=True)
         follower = subprocess.Popen([sys.executable, *FOLLOWER], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
         try:
             with serving(home, SERVING__WORKERS=str(workers)) as server:

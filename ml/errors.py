@@ -68,5 +68,9 @@ class ChampionChanged(PromotionError):
     """Raised when another version became champion since the challenger was judged: it must be judged again."""
 
 
+class DiskFull(Transient):
+    """Raised when there is no room to write: names the place. What was begun goes on once there is room."""
+
+
 class StoreUnavailable(Transient):
     """Raised when the database of predictions, labels, checks and ledger cannot be reached."""

@@ -19,10 +19,11 @@ from pathlib import Path
 PARTS = ("data", "models", "var")
 DATABASES = ("var/refit.db", "var/mlflow/mlflow.db", "var/airflow/airflow.db")
 SEGMENTS = "var/serving/segments"
+LEDGER_HEAD = "var/ledger_head.json"  # `ml.registry.chain.HEAD`
 # Made anew at every start, or of no use elsewhere.
 LEFT_OUT = frozenset({
     "var/logs", "var/airflow/logs", "var/serving/cache", "var/serving/current.json", "var/serving/workers",
-    "var/serving/metrics", "var/supervisord.conf", "var/supervisord.pid", "var/stack.json",
+    "var/supervisord.conf", "var/supervisord.pid", "var/stack.json",
 })  # fmt: skip
 
 
@@ -51,6 +52,8 @@ def backup(home: Path, folder: Path) -> int:
     try:
         partial.mkdir(parents=True, mode=0o700)
         _files(home, partial, [SEGMENTS])
+        (partial / "var").mkdir(exist_ok=True)
+        _file(home / LEDGER_HEAD, partial / LEDGER_HEAD)  # a newer one than the copied ledger would tell of a cut
         for name in DATABASES:
             _database(home / name, partial / name)
         _files(home, partial, PARTS)
@@ -87,7 +90,7 @@ def _files(home: Path, folder: Path, parts: Iterable[str]) -> None:
             target = folder / at
             target.mkdir(parents=True, exist_ok=True)
             for name in names:
-                if (at / name).as_posix() not in LEFT_OUT and not _of_a_database(at / name):
+                if (at / name).as_posix() not in {*LEFT_OUT, LEDGER_HEAD} and not _of_a_database(at / name):
                     _file(Path(here) / name, target / name)
 
 

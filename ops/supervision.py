@@ -111,7 +111,7 @@ def supervisor_config(layout: Layout) -> str:
     # Takes what a killed program leaves behind before its successor starts.
     parser["eventlistener:reaper"] = {
         "command": _quote([str(layout.bin / "python"), "-m", "ops.reaper"]),
-        "events": "PROCESS_STATE_EXITED",
+        "events": "PROCESS_STATE_EXITED,PROCESS_STATE_RUNNING,PROCESS_STATE_FATAL",
         "stdout_logfile": "NONE",  # its output is the protocol
         "stderr_logfile": str(layout.logs / "reaper.log"),
         "priority": "1",

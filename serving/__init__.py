@@ -17,6 +17,7 @@ A worker imports neither a database driver nor MLflow, pandas, scikit-learn or t
 | `gunicorn.conf.py` | gunicorn's configuration, from Refit's settings |
 | `http` | HTTP: the gunicorn worker of the service, its connections, and the fast path |
 | `ids` | Random ids, cheaply: the system's randomness is fetched for many at a time |
+| `integrity` | Is everything still what was written? |
 | `logs` | Logging as JSON lines on standard error: what a collector or `jq` reads |
 | `metrics` | Prometheus metrics, right across workers |
 | `model` | The served model: the champion's lookup, the follower, and the store that workers swap from |
@@ -27,5 +28,5 @@ A worker imports neither a database driver nor MLflow, pandas, scikit-learn or t
 | `protocols` | Protocols of other servers, so that their clients work unchanged |
 | `scoring` | Scoring: from a request's rows or an uploaded table to the answer |
 | `service` | What a worker is made of: `app.extensions["refit"]` holds one `Service` |
-| `status` | What the pages and /metrics know of the world outside of a worker: `var/serving/status.json` |
+| `status` | What a worker knows of the world outside of it: `status.json` for the pages, and slots that workers share |
 """

@@ -7,6 +7,7 @@ import os
 import select
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ settings = settings_module.load()
 keys.check_bind(settings)
 _serving = settings.serving
 _folder = settings.var / "serving"
-_metrics = _folder / "metrics"
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)
-_metrics.mkdir(parents=True, exist_ok=True)
 # One thread is one worker's share of the machine; ONNX Runtime and NumPy would take them all.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# Settled now: found out later, with a file that is made and written, there would be no folder on a full disk.
+tempfile.tempdir = os.environ.get("TMPDIR") or "/tmp"
 
 proc_name = "refit-serving"
 bind = f"{_serving.host}:{settings.serving_port}"
@@ -58,8 +59,6 @@ sys.meta_path.insert(0, NoPandas())
 def when_ready(server: Any) -> None:
     """The port is ours: what a service before this one left behind can go."""
     shutil.rmtree(_folder / "workers", ignore_errors=True)
-    for file in _metrics.glob("*.db"):
-        file.unlink(missing_ok=True)
 
 
 def post_worker_init(worker: Any) -> None:

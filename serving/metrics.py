@@ -1,39 +1,70 @@
 """Prometheus metrics, right across workers.
 
-Under gunicorn `PROMETHEUS_MULTIPROC_DIR` is set before this is imported, so that `prometheus_client` keeps every
-worker's numbers in files and `/metrics` of any worker sums them. The request path only adds to plain Python
-numbers; a thread hands them on every `FLUSH_S` (a `kill -9` loses what a worker counted in that time; the
-prediction log, not these, is the record of what was answered).
+The request path only adds to plain Python lists; a thread sums them up every `FLUSH_S` and publishes the sums in the
+worker's slot (`serving/status/slots.py`), so that `/metrics` of any worker adds up those of all. Not in the files of
+prometheus_client: they are mapped, and a full disk would kill workers and master. A `kill -9` loses what a worker
+counted since it last published; the prediction log, not these, is the record of what was answered.
 """
 
 from __future__ import annotations
 
 import bisect
 import logging
-import os
 import threading
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Iterator
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from ml.schema.warnings import Flag
 from serving.model.store import read_refusals, worker_states
 from serving.prediction_log.records import backlog_bytes
+from serving.status.slots import Slots
 
 logger = logging.getLogger("refit.serving")
 
 FLUSH_S = 0.1
 # Seconds. One row takes tenths of a millisecond, a large file seconds.
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+BOUNDS = (*BUCKETS, float("inf"))
 VERDICTS = ("insufficient data", "stable", "drift", "degraded", "broken data")
+
+
+class Sums(msgspec.Struct):
+    """What has been counted: requests by route and status, of each route the answers by bucket of time and their
+    seconds, rows by version, unusual values by column and code."""
+
+    requests: dict[tuple[str, int], int] = {}
+    buckets: dict[str, list[int]] = {}
+    seconds: dict[str, float] = {}
+    rows: dict[str, int] = {}
+    flagged: dict[tuple[str, str], int] = {}
+    swaps: int = 0
+    log_refusals: int = 0
+
+    def time(self, route: str, seconds: float) -> None:
+        """Count the duration of one answer."""
+        self.buckets.setdefault(route, [0] * len(BOUNDS))[bisect.bisect_left(BOUNDS, seconds)] += 1
+        self.seconds[route] = self.seconds.get(route, 0.0) + seconds
+
+    def add(self, other: Sums) -> None:
+        """Add what another process has counted."""
+        for name in ("requests", "seconds", "rows", "flagged"):
+            mine = getattr(self, name)
+            for key, value in getattr(other, name).items():
+                mine[key] = mine.get(key, 0) + value
+        for route, counts in other.buckets.items():
+            mine = self.buckets.get(route, [0] * len(counts))
+            self.buckets[route] = [a + b for a, b in zip(mine, counts, strict=True)]
+        self.swaps += other.swaps
+        self.log_refusals += other.log_refusals
 
 
 class Metrics:
@@ -41,20 +72,14 @@ class Metrics:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        registry = self.registry = CollectorRegistry()
-        self._requests = Counter("refit_requests", "Requests answered", ["route", "status"], registry=registry)
-        self._seconds = Histogram(
-            "refit_request_seconds", "Time to answer", ["route"], buckets=BUCKETS, registry=registry
-        )
-        self._rows = Counter("refit_rows", "Rows scored", ["model_version"], registry=registry)
-        self._flagged = Counter("refit_flagged_inputs", "Unusual values scored", ["column", "code"], registry=registry)
-        self._swaps = Counter("refit_swaps", "Versions taken into service by workers", registry=registry)
-        self._log_refusals = Counter(
-            "refit_log_refusals", "Answers refused because the log was not to be had", registry=registry
-        )
+        self._slots = Slots()
+        self._sums = Sums()
         self._lock = threading.Lock()
         self._answered: deque[tuple[str, int, float]] = deque()
         self._scored: deque[tuple[str, int, tuple[tuple[Flag, ...], ...]]] = deque()
+        self._published = b""
+        self._claimed = False
+        self._told = False  # that the sums cannot be published
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -68,55 +93,73 @@ class Metrics:
 
     def swapped(self, version: str) -> None:
         """Count a version taken into service."""
-        self._swaps.inc()
+        with self._lock:
+            self._sums.swaps += 1
 
     def log_refused(self) -> None:
         """Count an answer refused for want of the log."""
-        self._log_refusals.inc()
+        with self._lock:
+            self._sums.log_refusals += 1
 
     def start(self) -> None:
-        """Start handing on what is counted."""
+        """After the fork: go on from what a dead worker has counted, and start publishing."""
+        with self._lock:
+            before = self._slots.claim()
+            self._claimed = True
+            if before:
+                self._sums.add(msgspec.msgpack.decode(before, type=Sums))
         self._stop.clear()
         self._thread = threading.Thread(target=self._run, name="refit-metrics", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Hand on the rest."""
+        """Publish the rest."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
         self.flush()
 
     def flush(self) -> None:
-        """Hand on what was counted since the last time."""
+        """Sum up what was counted since the last time, and publish the sums."""
         with self._lock:
+            sums = self._sums
             answered = [self._answered.popleft() for _ in range(len(self._answered))]
             for (route, status), n in Tally((route, status) for route, status, _ in answered).items():
-                self._requests.labels(route, status).inc(n)
-            by_route: dict[str, list[float]] = {}
+                sums.requests[route, status] = sums.requests.get((route, status), 0) + n
             for route, _, seconds in answered:
-                by_route.setdefault(route, []).append(seconds)
-            for route, times in by_route.items():
-                _observe(self._seconds.labels(route), times)
-            scored = [self._scored.popleft() for _ in range(len(self._scored))]
-            rows: Tally[str] = Tally()
-            for version, n, flags in scored:
-                rows[version] += n
+                sums.time(route, seconds)
+            for version, n, flags in [self._scored.popleft() for _ in range(len(self._scored))]:
+                sums.rows[version] = sums.rows.get(version, 0) + n
                 for flag in chain.from_iterable(flags):
-                    self._flagged.labels(flag.column, flag.code).inc()
-            for version, n in rows.items():
-                self._rows.labels(version).inc(n)
+                    key = (flag.column, flag.code)
+                    sums.flagged[key] = sums.flagged.get(key, 0) + 1
+            self._publish()
+
+    def _publish(self) -> None:
+        content = msgspec.msgpack.encode(self._sums)
+        if not self._claimed or content == self._published:
+            return
+        try:
+            self._slots.publish(content)
+            self._published, self._told = content, False
+        except OSError as error:
+            if not self._told:
+                logger.error("other workers do not see what this one counts: %s", error)
+            self._told = True
 
     def render(self) -> bytes:
         """The exposition text, of all workers."""
         self.flush()
-        shared = self.registry
-        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-            shared = CollectorRegistry()
-            MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
-        now = CollectorRegistry()
-        now.register(_Files(self.folder))
-        return generate_latest(shared) + generate_latest(now)
+        total = Sums()
+        with self._lock:
+            total.add(self._sums)
+        for content in self._slots.others():
+            if content:
+                total.add(msgspec.msgpack.decode(content, type=Sums))
+        registry = CollectorRegistry()
+        registry.register(_Counted(total))
+        registry.register(_Files(self.folder))
+        return generate_latest(registry)
 
     def _run(self) -> None:
         while not self._stop.wait(FLUSH_S):
@@ -126,12 +169,35 @@ class Metrics:
                 logger.exception("metrics could not be handed on")
 
 
-def _observe(child: Histogram, seconds: list[float]) -> None:
-    """`child.observe` for each, but with one addition a bucket: single ones cost more than parsing a request does."""
-    bounds = [*BUCKETS, float("inf")]
-    child._sum.inc(sum(seconds))
-    for bucket, n in Tally(bisect.bisect_left(bounds, one) for one in seconds).items():
-        child._buckets[bucket].inc(n)
+class _Counted(Collector):
+    """Sums as Prometheus's families."""
+
+    def __init__(self, sums: Sums) -> None:
+        self.sums = sums
+
+    def collect(self) -> Iterator[Metric]:
+        sums = self.sums
+        requests = CounterMetricFamily("refit_requests", "Requests answered", labels=["route", "status"])
+        for (route, status), n in sums.requests.items():
+            requests.add_metric([route, str(status)], n)
+        yield requests
+        seconds = HistogramMetricFamily("refit_request_seconds", "Time to answer", labels=["route"])
+        bounds = [str(floatToGoString(bound)) for bound in BOUNDS]  # type: ignore[no-untyped-call]
+        for route, counts in sums.buckets.items():
+            buckets = list(zip(bounds, accumulate(counts), strict=True))
+            seconds.add_metric([route], buckets, sums.seconds[route])
+        yield seconds
+        rows = CounterMetricFamily("refit_rows", "Rows scored", labels=["model_version"])
+        for version, n in sums.rows.items():
+            rows.add_metric([version], n)
+        yield rows
+        flagged = CounterMetricFamily("refit_flagged_inputs", "Unusual values scored", labels=["column", "code"])
+        for labels, n in sums.flagged.items():
+            flagged.add_metric(labels, n)
+        yield flagged
+        yield CounterMetricFamily("refit_swaps", "Versions taken into service by workers", value=sums.swaps)
+        refusals = "Answers refused because the log was not to be had"
+        yield CounterMetricFamily("refit_log_refusals", refusals, value=sums.log_refusals)
 
 
 class _Files(Collector):

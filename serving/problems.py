@@ -20,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 
 from ml.errors import DataError, Permanent, RefitError, StoreUnavailable, Transient
 from ml.schema.validation import Fault, RowsError
+from ml.storage.files import is_full
 
 MEDIA_TYPE = "application/problem+json"
 JSON = "application/json"
@@ -126,6 +127,8 @@ def of(error: Exception) -> Problem:
             return Problem(422, str(error))
         case HTTPException():
             return _of_http(error)
+        case OSError() if is_full(error):
+            return Problem(503, "the disk is full: send it again when there is room", headers={"Retry-After": "5"})
         case _:
             return Problem(500, "a fault of the service, which is in its log; the request may be sent again")
 

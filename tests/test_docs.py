@@ -7,13 +7,12 @@ import importlib
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,52 +20,14 @@ import yaml
 
 from ml import settings
 from ml.errors import SettingsError
+from tests.docs_commands import COMMANDS, PAGES, ROOT, Command
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 BIN = Path(sys.executable).parent
 SECTIONS = set(settings.to_values(settings.Settings()))
-_BLOCK = re.compile(r"^```(?:bash|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _SETTING = re.compile(r"`(?:([a-z]+)\.)([a-z_]+)(?: = [^`]*)?`")
 _VARIABLE = re.compile(r"\bREFIT_[A-Z0-9]+(?:_[A-Z0-9]+)*(?:__[A-Z0-9]+(?:_[A-Z0-9]+)*)?\b(?!_)")
-
-
-class Command(NamedTuple):
-    """One command of a shell block: variables before it, program, arguments."""
-
-    page: Path
-    variables: dict[str, str]
-    words: list[str]
-
-    def __str__(self) -> str:
-        return f"{self.page.relative_to(ROOT)}: {' '.join(self.words)}"
-
-
-def commands() -> Iterator[Command]:
-    """Every command of every shell block."""
-    for page in PAGES:
-        for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
-            for line in block.replace("\\\n", " ").splitlines():
-                yield from _commands_of(page, line)
-
-
-def _commands_of(page: Path, line: str) -> Iterator[Command]:
-    lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;<>")
-    lexer.whitespace_split, lexer.commenters = True, "#"
-    part: list[str] = []
-    for word in [*lexer, "&&"]:
-        if word not in ("&&", "|", ";"):
-            part.append(word)
-            continue
-        variables = {}
-        while part and re.fullmatch(r"[A-Z_][A-Z0-9_]*=.*", part[0]):
-            name, _, value = part.pop(0).partition("=")
-            variables[name] = value
-        if part:
-            yield Command(page, variables, part)
-        part = []
 
 
 def _redirected(words: list[str]) -> list[str]:
@@ -175,7 +136,6 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     **{f".venv/bin/{name}": _tool(name) for name in ("pre-commit", "pybabel", "mkdocs", "ruff")},
     **dict.fromkeys(("git", "mv", "cp", "chmod", "aws"), _known),
 }
-COMMANDS = list({str(command): command for command in commands()}.values())
 
 
 def test_there_are_commands_to_look_at() -> None:
@@ -242,7 +202,7 @@ def test_the_site_builds_strictly(tmp_path: Path) -> None:
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    for page in ("deployment", "drift", "rest-api", "vi/first-steps"):
+    for page in ("deployment", "drift", "rest-api", "vi/first-steps", "vi/course"):
         assert (tmp_path / "site" / page / "index.html").stat().st_size > 5_000
     shutil.rmtree(tmp_path / "site")
 

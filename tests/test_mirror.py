@@ -8,18 +8,6 @@ from tests import mirror
 
 TABLE = tomllib.loads((mirror.ROOT / "tests" / "mirror.toml").read_text())
 
-# Imports of one test file by another that are still to be mended; none may be added.
-TO_MEND = {
-    "tests/ml/explain/test_background.py imports tests.ml.explain.test_explainer",
-    "tests/ml/pipeline/test_kill_points.py imports tests.ml.registry.test_promotion",
-    "tests/ml/release/test_shadow_test.py imports tests.ml.pipeline.test_kill_points",
-    "tests/ml/release/test_shadow_test.py imports tests.ml.registry.test_promotion",
-    "tests/ml/training/test_candidate.py imports tests.ml.models.test_contract",
-    "tests/ml/release/test_shadow_slot.py imports tests.ml.pipeline.test_pipeline",
-    "tests/serving/api/test_explain_classes.py imports tests.ml.explain.test_families",
-    "tests/stack/test_docs_commands.py imports tests.test_docs",
-}
-
 
 def test_modules_without_a_test_file_of_their_own_are_in_the_table() -> None:
     """And no other is: a line goes when its module does, or gets a test file."""
@@ -38,9 +26,7 @@ def test_the_tests_that_the_table_names_exist() -> None:
 
 def test_no_test_file_imports_from_another() -> None:
     """What two of them need stands in a conftest or in a module of helpers."""
-    found = set(mirror.import_between_tests())
-    assert sorted(found - TO_MEND) == []
-    assert sorted(TO_MEND - found) == [], "mended: no longer to be listed"
+    assert mirror.import_between_tests() == []
 
 
 def test_what_the_mutation_run_guards_exists() -> None:

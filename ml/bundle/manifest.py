@@ -12,6 +12,7 @@ from ml.errors import BundleError
 from ml.storage.files import write_bytes
 
 MANIFEST = "bundle.json"
+SIGNATURE = "bundle.sig"  # over all files and the manifest, so that it cannot be listed in it
 FORMAT = 1
 REQUIRED = ("model.onnx", "schema.json", "decision.json", "examples.json")
 MAX_MANIFEST_BYTES = 1_000_000
@@ -39,7 +40,9 @@ def seal(path: Path) -> str:
     The bundle's SHA-256. Sealing again after adding a file gives another bundle with another hash.
     """
     files = {
-        name: File(_hash(path / name), (path / name).stat().st_size) for name in sorted(_walk(path)) if name != MANIFEST
+        name: File(_hash(path / name), (path / name).stat().st_size)
+        for name in sorted(_walk(path))
+        if name not in (MANIFEST, SIGNATURE)
     }
     if missing := [name for name in REQUIRED if name not in files]:
         raise BundleError(f"{path}: cannot be sealed, there is no {missing[0]}")
@@ -84,17 +87,23 @@ def _is_safe(name: str) -> bool:
 
 def check(path: Path, manifest: Manifest) -> None:
     """Raises BundleError where a file is missing, altered, or not listed."""
+    for fault in faults(path, manifest):
+        raise BundleError(fault)
+
+
+def faults(path: Path, manifest: Manifest) -> Iterator[str]:
+    """A sentence for each file that is missing, altered, or not listed."""
     for name, entry in manifest.files.items():
         file = path / name
         if file.is_symlink() or not file.is_file():
-            raise BundleError(f"{file}: listed in {MANIFEST} and not there")
-        if (size := file.stat().st_size) != entry.bytes:
-            raise BundleError(f"{file}: expected {entry.bytes} bytes, got {size}: truncated or altered")
-        if (digest := _hash(file)) != entry.sha256:
-            raise BundleError(f"{file}: expected SHA-256 {entry.sha256}, got {digest}: altered")
+            yield f"{file}: listed in {MANIFEST} and not there"
+        elif (size := file.stat().st_size) != entry.bytes:
+            yield f"{file}: expected {entry.bytes} bytes, got {size}: truncated or altered"
+        elif (digest := _hash(file)) != entry.sha256:
+            yield f"{file}: expected SHA-256 {entry.sha256}, got {digest}: altered"
     for name in _walk(path):
-        if name != MANIFEST and name not in manifest.files:
-            raise BundleError(f"{path / name}: not listed in {MANIFEST}")
+        if name not in (MANIFEST, SIGNATURE) and name not in manifest.files:
+            yield f"{path / name}: not listed in {MANIFEST}"
 
 
 def _walk(path: Path) -> Iterator[str]:

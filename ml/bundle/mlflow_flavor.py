@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import shutil
 import tempfile
 import warnings
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml import tracking
+from ml.bundle import signature
 from ml.bundle.reader import Bundle
+from ml.schema import cells
 from ml.schema.schema import Column, Schema
 from ml.settings import Settings
 
@@ -21,12 +24,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CODE = Path(__file__).with_name("pyfunc.py")
+CELLS = Path(cells.__file__)
 REQUIREMENTS = ("mlflow", "onnxruntime", "pandas", "numpy")
 NAME = "bundle"
 
 
 def log_bundle(settings: Settings, folder: Path, run_id: str) -> str:
-    """Log a sealed bundle as a model of a run.
+    """Sign a sealed bundle, and log it as a model of a run.
 
     The same bundle logged again for the same run is found, not doubled; one whose upload was cut short is
     left behind unfinished and never referred to.
@@ -64,6 +68,7 @@ def log_bundle(settings: Settings, folder: Path, run_id: str) -> str:
                 where, name=NAME, source_run_id=run_id, tags={"refit.sha256": bundle.sha256}, model_type="classifier"
             )
             save(bundle, target, run_id=run_id, model_id=str(model.model_id))
+            signature.sign(settings, target / "artifacts" / NAME)
             client.log_model_artifacts(model.model_id, str(target))
             client.finalize_logged_model(model.model_id, "READY")
         values = {k: v["value"] for k, v in bundle.metrics.get("metrics", {}).items() if v}
@@ -90,7 +95,7 @@ def save(bundle: Bundle, target: Path, *, run_id: str | None = None, model_id: s
         mlflow.pyfunc.save_model(
             path=str(target),
             mlflow_model=described,
-            python_model=str(CODE),
+            python_model=str(_code(Path(temporary))),
             artifacts={NAME: str(named)},
             signature=ModelSignature(inputs=_inputs(bundle.schema), outputs=_outputs(bundle.schema)),
             input_example=rows if len(rows) else None,
@@ -100,6 +105,16 @@ def save(bundle: Bundle, target: Path, *, run_id: str | None = None, model_id: s
         flavor["model_code_path"] = CODE.name  # MLflow looks beside MLmodel, whatever folder is named
         del flavor["artifacts"][NAME]["uri"]  # where the bundle was on this machine
         described.save(str(target / "MLmodel"))
+
+
+def _code(folder: Path) -> Path:
+    """The model's code as one file: how cells are read, which Refit itself reads them by, and the model."""
+    written = folder / CODE.name
+    model = re.sub(
+        r"^from (?:__future__|ml\.schema\.cells) import .*\n", "", CODE.read_text("utf-8"), flags=re.MULTILINE
+    )
+    written.write_text(f"{CELLS.read_text('utf-8')}\n\n{model}", "utf-8")
+    return written
 
 
 def examples(bundle: Bundle, n: int) -> pd.DataFrame:

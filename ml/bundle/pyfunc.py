@@ -1,7 +1,7 @@
 """The registered model for any MLflow user: raw columns in, label and probabilities out.
 
-This file is logged with the model ("models from code") and runs without Refit: it may import nothing but
-MLflow, ONNX Runtime, pandas and NumPy. Its numbers are those of the service.
+This file is logged with the model ("models from code"), behind the text of `ml.schema.cells`, and runs without Refit:
+it may import nothing but that, MLflow, ONNX Runtime, pandas and NumPy. Its numbers are those of the service.
 
 `predict` returns one row a row of input, with the input's index, and the columns
 `label` (the decided class, text), `probability` (of that class) and `probability_<class>` for every class.
@@ -24,7 +24,7 @@ import onnxruntime as ort
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
-LIMIT = 3.4e38  # just below the largest float32
+from ml.schema.cells import FLOAT32_LIMIT, is_written_number, level, missing_numbers, number, spelled
 
 
 class RefitModel(PythonModel):
@@ -46,16 +46,16 @@ class RefitModel(PythonModel):
         for name, kind in self._types().items():
             if list(frame.columns).count(name) == 1:  # what is absent or doubled is MLflow's to refuse
                 cells = frame[name]
-                cast[name] = self._number(cells, self._markers()) if kind == "double" else cells.astype(object)
+                cast[name] = self._number(cells) if kind == "double" else cells.astype(object)
         return cast
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Label and probabilities of raw rows: a frame with the columns of the signature, in any order."""
         frame = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
-        columns, markers = self.schema["columns"], self._markers()
+        columns, markers = self.schema["columns"], self.schema["missing_markers"]
         if absent := [c["name"] for c in columns if c["name"] not in frame.columns]:
             raise ValueError(f"the table lacks {absent}; the model needs {[c['name'] for c in columns]}")
-        numbers = [self._number(frame[c["name"]], markers) for c in columns if c["kind"] == "number"]
+        numbers = [self._number(frame[c["name"]]) for c in columns if c["kind"] == "number"]
         texts = [_texts(frame[c["name"]], markers, c["categories"]) for c in columns if c["kind"] == "category"]
         wanted = {i.name for i in self.session.get_inputs()}
         feeds: dict[str, Any] = {}
@@ -82,23 +82,25 @@ class RefitModel(PythonModel):
         columns = self.schema["columns"]
         return {c["name"]: "double" if c["kind"] == "number" and plain else "string" for c in columns}
 
-    def _markers(self) -> set[str]:
-        return {m.strip() for m in self.schema["missing_markers"]} | {""}
-
-    def _number(self, cells: pd.Series, markers: set[str]) -> np.ndarray:
+    def _number(self, cells: pd.Series) -> np.ndarray:
         """(n,) float32 with NaN for missing, as `ml.schema.arrow_cells` reads a number column."""
-        if not pd.api.types.is_numeric_dtype(cells):
-            text = cells.where(cells.notna(), "").astype(str).str.strip()
-            if self.schema["thousands"]:
-                text = text.str.replace(self.schema["thousands"], "", regex=False)
-            if self.schema["decimal"] != ".":
-                text = text.str.replace(self.schema["decimal"], ".", regex=False)
-            try:
-                cells = pd.to_numeric(text.mask(text.isin(markers)), errors="raise")
-            except ValueError as error:
-                raise ValueError(f"column '{cells.name}': expected numbers: {error}") from None
-        values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
-        return np.clip(np.where(np.isinf(values), np.nan, values), -LIMIT, LIMIT).astype(np.float32)
+        markers = frozenset(map(spelled, self.schema["missing_markers"])) | {""}
+        if pd.api.types.is_numeric_dtype(cells):
+            values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+            values = np.where(np.isin(values, list(missing_numbers(markers))), np.nan, values)
+        else:
+            read = [number(cell, markers, self.schema["decimal"], self.schema["thousands"]) for cell in _cells(cells)]
+            self._check_words(cells, read)
+            values = np.array([np.nan if one is None else one for one in read], np.float64)
+        return np.clip(np.where(np.isinf(values), np.nan, values), -FLOAT32_LIMIT, FLOAT32_LIMIT).astype(np.float32)
+
+    def _check_words(self, cells: pd.Series, read: list[float | None]) -> None:
+        """A few words are missing values, as in training; more are refused, and numbers with marks that cannot be."""
+        words = [cell for cell, one in zip(_cells(cells), read, strict=True) if one is None]
+        lost = [word for word in words if not isinstance(word, str) or is_written_number(word)]
+        said = sum(one is None or one == one for one in read)
+        if lost or len(words) > self.schema["max_bad_share"] * said:
+            raise ValueError(f"column '{cells.name}': expected a number, got '{str((lost or words)[0])[:60]}'")
 
     def _codes(self, probabilities: np.ndarray) -> np.ndarray:
         """The decided class of each row, as `ml.decision.Decision.codes` decides it."""
@@ -133,20 +135,21 @@ def _cast_before_check(signature: tuple[Any, ...], cast: Callable[[pd.DataFrame]
     casts[signature] = cast
 
 
-def _texts(cells: pd.Series, markers: set[str], known: list[str]) -> np.ndarray:
+def _texts(cells: pd.Series, markers: list[str], known: list[str]) -> np.ndarray:
     """(n,) text, "" for missing, as `ml.schema.arrow_cells` reads a category column."""
-    lower = pd.api.types.is_bool_dtype(cells) and "true" in known
-    texts = [_text(cell) for cell in cells.astype(object)]
-    texts = [text.lower() if lower else text for text in texts]
-    return np.asarray(["" if text in markers else text for text in texts], dtype=object)
+    names = {level(name): name for name in known} | {level(marker): "" for marker in ("", *markers)}
+    texts = [_text(cell) for cell in _cells(cells)]
+    return np.asarray([names.get(text, text) for text in texts], dtype=object)
 
 
 def _text(cell: Any) -> str:
-    if cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and cell != cell):
-        return ""
-    if isinstance(cell, float | np.floating) and float(cell).is_integer():
-        return str(int(cell))  # a missing cell elsewhere makes a column of whole numbers floating
-    return str(cell).strip()
+    found = level(cell)
+    return found if found is not None else level(str(cell)) or ""
+
+
+def _cells(cells: pd.Series) -> list[Any]:
+    """The cells, None where one is missing."""
+    return [None if gone else cell for cell, gone in zip(np.asarray(cells), cells.isna(), strict=True)]
 
 
 mlflow.models.set_model(RefitModel())

@@ -17,7 +17,8 @@ import click
 EPILOG = """
 Settings come from refit.toml, then REFIT_* variables, then options. Exit codes: 0 done (a challenger that the
 gate refuses is a result, see --fail-if-refused), 1 an error told in one sentence, 2 wrong usage, 3 refused and
---fail-if-refused was given, 4 the pipeline ended and no champion serves (but for the policy "never"), 130 interrupted.
+--fail-if-refused was given, 4 the pipeline ended and no champion serves (but for the policy "never"), 5 verify found
+something altered, 130 interrupted.
 """
 
 # Command → module and attribute; a module is imported when its command is called.
@@ -33,6 +34,7 @@ COMMANDS = {
     "drift-check": ("ml.cli.loop", "drift_check"),
     "replay": ("demo.replay", "command"),  # the demonstration's: known here by its name alone
     "status": ("ml.cli.status", "status"),
+    "verify": ("serving.integrity.command", "command"),  # by its name alone, too: it reads the service's segments
 }
 
 

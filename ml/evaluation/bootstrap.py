@@ -69,9 +69,9 @@ def interval(value: float, base: float, replicates: Array, low: float, high: flo
         return Interval()
     finite = replicates[np.isfinite(replicates)]
     if len(finite) < 2:
-        return Interval(float(value))
+        return Interval(float(np.clip(value, low, high)))
     tail = (1 - CONFIDENCE) / 2 * 100
     lower, upper = np.percentile(finite, [tail, 100 - tail]) - base + value
-    return Interval(
-        float(value), float(np.clip(min(lower, value), low, high)), float(np.clip(max(upper, value), low, high))
-    )
+    ends = min(lower, value), value, max(upper, value)  # an estimate without bias may leave the range
+    below, at, above = (float(end) for end in np.clip(ends, low, high))
+    return Interval(at, below, above)

@@ -138,8 +138,13 @@ def ranking(
     return np.where(nothing, np.nan, area), np.where(nothing, np.nan, average)
 
 
-def calibration_error(w: Floats, confidence: Floats, correct: npt.NDArray[np.bool_]) -> Array:
-    """Expected calibration error of each weighting over 15 bins of equal width.
+def calibration_error(w: Floats, confidence: Floats, correct: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Expected calibration error of each weighting over 15 bins of equal width: without its bias, and as it is defined.
+
+    The plain mean of |d| over the bins, d being a bin's distance of the mean probability from the share that came,
+    grows with the noise of d: a perfectly calibrated model never has 0. Without bias |d| is estimated by
+    E[(d + e) sign(d - e)] with e drawn as the noise of d. The two factors are independent, so the mean is 0 where d is
+    only noise, and |d| where the noise is small; between the two it is too small, as the plain one is too large.
 
     Parameters
     ----------
@@ -152,16 +157,59 @@ def calibration_error(w: Floats, confidence: Floats, correct: npt.NDArray[np.boo
 
     Returns
     -------
-    (n_weightings,) in [0, 1]: the mean distance of the mean probability from the share that came.
+    Each (n_weightings,) at most 1; the first below 0 as often as above where the model is calibrated.
 
-    **Source** Guo et al. 2017, "On calibration of modern neural networks".
+    **Source** Guo et al. 2017, "On calibration of modern neural networks"; its bias: Kumar et al. 2019, "Verified
+    uncertainty calibration"; the split of a normal variable: Neufeld et al. 2024, "Data thinning".
     """
-    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    error = np.zeros(len(w))
+    from scipy.special import erf
+
+    unbiased, plain = np.zeros(len(w)), np.zeros(len(w))
+    bins = _bins(confidence)
     for b in np.unique(bins):
         member = bins == b
-        error += np.abs(w[:, member] @ (correct[member] - confidence[member]))
-    return np.asarray(error / np.maximum(w.sum(axis=1), 1e-12))
+        distance = w[:, member] @ (correct[member] - confidence[member])
+        variance = np.maximum(confidence[member] * (1 - confidence[member]), 0)
+        noise = np.sqrt((w[:, member] ** 2) @ variance)
+        z = distance / np.maximum(noise, 1e-12)
+        unbiased += distance * erf(z / np.sqrt(2)) - np.sqrt(2 / np.pi) * noise * np.exp(-(z**2) / 2)
+        plain += np.abs(distance)
+    total = np.maximum(w.sum(axis=1), 1e-12)
+    return np.asarray(unbiased / total), np.asarray(plain / total)
+
+
+def calibration_p_value(
+    weight: Floats, confidence: Floats, correct: npt.NDArray[np.bool_], *, draws: int = 999, seed: int = 0
+) -> float:
+    """p-value of "the probabilities are true": how often labels drawn from them lie as far from them as the real ones.
+
+    The distance is the plain calibration error over 15 bins, which suits a comparison of like with like.
+
+    Parameters
+    ----------
+    weight, confidence, correct
+        (n_rows,) each.
+    draws
+        Times that labels are drawn; the smallest p-value is 1 / (draws + 1).
+
+    >>> calibration_p_value(np.ones(100), np.full(100, 0.8), np.arange(100) < 50)
+    0.001
+
+    **Source** consistency resampling: Bröcker and Smith 2007; Vaicenavicius et al. 2019.
+    """
+    rng = np.random.default_rng(seed)
+    real, drawn = 0.0, np.zeros(draws)
+    bins = _bins(confidence)
+    for b in np.unique(bins):
+        member = bins == b
+        w, p = weight[member], confidence[member]
+        real += abs(w @ (correct[member] - p))
+        drawn += np.abs([w @ ((rng.random(len(p)) < p) - p) for _ in range(draws)])
+    return float((1 + np.count_nonzero(drawn >= real - 1e-9)) / (draws + 1))
+
+
+def _bins(confidence: Floats) -> npt.NDArray[np.int64]:
+    return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
 
 
 def limits(name: str) -> tuple[float, float]:

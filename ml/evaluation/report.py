@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Values = dict[str, npt.NDArray[np.float64]]
 
+PLAIN = "ece_plain"  # gives the calibration error's upper limit and is not shown
 STEPS = 256  # of the ROC and PR curves of a resample
 
 
@@ -38,7 +39,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """All metrics of a model on one set of rows, with their intervals: what metrics.json begins with.
 
     A metric that does not exist on these rows (ROC-AUC of one class) has the value None. `confusion` is true by
-    answered.
+    answered. `calibration_p_value` is that of "the probabilities are true", on at most 10,000 of the rows.
     """
 
     rows: int
@@ -48,6 +49,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     positive_label: str
     threshold: float | None
     metrics: dict[str, Interval]
+    calibration_p_value: float
     per_class: dict[str, ClassMetrics]
     slices: list[Slice]
     confusion: list[list[float]]
@@ -118,6 +120,9 @@ def evaluate(
         positive_label=schema.positive_label,
         threshold=decision.threshold,
         metrics=overall,
+        calibration_p_value=metrics.calibration_p_value(
+            weight[draws.rows], *_confidence(p[draws.rows], y[draws.rows], schema), seed=seed
+        ),
         per_class={
             label: ClassMetrics(**per_class[label], support=int((y == code).sum()))
             for code, label in enumerate(schema.classes)
@@ -151,13 +156,20 @@ def _measure(
     if n_classes == 2:
         positive = positive_code(schema)
         out |= {name: out[f"{name}/{positive}"] for name in ("precision", "recall", "f1", "roc_auc", "pr_auc")}
-        out["ece"] = metrics.calibration_error(w, p[:, positive], y == positive)
     else:
         for name in ("precision", "recall", "f1", "roc_auc", "pr_auc"):
             out[name] = np.mean([out[f"{name}/{c}"] for c in range(n_classes)], axis=0)
-        out["ece"] = metrics.calibration_error(w, p.max(axis=1), p.argmax(axis=1) == y)
+    out["ece"], out[PLAIN] = metrics.calibration_error(w, *_confidence(p, y, schema))
     out["macro_f1"] = np.mean([out[f"f1/{c}"] for c in range(n_classes)], axis=0)
     return out
+
+
+def _confidence(p: Floats, y: npt.NDArray[np.int64], schema: Schema) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """The probability of each row that calibration is measured on, and whether it came true."""
+    if len(schema.classes) == 2:
+        positive = positive_code(schema)
+        return p[:, positive], y == positive
+    return p.max(axis=1), p.argmax(axis=1) == y
 
 
 def _with_intervals(
@@ -167,11 +179,13 @@ def _with_intervals(
     per_class: dict[str, dict[str, Interval]] = {label: {} for label in schema.classes}
     for key, value in full.items():
         name, _, code = key.partition("/")
-        # Resampling only ever adds calibration error, so its replicates are centred on their own mean.
-        around = np.nanmean(boot[key]) if name == "ece" else base[key][0]
+        # A distance's replicates have more noise than it, so they are centred on their own mean.
+        around = np.nanmean(boot[key]) if name in ("ece", PLAIN) else base[key][0]
         measured = interval(float(value[0]), float(around), boot[key], *metrics.limits(name))
         if code:
             per_class[schema.classes[int(code)]][name] = measured
         else:
             overall[name] = measured
+    # What has no bias is rather too small, and the plain one too large: together they hold the truth.
+    overall["ece"] = msgspec.structs.replace(overall["ece"], high=overall.pop(PLAIN).high)
     return overall, per_class

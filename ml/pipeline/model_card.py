@@ -76,7 +76,11 @@ def _data(snapshot: Snapshot) -> str:
 def _scores(metrics: dict[str, Any]) -> str:
     head = f"On {metrics['rows']:,} test rows, with {metrics['confidence']:.0%} bootstrap intervals.\n\n"
     rows = [f"| {name} | {_interval(value)} |" for name, value in metrics["metrics"].items() if value]
-    return head + "\n".join(["| metric | value |", "|---|---|", *rows])
+    calibrated = (
+        f"The calibration error is without its upward bias. p-value of “the probabilities are true”: "
+        f"{metrics['calibration_p_value']:.3f}; a small one speaks against them.\n\n"
+    )
+    return head + calibrated + "\n".join(["| metric | value |", "|---|---|", *rows])
 
 
 def _interval(value: dict[str, float | None]) -> str:

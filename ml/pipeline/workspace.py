@@ -11,11 +11,11 @@ from typing import TypeVar
 
 import msgspec
 
-from ml.errors import Permanent, RefitError, SettingsError
+from ml.errors import DiskFull, Permanent, RefitError, SettingsError
 from ml.origin import Origin
 from ml.pipeline.stages.records import RECORDS, SnapshotRecord, StageRecord
 from ml.settings import Settings, from_values, to_values
-from ml.storage.files import write_json
+from ml.storage.files import is_full, write_json
 
 STAGES = tuple(record.stage_name() for record in RECORDS)
 R = TypeVar("R", bound=StageRecord)
@@ -55,6 +55,8 @@ class Workspace:
         ------
         RecordError
             There is a record of another format.
+        DiskFull
+            There is no room; the stage is not done, and can be done again.
         """
         if force:
             self.forget(kind)
@@ -62,9 +64,18 @@ class Workspace:
         if found is not None:
             return found
         started = time.time()
-        done = work()
-        seconds = round(time.time() - started, 3)
-        write_json(self._file(kind), msgspec.structs.replace(done, run_key=self.run_key, seconds=seconds))
+        try:
+            done = work()
+            seconds = round(time.time() - started, 3)
+            write_json(self._file(kind), msgspec.structs.replace(done, run_key=self.run_key, seconds=seconds))
+        except Exception as error:
+            # Bad data stays bad data also where the disk happens to be full.
+            if not is_full(error, None if isinstance(error, Permanent) else self.settings.home):
+                raise
+            raise DiskFull(
+                f"{kind.stage_name()}: the disk is full ({error}). Make room under {self.settings.home}; "
+                "then clear the task, or run the command again: it goes on where it was"
+            ) from error
         return self.needed(kind)
 
     def result(self, kind: type[R]) -> R | None:

@@ -7,15 +7,16 @@ people can look at it: its tag `refit.verdict` says `refused`, and no alias poin
 | module | what is in it |
 |---|---|
 | `aliases` | The names that point at versions |
-| `cache` | The bundles of versions on this machine, each verified against the hash that the registry keeps |
+| `cache` | The bundles of versions on this machine, each verified against the registry's hash and its signature |
 | `catalog` | The versions of the registered model: make one, find one, list them |
+| `chain` | The hash chain over the ledger: each row's entry holds the hash of the entry before |
 | `ledger` | The ledger: every registration, verdict, promotion and rollback, with who, when and why |
 | `promotion` | Promotion and the way back: the alias moves last, and every move is in the ledger before and after |
 | `rollout` | Rollout verification: has every worker taken over the new version? |
 """
 
 from ml.registry.aliases import CHAMPION, PREVIOUS, SHADOW, by_alias, champion, set_shadow
-from ml.registry.cache import download
+from ml.registry.cache import download, fetch
 from ml.registry.catalog import (
     QUARANTINED,
     SENTENCE,
@@ -43,6 +44,7 @@ __all__ = [
     "by_alias",
     "champion",
     "download",
+    "fetch",
     "note_verdict",
     "of_run",
     "promote",

@@ -39,9 +39,9 @@ def set_alias(settings: Settings, alias: str, number: str) -> None:
             found.delete_registered_model_alias(name, alias)
 
 
-def set_previous(settings: Settings, number: str, *, unless: str = "") -> None:
-    """Point `previous` at a version, or at none where that is `unless`; nothing is sent where it is so already."""
-    _point(settings, PREVIOUS, "" if number == unless else number)
+def set_previous(settings: Settings, number: str) -> None:
+    """Point `previous` at a version, or at none (""); nothing is sent where it is so already."""
+    _point(settings, PREVIOUS, number)
 
 
 def set_shadow(settings: Settings, number: str) -> None:

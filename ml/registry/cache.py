@@ -1,24 +1,20 @@
-"""The bundles of versions on this machine, each verified against the hash that the registry keeps."""
+"""The bundles of versions on this machine, each verified against the registry's hash and its signature."""
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import tempfile
 from pathlib import Path
 
 from ml import tracking
-from ml.bundle import reader
+from ml.bundle import cache
 from ml.errors import BundleError
 from ml.registry.catalog import SHA256, VersionInfo
 from ml.settings import Settings
-from ml.storage import files
 
 BUNDLE_IN_MODEL = "artifacts/bundle"  # where the pyfunc flavour keeps it
 
 
 def download(settings: Settings, info: VersionInfo, into: Path | None = None) -> Path:
-    """A version's bundle on this machine, verified against the hash that the registry keeps.
+    """A version's bundle on this machine, verified against the hash that the registry keeps, and its signature.
 
     Parameters
     ----------
@@ -28,31 +24,16 @@ def download(settings: Settings, info: VersionInfo, into: Path | None = None) ->
     Raises
     ------
     BundleError
-        What came is not what was registered.
+        What came is not what was registered, or no trusted key signed it.
     """
     if not info.sha256:
         raise BundleError(f"version {info.version} has no tag {SHA256}: it was not registered by Refit")
     folder = into or settings.var / "cache" / "bundles"
-    target = folder / info.sha256
-    if target.is_dir():
-        try:
-            reader.verify(target, info.sha256)
-            return target
-        except BundleError:
-            shutil.rmtree(target)  # half a copy of another time, or a damaged disk: load it again
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".loading-") as temporary:
-        loaded = _fetch(settings, info, Path(temporary))
-        reader.verify(loaded, info.sha256)
-        with contextlib.suppress(OSError):  # another process was faster: the content is the same
-            files.sync_tree(loaded)
-            loaded.rename(target)
-            files.sync_folder(folder)
-    reader.verify(target, info.sha256)
-    return target
+    return cache.obtain(settings, folder, info.sha256, lambda temporary: fetch(settings, info, temporary))
 
 
-def _fetch(settings: Settings, info: VersionInfo, into: Path) -> Path:
+def fetch(settings: Settings, info: VersionInfo, into: Path) -> Path:
+    """A copy of a version's bundle below `into` as the registry has it, not verified."""
     import mlflow.artifacts
 
     tracking.client(settings)  # sets the process's default URI

@@ -2,6 +2,7 @@
 
 A move of the alias is two rows: an intention before it, and an outcome after it that names the intention.
 An intention without an outcome is a move that was cut short; `ml.registry.reconcile` finishes it.
+Rows are chained by hashes (`ml.registry.chain`), so that an altered or removed one is noticed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from ml.registry import chain
 from ml.settings import Settings
 from ml.storage import database
 
@@ -29,7 +31,9 @@ ROLLED_BACK = "rolled back"
 ROLLBACK_FAILED = "rollback failed"
 QUARANTINED = "quarantined"
 RELEASED = "released from quarantine"
+NOT_SERVED = "not served"  # a service did not take over what the alias names: altered, not signed, does not load
 INTENTIONS = (PROMOTING, ROLLING_BACK)
+MOVES = (PROMOTED, PROMOTION_FAILED, ROLLED_BACK, ROLLBACK_FAILED)
 SERVED = (PROMOTED, ROLLED_BACK)  # outcomes after which `to_version` serves
 
 table = sa.Table(
@@ -99,10 +103,12 @@ def append(
     }
     engine = database.engine(settings)
     with database.unavailable_as_transient(), engine.begin() as connection:
-        result = connection.execute(table.insert().values(values))
-    key = result.inserted_primary_key
-    assert key is not None  # an INSERT of one row has one
-    return int(key[0])
+        chain.begin(connection)
+        key = connection.execute(table.insert().values(values)).inserted_primary_key
+        assert key is not None  # an INSERT of one row has one
+        head = chain.link(connection, table, int(key[0]))
+    chain.keep_head(settings, head)
+    return head.row
 
 
 def events(

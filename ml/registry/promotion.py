@@ -104,6 +104,8 @@ def rollback(settings: Settings, to: str | None = None, *, who: str, why: str, c
         if current is None:
             raise PromotionError("there is no champion to roll back from")
         target = version(settings, to) if to else _before(settings, current.version)
+        if target is None:
+            raise PromotionError(f"no version served before version {current.version}: there is nothing to go back to")
         if target.version == current.version:
             raise PromotionError(f"version {target.version} is the champion already")
         _check_loads(settings, target)
@@ -130,7 +132,7 @@ def reconcile_locked(settings: Settings, confirm_with: Confirm) -> Event | None:
         _outcome_of(
             settings, intention, failed=True, why="interrupted before the alias moved, or after it was put back"
         )
-    return ledger.events(settings, limit=1)[0]
+    return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
 def quarantine(settings: Settings, number: str, *, who: str, why: str) -> None:
@@ -161,12 +163,13 @@ def _move(settings: Settings, intention: Event, confirm_with: Confirm, numbers: 
     if back:
         # Where `previous` points after a rollback is where a second one would go: never at what was just left.
         quarantine(settings, old, who=intention.who, why=f"rolled back to version {new}: {intention.why}")
-        aliases.set_previous(settings, next(iter(ledger.served_before(settings, new)), ""), unless=old)
+        before = _before(settings, new)
+        aliases.set_previous(settings, before.version if before else "")
     else:
         aliases.set_previous(settings, old)
     numbers = {**numbers, "workers": confirmation.workers, "confirmation": confirmation.note}
     _outcome_of(settings, intention, failed=False, why=intention.why, numbers=numbers)
-    return ledger.events(settings, limit=1)[0]
+    return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
 def _outcome_of(
@@ -208,10 +211,11 @@ def _already(settings: Settings, number: str, who: str, why: str, run_key: str) 
             return event
     # The alias was set by hand, in MLflow's own pages: from now on the ledger knows.
     _outcome(settings, ledger.PROMOTED, who, f"{why} (alias found set already)", "", number, run_key)
-    return ledger.events(settings, limit=1)[0]
+    return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
-def _before(settings: Settings, current: str) -> VersionInfo:
+def _before(settings: Settings, current: str) -> VersionInfo | None:
+    """The version that served last before `current`, of those that are still there and not quarantined."""
     for number in ledger.served_before(settings, current):
         try:
             found = version(settings, number)
@@ -219,7 +223,7 @@ def _before(settings: Settings, current: str) -> VersionInfo:
             continue  # deleted since
         if not found.quarantined:
             return found
-    raise PromotionError(f"no version served before version {current}: there is nothing to go back to")
+    return None
 
 
 def _check_loads(settings: Settings, info: VersionInfo) -> None:

@@ -167,13 +167,13 @@ def _enter(settings: Settings, one: Waiting, who: str, why: str) -> Event:
     if older is not None and not (one.degraded and not older.degraded):
         reason = f"version {older.version} waits in shadow already and is judged first"
         refuse(settings, one, who=who, why=reason, unjudged=True)
-        return ledger.events(settings, limit=1)[0]
+        return ledger.events(settings, limit=1, what=[ledger.REFUSED])[0]
     if older is not None:
         reason = f"version {one.version} takes its place in shadow: the champion has degraded since"
         refuse(settings, older, who=who, why=reason, unjudged=True)
     numbers: dict[str, object] = {"degraded": one.degraded, "challenger_beats_champion": one.challenger_beats_champion}
     _append(settings, ledger.SHADOW, one, one.champion, who, why, numbers)
-    return ledger.events(settings, limit=1)[0]
+    return ledger.events(settings, limit=1, what=[ledger.SHADOW])[0]
 
 
 def _past(settings: Settings, version: str) -> Event | None:

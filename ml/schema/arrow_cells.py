@@ -5,7 +5,7 @@ Light (numpy and pyarrow): the service reads uploaded files with the very code t
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml.schema.cells import FLOAT32_LIMIT, NUMBER
+from ml.schema import cells
+from ml.schema.cells import FLOAT32_LIMIT
 
 _SAMPLE = 1_000
-_LIKE = {" ": "[\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}]", "'": "\N{RIGHT SINGLE QUOTATION MARK}"}
 
 
 def to_float32(values: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -41,7 +41,7 @@ def flat(column: Any) -> pa.Array:
         return flat(column)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    return column
+    return pc.cast(column, pa.large_string()) if pa.types.is_string_view(column.type) else column
 
 
 def _from_pandas(series: Any) -> Any:
@@ -68,10 +68,10 @@ def is_number(array: pa.Array) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
-def trimmed(array: pa.Array, markers: tuple[str, ...]) -> pa.Array:
+def _trimmed(array: pa.Array, markers: frozenset[str]) -> pa.Array:
     """Text without surrounding white space; empty cells and missing markers become null."""
     array = pc.utf8_trim_whitespace(array)
-    wanted = pa.array({marker.strip() for marker in markers} | {""}, array.type)
+    wanted = pa.array(markers, array.type)
     return pc.if_else(pc.is_in(array, value_set=wanted), pa.scalar(None, array.type), array)
 
 
@@ -85,7 +85,7 @@ def marked(column: Any, markers: tuple[str, ...]) -> dict[str, int]:
     if not is_text(array):
         return {}
     array = pc.utf8_trim_whitespace(array)
-    words = pa.array(sorted({marker.strip() for marker in markers} - {""}), array.type)
+    words = pa.array(sorted({cells.spelled(marker) for marker in markers} - {""}), array.type)
     said = array.filter(pc.is_in(array, value_set=words))
     return {entry["values"]: entry["counts"] for entry in pc.value_counts(said).to_pylist()}
 
@@ -103,42 +103,56 @@ def numbers(
         (n_rows,) bool: the cell holds something, and that is not a number.
     """
     array = flat(column)
-    if not is_text(array):
-        return _plain_numbers(array)
+    words = frozenset(map(cells.spelled, markers)) | {""}
+    values, bad = _text_numbers(array, words, decimal, thousands) if is_text(array) else _plain_numbers(array)
+    if missing := cells.missing_numbers(words):
+        values = np.where(np.isin(values, list(missing)), np.nan, values)
+    return values, bad
+
+
+def _text_numbers(
+    array: pa.Array, markers: frozenset[str], decimal: str, thousands: str
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     if len(array) > _SAMPLE and len(pc.unique(array.slice(0, _SAMPLE))) < _SAMPLE / 4:
         # Few different texts: read each of them once. A category column would fail to cast, slowly.
         encoded = pc.dictionary_encode(array, null_encoding="encode")
-        values, bad = numbers(encoded.dictionary, markers=markers, decimal=decimal, thousands=thousands)
+        values, bad = _text_numbers(encoded.dictionary, markers, decimal, thousands)
         indices = encoded.indices.to_numpy(zero_copy_only=False)
         return values[indices], bad[indices]
-    array = trimmed(array, markers)
-    if thousands or decimal != ".":
-        array = _unmarked(array, decimal, thousands)
+    trimmed = _trimmed(array, markers)
+    plain = _unmarked(trimmed, decimal, thousands) if thousands or decimal != "." else trimmed
     try:
-        return _to_numpy(pc.cast(array, pa.float64())), np.zeros(len(array), bool)
+        return _to_numpy(pc.cast(plain, pa.float64())), np.zeros(len(array), bool)
     except pa.ArrowInvalid:
-        return _odd_numbers(array)
+        return _odd_numbers(plain, trimmed, lambda cell: cells.number(cell, markers, decimal, thousands))
 
 
 def _unmarked(array: pa.Array, decimal: str, thousands: str) -> pa.Array:
-    """Numbers as Python writes them; a cell with a mark where it cannot stand becomes a word.
-
-    Thousands come in groups of three, and the first does not begin with 0; a point is no decimal mark beside another.
-    """
-    for mark, likes in _LIKE.items():
-        if thousands == mark:
-            array = pc.replace_substring_regex(array, likes, mark)
-    wrong = pa.repeat(pa.scalar(False), len(array))
+    """Numbers as Python writes them; a cell with a mark where it cannot stand becomes a word."""
+    for like in cells.LIKE_MARKS.get(thousands, ""):
+        array = pc.replace_substring(array, like, thousands)
+    wrong = None
     if decimal != "." and thousands != ".":
         wrong = pc.match_substring(array, ".")
     if thousands:
-        grouped = rf"^[+-]?[1-9]\d{{0,2}}(?:{re.escape(thousands)}\d{{3}})+(?:{re.escape(decimal)}\d*)?$"
         marked = pc.match_substring(array, thousands)
-        wrong = pc.or_(wrong, pc.and_not(marked, pc.match_substring_regex(array, grouped)))
+        misplaced = pc.and_not(marked, pc.match_substring_regex(array, cells.grouped(decimal, thousands)))
+        wrong = misplaced if wrong is None else pc.or_(wrong, misplaced)
         array = pc.replace_substring(array, thousands, "")
     if decimal != ".":
-        array = pc.replace_substring(array, decimal, ".")
+        array = _swapped(array, decimal, ".")
     return pc.if_else(wrong, pa.scalar("?", array.type), array) if pc.any(wrong).as_py() else array
+
+
+def _swapped(array: pa.Array, old: str, new: str) -> pa.Array:
+    """The cells with one ASCII sign for another; ten times as fast as `replace_substring` (measured)."""
+    valid, offsets, content = array.buffers()
+    if content is None:
+        return array
+    signs = np.frombuffer(content, np.uint8).copy()
+    signs[signs == ord(old)] = ord(new)
+    buffers = [valid, offsets, pa.py_buffer(signs)]
+    return pa.Array.from_buffers(array.type, len(array), buffers, array.null_count, array.offset)
 
 
 def _plain_numbers(array: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -150,13 +164,23 @@ def _plain_numbers(array: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.boo
     return np.full(len(array), np.nan), present
 
 
-def _odd_numbers(array: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The slow way, for columns with a word, a leading plus or an overflow somewhere."""
-    good = pc.fill_null(pc.match_substring_regex(array, NUMBER), False)
+def _odd_numbers(
+    plain: pa.Array, trimmed: pa.Array, number: Callable[[str], float | None]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The slow way, for columns with a word, a leading plus, an overflow or a full-width digit somewhere."""
+    good = pc.fill_null(pc.match_substring_regex(plain, cells.NUMBER), False)
     mask = _to_numpy(good).astype(bool)
-    values = np.full(len(array), np.nan)
-    values[mask] = np.array(array.filter(good).to_pylist(), dtype=object).astype(np.float64)
-    return values, _to_numpy(array.is_valid()).astype(bool) & ~mask
+    values = np.full(len(plain), np.nan)
+    values[mask] = np.array(plain.filter(good).to_pylist(), dtype=object).astype(np.float64)
+    bad = _to_numpy(plain.is_valid()).astype(bool) & ~mask
+    foreign = bad & ~_to_numpy(pc.fill_null(pc.string_is_ascii(trimmed), True)).astype(bool)
+    if foreign.any():
+        encoded = pc.dictionary_encode(trimmed.filter(pa.array(foreign)))
+        found = [number(text) for text in encoded.dictionary.to_pylist()]
+        indices = encoded.indices.to_numpy()
+        values[foreign] = np.array([np.nan if one is None else one for one in found])[indices]
+        bad[foreign] = np.array([one is None for one in found])[indices]
+    return values, bad
 
 
 def _to_numpy(array: pa.Array) -> NDArray[Any]:
@@ -165,31 +189,50 @@ def _to_numpy(array: pa.Array) -> NDArray[Any]:
 
 
 def texts(column: Any, *, markers: tuple[str, ...] = ("",)) -> pa.Array:
-    """Read a column as categories: an Arrow large_string array with "" for missing.
+    """Read a column as categories: an Arrow large_string array, each value in its one spelling and "" for missing.
 
-    Whole numbers have no decimals ("1", also where a missing cell made the column floating) and
-    booleans are "True" and "False".
+    >>> texts(pa.array([3.0, None])).to_pylist(), texts(pa.array(["TRUE", "3.0", " NA"]), markers=("NA",)).to_pylist()
+    (['3', ''], ['True', '3', ''])
     """
+    dictionary, indices = coded(column, markers=markers)
+    return dictionary.take(indices)
+
+
+def coded(column: Any, *, markers: tuple[str, ...] = ("",)) -> tuple[pa.Array, pa.Array]:
+    """As `texts`: the values of its distinct cells, of which several may be alike, and (n_rows,) indices into them."""
     array = flat(column)
+    if pa.types.is_floating(array.type):
+        encoded = pc.dictionary_encode(array, null_encoding="encode")
+        levels = pa.array([cells.level(value) for value in _exact(encoded.dictionary)], pa.large_string())
+    else:
+        encoded = pc.dictionary_encode(pc.cast(_as_text(array), pa.large_string()), null_encoding="encode")
+        levels = _one_spelling(encoded.dictionary)
+    missing = pa.array({cells.level(marker) for marker in markers}, levels.type)
+    levels = pc.if_else(pc.or_kleene(pc.is_null(levels), pc.is_in(levels, value_set=missing)), "", levels)
+    return levels, encoded.indices
+
+
+def _exact(array: pa.Array) -> list[Any]:
+    """Floats as Python has them, those of 32 bits with the digits that were written."""
+    if pa.types.is_float64(array.type):
+        found: list[Any] = array.to_pylist()
+        return found
+    return [None if cell is None or cell != cell else cells.shortest(cell) for cell in array.to_pylist()]
+
+
+def _as_text(array: pa.Array) -> pa.Array:
+    if is_text(array):
+        return array
     if pa.types.is_boolean(array.type):
-        array = pc.if_else(array, "True", "False")
-    elif pa.types.is_floating(array.type):
-        array = _float_texts(array)
-    elif not is_text(array):
-        array = (
-            pa.array([None if cell is None else str(cell) for cell in array.to_pylist()], pa.string())
-            if (pa.types.is_nested(array.type) or pa.types.is_binary(array.type) or pa.types.is_null(array.type))
-            else pc.cast(array, pa.string())
-        )
-    return pc.fill_null(trimmed(pc.cast(array, pa.large_string()), markers), "")
+        return pc.if_else(array, "True", "False")
+    if pa.types.is_nested(array.type) or pa.types.is_binary(array.type) or pa.types.is_null(array.type):
+        return pa.array([None if cell is None else str(cell) for cell in array.to_pylist()], pa.string())
+    return pc.cast(array, pa.string())
 
 
-def _float_texts(array: pa.Array) -> pa.Array:
-    values = array.to_pylist()
-    return pa.array(
-        [
-            None if value is None or value != value else str(int(value)) if value.is_integer() else repr(value)
-            for value in values
-        ],
-        pa.string(),
-    )
+def _one_spelling(texts: pa.Array) -> pa.Array:
+    texts = pc.utf8_trim_whitespace(texts)
+    odd = pc.or_(pc.invert(pc.string_is_ascii(texts)), pc.match_substring_regex(texts, cells.RESPELLED))
+    odd = pc.fill_null(odd, False)
+    mended = [cells.level(text) for text in texts.filter(odd).to_pylist()]
+    return pc.replace_with_mask(texts, odd, pa.array(mended, texts.type)) if mended else texts

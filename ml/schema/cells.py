@@ -1,12 +1,156 @@
-"""One cell: what counts as a number, what as a level, what float32 makes of it, and how a float32 is written."""
+"""One cell, one value, one spelling: what a cell says as a number, as a category, or as nothing.
+
+Training, every entrance of the service and the model as MLflow loads it read cells by these rules: column by column in
+`ml.schema.arrow_cells`, cell by cell here. It imports NumPy alone: its text is logged with every model
+(`ml.bundle.mlflow_flavor`).
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import functools
+import re
+import unicodedata
 from typing import Any
 
 import numpy as np
+
+FLOAT32_LIMIT = 3.4e38  # just below the largest float32, 3.4028235e38
+# What is read as a number where a number is written as text.
+NUMBER = r"^[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity|nan))$"
+# Texts that spell a category in another way: a boolean, a whole number with decimals.
+RESPELLED = r"^(?:(?i:true|false)|-?[0-9]+\.0+)$"
+# Signs that are written like a mark between thousands.
+LIKE_MARKS = {" ": "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}", "'": "\N{RIGHT SINGLE QUOTATION MARK}"}
+
+Markers = tuple[str, ...] | frozenset[str]  # words for "no value", in their one spelling
+
+_NUMBER, _RESPELLED = re.compile(NUMBER), re.compile(RESPELLED)
+_ASCII = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: " ", 0x2212: "-"}
+_AMOUNT = r"[0-9][0-9.,' ]*"
+_WRITTEN = re.compile(rf"[+-]?\$? ?[+-]?{_AMOUNT}\$?%?|\(\$? ?{_AMOUNT}\$?\)")
+
+
+def spelled(text: str) -> str:
+    """A text in its one spelling: NFC, digits, full-width signs and the minus sign in ASCII, no white space around it.
+
+    >>> spelled(" １２ "), spelled("−5"), spelled("Cafe\\u0301") == "Caf\\u00e9"
+    ('12', '-5', True)
+    """
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode().translate(_ASCII)  # a lone surrogate is no character
+        text = "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text)
+        text = unicodedata.normalize("NFC", text)
+    return text.strip()
+
+
+def level(value: Any) -> str | None:
+    """The category that a cell says; "" for missing, None for what is no single value (a list, an object).
+
+    >>> [level(value) for value in (True, "TRUE", 3, 3.0, "3.0", " 3", "3.50", float("nan"), [3])]
+    ['True', 'True', '3', '3', '3', '3', '3.50', '', None]
+    """
+    if isinstance(value, np.generic):
+        value = shortest(float(value)) if isinstance(value, np.float32 | np.float16) else value.item()
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    if isinstance(value, int) and not -(1 << 63) < value < 1 << 63:
+        value = number(value)
+    if isinstance(value, bool | int):
+        return str(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1 << 63 else repr(value)
+    if not isinstance(value, str):
+        return None
+    text = spelled(value)
+    if not _RESPELLED.match(text):
+        return text
+    return text.split(".")[0] if "." in text else text.capitalize()
+
+
+def same_label(value: Any) -> str:
+    """What the labels of one class have in common, however their case and spelling is."""
+    return (level(value) or "").casefold()
+
+
+def label_names(classes: tuple[str, ...]) -> dict[str, str]:
+    """The class of every `same_label`; true is 1 and false is 0 where the classes do not say otherwise.
+
+    >>> names = label_names(("0", "1"))
+    >>> [names.get(same_label(value)) for value in (1, 1.0, " 1", "1.0", True, "TRUE", "2")]
+    ['1', '1', '1', '1', '1', '1', None]
+    """
+    names = {same_label(label): label for label in classes}
+    for one, other in (("true", "1"), ("false", "0")):
+        for given, known in ((one, other), (other, one)):
+            if known in names:
+                names.setdefault(given, names[known])
+    return names
+
+
+def number(value: Any, markers: Markers = ("",), decimal: str = ".", thousands: str = "") -> float | None:
+    """The number that a cell says; NaN for missing, infinity as it stands, None for what is no number.
+
+    A boolean is 1 or 0.
+
+    >>> number("1.234,5", decimal=",", thousands="."), number("12.5", decimal=","), number("１２"), number(True)
+    (1234.5, None, 12.0, 1.0)
+    """
+    if value is None:
+        return float("nan")
+    if isinstance(value, str):
+        text = spelled(value)
+        if text in markers:
+            return float("nan")
+        plain = _unmarked(text, decimal, thousands)
+        found = float(plain) if plain is not None and _NUMBER.match(plain) else None
+    elif isinstance(value, bool | int | float | np.number | np.bool_):
+        try:
+            found = float(value)
+        except OverflowError:
+            found = float("inf") if value > 0 else float("-inf")
+    else:
+        return None
+    return float("nan") if found in missing_numbers(markers) else found
+
+
+def _unmarked(text: str, decimal: str, thousands: str) -> str | None:
+    """A number as Python writes it, or None where a mark stands where it cannot; see `grouped`."""
+    for like in LIKE_MARKS.get(thousands, ""):
+        text = text.replace(like, thousands)
+    if decimal != "." and thousands != "." and "." in text:
+        return None
+    if thousands and thousands in text:
+        if not re.match(grouped(decimal, thousands), text):
+            return None
+        text = text.replace(thousands, "")
+    return text.replace(decimal, ".")
+
+
+def grouped(decimal: str, thousands: str) -> str:
+    """The pattern of a number with marks: groups of three, the first without a leading zero, one decimal mark."""
+    return rf"^[+-]?[1-9][0-9]{{0,2}}(?:{re.escape(thousands)}[0-9]{{3}})+(?:{re.escape(decimal)}[0-9]*)?$"
+
+
+@functools.lru_cache(maxsize=64)
+def missing_numbers(markers: Markers) -> frozenset[float]:
+    """Numbers among the words for "no value", such as -999: they are missing however they are written."""
+    return frozenset(float(marker) for marker in markers if _NUMBER.match(marker) and float(marker) == float(marker))
+
+
+def is_written_number(text: str) -> bool:
+    """Whether a word is a number with signs that were not read: a mark, a currency sign, a per cent sign, brackets.
+
+    It says something, so it is never taken as missing.
+
+    >>> [is_written_number(text) for text in ("1,234", "€ 5", "12 %", "(12.50)", "?", "n/a", "2024-01-31")]
+    [True, True, True, True, False, False, False]
+    """
+    text = spelled(text)
+    for mark, likes in LIKE_MARKS.items():
+        for like in likes:
+            text = text.replace(like, mark)
+    text = "".join("$" if unicodedata.category(char) == "Sc" else char for char in text).replace(" $", "$")
+    return bool(_WRITTEN.fullmatch(text.replace(" %", "%")))
 
 
 def shortest(value: float) -> float:
@@ -16,33 +160,6 @@ def shortest(value: float) -> float:
     55.92
     """
     return float(str(np.float32(value)))
-
-
-FLOAT32_LIMIT = 3.4e38  # just below the largest float32, 3.4028235e38
-# What is read as a number where a number is written as text.
-NUMBER = r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf|infinity|nan))$"
-
-
-def as_number(value: Any) -> float | None:
-    """A finite float of a JSON or NumPy number; None for everything else (booleans, texts, NaN, 1e400)."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def as_level(value: Any, levels: Mapping[Any, str]) -> str | None:
-    """The text of a category value: a text itself, or a whole number or boolean that spells a known level."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | np.bool_):
-        return next((text for text in (str(bool(value)), str(bool(value)).lower()) if text in levels), None)
-    if isinstance(value, int | np.integer) and abs(int(value)) < 1 << 63:
-        return str(int(value)) if str(int(value)) in levels else None
-    return None
 
 
 def edge(bound: float, towards: float) -> float:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from ml.errors import DataError, SchemaError
 from ml.schema import arrow_cells
-from ml.schema.cells import FLOAT32_LIMIT
+from ml.schema.cells import FLOAT32_LIMIT, is_written_number, level
 from ml.schema.findings import Report
 from ml.schema.schema import Column, Schema
+from ml.schema.validation import printable
 
 # A single row may well lack a value; a whole file without any value of a usual column is broken.
 _ENOUGH_ROWS = 20
@@ -73,7 +74,7 @@ def number_column(raw: Any, column: Column, schema: Schema, place: Place, report
         array, markers=schema.missing_markers, decimal=schema.decimal, thousands=schema.thousands
     )
     if bad.any():
-        _judge_words(array, bad, column, schema, place, report)
+        _judge_words(array, bad, int((~np.isnan(cells)).sum()), column, schema, place, report)
     infinite, clipped = int(np.isinf(cells).sum()), int((np.abs(cells) > FLOAT32_LIMIT).sum())
     if infinite:
         report.warn(f"{infinite:,} infinite values are taken as missing", column.name)
@@ -85,19 +86,48 @@ def number_column(raw: Any, column: Column, schema: Schema, place: Place, report
 
 
 def _judge_words(
-    array: pa.Array, bad: NDArray[np.bool_], column: Column, schema: Schema, place: Place, report: Report
+    array: pa.Array,
+    bad: NDArray[np.bool_],
+    numbers: int,
+    column: Column,
+    schema: Schema,
+    place: Place,
+    report: Report,
 ) -> None:
-    position = int(np.argmax(bad))
-    cell = shown(array[position].as_py())
-    if bad.sum() > schema.max_bad_share * max(1, len(array) - array.null_count):
+    refused = refused_word(array, bad, numbers, schema.max_bad_share)
+    if refused is not None:
         others = f" ({int(bad.sum()):,} such cells)" if bad.sum() > 1 else ""
-        where = "" if place.lines is not None else f" in {place.words(position)}"
-        raise place.error(f"expected a number, got '{cell}'{where}{others}", position, column.name, SchemaError)
+        where = "" if place.lines is not None else f" in {place.words(refused)}"
+        cell = shown(array[refused].as_py())
+        raise place.error(f"expected a number, got '{cell}'{where}{others}", refused, column.name, SchemaError)
+    position = int(np.argmax(bad))
     report.warn(
-        f"{int(bad.sum()):,} cells are no numbers and are taken as missing, the first '{cell}' in "
-        f"{place.words(position)}",
+        f"{int(bad.sum()):,} cells are no numbers and are taken as missing, the first "
+        f"'{shown(array[position].as_py())}' in {place.words(position)}",
         column.name,
     )
+
+
+def refused_word(array: pa.Array, bad: NDArray[np.bool_], numbers: int, share: float) -> int | None:
+    """The row of the word that a number column cannot hold; None where its words may be taken as missing.
+
+    They may up to `share` of the cells that say something (`numbers` and words), unless one is a number with signs
+    that were not read.
+    """
+    written = written_numbers(array, bad)
+    if written.any():
+        return int(np.argmax(written))
+    return int(np.argmax(bad)) if bad.sum() > share * (numbers + bad.sum()) else None
+
+
+def written_numbers(array: pa.Array, bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n_rows,) which of the bad cells are numbers with signs that were not read; see `is_written_number`."""
+    found = np.zeros(len(array), bool)
+    if bad.any() and arrow_cells.is_text(array):
+        encoded = pc.dictionary_encode(array.filter(pa.array(bad)))
+        written = np.array([is_written_number(word) for word in encoded.dictionary.to_pylist()], bool)
+        found[bad] = written[encoded.indices.to_numpy(zero_copy_only=False)]
+    return found
 
 
 def _judge_empty(array: pa.Array, column: Column, place: Place, report: Report) -> None:
@@ -116,8 +146,9 @@ def category_column(raw: Any, column: Column, schema: Schema, report: Report) ->
     """Text with "" for missing; levels that training did not see are kept and counted."""
     array = arrow_cells.flat(raw)
     texts = arrow_cells.texts(array, markers=schema.missing_markers)
-    if pa.types.is_boolean(array.type) and "true" in column.categories:
-        texts = pc.utf8_lower(texts)
+    for written in column.categories:  # of a schema by hand
+        if (spelling := level(written)) != written:
+            texts = pc.if_else(pc.equal(texts, spelling), written, texts)
     if column.categories:
         known = pa.array([*column.categories, ""], pa.large_string())
         unseen = texts.filter(pc.invert(pc.is_in(texts, value_set=known)))
@@ -134,7 +165,7 @@ def shown(cell: object) -> str:
     """A value for a message: on one line, printable, short."""
     text = str(cell)
     text = text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return printable(text)
 
 
 def listing(names: Iterable[object], limit: int = 8) -> str:

@@ -1,13 +1,15 @@
 """Rows as the model takes them: validated against a schema, with what is unusual about each one flagged.
 
 Light on purpose (NumPy and msgspec only): a service worker imports it. A value that cannot be what its
-column is (a word in a number column) is an error that names row and column. A value that can be, but
-was not seen in training (a new category, a number outside of the range), is kept and flagged.
+column is (a word in a number column) is an error that names row and column, unless few of the cells are words: then it
+is missing, as in training, and flagged. A value that can be, but was not seen in training (a new category, a number
+outside of the range), is kept and flagged.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,10 +18,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml.schema.cells import FLOAT32_LIMIT, as_level, as_number, edge
+from ml.schema.cells import FLOAT32_LIMIT, edge, is_written_number, level, missing_numbers, number, spelled
 from ml.schema.schema import Column, Schema
-from ml.schema.validation import MAX_FAULTS, Fault, RowsError, kind_of
-from ml.schema.warnings import Flag, Flags, out_of_range, packed, unseen
+from ml.schema.validation import MAX_FAULTS, Fault, RowsError, Words, kind_of
+from ml.schema.warnings import Flag, Flags, out_of_range, packed, unseen, word
 
 Floats = npt.NDArray[np.float32]
 Texts = npt.NDArray[np.object_]
@@ -46,11 +48,6 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
     def part(self, start: int, stop: int) -> Rows:
         """Rows `start` to `stop` (exclusive), sharing memory with these."""
         return Rows(self.numbers[start:stop], self.categories[start:stop], self.flags[start:stop])
-
-    @classmethod
-    def from_records(cls, records: Sequence[Mapping[str, Any]], schema: Schema) -> Rows:
-        """Rows from dictionaries. See `RowReader.records`."""
-        return RowReader(schema).records(records)
 
 
 class RowReader:
@@ -79,15 +76,16 @@ class RowReader:
         self.minimum = np.array([edge(_or(c.minimum, -FLOAT32_LIMIT), -np.inf) for c in self.number_columns])
         self.maximum = np.array([edge(_or(c.maximum, FLOAT32_LIMIT), np.inf) for c in self.number_columns])
         self._low, self._high = self.minimum.tolist(), self.maximum.tolist()
+        self.markers = frozenset(map(spelled, schema.missing_markers)) | {""}
+        self.missing_numbers = sorted(missing_numbers(self.markers))
         self.levels = [_levels(c, schema) for c in self.category_columns]
         self._names = frozenset(c.name for c in schema.columns)
         self._known = self._names | frozenset(schema.ignored)
 
     def records(self, records: Sequence[Mapping[str, Any]]) -> Rows:
-        """Rows from dictionaries of JSON values: a number column takes numbers, a category column text.
+        """Rows from dictionaries of JSON values, by the rules of `ml.schema.cells`.
 
         None is a missing value, an absent column is an error, and `schema.ignored` columns are passed over.
-        A whole number or a boolean is taken for a category whose levels it spells ("0", "1", "true").
 
         Raises
         ------
@@ -95,41 +93,45 @@ class RowReader:
             Naming row and column, for anything that does not fit.
         """
         faults: list[Fault] = []
+        words: list[tuple[Fault, Any]] = []
         numbers = np.full((len(records), len(self.number_columns)), np.nan)
         texts = np.full((len(records), len(self.category_columns)), "", object)
         for i, record in enumerate(records):
-            self._record(i, record, numbers[i], texts[i], faults)
+            self._record(i, record, numbers[i], texts[i], faults, words)
             if len(faults) > MAX_FAULTS:
                 break
         if faults:
-            raise RowsError(faults)
-        return self.arrays(numbers, texts)
+            raise RowsError(faults + [fault for fault, _ in words])
+        return self.arrays(numbers, texts, self._few(words, numbers) if words else None)
 
-    def columns(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]], *, first_row: int = 0) -> Rows:
-        """Rows from columns of equal length, with the rules of `records`; `first_row` is for messages."""
-        faults = self.name_faults(columns)
-        lengths = {len(values) for name, values in columns.items() if name in self._names}
-        if len(lengths) > 1:
-            faults.append(Fault(None, None, "columns of one length", f"lengths {sorted(lengths)}"))
-        if faults:
-            raise RowsError(faults)
-        n = lengths.pop() if lengths else 0
-        numbers = np.full((n, len(self.number_columns)), np.nan)
-        texts = np.full((n, len(self.category_columns)), "", object)
-        for j, column in enumerate(self.number_columns):
-            _number_column(columns[column.name], column, numbers[:, j], first_row, faults)
-        for j, column in enumerate(self.category_columns):
-            _text_column(columns[column.name], column, self.levels[j], texts[:, j], first_row, faults)
-        if faults:
-            raise RowsError(faults)
-        return self.arrays(numbers, texts)
+    def _few(self, found: list[tuple[Fault, Any]], numbers: npt.NDArray[np.float64]) -> Flags:
+        """Flags of the words in number columns; RowsError where they are more than a few."""
+        words, flags = Words(self.schema.max_bad_share), Flags()
+        for column, present in zip(self.number_columns, (~np.isnan(numbers)).sum(axis=0).tolist(), strict=True):
+            words.add(column.name, present, 0, [], refused=False)
+        for fault, value in found:
+            refused = not isinstance(value, str) or is_written_number(value)
+            words.add(str(fault.column), 0, 1, [fault], refused=refused)
+            flags.setdefault(fault.row or 0, []).append(word(str(fault.column), value))
+        words.check()
+        return flags
 
-    def arrays(self, numbers: npt.NDArray[np.float64], texts: Texts, *, only_numbers: bool = False) -> Rows:
-        """Canonical rows from (n, K) float64 and (n, M) text or None, flagged; `texts` is changed in place.
+    def arrays(
+        self,
+        numbers: npt.NDArray[np.float64],
+        texts: Texts,
+        flags: Flags | None = None,
+        *,
+        only_numbers: bool = False,
+    ) -> Rows:
+        """Canonical rows from (n, K) float64 and (n, M) JSON values, flagged; `texts` is changed in place.
 
-        Infinity is missing, as it was in training; beyond float32's range is the end of that range.
+        Infinity is missing, as it was in training; beyond float32's range is the end of that range. `flags` are those
+        that the reading of the cells has given.
         """
-        flags: Flags = {}
+        flags = {} if flags is None else flags
+        if self.missing_numbers:
+            numbers = np.where(np.isin(numbers, self.missing_numbers), np.nan, numbers)
         if self.number_columns and len(numbers):
             unusual = np.logical_or(numbers < self.minimum, numbers > self.maximum)
             if np.count_nonzero(unusual):
@@ -141,19 +143,23 @@ class RowReader:
                 texts[:, j] = known
                 continue
             for i, value in enumerate(column):
-                level = levels.get(value)
-                if level is None:
-                    level, flag = _unlisted(value, levels, self.category_columns[j])
+                known_as = levels.get(value)
+                if known_as is None:
+                    known_as, flag = _unlisted(value, levels, self.category_columns[j])
                     if flag is not None:
                         flags.setdefault(i, []).append(flag)
-                if level is not value:
-                    column[i] = level
+                if known_as is not value:
+                    column[i] = known_as
         return Rows(numbers.astype(np.float32, "C"), texts, packed(flags, len(numbers)))
 
-    def row(self, numbers: Sequence[Any], texts: Sequence[str | None]) -> Rows:
-        """As `arrays`, for one row of floats or None, and texts: without arrays where nothing is unusual."""
+    def row(self, numbers: Sequence[Any], texts: Sequence[Any]) -> Rows:
+        """As `arrays`, for one row of floats or None, and JSON values: without arrays where nothing is unusual."""
         try:
-            usual = not (any(map(operator.lt, numbers, self._low)) or any(map(operator.gt, numbers, self._high)))
+            usual = not (
+                any(map(operator.lt, numbers, self._low))
+                or any(map(operator.gt, numbers, self._high))
+                or self.missing_numbers
+            )
         except TypeError:  # a None
             usual = False
         levels = [known.get(text) for known, text in zip(self.levels, texts, strict=True)]
@@ -166,24 +172,31 @@ class RowReader:
         return self.arrays(np.array([numbers], np.float64), given)
 
     def encoded(
-        self, numbers: npt.NDArray[np.float64], texts: Sequence[tuple[Sequence[str | None], npt.NDArray[np.int64]]]
+        self,
+        numbers: npt.NDArray[np.float64],
+        texts: Sequence[tuple[Sequence[str | None], npt.NDArray[np.int64]]],
+        flags: Flags | None = None,
     ) -> Rows:
         """As `arrays`, with each category column as its distinct values and (n,) indices into them: for many rows."""
-        rows = self.arrays(numbers, np.empty((len(numbers), 0), object), only_numbers=True)
-        flags: Flags = {i: list(found) for i, found in enumerate(rows.flags) if found}
+        rows = self.arrays(numbers, np.empty((len(numbers), 0), object), flags, only_numbers=True)
+        flags = {i: list(found) for i, found in enumerate(rows.flags) if found}
         canonical = np.empty((len(numbers), len(self.category_columns)), object)
         for j, ((distinct, index), column) in enumerate(zip(texts, self.category_columns, strict=True)):
             values = np.empty(len(distinct), object)
             for code, value in enumerate(distinct):
-                level = self.levels[j].get(value)
-                if level is None:
-                    level, flag = _unlisted(value or "", self.levels[j], column)
+                known_as = self.levels[j].get(value)
+                if known_as is None:
+                    known_as, flag = _unlisted(value, self.levels[j], column)
                     if flag is not None:
                         for i in np.flatnonzero(index == code).tolist():
                             flags.setdefault(i, []).append(flag)
-                values[code] = level
+                values[code] = known_as
             canonical[:, j] = values[index]
         return Rows(rows.numbers, canonical, packed(flags, len(numbers)))
+
+    def number(self, value: object) -> float | None:
+        """What a cell of a number column says, with the schema's marks: NaN for missing, None for no number."""
+        return number(value, self.markers, self.schema.decimal, self.schema.thousands)
 
     def name_faults(self, names: Iterable[str], row: int | None = None) -> list[Fault]:
         """What is wrong with a set of column names: absent and unknown ones, the latter with near matches."""
@@ -209,7 +222,15 @@ class RowReader:
             flags.setdefault(i, []).append(out_of_range(self.number_columns[j], float(numbers[i, j])))
         return np.clip(numbers, -FLOAT32_LIMIT, FLOAT32_LIMIT)
 
-    def _record(self, i: int, record: object, numbers: npt.NDArray[Any], texts: Texts, faults: list[Fault]) -> None:
+    def _record(
+        self,
+        i: int,
+        record: object,
+        numbers: npt.NDArray[Any],
+        texts: Texts,
+        faults: list[Fault],
+        words: list[tuple[Fault, Any]],
+    ) -> None:
         if not isinstance(record, Mapping):
             faults.append(Fault(i, None, "an object of column: value", kind_of(record)))
             return
@@ -217,69 +238,34 @@ class RowReader:
             faults.extend(self.name_faults(record, i))
         for j, column in enumerate(self.number_columns):
             value = record.get(column.name)
-            if value is not None:
-                number = as_number(value)
-                if number is None:
-                    faults.append(Fault(i, column.name, "a finite number or null", kind_of(value)))
-                else:
-                    numbers[j] = number
+            found = self.number(value)
+            if found is None or (isinstance(value, int | float) and (math.isinf(found) or value != value)):
+                words.append((Fault(i, column.name, "a finite number or null", kind_of(value)), value))
+            else:
+                numbers[j] = found
         for j, column in enumerate(self.category_columns):
             value = record.get(column.name)
-            if value is not None:
-                text = as_level(value, self.levels[j])
-                if text is None:
-                    faults.append(Fault(i, column.name, "a text or null", kind_of(value)))
-                else:
-                    texts[j] = text
-
-
-def _number_column(
-    values: Sequence[Any] | npt.NDArray[Any], column: Column, out: npt.NDArray[Any], first: int, faults: list[Fault]
-) -> None:
-    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
-        out[:] = values  # NaN is missing here: a typed array has no other way to say so
-        return
-    for i, value in enumerate(values):
-        if value is None:
-            continue
-        number = as_number(value)
-        if number is None and len(faults) <= MAX_FAULTS:
-            faults.append(Fault(first + i, column.name, "a finite number or null", kind_of(value)))
-        elif number is not None:
-            out[i] = number
-
-
-def _text_column(
-    values: Sequence[Any] | npt.NDArray[Any],
-    column: Column,
-    levels: Mapping[Any, str],
-    out: Texts,
-    first: int,
-    faults: list[Fault],
-) -> None:
-    for i, value in enumerate(values):
-        if value is None or type(value) is str:
-            out[i] = value
-            continue
-        text = as_level(value, levels)
-        if text is None and len(faults) <= MAX_FAULTS:
-            faults.append(Fault(first + i, column.name, "a text or null", kind_of(value)))
-        out[i] = text
+            text = level(value)
+            if text is None:
+                faults.append(Fault(i, column.name, "a text or null", kind_of(value)))
+            else:
+                texts[j] = text
 
 
 def _levels(column: Column, schema: Schema) -> dict[Any, str]:
     """Text as it comes → canonical text, for every known level and every way to say "missing"."""
-    levels: dict[Any, str] = dict.fromkeys(("", *(marker.strip() for marker in schema.missing_markers)), "")
+    levels: dict[Any, str] = dict.fromkeys(("", *(level(marker) for marker in schema.missing_markers)), "")
     levels[None] = ""
-    levels.update((level, level) for level in column.categories)
+    levels.update((level(written), written) for written in column.categories)
+    levels.update((written, written) for written in column.categories)
     return levels
 
 
-def _unlisted(value: str, levels: Mapping[Any, str], column: Column) -> tuple[str, Flag | None]:
-    """Canonical text of what is no level as it stands: without white space around it, as in training."""
-    text = value.strip()
-    if (level := levels.get(text)) is not None:
-        return level, None
+def _unlisted(value: Any, levels: Mapping[Any, str], column: Column) -> tuple[str, Flag | None]:
+    """Canonical text of what is no level as it stands: the level that it spells, else what it says itself."""
+    text = level(value) or ""
+    if (known := levels.get(text)) is not None:
+        return known, None
     return text, unseen(column, text)
 
 

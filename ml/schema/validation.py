@@ -5,6 +5,8 @@ Light: the service and the reader of rows share it.
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -52,12 +54,52 @@ class RowsError(SchemaError):
         self.column = faults[0].column
 
 
+class Words:
+    """Words in the number columns of one table, which may come in parts: a few are missing values, more are refused.
+
+    A few are up to `share` of a column's cells that say something.
+    """
+
+    def __init__(self, share: float):
+        self._share = share
+        self._numbers: Counter[str] = Counter()
+        self._words: Counter[str] = Counter()
+        self._faults: dict[str, list[Fault]] = defaultdict(list)
+        self._refused: dict[str, list[Fault]] = defaultdict(list)
+
+    def add(self, column: str, numbers: int, words: int, faults: Sequence[Fault], *, refused: bool) -> None:
+        """Count a part's cells. `faults` are its first words; those that are `refused` may not even be few."""
+        self._numbers[column] += numbers
+        self._words[column] += words
+        kept = (self._refused if refused else self._faults)[column]
+        kept += faults[: MAX_FAULTS - len(kept)]
+
+    def check(self) -> None:
+        """Raise RowsError, by place, where a column has more words than a few, or one that is refused."""
+        faults: list[Fault] = []
+        for column, words in self._words.items():
+            if self._refused[column]:
+                faults += self._refused[column]
+            elif words > self._share * (words + self._numbers[column]):
+                faults += self._faults[column]
+        if faults:
+            raise RowsError(sorted(faults, key=lambda fault: (fault.line or 0, fault.row or 0)))
+
+
 def shown(value: object) -> str:
     """A value for a message: printable, on one line, cut to a readable length."""
     text = str(value)
     if len(text) > _SHOWN_CHARS:
         text = text[: _SHOWN_CHARS - 1] + "…"
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """A text on one line: a blank of another kind is a blank, what cannot be printed is shown as such."""
+    return "".join(
+        char if char.isprintable() else " " if unicodedata.category(char) == "Zs" else "\N{REPLACEMENT CHARACTER}"
+        for char in text
+    )
 
 
 def kind_of(value: object) -> str:

@@ -9,7 +9,7 @@ from ml.schema.validation import shown
 
 
 class Flag(NamedTuple):
-    """One unusual value that was scored all the same. `code` is "unseen_category" or "out_of_range"."""
+    """One unusual value that was scored all the same: `code` is "unseen_category", "out_of_range" or "not_a_number"."""
 
     column: str
     code: str
@@ -28,6 +28,11 @@ def out_of_range(column: Column, value: float) -> Flag:
 def unseen(column: Column, value: object) -> Flag:
     """A level that no training row had."""
     return Flag(column.name, "unseen_category", f"'{shown(value)}' was not seen in training")
+
+
+def word(column: str, value: object) -> Flag:
+    """A word in a number column, where a table has few of them."""
+    return Flag(column, "not_a_number", f"'{shown(value)}' is no number: taken as missing")
 
 
 def packed(flags: Flags, n: int) -> tuple[tuple[Flag, ...], ...]:

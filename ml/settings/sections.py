@@ -154,6 +154,9 @@ class Registry(Section, frozen=True):
     tracking_uri: str = ""  # empty: the local server on mlflow_port where it runs, else SQLite under REFIT_HOME
     model_name: str = "One_Customer_Classifier"
     experiment: str = "refit"
+    signatures: Literal["required", "off"] = "required"  # required: only bundles signed by a trusted key are served
+    signing_key: str = ""  # file of the private key (PEM, P-256); empty: var/secrets/signing_key.pem, made when needed
+    trusted_keys: tuple[str, ...] = ()  # files of public keys that count beside those in var/trusted_keys
     confirm: Literal["auto", "required", "never"] = "auto"  # must every service worker report the new version?
     confirm_timeout_s: float = 30.0
 

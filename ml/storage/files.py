@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SAID = ("no space left on device", "disk is full", "disk quota exceeded", "file too large")
+_SPARE_BYTES = 1_000_000
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -72,6 +78,26 @@ def sync_file(path: str | Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def is_full(error: BaseException, folder: Path | None = None) -> bool:
+    """Whether an error comes of a full disk: by its number or words, or its causes', or by the disk of `folder`.
+
+    Libraries raise errors of their own for it: SQLite's and MLflow's say "database or disk is full", SQLite also
+    "disk I/O error", and the writers of weights only that a write failed.
+
+    >>> is_full(OSError(28, "No space left on device")), is_full(ValueError("no"))
+    (True, False)
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if (isinstance(seen, OSError) and seen.errno in _FULL) or any(text in str(seen).lower() for text in _SAID):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    try:
+        return folder is not None and shutil.disk_usage(folder).free < _SPARE_BYTES
+    except OSError:
+        return False
 
 
 def _plain(value: Any) -> Any:

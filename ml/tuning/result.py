@@ -14,7 +14,7 @@ from ml.tuning import ensemble
 from ml.tuning.problem import Problem
 from ml.tuning.trial import Trial, TrialStore
 
-BLEND_CANDIDATES = 12
+BLEND_CANDIDATES = 12  # of the blend, the families' best alike: the best twelve of all may be of one family
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,17 @@ class TuneResult:
     fit_on_all: bool
 
 
+def blend_candidates(ranked: list[Trial]) -> list[Trial]:
+    """The best few trials of each family, an equal number of each as far as there are; the ranking is kept.
+
+    Members of another family err elsewhere, which is worth more to a blend than one more of the best family.
+    """
+    families = {trial.family for trial in ranked}
+    few = max(1, BLEND_CANDIDATES // len(families))
+    places = [n for family in families for n in [n for n, t in enumerate(ranked) if t.family == family][:few]]
+    return [ranked[n] for n in sorted(places)]
+
+
 def result_of(trials: list[Trial], problem: Problem, store: TrialStore, settings: Settings) -> TuneResult:
     """Choose among the finished trials; a blend is taken only where it is no worse than the baselines.
 
@@ -73,7 +84,7 @@ def result_of(trials: list[Trial], problem: Problem, store: TrialStore, settings
     complete.sort(key=lambda t: (t.loss, t.number))
     rows = problem.held_out
     y, weight = problem.y[rows], None if problem.weight is None else problem.weight[rows]
-    top = complete[:BLEND_CANDIDATES]
+    top = blend_candidates(complete)
     candidates = [store.probabilities(t.number) for t in top]
     chosen = ensemble.select(candidates, y, members=settings.tune.blend, weight=weight, seed=settings.tune.seed)
     baseline = min((t.loss for t in complete if t.values is None and t.loss is not None), default=np.inf)

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, request
 
 from ml.data.sources import csv_diagnosis, csv_header
 from ml.errors import DataError
-from ml.schema.cells import as_level
+from ml.schema.cells import label_names, same_label
 from ml.schema.findings import Report
 from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
 from serving.api import guard
@@ -65,15 +65,15 @@ def checked(items: list[Any], classes: tuple[str, ...], lines: list[int]) -> lis
     """
     if len(items) > MAX_LABELS:
         raise Problem(413, f"expected at most {MAX_LABELS} labels in one request, got {len(items)}")
-    levels = {name: name for name in classes}
+    names = label_names(classes)
     pairs: list[tuple[str, str]] = []
     faults: list[Fault] = []
     for i, item in enumerate(items):
         line = lines[i] if lines else None
-        found = list(_faults(item, levels, None if lines else i, line))
+        found = list(_faults(item, names, None if lines else i, line))
         faults += found
         if not found:
-            pairs.append((item[ID_KEY], as_level(item["label"], levels) or ""))
+            pairs.append((item[ID_KEY], names[same_label(item["label"])]))
         if len(faults) > MAX_FAULTS:
             break
     if faults:
@@ -81,15 +81,16 @@ def checked(items: list[Any], classes: tuple[str, ...], lines: list[int]) -> lis
     return pairs
 
 
-def _faults(item: Any, levels: dict[str, str], row: int | None, line: int | None) -> Iterator[Fault]:
+def _faults(item: Any, names: dict[str, str], row: int | None, line: int | None) -> Iterator[Fault]:
     if not isinstance(item, dict):
         yield Fault(row, None, f'{{"{ID_KEY}": …, "label": …}}', f"{shown(item)}", line)
         return
     key, label = item.get(ID_KEY), item.get("label")
     if not (isinstance(key, str) and 0 < len(key) <= MAX_ID_CHARS and key.isprintable()):
         yield Fault(row, ID_KEY, f"a printable text of 1 to {MAX_ID_CHARS} characters", f"'{shown(key)}'", line)
-    if (as_level(label, levels) if label is not None else None) not in levels:
-        yield Fault(row, "label", f"one of {', '.join(map(repr, levels))}", f"'{shown(label)}'", line)
+    if same_label(label) not in names:
+        classes = ", ".join(map(repr, dict.fromkeys(names.values())))
+        yield Fault(row, "label", f"one of {classes}", f"'{shown(label)}'", line)
     for name in sorted(item.keys() - {ID_KEY, "label"}):
         yield Fault(row, name, f"the keys {ID_KEY} and label only", "another key", line)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from serving.scoring.file_writers import Writer
 
 SPOOL_BYTES = 8_000_000
+MEMORY_BYTES = 262_144  # a larger answer waits in a file for its reader
 FORMATS = {
     "text/csv": "csv",
     "application/vnd.apache.parquet": "parquet",
@@ -137,7 +138,11 @@ def _answer(out: BinaryIO, writer: type[Writer], summary: dict[str, Any], name: 
     size = out.tell()
     out.seek(0)
     wrapper = request.environ.get("wsgi.file_wrapper")
-    if wrapper is not None:  # the server sends the file itself, and closes it
+    if size <= MEMORY_BYTES:
+        response = Response(out.read(), content_type=writer.mimetype)
+        out.close()
+    elif wrapper is not None:  # the server sends the file itself, and closes it
+        out.fileno()  # moves it to the disk: here, where a full one can still be told
         response = Response(wrapper(out, 1 << 18), content_type=writer.mimetype, direct_passthrough=True)
     else:
         response = Response(_stream(out), content_type=writer.mimetype)

@@ -80,16 +80,12 @@ def _column_schema(column: Column) -> dict[str, Any]:
             "examples": examples,
         }
     levels = ", ".join(column.categories[:20]) + (" …" if len(column.categories) > 20 else "")
-    category: dict[str, Any] = {"description": f"A category; in training: {levels}.", "examples": examples}
-    # A whole number or a boolean that spells a level is taken for it; see ml/schema/rows.py. Types and no lists of
-    # values: generators of clients stumble over an enum of numbers and booleans, and drop the route.
-    whole = ["integer"] if any(map(_is_whole, column.categories)) else []
-    boolean = ["boolean"] if {"true", "false"} & {level.lower() for level in column.categories} else []
-    return {"type": ["string", "null", *whole, *boolean], **category}
-
-
-def _is_whole(level: str) -> bool:
-    return level.removeprefix("-").isascii() and level.removeprefix("-").isdigit() and str(int(level)) == level
+    return {
+        # Types and no list of values: generators of clients stumble over an enum of numbers and booleans.
+        "type": ["string", "number", "boolean", "null"],
+        "description": f"A category; in training: {levels}. A number or a boolean is the category that it spells.",
+        "examples": examples,
+    }
 
 
 def _rows_schema(max_rows: int) -> dict[str, Any]:

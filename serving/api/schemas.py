@@ -22,7 +22,7 @@ class Warning(Answer):
     """A value that was scored although training never saw its like."""
 
     column: str
-    code: Annotated[str, Meta(description="unseen_category or out_of_range")]
+    code: Annotated[str, Meta(description="unseen_category, out_of_range or not_a_number")]
     message: str
 
 

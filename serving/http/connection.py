@@ -162,7 +162,8 @@ class Connection:
         if not self.busy:  # a thread may be reading the body: it is closed when that ends
             self.finish_request()
         if self._answer_file is not None:
-            self._answer_file.close()
+            with contextlib.suppress(OSError):
+                self._answer_file.close()
             self._answer_file = None
         with contextlib.suppress(OSError):
             self.sock.close()

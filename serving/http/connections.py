@@ -192,9 +192,9 @@ class Conversations:
                 trusted=connection.address in self._cfg.forwarded_allow_ips,
             )
             answer = wsgi.call(self._app, values, keep_alive=keep)
-        except Exception:
+        except Exception as error:  # beyond Flask's reach: a full disk cannot hold the answer, for one
             self._log.exception("Error handling request %s", request.target.decode("latin-1"))
-            answer = _problem(Problem(500, "a fault of the service, which is in its log"), _path(request))
+            answer = _problem(problems.of(error), _path(request))
         self._done.append((connection, answer))
         self._wake()
 

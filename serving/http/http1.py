@@ -8,6 +8,7 @@ overflow and lines without end. These are refused here. **Source**: RFC 9112, se
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 from typing import IO, Any
@@ -148,7 +149,7 @@ class Body:
         Raises
         ------
         Refused
-            400 for malformed chunks, 413 beyond the limit.
+            400 for malformed chunks, 413 beyond the limit, 503 where a full disk cannot hold the body.
         """
         if self.complete:
             return data
@@ -167,13 +168,17 @@ class Body:
 
     def close(self) -> None:
         """Let go of memory and file."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a full disk did not take is tried once more here
+            self._file.close()
 
     def _store(self, data: bytes) -> None:
         self.size += len(data)
         if self.size > self.limit:
             raise Refused(413, f"expected a body of at most {self.limit} bytes, got more")
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise Refused(503, f"the body cannot be kept: {error.strerror}; send it again later") from error
 
     def _feed_chunks(self, data: bytes) -> bytes:
         data = self._buffer + data

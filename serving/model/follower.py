@@ -13,18 +13,17 @@ import contextlib
 import logging
 import os
 import shutil
-import tempfile
 import threading
 import time
 from pathlib import Path
 
 import msgspec
 
-from ml.bundle import reader as bundles
+from ml import alerts
+from ml.bundle import cache
 from ml.bundle.reader import Bundle
-from ml.errors import BundleError, RegistryUnavailable
+from ml.errors import BundleError, RegistryUnavailable, StoreUnavailable
 from ml.settings import Settings
-from ml.storage import files
 from ml.storage.files import write_bytes
 from serving import processes
 from serving.model import champion_lookup
@@ -74,6 +73,7 @@ class Follower:
             path = self.fetch(found)
             if same and pointer is not None and self._is_whole(pointer):
                 self._suspect = False
+                self._accepted(found)
                 return False
             check(path, found.sha256)
         except RegistryUnavailable:
@@ -88,31 +88,20 @@ class Follower:
         return True
 
     def fetch(self, found: Champion) -> Path:
-        """The champion's bundle in the cache, whole and of the registered hash."""
+        """The champion's bundle in the cache: whole, of the registered hash, and signed by a trusted key."""
         if not found.sha256:
             raise BundleError(
                 f"version {found.version} has no tag {champion_lookup.SHA256}: it was not registered by Refit"
             )
-        target = self.cache / found.sha256
-        if target.is_dir():
-            with contextlib.suppress(BundleError):
-                bundles.verify(target, found.sha256)
-                return target
-            shutil.rmtree(target)
-        self.cache.mkdir(parents=True, exist_ok=True)
-        source = champion_lookup.local_bundle(self.settings, found.version)
-        if source is None:
-            from ml import registry  # takes seconds and 240 MB: only for artifacts that are not plain files here
+        return cache.obtain(self.settings, self.cache, found.sha256, lambda folder: self._load(found, folder))
 
-            return registry.download(self.settings, registry.version(self.settings, found.version), self.cache)
-        with tempfile.TemporaryDirectory(dir=self.cache, prefix=".loading-") as temporary:
-            copy = Path(temporary) / "bundle"
-            shutil.copytree(source, copy, symlinks=True)  # a link stays one, and is refused by `verify`
-            bundles.verify(copy, found.sha256)
-            files.sync_tree(copy)  # the pointer, which is synced, must not come to name a bundle that is not there
-            copy.rename(target)
-        files.sync_folder(self.cache)
-        return target
+    def _load(self, found: Champion, into: Path) -> Path:
+        source = champion_lookup.local_bundle(self.settings, found.version)
+        if source is not None:
+            return Path(shutil.copytree(source, into / "bundle", symlinks=True))  # a link stays one, and is refused
+        from ml import registry  # takes seconds and 240 MB: only for artifacts that are not plain files here
+
+        return registry.download(self.settings, registry.version(self.settings, found.version), into)
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`: ask, then wait for the next round or a notice."""
@@ -155,7 +144,23 @@ class Follower:
         reason = str(error) or type(error).__name__
         self._refused_at[found] = time.monotonic()
         log.error("version refused", extra={"model_version": found.version, "reason": reason})
+        known = any((r.version, r.reason) == (found.version, reason) for r in read_refusals(self.folder))
         self._write_refusals(Refusal(found.version, reason, time.time()))
+        self._tell(found.version, reason, known=known)
+
+    def _tell(self, version: str, reason: str, *, known: bool) -> None:
+        """An alert and a row of the ledger, once a refusal: tried again at every retry until the ledger has it."""
+        from ml.registry import ledger
+
+        try:
+            told = ledger.events(self.settings, limit=MAX_REFUSALS, what=[ledger.NOT_SERVED])
+            if known and any((event.to_version, event.why) == (version, reason) for event in told):
+                return
+            ledger.append(self.settings, ledger.NOT_SERVED, who="service", why=reason, to_version=version)
+        except StoreUnavailable as error:
+            log.warning("the refusal of version %s is not in the ledger yet: %s", version, error)
+            return
+        alerts.send(self.settings, ledger.NOT_SERVED, [f"Version {version}: {reason}"], model_version=version)
 
     def _accepted(self, found: Champion) -> None:
         self._refused_at.pop(found, None)

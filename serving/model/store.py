@@ -29,6 +29,7 @@ from ml.storage.files import write_bytes
 log = logging.getLogger("refit.serving")
 
 POLL_S = 0.01
+REPORT_AGAIN_S = 1.0  # after it could not be written
 
 
 class Pointer(msgspec.Struct, frozen=True):
@@ -100,6 +101,7 @@ class ModelStore:
         self.refused: Refusal | None = None
         self._served: Served | None = None
         self._seen: tuple[int, int, int] | None = None
+        self._unreported = 0.0  # since when (monotonic) the report is not as it should be; 0: it is
         self._on_swap = on_swap
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -144,6 +146,8 @@ class ModelStore:
         while not self._stop.wait(POLL_S):
             try:
                 self.refresh()
+                if self._unreported and time.monotonic() - self._unreported > REPORT_AGAIN_S:
+                    self._report()
             except Exception:  # the follower of the model must outlive anything, and says what it met
                 log.exception("following the model pointer failed; the served version stays")
                 self._stop.wait(1.0)
@@ -177,8 +181,11 @@ class ModelStore:
         state = WorkerState(os.getpid(), self._served.version if self._served else None, time.time(), self.refused)
         try:
             write_state(self._report_file(), state)
-        except OSError as error:  # a full disk must not stop a swap; /health/ready of this worker still tells
-            log.warning("cannot write the worker's report: %s", error)
+            self._unreported = 0.0
+        except OSError as error:  # a full disk must not stop a swap; it is written once there is room
+            if not self._unreported:
+                log.warning("cannot write the worker's report: %s", error)
+            self._unreported = time.monotonic()
 
 
 def open_served(folder: Path, pointer: Pointer) -> Served:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import re
 import secrets
 import time
@@ -21,7 +21,7 @@ from serving.pages import pages
 from serving.pages.i18n import formats
 from serving.pages.predict import failure
 from serving.problems import Problem
-from serving.service import Service, service
+from serving.service import service
 
 KEPT_S = 3600
 MAX_KEPT = 20
@@ -39,18 +39,22 @@ def file() -> str | tuple[str, int]:
     upload = request.files.get("file")
     if upload is None or not upload.filename:
         return failure(Problem(422, gettext("Choose a file first.")))
-    folder = _folder(one)
-    token = secrets.token_urlsafe(16)
+    place = one.folder / "results" / secrets.token_urlsafe(16)
     try:
+        _clean(place.parent)
         served = one.served()
         table = score_file.open_upload(one, served, cast(BinaryIO, upload.stream), upload.filename)
-        with (folder / token).open("xb") as out:
+        with place.open("xb") as out:
             preview = Preview(out)
             if not score_file.score_upload(one, served, table, preview)["rows"]:
                 raise DataError("the file has a header but no rows", file=table.name)
-    except (Problem, DataError) as error:
-        (folder / token).unlink(missing_ok=True)
-        return failure(problems.of(error))
+    except Exception as error:  # nothing half written is kept
+        with contextlib.suppress(OSError):
+            place.unlink(missing_ok=True)
+        problem = problems.of(error)
+        if problem.status == 500:
+            raise
+        return failure(problem)
     total = sum(preview.counts.values())
     shares = [(name, count / total) for name, count in preview.counts.most_common()]
     return render_template(
@@ -64,7 +68,7 @@ def file() -> str | tuple[str, int]:
         counts=[(name, formats.number(preview.counts[name], 0), formats.percent(share)) for name, share in shares],
         head=preview.head,
         rows=preview.rows,
-        download=url_for("pages.result", token=token, name=f"{Path(table.name).stem}-predictions.csv"),
+        download=url_for("pages.result", token=place.name, name=f"{Path(table.name).stem}-predictions.csv"),
     )
 
 
@@ -72,18 +76,21 @@ def file() -> str | tuple[str, int]:
 @guard.opens("predict")
 def result(token: str, name: str) -> Response:
     """The result of an upload, for whoever has its unguessable address."""
-    path = _folder(service()) / token
+    folder = service().folder / "results"
+    _clean(folder)
+    path = folder / token
     if not TOKEN.fullmatch(token) or not path.is_file():
         abort(404, gettext("This result is no longer kept. Send the file again."))
     return send_file(path, mimetype="text/csv; charset=utf-8", as_attachment=True, download_name=name)
 
 
-def _folder(one: Service) -> Path:
-    """Where results wait, without those that have waited long enough."""
-    folder = one.folder / "results"
+def _clean(folder: Path) -> None:
+    """Delete the results that have waited long enough; make the folder where there is none."""
     folder.mkdir(parents=True, exist_ok=True)
-    waiting = sorted(os.scandir(folder), key=lambda entry: -entry.stat().st_mtime)
-    for place, entry in enumerate(waiting):
-        if place >= MAX_KEPT or time.time() - entry.stat().st_mtime > KEPT_S:
-            Path(entry.path).unlink(missing_ok=True)
-    return folder
+    waiting: list[tuple[float, Path]] = []
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another upload cleans at this moment
+            waiting.append((path.stat().st_mtime, path))
+    for place, (written, path) in enumerate(sorted(waiting, reverse=True)):
+        if place >= MAX_KEPT or time.time() - written > KEPT_S:
+            path.unlink(missing_ok=True)

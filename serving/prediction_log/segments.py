@@ -77,6 +77,25 @@ def records(content: bytes, place: Position, *, sealed: bool) -> Iterator[tuple[
         yield place, None
 
 
+def damaged(content: bytes, *, sealed: bool) -> list[tuple[int, int]]:
+    """The byte ranges (from, behind) of a whole segment that are no frame of it; [] where all is as it was written.
+
+    Unless it is sealed, its end may be a write under way and is left out. Checksums find what a disk or a hand
+    changed, not a forger who computes them anew.
+    """
+    place = start(content)
+    if place is None:
+        return [(0, len(content))] if sealed and content else []
+    found, here = [], place.at
+    if zlib.crc32(content[: HEAD.size - CHECK.size]) != CHECK.unpack_from(content, HEAD.size - CHECK.size)[0]:
+        found.append((0, HEAD.size))
+    for behind, record in records(content[place.at :], place, sealed=True):
+        if record is None:
+            found.append((here, behind.at))
+        here = behind.at
+    return [*found, (here, len(content))] if sealed and here < len(content) else found
+
+
 def is_sealed(segment: Path) -> bool:
     """Whether nothing more will come: its writer has closed it or is dead, so that its lock is free."""
     try:

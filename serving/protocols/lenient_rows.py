@@ -1,22 +1,22 @@
 """Rows from clients that were written for a looser server: what pandas would have taken is taken.
 
-A number column takes numbers, booleans and text that spells a number, NaN and null as missing; a category
-column takes anything, by its text. Columns that the model does not know are passed over, as MLflow does.
+Cells are read by the rules of `ml.schema.cells`, as those of a file are: a few words in a number column are missing
+values. NaN and infinity are missing too, and what is no single value is a category by its text. Columns that the model
+does not know are passed over, as MLflow does.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ml.schema.cells import NUMBER, as_level
+from ml.schema.cells import is_written_number, level
 from ml.schema.rows import RowReader, Rows
-from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
-
-_NUMBER = re.compile(NUMBER)
+from ml.schema.validation import MAX_FAULTS, Fault, Words, shown
+from ml.schema.warnings import Flags, word
 
 
 def rows(reader: RowReader, columns: Mapping[str, Any], n: int) -> Rows:
@@ -25,59 +25,40 @@ def rows(reader: RowReader, columns: Mapping[str, Any], n: int) -> Rows:
     Raises
     ------
     RowsError
-        A cell of a number column that is no number.
+        Cells of a number column that are no numbers, more than a few.
     """
-    schema = reader.schema
-    markers = {"", *(marker.strip() for marker in schema.missing_markers)}
-    faults: list[Fault] = []
     numbers = np.full((n, len(reader.number_columns)), np.nan)
     texts = np.full((n, len(reader.category_columns)), "", object)
+    words, flags = Words(reader.schema.max_bad_share), Flags()
     for j, column in enumerate(reader.number_columns):
         cells = columns[column.name]
         if isinstance(cells, np.ndarray) and cells.dtype.kind in "fiub":
             numbers[:, j] = cells
-            continue
-        for i, cell in enumerate(cells):
-            number = _number(cell, markers)
-            if number is None:
-                faults.append(Fault(i, column.name, "a number", f"'{shown(cell)}'"))
-                if len(faults) > MAX_FAULTS:
-                    raise RowsError(faults)
-            else:
-                numbers[i, j] = number
+        else:
+            _numbers(reader, column.name, cells, numbers[:, j], words, flags)
+    words.check()
     for j, column in enumerate(reader.category_columns):
-        levels = reader.levels[j]
-        for i, cell in enumerate(columns[column.name]):
-            texts[i, j] = _text(cell, levels)
-    if faults:
-        raise RowsError(faults)
-    return reader.arrays(numbers, texts)
+        texts[:, j] = [_text(cell) for cell in columns[column.name]]
+    return reader.arrays(numbers, texts, flags)
 
 
-def _number(cell: Any, markers: set[str]) -> float | None:
-    """A float, NaN for missing, or None for what is no number."""
-    if cell is None:
-        return float("nan")
-    if isinstance(cell, bool | int | float | np.number | np.bool_):
-        try:
-            return float(cell)
-        except OverflowError:
-            return float("inf") if cell > 0 else float("-inf")
-    if isinstance(cell, str):
-        cell = cell.strip()
-        if cell in markers:
-            return float("nan")
-        return float(cell) if _NUMBER.match(cell) else None
-    return None
+def _numbers(
+    reader: RowReader, name: str, cells: Sequence[Any], out: npt.NDArray[np.float64], words: Words, flags: Flags
+) -> None:
+    """The numbers of one column; what is none is counted and flagged."""
+    wrong: list[int] = []
+    for i, cell in enumerate(cells):
+        found = reader.number(cell)
+        if found is None:
+            wrong.append(i)
+            flags.setdefault(i, []).append(word(name, cell))
+        else:
+            out[i] = found
+    lost = [i for i in wrong if not isinstance(cells[i], str) or is_written_number(cells[i])]
+    faults = [Fault(i, name, "a number", f"'{shown(cells[i])}'") for i in (lost or wrong)[:MAX_FAULTS]]
+    words.add(name, int((~np.isnan(out)).sum()), len(wrong), faults, refused=bool(lost))
 
 
-def _text(cell: Any, levels: Mapping[Any, str]) -> str:
-    if isinstance(cell, np.generic):
-        cell = cell.item()
-    if cell is None or cell != cell:
-        return ""
-    if isinstance(cell, str):
-        return cell.encode("utf-8", "replace").decode()  # a lone surrogate cannot be given to the model
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)  # a missing cell elsewhere made a column of whole numbers floating
-    return as_level(cell, levels) or str(cell)
+def _text(cell: Any) -> str:
+    found = level(cell)
+    return found if found is not None else level(str(cell)) or ""

@@ -111,7 +111,7 @@ class PredictBody:
         if self._ids_in_rows:
             optional = [ID_KEY, *(name for name in optional if name != ID_KEY)]
         fields: list[Any] = [(f"n{j}", float | None) for j in range(self._k)]
-        fields += [(f"c{j}", str | None) for j in range(self._m)]
+        fields += [(f"c{j}", str | int | float | bool | None) for j in range(self._m)]
         fields += [(f"o{j}", Any, msgspec.UNSET) for j in range(len(optional))]
         names = dict(zip((field[0] for field in fields), (*number_names, *category_names, *optional), strict=True))
         try:

@@ -1,7 +1,7 @@
 """The upload reader: uploaded tables, read strictly and in parts: CSV (packed or not) and Parquet to canonical rows.
 
 `ml.data.sources.csv_reader.CsvReader` reads the CSV, its number columns at once as numbers. A block with a cell that is
-no number comes as text, so that the cell can be told.
+no plain number comes as text, so that its marks are read and its words can be told.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import pyarrow.parquet as pq
 from ml.data.sources import csv_reader
 from ml.errors import DataError, SchemaError
 from ml.schema import arrow_cells
+from ml.schema.coerce import written_numbers
 from ml.schema.findings import Report
 from ml.schema.rows import RowReader, Rows
-from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
+from ml.schema.validation import MAX_FAULTS, Fault, Words, shown
+from ml.schema.warnings import Flags, word
 from ml.settings import Settings
 from serving.auth.limits import check_cells
 from serving.scoring.file_names import PARQUET_ENDINGS
@@ -83,7 +85,7 @@ class Upload:
     Problem
         On iteration, 413: too many rows or cells.
     RowsError
-        On iteration: cells that are no numbers, up to MAX_FAULTS of them with their lines.
+        From `checked`: more words in a number column than a few, up to MAX_FAULTS of them with their lines.
     """
 
     def __init__(
@@ -95,7 +97,8 @@ class Upload:
         self.options = options
         self.settings = settings
         self.report = Report()
-        self._as_numbers = not self.is_parquet and reader.schema.decimal == "." and not reader.schema.thousands
+        self._words = Words(reader.schema.max_bad_share)
+        self._as_numbers = not self.is_parquet and not reader.schema.thousands
 
     @property
     def is_parquet(self) -> bool:
@@ -111,7 +114,7 @@ class Upload:
 
         Returns the parts where they take at most about `keep_bytes`; None means: iterate again.
         """
-        self.report = Report()
+        self.report, self._words = Report(), Words(self.reader.schema.max_bad_share)
         kept: list[Part] | None = []
         size = rows = 0
         written = np.zeros(len(self.reader.number_columns), bool)
@@ -124,6 +127,7 @@ class Upload:
                 if size > keep_bytes:
                     kept = None
             written |= self._has_value(part)
+        self._words.check()
         if rows >= ENOUGH_ROWS and not written.all():
             if self._as_numbers:
                 self._as_numbers = False  # words that are markers came as missing: read again, they are kept
@@ -167,6 +171,7 @@ class Upload:
             block_bytes=BLOCK_BYTES,
             use_threads=False,
             numbers=frozenset(schema.numbers if self._as_numbers else ()),
+            decimal=schema.decimal,
             missing_markers=schema.missing_markers,
             may_be_empty=True,
         )
@@ -248,30 +253,55 @@ class Upload:
 
     def _rows(self, table: pa.Table, lines: npt.NDArray[np.int64] | None, first: int = 0) -> tuple[Rows, pa.Table]:
         """The rows, and the table with its number columns as numbers where they are read so."""
-        schema = self.reader.schema
         numbers = np.empty((table.num_rows, len(self.reader.number_columns)))
-        faults: list[Fault] = []
+        flags: Flags = {}
         typed = table
         for j, column in enumerate(self.reader.number_columns):
-            cells, bad = arrow_cells.numbers(
-                table[column.name], markers=schema.missing_markers, decimal=schema.decimal, thousands=schema.thousands
-            )
-            numbers[:, j] = cells
-            if self._as_numbers and arrow_cells.is_text(arrow_cells.flat(table[column.name])):
+            cells = arrow_cells.flat(table[column.name])
+            numbers[:, j], bad = self._numbers(cells)
+            if self._as_numbers and arrow_cells.is_text(cells):
                 place = table.column_names.index(column.name)
-                typed = typed.set_column(place, column.name, pa.array(cells, from_pandas=True))
-            for i in np.flatnonzero(bad)[:MAX_FAULTS].tolist():
-                got = f"'{shown(table[column.name][i].as_py())}'"
-                line = int(lines[i]) if lines is not None else None
-                faults.append(Fault(None if line else first + i, column.name, "a number", got, line))
-        if faults:
-            raise RowsError(sorted(faults, key=lambda fault: (fault.line or 0, fault.row or 0)))
-        rows = self.reader.encoded(numbers, [self._coded(table[c.name]) for c in self.reader.category_columns])
-        return rows, typed
+                typed = typed.set_column(place, column.name, pa.array(numbers[:, j], from_pandas=True))
+            if bad.any():
+                self._note_words(column.name, cells, bad, int((~np.isnan(numbers[:, j])).sum()), lines, first)
+                for i in np.flatnonzero(bad).tolist():
+                    flags.setdefault(i, []).append(word(column.name, cells[i].as_py()))
+            else:
+                self._words.add(column.name, int((~np.isnan(numbers[:, j])).sum()), 0, [], refused=False)
+        coded = [self._coded(table[c.name]) for c in self.reader.category_columns]
+        return self.reader.encoded(numbers, coded, flags), typed
+
+    def _numbers(self, cells: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        schema = self.reader.schema
+        return arrow_cells.numbers(
+            cells, markers=schema.missing_markers, decimal=schema.decimal, thousands=schema.thousands
+        )
+
+    def _note_words(
+        self,
+        name: str,
+        cells: pa.Array,
+        bad: npt.NDArray[np.bool_],
+        numbers: int,
+        lines: npt.NDArray[np.int64] | None,
+        first: int,
+    ) -> None:
+        lost = written_numbers(cells, bad)
+        faults = [
+            Fault(
+                None if lines is not None else first + i,
+                name,
+                "a number",
+                f"'{shown(cells[i].as_py())}'",
+                int(lines[i]) if lines is not None else None,
+            )
+            for i in np.flatnonzero(lost if lost.any() else bad)[:MAX_FAULTS].tolist()
+        ]
+        self._words.add(name, numbers, int(bad.sum()), faults, refused=bool(lost.any()))
 
     def _coded(self, cells: pa.ChunkedArray) -> tuple[list[str | None], npt.NDArray[np.int64]]:
-        texts = pc.dictionary_encode(arrow_cells.texts(cells, markers=self.reader.schema.missing_markers))
-        return texts.dictionary.to_pylist(), texts.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        levels, indices = arrow_cells.coded(cells, markers=self.reader.schema.missing_markers)
+        return levels.to_pylist(), indices.to_numpy(zero_copy_only=False).astype(np.int64)
 
     def _ids(self, table: pa.Table) -> Ids | None:
         """Ids that the caller gave in a column of their own."""

@@ -102,11 +102,12 @@ def serve(
     p: np.ndarray,
     *,
     at: float = START,
+    step: float = 0.001,
     version: str = "1",
     labels: np.ndarray | None = None,
     labelled_at: float | None = None,
 ) -> list[str]:
-    """Log rows as answered at `at` and after, with labels where given; returns the ids."""
+    """Log rows as answered at `at` and after, `step` seconds apart, with labels where given; returns the ids."""
     engine = database.engine(found)
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     ids = [uuid.uuid4().hex for _ in rows]
@@ -115,7 +116,7 @@ def serve(
         [
             {
                 "prediction_id": key,
-                "time": at + 0.001 * i,
+                "time": at + step * i,
                 "model_version": version,
                 "inputs": row,
                 "label": label,

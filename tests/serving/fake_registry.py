@@ -8,14 +8,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from ml.bundle import signature
 from tests.serving import tiny
 
 
 class Registry:
-    """Versions as folders, one alias, over HTTP as MLflow 3 answers."""
+    """Versions as folders, signed by the key of `home`, and one alias, over HTTP as MLflow 3 answers."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, home: Path) -> None:
         self.root = root
+        self.signer = tiny.settings_for(home)
         self.hashes: dict[str, str] = {}
         self.champion = ""
         registry = self
@@ -47,8 +49,10 @@ class Registry:
     def bundle(self, version: str) -> Path:
         return self.root / version / "artifacts" / "bundle"
 
-    def register(self, version: str, bias: float = 0.0) -> None:
+    def register(self, version: str, bias: float = 0.0, *, signed: bool = True) -> None:
         self.hashes[version] = tiny.write_bundle(self.bundle(version), bias=bias)
+        if signed:
+            signature.sign(self.signer, self.bundle(version))
 
     def close(self) -> None:
         self.server.shutdown()

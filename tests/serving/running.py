@@ -43,7 +43,7 @@ class Server:
     def __init__(self, home: Path, values: dict[str, str], preexec: Callable[[], None] | None = None) -> None:
         self.home = home
         self.port = free_port()
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("REFIT_", "PROMETHEUS_"))}
+        env = {k: v for k, v in os.environ.items() if not k.startswith("REFIT_")}
         env |= {"REFIT_HOME": str(home), "REFIT_SERVING_PORT": str(self.port), "OMP_NUM_THREADS": "1"}
         env["REFIT_CONFIG"] = str(home / "refit.toml")  # not the checkout's
         env |= {f"REFIT_{k}": v for k, v in values.items()}

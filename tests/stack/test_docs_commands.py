@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.docs_commands import COMMANDS, Command
 from tests.stack.conftest import ROOT, Stack
-from tests.test_docs import COMMANDS, Command
 
 CURLS = [command for command in COMMANDS if command.words[0] == "curl"]
 # Once each: several pages have the same line.

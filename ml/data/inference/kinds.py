@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ml.data.inference import checks
 from ml.errors import DataError
 from ml.schema import arrow_cells
-from ml.schema.coerce import Place, listing, shown
+from ml.schema.coerce import Place, listing, shown, written_numbers
 from ml.schema.findings import Report
 from ml.schema.schema import Kind
 from ml.settings import Data
@@ -27,6 +27,7 @@ _MARKS = {
     r"^[+-]?[1-9]\d{0,2}(?:[ \x{00a0}\x{202f}\x{2009}]\d{3})+(?:\.\d+)?$": 'data.thousands = " "',
     r"^[+-]?[1-9]\d{0,2}(?:['\x{2019}]\d{3})+(?:\.\d+)?$": 'data.thousands = "\'"',
 }
+_EITHER_MARK = r"^[+-]?(?:0|[1-9]\d{0,2}(?:\.\d{3})?)$"
 _TWO_POINTS = r"^[+-]?[1-9]\d{0,2}(?:\.\d{3}){2,}$"
 _AMOUNT = r"\d[\d.,' \x{00a0}\x{202f}]*"
 # The same with signs that no setting reads.
@@ -78,7 +79,9 @@ def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Fo
     if arrow_cells.is_text(array) and _count(_odd_cells(array, bad), _TWO_POINTS):
         _check_marks(name, array, bad, data, place)  # then 437.000 beside it is no 437
     if bad.sum() <= data.max_bad_share * present:
+        _check_written(name, array, bad, data, place)
         _report_words(name, array, bad, place, report)
+        _report_either_mark(name, array, data, report)
         _report_zeros(name, array, zeros, place, report)
         return _number(name, cells, override is not None, report)
     if override == "number":
@@ -174,6 +177,38 @@ def _nothing(name: str, array: pa.Array, data: Data, place: Place, report: Repor
     return _OUT
 
 
+def _check_written(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data, place: Place) -> None:
+    """A few numbers with signs in them, beside plain ones, are not missing: 1,234 beside 950 is the larger one."""
+    written = written_numbers(array, bad)
+    if not written.any():
+        return
+    _check_marks(name, array, written, data, place)
+    position = int(np.argmax(written))
+    raise place.error(
+        f"{int(written.sum()):,} cells such as '{shown(array[position].as_py())}' are numbers with signs in them that "
+        "no setting reads, beside plain ones; write all of them alike, or name the column in data.exclude",
+        position,
+        name,
+    )
+
+
+def _report_either_mark(name: str, array: pa.Array, data: Data, report: Report) -> None:
+    """Where every point stands before three digits, as in 8.423, it may be the mark between thousands; who knows?"""
+    if not arrow_cells.is_text(array) or data.decimal != "." or data.thousands:
+        return
+    said = pc.drop_null(pc.utf8_trim_whitespace(array))
+    markers = pa.array([marker.strip() for marker in data.missing_markers], said.type)
+    said = said.filter(pc.invert(pc.is_in(said, value_set=markers)))
+    pointed = said.filter(pc.match_substring(said, "."))
+    if len(pointed) > 1 and pc.all(pc.match_substring_regex(said, _EITHER_MARK)).as_py():
+        cell = pointed[0].as_py()
+        report.warn(
+            f"every point stands before three digits: '{cell}' is read as {cell}; if it is {cell.replace('.', '')}, "
+            'set data.thousands = "." with data.decimal = ","',
+            name,
+        )
+
+
 def _report_words(name: str, array: pa.Array, bad: NDArray[np.bool_], place: Place, report: Report) -> None:
     if bad.any():
         position = int(np.argmax(bad))
@@ -234,9 +269,11 @@ def _check_marks(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data,
     cell = shown(array[position].as_py())
     digits = re.sub(r"\D", "", cell)
     both = f" ('{cell}' is {digits} with the first and {cell.replace(',', '.')} with the other)" if hints[1:] else ""
+    other = f', or data.exclude where other columns need data.thousands = "{data.thousands}"' if data.thousands else ""
     raise place.error(
         f"{hints[0][1]:,} cells such as '{cell}' are numbers with marks in them; set "
-        f'{" or ".join(hint for hint, _ in hints)}{both}, or data.kinds = {{"{name}" = "category"}} if they are names',
+        f'{" or ".join(hint for hint, _ in hints)}{both}{other}, or data.kinds = {{"{name}" = "category"}} if they are '
+        "names",
         position,
         name,
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ml.errors import DataError, SchemaError
 from ml.schema import arrow_cells
+from ml.schema.cells import label_names, same_label
 from ml.schema.coerce import listing, shown
 from ml.schema.findings import Report
 from ml.schema.frames import place_of
@@ -37,7 +38,7 @@ def find_classes(frame: pd.DataFrame, data: Data, report: Report) -> tuple[tuple
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     for entry in counted:
         if entry["values"]:
-            spellings[entry["values"].casefold()][entry["values"]] = entry["counts"]
+            spellings[same_label(entry["values"])][entry["values"]] = entry["counts"]
     classes = {found.most_common(1)[0][0]: found.total() for found in spellings.values()}
     merged = [listing(found) for found in spellings.values() if len(found) > 1]
     if merged:
@@ -77,9 +78,9 @@ def codes(frame: pd.DataFrame, schema: Schema, report: Report, *, tolerate: int 
         raise SchemaError(f"the table has no target column '{schema.target}'", file=place.file)
     _check_markers(frame, schema.target, schema.missing_markers, schema.max_bad_share)
     encoded = pc.dictionary_encode(_texts(frame, schema.target, schema.missing_markers))
-    known = {label.casefold(): code for code, label in enumerate(schema.classes)} | {"": -1}
+    known = {key: schema.classes.index(label) for key, label in label_names(schema.classes).items()} | {"": -1}
     levels = encoded.dictionary.to_pylist()
-    lookup = np.array([known.get(level.casefold(), -2) for level in levels], dtype=np.int64)
+    lookup = np.array([known.get(same_label(level), -2) for level in levels], dtype=np.int64)
     indices = encoded.indices.to_numpy(zero_copy_only=False)
     counts = np.bincount(indices, minlength=len(levels))
     result: NDArray[np.int64] = lookup[indices]
@@ -115,10 +116,7 @@ def _check_markers(frame: pd.DataFrame, target: str, markers: tuple[str, ...], s
 
 
 def _texts(frame: pd.DataFrame, target: str, markers: tuple[str, ...]) -> pa.Array:
-    """Labels as text; whole numbers written with decimals, `1.0`, are the whole number, `1`."""
-    return pc.replace_substring_regex(
-        arrow_cells.texts(frame[target], markers=markers), pattern=r"^([+-]?\d+)\.0+$", replacement=r"\1"
-    )
+    return arrow_cells.texts(frame[target], markers=markers)
 
 
 def _large_enough(classes: dict[str, int], data: Data, file: str | None) -> list[str]:
@@ -147,10 +145,9 @@ def _large_enough(classes: dict[str, int], data: Data, file: str | None) -> list
 def _positive(ordered: list[str], classes: dict[str, int], data: Data, file: str | None) -> str:
     if not data.positive_label:
         return min(reversed(ordered), key=lambda label: classes[label])
-    wanted = data.positive_label.strip().casefold()
-    for label in ordered:
-        if wanted in (label.casefold(), label.casefold() + ".0"):
-            return label
+    wanted = label_names(tuple(ordered)).get(same_label(data.positive_label))
+    if wanted is not None:
+        return wanted
     raise DataError(
         f"data.positive_label is '{data.positive_label}', but the labels are {listing(ordered)}",
         file=file,

@@ -31,8 +31,8 @@ class Options(NamedTuple):
     """How to read, and where to stop. Sizes in bytes of unpacked UTF-8.
 
     `numbers` are columns that come as float64, null for one of `missing_markers`, in every chunk in which all their
-    cells are numbers or markers; the others come as text. A file without rows is an error unless it `may_be_empty`:
-    then it is one chunk without rows.
+    cells are numbers with the mark `decimal`, or markers; the others come as text. A file without rows is an error
+    unless it `may_be_empty`: then it is one chunk without rows.
     """
 
     delimiter: str = ""
@@ -42,6 +42,7 @@ class Options(NamedTuple):
     max_cell_chars: int = 100_000
     block_bytes: int = 4_000_000
     numbers: frozenset[str] = frozenset()
+    decimal: str = "."
     missing_markers: tuple[str, ...] = ("",)
     use_threads: bool = True
     may_be_empty: bool = False
@@ -207,6 +208,7 @@ class CsvReader:
                     null_values=sorted({"", *self._options.missing_markers}),
                     strings_can_be_null=False,
                     check_utf8=False,  # the block is UTF-8
+                    decimal_point=self._options.decimal,
                 ),
             )
         except pa.ArrowInvalid:

@@ -33,6 +33,7 @@ EVENTS = {
     "promotion failed": (_l("promotion failed"), "bad"),
     "rollback failed": (_l("rollback failed"), "bad"),
     "released from quarantine": (_l("released from quarantine"), ""),
+    "not served": (_l("not served"), "bad"),
 }
 ALIASES = {"champion": _l("champion"), "previous": _l("previous"), "shadow": _l("in shadow")}
 # Who moved something where it was no person: Airflow's kinds of runs, and what watches by itself.

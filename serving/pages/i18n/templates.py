@@ -167,6 +167,7 @@ DRIFT = (
 ROWS = (
     N_("{value} is outside of {low} to {high}, the range in training"),
     N_("'{value}' was not seen in training"),
+    N_("'{value}' is no number: taken as missing"),
     N_("a finite number or null"),
     N_("a text or null"),
     N_("an object of column: value"),
@@ -256,6 +257,7 @@ SERVICE = (
     N_("there is no model to answer with: version {version} was refused: {error}"),
     N_("the prediction log cannot take the answer: {error}"),
     N_("the label cannot be written: {error}"),
+    N_("the disk is full: send it again when there is room"),
     N_("{error}: nothing was lost; try again in a moment"),
     N_("a fault of the service, which is in its log; the request may be sent again"),
     N_("rows[{row}]: the model gives no finite probability for it; nothing was answered"),
@@ -276,6 +278,10 @@ CARD = (
     N_("Model"),
     N_("Data"),
     N_("How good it is"),
+    N_(
+        "The calibration error is without its upward bias. p-value of “the probabilities are true”: {p}; a small one "
+        "speaks against them."
+    ),
     N_("Where it is weakest"),
     N_("What it goes by"),
     N_("Columns"),

@@ -11,6 +11,7 @@ import pytest
 from ml.data.inference.infer import infer
 from ml.errors import DataError, SettingsError
 from ml.schema import arrow_cells
+from ml.schema.frame_coerce import canonical
 from ml.settings import Data, from_values
 
 N = 200
@@ -99,3 +100,49 @@ def test_numbers_with_signs_are_left_out_by_name(write: Callable[[int], str], sa
 def test_one_mark_has_one_meaning() -> None:
     with pytest.raises(SettingsError, match="both"):
         from_values({"data": {"thousands": "."}})
+
+
+@pytest.mark.parametrize(
+    ("write", "told"),
+    [
+        (lambda k: f"{k}.{k % 1000:03}" if k < 1000 else "5.500", True),
+        (lambda k: f"{k % 9 + 1}.{k % 1000:03}" if k > 900 else str(k % 999 + 1), True),
+        (lambda k: f"{k / 1000:.3f}", False),
+        (lambda k: f"{k % 9 + 1}.{k % 1000:03}" if k > 20 else "1234.000", False),
+        (lambda k: f"{k % 7}.5", False),
+    ],
+    ids=["all so", "beside small whole numbers", "a leading zero", "more than three digits", "other decimals"],
+)
+def test_a_point_that_may_be_either_mark_is_told_with_both_readings(write: Callable[[int], str], told: bool) -> None:
+    """8.423 is read as a number below nine, and a person hears that it may be one above eight thousand."""
+    _, report = infer(table(write), Data(target="y"))
+    found = [finding.message for finding in report.findings if "every point" in finding.message]
+    assert len(found) == told
+    for message in found:
+        assert 'set data.thousands = "." with data.decimal = ","' in message
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("1,234", 'data.thousands = ","'),
+        ("$12", "no setting reads"),
+        ("12 %", "no setting reads"),
+        ("(5)", "no setting"),
+    ],
+)
+def test_a_few_numbers_with_signs_are_never_missing_values(cell: str, said: str) -> None:
+    """One among two hundred: those above a thousand would be the ones that vanish."""
+    with pytest.raises(DataError, match="cells such as") as caught:
+        infer(table(lambda k: cell if k == 1 else str(k % 900)), Data(target="y"))
+    assert said in str(caught.value)
+    assert caught.value.line == 2
+    schema, _ = infer(table(lambda k: str(k % 900)), Data(target="y"))
+    with pytest.raises(DataError, match="expected a number, got"):
+        canonical(table(lambda k: cell if k == 1 else str(k % 900)), schema)
+
+
+def test_two_columns_of_different_marks_are_told_apart() -> None:
+    """There is one setting; the other column is brought as plain numbers, or left out."""
+    with pytest.raises(DataError, match=r'or data\.exclude where other columns need data\.thousands = " "'):
+        infer(table(lambda k: f"{k}'{k % 1000:03}"), Data(target="y", thousands=" "))

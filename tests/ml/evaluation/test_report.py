@@ -8,7 +8,7 @@ from sklearn import metrics as reference
 from ml.decision import Calibration, Decision, softmax
 from ml.evaluation import calibrate, choose_threshold, decide, evaluate
 from ml.evaluation.calibration import crossed
-from ml.evaluation.metrics import calibration_error, log_losses
+from ml.evaluation.metrics import calibration_error, calibration_p_value, log_losses
 from ml.schema.schema import Column, Schema
 
 
@@ -125,7 +125,39 @@ def test_a_column_without_parts_has_no_slices(values):
 def test_calibration_error_is_the_distance_of_said_from_come():
     """Always saying 0.8 where half come is an error of 0.3."""
     correct = np.arange(100) % 2 == 0
-    assert calibration_error(np.ones((1, 100)), np.full(100, 0.8), correct)[0] == pytest.approx(0.3)
+    unbiased, plain = calibration_error(np.ones((1, 100)), np.full(100, 0.8), correct)
+    assert plain[0] == pytest.approx(0.3)
+    assert unbiased[0] == pytest.approx(0.3)  # the noise of 100 rows is far below it
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_the_calibration_error_of_true_probabilities_is_zero(n_classes):
+    """Its interval holds 0 and its mean over many tables is 0; the plain one is .05 and its interval never held 0."""
+    tables = [draw(400, n_classes, seed=seed) for seed in range(40)]
+    found = [evaluate(p, None, y, schema(n_classes), decision=Decision(), n_bootstrap=100) for p, y in tables]
+    errors = [evaluation.metrics["ece"] for evaluation in found]
+    assert sum(error.low == 0 for error in errors) >= 36
+    assert np.median([error.value for error in errors]) < 0.01
+    assert all(error.value <= error.high for error in errors)
+    assert sum(evaluation.calibration_p_value < 0.05 for evaluation in found) <= 6
+
+
+@pytest.mark.parametrize("sharpness", [1.3, 2.0])
+def test_the_interval_holds_the_true_calibration_error(sharpness):
+    """Also of errors as small as their noise, which the unbiased estimate alone puts too low."""
+    p, y = draw(200_000, 2, seed=1, sharpness=sharpness)
+    truth = calibration_error(np.ones((1, len(y))), p[:, 1], y == 1)[1][0]
+    held = 0
+    for seed in range(30):
+        p, y = draw(300, 2, seed=seed + 50, sharpness=sharpness)
+        error = evaluate(p, None, y, schema(2), decision=Decision(), n_bootstrap=100).metrics["ece"]
+        held += error.low <= truth <= error.high
+    assert held >= 27
+
+
+def test_the_p_value_of_calibration_is_small_where_it_is_off():
+    p, y = draw(1_000, 2, sharpness=2.0)
+    assert calibration_p_value(np.ones(1_000), p[:, 1], y == 1) == 0.001
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])

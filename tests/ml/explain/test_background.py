@@ -11,7 +11,7 @@ from ml.explain.background import EVALUATIONS, summarise_background
 from ml.explain.explainer import Explainer
 from ml.explain.shapley import Game, take
 from ml.schema.rows import Rows
-from tests.ml.explain.test_explainer import CASES, Model, linear, rows, wide
+from tests.ml.explain.models import CASES, Model, linear, rows, wide
 
 
 def test_weights_are_shares_of_the_rows_they_stand_for() -> None:

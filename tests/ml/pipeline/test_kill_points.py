@@ -7,30 +7,17 @@ turn, and lets the next caller find what is left. Real processes are killed in t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import mlflow
 import pytest
 
 from ml import registry
 from ml.bundle.reader import Bundle
-from ml.errors import PromotionError
 from ml.registry import ledger
 from ml.release import bake
 from ml.settings import Settings
-from tests.ml.registry.test_promotion import Killed, agree, aliases, die, make_settings, make_version, refuse
-
-WRITES = [
-    (ledger, "append"),
-    *(
-        (mlflow.MlflowClient, f"{verb}_{what}")
-        for verb in ("set", "delete")
-        for what in ("registered_model_alias", "model_version_tag")
-    ),
-]
+from tests.ml.registry.moments import every_moment
+from tests.ml.registry.versions import Killed, agree, aliases, die, make_settings, make_version, refuse
 
 
 @pytest.fixture(scope="module")
@@ -50,46 +37,6 @@ def two(home: Path, tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Set
 
 def move(own: Settings, version: str, confirm_with: registry.Confirm = agree) -> None:
     registry.promote(own, version, who="test", why="because", confirm_with=confirm_with, force=True)
-
-
-@contextmanager
-def killed_at(moment: int) -> Iterator[list[str]]:
-    """Kill before (even) or after (odd) the write number `moment // 2`; gives the writes that began."""
-    begun: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        for owner, name in WRITES:
-            patch.setattr(owner, name, _counted(getattr(owner, name), name, begun, moment))
-        yield begun
-
-
-def _counted(write: Callable[..., Any], name: str, begun: list[str], moment: int) -> Callable[..., Any]:
-    def counted(*args: Any, **more: Any) -> Any:
-        begun.append(name)
-        place = 2 * (len(begun) - 1)
-        if place == moment:
-            raise Killed
-        result = write(*args, **more)
-        if place + 1 == moment:
-            raise Killed
-        return result
-
-    return counted
-
-
-def every_moment(act: Callable[[], Any], then: Callable[[], None]) -> int:
-    """Kill `act` at its first moment and do `then`, at its second, …; returns how many moments it has."""
-    for moment in range(100):
-        with killed_at(moment):
-            try:
-                act()
-            except Killed:
-                pass
-            except PromotionError:
-                return moment
-            else:
-                return moment
-        then()
-    raise AssertionError("it does not end")
 
 
 def champion_works_and_is_known(own: Settings) -> str:

@@ -33,16 +33,7 @@ from ml.registry import ledger
 from ml.settings import Settings, from_values
 from ml.tracking.trial_log import TRIAL
 from ml.training.candidate import load_candidate
-
-SMALL: dict[str, Any] = {
-    "mlflow_port": 1,
-    "serving_port": 1,
-    "synthetic": {"n_samples": 400, "n_features": 6},
-    "train": {"families": ["logistic"]},
-    "tune": {"max_evals": 3, "workers": 1, "n_bootstrap": 50},
-    "gate": {"n_bootstrap": 200, "min_rows": 50},
-    "registry": {"confirm": "auto"},
-}
+from tests.ml.pipeline.runs import SMALL, up_to
 
 
 class Killed(BaseException):
@@ -82,11 +73,6 @@ def own(home: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     name = "M_" + "".join(c if c.isalnum() else "_" for c in request.node.name)
     store = f"sqlite:///{home / 'var' / 'mlflow' / 'mlflow.db'}"
     return small(tmp_path / "own", registry={"model_name": name, "experiment": name, "tracking_uri": store})
-
-
-def up_to(settings: Settings, key: str, last: str) -> None:
-    for name in STAGES[: STAGES.index(last) + 1]:
-        getattr(pipeline, name)(settings, key)
 
 
 def results(settings: Settings, key: str) -> dict[str, Any]:

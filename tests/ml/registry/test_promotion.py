@@ -13,19 +13,11 @@ import numpy as np
 import pytest
 
 from ml import registry, tracking
-from ml.bundle.mlflow_flavor import log_bundle
 from ml.bundle.reader import Bundle
 from ml.errors import BundleError, PromotionError, RegistryError, RegistryUnavailable
 from ml.registry import VersionInfo, ledger
-from ml.registry.rollout import Confirmation
-from ml.settings import Settings, from_values
-from tests.ml.tiny import tiny_bundle
-
-
-def make_settings(home: Path, **registry_values: Any) -> Settings:
-    return from_values(
-        {"home": str(home), "mlflow_port": 1, "serving_port": 1, "registry": {"confirm": "auto", **registry_values}}
-    )
+from ml.settings import Settings
+from tests.ml.registry.versions import Killed, agree, aliases, die, make_settings, make_version, promote, refuse
 
 
 @pytest.fixture(scope="module")
@@ -38,40 +30,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def own(settings: Settings, request: pytest.FixtureRequest) -> Settings:
     name = "M_" + "".join(c if c.isalnum() else "_" for c in request.node.name)
     return make_settings(settings.home, model_name=name)
-
-
-def make_version(own: Settings, tmp_path: Path, slope: float = 1.0) -> VersionInfo:
-    run_key = f"{own.registry.model_name}-{slope}"
-    folder = tmp_path / f"bundle-{slope}"
-    sha256 = Bundle.open(folder).sha256 if folder.exists() else tiny_bundle(folder, slope=slope)
-    run_id = tracking.run(own, run_key)
-    uri = log_bundle(own, folder, run_id)
-    return registry.register(own, model_uri=uri, run_id=run_id, run_key=run_key, sha256=sha256)
-
-
-def agree(settings: Settings, version: str) -> Confirmation:
-    return Confirmation(("fake",), 2, "confirmed by 2 workers")
-
-
-def refuse(settings: Settings, version: str) -> Confirmation:
-    raise PromotionError(f"the service refused version {version}: out of memory")
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the code may catch it."""
-
-
-def die(settings: Settings, version: str) -> Confirmation:
-    raise Killed
-
-
-def aliases(own: Settings) -> tuple[str, str]:
-    found = [registry.by_alias(own, alias) for alias in (registry.CHAMPION, registry.PREVIOUS)]
-    return found[0].version if found[0] else "", found[1].version if found[1] else ""
-
-
-def promote(own: Settings, info: VersionInfo, confirm_with: registry.Confirm = agree, **more: Any) -> ledger.Event:
-    return registry.promote(own, info.version, who="test", why="because", confirm_with=confirm_with, **more)
 
 
 def test_no_champion_at_first(own: Settings) -> None:
@@ -322,3 +280,29 @@ def test_stock_mlflow_gets_the_numbers_of_the_bundle(own: Settings, tmp_path: Pa
     expected = opened.run(frame[["n0", "n1"]].to_numpy(np.float32), texts)
     np.testing.assert_allclose(answer[["probability_no", "probability_yes"]], expected, atol=1e-6)
     assert answer["label"].tolist() == opened.label(expected).tolist()
+
+
+def forge(own: Settings, tmp_path: Path, slope: float) -> VersionInfo:
+    """A version as somebody makes it who can write to MLflow and has no key."""
+    eve = make_settings(tmp_path / "eve", tracking_uri=tracking.uri(own), model_name=own.registry.model_name)
+    return make_version(eve, tmp_path, slope)
+
+
+def test_forged_version_is_neither_promoted_nor_gone_back_to(own: Settings, tmp_path: Path) -> None:
+    real = make_version(own, tmp_path, 1.0)
+    registry.promote(own, real.version, who="ann", why="first", confirm_with=agree)
+    forged = forge(own, tmp_path, 2.0)
+    assert forged.sha256 != real.sha256
+    with pytest.raises(BundleError, match="which is not in"):
+        registry.promote(own, forged.version, who="ann", why="trust me", force=True, confirm_with=agree)
+    with pytest.raises(BundleError, match="which is not in"):
+        registry.rollback(own, forged.version, who="ann", why="trust me", confirm_with=agree)
+    now = registry.champion(own)
+    assert now is not None
+    assert now.version == real.version
+
+
+def test_version_of_another_maker_is_taken_with_signatures_off(own: Settings, tmp_path: Path) -> None:
+    forged = forge(own, tmp_path, 1.0)
+    off = make_settings(own.home, model_name=own.registry.model_name, signatures="off")
+    assert registry.promote(off, forged.version, who="ann", why="by hand", confirm_with=agree).to_version == "1"

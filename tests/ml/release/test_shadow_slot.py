@@ -26,7 +26,7 @@ from ml.settings import Settings, from_values
 from ml.storage import database
 from ml.storage.files import write_json
 from tests.ml import worlds
-from tests.ml.pipeline.test_pipeline import SMALL, up_to
+from tests.ml.pipeline.runs import SMALL, up_to
 
 NEEDED = 120
 

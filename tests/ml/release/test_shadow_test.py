@@ -21,8 +21,8 @@ from ml.release import replay_scoring, shadow_slot, shadow_test
 from ml.settings import Settings, from_values
 from ml.storage import database
 from tests.ml import worlds
-from tests.ml.pipeline.test_kill_points import every_moment
-from tests.ml.registry.test_promotion import make_version, promote
+from tests.ml.registry.moments import every_moment
+from tests.ml.registry.versions import make_version, promote
 from tests.ml.tiny import tiny_rows
 
 NEEDED = 300

@@ -29,11 +29,8 @@ def check(at: float | None = LATER, until: float = START + 1e6, **figures: Any) 
 def fill(found: Settings, *, labelled_at: float = START + 1_000, unlabelled: int = 0) -> None:
     """100 answers, a second apart: right and sure at first, from row 60 on wrong and sure."""
     frame, _, _ = worlds.draw(100, 0)
-    bad = np.arange(100) >= BAD_FROM
-    p = np.full(100, 0.9)
-    for i in range(100):
-        ids = worlds.serve(found, frame.iloc[[i]], p[[i]], at=START + i)
-        worlds.answer(found, ids, ["0" if bad[i] else "1"], labelled_at)
+    actual = np.where(np.arange(100) >= BAD_FROM, "0", "1")
+    worlds.serve(found, frame, np.full(100, 0.9), step=1.0, labels=actual, labelled_at=labelled_at)
     if unlabelled:
         more, _, q = worlds.draw(unlabelled, 1)
         worlds.serve(found, more, q, at=START + 200)
@@ -129,9 +126,9 @@ def test_a_label_that_no_class_had_costs_most_and_not_infinitely(tmp_path: Path)
     """A class that the champion did not know is a wrong answer of probability zero, at a capped loss."""
     found = worlds.settings(tmp_path)
     frame, _, _ = worlds.draw(40, 0)
-    for i in range(40):
-        ids = worlds.serve(found, frame.iloc[[i]], np.array([0.9]), at=START + i)
-        worlds.answer(found, ids, ["new" if i == 10 or i >= 25 else "1"], START + 1_000)
+    row = np.arange(40)
+    actual = np.where((row == 20) | (row >= 25), "new", "1")
+    worlds.serve(found, frame, np.full(40, 0.9), step=1.0, labels=actual, labelled_at=START + 1_000)
     figures = {"reference_accuracy": 1.0, "accuracy": 0.5, "reference_log_loss": 0.2, "log_loss": 6.0}
     assert change_point.began(found, "1", [check(**figures)], 0.0) == START + 25
 

@@ -13,8 +13,8 @@ from ml.errors import TrainingError
 from ml.models import ALL_FAMILIES
 from ml.training import candidate as training
 from ml.training.candidate import Candidate, CandidateSpec, fit_candidate, load_candidate, save_candidate, score
+from tests.ml.models.quick import PARAMS
 from tests.ml.models.tables import schema_of, table
-from tests.ml.models.test_contract import PARAMS
 
 families = pytest.mark.parametrize("which", PARAMS, ids=PARAMS)
 

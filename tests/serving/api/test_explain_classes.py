@@ -13,7 +13,7 @@ from ml.explain.explainer import BACKGROUND_SUMMARY
 from ml.settings import from_values
 from serving.app import create_app
 from serving.model.store import Pointer, write_pointer
-from tests.ml.explain.test_families import made
+from tests.ml.explain.bundles import made
 
 NAMES = [*(f"n{i}" for i in range(5)), "c0", "c1"]
 MISSING: dict[str, Any] = dict.fromkeys(NAMES)

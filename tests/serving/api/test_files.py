@@ -306,13 +306,30 @@ def test_unusual_values_are_flagged_by_row_and_counted(client: FlaskClient) -> N
 
 def test_nothing_is_logged_when_the_last_row_is_wrong(tmp_path: Path) -> None:
     """Three thousand good rows before it."""
-    rows = [{"n0": "1", "n1": "2", "c0": "red"}] * 3000 + [{"n0": "1", "n1": "two", "c0": "red"}]
+    rows = [{"n0": "1", "n1": "2", "c0": "red"}] * 3000 + [{"n0": "1", "n1": "2 %", "c0": "red"}]
     with application(tmp_path) as app:
         answer = send(app.test_client(), text(rows))
         assert answer.status_code == 422
-        assert answer.json["detail"] == "line 3002, column 'n1': expected a number, got 'two'"
-        assert answer.json["errors"] == [{"line": 3002, "column": "n1", "expected": "a number", "got": "'two'"}]
+        assert answer.json["detail"] == "line 3002, column 'n1': expected a number, got '2 %'"
+        assert answer.json["errors"] == [{"line": 3002, "column": "n1", "expected": "a number", "got": "'2 %'"}]
     assert logged_ids(tmp_path) == []
+
+
+@pytest.mark.parametrize(("words", "status"), [(5, 200), (6, 422)])
+def test_a_few_words_in_a_number_column_are_missing(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, words: int, status: int
+) -> None:
+    """5% of the cells that say something, over the whole file: what the model was trained on is scored."""
+    monkeypatch.setattr("serving.scoring.upload.BLOCK_BYTES", 300)
+    usual = [{"n0": "1", "n1": "2", "c0": "red"}] * (100 - words) + [{"n0": "1", "n1": "", "c0": "red"}] * 20
+    answer = send(client, text(usual + [{"n0": "1", "n1": "?", "c0": "red"}] * words))
+    assert answer.status_code == status
+    if status == 200:
+        assert [row["warnings"] for row in table(answer)[-words:]] == ["n1: '?' is no number: taken as missing"] * words
+        assert {"column": "n1", "message": "5 rows: not a number"} in json.loads(answer.headers["X-Warnings"])
+        assert table(answer)[-1]["probability"] == table(answer)[100]["probability"]  # as where it is empty
+    else:
+        assert answer.json["errors"][0] == {"line": 116, "column": "n1", "expected": "a number", "got": "'?'"}
 
 
 @pytest.mark.parametrize("keep", [0, 10**9], ids=["read twice", "kept"])

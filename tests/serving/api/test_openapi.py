@@ -64,13 +64,13 @@ def test_before_the_first_model_the_document_is_there(tmp_path: Path) -> None:
     app.extensions["refit"].close()
 
 
-def test_levels_that_numbers_spell_are_documented() -> None:
+def test_a_category_may_come_as_a_number_or_a_boolean() -> None:
     schema = Schema(
         target="y", classes=("a", "b"), positive_label="b",
         columns=(Column(name="code", kind="category", categories=("0", "12", "007", "true")),),
     )  # fmt: skip
     described = openapi.row_schema(schema)["properties"]["code"]
-    assert described["type"] == ["string", "null", "integer", "boolean"]
+    assert described["type"] == ["string", "number", "boolean", "null"]
 
 
 def test_keys_are_documented_where_they_are_required(tmp_path: Path) -> None:

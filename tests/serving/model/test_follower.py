@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from ml.errors import RegistryUnavailable
-from ml.registry import rollout
+from ml.bundle import signature
+from ml.errors import RegistryUnavailable, StoreUnavailable
+from ml.registry import ledger, rollout
 from ml.settings import Settings
+from serving.metrics import Metrics
 from serving.model import champion_lookup
 from serving.model import follower as followers
 from serving.model.follower import Follower
@@ -25,7 +28,7 @@ from tests.serving.running import wait_for
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Registry]:
-    made = Registry(tmp_path / "registry")
+    made = Registry(tmp_path / "registry", tmp_path / "home")
     yield made
     made.close()
 
@@ -114,9 +117,112 @@ def test_model_that_gives_other_numbers_than_it_was_judged_by_is_refused(
     examples["probabilities"][0] = [0.5, 0.5]
     (folder / "examples.json").write_text(json.dumps(examples))
     registry.hashes["2"] = bundle.seal(folder)
+    signature.sign(settings, folder)
     registry.champion = "2"
     assert Follower(settings).step() is False
     assert "examples differ" in read_refusals(settings.var / "serving")[0].reason
+
+
+def unsign(settings: Settings, bundle: Path) -> None:
+    (bundle / "bundle.sig").unlink()
+
+
+def sign_by_another(settings: Settings, bundle: Path) -> None:
+    signature.sign(tiny.settings_for(settings.home.with_name("eve")), bundle)
+
+
+def sign_for_another_model(settings: Settings, bundle: Path) -> None:
+    other = tiny.settings_for(settings.home, registry={"model_name": "Another"})
+    signature.sign(other, bundle)
+
+
+def take_the_signature_of_another(settings: Settings, bundle: Path) -> None:
+    shutil.copy(bundle.parents[2] / "1" / "artifacts" / "bundle" / "bundle.sig", bundle / "bundle.sig")
+
+
+def alter_the_signature(settings: Settings, bundle: Path) -> None:
+    found = json.loads((bundle / "bundle.sig").read_bytes())
+    envelope = found["dsseEnvelope"]
+    payload = base64.b64decode(envelope["payload"]).replace(b"metrics.json", b"metrics.jsom")
+    envelope["payload"] = base64.b64encode(payload).decode()
+    (bundle / "bundle.sig").write_text(json.dumps(found))
+
+
+def tear_the_signature(settings: Settings, bundle: Path) -> None:
+    (bundle / "bundle.sig").write_bytes((bundle / "bundle.sig").read_bytes()[:100])
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        unsign, sign_by_another, sign_for_another_model, take_the_signature_of_another, alter_the_signature,
+        tear_the_signature,
+    ],
+)  # fmt: skip
+def test_bundle_that_no_trusted_key_signed_is_not_served_and_that_is_told(
+    settings: Settings, registry: Registry, forge: Callable[[Settings, Path], None]
+) -> None:
+    """Whoever can write to MLflow can write a bundle, its hash and the alias, but not the signature."""
+    registry.register("1")
+    registry.register("2", bias=5.0)
+    registry.champion = "1"
+    follower = Follower(settings)
+    follower.step()
+    forge(settings, registry.bundle("2"))
+    registry.champion = "2"
+    for _ in range(3):
+        assert follower.step() is False
+        follower._refused_at.clear()
+    assert pointed(settings) == "1"
+    (refusal,) = read_refusals(settings.var / "serving")
+    assert "bundle.sig" in refusal.reason
+    assert ".loading-" not in refusal.reason
+    assert b"refit_versions_refused 1.0" in Metrics(settings.var / "serving").render()
+    (event,) = ledger.events(settings)
+    assert (event.what, event.to_version, event.why) == (ledger.NOT_SERVED, "2", refusal.reason)
+    (alert,) = (settings.var / "logs" / "alerts.jsonl").read_text().splitlines()
+    assert json.loads(alert)["kind"] == "not served"
+
+
+def test_what_serves_is_not_taken_away_when_its_key_is_no_longer_trusted(
+    settings: Settings, registry: Registry
+) -> None:
+    registry.register("1")
+    registry.champion = "1"
+    Follower(settings).step()
+    for key in (settings.var / "trusted_keys").iterdir():
+        key.unlink()
+    assert Follower(settings).step() is False
+    assert pointed(settings) == "1"
+    assert (settings.var / "serving" / "cache" / registry.hashes["1"] / "model.onnx").exists()
+    signature.sign(settings, registry.bundle("1"))  # which trusts the home's own key again
+    assert Follower(settings).step() is False
+    assert read_refusals(settings.var / "serving") == []
+
+
+def test_signatures_off_serves_what_has_the_registered_hash(settings: Settings, registry: Registry) -> None:
+    registry.register("1", signed=False)
+    registry.champion = "1"
+    off = tiny.settings_for(settings.home, registry={"tracking_uri": registry.url, "signatures": "off"})
+    assert Follower(off).step() is True
+
+
+def test_refusal_that_the_ledger_did_not_take_is_told_later(
+    settings: Settings, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("the database does not answer")
+
+    registry.register("1", signed=False)
+    registry.champion = "1"
+    follower = Follower(settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "append", away)
+        follower.step()
+    assert ledger.events(settings) == []
+    follower._refused_at.clear()
+    follower.step()
+    assert [event.what for event in ledger.events(settings)] == [ledger.NOT_SERVED]
 
 
 def test_mended_version_is_taken_after_a_notice_and_its_refusal_forgotten(

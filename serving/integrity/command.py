@@ -1,0 +1,33 @@
+"""`python -m ml verify`, known to `ml.cli` by its name alone, as it reads the service's segments too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ml.cli import options, show
+
+ALTERED = 5  # exit code
+
+
+@click.command()
+@click.option("--all-versions", is_flag=True, help="Also every registered version, not only those with an alias.")
+@options.options()
+def command(all_versions: bool, as_json: bool, **given: Any) -> int:
+    """Check bundles, segments of the prediction log and the ledger against their hashes, chains and signatures.
+
+    Prints a line for every file, byte range or row that is not what Refit wrote. Exit code 0: all is, 5: something
+    is not, 1: it could not be checked (the registry or the database does not answer).
+    """
+    from ml.registry import chain
+    from serving.integrity import checks
+
+    settings = options.settings_for(given)
+    checked, faults = checks.check(settings, all_versions=all_versions)
+    head = chain.read_head(settings)
+    result = {"checked": checked, "faults": faults, "ledger_head": head.hash if head else ""}
+    known = f" The ledger's newest hash is {head.hash}: note it elsewhere." if head else ""
+    text = "\n".join([*faults, f"{checked}: {len(faults)} not as written.{known}"])
+    show.result(result, as_json=as_json, text=text)
+    return ALTERED if faults else 0

@@ -1,0 +1,253 @@
+"""What forbids a retraining now, each alone and at its very edge; and how often retrainings may start at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from ml.drift import verdict_history
+from ml.drift.rule import Blocker
+from ml.drift.verdict import DriftVerdict, Verdict
+from ml.registry import ledger
+from ml.release import shadow_slot
+from ml.retraining import blockers
+from ml.settings import Settings
+from tests.ml import worlds
+
+START = worlds.START
+COOLDOWN, LONGEST, TIMEOUT, RESET = 100.0, 400.0, 1_000.0, 5_000.0
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Settings:
+    return worlds.settings(
+        tmp_path, cooldown_s=COOLDOWN, cooldown_max_s=LONGEST, retrain_timeout_s=TIMEOUT, breaker_reset_s=RESET,
+        breaker_refusals=3, budget_windows=4, budget_saved=2,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def happened(own: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Adds a row to the ledger, so many seconds after the start."""
+
+    def add(what: str, at: float = 0.0, **more: Any) -> None:
+        monkeypatch.setattr(ledger, "time", SimpleNamespace(time=lambda: START + at))
+        ledger.append(own, what, **{"who": "ann", "from_version": "1", "to_version": "2", **more})
+
+    return add
+
+
+def checked(own: Settings, *retrain: bool, at: float = 0.0, verdict: Verdict = "drift", key: str = "c") -> None:
+    """Checks a second apart, which asked for a retraining or not."""
+    for i, asked in enumerate(retrain):
+        made = DriftVerdict(
+            id=f"{key}{at + i}", time=START + at + i, verdict=verdict, retrain=asked, reasons=[], model_version="1"
+        )
+        verdict_history.save(own, made)
+
+
+def held(own: Settings, at: float, delay: float | None = None, **more: Any) -> list[Blocker]:
+    return blockers.blockers(own, START + at, delay, **more)
+
+
+def test_nothing_forbids_the_first(own: Settings) -> None:
+    assert held(own, 0.0) == []
+    assert held(own, 0.0, 1e9, degraded=True) == []
+
+
+ENDS = [ledger.SHADOW, ledger.REFUSED, ledger.PROMOTED, ledger.PROMOTION_FAILED, ledger.ROLLED_BACK]
+
+
+@pytest.mark.parametrize("what", ENDS)
+@pytest.mark.parametrize(
+    ("delay", "cooldown"), [(None, COOLDOWN), (COOLDOWN - 1, COOLDOWN), (250.0, 250.0), (1_000.0, LONGEST)]
+)
+def test_the_cool_down_begins_where_a_retraining_ends(
+    own: Settings, happened: Any, what: str, delay: float | None, cooldown: float
+) -> None:
+    """However it ends; it lasts a label's delay, between the least and the most that are set."""
+    happened(what)
+    if what == ledger.SHADOW:
+        happened(ledger.REFUSED)
+    assert len(held(own, cooldown - 0.5, delay)) == 1
+    assert held(own, cooldown, delay) == []
+
+
+def test_the_cool_down_begins_anew_with_the_newest_end(own: Settings, happened: Any) -> None:
+    happened(ledger.PROMOTED)
+    happened(ledger.PROMOTED, 50.0)
+    assert len(held(own, 149.0)) == 1
+    assert held(own, 150.0) == []
+
+
+@pytest.mark.parametrize("what", [ledger.REGISTERED, ledger.QUARANTINED, ledger.RELEASED, ledger.ROLLBACK_FAILED])
+def test_what_ends_no_retraining_forbids_none(own: Settings, happened: Any, what: str) -> None:
+    happened(what)
+    assert held(own, 1.0) == []
+
+
+@pytest.mark.parametrize(
+    ("known", "degraded", "waits"),
+    [(False, False, True), (True, False, True), (False, True, False), (True, True, True)],
+)
+def test_one_that_waits_is_judged_first(own: Settings, happened: Any, known: bool, degraded: bool, waits: bool) -> None:
+    """But for a champion that has dropped since it was made."""
+    happened(ledger.SHADOW, numbers={"degraded": known})
+    assert len(held(own, COOLDOWN, degraded=degraded)) == waits
+    if not degraded:
+        assert len(held(own, COOLDOWN)) == 1
+
+
+@pytest.mark.parametrize("what", [*ENDS, None])
+def test_one_under_way_is_waited_for(own: Settings, happened: Any, what: str | None) -> None:
+    """Until it is answered, or its time is up; a rollback is no answer."""
+    checked(own, True)
+    if what is not None:
+        happened(what)
+    answered = what is not None and what != ledger.ROLLED_BACK
+    later = [b for b in held(own, TIMEOUT - 0.5) if b not in held(own, TIMEOUT)]
+    assert len(later) == (not answered)
+
+
+def test_an_answer_of_before_it_was_asked_for_is_none(own: Settings, happened: Any) -> None:
+    """And of the checks that asked, the newest counts."""
+    checked(own, True, False, True)
+    happened(ledger.PROMOTED, 1.5)
+    assert len(held(own, TIMEOUT + 1.5)) == len(held(own, TIMEOUT + 2.0)) + 1
+    happened(ledger.PROMOTED, 2.0)
+    assert len(held(own, TIMEOUT + 1.5)) == len(held(own, TIMEOUT + 2.0))
+
+
+@pytest.mark.parametrize("what", [ledger.REFUSED, ledger.PROMOTION_FAILED])
+@pytest.mark.parametrize(("times", "opened"), [(2, False), (3, True), (4, True)])
+def test_refusals_in_a_row_open_the_breaker(own: Settings, happened: Any, what: str, times: int, opened: bool) -> None:
+    """It closes by itself some time after the newest of them."""
+    for i in range(times):
+        happened(what, i)
+    last = times - 1
+    assert len(held(own, last + COOLDOWN)) == opened
+    assert len(held(own, last + RESET - 0.5)) == opened
+    assert held(own, last + RESET) == []
+
+
+@pytest.mark.parametrize("what", [ledger.PROMOTED, ledger.ROLLED_BACK])
+def test_a_promotion_or_a_rollback_closes_the_breaker(own: Settings, happened: Any, what: str) -> None:
+    """Refusals of before do not count."""
+    for i in range(3):
+        happened(ledger.REFUSED, i)
+    happened(what, 3.0)
+    assert held(own, 3.0 + COOLDOWN) == []
+    for i in range(2):
+        happened(ledger.REFUSED, 4.0 + i)
+    assert held(own, 5.0 + COOLDOWN) == []
+    happened(ledger.REFUSED, 6.0)
+    assert len(held(own, 6.0 + COOLDOWN)) == 1
+
+
+def test_a_refusal_that_says_nothing_of_quality_does_not_count(own: Settings, happened: Any) -> None:
+    """Nor does it break the row; one in shadow that ended is passed over too."""
+    happened(ledger.REFUSED)
+    happened(ledger.REFUSED, 1.0, numbers={shadow_slot.UNJUDGED: True})
+    happened(ledger.REFUSED, 2.0, numbers={shadow_slot.UNJUDGED: False})
+    assert held(own, 2.0 + COOLDOWN) == []
+    happened(ledger.SHADOW, 3.0)
+    happened(ledger.REFUSED, 4.0)
+    assert len(held(own, 4.0 + COOLDOWN)) == 1
+
+
+def test_the_most_telling_comes_first(own: Settings, happened: Any) -> None:
+    """Breaker, the one that waits, the one under way, the budget, the cool-down."""
+    for i in range(3):
+        happened(ledger.REFUSED, i)
+    breaker = held(own, 2.0 + COOLDOWN)
+    happened(ledger.SHADOW, 3.0, to_version="7")
+    both = held(own, 3.0 + COOLDOWN)
+    assert len(both) == 2
+    assert both[0] == breaker[0]
+    checked(own, True, True, True, True, at=5.0)
+    found = held(own, 50.0)
+    assert found[:2] == both
+    assert len(found) == len({str(b.reason) for b in found}) == 5
+    assert found[2] in held(own, TIMEOUT)
+    assert found[2] not in held(own, TIMEOUT + 8.0)
+    assert found[3] in held(own, TIMEOUT + 8.0)
+
+
+@pytest.mark.parametrize(
+    ("windows", "left"),
+    [
+        ("", 2.0), ("-", 2.0), ("r", 1.25), ("rr", 0.25 + 0.25), ("r-", 1.5), ("r----", 2.0), ("r-----", 2.0),
+        ("rr-", 0.75), ("rr--", 1.0), ("rrr", -0.25), ("----r", 1.25),
+    ],
+)  # fmt: skip
+def test_windows_earn_retrainings(own: Settings, windows: str, left: float) -> None:
+    """A quarter each, two saved at most, and with the window that is being decided."""
+    checked(own, *(w == "r" for w in windows))
+    assert blockers.budget(own) == pytest.approx(left)
+    assert len(held(own, 1e6)) == (left < 1)
+
+
+def test_windows_that_say_nothing_earn_nothing(own: Settings) -> None:
+    checked(own, True, True)
+    before = blockers.budget(own)
+    checked(own, False, False, at=10.0, verdict="insufficient data")
+    assert blockers.budget(own) == before
+    checked(own, False, at=20.0, verdict="stable")
+    assert blockers.budget(own) == before + 0.25
+
+
+def test_the_check_that_is_decided_counts_once(own: Settings) -> None:
+    """Where it is recorded already; the others still count."""
+    checked(own, True, True)
+    before = blockers.budget(own)
+    checked(own, False, at=10.0, key="now")
+    assert blockers.budget(own, judged="now10.0") == before
+    assert blockers.budget(own) == before + 0.25
+    assert len(held(own, 1e6, judged="now10.0")) == 1
+    checked(own, False, at=11.0)
+    assert blockers.budget(own, judged="now10.0") == before + 0.25
+    assert held(own, 1e6) == []
+
+
+def test_as_many_checks_count_as_are_looked_at(own: Settings) -> None:
+    few = msgspec.structs.replace(own, drift=msgspec.structs.replace(own.drift, history=2))
+    checked(own, True, True, True, False, False)
+    assert blockers.budget(few) == 2.0
+    assert blockers.budget(own) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("windows", [3, 7, 10])
+def test_thirds_add_up(tmp_path: Path, windows: int) -> None:
+    """After so many windows one is earned, whatever floating point makes of the sum."""
+    own = worlds.settings(tmp_path, budget_windows=windows, budget_saved=1, cooldown_s=0.0)
+    checked(own, True, *[False] * (windows - 2))
+    assert len(held(own, 1e6)) == 1
+    checked(own, False, at=100.0)
+    assert held(own, 1e6) == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "opened", "told"),
+    [
+        ("broken data", False, 1), ("degraded", False, 1), ("drift", False, 0), ("stable", False, 0),
+        ("insufficient data", False, 0), ("stable", True, 1), ("degraded", True, 2),
+    ],
+)  # fmt: skip
+def test_who_is_told(own: Settings, happened: Any, verdict: Verdict, opened: bool, told: int) -> None:
+    """Of a broken feed, of a champion that fails, of a breaker that is open; of no other blocker."""
+    happened(ledger.SHADOW)
+    for i in range(3):
+        happened(ledger.REFUSED, i, to_version="9", **({} if opened else {"numbers": {shadow_slot.UNJUDGED: True}}))
+    found = held(own, 2.0 + COOLDOWN)
+    assert len(found) == 1 + opened
+    assert len(blockers.alerts(verdict, [f"reason {i}" for i in range(9)], found)) == told
+
+
+def test_an_alert_gives_the_first_five_reasons(own: Settings) -> None:
+    (alert,) = blockers.alerts("degraded", [f"reason {i}" for i in range(9)], [])
+    assert [i for i in range(9) if f"reason {i}" in str(alert)] == [0, 1, 2, 3, 4]
+    assert "degraded" in str(alert)

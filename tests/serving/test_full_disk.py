@@ -1,0 +1,114 @@
+"""A disk that is full in earnest under the whole service: a small file system of its own, filled and freed again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ml.settings import Settings
+from serving.model.store import ModelStore, worker_states
+from tests.serving import tiny
+from tests.serving.counting import ID, lost_and_doubled
+from tests.serving.running import Server, serving, wait_for
+from tests.small_disk import SmallDisk, mounted
+
+CSV = {"Content-Type": "text/csv"}
+FORM = {"Content-Type": "multipart/form-data; boundary=B"}
+TABLE = b"f0,f1,f2,f3\n" + b"1,2,3,4\n" * 1_000
+PAGE = b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n' + TABLE + b"\r\n--B--\r\n"
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallDisk]:
+    """The service's home and its temporary files are on it."""
+    with mounted(tmp_path / "disk", 64) as made:
+        monkeypatch.setenv("TMPDIR", str(made.path))
+        yield made
+
+
+@pytest.fixture
+def settings(disk: SmallDisk) -> Settings:
+    made = tiny.settings_for(disk.path / "home")
+    made.home.mkdir()
+    tiny.publish(made, "1")
+    return made
+
+
+def statuses(server: Server) -> dict[str, set[int]]:
+    """What every entrance answers, asked often enough to meet both workers."""
+    asks = {
+        "predict": lambda: server.predict([tiny.row()]),
+        "file": lambda: server.request("POST", "/predict/file", TABLE, CSV),
+        "invocations": lambda: server.request("POST", "/invocations", TABLE, CSV),
+        "page": lambda: server.request("POST", "/file", PAGE, FORM),
+        "model": lambda: server.get("/model"),
+        "metrics": lambda: server.get("/metrics"),
+        "live": lambda: server.get("/health/live"),
+        "monitoring": lambda: server.get("/monitoring"),
+    }
+    return {name: {ask()[0] for _ in range(5)} for name, ask in asks.items()}
+
+
+@pytest.mark.parametrize(("policy", "worker_class"), [("refuse", "fast"), ("answer", "fast"), ("answer", "gthread")])
+def test_every_route_answers_and_it_is_ready_again_by_itself(
+    settings: Settings, disk: SmallDisk, policy: str, worker_class: str
+) -> None:
+    """Files for the metrics, mapped, once ended workers and master with SIGBUS here."""
+    values = {"LOG__ON_FAILURE": policy, "SERVING__WORKER_CLASS": worker_class}
+    with serving(settings.home, SERVING__WORKERS="2", **values) as server:
+        wait_for(lambda: len(server.ready()["workers"]) == 2, what="two workers")
+        before, answered = set(server.workers()), []
+        disk.fill()
+        found = statuses(server)
+        logged = {200} if policy == "answer" else {503}
+        for name in ("predict", "file", "invocations"):
+            assert found.pop(name) == logged, name
+        assert found.pop("page") == {503}, "its result cannot be kept"
+        assert set().union(*found.values()) == {200}, found
+        if policy == "answer":
+            answered = [i.decode() for i in ID.findall(server.predict([tiny.row()])[2])]
+        assert set(server.workers()) == before
+        disk.make_room()
+        for _ in range(4):  # each worker heals by itself, asked or not
+            wait_for(lambda: server.ready()["problems"] == [], what="recovery")
+        wait_for(lambda: statuses(server)["page"] == {200}, what="results are kept again")
+        assert set(server.workers()) == before
+    assert lost_and_doubled(settings, answered) == (0, 0)
+
+
+def test_it_starts_on_a_full_disk(settings: Settings, disk: SmallDisk) -> None:
+    """The supervisor may start it anew at the worst moment."""
+    disk.fill()
+    with serving(settings.home, SERVING__WORKERS="2", LOG__ON_FAILURE="answer") as server:
+        assert server.predict([tiny.row()])[0] == 200
+        disk.make_room()
+        wait_for(lambda: len(server.ready()["workers"]) == 2, what="the workers' reports")
+        wait_for(lambda: server.ready()["problems"] == [], what="recovery")
+
+
+def test_a_worker_whose_report_could_not_be_written_writes_it_when_there_is_room(
+    settings: Settings, disk: SmallDisk
+) -> None:
+    store = ModelStore(settings.var / "serving")
+    disk.fill()
+    store.start()
+    try:
+        assert worker_states(store.folder) == []
+        disk.make_room()
+        wait_for(lambda: [s.pid for s in worker_states(store.folder)] == [os.getpid()], what="the report")
+    finally:
+        store.close()
+
+
+def test_a_body_that_no_file_can_hold_is_refused_in_words(settings: Settings, disk: SmallDisk) -> None:
+    """Bodies beyond a megabyte wait in a temporary file."""
+    with serving(settings.home, SERVING__WORKERS="1", LOG__ON_FAILURE="answer") as server:
+        disk.fill()
+        status, headers, body = server.request("POST", "/predict/file", TABLE * 200, CSV)
+        assert (status, headers["content-type"]) == (503, "application/problem+json")
+        assert b"No space left" in body
+        disk.make_room()
+        assert server.predict([tiny.row()])[0] == 200
