@@ -1,21 +1,61 @@
 """`python -m tests.mirror > tests/mirror.toml` fills the table of `tests/test_mirror.py` anew, after a move.
 
-A module that tests import is ascribed to the nearest test file that imports it (in its room, with the fewest imports of
-other modules); one that none imports to the modules that do. What a person wrote as a reason is to be put back.
+Which test covers a module without a test file of its own is read from the imports: the nearest test file (in its room,
+with the fewest imports of other modules) that imports it, or what imports it, and so on; and the public names of the
+module through which that test reaches it. What runs as a process of its own or is found by name is in `BY_HAND`.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAD = "# Modules of ml and serving without a test file at the mirrored path. Filled by tests/mirror.py, kept by hand."
+HEAD = """\
+# Modules of ml and serving without a test file at the mirrored path: the test that covers each, and the public names
+# through which it reaches it. Filled by tests/mirror.py; what it cannot know stands in its BY_HAND.
+[covered_by]"""
+NAMES = 4  # named of each module; our choice
+
+BY_HAND = {
+    "ml/bundle/pyfunc.py": "tests/ml/registry/test_promotion.py: by stock MLflow, in a process of its own",
+    "ml/cli/release.py": "tests/ml/cli/test_commands.py: by the names of its commands",
+    "ml/pipeline/run_key.py": "tests/dags/test_tasks.py: by the keys of the runs that Airflow starts",
+    "ml/tuning/worker.py": "tests/ml/tuning/test_processes.py: as the program of each trial's process",
+    "serving/api/health.py": "tests/serving/test_app.py: GET /health/live, GET /health/ready",
+    "serving/gunicorn.conf.py": "tests/serving/http/test_worker.py: as the configuration of real workers",
+    **dict.fromkeys(
+        (f"serving/http/{name}.py" for name in ("connection", "connections", "fast_path", "http1", "wsgi")),
+        "tests/serving/http/test_worker.py: through sockets to a real worker",
+    ),
+    "serving/api/guard.py": "tests/serving/test_app.py: every request passes it",
+    "serving/api/predict.py": "tests/serving/test_app.py: POST /predict",
+    "serving/pages/documents.py": "tests/serving/pages/test_pages.py: GET /docs",
+    **dict.fromkeys(
+        (
+            f"serving/pages/{name}.py"
+            for name in (
+                "card",
+                "file",
+                "i18n/validation",
+                "models",
+                "monitoring",
+                "predict",
+                "preview",
+                "quality",
+                "search",
+            )
+        ),
+        "tests/serving/pages/test_pages.py: GET and POST of the pages",
+    ),
+    "serving/protocols/lenient_rows.py": "tests/serving/protocols/test_mlflow.py: POST /invocations",
+}
 
 
 def imported(path: Path) -> set[str]:
     """Every dotted name that a file imports; `from a import b` gives `a` and `a.b`."""
-    nodes = list(ast.walk(ast.parse(path.read_text())))
+    nodes = list(ast.walk(_tree(path)))
     names = {alias.name for n in nodes if isinstance(n, ast.Import) for alias in n.names}
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -49,31 +89,87 @@ def _is_test_file(name: str) -> bool:
     return path.name.startswith("test_") and path.is_file()
 
 
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def _dotted(path: Path) -> str:
+    """`ml.gate` of ml/gate/__init__.py, `ml.gate.rules` of ml/gate/rules.py."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _used(path: Path, module: str) -> set[str]:
+    """The names of a module that a file imports, or reads as attributes of it."""
+    package, _, leaf = module.rpartition(".")
+    names, aliases = set(), set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.module == module:
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == package:
+            aliases |= {alias.asname or alias.name for alias in node.names if alias.name == leaf}
+    for node in ast.walk(_tree(path)) if aliases else ():
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
+            names.add(node.attr)
+    return {name for name in names if not name.startswith("_")}
+
+
+@functools.cache
+def _modules(path: Path) -> frozenset[str]:
+    """The modules that a file imports: `from a import b` is `a.b` where that is one, else `a`."""
+    known, found = _known(), set[str]()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            longer = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= longer & known | ({node.module} if longer - known else set())
+    return frozenset(found & known)
+
+
+@functools.cache
+def _known() -> frozenset[str]:
+    return frozenset(_dotted(path) for path in _files())
+
+
+@functools.cache
+def _files() -> tuple[Path, ...]:
+    rooms = ("ml", "serving", "ops", "demo", "dags", "tests")
+    return tuple(p for room in rooms for p in sorted((ROOT / room).rglob("*.py")) if p.parent.name != "stack")
+
+
+def _near(test: Path, module: Path) -> tuple[int, int, str]:
+    """Sorts test files: the one in the module's room first, then the one that imports the fewest of others."""
+    room, here = ("tests", *module.parts[:-1]), test.relative_to(ROOT).parts[:-1]
+    shared = next((i for i, (a, b) in enumerate(zip(room, here, strict=False)) if a != b), min(len(room), len(here)))
+    return -shared, sum(name.startswith(("ml", "serving")) for name in _modules(test)), str(test)
+
+
+def _covered(module: Path) -> str:
+    """ "test file: names" of one module; "" where no test reaches it by imports."""
+    wanted, seen = {_dotted(ROOT / module)}, set[str]()
+    while wanted:
+        users = [path for path in _files() if _modules(path) & wanted and _dotted(path) not in seen]
+        if tests := [path for path in users if path.name.startswith(("test_", "conftest"))]:
+            best = min(tests, key=lambda path: _near(path, module))
+            entries = sorted(_modules(best) & wanted)
+            used = {
+                (name.isupper(), name[0].isupper(), f"{entry}.{name}")
+                for entry in entries
+                for name in _used(best, entry)
+            }
+            names = [name for *_, name in sorted(used)] or entries  # functions first, constants last
+            return f"{best.relative_to(ROOT).as_posix()}: {', '.join(names[:NAMES])}{' …' * (len(names) > NAMES)}"
+        seen |= wanted
+        wanted = {_dotted(path) for path in users} - seen
+    return ""
+
+
 def _table() -> str:
-    tests = {
-        p: imported(p) for p in sorted((ROOT / "tests").rglob("test_*.py")) if p.parent.name not in ("tests", "stack")
-    }
-    code = {p.relative_to(ROOT): imported(p) for room in ("ml", "serving") for p in (ROOT / room).rglob("*.py")}
-    tested: dict[str, list[str]] = {}
-    untested: dict[str, str] = {}
-    for module in unmirrored():
-        name = ".".join(module.with_suffix("").parts)
-        users = [test for test, names in tests.items() if name in names]
-        near = [test for test in users if test.parent.name in module.parts] or users
-        if near:
-            best = min(near, key=lambda test: (sum(n.startswith(("ml", "serving")) for n in tests[test]), str(test)))
-            tested.setdefault(best.relative_to(ROOT).as_posix(), []).append(module.as_posix())
-        else:
-            through = sorted(".".join(p.with_suffix("").parts) for p, names in code.items() if name in names)
-            untested[module.as_posix()] = "only through " + (
-                ", ".join(through[:3]) or "a process of its own, or by name"
-            )
-    lines = [HEAD, "", "# The test file that tests them instead.", "[tested_by]"]
-    for test, modules in sorted(tested.items()):
-        lines += [f'"{test}" = [', *(f'    "{module}",' for module in modules), "]"]
-    lines += ["", "# No test imports these: they are tested through the modules named.", "[untested]"]
-    lines += [f'"{module}" = "{why}"' for module, why in untested.items()]
-    return "\n".join(lines)
+    return "\n".join(
+        [HEAD, *(f'"{m.as_posix()}" = "{BY_HAND.get(m.as_posix()) or _covered(m)}"' for m in unmirrored())]
+    )
 
 
 if __name__ == "__main__":

@@ -132,9 +132,13 @@ def serve(
     return ids
 
 
-def answer(found: Settings, ids: list[str], labels: Any, at: float) -> None:
-    """Labels for logged predictions."""
+def answer(found: Settings, ids: list[str], labels: Any, at: Any) -> None:
+    """Labels for logged predictions, which came at one moment or each at its own."""
+    moments = np.broadcast_to(at, len(ids)).tolist()
     predictions.insert_feedback(
         database.engine(found),
-        [{"prediction_id": key, "label": label, "received_at": at} for key, label in zip(ids, labels, strict=True)],
+        [
+            {"prediction_id": key, "label": label, "received_at": moment}
+            for key, label, moment in zip(ids, labels, moments, strict=True)
+        ],
     )

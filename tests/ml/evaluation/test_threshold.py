@@ -96,6 +96,9 @@ def test_a_cost_moves_the_cut_where_the_rows_say_so_clearly() -> None:
     p, positive = table([0.3, 0.4, 0.6], [0, 1, 1], 200)
     assert choose_threshold(p, positive, objective="cost", costs=COSTS) == pytest.approx(0.35)
     assert choose_threshold(1 - p, ~positive, objective="cost", costs=COSTS, positive=0) == pytest.approx(0.65)
+    p, positive = np.repeat([0.2, 0.6], 200), np.arange(400) % 5 < 2
+    positive[200:] = True  # two fifths of those at 0.2: cheaper to take all, though accuracy would not
+    assert choose_threshold(p, positive, objective="cost", costs=COSTS) == 1e-6
 
 
 BEST = [
@@ -144,6 +147,9 @@ def test_the_value_at_each_cut(objective: Objective, positive: int) -> None:
         "cost": [-4, -(3 + 3), -(2 + 3), -12],
     }[objective]
     np.testing.assert_allclose(found, expected)
+    small = threshold._values(np.full(8, 1e-3), is_positive, group, 4, objective, costs, positive)
+    scale = 1e-3 if objective in ("accuracy", "cost") else 1.0
+    np.testing.assert_allclose(small, np.multiply(expected, scale), err_msg="however small the weights")
 
 
 def test_what_right_answers_cost_counts_too() -> None:
@@ -184,6 +190,13 @@ def test_cuts_lie_between_the_probabilities() -> None:
     assert reached.tolist() == [1, 3]
 
 
+def test_a_cut_lies_between_neighbours_in_float32() -> None:
+    """Whose mean float32 cannot hold."""
+    pair = np.array([0.5, np.nextafter(np.float32(0.5), np.float32(1))], dtype=np.float32)
+    p, positive = np.repeat(pair, 50), np.arange(100) >= 50
+    assert float(pair[0]) < choose_threshold(p, positive, objective="f1") < float(pair[1])
+
+
 @pytest.mark.parametrize(("n", "cuts"), [(511, 512), (512, 512), (600, 512)])
 def test_there_are_at_most_512_cuts(n: int, cuts: int) -> None:
     """More are taken at the quantiles of the probabilities."""
@@ -212,6 +225,7 @@ def test_the_default_stays_unless_the_rows_speak_clearly() -> None:
         positive = p > 0.4
         found = choose_threshold(p, positive, objective="accuracy")
         assert found == (pytest.approx(0.275) if moved else 0.5)
+        assert choose_threshold(p, positive) == found, "accuracy is what is meant where nothing is said"
         assert choose_threshold(p, positive, objective="f1") == pytest.approx(0.275), "F1 has no default to keep"
 
 
@@ -247,6 +261,10 @@ def test_a_clear_gain_is_counted_in_costs_and_weights() -> None:
     assert better(p, positive, one, 0.4, 0.5, ((0.0, 1.0), (0.0, 0.0)), 1) is False
     assert better(p, positive, one, 0.4, 0.5, ((0.0, 1.0), (0.0, 0.0)), 0) is True
     assert better(p, positive, np.where(p < 0.5, 0.0, 1.0), 0.4, 0.5, COSTS, 1) is False
+    mixed = np.where(np.arange(100) < 40, 0.45, 0.9)
+    for gained, cuts in ((True, (0.4, 0.5)), (False, (0.5, 0.4))):  # 30 rows of 40 are gained, 10 lost, at equal costs
+        truth = np.where(np.arange(100) < 10, not gained, np.where(np.arange(100) < 40, gained, True))
+        assert better(mixed, truth.astype(bool), one, *cuts, None, 1) is True
     few = np.where(np.arange(100) < 5, 0.4, 0.9)
     assert better(few, positive, one, 0.4, 0.5, None, 1) is False
     assert better(few, positive, np.where(few < 0.5, 10.0, 1.0), 0.4, 0.5, None, 1) is False
@@ -288,6 +306,9 @@ def test_each_resample_draws_as_many_rows_as_there_are(monkeypatch: pytest.Monke
     assert len({tuple(w) for w in weights}) == 200
     assert found == choose_threshold(p[:, 1], y == 1, objective="f1", seed=1)
     assert found != choose_threshold(p[:, 1], y == 1, objective="f1", seed=2)
+    assert min(sum(w[row] for w in weights[:200]) for row in range(80)) > 0
+    said = choose_threshold(p[:, 1], y == 1, objective="f1", seed=0)
+    assert choose_threshold(p[:, 1], y == 1, objective="f1") == said != found
     assert all(choose_threshold(p[:, 1], y == 1, objective="f1", seed=s) <= 1.0 for s in range(3))
 
 
@@ -295,7 +316,7 @@ def test_equally_good_cuts_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None
     """Also where they differ by rounding."""
     p, positive = table([0.2, 0.4, 0.6, 0.8], [0, 0, 1, 1], 10)
     edges = np.array([0.0, 0.3, 0.5, 0.7, 1.0])
-    for gap, expected in ((0.0, 0.4), (5e-13, 0.4), (1e-11, 0.3)):
+    for gap, expected in ((0.0, 0.4), (5e-13, 0.4), (1e-12, 0.4), (1e-11, 0.3)):
         monkeypatch.setattr(threshold, "_values", lambda *_, gap=gap: np.array([0, 1.0, 1.0 - gap, 0.5, 0.2]))
         assert choose_threshold(p, positive, objective="f1") == pytest.approx(expected)
     assert len(edges) == len(threshold._edges(p)[0])
@@ -321,6 +342,7 @@ def test_a_decision_is_calibrated_and_cut_without_its_own_rows(monkeypatch: pyte
     assert (made.calibration, made.objective, made.costs) == (calibration, "f1", None)
     honest = crossed(skewed, y, calibration.kind, weight=weight, seed=3)
     assert made.threshold == choose_threshold(honest[:, 1], y == 1, objective="f1", weight=weight, seed=3)
+    assert decide(skewed, y, weight=weight) == decide(skewed, y, weight=weight, seed=0)
     for other in (
         decide(skewed, y, seed=3), decide(skewed, y, weight=weight, seed=4), decide(skewed, y, weight=weight),
         decide(skewed, y, weight=weight, seed=3, positive=0),

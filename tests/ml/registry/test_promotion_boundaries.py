@@ -196,7 +196,7 @@ def test_a_quarantined_version_needs_force(own: Settings, store: memory.Registry
 def test_a_quarantine_without_a_reason_is_one(own: Settings, store: memory.Registry) -> None:
     """MLflow takes no empty tag for one."""
     registry.quarantine(own, "2", who="eve", why="")
-    assert registry.version(own, "2").quarantined
+    assert registry.version(own, "2").quarantined == "yes"
     with pytest.raises(PromotionError):
         promote(own, "2")
     registry.release(own, "2", who="eve", why="looked at it")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml import registry
 from ml.bundle.reader import Bundle
 from ml.release import replay_scoring
 from ml.settings import Settings, from_values
@@ -65,6 +66,7 @@ def test_a_model_of_one_kind_of_columns(numbers: int, categories: int) -> None:
     rows = logged('{"n0": 1, "n1": 2, "c0": "red", "c1": "green"}', '{"n0": 3, "n1": 4, "c0": "a", "c1": "b"}')
     found = replay_scoring.inputs(rows, tiny_schema(numbers=numbers, categories=categories))
     assert [part.shape for part in found] == [(2, numbers), (2, categories)]
+    assert [part.dtype for part in found] == [np.float32, object]
     assert found[0].tolist() == ([[1, 2], [3, 4]] if numbers else [[], []])
     assert found[1].tolist() == ([["red", "green"], ["a", "b"]] if categories else [[], []])
 
@@ -102,6 +104,7 @@ def test_only_rows_whose_label_it_knows_are_live(own: Settings, store: memory.Re
     found = replay_scoring.live(own, bundle, against="1", rows=10)
     assert found["actual"].tolist() == ["yes", "no", "no"]
     assert found.index.tolist() == [0, 1, 2]
+    assert "index" not in found
     assert replay_scoring.live(own, bundle, against="1", rows=10, since=START + 50)["actual"].tolist() == ["no"]
     assert len(replay_scoring.live(own, bundle, against="1", rows=2)) == 2
     assert replay_scoring.live(own, bundle, against="2", rows=10).empty
@@ -125,6 +128,7 @@ def test_a_version_is_opened_by_its_hash_and_kept(
 
     def look(path: Path, *, sha256: str) -> Bundle:
         opened.append(path)
+        assert sha256 == store.tags(path.name)[registry.SHA256]
         return whole(path, sha256=sha256)
 
     monkeypatch.setattr(Bundle, "open", look)

@@ -40,8 +40,7 @@ def found(tmp_path: Path) -> Settings:
         label = worlds.decide(p)
         actual = np.where(rng.random(n) < wrong, np.where(label == "1", "0", "1"), label)
         ids = worlds.serve(found, frame, p, at=worlds.START + 3_600 * part)
-        for key, truth in zip(ids, actual, strict=True):
-            worlds.answer(found, [key], [truth], worlds.START + 10_000 + rng.exponential(5_000))
+        worlds.answer(found, ids, actual, worlds.START + 10_000 + rng.exponential(5_000, n))
     return found
 
 
