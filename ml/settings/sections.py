@@ -46,7 +46,7 @@ class Data(Section, frozen=True):
         "None",
     )
     kinds: dict[str, str] = {}  # column → "number" | "category"; overrides what is inferred
-    schema: Literal["keep", "infer"] = "keep"  # keep: later tables must fit the columns of the first one
+    schema: Literal["keep", "infer"] = "keep"  # keep: a table must fit the champion's columns and classes
     delimiter: str = ""  # CSV; empty: found among , ; tab |
     encoding: str = ""  # CSV; empty: UTF-8, or UTF-16 with a byte order mark
     decimal: Literal[".", ","] = "."  # CSV: the decimal mark
@@ -165,7 +165,9 @@ class Serving(Section, frozen=True):
     """The gunicorn-hosted Flask service."""
 
     host: str = "127.0.0.1"
-    allowed_hosts: tuple[str, ...] = ()  # names in Host beside localhost, as of a proxy here; only checked on loopback
+    allowed_hosts: tuple[
+        str, ...
+    ] = ()  # names in Host beside localhost; checked on loopback, without keys, or where any is listed
     urls: tuple[str, ...] = ()  # every service that must confirm a promotion; empty: the local one
     workers: int = 2
     worker_class: Literal["fast", "gthread", "sync"] = "fast"

@@ -142,7 +142,7 @@ def _foreign(service: Service, method: str, header: Header) -> Problem | None:
     given = header("Host")
     host = given or ""
     # Without a Host (HTTP/1.0) it is no browser.
-    if service.local_only and given is not None and not (is_local_name(host) or _name(host) in service.allowed_hosts):
+    if service.checks_host and given is not None and not (is_local_name(host) or _name(host) in service.allowed_hosts):
         return Problem(
             400, "the Host header names another machine; names that may come are listed in serving.allowed_hosts"
         )
