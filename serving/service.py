@@ -12,15 +12,17 @@ import logging
 import os
 import threading
 
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 
 from ml.settings import Settings
+from serving.auth import limits
 from serving.auth.keys import Keys, is_loopback
 from serving.auth.limits import RateLimit
 from serving.metrics import Metrics
 from serving.model.store import ModelStore, Served
 from serving.prediction_log.writer import LogUnavailable, PredictionLog
 from serving.problems import Problem
+from serving.scoring import bodies
 from serving.scoring.score import Scored
 
 logger = logging.getLogger("refit.serving")
@@ -94,6 +96,18 @@ class Service:
                 503, f"the prediction log cannot take the answer: {error}", headers={"Retry-After": "1"}
             ) from error
         self.metrics.scored(served.version, len(scored.ids), scored.rows.flags)
+
+
+def read_body() -> bytes:
+    """The body of the current request, without its Content-Encoding.
+
+    Raises
+    ------
+    Problem
+        As `bodies.unpacked`, with the limit of the route.
+    """
+    most = limits.body_bytes(service().settings, request.path, request.content_type or "")
+    return bodies.unpacked(request.get_data(cache=False), request.headers.get("Content-Encoding", ""), most)
 
 
 def no_model(service: Service) -> Problem:

@@ -14,9 +14,9 @@ from ml.schema.rows import Rows
 from serving.api import guard, predict
 from serving.model.store import Served
 from serving.problems import Problem
-from serving.scoring import bodies, score
+from serving.scoring import score
 from serving.scoring.score import VERSION_HEADER, Scored
-from serving.service import service
+from serving.service import read_body, service
 
 MAX_ROWS = 100  # one row costs some milliseconds, so a request stays well below a second
 
@@ -42,7 +42,7 @@ def explain_rows() -> Response:
     if with_changes not in ("true", "false"):
         raise Problem(422, f"expected changes=true or changes=false, got {with_changes[:80]!r}")
     served = service().served()
-    rows, ids = score.predict_body(served, service().settings.serving).read(bodies.read())
+    rows, ids = score.predict_body(served, service().settings.serving).read(read_body())
     if len(rows) > MAX_ROWS:
         raise Problem(413, f"expected at most {MAX_ROWS} rows to explain in one request, got {len(rows)}")
     scored = score.score(served, rows, ids)

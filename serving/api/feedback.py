@@ -21,9 +21,8 @@ from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
 from serving.api import guard
 from serving.prediction_log.writer import LogUnavailable
 from serving.problems import Problem
-from serving.scoring import bodies
 from serving.scoring.json_rows import ID_KEY, MAX_ID_CHARS, strict_json
-from serving.service import service
+from serving.service import read_body, service
 
 MAX_LABELS = 100_000
 MAX_COLUMNS = 100  # a header with more than the two is told as it came
@@ -36,7 +35,7 @@ bp = Blueprint("feedback", __name__)
 def add() -> Response:
     """Write the labels of one request to the log; the answer says how many."""
     found = service()
-    body = bodies.read()
+    body = read_body()
     kind = request.mimetype
     if kind == "text/csv":
         items, lines = _from_csv(body)

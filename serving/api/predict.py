@@ -12,9 +12,9 @@ from serving import problems
 from serving.api import guard
 from serving.model.store import Served
 from serving.problems import Problem
-from serving.scoring import bodies, responses, score
+from serving.scoring import responses, score
 from serving.scoring.score import VERSION_HEADER
-from serving.service import Service, service
+from serving.service import Service, read_body, service
 
 JSON = "application/json"
 
@@ -64,7 +64,7 @@ bp = Blueprint("predict", __name__)
 @guard.opens("predict")
 def predict_rows() -> Response:
     """Score JSON rows. `serving.http.fast_path` answers the same through the same `answer`."""
-    reply = answer(service(), bodies.read(), request.content_type)
+    reply = answer(service(), read_body(), request.content_type)
     return Response(reply.body, reply.status, headers=reply.headers, content_type=reply.content_type)
 
 

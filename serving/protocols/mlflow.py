@@ -28,9 +28,9 @@ from serving.auth import limits
 from serving.model.store import Served
 from serving.problems import Problem
 from serving.protocols import lenient_rows
-from serving.scoring import bodies, json_rows, responses, score
+from serving.scoring import json_rows, responses, score
 from serving.scoring.score import VERSION_HEADER, Scored
-from serving.service import Service, service
+from serving.service import Service, read_body, service
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 UPLOADS = {"text/csv": "input.csv", "application/vnd.apache.parquet": "input.parquet"}
@@ -73,7 +73,7 @@ def invocations() -> Response:
         return refused
     one = service()
     served = one.served()
-    body = bodies.read()
+    body = read_body()
     if request.mimetype == "application/json":
         parts: Iterator[Rows] = iter([_json_rows(one, served, body)])
     else:

@@ -27,9 +27,9 @@ from serving.model.store import Served
 from serving.problems import Problem
 from serving.protocols import lenient_rows, tensors
 from serving.protocols.tensors import BYTES, DTYPES, TensorError
-from serving.scoring import bodies, json_rows, responses, score
+from serving.scoring import json_rows, responses, score
 from serving.scoring.score import VERSION_HEADER, Scored
-from serving.service import service
+from serving.service import read_body, service
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 OUTPUTS = {"label": BYTES, "probability": "FP64", "probabilities": "FP64", "prediction_id": BYTES}
@@ -110,16 +110,16 @@ def infer(name: str, version: str = "") -> Response:
     """Score the rows of named tensors."""
     one = service()
     served = _served(name, version)
-    content, binary = _split(bodies.read())
+    content, binary = _split(read_body())
     rows = _rows(served, content, binary)
     wanted = _wanted(content)
+    head: dict[str, Any] = {"model_name": name, "model_version": served.version}
+    if "id" in content:
+        head["id"] = _request_id(content["id"])
     parts = []
     for scored in score.chunks(served, rows):
         one.record(served, scored)
         parts.append(scored)
-    head: dict[str, Any] = {"model_name": name, "model_version": served.version}
-    if "id" in content:
-        head["id"] = str(content["id"])
     unusual = Counter(kind for part in parts for kind in responses.kinds(part.rows))
     headers = {VERSION_HEADER: served.version, **responses.warnings_header(responses.counted(unusual))}
     return _answer(head, _outputs(parts, len(served.bundle.schema.classes)), wanted, headers)
@@ -148,7 +148,8 @@ def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
     """The JSON, and what comes after it."""
     length = request.headers.get(HEADER_LENGTH)
     if length is not None:
-        if not (length.isascii() and length.isdigit() and int(length) <= len(body)):
+        # int() gives up on more than some thousand digits
+        if not (length.isascii() and length.isdigit() and len(length) <= 15 and int(length) <= len(body)):
             raise TensorError(
                 f"expected {HEADER_LENGTH} to be at most the body's {len(body)} bytes, got {shown(length)}"
             )
@@ -220,6 +221,16 @@ def _check_kind(served: Served, name: str, datatype: str) -> None:
         raise TensorError(f"input '{shown(name)}': expected a numeric datatype such as FP64, got BYTES")
 
 
+def _request_id(given: Any) -> str:
+    """The request's id as it is answered. It is looked at before anything is logged."""
+    try:
+        text = str(given)
+        text.encode()
+    except ValueError as error:  # a lone surrogate, or a number of thousands of digits
+        raise TensorError(f"expected an id that can be answered, got {shown(given)}") from error
+    return text
+
+
 def _wanted(content: dict[str, Any]) -> dict[str, bool]:
     """Names of the outputs to give, and whether each is to be binary."""
     parameters = content.get("parameters") or {}
@@ -232,7 +243,7 @@ def _wanted(content: dict[str, Any]) -> dict[str, bool]:
     wanted: dict[str, bool] = {}
     for item in outputs:
         name = item.get("name")
-        if name not in OUTPUTS:
+        if not isinstance(name, str) or name not in OUTPUTS:
             raise TensorError(f"expected an output of {', '.join(OUTPUTS)}, got '{shown(name)}'")
         own = item.get("parameters") or {}
         wanted[name] = own.get("binary_data", binary) is True if isinstance(own, dict) else binary

@@ -4,24 +4,8 @@ from __future__ import annotations
 
 import zlib
 
-from flask import request
-
 from ml.schema.validation import shown
-from serving.auth import limits
 from serving.problems import Problem
-from serving.service import service
-
-
-def read() -> bytes:
-    """The body of the current request, unpacked.
-
-    Raises
-    ------
-    Problem
-        As `unpacked`, with the limit of the route.
-    """
-    most = limits.body_bytes(service().settings, request.path, request.content_type or "")
-    return unpacked(request.get_data(cache=False), request.headers.get("Content-Encoding", ""), most)
 
 
 def unpacked(body: bytes, encoding: str, most: int) -> bytes:
