@@ -53,7 +53,7 @@ class Problem(RefitError):
         Each thing wrong with the rows that came.
     headers
         Further response headers, such as Retry-After.
-    code
+    error_code
         MLflow's error code where its protocol has one of its own; "" for that of the status.
     """
 
@@ -65,7 +65,7 @@ class Problem(RefitError):
         title: str = "",
         faults: tuple[Fault, ...] = (),
         headers: dict[str, str] | None = None,
-        code: str = "",
+        error_code: str = "",
     ):
         super().__init__(detail)
         self.status = status
@@ -73,7 +73,7 @@ class Problem(RefitError):
         self.detail = detail
         self.faults = faults
         self.headers = headers or {}
-        self.code = code
+        self.error_code = error_code
 
 
 def body(problem: Problem) -> bytes:
@@ -98,7 +98,7 @@ def answer_to(problem: Problem, path: str) -> tuple[int, bytes, str]:
     if path == OIP_PREFIX or path.startswith(f"{OIP_PREFIX}/"):
         return status, _json({"error": problem.detail}), JSON
     if path in MLFLOW_PATHS:
-        code = problem.code or MLFLOW_CODES.get(status, "BAD_REQUEST")
+        code = problem.error_code or MLFLOW_CODES.get(status, "BAD_REQUEST")
         return status, _json({"error_code": code, "message": problem.detail}), JSON
     return problem.status, body(problem), MEDIA_TYPE
 

@@ -47,7 +47,7 @@ class InvalidInput(RefitError):
 
     def __init__(self, message: str, code: str = "BAD_REQUEST"):
         super().__init__(f"Invalid input. {message}" if code == "BAD_REQUEST" else message)
-        self.code = code
+        self.error_code = code
 
 
 @bp.get("/ping")
@@ -104,11 +104,11 @@ def failed(error: Exception) -> Response:
 def _problem(error: Exception) -> Problem:
     match error:
         case InvalidInput():
-            return Problem(400, str(error), code=error.code)
+            return Problem(400, str(error), error_code=error.error_code)
         case RowsError():
             return Problem(400, f"Invalid input. Data is not compatible with model signature. {error}")
         case SchemaError():
-            return Problem(400, f"Failed to enforce schema of data: {error}", code=BAD_VALUE)
+            return Problem(400, f"Failed to enforce schema of data: {error}", error_code=BAD_VALUE)
         case DataError():
             return Problem(400, f"Failed to parse input as a table: {error}")
         case _:
