@@ -20,15 +20,15 @@ from serving.auth import limits
 from serving.problems import Problem
 from serving.service import Service
 
-# Each names a module with a blueprint `bp`.
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+# Each names a module with a blueprint `bp`; in the order of the API's documentation.
 BLUEPRINTS = (
-    "serving.api.health",
     "serving.api.predict",
+    "serving.api.files",
     "serving.api.explain",
     "serving.api.feedback",
+    "serving.api.health",
     "serving.pages.documents",
-    "serving.api.files",
     "serving.protocols.mlflow",
     "serving.protocols.open_inference",
 )
