@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 # Says that an installation was begun and not finished: such an environment is made anew.
 UNFINISHED = ".refit-unfinished"
+# What is installed: pins with hashes, made from requirements*.txt by ops/lock.sh. They are complete, so pip follows no
+# dependency by itself: it would take one that nobody has looked at.
+RUNTIME, DEV, CUDA = (Path("ops", "lock", f"{name}.txt") for name in ("runtime", "dev", "cuda"))
 # torch, pyspark and Airflow are the large ones; measured 2.3 GB installed, and pip unpacks beside it.
 NEEDED_GB = 5.0
 
@@ -37,7 +40,7 @@ def ensure(root: Path = ROOT, *, dev: bool = False) -> bool:
         No room on the disk, or pip failed: with pip's last lines.
     """
     venv = root / ".venv"
-    locks = [root / "requirements.txt"] + ([root / "requirements-dev.txt"] if dev else [])
+    locks = [root / RUNTIME] + ([root / DEV] if dev else [])
     with _only_one(root):
         stamps = {lock: venv / f".refit-{lock.stem}" for lock in locks}
         if not (venv / UNFINISHED).exists() and all(_fresh(lock, stamp) for lock, stamp in stamps.items()):
@@ -46,6 +49,8 @@ def ensure(root: Path = ROOT, *, dev: bool = False) -> bool:
         _make(venv)
         for lock, stamp in stamps.items():
             _install(venv, lock)
+            if lock == root / RUNTIME and _needs_cuda(venv):
+                _install(venv, root / CUDA)
             stamp.write_text(_digest(lock), encoding="ascii")
         (venv / UNFINISHED).unlink()
     return True
@@ -58,8 +63,7 @@ def _fresh(lock: Path, stamp: Path) -> bool:
 
 
 def _digest(lock: Path) -> str:
-    """Of the lock and of the interpreter: another Python needs other wheels. A requirements-dev.txt
-    refers to requirements.txt, so a change there is seen by that file's own stamp."""
+    """Of the lock and of the interpreter: another Python needs other wheels."""
     return hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
 
 
@@ -81,8 +85,14 @@ def _install(venv: Path, lock: Path) -> None:
     print(f"Installing {lock.name} into .venv (a few minutes the first time) …", flush=True)
     started = time.monotonic()
     command = [venv / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off"]
-    _run([*map(str, command), "-r", str(lock)], f"installing {lock.name}")
+    _run([*map(str, command), "--require-hashes", "--no-deps", "-r", str(lock)], f"installing {lock.name}")
     print(f"Installed in {time.monotonic() - started:.0f} s.", flush=True)
+
+
+def _needs_cuda(venv: Path) -> bool:
+    """Whether the torch that this machine got is PyPI's for Linux, which needs NVIDIA's libraries to be imported."""
+    ask = "import sys, importlib.metadata as m; sys.exit(any('nvidia' in r for r in m.requires('torch') or ()))"
+    return subprocess.run([venv / "bin" / "python", "-c", ask], capture_output=True).returncode == 1
 
 
 def _run(command: list[str], what: str) -> None:

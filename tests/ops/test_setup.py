@@ -111,8 +111,10 @@ class TestEnvironment:
 
     @pytest.fixture
     def root(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        (tmp_path / "requirements.txt").write_text("a==1\n", encoding="ascii")
-        (tmp_path / "requirements-dev.txt").write_text("b==1\n", encoding="ascii")
+        (tmp_path / "ops" / "lock").mkdir(parents=True)
+        (tmp_path / environment.RUNTIME).write_text("a==1\n", encoding="ascii")
+        (tmp_path / environment.DEV).write_text("b==1\n", encoding="ascii")
+        monkeypatch.setattr(environment, "_needs_cuda", lambda venv: False)
         self.commands: list[list[str]] = []
 
         def record(command: list[str], what: str) -> None:
@@ -132,10 +134,16 @@ class TestEnvironment:
 
     def test_a_changed_lock_is_installed(self, root: Path) -> None:
         environment.ensure(root)
-        (root / "requirements.txt").write_text("a==2\n", encoding="ascii")
+        (root / environment.RUNTIME).write_text("a==2\n", encoding="ascii")
         assert environment.ensure(root)
-        assert self.commands[-1][-1].endswith("requirements.txt")
+        assert self.commands[-1][-1].endswith("runtime.txt")
+        assert {"--require-hashes", "--no-deps"} <= set(self.commands[-1])
         assert len(self.commands) == 3
+
+    def test_a_torch_with_cuda_gets_its_libraries(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(environment, "_needs_cuda", lambda venv: True)
+        environment.ensure(root, dev=True)
+        assert [Path(c[-1]).name for c in self.commands[1:]] == ["runtime.txt", "cuda.txt", "dev.txt"]
 
     def test_a_half_made_one_is_made_anew(self, root: Path) -> None:
         environment.ensure(root)
