@@ -35,6 +35,8 @@ def parser() -> argparse.ArgumentParser:
     run = made.add_argument_group("this run")
     run.add_argument("--evals", metavar="N", type=_positive, help="evaluations of the search, for this run alone")
     run.add_argument("--seed", metavar="N", type=int, help="seed, for this run alone")
+    run.add_argument("--schema", choices=("keep", "infer"), help="infer: find columns and classes anew, in this run")
+    run.add_argument("--policy", choices=("gate", "always", "never"), help="when it may replace the champion")
     run.add_argument("--reason", metavar="TEXT", help="why; kept in the ledger")
     return made
 

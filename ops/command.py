@@ -130,11 +130,17 @@ def demo_drift(layout: Layout) -> NoReturn:
 def choose_data(settings: Settings, arguments: argparse.Namespace) -> Settings:
     """Keep what `--data` says in `var/settings.json`, for this and every later run; returns the settings with it.
 
+    The table is read and checked first: what fails is not kept.
+
     Raises
     ------
     SettingsError
         A variable of the environment would win over the choice.
+    DataError
+        The table cannot be read, or does not fit the champion's columns and classes.
     """
+    from ml.pipeline.stages import generate as stages  # pandas, for a choice of data alone
+
     file = chosen_file(settings.home)
     if arguments.data == "default":
         file.unlink(missing_ok=True)
@@ -142,9 +148,11 @@ def choose_data(settings: Settings, arguments: argparse.Namespace) -> Settings:
     if hidden := sorted(name for name in os.environ if name.startswith("REFIT_DATA__")):
         raise SettingsError(f"{hidden[0]} is set in the environment and would win over --data: unset it")
     data: dict[str, Any] = {"source": "file"}
-    for option in (option for option in RUN_OPTIONS if option.group == "Data" and option.stack):
+    for option in (option for option in RUN_OPTIONS if option.group == "Data" and option.stack and not option.once):
         empty: Any = [] if option.kind == "texts" else ""
         data[option.settings[0].removeprefix("data.")] = _given(arguments, option) or empty
+    once = {"schema": arguments.schema} if arguments.schema else {}
+    stages.check(settings_module.load(overrides={"data": data | once}))
     file.parent.mkdir(parents=True, exist_ok=True)
     write_private(file, json.dumps({"data": data}, indent=2) + "\n")
     return settings_module.load()
@@ -152,7 +160,7 @@ def choose_data(settings: Settings, arguments: argparse.Namespace) -> Settings:
 
 def _conf(arguments: argparse.Namespace) -> dict[str, Any]:
     """The fields of `retrain`'s form that are filled in for this run."""
-    asked = [option for option in RUN_OPTIONS if option.group != "Data" and option.stack]
+    asked = [option for option in RUN_OPTIONS if (option.group != "Data" or option.once) and option.stack]
     given = {option.field: _given(arguments, option) for option in asked}
     return {name: value for name, value in given.items() if value is not None}
 

@@ -48,7 +48,7 @@ _ALWAYS: list[Callable[[Any], Any]] = [
     click.option("--set", "more", metavar="SECTION.KEY=VALUE", multiple=True, help="Any other setting; repeatable."),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for machines."),
 ]
-(reason_option,) = _of("Promotion")
+policy_option, reason_option = _of("Promotion")
 run_option = click.option("--run", "run_key", metavar="KEY", help="The run to go on with. Default: the newest.")
 force_option = click.option("--force", is_flag=True, help="Do it again, and forget the stages after it.")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ml.cli import show
-from ml.cli.options import force_option, options, reason_option, run_of, run_option, settings_for, who
+from ml.cli.options import force_option, options, policy_option, reason_option, run_of, run_option, settings_for, who
 
 if TYPE_CHECKING:
     from ml.pipeline.pipeline import Stage
@@ -25,6 +25,7 @@ NO_CHAMPION = 4  # exit code of `pipeline`: it refused its challenger, and nothi
     "--run", "run_key", metavar="KEY", help="Name of the run; an unfinished one is gone on with. Default: a new one."
 )
 @reason_option
+@policy_option
 @click.option("--fail-if-refused", is_flag=True, help="Exit with 3 when the gate keeps the champion.")
 @options(data=True, learning=True)
 def pipeline(run_key: str | None, reason: str, fail_if_refused: bool, as_json: bool, **given: Any) -> None:
@@ -69,6 +70,7 @@ def pipeline(run_key: str | None, reason: str, fail_if_refused: bool, as_json: b
 @click.command()
 @click.option("--run", "run_key", metavar="KEY", help="Name of the new run. Default: the time.")
 @reason_option
+@policy_option
 @options(data=True, learning=True)
 @force_option
 def generate(run_key: str | None, reason: str, as_json: bool, force: bool, **given: Any) -> None:
@@ -114,6 +116,7 @@ def tune(run_key: str | None, start: bool, as_json: bool, force: bool, **given: 
 
 @click.command()
 @run_option
+@policy_option
 @options(learning=True)
 @force_option
 def evaluate(run_key: str | None, as_json: bool, force: bool, **given: Any) -> None:

@@ -2,7 +2,8 @@
 
 | module | what is in it |
 |---|---|
-| `generation` | generate: read, infer or validate, split, keep |
+| `contract` | The model's contract: what a later table must be, whatever file or query it comes from |
+| `generation` | generate: read, infer or hold against the contract, split, keep |
 | `inference` | Schema inference: what the columns of a raw table are |
 | `pickle_export` | Pickle export in the course format: one pickle with X_train, X_val, X_test, y_train, y_val, y_test |
 | `production` | Labelled production rows: the newest for the gate, the others for training |
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ml.data.snapshot import Snapshot
+    from ml.schema.schema import Schema
     from ml.settings import Settings
 
 
 def generate(
     settings: Settings,
     *,
+    contract: Schema | None = None,
+    parent: str = "",
     labelled: pd.DataFrame | None = None,
     gate_since: pd.Timestamp | None = None,
     train_on_base: bool = True,
@@ -33,4 +37,7 @@ def generate(
     """Read, validate, split and keep the configured table; see `ml.data.generation.generate`."""
     from ml.data.generation import generate as run  # pandas: not at import
 
-    return run(settings, labelled=labelled, gate_since=gate_since, train_on_base=train_on_base)
+    return run(
+        settings, contract=contract, parent=parent, labelled=labelled, gate_since=gate_since,
+        train_on_base=train_on_base,
+    )  # fmt: skip

@@ -1,16 +1,15 @@
-"""generate: read, infer or validate, split, keep."""
+"""generate: read, infer or hold against the contract, split, keep."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
-import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ml.data import pickle_export, production, row_metadata, snapshot, split
+from ml.data.contract import fit
 from ml.data.inference import labels
 from ml.data.inference.infer import infer
 from ml.data.inference.profiles import profile
@@ -24,12 +23,12 @@ from ml.schema.schema import Schema
 from ml.settings import Data, Settings
 from ml.storage import files
 
-_BROKEN_RISE = 0.5  # as drift.broken_missing: our choice
-
 
 def generate(
     settings: Settings,
     *,
+    contract: Schema | None = None,
+    parent: str = "",
     labelled: pd.DataFrame | None = None,
     gate_since: pd.Timestamp | None = None,
     train_on_base: bool = True,
@@ -38,6 +37,11 @@ def generate(
 
     Parameters
     ----------
+    contract
+        The champion's schema: its columns, kinds, classes with their order, positive label and target are kept, and
+        the table must fit them (`ml.data.contract`). None, or `data.schema = "infer"`: they are found anew.
+    parent
+        The champion's snapshot, for the manifest.
     labelled
         Matured production rows: raw input columns, the target, `prediction_id` and `time`. A repeated
         `prediction_id` counts once. The newest `data.recent_share` become the part "recent", which the
@@ -58,10 +62,10 @@ def generate(
     raw = registry.read(settings)
     report = Report()
     report.extend(raw.attrs.pop("findings", ()))
-    parent = latest(settings)
-    schema, rows = _prepare(raw, data, parent if data.schema == "keep" else None, report)
+    contract = contract if data.schema == "keep" else None
+    schema, rows = _prepare(raw, data, contract, report)
     parts, method = split.assign(rows.y, data, report, ids=rows.ids, time=rows.time)
-    extra: dict[str, Any] = {"source": registry.describe(settings), "signature": signature(settings), "split": method}
+    extra: dict[str, Any] = {"source": registry.describe(settings), "split": method}
     if labelled is not None and len(labelled):
         rows, parts, extra["labelled"] = production.add(
             rows, parts, labelled, schema, data, report, gate_since=gate_since
@@ -74,7 +78,7 @@ def generate(
     if copies:
         report.info(f"{copies:,} of {len(rows.y):,} rows are exact copies of a row before")
     schema = profile(schema, rows.X[parts == split.TRAIN], max_categories=data.max_categories)
-    made = snapshot.write(rows, schema, report, parts, settings, parent=parent.id if parent else None, extra=extra)
+    made = snapshot.write(rows, schema, report, parts, settings, parent=parent or None, extra=extra)
     pickle_export.write(made, settings)
     _remember(made, settings)
     return made
@@ -84,35 +88,35 @@ def _added(counts: dict[str, Any]) -> int:
     return int(counts["given"] - counts["repeated"] - counts["unusable"])
 
 
-def _prepare(raw: pd.DataFrame, data: Data, parent: Snapshot | None, report: Report) -> tuple[Schema, Rows]:
-    """Infer the schema, or hold the table against the one of the snapshot before."""
-    raw = check_names(raw, data)
-    if parent is None:
+def check(settings: Settings, contract: Schema | None = None) -> Schema:
+    """Read the configured table and hold it against a contract, or infer its schema; nothing is written.
+
+    Raises
+    ------
+    DataError
+        The table is broken or does not fit.
+    """
+    if settings.data.source == "customers":
+        settings = customers.configure(settings)
+    contract = contract if settings.data.schema == "keep" else None
+    return _prepare(registry.read(settings), settings.data, contract, Report())[0]
+
+
+def _prepare(raw: pd.DataFrame, data: Data, contract: Schema | None, report: Report) -> tuple[Schema, Rows]:
+    """Infer the schema, or hold the table against a contract."""
+    if contract is None:
+        raw = check_names(raw, data)
         schema, found = infer(raw, data)
         report.extend(found.findings)
+        x, _ = canonical(raw, schema)
     else:
-        schema = parent.schema
-    x, found = canonical(raw, schema)
-    if parent is not None:
-        report.extend(found.findings)
-        _check_filled(x, schema, raw.attrs.get("file"))
+        raw, schema, x = fit(raw, contract, data, report)
     y = labels.codes(raw, schema, report, tolerate=data.min_class_rows - 1)
+    for code, label in enumerate(schema.classes):
+        if not (y == code).any():
+            report.warn(f"no row of the class '{label}', which the champion knows", schema.target)
     rows = Rows(x, y, *row_metadata.read(raw, schema, data))
     return schema, _take(rows, y >= 0)
-
-
-def _check_filled(x: pd.DataFrame, schema: Schema, file: str | None) -> None:
-    """A column that has lost most of its values since the snapshot before comes from a broken feed."""
-    for column in schema.columns:
-        cells = x[column.name]
-        missing = float((cells.isna() if column.kind == "number" else cells == "").mean())
-        if missing > column.missing_share + _BROKEN_RISE:
-            raise DataError(
-                f"{missing:.0%} of the rows have no value, {column.missing_share:.0%} had none in the snapshot before; "
-                'repair the source, or set data.schema = "infer" if it is meant so',
-                file=file,
-                column=column.name,
-            )
 
 
 def _take(rows: Rows, keep: NDArray[np.bool_]) -> Rows:
@@ -122,39 +126,13 @@ def _take(rows: Rows, keep: NDArray[np.bool_]) -> Rows:
     )
 
 
-def signature(settings: Settings) -> str:
-    """What the schema depends on: with another one, the schema of the snapshot before does not count."""
-    data = msgspec.to_builtins(settings.data)
-    for name in (
-        "seed",
-        "split",
-        "test_share",
-        "validation_share",
-        "recent_share",
-        "recent_min_rows",
-        "recent_max_rows",
-        "schema",
-    ):
-        data.pop(name)
-    if settings.data.source == "synthetic":
-        data["synthetic"] = {k: getattr(settings.synthetic, k) for k in ("n_features", "n_classes")}
-    return hashlib.sha256(msgspec.json.encode(data, order="sorted")).hexdigest()[:16]
-
-
 def latest(settings: Settings) -> Snapshot | None:
-    """The snapshot made last from the same settings, if it is still there."""
-    pointer = settings.data_dir / "latest.json"
-    if not pointer.exists():
-        return None
+    """The snapshot made last, if it is still there."""
     try:
-        noted = msgspec.json.decode(pointer.read_bytes())
-        if noted["signature"] != signature(settings):
-            return None
-        return snapshot.open(settings, noted["snapshot"])
-    except (msgspec.DecodeError, KeyError, TypeError, DataError):
+        return snapshot.open(settings, (settings.data_dir / "latest").read_text())
+    except (OSError, DataError):
         return None
 
 
 def _remember(made: Snapshot, settings: Settings) -> None:
-    note = {"snapshot": made.id, "signature": signature(settings)}
-    files.write_json(settings.data_dir / "latest.json", note)
+    files.write_bytes(settings.data_dir / "latest", made.id.encode())

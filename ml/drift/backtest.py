@@ -26,22 +26,31 @@ QUICK = ("hist_gradient_boosting", "logistic")  # seconds for 20,000 rows; the b
 
 
 class Base(NamedTuple):
-    """Schema of the newest snapshot, and what its own source gives to train on: None where it gives nothing."""
+    """The champion's schema, and what its own source gave to train on: None where that is nothing, or not here."""
 
     schema: Schema
     rows: tuple[pd.DataFrame, Any] | None
 
 
-def base(settings: Settings) -> Base | None:
-    """The newest snapshot without the labelled rows that were added to it; None before the first one."""
-    from ml.data import generation
-    from ml.data.sources import customers
+def base(settings: Settings, made_from: str = "", schema: Schema | None = None) -> Base | None:
+    """The champion's snapshot without the labelled rows that were added to it.
 
-    if settings.data.source == "customers":  # what `generate` did before it kept the snapshot
-        settings = customers.configure(settings)
-    snapshot = generation.latest(settings)
+    Parameters
+    ----------
+    made_from
+        Its id; "": the newest snapshot.
+    schema
+        The champion's, where the snapshot itself is not on this machine; None: then there is no base.
+    """
+    from ml.data import generation
+    from ml.data import snapshot as snapshots
+
+    try:
+        snapshot = snapshots.open(settings, made_from) if made_from else generation.latest(settings)
+    except DataError:
+        snapshot = None
     if snapshot is None:
-        return None
+        return None if schema is None else Base(schema, None)
     part = snapshot.part("train")
     added = (snapshot.manifest.get("labelled") or {}).get("train", 0)
     n = len(part.y) - added  # labelled rows were put at the end

@@ -57,4 +57,5 @@ def from_bundle(bundle: Bundle, version: str) -> Baseline:
         actual=held_out[ACTUAL].to_numpy(dtype=object),
         label=bundle.label(probabilities),
         probabilities=probabilities,
+        made_from=str(bundle.metrics.get("snapshot") or ""),
     )

@@ -26,6 +26,7 @@ class Baseline(msgspec.Struct, frozen=True):
     actual: (n,) object of str, the true labels; None where the rows have none.
     label: (n,) object of str, as the model decides.
     probabilities: (n, n_classes) float64, columns in the schema's order of classes.
+    made_from: the snapshot of its training, "" where it does not say.
     """
 
     version: str
@@ -34,6 +35,7 @@ class Baseline(msgspec.Struct, frozen=True):
     actual: Any
     label: Any
     probabilities: Any
+    made_from: str = ""
 
 
 def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,13 +17,13 @@ from ml.errors import BundleError, SchemaError
 from ml.gate import regression_rows, rules
 from ml.gate.rules import Servability, Verdict
 from ml.registry import VersionInfo, ledger
+from ml.schema.schema import Schema, contract_changes
 from ml.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ml.data.snapshot import Part, Snapshot
-    from ml.schema.schema import Schema
 
 TRAINED_ON = "trained_on.npy"  # sorted uint64 hashes of the rows that a version was fitted on
 CHUNK_ROWS = 8_192
@@ -196,26 +195,6 @@ def judge(
         sentence=f"{verdict.sentence} ({'; '.join(rows.notes)})",
         numbers=verdict.numbers | {"notes": list(rows.notes)},
     )
-
-
-def contract_changes(old: Schema, new: Schema) -> list[str]:
-    """What clients of one model would feel of another: columns gone, columns new, classes changed."""
-    before, after = ([column.name for column in schema.columns] for schema in (old, new))
-    gone, come = _lacking(before, after), _lacking(after, before)
-    lost, found = _lacking(old.classes, new.classes), _lacking(new.classes, old.classes)
-    changes = {
-        f"columns gone: {gone}": gone,
-        f"columns new: {come}": come,
-        f"classes gone: {lost}": lost,
-        f"classes new: {found}": found,
-    }
-    return [sentence for sentence, names in changes.items() if names]
-
-
-def _lacking(names: Sequence[str], others: Sequence[str]) -> str:
-    """The first ten of the names that are none of the others."""
-    lacking = [name for name in names if name not in others]
-    return ", ".join(lacking[:10]) + (" …" if len(lacking) > 10 else "")
 
 
 def seen_in_training(

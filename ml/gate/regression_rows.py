@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ml.errors import SchemaError
 from ml.schema.schema import Schema
 from ml.settings import Settings
 from ml.storage.files import write_bytes, write_json
@@ -37,12 +36,12 @@ def row_hashes(X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema) -> Has
 
     columns = [c.name for c in schema.columns]
     frame = X[columns].copy()
-    frame["__label"] = np.asarray(schema.classes, dtype=object)[y].astype(str)
+    frame["__refit_label"] = np.asarray(schema.classes, dtype=object)[y].astype(str)
     return np.asarray(pd.util.hash_pandas_object(frame, index=False), dtype=np.uint64)
 
 
 def load(settings: Settings, schema: Schema) -> tuple[pd.DataFrame, npt.NDArray[np.int64]] | None:
-    """The golden rows and their codes in a schema; None where there are none that fit it."""
+    """The golden rows and their codes in a schema; None where there are none of its contract."""
     import pandas as pd
 
     from ml.schema.frame_coerce import canonical
@@ -53,10 +52,7 @@ def load(settings: Settings, schema: Schema) -> tuple[pd.DataFrame, npt.NDArray[
     raw = pd.read_parquet(file)
     codes = {label: code for code, label in enumerate(schema.classes)}
     raw = raw[raw[LABEL].isin(codes)]
-    try:
-        X, _ = canonical(raw.drop(columns=LABEL).reset_index(drop=True), schema)
-    except SchemaError:
-        return None  # the table has other columns by now: these rows are of another problem
+    X, _ = canonical(raw.drop(columns=LABEL).reset_index(drop=True), schema)
     return X, np.asarray(raw[LABEL].map(codes), dtype=np.int64)
 
 
@@ -108,6 +104,6 @@ def _kept(values: Any, mask: npt.NDArray[np.bool_]) -> Any:
 
 
 def _file(settings: Settings, schema: Schema) -> Path:
-    """One set a model and target: another problem in the same home has its own."""
-    key = hashlib.sha256(f"{settings.registry.model_name}\0{schema.target}".encode()).hexdigest()[:12]
+    """One set a model and contract: another target, other columns or classes are another problem."""
+    key = hashlib.sha256(f"{settings.registry.model_name}\0{schema.contract_id}".encode()).hexdigest()[:12]
     return settings.var / "golden" / f"{key}.parquet"

@@ -10,6 +10,7 @@ people can look at it: its tag `refit.verdict` says `refused`, and no alias poin
 | `cache` | The bundles of versions on this machine, each verified against the registry's hash and its signature |
 | `catalog` | The versions of the registered model: make one, find one, list them |
 | `chain` | The hash chain over the ledger: each row's entry holds the hash of the entry before |
+| `contract` | The contract that is in force: that of the champion, also where its bundle or its alias is lost |
 | `ledger` | The ledger: every registration, verdict, promotion and rollback, with who, when and why |
 | `promotion` | Promotion and the way back: the alias moves last, and every move is in the ledger before and after |
 | `rollout` | Rollout verification: has every worker taken over the new version? |
@@ -18,9 +19,11 @@ people can look at it: its tag `refit.verdict` says `refused`, and no alias poin
 from ml.registry.aliases import CHAMPION, PREVIOUS, SHADOW, by_alias, champion, set_shadow
 from ml.registry.cache import download, fetch
 from ml.registry.catalog import (
+    CONTRACT,
     QUARANTINED,
     SENTENCE,
     SHA256,
+    SNAPSHOT,
     VERDICT,
     VersionInfo,
     note_verdict,
@@ -33,11 +36,13 @@ from ml.registry.promotion import Confirm, promote, quarantine, reconcile, relea
 
 __all__ = [
     "CHAMPION",
+    "CONTRACT",
     "PREVIOUS",
     "QUARANTINED",
     "SENTENCE",
     "SHA256",
     "SHADOW",
+    "SNAPSHOT",
     "VERDICT",
     "Confirm",
     "VersionInfo",

@@ -13,6 +13,8 @@ from ml.storage import locks
 SHA256 = "refit.sha256"
 VERDICT = "refit.verdict"
 SENTENCE = "refit.sentence"
+SNAPSHOT = "refit.snapshot"  # the id of what it was made from
+CONTRACT = "refit.contract"  # `Schema.contract_id`
 QUARANTINED = "refit.quarantined"
 
 

@@ -137,6 +137,11 @@ def open_intention(settings: Settings) -> Event | None:
     return found[0] if found else None
 
 
+def serving(settings: Settings) -> str:
+    """The version that the ledger knows to serve; "" before the first promotion."""
+    return next((event.to_version for event in events(settings, limit=1, what=SERVED)), "")
+
+
 def served_before(settings: Settings, version: str) -> list[str]:
     """Versions that really served before `version` came to serve, most recent first, each once."""
     order: list[str] = []

@@ -47,7 +47,7 @@ def examine(
     """
     classes = baseline.schema.classes
     fresh = fresh[fresh["actual"].isin(classes)]
-    source = backtest.base(settings)
+    source = backtest.base(settings, baseline.made_from, baseline.schema if baseline.made_from else None)
     if len(fresh) < settings.drift.min_labels or source is None or source.schema.classes != classes:
         return FreshModelProbe()
     older = predictions.labelled(settings, until=float(fresh["time"].min()), rows=settings.retrain.backtest_rows)

@@ -38,16 +38,18 @@ class Selection(NamedTuple):
     reason: str
 
 
-def select(settings: Settings, *, version: str | None = None, created: float | None = None) -> Selection:
+def select(
+    settings: Settings, *, version: str | None = None, created: float | None = None, made_from: str = ""
+) -> Selection:
     """Choose the labelled rows for a retraining.
 
     Parameters
     ----------
-    version, created
-        The champion and the moment (seconds) it was made; read from the registry where not given.
+    version, created, made_from
+        The champion, the moment (seconds) it was made and its snapshot; read from the registry where not given.
     """
     if created is None:
-        version, created = _champion(settings)
+        version, created, made_from = _champion(settings)
     rows = predictions.labelled(settings, rows=settings.retrain.max_rows)
     if rows.empty:
         return Selection(None, None, True, "all", "no labelled production rows yet")
@@ -56,7 +58,7 @@ def select(settings: Settings, *, version: str | None = None, created: float | N
     gate_since = _gate_since(settings, rows if began is None else rows[rows["time"] >= began], created)
     policy: str = settings.retrain.policy
     if policy == "auto":
-        policy, reason = _backtest(settings, rows, windows)
+        policy, reason = _backtest(settings, backtest.base(settings, made_from), rows, windows)
     else:
         reason = f"configured: {policy}"
     if policy not in windows:
@@ -64,11 +66,13 @@ def select(settings: Settings, *, version: str | None = None, created: float | N
     return Selection(windows[policy], gate_since, policy == "all", policy, reason)
 
 
-def _champion(settings: Settings) -> tuple[str | None, float | None]:
+def _champion(settings: Settings) -> tuple[str | None, float | None, str]:
     from ml import registry
 
     found = registry.champion(settings)
-    return (None, None) if found is None else (found.version, found.created)
+    if found is None:
+        return None, None, ""
+    return found.version, found.created, found.tags.get(registry.SNAPSHOT, "")
 
 
 def _gate_since(settings: Settings, new: pd.DataFrame, created: float | None) -> pd.Timestamp | None:
@@ -120,14 +124,15 @@ def _drift_began(settings: Settings, version: str | None) -> pd.Timestamp | None
     return None if began is None else pd.Timestamp(began, unit="s", tz="UTC")
 
 
-def _backtest(settings: Settings, rows: pd.DataFrame, windows: dict[str, pd.DataFrame]) -> tuple[str, str]:
+def _backtest(
+    settings: Settings, source: backtest.Base | None, rows: pd.DataFrame, windows: dict[str, pd.DataFrame]
+) -> tuple[str, str]:
     """Fit a quick model on each window without its newest rows and score it on those.
 
     `all` stays unless another is better by more than one standard error of the paired difference.
     """
     # Of the changed world where there is one, and not all of it: what is held out cannot be learnt from.
     held = min(max(len(windows.get("since drift", rows)) // 4, 50), 2_000)
-    source = backtest.base(settings)
     if source is None or len(windows) == 1 or len(rows) - held < settings.retrain.min_rows:
         return "all", "too few labelled rows for a backtest of the policies"
     older = {name: part.iloc[:-held] for name, part in windows.items()}

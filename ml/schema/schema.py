@@ -8,13 +8,15 @@ number columns are float32 with NaN for missing; category columns are text with 
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from ml.schema.findings import Finding, Report
 
-__all__ = ["Column", "Finding", "Kind", "Report", "Schema"]
+__all__ = ["Column", "Finding", "Kind", "Report", "Schema", "contract_changes"]
 
 Kind = Literal["number", "category"]
 
@@ -68,6 +70,16 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
         """Names of the category columns, in the order of the `categories` input of model.onnx."""
         return tuple(c.name for c in self.columns if c.kind == "category")
 
+    @property
+    def contract_id(self) -> str:
+        """Equal for schemas of one contract: target, classes in their order, positive label, names and kinds of inputs.
+
+        The order of the inputs is no part of it: callers name them.
+        """
+        inputs = sorted((column.name, column.kind) for column in self.columns)
+        text = msgspec.json.encode([self.target, self.classes, self.positive_label, inputs])
+        return hashlib.sha256(text).hexdigest()[:16]
+
     def to_json(self) -> bytes:
         """The content of schema.json."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2)
@@ -89,3 +101,38 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
             if column.name == name:
                 return column
         raise KeyError(name)
+
+
+def contract_changes(old: Schema, new: Schema) -> list[str]:
+    """What clients of one model would feel of another; empty for two schemas of one contract.
+
+    >>> one = Schema(target="y", classes=("0", "1"), positive_label="1", columns=(Column(name="a", kind="number"),))
+    >>> two = msgspec.structs.replace(one, classes=("1", "0"), positive_label="0", columns=())
+    >>> contract_changes(one, two)
+    ['columns gone: a', "positive label '1' → '0'"]
+    """
+    before, after = ({column.name: column.kind for column in schema.columns} for schema in (old, new))
+    kinds = [f"{name} ({kind} → {after[name]})" for name, kind in before.items() if after.get(name, kind) != kind]
+    listed = {
+        "columns gone": _lacking(tuple(before), tuple(after)),
+        "columns new": _lacking(tuple(after), tuple(before)),
+        "columns of another kind": _first(kinds),
+        "classes gone": _lacking(old.classes, new.classes),
+        "classes new": _lacking(new.classes, old.classes),
+    }
+    changes = [f"{what}: {names}" for what, names in listed.items() if names]
+    if old.target != new.target:
+        changes.insert(0, f"another target: {old.target} → {new.target}")
+    if old.positive_label != new.positive_label:
+        changes.append(f"positive label '{old.positive_label}' → '{new.positive_label}'")
+    elif set(old.classes) == set(new.classes) and old.classes != new.classes:
+        changes.append(f"another order of classes: {_first(old.classes)} → {_first(new.classes)}")
+    return changes
+
+
+def _lacking(names: Sequence[str], others: Sequence[str]) -> str:
+    return _first([name for name in names if name not in set(others)])
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (" …" if len(names) > 10 else "")

@@ -25,6 +25,8 @@ class RunOption(msgspec.Struct, frozen=True, kw_only=True):
         "texts" is given several times on a command line, "list" once, separated by commas.
     minimum, maximum
         Of a whole number; the form alone refuses what is above the maximum, since it is filled in by hand.
+    once
+        For the run at hand alone: not kept with a choice of data.
     command, stack, field, parameter
         Its name in `python -m ml`, in `./run_pipeline.sh`, in Airflow's form, and in `MLproject`; empty where it
         cannot be told there.
@@ -41,6 +43,7 @@ class RunOption(msgspec.Struct, frozen=True, kw_only=True):
     maximum: int | None = None
     title: str = ""
     note: str = ""
+    once: bool = False
     command: str = ""
     stack: str = ""
     field: str = ""
@@ -82,6 +85,13 @@ RUN_OPTIONS = (
         command="--exclude", stack="--exclude", help="A column not to learn from; repeatable.",
     ),
     RunOption(
+        name="schema", settings=("data.schema",), group="Data", kind="choice", command="--schema", stack="--schema",
+        field="schema", choices=("keep", "infer"),
+        help="'infer' finds columns, kinds, classes and the positive label anew; 'keep' holds the table against the "
+        "champion's.",
+        once=True, title="Columns and classes", note="For this run.",
+    ),
+    RunOption(
         name="rows", settings=("synthetic.n_samples", "customers.n_samples"), group="Data", kind="whole",
         minimum=50, maximum=10_000_000, command="--rows", field="rows",
         help="Size of a generated table (synthetic, customers).",
@@ -104,6 +114,7 @@ RUN_OPTIONS = (
     ),
     RunOption(
         name="policy", settings=("gate.policy",), group="Promotion", kind="choice", field="policy",
+        command="--policy", stack="--policy",
         choices=("gate", "always", "never"), help="When the new version may replace the champion.",
         title="Promotion policy",
     ),

@@ -46,7 +46,7 @@ class Data(Section, frozen=True):
         "None",
     )
     kinds: dict[str, str] = {}  # column → "number" | "category"; overrides what is inferred
-    schema: Literal["keep", "infer"] = "keep"  # keep: later tables must fit the columns of the first one
+    schema: Literal["keep", "infer"] = "keep"  # keep: a table must fit the champion's columns and classes
     delimiter: str = ""  # CSV; empty: found among , ; tab |
     encoding: str = ""  # CSV; empty: UTF-8, or UTF-16 with a byte order mark
     decimal: Literal[".", ","] = "."  # CSV: the decimal mark

@@ -12,6 +12,7 @@ import yaml
 
 from ml.cli.options import overrides
 from ml.cli.stages import generate, pipeline
+from ml.errors import DataError
 from ml.settings import Settings, from_values, options
 from ml.settings.options import RUN_OPTIONS, RunOption
 from ops import __main__ as stack
@@ -90,9 +91,30 @@ def test_the_one_command_takes_what_it_may() -> None:
         assert (found[flag].type is not None) is (option.kind == "whole"), flag
 
 
-def test_the_one_command_hands_on_what_it_was_told(tmp_path: Path) -> None:
+def table(file: Path, target: str = "y") -> None:
+    rows = [f"{i},{i % 7},{i * 7 % 11 * 0.37},{i % 2}" for i in range(60)]
+    file.write_text("\n".join([f"a,b,x,{target}", *rows]) + "\n")
+
+
+def test_a_choice_of_data_that_fails_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tonight's run would fail on it; the choice before stays."""
+    monkeypatch.setenv("REFIT_HOME", str(tmp_path))
+    table(tmp_path / "good.csv")
+    table(tmp_path / "bad.csv", target="z")
+    kept = tmp_path / "var" / "settings.json"
+    for name in ("good", "bad"):
+        arguments = stack.parser().parse_args(["--data", str(tmp_path / f"{name}.csv"), "--target", "y"])
+        if name == "bad":
+            with pytest.raises(DataError, match=r"data\.target names the column 'y'"):
+                command.choose_data(Settings(home=tmp_path), arguments)
+        else:
+            command.choose_data(Settings(home=tmp_path), arguments)
+        assert yaml.safe_load(kept.read_text(encoding="utf-8"))["data"]["path"] == str(tmp_path / "good.csv")
+
+
+def test_the_one_command_hands_on_what_it_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data is kept for every later run, the rest is this run's."""
-    (tmp_path / "t.csv").touch()
+    table(tmp_path / "t.csv")
     words = [
         "--data",
         str(tmp_path / "t.csv"),
@@ -108,6 +130,7 @@ def test_the_one_command_hands_on_what_it_was_told(tmp_path: Path) -> None:
         "0",
     ]
     arguments = stack.parser().parse_args(words)
+    monkeypatch.setenv("REFIT_HOME", str(tmp_path))
     found = command.choose_data(Settings(home=tmp_path), arguments)
     assert command._conf(arguments) == {"max_evals": 7, "seed": 0}
     kept = yaml.safe_load((tmp_path / "var" / "settings.json").read_text(encoding="utf-8"))["data"]

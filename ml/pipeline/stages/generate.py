@@ -10,6 +10,8 @@ from ml import data, tracking
 from ml.origin import Origin
 from ml.pipeline.stages.records import SnapshotRecord
 from ml.pipeline.workspace import Workspace
+from ml.registry import contract
+from ml.registry.contract import Contract
 from ml.retraining import window_policy
 from ml.settings import Settings, to_values
 
@@ -21,10 +23,12 @@ _opened: dict[tuple[Path, str], Snapshot] = {}
 
 def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
     """Read, validate, split and keep; `origin` says what started the run."""
+    known = _contract(settings)
     chosen = window_policy.select(settings)
     snapshot = data.generate(
-        settings, labelled=chosen.labelled, gate_since=chosen.gate_since, train_on_base=chosen.train_on_base
-    )
+        settings, contract=known.schema if known else None, parent=known.snapshot if known else "",
+        labelled=chosen.labelled, gate_since=chosen.gate_since, train_on_base=chosen.train_on_base,
+    )  # fmt: skip
     run_id = tracking.run(settings, space.run_key, tags=_origin_tags(origin))
     manifest = snapshot.manifest
     values = {k: v for k, v in to_values(settings).items() if k in ("train", "tune", "gate", "data", "synthetic")}
@@ -36,6 +40,7 @@ def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
         snapshot=snapshot.id,
         rows=manifest["rows"],
         parts=manifest["parts"],
+        contract_of=known.version if known else "",
         columns=len(snapshot.schema.columns),
         target=snapshot.schema.target,
         classes=snapshot.schema.classes,
@@ -47,6 +52,24 @@ def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
         run_id=run_id,
         mlflow_url=tracking.link(settings, run_id),
     )
+
+
+def check(settings: Settings) -> None:
+    """Read the configured table and hold it against the champion's contract, before a choice of data is kept.
+
+    Raises
+    ------
+    DataError
+        It is broken or does not fit: nothing was written.
+    """
+    from ml.data import generation
+
+    known = _contract(settings)
+    generation.check(settings, known.schema if known else None)
+
+
+def _contract(settings: Settings) -> Contract | None:
+    return None if settings.data.schema == "infer" else contract.in_force(settings)
 
 
 def snapshot_of(settings: Settings, space: Workspace) -> Snapshot:

@@ -48,6 +48,7 @@ class StageRecord(Record, frozen=True, kw_only=True, tag_field="stage"):
 class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     """generate: the snapshot, what it holds, and what started the run.
 
+    `contract_of` is the version whose columns and classes the table was held against, "" where they were found anew.
     `rows` counts all rows, `parts` those of each part; `labelled` tells of the production rows that were added;
     `policy` is which of them are trained on, and `policy_reason` why.
     """
@@ -55,6 +56,7 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     snapshot: str
     rows: int
     parts: dict[str, int]
+    contract_of: str = ""
     columns: int
     target: str
     classes: tuple[str, ...]

@@ -31,6 +31,7 @@ def register(settings: Settings, space: Workspace) -> RegistrationRecord:
     uri = log_bundle(settings, folder, run_id)
     verdict = "promote" if judged.promote else "refused"
     tags = {registry.VERDICT: verdict, registry.SENTENCE: judged.sentence, "refit.family": judged.family}
+    tags |= {registry.CONTRACT: opened.schema.contract_id, registry.SNAPSHOT: opened.metrics["snapshot"]}
     tags |= {f"refit.metric.{k}": f"{v:.6g}" for k, v in judged.metrics.items() if v is not None}
     info = registry.register(
         settings, model_uri=uri, run_id=run_id, run_key=space.run_key, sha256=opened.sha256, tags=tags,

@@ -1,4 +1,4 @@
-"""generate: the same table gives the same snapshot; later tables are held against the first."""
+"""generate: the same table gives the same snapshot; later tables are held against the contract."""
 
 import os
 from pathlib import Path
@@ -134,34 +134,37 @@ def test_times_in_another_form_need_to_be_told(tmp_path: Path) -> None:
     assert made.manifest["split"] == "time"
 
 
-def test_a_later_table_must_fit_the_first(tmp_path: Path) -> None:
+def test_a_later_table_must_fit_the_contract(tmp_path: Path) -> None:
     frame = customers.make(300, 1)
     options = {"target": "churned", "id_columns": ["customer_id"], "time_column": "as_of"}
     first = generate(of_file(tmp_path, frame, **options))
+
+    def again(table: pd.DataFrame, **more: Any) -> snapshot.Snapshot:
+        return generate(of_file(tmp_path, table, **options | more), contract=first.schema, parent=first.id)
+
     with pytest.raises(DataError, match="lacks 'age'"):
-        generate(of_file(tmp_path, frame.drop(columns="age"), **options))
+        again(frame.drop(columns="age"))
     with pytest.raises(DataError, match="column 'age': expected a number"):
-        generate(of_file(tmp_path, frame.assign(age="old"), **options))
+        again(frame.assign(age="old"))
     with pytest.raises(DataError, match="'maybe'"):
-        generate(
-            of_file(tmp_path, frame.assign(churned=frame["churned"].where(frame.index % 5 > 0, "maybe")), **options)
-        )
+        again(frame.assign(churned=frame["churned"].where(frame.index % 5 > 0, "maybe")))
     with pytest.raises(DataError, match=r"column 'device': 7\d% of the rows have no value, 0% had none"):
-        generate(of_file(tmp_path, frame.assign(device=frame["device"].where(frame.index % 4 == 0)), **options))
+        again(frame.assign(device=frame["device"].where(frame.index % 4 == 0)))
     later = customers.make(300, 2).assign(more=range(300))
-    second = generate(of_file(tmp_path, later, **options))
+    second = again(later)
     assert second.manifest["parent"] == first.id
     assert [c.name for c in second.schema.columns] == [c.name for c in first.schema.columns]
-    anew = generate(of_file(tmp_path, frame.drop(columns="age"), **options, schema="infer"))
+    anew = again(frame.drop(columns="age"), schema="infer")
     assert "age" not in anew.schema.numbers
 
 
 def test_new_levels_and_ranges_are_learned_from_the_training_rows(tmp_path: Path) -> None:
     frame = pd.DataFrame({"n": range(100), "c": ["a", "b"] * 50, "target": [0, 0, 1, 1] * 25})
     frame["n"] = frame["n"] * 1.5
-    assert generate(of_file(tmp_path, frame)).schema.column("c").categories == ("a", "b")
+    first = generate(of_file(tmp_path, frame))
+    assert first.schema.column("c").categories == ("a", "b")
     frame["c"] = ["a", "z"] * 50
-    assert generate(of_file(tmp_path, frame)).schema.column("c").categories == ("a", "z")
+    assert generate(of_file(tmp_path, frame), contract=first.schema).schema.column("c").categories == ("a", "z")
 
 
 def test_many_classes_and_no_positive_label(tmp_path: Path) -> None:

@@ -34,14 +34,14 @@ def part_frame(made: Snapshot, name: str) -> pd.DataFrame:
 
 
 def test_the_newest_rows_are_held_out_and_test_stays_as_it_was(settings: Settings) -> None:
-    base, made = generate(settings), generate(settings, labelled=labelled(400))
+    base, made = generate(settings), generate(settings, labelled=labelled(400), parent="0" * 16)
     assert made.manifest["parts"] == {"train": 240 + 210, "validation": 80 + 70, "test": 80, "recent": 120}
     pd.testing.assert_frame_equal(part_frame(base, "test"), part_frame(made, "test"))
     recent, train = made.part("recent"), made.part("train")
     assert recent.time is not None
     assert train.time is not None
     assert recent.time.min() > train.time.max()
-    assert made.manifest["parent"] == base.id
+    assert made.manifest["parent"] == "0" * 16
 
 
 def test_a_prediction_counts_once(settings: Settings) -> None:

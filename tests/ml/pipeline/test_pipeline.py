@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mlflow
 import msgspec
@@ -14,7 +14,7 @@ import pytest
 
 from ml import registry, tracking
 from ml.bundle.reader import Bundle
-from ml.errors import ChampionChanged, DataError, SettingsError
+from ml.errors import ChampionChanged, DataError, SchemaError, SettingsError
 from ml.gate import evidence, regression_rows, rules
 from ml.origin import Origin
 from ml.pipeline import pipeline
@@ -394,12 +394,15 @@ def test_champion_that_cannot_be_compared_is_kept(
 ) -> None:
     """It is no first champion: clients that send the column would be refused. A person, or the policy, may decide."""
 
-    def of(file: Path, policy: str = "gate") -> Settings:
-        data = msgspec.structs.replace(own.data, source="file", path=str(file), target="leaves")
+    def of(file: Path, policy: str = "gate", schema: Literal["keep", "infer"] = "infer") -> Settings:
+        data = msgspec.structs.replace(own.data, source="file", path=str(file), target="leaves", schema=schema)
         return msgspec.structs.replace(own, data=data, gate=msgspec.structs.replace(own.gate, policy=policy))
 
     assert pipeline.run_all(of(export(tmp_path / "10.csv")), "first").promoted
     later = of(export(tmp_path / "11.csv", **second))
+    with pytest.raises(SchemaError, match="does not fit the champion's contract"):
+        pipeline.generate(of(tmp_path / "11.csv", schema="keep"), "kept")
+    assert not Workspace(own, "kept").path.exists()
     refused = pipeline.run_all(later, "second")
     judged = Workspace(own, "second").needed(EvaluationRecord)
     assert (judged.code, judged.champion, refused.promoted) == (rules.INCOMPARABLE, "1", False)

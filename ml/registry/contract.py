@@ -1,0 +1,84 @@
+"""The contract that is in force: that of the champion, also where its bundle or its alias is lost.
+
+It stands in the champion's bundle. Where that cannot be loaded, the snapshot that the champion was made from tells it
+too; where neither can be read the contract is not known, which is never the same as there being none.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ml.bundle.reader import Bundle
+from ml.data import snapshot
+from ml.errors import BundleError, DataError, RegistryError
+from ml.registry import ledger
+from ml.registry.aliases import champion
+from ml.registry.cache import download
+from ml.registry.catalog import SNAPSHOT, VersionInfo, version
+from ml.schema.schema import Schema
+from ml.settings import Settings
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version takes and answers, and the snapshot that it was made from ("" where it does not say)."""
+
+    version: str
+    schema: Schema
+    snapshot: str
+
+
+def serving(settings: Settings) -> VersionInfo | None:
+    """The champion; where the alias was deleted in MLflow, the version that the ledger knows to serve on.
+
+    Raises
+    ------
+    RegistryError
+        That version was deleted as well: it serves on, and nothing can be compared with it.
+    """
+    found = champion(settings)
+    served = "" if found is not None else ledger.serving(settings)
+    if not served:
+        return found
+    try:
+        return version(settings, served)
+    except RegistryError as error:
+        raise RegistryError(
+            f"version {served} serves on, but the alias and the version were deleted in MLflow's registry"
+        ) from error
+
+
+def in_force(settings: Settings) -> Contract | None:
+    """The contract that later tables must fit; None before the first champion.
+
+    Raises
+    ------
+    RegistryError
+        There is a champion, and its contract cannot be read any more.
+    """
+    info = serving(settings)
+    return None if info is None else of(settings, info)
+
+
+def of(settings: Settings, info: VersionInfo) -> Contract:
+    """The contract of a registered version.
+
+    Raises
+    ------
+    RegistryError
+        Neither its bundle nor its snapshot can be read.
+    """
+    made_from = info.tags.get(SNAPSHOT, "")
+    try:
+        bundle = Bundle.open(download(settings, info), sha256=info.sha256)
+        return Contract(
+            version=info.version, schema=bundle.schema, snapshot=made_from or str(bundle.metrics.get("snapshot") or "")
+        )
+    except (BundleError, RegistryError) as damaged:
+        try:
+            schema = snapshot.open(settings, made_from).schema
+        except DataError:
+            raise RegistryError(
+                f"the champion, version {info.version}, cannot be loaded, and so its columns and classes are not known "
+                f'({damaged}); restore it, go back to another version, or begin anew with data.schema = "infer"'
+            ) from damaged
+        return Contract(version=info.version, schema=schema, snapshot=made_from)
