@@ -6,9 +6,8 @@ RUN apt-get update \
 COPY ops/lock /tmp/lock
 COPY ops/environment.py /tmp/environment.py
 # As ops/environment.py installs it on any machine: pins with hashes, and NVIDIA's libraries only for a torch with CUDA.
-RUN python -m venv /opt/venv && cd /tmp && PIP_NO_CACHE_DIR=1 python -c "from pathlib import Path; import environment as e; \
-    [e._install(Path('/opt/venv'), Path('/tmp/lock', n)) for n in ('runtime.txt', 'cuda.txt') \
-    if n != 'cuda.txt' or e._needs_cuda(Path('/opt/venv'))]"
+RUN python -m venv /opt/venv && cd /tmp && PIP_NO_CACHE_DIR=1 \
+    python -c "from pathlib import Path; import environment as e; e.install(Path('/opt/venv'), Path('/tmp/lock', e.RUNTIME))"
 
 FROM python:3.11-slim-bookworm
 # libgomp: LightGBM, scikit-learn and torch; tini: reaps what a worker's children leave.

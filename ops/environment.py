@@ -22,7 +22,10 @@ VENV = ROOT / ".venv"
 UNFINISHED = ".refit-unfinished"
 # What is installed: pins with hashes, made from requirements*.txt by ops/lock.sh. They are complete, so pip follows no
 # dependency by itself: it would take one that nobody has looked at.
-RUNTIME, DEV, CUDA = (Path("ops", "lock", f"{name}.txt") for name in ("runtime", "dev", "cuda"))
+LOCKS = Path("ops", "lock")
+RUNTIME, DEV = "runtime.txt", "dev.txt"
+# The CPU build where a place of this machine has it (pip's find-links); else PyPI's, with what that needs on Linux.
+TORCH_CPU, TORCH, CUDA = "torch-cpu.txt", "torch.txt", "cuda.txt"
 # torch, pyspark and Airflow are the large ones; measured 2.3 GB installed, and pip unpacks beside it.
 NEEDED_GB = 5.0
 
@@ -40,7 +43,7 @@ def ensure(root: Path = ROOT, *, dev: bool = False) -> bool:
         No room on the disk, or pip failed: with pip's last lines.
     """
     venv = root / ".venv"
-    locks = [root / RUNTIME] + ([root / DEV] if dev else [])
+    locks = [root / LOCKS / name for name in ((RUNTIME, DEV) if dev else (RUNTIME,))]
     with _only_one(root):
         stamps = {lock: venv / f".refit-{lock.stem}" for lock in locks}
         if not (venv / UNFINISHED).exists() and all(_fresh(lock, stamp) for lock, stamp in stamps.items()):
@@ -48,9 +51,7 @@ def ensure(root: Path = ROOT, *, dev: bool = False) -> bool:
         _enough_disk(root)
         _make(venv)
         for lock, stamp in stamps.items():
-            _install(venv, lock)
-            if lock == root / RUNTIME and _needs_cuda(venv):
-                _install(venv, root / CUDA)
+            install(venv, lock)
             stamp.write_text(_digest(lock), encoding="ascii")
         (venv / UNFINISHED).unlink()
     return True
@@ -63,8 +64,10 @@ def _fresh(lock: Path, stamp: Path) -> bool:
 
 
 def _digest(lock: Path) -> str:
-    """Of the lock and of the interpreter: another Python needs other wheels."""
-    return hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
+    """Of the lock, of torch's and of the interpreter: another Python needs other wheels."""
+    with_it = [lock.with_name(name) for name in (TORCH_CPU, TORCH, CUDA)] if lock.name == RUNTIME else []
+    content = b"".join(file.read_bytes() for file in [lock, *with_it] if file.exists())
+    return hashlib.sha256(content + sys.version.encode()).hexdigest()
 
 
 def _make(venv: Path) -> None:
@@ -79,6 +82,18 @@ def _make(venv: Path) -> None:
             shutil.rmtree(venv)
         _run([sys.executable, "-m", "venv", str(venv)], "making .venv")
     (venv / UNFINISHED).touch()
+
+
+def install(venv: Path, lock: Path) -> None:
+    """Install a lock; with that of the runtime also torch."""
+    _install(venv, lock)
+    if lock.name == RUNTIME:
+        try:
+            _install(venv, lock.with_name(TORCH_CPU))
+        except SetupError:  # there is no such place
+            _install(venv, lock.with_name(TORCH))
+            if _needs_cuda(venv):
+                _install(venv, lock.with_name(CUDA))
 
 
 def _install(venv: Path, lock: Path) -> None:

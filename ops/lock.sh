@@ -37,15 +37,16 @@ fi
 
 told="# Made by ops/lock.sh: the pins with the SHA-256 of every file that may be installed for them."
 torch="$(grep '^torch==' requirements.txt)"
-cpu="$(sed -n 's/.*\(--hash=sha256:[0-9a-f]*\)  # '"$torch"'+cpu$/\1/p' ops/lock/cpu.txt)"
-if [ -z "$cpu" ]; then # another version: the CPU build is not on PyPI
-  "$tools/bin/pip" download --quiet --no-deps --dest "$tools/cpu" --extra-index-url https://download.pytorch.org/whl/cpu \
-    "$torch+cpu"
-  cpu="$("$tools/bin/pip" hash "$tools"/cpu/torch-* | grep -- --hash)"
-  echo "$cpu  # $torch+cpu" >ops/lock/cpu.txt
+if ! grep -qxF "$torch+cpu \\" ops/lock/torch-cpu.txt; then # another version: the CPU build is not on PyPI
+  "$tools/bin/pip" download --quiet --no-deps --dest "$tools/cpu" \
+    --extra-index-url https://download.pytorch.org/whl/cpu "$torch+cpu"
+  hash="$("$tools/bin/pip" hash "$tools"/cpu/torch-* | grep -- --hash)"
+  printf '%s\n%s+cpu \\\n    %s\n' "$told" "$torch" "$hash" >ops/lock/torch-cpu.txt
 fi
-compile runtime --generate-hashes --no-deps <requirements.txt
-{ echo "$told" && sed "s/^torch==.*/&\n    $cpu \\\\/" "$tools/runtime"; } >ops/lock/runtime.txt
+grep -v '^torch==' requirements.txt | compile runtime --generate-hashes --no-deps
+{ echo "$told" && cat "$tools/runtime"; } >ops/lock/runtime.txt
+echo "$torch" | compile torch --generate-hashes --no-deps
+{ echo "$told" && cat "$tools/torch"; } >ops/lock/torch.txt
 grep -v '^-r' requirements-dev.txt | compile dev --generate-hashes --no-deps
 { echo "$told" && cat "$tools/dev"; } >ops/lock/dev.txt
 echo "$torch" | compile cuda --constraint requirements.txt --python-platform x86_64-manylinux_2_28
@@ -74,6 +75,6 @@ done
 
 mkdir -p var
 "$tools/bin/cyclonedx-py" requirements requirements.txt --output-format JSON --output-file var/sbom.json
-"$tools/bin/pip-audit" --disable-pip --require-hashes -r ops/lock/runtime.txt ||
+"$tools/bin/pip-audit" --disable-pip --require-hashes -r ops/lock/runtime.txt -r ops/lock/torch.txt ||
   echo "The audit found something, or could not ask: see above." >&2
 [[ " $* " == *" --no-tests "* ]] || ./run_tests.sh

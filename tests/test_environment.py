@@ -175,13 +175,20 @@ def test_every_direct_dependency_is_in_the_lock() -> None:
 HASHED = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)[^\n]*\\\n((?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.M)
 
 
-@pytest.mark.parametrize(("lock", "pinned"), [("runtime", "requirements.txt"), ("dev", "requirements-dev.txt")])
-def test_every_pin_is_installed_by_hash(lock: str, pinned: str) -> None:
+@pytest.mark.parametrize(
+    ("locks", "pinned"), [(("runtime", "torch"), "requirements.txt"), (("dev",), "requirements-dev.txt")]
+)
+def test_every_pin_is_installed_by_hash(locks: tuple[str, ...], pinned: str) -> None:
     """The lock that the scripts install is the pins that people read, all of them and no other."""
-    text = (ROOT / "ops" / "lock" / f"{lock}.txt").read_text(encoding="utf-8")
+    text = "".join((ROOT / "ops" / "lock" / f"{lock}.txt").read_text(encoding="utf-8") for lock in locks)
     locked = {match[1]: match[2] for match in HASHED.finditer(text)}
     assert locked == pins(pinned), "renew it: ops/lock.sh --keep"
     assert text.count("==") == len(locked)
+
+
+def test_torch_without_cuda_is_the_same_version() -> None:
+    (found,) = HASHED.findall((ROOT / "ops" / "lock" / "torch-cpu.txt").read_text(encoding="utf-8"))
+    assert found[1] == pins("requirements.txt")["torch"] + "+cpu"
 
 
 def test_cuda_lock_is_hashed_and_for_linux() -> None:
