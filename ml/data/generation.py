@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ml.data import pickle_export, production, row_metadata, snapshot, split
 from ml.data.contract import fit
@@ -71,8 +70,8 @@ def generate(
             rows, parts, labelled, schema, data, report, gate_since=gate_since
         )
         if not train_on_base:
-            keep = (parts == split.TEST) | (np.arange(len(parts)) >= len(parts) - _added(extra["labelled"]))
-            rows, parts = _take(rows, keep), parts[keep]
+            keep = (parts == split.TEST) | (np.arange(len(parts)) >= len(parts) - extra["labelled"]["added"])
+            rows, parts = rows.where(keep), parts[keep]
             report.info("the configured source is only judged on: labelled production rows alone are trained on")
     copies = int(rows.X.assign(**{snapshot.Y: rows.y}).duplicated().sum())
     if copies:
@@ -82,10 +81,6 @@ def generate(
     pickle_export.write(made, settings)
     _remember(made, settings)
     return made
-
-
-def _added(counts: dict[str, Any]) -> int:
-    return int(counts["given"] - counts["repeated"] - counts["unusable"])
 
 
 def check(settings: Settings, contract: Schema | None = None) -> Schema:
@@ -116,14 +111,7 @@ def _prepare(raw: pd.DataFrame, data: Data, contract: Schema | None, report: Rep
         if not (y == code).any():
             report.warn(f"no row of the class '{label}', which the champion knows", schema.target)
     rows = Rows(x, y, *row_metadata.read(raw, schema, data))
-    return schema, _take(rows, y >= 0)
-
-
-def _take(rows: Rows, keep: NDArray[np.bool_]) -> Rows:
-    return Rows(
-        rows.X[keep].reset_index(drop=True),
-        *(None if values is None else values[keep] for values in rows[1:]),  # type: ignore[arg-type]
-    )
+    return schema, rows.where(y >= 0)
 
 
 def latest(settings: Settings) -> Snapshot | None:
