@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ml.settings import CHECKOUT, Settings
+from ml.storage.files import sync_folder
 from ops import StackError
 
 HOST = "127.0.0.1"
@@ -140,3 +141,4 @@ def write_private(path: Path, text: str) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     os.replace(fresh, path)
+    sync_folder(path.parent)

@@ -36,8 +36,9 @@ class Service:
         self.store = ModelStore(self.folder, on_swap=self.metrics.swapped)
         self.log = PredictionLog(settings)
         self.keys = Keys(settings)
-        self.local_only = is_loopback(settings.serving.host)
         self.allowed_hosts = frozenset(settings.serving.allowed_hosts)
+        # Where a key protects what is reached from afar, a name need not; where names are listed, others may not come.
+        self.checks_host = is_loopback(settings.serving.host) or not self.keys.required or bool(self.allowed_hosts)
         self.limits = RateLimit(settings.serving.rate_limit_per_s, settings.serving.rate_burst)
         self._pid = 0
         self._lock = threading.Lock()

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -189,9 +190,26 @@ def test_the_rest_page_is_what_the_service_says() -> None:
     assert current == made, "renew it: .venv/bin/python docs/rest_api.py"
 
 
-def test_secrets_for_compose_are_generated_and_complete() -> None:
-    done = subprocess.run([ROOT / "ops" / "compose_env.sh"], capture_output=True, text=True, check=True)
-    values = dict(line.split("=", 1) for line in done.stdout.splitlines() if line and not line.startswith("#"))
+def _compose_env(folder: Path) -> str:
+    subprocess.run([ROOT / "ops" / "compose_env.sh", folder / ".env"], check=True, preexec_fn=lambda: os.umask(0))
+    return (folder / ".env").read_text(encoding="utf-8")
+
+
+def test_secrets_for_compose_are_the_owners_alone_and_never_replaced(tmp_path: Path) -> None:
+    """From the first moment: the file is made with that mode, whatever the umask, and nothing has to be changed."""
+    made = _compose_env(tmp_path)
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+    script = (ROOT / "ops" / "compose_env.sh").read_text(encoding="utf-8")
+    assert "O_EXCL, 0o600" in script
+    assert "chmod" not in script
+    again = subprocess.run([ROOT / "ops" / "compose_env.sh", tmp_path / ".env"], capture_output=True, text=True)
+    assert again.returncode == 1
+    assert "left as it is" in again.stderr
+    assert (tmp_path / ".env").read_text(encoding="utf-8") == made
+
+
+def test_secrets_for_compose_are_generated_and_complete(tmp_path: Path) -> None:
+    values = dict(line.split("=", 1) for line in _compose_env(tmp_path).splitlines() if line and line[0] != "#")
     wanted = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yaml").read_text(encoding="utf-8")))
     assert not {name for name in wanted if not values.get(name)}
 

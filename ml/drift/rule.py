@@ -35,14 +35,15 @@ def verdict(
     prediction = any(f.drifted for f in findings if f.column == PREDICTION)
     many = bool(columns) and len(drifted) >= drift.drifted_share * len(columns) and bool(drifted)
     fresh_model_probe = fresh_model_probe or FreshModelProbe()
+    broken = [reason for f in findings if f.broken for reason in f.reasons]
     signals = Signals(
         degraded=performance.degraded,
         challenger_beats_champion=fresh_model_probe.challenger_beats_champion,
-        drifted=prediction or estimate.dropped or many,
+        drifted=not broken and (prediction or estimate.dropped or many),
         judged=performance.judged,
     )
-    if broken := [reason for f in findings if f.broken for reason in f.reasons]:
-        return "broken data", broken, Signals(judged=performance.judged)
+    if broken:  # what labels say is evidence all the same: it is told, and counts once the feed is mended
+        return "broken data", [*broken, *performance.reasons, *fresh_model_probe.reasons], signals
     moved = [reason for f in findings for reason in f.reasons]
     reasons = [*performance.reasons, *fresh_model_probe.reasons, *moved, *estimate.reasons]
     if performance.degraded:

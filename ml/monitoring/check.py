@@ -15,7 +15,7 @@ import numpy as np
 from ml import predictions
 from ml.drift import champion_reference, features, performance, rule, verdict_history
 from ml.drift.reference import Baseline, canonical
-from ml.drift.verdict import DriftVerdict, Finding, FreshModelProbe, Performance, Shadow, Window
+from ml.drift.verdict import DriftVerdict, FreshModelProbe, Performance, Shadow, Window
 from ml.monitoring import evidently_report, mlflow_figures
 from ml.retraining import fresh_model_probe
 from ml.settings import Drift, Settings
@@ -90,10 +90,12 @@ def _examine(
     frame, problems = canonical(predictions.inputs_frame(current), baseline.schema)
     probabilities = predictions.probabilities_array(current, classes)
     answers = probabilities, current["label"].to_numpy(dtype=object)
-    findings = features.examine(baseline, frame, problems, drift, answers=answers)
+    findings = features.examine(
+        baseline, frame, problems, drift, answers=answers, earlier=lambda: _before(settings, baseline, current)
+    )
     measured, fresh = _measure(settings, now, baseline, counted)
     guessed = performance.estimate(baseline, probabilities, drift)
-    newer = _renewal(settings, baseline, findings, measured, fresh, counted)
+    newer = _renewal(settings, baseline, measured, fresh, counted)
     word, reasons, signals = rule.verdict(findings, measured, guessed, drift, fresh_model_probe=newer)
     verdict = DriftVerdict(
         id=_id(now, baseline.version),
@@ -151,17 +153,19 @@ def _measure(
 
 
 def _renewal(
-    settings: Settings,
-    baseline: Baseline,
-    findings: list[Finding],
-    measured: Performance,
-    fresh: pd.DataFrame,
-    counted: list[DriftVerdict],
+    settings: Settings, baseline: Baseline, measured: Performance, fresh: pd.DataFrame, counted: list[DriftVerdict]
 ) -> FreshModelProbe:
-    """Not asked where the answer changes nothing: on a broken feed, and without new labels."""
-    if not measured.judged or any(f.broken for f in findings):
+    """Not asked without new labels, where the answer changes nothing."""
+    if not measured.judged:
         return FreshModelProbe()
     return fresh_model_probe.examine(settings, baseline, fresh, [c.fresh_model_probe for c in counted])
+
+
+def _before(settings: Settings, baseline: Baseline, current: pd.DataFrame) -> pd.DataFrame | None:
+    """Canonical rows that came before the window, whichever version answered them."""
+    start, rows = float(current["time"].iloc[0]), settings.drift.window_rows
+    found = predictions.window(database.engine(settings), until=start, rows=rows)
+    return canonical(predictions.inputs_frame(found), baseline.schema)[0] if len(found) else None
 
 
 def _measured(baseline: Baseline, rows: pd.DataFrame, drift: Drift) -> Performance:

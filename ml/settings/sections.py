@@ -165,7 +165,9 @@ class Serving(Section, frozen=True):
     """The gunicorn-hosted Flask service."""
 
     host: str = "127.0.0.1"
-    allowed_hosts: tuple[str, ...] = ()  # names in Host beside localhost, as of a proxy here; only checked on loopback
+    allowed_hosts: tuple[
+        str, ...
+    ] = ()  # names in Host beside localhost; checked on loopback, without keys, or where any is listed
     urls: tuple[str, ...] = ()  # every service that must confirm a promotion; empty: the local one
     workers: int = 2
     worker_class: Literal["fast", "gthread", "sync"] = "fast"

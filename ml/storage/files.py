@@ -16,8 +16,11 @@ _SAID = ("no space left on device", "disk is full", "disk quota exceeded", "file
 _SPARE_BYTES = 1_000_000
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`: a temporary file beside it, fsync, rename, fsync of the folder."""
+def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Replace `path` by `content`: a temporary file beside it, fsync, rename, fsync of the folder.
+
+    No name leads to it with more than `mode`, which is such that a service run by another user can read it.
+    """
     make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -25,7 +28,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide state from a service run by another user
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -41,6 +44,28 @@ def write_json(path: Path, value: Any) -> None:
 def to_json(value: Any) -> bytes:
     """Indented JSON of builtins, msgspec structs, NumPy scalars and arrays, paths. Stable for equal input."""
     return msgspec.json.format(msgspec.json.encode(value, enc_hook=_plain), indent=2)
+
+
+def replace_folder(source: Path, target: Path) -> None:
+    """Put the folder `source` in the place of `target`, beside which it lies; an old one goes when that is durable.
+
+    A kill or a power cut in between leaves the old one, or none and both under other names.
+    """
+    sync_tree(source)
+    if not target.exists():
+        os.replace(source, target)
+        sync_folder(target.parent)
+        return
+    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+    os.replace(target, aside / "old")
+    try:
+        os.replace(source, target)
+    except OSError:
+        os.replace(aside / "old", target)
+        raise
+    finally:
+        sync_folder(target.parent)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

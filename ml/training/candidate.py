@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import tempfile
 import time
@@ -127,14 +126,14 @@ def save_candidate(candidate: Candidate, folder: Path) -> Path:
     from safetensors.numpy import save
 
     state, arrays = candidate.model.to_state()
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder.parent)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         files.write_bytes(temporary / WEIGHTS, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
         files.write_json(temporary / ARCHITECTURE, {"family": candidate.spec.family, **state})
         files.write_bytes(temporary / SCHEMA, candidate.schema.to_json())
         files.write_json(temporary / CANDIDATE, _facts(candidate))
-        _replace_folder(temporary, folder)
+        files.replace_folder(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -173,20 +172,3 @@ def _facts(candidate: Candidate) -> dict[str, Any]:
         "seconds": candidate.seconds,
         "scores": scores,
     }
-
-
-def _replace_folder(source: Path, target: Path) -> None:
-    """Put `source` in the place of `target`: a rename, and at worst an old folder set aside and put back."""
-    if not target.exists():
-        os.replace(source, target)
-    else:
-        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-        os.replace(target, aside / "old")
-        try:
-            os.replace(source, target)
-        except OSError:
-            os.replace(aside / "old", target)
-            raise
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    files.sync_folder(target.parent)

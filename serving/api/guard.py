@@ -140,7 +140,7 @@ def _foreign(service: Service, method: str, header: Header) -> Problem | None:
     """A page of another site can make its reader's browser talk to a service on the reader's machine: by a form, or
     by a name of its own that resolves to 127.0.0.1 (DNS rebinding). Neither is any client of ours."""
     host = header("Host") or ""
-    if service.local_only and not is_local_name(host) and host.partition(":")[0] not in service.allowed_hosts:
+    if service.checks_host and not is_local_name(host) and host.partition(":")[0] not in service.allowed_hosts:
         return Problem(
             400, "the Host header names another machine; names that may come are listed in serving.allowed_hosts"
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-import os
 import secrets
 import time
 from pathlib import Path
@@ -90,13 +89,19 @@ def is_loopback(host: str) -> bool:
 
 
 def check_bind(settings: Settings) -> None:
-    """Refuse to listen beyond loopback without a single key.
+    """Refuse to listen beyond loopback without a single key, or, where keys are switched off, without named hosts.
 
     Raises
     ------
     SettingsError
-        Saying how to make a key.
+        Saying how to make a key, or what to list.
     """
+    serving = settings.serving
+    if not required(settings) and not is_loopback(serving.host) and not serving.allowed_hosts:
+        raise SettingsError(
+            f'serving.host is {serving.host}, which other machines can reach, and serving.require_keys is "never": '
+            "list the names that callers use in serving.allowed_hosts, so that no web page comes by a name of its own"
+        )
     if required(settings) and not read(settings.var / "secrets" / FILE):
         why = f"serving.host is {settings.serving.host}, which other machines can reach"
         if settings.serving.require_keys == "always":
@@ -104,7 +109,8 @@ def check_bind(settings: Settings) -> None:
         raise SettingsError(
             f"{why}, and there is no API key. "
             "Make one with: python -m serving.auth create --scope predict --scope feedback --name NAME "
-            '(or listen on 127.0.0.1, or set serving.require_keys = "never" behind a proxy that checks callers)'
+            '(or listen on 127.0.0.1, or set serving.require_keys = "never" behind a proxy that checks callers, '
+            "and list serving.allowed_hosts)"
         )
 
 
@@ -140,8 +146,7 @@ def revoke(settings: Settings, key_id: str) -> bool:
 
 def _write(file: Path, keys: list[Key]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_bytes(file, msgspec.json.encode(keys))
-    os.chmod(file, 0o600)
+    write_bytes(file, msgspec.json.encode(keys), mode=0o600)
 
 
 def commands() -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import stat
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -60,3 +63,22 @@ def test_the_compose_file_calls_what_there_is() -> None:
     calls = [words[words.index("ops.containers") + 1 :] for words in lists if words and "ops.containers" in words]
     assert {name for name, _ in calls} == set(containers.COMMANDS)
     assert all(len(call) == 2 for call in calls)
+
+
+def test_the_s3_store_gets_its_keys_in_a_file_of_its_own(tmp_path: Path) -> None:
+    """The entrypoint's own shell, with another program in the store's place: what it is started with."""
+    store = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))["services"]["s3"]
+    shell, flag, script = store["entrypoint"]
+    keys = tmp_path / "s3.json"
+    (tmp_path / "weed").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "weed").chmod(0o755)
+    done = subprocess.run(
+        [shell, flag, script.replace("$$", "$").replace("/run/s3.json", str(keys))],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "ACCESS_KEY": "a1", "SECRET_KEY": "b2"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (identity,) = json.loads(keys.read_text())["identities"]
+    assert identity["credentials"] == [{"accessKey": "a1", "secretKey": "b2"}]
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o600
+    assert {"-s3.port=9000", f"-s3.config={keys}", "-dir=/data"} <= set(done.stdout.split())
+    assert store["volumes"] == ["s3:/data"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +28,7 @@ from ml.pipeline.stages.records import EvaluationRecord, TuningRecord
 from ml.pipeline.workspace import Workspace, place
 from ml.schema.schema import Schema
 from ml.settings import Settings
+from ml.storage.files import replace_folder
 from ml.training.candidate import ARCHITECTURE, WEIGHTS, Candidate, save_candidate
 from ml.tuning.trial import Trial
 
@@ -117,8 +116,7 @@ def _make(
     files |= {f"figures/{name}": figure for name, figure in _figures(files, trials, snapshot.schema).items()}
     writer.finish(draft.path, files, reference=reference).self_check()
     final = space.path / "bundle"
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(draft.path, final)
+    replace_folder(draft.path, final)
     return Bundle.open(final), verdict, against
 
 

@@ -34,7 +34,8 @@ NO = Estimate()
         ([STEADY], FELL, NO, None, "degraded", ["accuracy fell"]),
         ([MOVED], FELL, GUESSED, OUTDONE, "degraded",
          ["accuracy fell", "a newer model gains", "b moved", "estimate fell"]),
-        ([BROKEN, MOVED], FELL, GUESSED, OUTDONE, "broken data", ["c is missing"]),
+        ([BROKEN, MOVED], FELL, GUESSED, OUTDONE, "broken data",
+         ["c is missing", "accuracy fell", "a newer model gains"]),
     ],
     ids=["stable", "nothing", "input", "scores", "estimate", "outdone", "degraded", "all but broken", "broken"],
 )  # fmt: skip
@@ -80,7 +81,7 @@ def test_no_column_drifted_is_never_many() -> None:
         ([STEADY], FELL, NO, None, Signals(degraded=True, judged=True)),
         ([STEADY], FINE, NO, OUTDONE, Signals(challenger_beats_champion=True, judged=True)),
         ([STEADY], Performance(labels=0), NO, None, Signals()),
-        ([BROKEN, SCORES], FELL, GUESSED, OUTDONE, Signals(judged=True)),
+        ([BROKEN, SCORES], FELL, GUESSED, OUTDONE, Signals(degraded=True, challenger_beats_champion=True, judged=True)),
         ([BROKEN], Performance(labels=0), NO, None, Signals()),
     ],
     ids=["scores", "estimate", "degraded", "outdone", "unjudged", "broken", "broken and unjudged"],
@@ -92,7 +93,7 @@ def test_signals_of_a_window(
     fresh_model_probe: FreshModelProbe | None,
     signals: Signals,
 ) -> None:
-    """What later windows count; a broken feed leaves no sign but that labels were judged."""
+    """What later windows count; of a broken feed, what the labels say alone."""
     assert verdict(findings, performance, estimate, DRIFT, fresh_model_probe=fresh_model_probe)[2] == signals
 
 

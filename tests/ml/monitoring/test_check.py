@@ -153,7 +153,7 @@ OUTDONE = FreshModelProbe(challenger_beats_champion=True, reasons=["outdone"])
 @pytest.mark.parametrize(
     ("finding", "measured", "guessed", "fresh_model_probe", "word", "reasons"),
     [
-        (BROKEN, FELL, GUESS, OUTDONE, "broken data", ["broken"]),
+        (BROKEN, FELL, GUESS, OUTDONE, "broken data", ["broken", "fell", "outdone"]),
         (MOVED, FELL, GUESS, OUTDONE, "degraded", ["fell", "outdone", "moved", "estimate"]),
         (MOVED, HOLDS, Estimate(), FreshModelProbe(), "drift", ["moved"]),
         (None, HOLDS, GUESS, FreshModelProbe(), "drift", ["estimate"]),
@@ -175,7 +175,7 @@ def test_the_gravest_finding_names_the_verdict(
     found, told, signals = verdict(findings, measured, guessed, Drift(), fresh_model_probe=fresh_model_probe)
     assert found == word
     assert reasons is None or told == reasons
-    assert signals.degraded == (word == "degraded")
+    assert signals.degraded == measured.degraded
 
 
 def test_a_verdict_alone_promotes_nothing(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,11 +211,12 @@ def text(frame: pd.DataFrame) -> pd.DataFrame:
 def test_broken_feed_alerts_and_blocks_retraining(
     found: Settings, change: Callable[[pd.DataFrame], pd.DataFrame], words: str
 ) -> None:
-    """Even when accuracy fell at the same time: retraining on it would make things worse."""
+    """Even when accuracy fell at the same time, which is told: retraining on it would make things worse."""
     verdict = window(found, 0, change=change, concept=1.0)
     assert verdict.verdict == "broken data"
     assert any(words in reason for reason in verdict.reasons)
-    assert (verdict.retrain, verdict.signals.degraded) == (False, False)
+    assert any("accuracy" in reason for reason in verdict.reasons)
+    assert (verdict.retrain, verdict.signals.degraded) == (False, True)
     sent = [json.loads(line) for line in (found.var / "logs" / "alerts.jsonl").read_text().splitlines()]
     assert [alert["kind"] for alert in sent] == ["broken data"]
 
@@ -227,6 +228,37 @@ def test_common_value_may_fill_a_window(found: Settings) -> None:
     kept = Baseline("1", worlds.SCHEMA, frame, y, worlds.decide(p), np.column_stack([1 - p, p]))
     verdict = window(found, 0, change=lambda f: f.assign(x3=0.0), baseline=kept)
     assert verdict.verdict == "drift"
+
+
+def test_a_value_that_moves_with_time_may_fill_a_window(found: Settings) -> None:
+    """A year: what the champion learnt of, the next one, and after windows of one year each. Drift, never broken."""
+    frame, y, p = worlds.draw(2_000, 1)
+    frame["x3"] = np.repeat([2021.0, 2022, 2023, 2024, 2025], 400)
+    kept = Baseline("1", worlds.SCHEMA, frame, y, worlds.decide(p), np.column_stack([1 - p, p]))
+    for hour, year in enumerate([2025.0, 2025, 2026, 2027]):
+        verdict = window(found, hour, change=lambda f, year=year: f.assign(x3=year), baseline=kept)
+        assert verdict.verdict == "drift"
+        assert any("'x3': the distribution changed" in reason for reason in verdict.reasons)
+
+
+def test_a_whole_number_that_varied_and_stands_still_is_stuck(found: Settings) -> None:
+    frame, y, p = worlds.draw(2_000, 1)
+    levels = np.random.default_rng(0).integers(0, 12, 4_000).astype(float)
+    kept = Baseline(
+        "1", worlds.SCHEMA, frame.assign(x3=levels[:2_000]), y, worlds.decide(p), np.column_stack([1 - p, p])
+    )
+    varied = window(found, 0, change=lambda f: f.assign(x3=levels[: len(f)]), baseline=kept)
+    assert varied.verdict == "stable"
+    assert window(found, 1, change=lambda f: f.assign(x3=5.0), baseline=kept).verdict == "broken data"
+
+
+def test_labels_count_once_the_feed_is_mended(tmp_path: Path) -> None:
+    """A drop that was measured while another column was broken is confirmed by the first window without."""
+    found = worlds.settings(tmp_path, large_drop=1.0)
+    broken = window(found, 0, concept=0.6, change=stuck)
+    assert (broken.verdict, broken.retrain) == ("broken data", False)
+    mended = window(found, 1, concept=0.6)
+    assert (mended.verdict, mended.retrain) == ("degraded", True)
 
 
 # When to retrain

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ml.errors import SettingsError
 from serving.api import guard
 from serving.app import create_app
 from serving.auth import keys as auth
@@ -114,6 +118,41 @@ def test_service_refuses_to_start_beyond_loopback_without_a_key(tmp_path: Path) 
     )  # fmt: skip
     assert done.returncode != 0
     assert "python -m serving.auth create" in done.stdout + done.stderr
+
+
+def test_without_keys_beyond_loopback_the_hosts_are_listed(tmp_path: Path) -> None:
+    """As in a container: otherwise a page of any name that resolves to it could ask it."""
+    open_to_all = {"host": "0.0.0.0", "require_keys": "never"}
+    with pytest.raises(SettingsError, match=r"serving\.allowed_hosts"):
+        auth.check_bind(tiny.settings_for(tmp_path, serving=open_to_all))
+    auth.check_bind(tiny.settings_for(tmp_path, serving={**open_to_all, "allowed_hosts": ["service"]}))
+
+
+@pytest.mark.parametrize(
+    ("serving", "host", "status"),
+    [
+        ({"host": "0.0.0.0", "require_keys": "never", "allowed_hosts": ["service"]}, "evil.example", 400),
+        ({"host": "0.0.0.0", "require_keys": "never", "allowed_hosts": ["service"]}, "service:8000", 200),
+        ({"host": "0.0.0.0", "require_keys": "never", "allowed_hosts": ["service"]}, "127.0.0.1:8000", 200),
+        ({"host": "0.0.0.0", "require_keys": "always", "allowed_hosts": ["service"]}, "evil.example", 400),
+        ({"host": "0.0.0.0", "require_keys": "always"}, "score.example.com", 401),
+    ],
+)
+def test_host_is_checked_where_no_key_protects(make: Make, serving: dict[str, Any], host: str, status: int) -> None:
+    assert make(serving=serving).get("/model", headers={"Host": host}).status_code == status
+
+
+def test_keys_are_never_readable_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for a moment either: before the file has its name it has its mode."""
+    modes, real = [], os.replace
+
+    def replace(source: str, target: Path) -> None:
+        modes.append(stat.S_IMODE(os.stat(source).st_mode))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    auth.create(tiny.settings_for(tmp_path), ("predict",), "job")
+    assert modes == [0o600]
 
 
 def test_command_line_makes_lists_and_revokes(tmp_path: Path) -> None:

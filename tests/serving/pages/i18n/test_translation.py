@@ -21,6 +21,7 @@ from tests.serving.tiny import settings_for
 # Where sentences are made that people read on the pages. These modules tell MLflow or Evidently, or nothing in words.
 TOLD_ELSEWHERE = {
     "profile",
+    "stuck_feed",
     "verdict_history",
     "champion_reference",
     "verdict",
