@@ -64,7 +64,7 @@ def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | Non
     known = seen_in_training(champion, X, y, snapshot.schema, deciding.ids)
     if known.any() and (~known).sum() >= settings.gate.min_rows:
         X, y = X[~known].reset_index(drop=True), y[~known]
-        notes.append(f"{int(known.sum())} rows that the champion was trained on, or rows of their ids, are left out")
+        notes.append(f"{int(known.sum())} rows that the champion was trained on, or others of their ids, are left out")
     elif known.any():
         notes.append(f"{int(known.sum())} of {len(y)} rows may have been seen by the champion in training")
     return with_regression_rows(settings, X, y, snapshot.schema, notes)

@@ -57,7 +57,7 @@ VERDICTS = (
     ),
     N_("worse where {where} ({n} rows): log-loss higher by {loss}"),
     N_("worse in {n} more slices"),
-    N_("{n} rows that the champion was trained on are left out"),
+    N_("{n} rows that the champion was trained on, or others of their ids, are left out"),
     N_("{n} of {all} rows may have been seen by the champion in training"),
     N_("the champion, version {version}, cannot be loaded: {error}"),
     N_("cannot be compared with the champion: {why}"),

@@ -179,12 +179,13 @@ def test_the_values_are_filled_in_and_numbers_are_the_readers(vietnamese: None) 
     """Names stay, decimals get a comma, and parts of a list are told one by one."""
     text = (
         "Not promoted: worse than the champion: log-loss higher by 0.0123; worse where age is 18 to 27.5 (1,230 rows): "
-        "log-loss higher by 0.2. (40 rows that the champion was trained on are left out)"
+        "log-loss higher by 0.2. (40 rows that the champion was trained on, or others of their ids, are left out)"
     )
     told = said(text)
     assert told == (
         "Không thăng cấp: tệ hơn mô hình đương nhiệm: log-loss cao hơn 0,0123; tệ hơn ở nơi age từ 18 đến 27,5 "
-        "(1.230 dòng): log-loss cao hơn 0,2. (bỏ ra 40 dòng mà mô hình đương nhiệm đã được huấn luyện trên đó)"
+        "(1.230 dòng): log-loss cao hơn 0,2. (bỏ ra 40 dòng mà mô hình đương nhiệm đã được huấn luyện trên đó, "
+        "hoặc có cùng mã định danh với các dòng ấy)"
     )
 
 
