@@ -161,7 +161,7 @@ def _answer(served: Served, texts: list[str]) -> dict[str, Any]:
         "confidence": formats.confidence(probability, len(schema.classes)),
         "probabilities": ranked,
         "others": [(other, formats.percent(share)) for other, share in ranked[5:]],
-        "flags": [f"{flag.column}: {translation.said(flag.message)}" for flag in rows.flags_of(0)],
+        "flags": [f"{flag.column}: {translation.translated(flag.message)}" for flag in rows.flags_of(0)],
         "prediction_id": scored.ids[0],
         **_explanation(served, rows, schema),
     }

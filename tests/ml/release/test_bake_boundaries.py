@@ -136,6 +136,7 @@ def test_it_goes_back_where_it_is_worse_by_more_than_the_margin(
         assert (settings, to, more["who"], sorted(more)) == (own, "1", bake.WHO, ["who", "why"])
         (alert,) = alerts(own)
         assert (alert["kind"], alert["from_version"], alert["to_version"]) == ("rolled back", "2", "1")
+        assert found.sentence == more["why"]
         assert str(more["why"]) in alert["text"]
 
 
