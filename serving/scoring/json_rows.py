@@ -51,19 +51,22 @@ def strict_json(body: bytes, most: int) -> Any:
     return value
 
 
+def once(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these keys and values, for `json.loads`; Problem (400) where a key comes twice: parsers differ in
+    which value they keep."""
+    made = dict(items)
+    if len(made) < len(items):
+        seen: set[str] = set()
+        twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise Problem(400, f"expected each key once in an object, got '{shown(twice)}' twice")
+    return made
+
+
 def refuse_duplicates(body: bytes) -> None:
-    """Raise Problem (400) where one object has a key twice; parsers differ in which value they keep."""
-
-    def pairs(items: list[tuple[str, Any]]) -> None:
-        keys = {key for key, _ in items}
-        if len(keys) < len(items):
-            seen: set[str] = set()
-            twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise Problem(400, f"expected each key once in an object, got '{shown(twice)}' twice")
-
+    """Raise Problem (400) where one object has a key twice."""
     try:
         # Numbers are not needed here, and int() refuses more than some thousand digits.
-        json.loads(body, object_pairs_hook=pairs, parse_int=str, parse_float=str)
+        json.loads(body, object_pairs_hook=once, parse_int=str, parse_float=str)
     except (ValueError, RecursionError) as error:
         raise Problem(400, f"expected JSON in UTF-8, got something else: {shown(error)}") from error
 
@@ -107,6 +110,7 @@ class PredictBody:
         optional = [name for name in self.reader.schema.ignored if name not in (*number_names, *category_names)]
         if self._ids_in_rows:
             optional = [ID_KEY, *(name for name in optional if name != ID_KEY)]
+        self._who = {name: optional.index(name) for name in self.reader.schema.id_columns if name in optional}
         fields: list[Any] = [(f"n{j}", float | None) for j in range(self._k)]
         fields += [(f"c{j}", str | int | float | bool | None) for j in range(self._m)]
         fields += [(f"o{j}", Any, msgspec.UNSET) for j in range(len(optional))]
@@ -138,9 +142,13 @@ class PredictBody:
         if extras and self._ids_in_rows and given is None:
             ids = [None if value is msgspec.UNSET else value for value in extra[0]]
         rows = self.reader.row(values[:k], values[k : k + m]) if n == 1 else self._many(columns, n)
+        if extras and self._who:
+            rows = self.reader.identified(rows, {name: _given(extra[place]) for name, place in self._who.items()})
         return rows, self._checked(ids, n)
 
     def _many(self, columns: Sequence[Any], n: int) -> Rows:
+        if not n:
+            return self.reader.records([])
         texts = np.empty((n, self._m), object)
         for j in range(self._m):
             texts[:, j] = columns[self._k + j]
@@ -166,7 +174,9 @@ class PredictBody:
                 {key: value for key, value in row.items() if key != ID_KEY} if isinstance(row, dict) else row
                 for row in rows
             ]
-        return self.reader.records(rows), self._checked(ids, len(rows))
+        read = self.reader.records(rows)
+        columns = {name: [row.get(name) for row in rows] for name in self.reader.schema.id_columns}
+        return self.reader.identified(read, columns), self._checked(ids, len(rows))
 
     def _name_the_number(self, body: bytes) -> None:
         """Raise RowsError where all that is wrong with the JSON is NaN, Infinity or a number beyond a double."""
@@ -178,8 +188,6 @@ class PredictBody:
             self.reader.records(rows[: self.max_rows])
 
     def _check_count(self, n: int) -> None:
-        if n == 0:
-            raise Problem(422, "expected at least one row in rows, got none")
         if n > self.max_rows:
             raise Problem(
                 413, f"expected at most {self.max_rows} rows in one request, got {n}; send a file to /predict/file"
@@ -197,6 +205,10 @@ def _numbers(columns: Sequence[tuple[float | None, ...]], n: int) -> npt.NDArray
         return np.frombuffer(packed).reshape(len(columns), n).T
     except struct.error:  # a None
         return np.array(columns, np.float64).reshape(len(columns), n).T
+
+
+def _given(cells: Sequence[Any]) -> list[Any]:
+    return [None if cell is msgspec.UNSET else cell for cell in cells]
 
 
 def _colons(body: bytes) -> int:
