@@ -18,14 +18,14 @@ from serving.api import guard
 from serving.auth import limits
 from serving.service import Service
 
-# Each names a module with a blueprint `bp`.
+# Each names a module with a blueprint `bp`; in the order of the API's documentation.
 BLUEPRINTS = (
-    "serving.api.health",
     "serving.api.predict",
+    "serving.api.files",
     "serving.api.explain",
     "serving.api.feedback",
+    "serving.api.health",
     "serving.pages.documents",
-    "serving.api.files",
     "serving.protocols.mlflow",
     "serving.protocols.open_inference",
 )

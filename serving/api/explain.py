@@ -11,7 +11,7 @@ from ml.errors import BundleError
 from ml.explain.counterfactuals import Counterfactual, counterfactuals
 from ml.explain.explainer import Explainer, Explanation
 from ml.schema.rows import Rows
-from serving.api import guard, predict
+from serving.api import guard, operations, predict, schemas
 from serving.model.store import Served
 from serving.problems import Problem
 from serving.scoring import score
@@ -35,6 +35,14 @@ class Shown(msgspec.Struct, frozen=True):
 
 @bp.post("/explain")
 @guard.opens("predict")
+@operations.describe(
+    f"Why each of up to {MAX_ROWS} rows got its score.",
+    {operations.JSON: schemas.Explanations},
+    (*operations.BODY, 409),
+    operations.ROWS,
+    query={"changes": ["true", "false"]},
+    tag="predict",
+)
 def explain_rows() -> Response:
     """Attributions that add up to the score; the nearest changes that flip the label, unless `?changes=false`."""
     predict.check_content_type(request.content_type)

@@ -18,7 +18,8 @@ from ml.errors import DataError
 from ml.schema.cells import label_names, same_label
 from ml.schema.findings import Report
 from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
-from serving.api import guard
+from serving.api import guard, operations, schemas
+from serving.api.operations import JSON
 from serving.prediction_log.writer import LogUnavailable
 from serving.problems import Problem
 from serving.scoring.json_rows import ID_KEY, MAX_ID_CHARS, strict_json
@@ -32,6 +33,13 @@ bp = Blueprint("feedback", __name__)
 
 @bp.post("/feedback")
 @guard.opens("feedback")
+@operations.describe(
+    "Send true labels by prediction id: one, many, or as CSV. Repeated ones change nothing; the latest counts.",
+    {JSON: schemas.Accepted},
+    operations.BODY,
+    {JSON: {"$ref": operations.REF.format(name="Labels")}, operations.CSV: operations.TEXT},
+    tag="feedback",
+)
 def add() -> Response:
     """Write the labels of one request to the log; the answer says how many."""
     found = service()

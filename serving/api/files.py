@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from flask import Blueprint, Response, request
 
 from ml.schema.validation import shown
-from serving.api import guard
+from serving.api import guard, operations, schemas
 from serving.api.guard import BODY_FILE
+from serving.api.operations import BINARY, CSV, JSON, PARQUET, TEXT
 from serving.problems import Problem
 from serving.scoring.file_names import ENDINGS, ending, plain_name
 from serving.scoring.score import VERSION_HEADER
@@ -38,6 +39,14 @@ bp = Blueprint("files", __name__)
 
 @bp.post("/predict/file")
 @guard.opens("predict")
+@operations.describe(
+    "Score a table: CSV (plain, gzip, bzip2, xz, zstd) or Parquet.",
+    {CSV: TEXT, PARQUET: BINARY, JSON: schemas.FilePredictions},
+    (*operations.BODY, 406),
+    {CSV: TEXT, "multipart/form-data": operations.FILE, PARQUET: BINARY, "application/gzip": BINARY},
+    query={"format": ["csv", "parquet", "json"]},
+    tag="predict",
+)
 def predict_file() -> Response:
     """Score an upload: the body itself, or the field `file` of a form; `?format=` or Accept says what comes back."""
     one = service()

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 
 from ml.schema.cells import shortest
 from serving import problems
-from serving.api import guard
+from serving.api import guard, operations, schemas
 from serving.model.store import Served
 from serving.problems import Problem
 from serving.scoring import responses, score
@@ -62,6 +62,7 @@ bp = Blueprint("predict", __name__)
 
 @bp.post("/predict")
 @guard.opens("predict")
+@operations.describe("Score rows.", {JSON: schemas.Predictions}, operations.BODY, operations.ROWS, tag="predict")
 def predict_rows() -> Response:
     """Score JSON rows. `serving.http.fast_path` answers the same through the same `answer`."""
     reply = answer(service(), request.get_data(cache=False), request.content_type)
@@ -70,6 +71,7 @@ def predict_rows() -> Response:
 
 @bp.get("/model")
 @guard.opens("predict")
+@operations.describe("The version in service.", {JSON: schemas.Model}, (503,), tag="model")
 def model() -> Response:
     """The version in service: schema, decision, metrics, and a row that `/predict` takes as it is."""
     served = service().served()

@@ -22,7 +22,8 @@ from ml.errors import DataError, RefitError, SchemaError
 from ml.schema.rows import Rows
 from ml.schema.validation import RowsError, shown
 from serving import problems
-from serving.api import guard
+from serving.api import guard, operations, schemas
+from serving.api.operations import BINARY, CSV, JSON, MLFLOW_ERROR, MLFLOW_REQUEST, NO_JSON, PARQUET, TEXT
 from serving.auth import limits
 from serving.model.store import Served
 from serving.problems import Problem
@@ -60,6 +61,7 @@ class InvalidInput(RefitError):
 @bp.get("/ping")
 @bp.get("/health")
 @guard.opens(None)
+@operations.describe("Is a model loaded?", NO_JSON, error=MLFLOW_ERROR, also={404: NO_JSON}, tag="mlflow")
 def ping() -> Response:
     """200 when a model is loaded, 404 when not; MLflow's body is one line end."""
     return Response("\n", 200 if service().store.current() is not None else 404, mimetype="application/json")
@@ -67,6 +69,7 @@ def ping() -> Response:
 
 @bp.get("/version")
 @guard.opens(None)
+@operations.describe("The version of MLflow.", NO_JSON, error=MLFLOW_ERROR, tag="mlflow")
 def version() -> Response:
     """The version of MLflow whose protocol this is."""
     return Response(metadata.version("mlflow"), mimetype="application/json")
@@ -74,6 +77,15 @@ def version() -> Response:
 
 @bp.post("/invocations")
 @guard.opens("predict")
+@operations.describe(
+    "MLflow's scoring protocol.",
+    {JSON: schemas.MlflowPredictions},
+    (400, 413, 503),
+    {JSON: MLFLOW_REQUEST, CSV: TEXT, PARQUET: BINARY},
+    error=MLFLOW_ERROR,
+    also={415: {"text/plain": TEXT}},
+    tag="mlflow",
+)
 def invocations() -> Response:
     """Score a payload of any form that MLflow's scoring server takes."""
     if (refused := _refused_content_type()) is not None:

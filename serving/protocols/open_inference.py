@@ -8,6 +8,7 @@ Errors have the protocol's shape, `{"error": …}`.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import zlib
@@ -21,7 +22,8 @@ from ml.errors import DataError
 from ml.schema.rows import Rows
 from ml.schema.validation import shown
 from serving import problems
-from serving.api import guard
+from serving.api import guard, operations, schemas
+from serving.api.operations import INFER_REQUEST, JSON, OBJECT, OIP_ERROR
 from serving.auth import limits
 from serving.model.store import Served
 from serving.protocols import lenient_rows, tensors
@@ -36,10 +38,12 @@ OUTPUTS = {"label": BYTES, "probability": "FP64", "probabilities": "FP64", "pred
 _logger = logging.getLogger("refit.serving")
 
 bp = Blueprint("oip", __name__, url_prefix="/v2")
+_describe = functools.partial(operations.describe, tag="open inference", error=OIP_ERROR)
 
 
 @bp.get("")
 @guard.opens("predict")
+@_describe("Server metadata.", {JSON: OBJECT})
 def server() -> Response:
     """Server metadata."""
     return _json({"name": "refit", "version": "2", "extensions": ["binary_tensor_data"]})
@@ -47,6 +51,7 @@ def server() -> Response:
 
 @bp.get("/health/live")
 @guard.opens(None)
+@_describe("Is the process alive?", {JSON: OBJECT})
 def live() -> Response:
     """The process runs."""
     return _json({"live": True})
@@ -54,6 +59,7 @@ def live() -> Response:
 
 @bp.get("/health/ready")
 @guard.opens(None)
+@_describe("Is a model loaded?", {JSON: OBJECT}, also={503: {JSON: OBJECT}})
 def ready() -> Response:
     """A model is loaded: 200, else 503."""
     loaded = service().store.current() is not None
@@ -62,6 +68,7 @@ def ready() -> Response:
 
 @bp.get("/models")
 @guard.opens("predict")
+@_describe("Names of the models.", {JSON: OBJECT})
 def models() -> Response:
     """The one model."""
     return _json({"models": [service().settings.registry.model_name]})
@@ -70,6 +77,7 @@ def models() -> Response:
 @bp.get("/models/<name>")
 @bp.get("/models/<name>/versions/<version>")
 @guard.opens("predict")
+@_describe("Model metadata.", {JSON: OBJECT}, (404, 503))
 def model(name: str, version: str = "") -> Response:
     """Model metadata: inputs, outputs, and the version in service."""
     served = _served(name, version)
@@ -96,6 +104,7 @@ def model(name: str, version: str = "") -> Response:
 @bp.get("/models/<name>/ready")
 @bp.get("/models/<name>/versions/<version>/ready")
 @guard.opens("predict")
+@_describe("Does it answer?", {JSON: OBJECT}, (404, 503))
 def model_ready(name: str, version: str = "") -> Response:
     """Whether this model, and this version of it, answers."""
     _served(name, version)
@@ -105,6 +114,9 @@ def model_ready(name: str, version: str = "") -> Response:
 @bp.post("/models/<name>/infer")
 @bp.post("/models/<name>/versions/<version>/infer")
 @guard.opens("predict")
+@_describe(
+    "Score rows, a tensor a column.", {JSON: schemas.Inference}, (400, 404, 413, 415, 503), {JSON: INFER_REQUEST}
+)
 def infer(name: str, version: str = "") -> Response:
     """Score the rows of named tensors."""
     one = service()

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from ml.schema.schema import Column, Schema
-from ml.settings import from_values
+from ml.settings import Settings, from_values
 from serving.api import openapi, operations
 from serving.app import create_app
 from tests.serving.mixed import ROW, application
@@ -44,7 +44,7 @@ def test_every_route_of_the_api_is_described_and_every_description_routed(app: F
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if not PAGES.match(rule.rule)
     }
-    assert routed == {(one.method, one.path) for one in operations.operations()}
+    assert routed == {(one.method, one.path) for one in operations.of(app)}
 
 
 def test_the_row_is_that_of_the_model_in_service(app: Flask) -> None:
@@ -71,7 +71,8 @@ def test_a_category_may_come_as_a_number_or_a_boolean() -> None:
 
 
 def test_keys_are_documented_where_they_are_required(tmp_path: Path) -> None:
-    document = openapi.document(None, model_name="m", model_version="", max_rows=10, keys=True)
+    described = operations.of(create_app(from_values({"home": str(tmp_path)})))
+    document = openapi.document(described, None, model_name="m", model_version="", max_rows=10, keys=True)
     assert document["security"] == [{"key": []}]
     assert {"401", "403"} <= document["paths"]["/predict"]["post"]["responses"].keys()
 
@@ -108,7 +109,9 @@ def test_the_page_needs_no_other_host(app: Flask) -> None:
 
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-_SPEC = openapi.document(None, model_name="m", model_version="", max_rows=50, keys=False)
+_SPEC = openapi.document(
+    operations.of(create_app(Settings())), None, model_name="m", model_version="", max_rows=50, keys=False
+)
 OPERATIONS = sorted((path, method.upper()) for path, methods in _SPEC["paths"].items() for method in methods)
 
 
