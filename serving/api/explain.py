@@ -16,7 +16,7 @@ from serving.model.store import Served
 from serving.problems import Problem
 from serving.scoring import score
 from serving.scoring.score import VERSION_HEADER, Scored
-from serving.service import service
+from serving.service import read_body, service
 
 MAX_ROWS = 100  # one row costs some milliseconds, so a request stays well below a second
 
@@ -50,11 +50,11 @@ def explain_rows() -> Response:
     if with_changes not in ("true", "false"):
         raise Problem(422, f"expected changes=true or changes=false, got {with_changes[:80]!r}")
     served = service().served()
-    rows, ids = score.predict_body(served, service().settings.serving).read(request.get_data(cache=False))
+    rows, ids = score.predict_body(served, service().settings.serving).read(read_body())
     if len(rows) > MAX_ROWS:
         raise Problem(413, f"expected at most {MAX_ROWS} rows to explain in one request, got {len(rows)}")
     scored = score.score(served, rows, ids)
-    explanations = explainer(served).explain(rows)
+    explanations = explainer(served).explain(rows) if len(rows) else []
     found = counterfactuals(served.bundle, rows) if with_changes == "true" else [[] for _ in explanations]
     content = {
         "model_version": served.version,

@@ -23,7 +23,7 @@ from serving.api.operations import JSON
 from serving.prediction_log.writer import LogUnavailable
 from serving.problems import Problem
 from serving.scoring.json_rows import ID_KEY, MAX_ID_CHARS, strict_json
-from serving.service import service
+from serving.service import read_body, service
 
 MAX_LABELS = 100_000
 MAX_COLUMNS = 100  # a header with more than the two is told as it came
@@ -43,7 +43,7 @@ bp = Blueprint("feedback", __name__)
 def add() -> Response:
     """Write the labels of one request to the log; the answer says how many."""
     found = service()
-    body = request.get_data(cache=False)
+    body = read_body()
     kind = request.mimetype
     if kind == "text/csv":
         items, lines = _from_csv(body)
@@ -53,7 +53,8 @@ def add() -> Response:
         raise Problem(415, f"expected Content-Type application/json or text/csv, got {shown(kind) or 'none'}")
     pairs = checked(items, found.served().bundle.schema.classes, lines)
     try:
-        found.log.append_feedback(pairs)
+        if pairs:
+            found.log.append_feedback(pairs)
     except LogUnavailable as error:
         raise Problem(503, f"the labels cannot be written: {error}", headers={"Retry-After": "1"}) from error
     return Response(msgspec.json.encode({"accepted": len(pairs)}), mimetype="application/json")
@@ -65,12 +66,10 @@ def checked(items: list[Any], classes: tuple[str, ...], lines: list[int]) -> lis
     Raises
     ------
     Problem
-        None or too many.
+        Too many.
     RowsError
         An id that is no text, a label that is none of `classes`, or another key.
     """
-    if not items:
-        raise Problem(422, "expected at least one label, got none")
     if len(items) > MAX_LABELS:
         raise Problem(413, f"expected at most {MAX_LABELS} labels in one request, got {len(items)}")
     names = label_names(classes)

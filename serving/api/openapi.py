@@ -99,6 +99,7 @@ def _column_schema(column: Column) -> dict[str, Any]:
         }
     levels = ", ".join(column.categories[:20]) + (" …" if len(column.categories) > 20 else "")
     return {
+        # Types and no list of values: generators of clients stumble over an enum of numbers and booleans.
         "type": ["string", "number", "boolean", "null"],
         "description": f"A category; in training: {levels}. A number or a boolean is the category that it spells.",
         "examples": examples,
@@ -112,7 +113,6 @@ def _rows_schema(max_rows: int) -> dict[str, Any]:
         "properties": {
             "rows": {
                 "type": "array",
-                "minItems": 1,
                 "maxItems": max_rows,
                 "items": {"$ref": REF.format(name="Row")},
             },
@@ -128,7 +128,7 @@ def _rows_schema(max_rows: int) -> dict[str, Any]:
 
 def _labels_schema() -> dict[str, Any]:
     one = {"$ref": REF.format(name="Label")}
-    many = {"type": "array", "minItems": 1, "items": one}
+    many = {"type": "array", "items": one}
     wrapped = {
         "type": "object",
         "required": ["feedback"],

@@ -14,7 +14,7 @@ from serving.model.store import Served
 from serving.problems import Problem
 from serving.scoring import responses, score
 from serving.scoring.score import VERSION_HEADER
-from serving.service import Service, service
+from serving.service import Service, read_body, service
 
 JSON = "application/json"
 
@@ -65,7 +65,7 @@ bp = Blueprint("predict", __name__)
 @operations.describe("Score rows.", {JSON: schemas.Predictions}, operations.BODY, operations.ROWS, tag="predict")
 def predict_rows() -> Response:
     """Score JSON rows. `serving.http.fast_path` answers the same through the same `answer`."""
-    reply = answer(service(), request.get_data(cache=False), request.content_type)
+    reply = answer(service(), read_body(), request.content_type)
     return Response(reply.body, reply.status, headers=reply.headers, content_type=reply.content_type)
 
 

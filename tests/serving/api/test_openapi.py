@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -25,6 +27,7 @@ from ml.schema.schema import Column, Schema
 from ml.settings import Settings, from_values
 from serving.api import openapi, operations
 from serving.app import create_app
+from tests.serving.environments import python_with
 from tests.serving.mixed import ROW, application
 
 PAGES = re.compile(r"^/(|file.*|label|models.*|monitoring.*|static/.*)$")
@@ -146,3 +149,35 @@ def test_the_document_is_valid_openapi(app: Flask) -> None:
     answer = app.test_client().post("/predict", json={"rows": [ROW]}).json
     resolved = {"$ref": "#/components/schemas/Predictions", "components": document["components"]}
     Draft202012Validator(resolved).validate(answer)
+
+
+GENERATOR = (
+    "openapi-python-client==0.29.1", "ruamel.yaml==0.19.1", "openapi-spec-validator==0.9.0",
+    "openapi-schema-validator==0.9.0", "jsonschema-path==0.5.0", "pathable==0.6.0", "pydantic-settings==2.16.3",
+    "lazy-object-proxy==1.13.0",
+)  # fmt: skip
+
+
+@pytest.mark.stack
+def test_a_generated_client_has_every_route_and_works(tmp_path: Path) -> None:
+    """openapi-python-client, unchanged, of a model with every kind of column; a valid document by another's word."""
+    python = python_with(*GENERATOR)
+    columns = (
+        Column(name="n0", kind="number", minimum=0.0, maximum=1.0, example=0.5),
+        Column(name="code", kind="category", categories=("0", "12", "007")),
+        Column(name="flag", kind="category", categories=("True", "False")),
+    )
+    schema = Schema(target="y", classes=("a", "b"), positive_label="b", columns=columns)
+    document = openapi.document(schema, model_name="m", model_version="3", max_rows=50, keys=True)
+    (tmp_path / "openapi.json").write_text(json.dumps(document))
+    check = [python, "-m", "openapi_spec_validator", "openapi.json"]
+    subprocess.run(check, cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    generate = [python, "-m", "openapi_python_client", "generate", "--path", "openapi.json", "--meta", "none"]
+    done = subprocess.run(
+        [*generate, "--output-path", "generated"], cwd=tmp_path, timeout=120, capture_output=True, text=True, check=True
+    )
+    assert "Endpoint will not be generated" not in done.stdout + done.stderr
+    assert "Unable to" not in done.stdout + done.stderr
+    routes = {path.stem for path in (tmp_path / "generated" / "api").rglob("*.py")} - {"__init__"}
+    named = {method["operationId"] for path in document["paths"].values() for method in path.values()}
+    assert routes == {name.replace(".", "_") for name in named}
