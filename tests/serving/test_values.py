@@ -154,12 +154,14 @@ class Entrances:
         return [_read(p) for p in probabilities[:, 1].tolist()]
 
     def mlflow(self, rows: list[dict[str, Any]]) -> list[Read]:
+        from mlflow.exceptions import MlflowException
+
         logging.disable(logging.WARNING)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 answer = self.stock.predict(pd.DataFrame(rows))
-        except ValueError as error:
+        except (MlflowException, ValueError) as error:  # the first has the sentence of the second in it
             return [Read(None, str(error))]
         finally:
             logging.disable(logging.NOTSET)
