@@ -16,6 +16,7 @@ from ml.data.sources.csv_reader import Chunk, CsvReader, Options
 from ml.errors import DataError, Transient
 from ml.settings import Data, Settings
 
+BATCH_ROWS = 8_192
 _PARQUET = (".parquet", ".pq")
 
 
@@ -64,7 +65,7 @@ def _line_index(chunks: list[Chunk]) -> Any:
 
 
 def read_parquet(stream: Any, name: str, data: Data) -> pd.DataFrame:
-    """A Parquet file; its size is looked up before it is unpacked."""
+    """A Parquet file; its size is looked up before it is unpacked, and counted while it is."""
     try:
         file = pq.ParquetFile(stream)
         size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
@@ -74,7 +75,13 @@ def read_parquet(stream: Any, name: str, data: Data) -> pd.DataFrame:
             raise DataError(
                 f"{len(file.schema_arrow.names):,} columns are over data.max_columns = {data.max_columns:,}", file=name
             )
-        table = file.read()
+        batches, left = [], data.max_bytes
+        for batch in file.iter_batches(BATCH_ROWS):  # a text said once in a dictionary may be a text in each row
+            left -= batch.nbytes
+            if left < 0:
+                raise DataError(f"unpacked, it is over data.max_bytes = {data.max_bytes:,}", file=name)
+            batches.append(batch)
+        table = pa.Table.from_batches(batches, file.schema_arrow)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise DataError(f"not a readable Parquet file: {error}", file=name) from error
     index = [column for column in table.column_names if re.fullmatch(r"__index_level_\d+__", column)]
