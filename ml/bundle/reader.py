@@ -13,7 +13,7 @@ Nothing in it is a pickle, and reading it needs NumPy, ONNX Runtime and msgspec 
 | `reference.parquet` | held-out rows with scores, the drift reference (columns: see `reference_frame`) |
 | `background.json`, `explanation.json` | rows that explanations are made against; which of them stand for all |
 | `metrics.json`, `curves.json`, `history.json`, `trials.json` | how it was made, and how good it is |
-| `gate.json`, `model_card.md` | how it was judged |
+| `gate.json`, `model_card.json`, `.md` | how it was judged |
 | `weights.safetensors`, `architecture.json`, `figures/*.svg` | where there are any |
 """
 
@@ -125,11 +125,8 @@ class Bundle:
         -------
         (n, C) float32 in [0, 1], rows sum to 1.
         """
-        feeds: dict[str, Any] = {}
-        if "numbers" in self._inputs:
-            feeds["numbers"] = numbers
-        if "categories" in self._inputs:
-            feeds["categories"] = categories
+        rows = {"numbers": numbers, "categories": categories}
+        feeds = {name: values for name, values in rows.items() if values is not None and name in self._inputs}
         n = len(next(iter(feeds.values())))
         if n == 0:
             return np.empty((0, len(self.schema.classes)), dtype=np.float32)

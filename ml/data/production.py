@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ml.data import split
 from ml.data.inference import labels
+from ml.data.manifest import Labelled
 from ml.data.snapshot import Rows
 from ml.errors import SchemaError
 from ml.schema.findings import Report
@@ -29,7 +30,7 @@ def add(
     report: Report,
     *,
     gate_since: pd.Timestamp | None = None,
-) -> tuple[Rows, NDArray[np.int8], dict[str, Any]]:
+) -> tuple[Rows, NDArray[np.int8], Labelled]:
     """Append matured production rows to a split table; the base rows keep their parts.
 
     Parameters
@@ -42,7 +43,7 @@ def add(
     rows, parts
         With the new rows at the end.
     counts
-        For the manifest: rows given, repeated, unusable, trained on, validated on, recent, time range.
+        For the manifest.
 
     Raises
     ------
@@ -69,14 +70,14 @@ def add(
     times = labelled[MOMENT].to_numpy()
     since = None if gate_since is None else np.datetime64(gate_since.tz_convert(None), "us")
     new_parts = deal(len(y), data, len(y) if since is None else int((times >= since).sum()))
-    counts = {
-        "given": given,
-        "repeated": given - unique,
-        "unusable": unique - len(y),
+    counts = Labelled(
+        given=given,
+        repeated=given - unique,
+        unusable=unique - len(y),
         **{name: int((new_parts == code).sum()) for code, name in enumerate(split.PARTS) if code != split.TEST},
-        "time_range": [str(times.min()), str(times.max())] if len(times) else None,
-    }
-    report.info(f"{len(y):,} labelled production rows added, {counts['recent']:,} of them held out for the gate")
+        time_range=(str(times.min()), str(times.max())) if len(times) else None,
+    )
+    report.info(f"{len(y):,} labelled production rows added, {counts.recent:,} of them held out for the gate")
     return _joined(rows, x, y, known, times), np.concatenate([parts, new_parts]), counts
 
 

@@ -1,17 +1,19 @@
-"""Feature drift, column by column: is it broken, has it drifted, and how is that said in words."""
+"""Feature drift, column by column: is it broken, has it drifted, and by how much."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from ml.drift import profile
+from ml.drift import profile, stuck_feed
 from ml.drift.reference import Baseline
 from ml.drift.verdict import PREDICTION, Finding
 from ml.evaluation import two_sample
 from ml.evaluation.two_sample import Test
+from ml.messages import Message, message
 from ml.schema.schema import Column
 from ml.settings import Drift
 
@@ -19,6 +21,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOTHING = Test(0.0, 0.0, 1.0)
+ORDERED, UNORDERED = "two-sample Kolmogorov-Smirnov and rank-sum", "two-sample chi-square"  # methods
+
+
+class _Window(NamedTuple):
+    """What came: the canonical rows, what is wrong with columns of them, and the rows before."""
+
+    frame: pd.DataFrame
+    problems: dict[str, Message]
+    earlier: Callable[[], pd.DataFrame | None]
 
 
 class _Tests(msgspec.Struct, frozen=True):
@@ -29,7 +40,13 @@ class _Tests(msgspec.Struct, frozen=True):
 
 
 def examine(
-    baseline: Baseline, frame: pd.DataFrame, problems: dict[str, str], drift: Drift, *, answers: tuple[Any, Any] | None
+    baseline: Baseline,
+    frame: pd.DataFrame,
+    problems: dict[str, Message],
+    drift: Drift,
+    *,
+    answers: tuple[Any, Any] | None,
+    earlier: Callable[[], pd.DataFrame | None] = lambda: None,
 ) -> list[Finding]:
     """Compare every input column of a window, and the model's answers, with the reference.
 
@@ -41,8 +58,11 @@ def examine(
         What `baseline.canonical` gave for the current window.
     answers
         The window's probabilities (n, n_classes) and decided labels (n,); None leaves them out.
+    earlier
+        Gives the canonical rows before the window, in the order of time; asked for a column of one value only.
     """
-    tests = [_column(column, baseline, frame, problems.get(column.name), drift) for column in baseline.schema.columns]
+    window = _Window(frame, problems, earlier)
+    tests = [_column(column, baseline, window, drift) for column in baseline.schema.columns]
     return judge([*tests, *([_answers(baseline, *answers)] if answers else [])], drift)
 
 
@@ -53,10 +73,10 @@ def _answers(baseline: Baseline, probabilities: Any, labels: Any) -> _Tests:
         reference = profile.numbers(before)
         current = profile.numbers(now, reference.edges)
         shape = two_sample.ordered(reference.counts, current.counts)
-        method = "two-sample Kolmogorov-Smirnov and rank-sum"
+        method = ORDERED
     else:
         shape = two_sample.chi_square(profile.categories(baseline.label).counts, profile.categories(labels).counts)
-        method = "two-sample chi-square"
+        method = UNORDERED
     return _Tests(Finding(column=PREDICTION, kind="prediction", method=method), shape)
 
 
@@ -70,16 +90,13 @@ def judge(tests: list[_Tests], drift: Drift) -> list[Finding]:
 
 def _judge_one(tests: _Tests, passed: list[bool], drift: Drift) -> Finding:
     finding, reasons = tests.finding, list(tests.finding.reasons)
-    name = "the predictions" if finding.column == PREDICTION else f"column '{finding.column}'"
     if passed[0] and two_sample.may_be_material(tests.shape, drift.material_effect):
-        measure = "distance" if "Smirnov" in finding.method else "share moved"
-        reasons.append(f"{name}: the distribution changed ({measure} {tests.shape.effect:.2f})")
+        reasons.append(_of(finding, _moved(tests)))
     if passed[1] and two_sample.may_be_material(tests.missing, drift.material_missing):
-        reasons.append(
-            f"{name}: missing values went from {finding.missing_reference:.1%} to {finding.missing_current:.1%}"
-        )
+        share = {"before": finding.missing_reference, "now": finding.missing_current}
+        reasons.append(_of(finding, message("drift.missing", **share)))
     if passed[2] and two_sample.may_be_material(tests.new, drift.material_new):
-        reasons.append(f"{name}: {finding.new_share:.1%} of the rows have a value never seen before")
+        reasons.append(_of(finding, message("drift.new_values", share=finding.new_share)))
     return msgspec.structs.replace(
         finding,
         effect=tests.shape.effect,
@@ -89,19 +106,33 @@ def _judge_one(tests: _Tests, passed: list[bool], drift: Drift) -> Finding:
     )
 
 
-def _column(column: Column, baseline: Baseline, frame: pd.DataFrame, problem: str | None, drift: Drift) -> _Tests:
+def _moved(tests: _Tests) -> Message:
+    """By how much: a distance of distributions in order, the share that moved between levels."""
+    if tests.finding.method == ORDERED:
+        return message("drift.distance", distance=tests.shape.effect)
+    return message("drift.share_moved", share=tests.shape.effect)
+
+
+def _of(finding: Finding, reason: Message) -> Message:
+    if finding.column == PREDICTION:
+        return message("drift.predictions", reason=reason)
+    return message("drift.column", column=finding.column, reason=reason)
+
+
+def _column(column: Column, baseline: Baseline, window: _Window, drift: Drift) -> _Tests:
+    frame, problem = window.frame, window.problems.get(column.name)
     number = column.kind == "number"
-    method = "two-sample Kolmogorov-Smirnov and rank-sum" if number else "two-sample chi-square"
+    method = ORDERED if number else UNORDERED
     finding = Finding(column=column.name, kind=column.kind, method=method)
     if column.name not in frame or column.name not in baseline.frame:
-        return _Tests(_as_broken(finding, problem or "the reference has no such column"))
+        return _Tests(_as_broken(finding, problem or message("drift.not_in_reference")))
     tests = _number(finding, column, baseline, frame) if number else _category(finding, column, baseline, frame)
-    reason = _broken(column, tests.finding, baseline, frame, problem, drift)
+    reason = _broken(column, tests.finding, baseline, window, drift)
     return msgspec.structs.replace(tests, finding=_as_broken(tests.finding, reason)) if reason else tests
 
 
-def _as_broken(finding: Finding, reason: str) -> Finding:
-    return msgspec.structs.replace(finding, broken=True, reasons=[f"column '{finding.column}': {reason}"])
+def _as_broken(finding: Finding, reason: Message) -> Finding:
+    return msgspec.structs.replace(finding, broken=True, reasons=[_of(finding, reason)])
 
 
 def _number(finding: Finding, column: Column, baseline: Baseline, frame: pd.DataFrame) -> _Tests:
@@ -139,24 +170,28 @@ def _missing(finding: Finding, reference: Any, current: Any) -> tuple[Finding, T
     return finding, two_sample.proportions(reference.missing, reference.rows, current.missing, current.rows)
 
 
-def _broken(
-    column: Column, finding: Finding, baseline: Baseline, frame: pd.DataFrame, problem: str | None, drift: Drift
-) -> str | None:
+def _broken(column: Column, finding: Finding, baseline: Baseline, window: _Window, drift: Drift) -> Message | None:
     """Why the feed of a column cannot be trusted, or None."""
-    rise = finding.missing_current - finding.missing_reference
+    rise, problem = finding.missing_current - finding.missing_reference, window.problems.get(column.name)
     if problem and rise >= drift.material_missing:
         return problem
     if rise >= drift.broken_missing:
-        return "values are missing that were there: the feed is broken"
-    if column.kind != "number":
+        return message("drift.feed_broken")
+    return _stuck(column, baseline, window, drift) if column.kind == "number" else None
+
+
+def _stuck(column: Column, baseline: Baseline, window: _Window, drift: Drift) -> Message | None:
+    values, before = _present(window.frame, column.name), _present(baseline.frame, column.name)
+    usual = stuck_feed.usual_share(values, before, drift, columns=len(baseline.schema.columns))
+    if usual is None:
         return None
-    values = frame[column.name].to_numpy(dtype=np.float64)
-    values = values[~np.isnan(values)]
-    if not len(values) or values.min() != values.max():
+    rows = window.earlier()
+    earlier = _present(rows, column.name) if rows is not None and column.name in rows else np.zeros(0)
+    if stuck_feed.moves_with_time(values[0], before, earlier):
         return None
-    before = baseline.frame[column.name].to_numpy(dtype=np.float64)
-    usual = float(np.mean(before[~np.isnan(before)] == values[0])) if len(before) else 0.0
-    # A value that was common may well fill a window (a light sensor at night); a rare one is a stuck feed.
-    if usual < drift.stuck_share and len(np.unique(before[~np.isnan(before)])) > 1:
-        return f"every value is {values[0]:.6g}, which {usual:.1%} of the reference rows had: the feed is stuck"
-    return None
+    return message("drift.feed_stuck", value=values[0], share=usual)
+
+
+def _present(frame: pd.DataFrame, name: str) -> stuck_feed.Floats:
+    values: stuck_feed.Floats = frame[name].to_numpy(dtype=np.float64)
+    return values[~np.isnan(values)]

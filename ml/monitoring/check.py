@@ -15,7 +15,8 @@ import numpy as np
 from ml import predictions
 from ml.drift import champion_reference, features, performance, rule, verdict_history
 from ml.drift.reference import Baseline, canonical
-from ml.drift.verdict import DriftVerdict, Finding, FreshModelProbe, Performance, Shadow, Window
+from ml.drift.verdict import DriftVerdict, FreshModelProbe, Performance, Shadow, Window
+from ml.messages import Message, message
 from ml.monitoring import evidently_report, mlflow_figures
 from ml.retraining import fresh_model_probe
 from ml.settings import Drift, Settings
@@ -56,7 +57,7 @@ def compare(
     now = time.time() if now is None else now
     baseline = champion_reference.load(settings) if baseline is None else baseline
     if baseline is None:
-        return _saved(settings, _insufficient(settings, now, "", "no model has been promoted yet", shadow))
+        return _saved(settings, _insufficient(settings, now, "", message("drift.no_model"), shadow))
     if (left := _left_undecided(settings, baseline.version)) is not None:
         return left
     drift, engine = settings.drift, database.engine(settings)
@@ -66,7 +67,8 @@ def compare(
     since = np.nextafter(counted[0].window.end, np.inf) if counted and counted[0].window.end else None
     current = predictions.window(engine, since=since, until=now, rows=drift.window_rows, version=baseline.version)
     if len(current) < drift.min_rows:
-        reason = f"{len(current)} new predictions of version {baseline.version}, {drift.min_rows} are needed"
+        known = {"n": len(current), "version": baseline.version, "needed": drift.min_rows}
+        reason = message("drift.too_few_predictions", **known)
         return _saved(settings, _insufficient(settings, now, baseline.version, reason, shadow))
     verdict = _examine(settings, now, baseline, current, counted)
     return _saved(settings, msgspec.structs.replace(verdict, shadow=shadow))
@@ -88,10 +90,12 @@ def _examine(
     frame, problems = canonical(predictions.inputs_frame(current), baseline.schema)
     probabilities = predictions.probabilities_array(current, classes)
     answers = probabilities, current["label"].to_numpy(dtype=object)
-    findings = features.examine(baseline, frame, problems, drift, answers=answers)
+    findings = features.examine(
+        baseline, frame, problems, drift, answers=answers, earlier=lambda: _before(settings, baseline, current)
+    )
     measured, fresh = _measure(settings, now, baseline, counted)
     guessed = performance.estimate(baseline, probabilities, drift)
-    newer = _renewal(settings, baseline, findings, measured, fresh, counted)
+    newer = _renewal(settings, baseline, measured, fresh, counted)
     word, reasons, signals = rule.verdict(findings, measured, guessed, drift, fresh_model_probe=newer)
     verdict = DriftVerdict(
         id=_id(now, baseline.version),
@@ -140,24 +144,26 @@ def _measure(
     measured = msgspec.structs.replace(
         measured,
         labels_until=float(rows["labelled_at"].max()) if measured.judged else mark,
-        coverage=counts["coverage"],
-        delay_s=counts["delay_s"],
+        coverage=counts.coverage,
+        delay_s=counts.delay_s,
     )
     return measured, fresh
 
 
 def _renewal(
-    settings: Settings,
-    baseline: Baseline,
-    findings: list[Finding],
-    measured: Performance,
-    fresh: pd.DataFrame,
-    counted: list[DriftVerdict],
+    settings: Settings, baseline: Baseline, measured: Performance, fresh: pd.DataFrame, counted: list[DriftVerdict]
 ) -> FreshModelProbe:
-    """Not asked where the answer changes nothing: on a broken feed, and without new labels."""
-    if not measured.judged or any(f.broken for f in findings):
+    """Not asked without new labels, where the answer changes nothing."""
+    if not measured.judged:
         return FreshModelProbe()
     return fresh_model_probe.examine(settings, baseline, fresh, [c.fresh_model_probe for c in counted])
+
+
+def _before(settings: Settings, baseline: Baseline, current: pd.DataFrame) -> pd.DataFrame | None:
+    """Canonical rows that came before the window, whichever version answered them."""
+    start, rows = float(current["time"].iloc[0]), settings.drift.window_rows
+    found = predictions.window(database.engine(settings), until=start, rows=rows)
+    return canonical(predictions.inputs_frame(found), baseline.schema)[0] if len(found) else None
 
 
 def _measured(baseline: Baseline, rows: pd.DataFrame, drift: Drift) -> Performance:
@@ -171,7 +177,7 @@ def _measured(baseline: Baseline, rows: pd.DataFrame, drift: Drift) -> Performan
     )
 
 
-def _insufficient(settings: Settings, now: float, version: str, reason: str, shadow: Shadow | None) -> DriftVerdict:
+def _insufficient(settings: Settings, now: float, version: str, reason: Message, shadow: Shadow | None) -> DriftVerdict:
     """The same row again while nothing comes: a check every minute must not fill the history with nothing."""
     last = verdict_history.latest(settings)
     again = last is not None and last.verdict == "insufficient data" and last.model_version == version

@@ -15,6 +15,7 @@ from typing import Any
 from ml import tracking
 from ml.bundle.reader import Bundle
 from ml.errors import ChampionChanged, PromotionError, RegistryError
+from ml.messages import Message, Text, message
 from ml.registry import aliases, ledger
 from ml.registry.aliases import CHAMPION, champion
 from ml.registry.cache import download
@@ -34,7 +35,7 @@ def promote(
     number: str,
     *,
     who: str,
-    why: str,
+    why: Text,
     run_key: str = "",
     expected_champion: str | None = None,
     force: bool = False,
@@ -71,14 +72,11 @@ def promote(
         if old == number:
             return _already(settings, number, who, why, run_key)
         if expected_champion is not None and old != expected_champion:
-            reason = (
-                f"version {number} was judged against {_named(expected_champion)}, but by now {_named(old)} serves: "
-                "run the evaluation again"
-            )
+            reason = message("release.champion_changed", version=number, old=_named(expected_champion), now=_named(old))
             _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
             raise ChampionChanged(reason)
         if info.quarantined and not force:
-            reason = f"version {number} is quarantined ({info.quarantined}); promote it with force to lift that"
+            reason = message("release.quarantined_needs_force", version=number, reason=info.quarantined)
             _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
             raise PromotionError(reason)
         _check_loads(settings, info)
@@ -88,7 +86,9 @@ def promote(
         return _move(settings, _intention(settings, intention), confirm_with, numbers or {})
 
 
-def rollback(settings: Settings, to: str | None = None, *, who: str, why: str, confirm_with: Confirm = verify) -> Event:
+def rollback(
+    settings: Settings, to: str | None = None, *, who: str, why: Text, confirm_with: Confirm = verify
+) -> Event:
     """Go back to the version that really served before (or to a named one), and quarantine the present one.
 
     Raises
@@ -102,12 +102,12 @@ def rollback(settings: Settings, to: str | None = None, *, who: str, why: str, c
         reconcile_locked(settings, confirm_with)
         current = champion(settings)
         if current is None:
-            raise PromotionError("there is no champion to roll back from")
+            raise PromotionError(message("release.no_champion"))
         target = version(settings, to) if to else _before(settings, current.version)
         if target is None:
-            raise PromotionError(f"no version served before version {current.version}: there is nothing to go back to")
+            raise PromotionError(message("release.nothing_to_go_back_to", version=current.version))
         if target.version == current.version:
-            raise PromotionError(f"version {target.version} is the champion already")
+            raise PromotionError(message("release.champion_already", version=target.version))
         _check_loads(settings, target)
         intention = _outcome(settings, ledger.ROLLING_BACK, who, why, current.version, target.version, "")
         return _move(settings, _intention(settings, intention), confirm_with, {})
@@ -129,20 +129,20 @@ def reconcile_locked(settings: Settings, confirm_with: Confirm) -> Event | None:
         with contextlib.suppress(PromotionError):
             return _move(settings, intention, confirm_with, {"interrupted": True})
     else:
-        _outcome_of(
-            settings, intention, failed=True, why="interrupted before the alias moved, or after it was put back"
-        )
+        _outcome_of(settings, intention, failed=True, why=message("release.interrupted"))
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
-def quarantine(settings: Settings, number: str, *, who: str, why: str) -> None:
+def quarantine(settings: Settings, number: str, *, who: str, why: Text) -> None:
     """Keep a version from being promoted again by itself."""
     with tracking.errors(tracking.uri(settings)):
-        tracking.client(settings).set_model_version_tag(settings.registry.model_name, number, QUARANTINED, why or "yes")
+        tracking.client(settings).set_model_version_tag(
+            settings.registry.model_name, number, QUARANTINED, str(why) or "yes"
+        )
     _outcome(settings, ledger.QUARANTINED, who, why, number, "", "")
 
 
-def release(settings: Settings, number: str, *, who: str, why: str) -> None:
+def release(settings: Settings, number: str, *, who: str, why: Text) -> None:
     """Lift a quarantine."""
     with tracking.errors(tracking.uri(settings)):
         tracking.client(settings).delete_model_version_tag(settings.registry.model_name, number, QUARANTINED)
@@ -158,22 +158,24 @@ def _move(settings: Settings, intention: Event, confirm_with: Confirm, numbers: 
         confirmation = confirm_with(settings, new)
     except PromotionError as error:
         aliases.set_alias(settings, CHAMPION, old)
-        _outcome_of(settings, intention, failed=True, why=f"{intention.why}: {error}", numbers=numbers)
-        raise PromotionError(f"{error}; {_named(old)} serves on") from error
+        why = message("release.failed", why=intention.because, error=error.explanation)
+        _outcome_of(settings, intention, failed=True, why=why, numbers=numbers)
+        raise PromotionError(message("release.serves_on", error=error.explanation, old=_named(old))) from error
     if back:
         # Where `previous` points after a rollback is where a second one would go: never at what was just left.
-        quarantine(settings, old, who=intention.who, why=f"rolled back to version {new}: {intention.why}")
+        why = message("release.rolled_back", version=new, reason=intention.because)
+        quarantine(settings, old, who=intention.who, why=why)
         before = _before(settings, new)
         aliases.set_previous(settings, before.version if before else "")
     else:
         aliases.set_previous(settings, old)
-    numbers = {**numbers, "workers": confirmation.workers, "confirmation": confirmation.note}
-    _outcome_of(settings, intention, failed=False, why=intention.why, numbers=numbers)
+    numbers = {**numbers, "workers": confirmation.workers, "confirmation": str(confirmation.note)}
+    _outcome_of(settings, intention, failed=False, why=intention.because, numbers=numbers)
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
 def _outcome_of(
-    settings: Settings, intention: Event, *, failed: bool, why: str, numbers: dict[str, Any] | None = None
+    settings: Settings, intention: Event, *, failed: bool, why: Text, numbers: dict[str, Any] | None = None
 ) -> None:
     kinds = {
         (ledger.PROMOTING, False): ledger.PROMOTED,
@@ -194,7 +196,7 @@ def _outcome_of(
     )
 
 
-def _outcome(settings: Settings, what: str, who: str, why: str, old: str, new: str, run_key: str) -> int:
+def _outcome(settings: Settings, what: str, who: str, why: Text, old: str, new: str, run_key: str) -> int:
     return ledger.append(settings, what, who=who, why=why, from_version=old, to_version=new, run_key=run_key)
 
 
@@ -205,12 +207,12 @@ def _intention(settings: Settings, number: int) -> Event:
     return found
 
 
-def _already(settings: Settings, number: str, who: str, why: str, run_key: str) -> Event:
+def _already(settings: Settings, number: str, who: str, why: Text, run_key: str) -> Event:
     for event in ledger.events(settings, what=ledger.SERVED):
         if event.to_version == number:
             return event
     # The alias was set by hand, in MLflow's own pages: from now on the ledger knows.
-    _outcome(settings, ledger.PROMOTED, who, f"{why} (alias found set already)", "", number, run_key)
+    _outcome(settings, ledger.PROMOTED, who, message("release.alias_found_set", reason=why), "", number, run_key)
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
@@ -230,5 +232,5 @@ def _check_loads(settings: Settings, info: VersionInfo) -> None:
     Bundle.open(download(settings, info), sha256=info.sha256).self_check()
 
 
-def _named(number: str) -> str:
-    return f"version {number}" if number else "no version"
+def _named(number: str) -> Message:
+    return message("release.version", number=number) if number else message("release.no_version")

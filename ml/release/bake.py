@@ -16,6 +16,7 @@ import numpy as np
 from ml import alerts, predictions
 from ml.errors import BundleError, PromotionError, RegistryError
 from ml.evaluation import two_sample
+from ml.messages import Message, message
 from ml.registry import ledger
 from ml.release import replay_scoring
 from ml.settings import Settings
@@ -36,7 +37,12 @@ class Baking(msgspec.Struct, frozen=True, kw_only=True):
     predecessor_accuracy: float
     worse_by: float
     rolled_back: bool
-    sentence: str
+    message: Message
+
+    @property
+    def sentence(self) -> str:
+        """The message in English."""
+        return self.message.text
 
 
 def watch(settings: Settings, now: float) -> Baking | None:
@@ -110,9 +116,13 @@ def judge(settings: Settings, event: ledger.Event, actual: Any, label: Any, befo
         predecessor_accuracy=accuracy_before,
         worse_by=bound,
         rolled_back=False,
-        sentence=(
-            f"On {len(actual)} labelled rows that version {event.to_version} answered it is right on {accuracy:.1%}, "
-            f"and version {event.from_version} would have been on {accuracy_before:.1%}"
+        message=message(
+            "release.baked",
+            n=len(actual),
+            version=event.to_version,
+            accuracy=accuracy,
+            old=event.from_version,
+            before=accuracy_before,
         ),
     )
 
@@ -120,12 +130,12 @@ def judge(settings: Settings, event: ledger.Event, actual: Any, label: Any, befo
 def _roll_back(settings: Settings, found: Baking) -> Baking:
     from ml import registry
 
-    why = f"{found.sentence}: worse by at least {found.worse_by:.1%} ({settings.drift.confidence:.0%} sure)"
+    why = message("release.baked_worse", found=found.message, worse=found.worse_by, sure=settings.drift.confidence)
     facts = {"from_version": found.version, "to_version": found.predecessor}
     try:
         registry.rollback(settings, found.predecessor, who=WHO, why=why)
     except (PromotionError, BundleError) as error:
-        alerts.send(settings, "rollback failed", [why, str(error)], **facts)
+        alerts.send(settings, "rollback failed", [why, error.explanation], **facts)
         return found
     alerts.send(settings, "rolled back", [why], **facts)
-    return msgspec.structs.replace(found, rolled_back=True, sentence=why)
+    return msgspec.structs.replace(found, rolled_back=True, message=why)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -15,13 +15,14 @@ from ml.bundle import writer
 from ml.bundle.reader import Bundle
 from ml.charts import figures
 from ml.charts.model_quality import Curve
-from ml.charts.search_history import Trial as DrawnTrial
+from ml.charts.search_history import ScoredTrial
 from ml.decision import Decision, positive_code
 from ml.explain.explainer import Explainer, importance
 from ml.gate import evidence, regression_rows
 from ml.gate.regression_rows import SnapshotWithoutHoldout
 from ml.gate.rules import Verdict
 from ml.pipeline import model_card
+from ml.pipeline.model_card import ModelMetrics
 from ml.pipeline.stages import tune
 from ml.pipeline.stages.records import EvaluationRecord, TuningRecord
 from ml.pipeline.workspace import Workspace, place
@@ -63,9 +64,8 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
         model=place(_saved(settings, space), settings),
         family=made.metrics["family"],
         promote=verdict.promote,
-        sentence=verdict.sentence,
-        reasons=tuple(verdict.reasons),
-        code=verdict.code,
+        message=verdict.message,
+        messages=tuple(verdict.messages),
         champion=against,
         metrics={name: found["value"] for name, found in made.metrics["metrics"].items() if found},
         run_id=run_id,
@@ -91,27 +91,41 @@ def _make(
         probabilities, test.X, test.y, snapshot.schema, decision=decision,
         n_bootstrap=settings.tune.n_bootstrap, seed=settings.train.seed, weight=test.weight,
     )  # fmt: skip
-    metrics = msgspec.to_builtins(measured) | _provenance(space, snapshot, fitted, tuned)
-    metrics["importance"] = _importance(draft, test.X)
+    metrics = ModelMetrics(
+        **msgspec.structs.asdict(measured),
+        rows_trained=len(fitted.y),
+        snapshot=snapshot.id,
+        run_key=space.run_key,
+        family=fitted.candidate.spec.family,
+        params=fitted.candidate.spec.params,
+        seed=fitted.candidate.spec.seed,
+        validation_log_loss=tuned.best_loss,
+        baseline_log_loss=tuned.baseline_loss,
+        importance=_importance(draft, test.X),
+    )
     progress("evaluate", 3, STEPS, "judging")
     verdict, against, rows = _judge(settings, space, snapshot, draft)
     progress("evaluate", 4, STEPS, "writing the bundle")
     held = evidence.reference_part(settings, snapshot)
     reference = writer.reference_frame(held.X, held.y, evidence.predict(draft, held.X), draft, seed=settings.train.seed)
     trials = tune.trials(space)
-    files: dict[str, Any] = {
+    curves = evaluation.curves(probabilities, test.y, snapshot.schema)
+    drawn = _figures(fitted.candidate, metrics, curves, trials, snapshot.schema)
+    card = model_card.document(snapshot, fitted.candidate, decision, metrics, verdict, trials)
+    files = {
         "metrics.json": metrics,
         "history.json": fitted.candidate.history,
         "trials.json": [_trial(trial) for trial in trials],
-        "curves.json": evaluation.curves(probabilities, test.y, snapshot.schema),
-        "gate.json": {**msgspec.to_builtins(verdict), "champion": against, "rows": rows},
-        "model_card.md": model_card.render(snapshot, fitted.candidate, decision, metrics, verdict, trials).encode(),
+        "curves.json": curves,
+        "gate.json": {**verdict.to_dict(), "champion": against, "rows": rows},
+        "model_card.json": msgspec.to_builtins(card),
+        "model_card.md": model_card.render(card, snapshot, fitted.candidate).encode(),
         "structure.json": fitted.candidate.model.describe(),
         WEIGHTS: saved / WEIGHTS,
         ARCHITECTURE: saved / ARCHITECTURE,
         evidence.TRAINED_ON: _hashes(fitted, snapshot),
+        **{f"figures/{name}": figure for name, figure in drawn.items()},
     }
-    files |= {f"figures/{name}": figure for name, figure in _figures(files, trials, snapshot.schema).items()}
     writer.finish(draft.path, files, reference=reference).self_check()
     final = space.path / "bundle"
     replace_folder(draft.path, final)
@@ -159,19 +173,6 @@ def _judge(
     return verdict, info.version if info else "", {name: int(mask.sum()) for name, mask in rows.parts.items()}
 
 
-def _provenance(space: Workspace, snapshot: Snapshot, fitted: tuning.Refitted, tuned: TuningRecord) -> dict[str, Any]:
-    return {
-        "rows_trained": len(fitted.y),
-        "snapshot": snapshot.id,
-        "run_key": space.run_key,
-        "family": fitted.candidate.spec.family,
-        "params": fitted.candidate.spec.params,
-        "seed": fitted.candidate.spec.seed,
-        "validation_log_loss": tuned.best_loss,
-        "baseline_log_loss": tuned.baseline_loss,
-    }
-
-
 def _importance(bundle: Bundle, X: pd.DataFrame) -> dict[str, float]:
     """Mean absolute attribution of each column over some test rows, in log-odds; empty for very wide tables."""
     if not len(X) or not len(bundle.background) or len(bundle.schema.columns) > IMPORTANCE_COLUMNS:
@@ -180,24 +181,26 @@ def _importance(bundle: Bundle, X: pd.DataFrame) -> dict[str, float]:
     return importance(Explainer.of(bundle), rows)
 
 
-def _figures(files: dict[str, Any], trials: list[Trial], schema: Schema) -> dict[str, bytes]:
+def _figures(
+    candidate: Candidate, metrics: ModelMetrics, curves: list[Curve], trials: list[Trial], schema: Schema
+) -> dict[str, bytes]:
     """Drawn from what the bundle keeps as numbers, as the service's pages draw it."""
     scored = [t for t in sorted(trials, key=lambda trial: trial.number) if t.loss is not None]
     return figures.version_figures(
-        history=files["history.json"],
-        trials=msgspec.convert(scored, list[DrawnTrial], from_attributes=True),
+        history=candidate.history,
+        trials=msgspec.convert(scored, list[ScoredTrial], from_attributes=True),
         failed=len(trials) - len(scored),
-        structure=files["structure.json"],
-        curves=msgspec.convert(files["curves.json"], list[Curve]),
-        confusion=files["metrics.json"]["confusion"],
+        structure=msgspec.to_builtins(candidate.model.describe()),
+        curves=curves,
+        confusion=metrics.confusion,
         classes=schema.classes,
-        importance=files["metrics.json"]["importance"] or {},
+        importance=metrics.importance,
     )
 
 
-def _trial(trial: Any) -> dict[str, Any]:
-    value: dict[str, Any] = msgspec.to_builtins(trial)
-    return {k: v for k, v in value.items() if k not in ("history", "values", "resolved")}
+def _trial(trial: Trial) -> Trial:
+    """As the bundle keeps it: without curves and what only the search needs."""
+    return msgspec.structs.replace(trial, history=[], values=None, resolved={})
 
 
 def _hashes(fitted: tuning.Refitted, snapshot: Snapshot) -> bytes:

@@ -35,20 +35,20 @@ def part_frame(made: Snapshot, name: str) -> pd.DataFrame:
 
 def test_the_newest_rows_are_held_out_and_test_stays_as_it_was(settings: Settings) -> None:
     base, made = generate(settings), generate(settings, labelled=labelled(400), parent="0" * 16)
-    assert made.manifest["parts"] == {"train": 240 + 210, "validation": 80 + 70, "test": 80, "recent": 120}
+    assert made.manifest.parts == {"train": 240 + 210, "validation": 80 + 70, "test": 80, "recent": 120}
     pd.testing.assert_frame_equal(part_frame(base, "test"), part_frame(made, "test"))
     recent, train = made.part("recent"), made.part("train")
     assert recent.time is not None
     assert train.time is not None
     assert recent.time.min() > train.time.max()
-    assert made.manifest["parent"] == "0" * 16
+    assert made.manifest.parent == "0" * 16
 
 
 def test_a_prediction_counts_once(settings: Settings) -> None:
     rows = labelled(100)
     made = generate(settings, labelled=pd.concat([rows, rows]))
-    assert made.manifest["labelled"]["repeated"] == 100
-    assert made.manifest["rows"] == 500
+    assert made.manifest.labelled.repeated == 100
+    assert made.manifest.rows == 500
     assert generate(settings, labelled=rows.sample(frac=1, random_state=1)).id == made.id
 
 
@@ -65,8 +65,8 @@ def test_unknown_labels_are_left_out_and_counted(settings: Settings) -> None:
     rows = labelled(100)
     rows.loc[:9, "churned"] = "perhaps"
     made = generate(settings, labelled=rows)
-    assert made.manifest["labelled"]["unusable"] == 10
-    assert any("'perhaps'" in finding["message"] for finding in made.manifest["report"])
+    assert made.manifest.labelled.unusable == 10
+    assert any("'perhaps'" in finding.message for finding in made.manifest.report)
 
 
 def test_a_customer_of_the_test_part_is_not_trained_on(settings: Settings) -> None:
@@ -78,7 +78,7 @@ def test_a_customer_of_the_test_part_is_not_trained_on(settings: Settings) -> No
     trained = made.part("train").ids
     assert trained is not None
     assert not set(test_ids) & set(trained)
-    assert made.manifest["rows"] == 450
+    assert made.manifest.rows == 450
 
 
 def test_broken_rows_block(settings: Settings) -> None:
@@ -93,7 +93,7 @@ def test_broken_rows_block(settings: Settings) -> None:
 def test_only_the_labelled_rows_can_be_trained_on(settings: Settings) -> None:
     base = generate(settings)
     made = generate(settings, labelled=labelled(300), train_on_base=False)
-    assert made.manifest["parts"]["train"] == 150
+    assert made.manifest.parts["train"] == 150
     pd.testing.assert_frame_equal(part_frame(base, "test"), part_frame(made, "test"))
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from ml import registry, tracking
 from ml.bundle.reader import Bundle
-from ml.errors import BundleError, PromotionError, RegistryError, RegistryUnavailable
+from ml.errors import BundleError, ChampionChanged, PromotionError, RegistryError, RegistryUnavailable
 from ml.registry import VersionInfo, ledger
 from ml.settings import Settings
 from tests.ml.registry.versions import Killed, agree, aliases, die, make_settings, make_version, promote, refuse
@@ -96,7 +96,7 @@ def test_unconfirmed_promotion_puts_the_aliases_back(own: Settings, tmp_path: Pa
     """When the service does not take a version over, the old one stays, and the reason is kept."""
     one, two = make_version(own, tmp_path, 1.0), make_version(own, tmp_path, 2.0)
     promote(own, one)
-    with pytest.raises(PromotionError, match=r"out of memory.*serves on"):
+    with pytest.raises(PromotionError, match="out of memory"):
         promote(own, two, refuse)
     assert aliases(own) == (one.version, "")
     newest = ledger.events(own)[0]
@@ -106,7 +106,7 @@ def test_unconfirmed_promotion_puts_the_aliases_back(own: Settings, tmp_path: Pa
 
 def test_first_promotion_that_fails_leaves_no_alias(own: Settings, tmp_path: Path) -> None:
     """Without an old champion, putting back means no champion."""
-    with pytest.raises(PromotionError, match="no version serves on"):
+    with pytest.raises(PromotionError):
         promote(own, make_version(own, tmp_path), refuse)
     assert aliases(own) == ("", "")
 
@@ -116,7 +116,7 @@ def test_changed_champion_refuses_the_challenger(own: Settings, tmp_path: Path) 
     one, two, three = (make_version(own, tmp_path, s) for s in (1.0, 2.0, 3.0))
     promote(own, one)
     promote(own, two, expected_champion=one.version)
-    with pytest.raises(PromotionError, match="run the evaluation again"):
+    with pytest.raises(ChampionChanged):
         promote(own, three, expected_champion=one.version)
     assert aliases(own) == (two.version, one.version)
     assert ledger.events(own)[0].what == ledger.REFUSED
@@ -186,8 +186,9 @@ def test_rollback_goes_to_what_served_and_quarantines(own: Settings, tmp_path: P
     assert (event.what, event.from_version, event.to_version) == (ledger.ROLLED_BACK, three.version, one.version)
     assert aliases(own) == (one.version, "")
     assert "complaints" in registry.version(own, three.version).quarantined
-    with pytest.raises(PromotionError, match="quarantined"):
+    with pytest.raises(PromotionError) as caught:
         promote(own, three)
+    assert caught.value.code == "release.quarantined_needs_force"
     promote(own, three, force=True)
     assert registry.version(own, three.version).quarantined == ""
 
@@ -201,8 +202,9 @@ def test_rollback_twice_goes_two_steps(own: Settings, tmp_path: Path) -> None:
     assert aliases(own) == (two.version, one.version)
     registry.rollback(own, who="t", why="bad too", confirm_with=agree)
     assert aliases(own) == (one.version, "")
-    with pytest.raises(PromotionError, match="nothing to go back to"):
+    with pytest.raises(PromotionError) as caught:
         registry.rollback(own, who="t", why="again", confirm_with=agree)
+    assert caught.value.code == "release.nothing_to_go_back_to"
 
 
 def test_rollback_that_is_not_confirmed_changes_nothing(own: Settings, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from ml import data, drift, predictions, registry, tracking
 from ml.cli import loop, status
+from ml.messages import message
 from ml.monitoring import check, request
 from ml.monitoring import status as standing
 from ml.origin import Origin
@@ -85,7 +86,7 @@ def test_a_run_ends_in_shadow_and_a_drift_check_ends_the_shadow(own: Settings) -
     """Registered, waiting, compared, promoted; the same on every way of looking at it."""
     result = pipeline.promote(own, "two")
     assert (result.promoted, result.shadow, result.champion) == (False, True, "1")
-    assert result.sentence == f"Version 2 waits in shadow: {NEEDED} labelled live rows decide."
+    assert result.message == message("release.in_shadow", version="2", needed=NEEDED)
     assert champion(own) == "one"
     info = registry.by_alias(own, registry.SHADOW)
     assert info is not None
@@ -94,7 +95,7 @@ def test_a_run_ends_in_shadow_and_a_drift_check_ends_the_shadow(own: Settings) -
     assert tracking.client(own).get_run(info.run_id).info.status == "FINISHED"
     bare = standing.read(own).shadow
     assert bare is not None
-    assert bare.sentence == f"Version 2 waits in shadow: 0 of {NEEDED} labelled rows have come."
+    assert (bare.message.code, bare.rows, bare.needed) == ("release.waits", 0, NEEDED)
 
     serve(own, "1", info.created + 1)
     few = msgspec.structs.replace(own, gate=msgspec.structs.replace(own.gate, shadow_rows=10_000))
@@ -130,7 +131,7 @@ def test_only_the_watch_moves_the_alias_and_once(own: Settings) -> None:
     release = watch.watch(own, now=now)
     assert release.shadow is not None
     assert (release.shadow.state, champion(own)) == ("promoted", "two")
-    assert "Version 2 left the shadow to serve" in release.sentence
+    assert release.shadow.message.code == "release.left_shadow"
     assert msgspec.convert(json.loads(json.dumps(release.to_dict())), watch.ReleaseWatch) == release
     moved = ledger.events(own)
     assert worlds.watch_and_check(own, now=now + 60).model_version == "2"
@@ -200,7 +201,7 @@ def test_no_retraining_by_drift_while_one_waits(tmp_path: Path) -> None:
     found = worlds.settings(tmp_path)
     ledger.append(found, ledger.SHADOW, who="test", from_version="1", to_version="2")
     now = ledger.events(found)[0].time + found.drift.cooldown_s + 1
-    assert [h.reason for h in blockers.blockers(found, now, None)] == ["version 2 waits in shadow and is judged first"]
+    assert [h.reason for h in blockers.blockers(found, now, None)] == [message("retraining.shadow_first", version="2")]
     assert blockers.blockers(found, now, None, degraded=True) == []
     ledger.append(found, ledger.SHADOW, who="test", from_version="1", to_version="3", numbers={"degraded": True})
     now = ledger.events(found)[0].time + found.drift.cooldown_s + 1
@@ -216,4 +217,4 @@ def test_refusals_that_judge_nothing_do_not_open_the_breaker(tmp_path: Path) -> 
     assert blockers.blockers(found, now, None) == []
     for number in range(found.drift.breaker_refusals):
         ledger.append(found, ledger.REFUSED, who="test", to_version=str(number))
-    assert "breaker is open" in blockers.blockers(found, now, None)[0].reason
+    assert blockers.blockers(found, now, None)[0].reason.code == "retraining.breaker"

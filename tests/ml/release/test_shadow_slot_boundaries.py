@@ -11,7 +11,8 @@ import pytest
 
 from ml import registry
 from ml.drift.verdict import Shadow
-from ml.registry import ledger
+from ml.messages import message
+from ml.registry import catalog, ledger
 from ml.registry.ledger import Event
 from ml.release import shadow_slot
 from ml.release.shadow_slot import Waiting
@@ -19,6 +20,7 @@ from ml.settings import Settings, from_values
 from tests.ml.registry import memory
 
 ONE = Waiting(version="2", run_key="key", champion="1", since=50.0, degraded=True, challenger_beats_champion=True)
+NO_ROWS = message("gate.no_rows")
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def rows(own: Settings) -> list[Event]:
 
 
 def noted(store: memory.Registry, version: str) -> str | None:
-    return store.tags(version).get(registry.VERDICT)
+    return store.tags(version).get(catalog.VERDICT)
 
 
 def test_nobody_waits_at_first(own: Settings) -> None:
@@ -132,13 +134,14 @@ def test_the_first_comes_first(own: Settings, store: memory.Registry, older: boo
         ledger.REFUSED, "ann", "1", "3", "key-3",
     )  # fmt: skip
     assert event.numbers == {"shadow": True, shadow_slot.UNJUDGED: True}
+    assert event.message == message("release.shadow_taken", version="2")
     assert (noted(store, "3"), noted(store, "2")) == ("refused", None)
     assert store.aliases["shadow"] == "2"
-    del store.tags("3")[registry.VERDICT]
+    del store.tags("3")[catalog.VERDICT]
     assert enter(own, "3") == event, "asked again, it is not written again"
     assert len(rows(own)) == 2
     assert noted(store, "3") == "refused", "but noted, which may have been missed"
-    assert store.tags("3")[registry.SENTENCE] == event.why
+    assert store.tags("3")[catalog.SENTENCE] == event.why
 
 
 def test_one_that_knows_of_the_degraded_champion_takes_the_place(own: Settings, store: memory.Registry) -> None:
@@ -148,11 +151,12 @@ def test_one_that_knows_of_the_degraded_champion_takes_the_place(own: Settings, 
     _, refused, entered = rows(own)
     assert (refused.what, refused.who, refused.from_version, refused.to_version) == (ledger.REFUSED, "ann", "1", "2")
     assert (refused.run_key, refused.numbers) == ("key-2", {"shadow": True, shadow_slot.UNJUDGED: True})
+    assert refused.message == message("release.shadow_replaced", version="3")
     assert event == entered
     assert (entered.what, entered.to_version, entered.why) == (ledger.SHADOW, "3", "because")
     assert store.aliases["shadow"] == "3"
     assert (noted(store, "2"), noted(store, "3")) == ("refused", None)
-    assert store.tags("2")[registry.SENTENCE] == refused.why
+    assert store.tags("2")[catalog.SENTENCE] == refused.why
 
 
 def test_entering_after_the_end_finds_how_it_ended(own: Settings, store: memory.Registry) -> None:
@@ -200,6 +204,7 @@ def test_waiting_on_keeps_the_clock(own: Settings) -> None:
     (event,) = rows(own)
     assert (event.what, event.who, event.to_version, event.run_key) == (ledger.SHADOW, "bob", "2", "key")
     assert event.numbers == {"since": 50.0, "degraded": False, "challenger_beats_champion": False}
+    assert event.message == message("release.shadow_other_champion", version="7")
     assert shadow_slot.find(own) == Waiting(version="2", run_key="key", champion="7", since=50.0)
 
 
@@ -209,6 +214,7 @@ def test_one_that_serves_by_hand_has_ended(own: Settings) -> None:
     (event,) = rows(own)
     assert (event.what, event.who, event.from_version, event.to_version) == (ledger.PROMOTED, "bob", "1", "2")
     assert (event.run_key, event.numbers) == ("key", {})
+    assert event.message == message("release.shadow_alias_found_set")
 
 
 FIGURES = {"rows": 120, "needed": 100, "accuracy": 0.9, "champion_accuracy": 0.8, "agreement": 0.7}
@@ -218,7 +224,7 @@ FIGURES = {"rows": 120, "needed": 100, "accuracy": 0.9, "champion_accuracy": 0.8
     ("more", "numbers"),
     [
         ({}, {}),
-        ({"reasons": ["worse"]}, {"reasons": ["worse"]}),
+        ({"reasons": [NO_ROWS]}, {"reasons": [NO_ROWS.text], "codes": [NO_ROWS.code]}),
         ({"unjudged": True}, {"unjudged": True}),
         ({"counted": Shadow(version="2", champion="1", since=50.0, **FIGURES)}, FIGURES),
     ],
@@ -244,7 +250,7 @@ def test_the_alias_that_is_left_gets_its_verdict(own: Settings, store: memory.Re
     enter(own, "2")
     refuse(own, "2")
     shadow_slot.follow(own)
-    assert (noted(store, "2"), store.tags("2")[registry.SENTENCE]) == ("refused", "no good")
+    assert (noted(store, "2"), store.tags("2")[catalog.SENTENCE]) == ("refused", "no good")
     assert "shadow" not in store.aliases
 
 

@@ -17,7 +17,8 @@ from ml.drift import backtest, verdict_history
 from ml.drift.verdict import DriftVerdict, Shadow, Signals, Verdict
 from ml.errors import BundleError, ChampionChanged, PromotionError, RegistryError
 from ml.gate import evidence, regression_rows, rules
-from ml.registry import ledger
+from ml.messages import message
+from ml.registry import catalog, ledger
 from ml.release import replay_scoring, shadow_slot, shadow_test
 from ml.settings import Settings, from_values
 from ml.storage import database
@@ -105,12 +106,16 @@ def alerts(own: Settings) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+REASONS = [message("gate.no_rows"), message("gate.more_worse_slices", n=2)]
+TWICE = message("gate.refused", reasons=REASONS)
+
+
 class Judge:
     """Stands for the gate: notes what it is asked, and answers as told."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, promote: bool = False) -> None:
         self.asked: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-        self.verdict = rules.Verdict(promote=promote, sentence="S.", reasons=["because", "of"], numbers={})
+        self.verdict = rules.Verdict(promote=promote, message=TWICE, messages=REASONS, numbers={})
         monkeypatch.setattr(evidence, "judge", self)
 
     def __call__(self, *args: Any, **more: Any) -> rules.Verdict:
@@ -206,6 +211,7 @@ def test_rows_of_its_own_training_do_not_count(
     (_, rows, _, _), _ = judge.asked[0]
     assert len(rows) == NEEDED
     assert rows.X.index.tolist() == list(range(NEEDED))
+    assert "index" not in rows.X
 
 
 def test_the_gate_is_asked_once_there_are_enough(
@@ -226,7 +232,7 @@ def test_the_gate_is_asked_once_there_are_enough(
     assert rows.notes == ()
     assert (challenger.path.name, champion.path.name) == ("2", "1")
     assert more == {
-        "prior": None, "degraded": False, "challenger_beats_champion": False, "seed": 7, "problem": "",
+        "prior": None, "degraded": False, "challenger_beats_champion": False, "seed": 7, "problem": None,
     }  # fmt: skip
 
 
@@ -251,11 +257,13 @@ def test_one_of_other_columns_or_classes_is_refused(
     judge = Judge(monkeypatch, promote=True)
     schema = tiny_schema(numbers=3) if part == "columns" else msgspec.structs.replace(tiny_schema(), classes=("a", "b"))
     other = SimpleNamespace(schema=schema, classes=schema.classes)
-    monkeypatch.setattr(evidence, "open_version", lambda *_: (other, ""))
+    monkeypatch.setattr(evidence, "open_version", lambda *_: (other, None))
     found = look(own)
     assert found is not None
     assert found.state == "refused"
     assert judge.asked == []
+    why = message("release.shadow_other_columns", version="1")
+    assert newest(own).message == message("release.shadow_not_judged", error=why)
     assert [a["kind"] for a in alerts(own)] == ["refused in shadow"]
 
 
@@ -267,7 +275,7 @@ def test_columns_in_another_order_are_the_same(
     schema = tiny_schema()
     turned = msgspec.structs.replace(schema, columns=schema.columns[::-1], classes=schema.classes[::-1])
     other = SimpleNamespace(schema=turned, classes=turned.classes)
-    monkeypatch.setattr(evidence, "open_version", lambda *_: (other, ""))
+    monkeypatch.setattr(evidence, "open_version", lambda *_: (other, None))
     look(own)
     assert judge.asked
 
@@ -281,7 +289,9 @@ def test_one_that_proves_better_is_promoted(own: Settings, store: memory.Registr
     event = newest(own)
     assert (event.what, event.who, event.run_key) == (ledger.PROMOTED, shadow_test.WHO, "key")
     assert (event.from_version, event.to_version) == ("1", "2")
-    assert event.why
+    assert event.message is not None
+    assert (event.message.code, event.message.values["version"]) == ("release.judged_in_shadow", "1")
+    assert event.message.values["verdict"].code == "gate.always_although"  # type: ignore[union-attr]
     assert event.numbers["shadow"] == shadow_slot.figures(found)
     assert store.run_tags == {"run-2": {"refit.promoted": "2"}}
     assert store.aliases == {"champion": "2", "previous": "1"}
@@ -301,7 +311,11 @@ def test_one_that_the_gate_refuses_is_refused(
     assert (event.what, event.who, event.from_version, event.to_version) == (
         ledger.REFUSED, shadow_test.WHO, "1", "2",
     )  # fmt: skip
-    assert event.numbers == {"shadow": True, "reasons": ["because", "of"], **shadow_slot.figures(found)}
+    assert event.numbers == {
+        "shadow": True, "reasons": [reason.text for reason in REASONS], "codes": [reason.code for reason in REASONS],
+        **shadow_slot.figures(found),
+    }  # fmt: skip
+    assert event.message == message("release.judged_in_shadow", verdict=TWICE, version="1")
     assert alerts(own) == []
     assert store.aliases == {"champion": "1"}
 
@@ -361,7 +375,7 @@ def test_one_that_is_not_taken_over_is_refused_and_told(
     assert found.state == "refused"
     event = newest(own)
     assert (event.what, event.numbers[shadow_slot.UNJUDGED], event.numbers["rows"]) == (ledger.REFUSED, True, NEEDED)
-    assert "out of memory" in str(event.why)
+    assert event.message == message("release.shadow_not_taken_over", error="out of memory")
     (alert,) = alerts(own)
     assert (alert["kind"], alert["version"], alert["champion"]) == ("refused in shadow", "2", "1")
     assert str(event.why) in alert["text"]
@@ -380,6 +394,8 @@ def test_one_that_cannot_be_compared_is_refused_and_told(own: Settings, store: m
     assert (event.what, event.to_version, event.who) == (ledger.REFUSED, "2", shadow_test.WHO)
     figures = {"rows": 0, "needed": 0, "accuracy": None, "champion_accuracy": None, "agreement": None}
     assert event.numbers == {"shadow": True, **figures}
+    why = message("release.quarantined", version="2", reason="bad")
+    assert event.message == message("release.shadow_not_judged", error=why)
     (alert,) = alerts(own)
     assert (alert["version"], alert["champion"]) == ("2", "1")
 
@@ -408,6 +424,8 @@ def test_its_time_is_up_at_the_end_of_it(own: Settings, store: memory.Registry, 
     assert len(alerts(own)) == (state == "refused")
     if state == "refused":
         assert newest(own).numbers == {"shadow": True, shadow_slot.UNJUDGED: True, **shadow_slot.figures(found)}
+        few = message("release.shadow_too_few_labels", n=NEEDED - 1, needed=NEEDED, days=7.0)
+        assert newest(own).message == few
 
 
 def test_one_that_serves_already_has_ended(own: Settings, store: memory.Registry) -> None:
@@ -427,8 +445,8 @@ def test_the_alias_follows_before_the_verdict(
     store.aliases["shadow"] = "3"
     Judge(monkeypatch)
     look(own)
-    assert store.tags("2")[registry.VERDICT] == "refused"
-    assert registry.VERDICT not in store.tags("3")
+    assert store.tags("2")[catalog.VERDICT] == "refused"
+    assert catalog.VERDICT not in store.tags("3")
 
 
 CHECKS = [
@@ -462,6 +480,20 @@ def test_what_the_gate_is_told_of_the_champion(
     look(own)
     _, more = judge.asked[0]
     assert (more["degraded"], more["challenger_beats_champion"]) == told
+
+
+def test_as_many_checks_are_looked_at_as_is_set(
+    own: Settings, store: memory.Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older one may tell of another time."""
+    few = msgspec.structs.replace(own, drift=msgspec.structs.replace(own.drift, history=1))
+    check(own, "insufficient data", {})
+    check(own, "stable", {"degraded": True}, at=SINCE - 1)
+    serve(own, NEEDED)
+    judge = Judge(monkeypatch)
+    look(few)
+    _, more = judge.asked[0]
+    assert more["challenger_beats_champion"] is False
 
 
 def test_what_was_known_of_another_champion_is_not_told(

@@ -59,7 +59,7 @@ def test_without_labels_there_is_only_the_source(found: Settings) -> None:
     chosen, snapshot = made(found)
     assert chosen.labelled is not None
     assert len(chosen.labelled) == 400
-    assert snapshot.manifest["labelled"]["given"] == 400
+    assert snapshot.manifest.labelled.given == 400
 
 
 def test_a_label_that_comes_twice_counts_once_and_the_later_one(found: Settings) -> None:
@@ -79,7 +79,7 @@ def test_a_label_that_is_no_class_is_not_learnt(found: Settings) -> None:
     ids = serve(found, 0, 400)
     worlds.answer(found, ids[:100], ["maybe"] * 100, worlds.START + HOUR)
     _, snapshot = made(found)
-    assert snapshot.manifest["labelled"]["unusable"] == 100
+    assert snapshot.manifest.labelled.unusable == 100
     assert snapshot.schema.classes == ("0", "1")
 
 
@@ -200,7 +200,7 @@ def test_policy_with_too_few_rows_gives_way(found: Settings) -> None:
     degraded(found, 1)
     chosen = window_policy.select(found, version="1", created=MADE)
     assert chosen.policy == "all"
-    assert "too few labelled rows for it" in chosen.reason
+    assert chosen.reason.code == "retraining.too_few_for_policy"
 
 
 @pytest.mark.parametrize(("concept", "policy"), [(0.0, "all"), (1.0, "since drift")], ids=["same world", "turned"])
@@ -213,7 +213,7 @@ def test_auto_chooses_by_a_backtest(found: Settings, concept: float, policy: str
         degraded(found, hour)
     chosen = window_policy.select(found, version="1", created=MADE)
     assert chosen.policy == policy
-    assert "backtest on the newest" in chosen.reason
+    assert chosen.reason.code == "retraining.backtest"
 
 
 def test_labelled_rows_carry_what_generate_needs(found: Settings) -> None:
