@@ -110,6 +110,7 @@ SERVICE = (
     N_("the prediction log cannot take the answer: {error}"),
     N_("the label cannot be written: {error}"),
     N_("the disk is full: send it again when there is room"),
+    N_("the database has not taken the rows of earlier tables; send it again in a while"),
     N_("{error}: nothing was lost; try again in a moment"),
     N_("a fault of the service, which is in its log; the request may be sent again"),
     N_("rows[{row}]: the model gives no finite probability for it; nothing was answered"),
