@@ -28,6 +28,7 @@ from bench import harness, stream_worlds
 from bench.stream_loop import FIRST, Model, Outcome, Stream, fit, refit
 from ml import settings as settings_module
 from ml.data import generate
+from ml.schema.schema import ANSWERED, PREDICTION_ID
 
 
 def always(stream: Stream, first: Model) -> list[Model]:
@@ -38,7 +39,7 @@ def always(stream: Stream, first: Model) -> list[Model]:
     for window in range(FIRST, len(stream.windows) - 1):
         part = stream.windows[window].copy()
         moments = pd.Timestamp("2030-01-01", tz="UTC") + pd.to_timedelta(np.arange(len(part)) + window * 1e6, unit="s")
-        rows.append(part.assign(prediction_id=[f"{window}-{i}" for i in range(len(part))], time=moments))
+        rows.append(part.assign(**{PREDICTION_ID: [f"{window}-{i}" for i in range(len(part))], ANSWERED: moments}))
         models.append(fit(s, generate(s, labelled=pd.concat(rows, ignore_index=True)), str(window)))
     return models
 

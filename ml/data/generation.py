@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ml.data import pickle_export, production, row_metadata, snapshot, split
 from ml.data.contract import fit
@@ -68,9 +67,8 @@ def generate(
     if labelled is not None and len(labelled):
         rows, parts, added = production.add(rows, parts, labelled, schema, data, report, gate_since=gate_since)
         if not train_on_base:
-            usable = added.given - added.repeated - added.unusable
-            keep = (parts == split.TEST) | (np.arange(len(parts)) >= len(parts) - usable)
-            rows, parts = _take(rows, keep), parts[keep]
+            keep = (parts == split.TEST) | (np.arange(len(parts)) >= len(parts) - added.added)
+            rows, parts = rows.where(keep), parts[keep]
             report.info("the configured source is only judged on: labelled production rows alone are trained on")
     copies = int(rows.X.assign(**{snapshot.Y: rows.y}).duplicated().sum())
     if copies:
@@ -120,14 +118,7 @@ def _prepare(raw: pd.DataFrame, data: Data, contract: Schema | None, report: Rep
         if not (y == code).any():
             report.warn(f"no row of the class '{label}', which the champion knows", schema.target)
     rows = Rows(x, y, *row_metadata.read(raw, schema, data))
-    return schema, _take(rows, y >= 0)
-
-
-def _take(rows: Rows, keep: NDArray[np.bool_]) -> Rows:
-    return Rows(
-        rows.X[keep].reset_index(drop=True),
-        *(None if values is None else values[keep] for values in rows[1:]),  # type: ignore[arg-type]
-    )
+    return schema, rows.where(y >= 0)
 
 
 def latest(settings: Settings) -> Snapshot | None:

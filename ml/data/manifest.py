@@ -11,11 +11,18 @@ from ml.schema.schema import Schema
 
 
 class Labelled(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the labelled production rows: how many were given, could not be used, and went to which part."""
+    """What became of the labelled production rows: how many were given, could not be used, and went to which part.
+
+    `other_question` counts those that answer another question than what is trained, `same_id_judged` rows that are not
+    trained on as others of their ids are judged on, `added` those that are in the snapshot.
+    """
 
     given: int = 0
+    other_question: int = 0
     repeated: int = 0
     unusable: int = 0
+    same_id_judged: int = 0
+    added: int = 0
     train: int = 0
     validation: int = 0
     recent: int = 0

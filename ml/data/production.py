@@ -15,10 +15,8 @@ from ml.data.snapshot import Rows
 from ml.errors import SchemaError
 from ml.schema.findings import Report
 from ml.schema.frame_coerce import canonical
-from ml.schema.schema import Schema
+from ml.schema.schema import ANSWERED, PREDICTION_ID, QUESTION, ROW_ID, Schema
 from ml.settings import Data
-
-PREDICTION_ID, MOMENT = "prediction_id", "time"
 
 
 def add(
@@ -50,35 +48,81 @@ def add(
     SchemaError
         The labelled rows lack a column that the model needs.
     """
-    for name in (PREDICTION_ID, MOMENT, schema.target):
+    given, schema = len(labelled), schema.of_logged_rows
+    labelled, other = same_question(labelled, schema)
+    if other:
+        report.warn(f"{other:,} labelled production rows answer another question (target, columns, classes): left out")
+    if not len(labelled):
+        return rows, parts, Labelled(given=given, other_question=other)
+    for name in (PREDICTION_ID, ANSWERED, schema.target):
         if name not in labelled.columns:
             raise SchemaError(f"labelled production rows need the column '{name}'")
-    given = len(labelled)
-    moments = pd.to_datetime(labelled[MOMENT], utc=True).dt.tz_localize(None).astype("datetime64[us]")
-    labelled = labelled.assign(**{MOMENT: moments}).sort_values([MOMENT, PREDICTION_ID], kind="stable")
+    moments = pd.to_datetime(labelled[ANSWERED], utc=True).dt.tz_localize(None).astype("datetime64[us]")
+    labelled = labelled.assign(**{ANSWERED: moments}).sort_values([ANSWERED, PREDICTION_ID], kind="stable")
     labelled = labelled.drop_duplicates(PREDICTION_ID, keep="last").reset_index(drop=True)
     unique = len(labelled)
     y = labels.codes(labelled, schema, report, tolerate=None)
     labelled, y = labelled[y >= 0].reset_index(drop=True), y[y >= 0]
-    known = _ids(labelled, schema)
-    if known is not None and rows.ids is not None:
-        held = set(rows.ids[parts == split.TEST])
-        fresh = np.array([identifier not in held for identifier in known], bool)
-        labelled, y, known = labelled[fresh].reset_index(drop=True), y[fresh], known[fresh]
+    usable = len(y)
+    ids = _ids(labelled)
+    held = np.zeros(len(y), bool) if rows.ids is None else np.isin(ids, rows.ids[parts == split.TEST])
+    labelled, y, ids = labelled[~held].reset_index(drop=True), y[~held], ids[~held]
     x, found = canonical(labelled, schema)
     report.extend(found.findings)
-    times = labelled[MOMENT].to_numpy()
+    times = labelled[ANSWERED].to_numpy()
     since = None if gate_since is None else np.datetime64(gate_since.tz_convert(None), "us")
     new_parts = deal(len(y), data, len(y) if since is None else int((times >= since).sum()))
+    keep = _together(rows.ids, parts, ids, new_parts)
+    rows = _joined(rows, x, y, ids, times).where(keep)
+    new_kept = keep[len(parts) :]
     counts = Labelled(
         given=given,
-        repeated=given - unique,
-        unusable=unique - len(y),
-        **{name: int((new_parts == code).sum()) for code, name in enumerate(split.PARTS) if code != split.TEST},
+        other_question=other,
+        repeated=given - other - unique,
+        unusable=unique - usable,
+        same_id_judged=usable - len(y) + int((~keep).sum()),
+        added=int(new_kept.sum()),
+        **{n: int((new_parts[new_kept] == code).sum()) for code, n in enumerate(split.PARTS) if code != split.TEST},
         time_range=(str(times.min()), str(times.max())) if len(times) else None,
     )
-    report.info(f"{len(y):,} labelled production rows added, {counts.recent:,} of them held out for the gate")
-    return _joined(rows, x, y, known, times), np.concatenate([parts, new_parts]), counts
+    report.info(f"{counts.added:,} labelled production rows added, {counts.recent:,} of them kept for the gate")
+    if counts.same_id_judged:
+        report.info(f"{counts.same_id_judged:,} rows are not trained on: other rows of the same ids are judged on")
+    return rows, np.concatenate([parts, new_parts])[keep], counts
+
+
+def same_question(labelled: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, int]:
+    """The labelled rows that answer what is being trained, and how many do not. One that does not say is taken."""
+    if QUESTION not in labelled.columns:
+        return labelled, 0
+    same = labelled[QUESTION].isin(["", schema.question])
+    return labelled[same].reset_index(drop=True), int((~same).sum())
+
+
+def without_ids_of(labelled: pd.DataFrame, held: pd.DataFrame) -> pd.DataFrame:
+    """Labelled rows without those about somebody whom `held` rows, which they will be judged on, are about."""
+    if ROW_ID not in labelled.columns or ROW_ID not in held.columns:
+        return labelled
+    return labelled[~(labelled[ROW_ID].isin(held[ROW_ID]) & (labelled[ROW_ID] != ""))]
+
+
+def _together(
+    base: NDArray[np.object_] | None, parts: NDArray[np.int8], ids: NDArray[np.object_], new_parts: NDArray[np.int8]
+) -> NDArray[np.bool_]:
+    """Bring the rows of one id to one side; (n_base + n_new,) False for those that must be left out.
+
+    Somebody whom the gate is asked about is not trained on at all. Of the others, a production row follows the base
+    rows of its id, or else the newest row of its id.
+    """
+    judged = np.isin(ids, ids[new_parts == split.RECENT])
+    place: dict[Any, Any] = {}
+    if base is not None:
+        place = {i: part for i, part in zip(base.tolist(), parts.tolist(), strict=True) if part != split.TEST}
+    newest = dict(zip(ids.tolist(), new_parts.tolist(), strict=True))  # in time order: the last one stands
+    sides = [place.get(who, newest[who]) for who in ids[~judged].tolist()]
+    new_parts[~judged] = np.array(sides, dtype=np.int8)
+    old = np.ones(len(parts), bool) if base is None else (parts == split.TEST) | ~np.isin(base, ids[judged])
+    return np.concatenate([old, ~judged | (new_parts == split.RECENT)])
 
 
 def deal(n: int, data: Data, untouched: int | None = None) -> NDArray[np.int8]:
@@ -103,19 +147,17 @@ def held_out(n: int, data: Data) -> int:
     return min(max(round(n * data.recent_share), min(data.recent_min_rows, n // 2)), data.recent_max_rows)
 
 
-def _ids(labelled: pd.DataFrame, schema: Schema) -> NDArray[np.object_] | None:
-    from ml.data.row_metadata import identifiers
+def _ids(labelled: pd.DataFrame) -> NDArray[np.object_]:
+    """(n,) who each row is about; one that does not say stands for itself."""
+    own = np.array([f"\x1fprediction {key}" for key in labelled[PREDICTION_ID]], dtype=object)
+    if ROW_ID not in labelled.columns:
+        return own
+    said = labelled[ROW_ID].fillna("").to_numpy(dtype=object)
+    return np.where(said == "", own, said)
 
-    if not schema.id_columns or any(name not in labelled.columns for name in schema.id_columns):
-        return None
-    return identifiers(labelled, schema)
 
-
-def _joined(
-    rows: Rows, x: pd.DataFrame, y: NDArray[np.int64], ids: NDArray[np.object_] | None, times: NDArray[Any]
-) -> Rows:
+def _joined(rows: Rows, x: pd.DataFrame, y: NDArray[np.int64], ids: NDArray[np.object_], times: NDArray[Any]) -> Rows:
     n = len(y)
-    own = np.array([f"\x1fprediction {i}" for i in range(n)], dtype=object) if ids is None else ids
     time = None
     if rows.time is not None:
         # A base table whose time is a plain number has no calendar to place production rows in: they come last.
@@ -126,6 +168,6 @@ def _joined(
         pd.concat([rows.X, x], ignore_index=True),
         np.concatenate([rows.y, y]),
         None if rows.weight is None else np.concatenate([rows.weight, np.ones(n)]),
-        None if rows.ids is None else np.concatenate([rows.ids, own]),
+        None if rows.ids is None else np.concatenate([rows.ids, ids]),
         time,
     )

@@ -14,7 +14,7 @@ from ml.errors import DataError, SchemaError
 from ml.schema import arrow_cells
 from ml.schema.coerce import shown
 from ml.schema.frames import place_of
-from ml.schema.schema import Schema
+from ml.schema.schema import Schema, identity
 from ml.settings import Data
 
 Facts = tuple[NDArray[np.float64] | None, NDArray[np.object_] | None, NDArray[Any] | None]
@@ -63,13 +63,15 @@ def weights(frame: pd.DataFrame, schema: Schema) -> NDArray[np.float64]:
 
 
 def identifiers(frame: pd.DataFrame, schema: Schema) -> NDArray[np.object_]:
-    """(n_rows,) text; several id columns are joined. A row without an id stands for itself."""
-    joined = pc.binary_join_element_wise(
+    """(n_rows,) content hashes (`identity`), as the log has them. A row without an id stands for itself."""
+    joined: pa.Array = pc.binary_join_element_wise(
         *(arrow_cells.texts(frame[name], markers=schema.missing_markers) for name in schema.id_columns),
         pa.scalar("\x1f", pa.large_string()),
     )
-    ids: NDArray[np.object_] = joined.to_numpy(zero_copy_only=False).astype(object)
-    blank = np.array([not text.strip("\x1f") for text in ids], bool)
+    encoded = pc.dictionary_encode(joined)
+    known = np.array([identity(text.split("\x1f")) for text in encoded.dictionary.to_pylist()], dtype=object)
+    ids: NDArray[np.object_] = known[encoded.indices.to_numpy(zero_copy_only=False)]
+    blank = ids == ""
     ids[blank] = [f"\x1frow {position}" for position in np.flatnonzero(blank)]
     return ids
 

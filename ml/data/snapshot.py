@@ -104,6 +104,13 @@ class Rows(NamedTuple):
     ids: NDArray[np.object_] | None = None
     time: NDArray[Any] | None = None
 
+    def where(self, keep: NDArray[np.bool_]) -> Rows:
+        """The rows (n,) that are kept."""
+        return Rows(
+            self.X[keep].reset_index(drop=True),
+            *(None if values is None else values[keep] for values in self[1:]),  # type: ignore[arg-type]
+        )
+
 
 def write(
     rows: Rows,

@@ -100,6 +100,7 @@ def canonical(rows: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, Any]:
 
     if rows.empty:
         return rows, np.zeros(0, dtype=np.int64)
+    schema = schema.of_logged_rows
     y = labels.codes(rows, schema, Report(), tolerate=None)
     x, _ = coerce(rows[y >= 0].reset_index(drop=True), schema)
     return x, y[y >= 0]

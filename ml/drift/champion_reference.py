@@ -57,5 +57,6 @@ def from_bundle(bundle: Bundle, version: str) -> Baseline:
         actual=held_out[ACTUAL].to_numpy(dtype=object),
         label=bundle.label(probabilities),
         probabilities=probabilities,
+        sha256=bundle.sha256,
         made_from=str(bundle.metrics.get("snapshot") or ""),
     )

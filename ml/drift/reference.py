@@ -28,6 +28,7 @@ class Baseline(msgspec.Struct, frozen=True):
     actual: (n,) object of str, the true labels; None where the rows have none.
     label: (n,) object of str, as the model decides.
     probabilities: (n, n_classes) float64, columns in the schema's order of classes.
+    sha256: of its bundle, "" where it is not registered: rows of another registry's version of its number are not its.
     made_from: the snapshot of its training, "" where it does not say.
     """
 
@@ -38,6 +39,7 @@ class Baseline(msgspec.Struct, frozen=True):
     label: Any
     probabilities: Any
     made_from: str = ""
+    sha256: str = ""
 
 
 def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, Message]]:

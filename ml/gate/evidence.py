@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ml.data.snapshot import Part, Snapshot
 
 TRAINED_ON = "trained_on.npy"  # sorted uint64 hashes of the rows that a version was fitted on
+TRAINED_IDS = "trained_ids.npy"  # the same of whom they are about
 CHUNK_ROWS = 8_192
 Probabilities = npt.NDArray[np.float32]
 
@@ -61,7 +62,7 @@ def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | Non
     recent, notes = snapshot.part("recent"), list[Message]()
     deciding = recent if len(recent.y) >= settings.gate.min_rows else snapshot.part("test")
     X, y = deciding.X, deciding.y
-    known = seen_in_training(champion, X, y, snapshot.schema)
+    known = seen_in_training(champion, X, y, snapshot.schema, deciding.ids)
     if known.any() and (~known).sum() >= settings.gate.min_rows:
         X, y = X[~known].reset_index(drop=True), y[~known]
         notes.append(message("gate.trained_on_left_out", n=known.sum()))
@@ -201,11 +202,27 @@ def judge(
 
 
 def seen_in_training(
-    bundle: Bundle | None, X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema
+    bundle: Bundle | None,
+    X: pd.DataFrame,
+    y: npt.NDArray[np.int64],
+    schema: Schema,
+    ids: npt.NDArray[np.object_] | None = None,
 ) -> npt.NDArray[np.bool_]:
-    """Which of canonical rows (n, columns) with codes (n,) a version was fitted on; none where it does not say."""
+    """Which of canonical rows (n, columns) with codes (n,) a version was fitted on, or on others of their ids (n,).
+
+    None of them where the version does not say.
+    """
     file = bundle.path / TRAINED_ON if bundle is not None else None
     if file is None or not file.exists() or not len(y):
         return np.zeros(len(y), bool)
     hashes: npt.NDArray[np.uint64] = np.load(file, allow_pickle=False)
-    return np.isin(regression_rows.row_hashes(X, y, schema), hashes)
+    seen = np.isin(regression_rows.row_hashes(X, y, schema), hashes)
+    of_ids = file.with_name(TRAINED_IDS)
+    if ids is not None and of_ids.exists():
+        seen |= np.isin(id_hashes(ids), np.setdiff1d(np.load(of_ids, allow_pickle=False), [0]))
+    return seen
+
+
+def id_hashes(ids: npt.NDArray[np.object_]) -> npt.NDArray[np.uint64]:
+    """(n,) uint64 of identities; 0 for a row that does not say whom it is about."""
+    return np.array([int(i[:16], 16) if len(i) == 32 and i[0] != "\x1f" else 0 for i in ids], dtype=np.uint64)

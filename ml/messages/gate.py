@@ -50,7 +50,7 @@ TEMPLATES = {
     "gate.worse_slice": N_("worse where {where} ({n} rows): log-loss higher by {loss:.4f}"),
     "gate.more_worse_slices": N_("worse in {n} more slices"),
     "gate.slice": N_("{column} is {value}"),
-    "gate.trained_on_left_out": N_("{n} rows that the champion was trained on are left out"),
+    "gate.trained_on_left_out": N_("{n} rows that the champion was trained on, or others of their ids, are left out"),
     "gate.trained_on_maybe": N_("{n} of {all} rows may have been seen by the champion in training"),
     "gate.champion_not_loaded": N_("the champion, version {version}, cannot be loaded: {error}"),
     "gate.incomparable": N_("cannot be compared with the champion: {why:; }"),

@@ -26,6 +26,8 @@ TEMPLATES = {
     "retraining.budget_spent": N_("the budget of one retraining in {n} windows is spent for {more} more"),
     "retraining.cooldown": N_("the last retraining ended {ago:.0f} s ago and the cool-down is {seconds:.0f} s"),
     "retraining.no_labelled_rows": N_("no labelled production rows yet"),
+    "retraining.found_anew": N_("columns and classes are found anew: the labelled rows that fit them are used"),
+    "retraining.other_question": N_("all {n} labelled rows answer another question"),
     "retraining.configured": N_("configured: {policy}"),
     "retraining.too_few_for_policy": N_("{reason}; too few labelled rows for it, so all are used"),
     "retraining.too_few_for_backtest": N_("too few labelled rows for a backtest of the policies"),

@@ -65,7 +65,9 @@ def compare(
     counted = [c for c in earlier if c.verdict != "insufficient data"]
     # The end of the last window is in that window: the next begins just after it.
     since = np.nextafter(counted[0].window.end, np.inf) if counted and counted[0].window.end else None
-    current = predictions.window(engine, since=since, until=now, rows=drift.window_rows, version=baseline.version)
+    current = predictions.window(
+        engine, since=since, until=now, rows=drift.window_rows, version=baseline.version, sha256=baseline.sha256
+    )
     if len(current) < drift.min_rows:
         known = {"n": len(current), "version": baseline.version, "needed": drift.min_rows}
         reason = message("drift.too_few_predictions", **known)
@@ -136,7 +138,9 @@ def _measure(
 ) -> tuple[Performance, pd.DataFrame]:
     """Performance on the champion's newest labelled rows, with coverage and delay of the labels; the new rows."""
     engine, drift = database.engine(settings), settings.drift
-    rows = predictions.window(engine, until=now, rows=drift.label_rows, version=baseline.version, labelled_only=True)
+    rows = predictions.window(
+        engine, until=now, rows=drift.label_rows, version=baseline.version, sha256=baseline.sha256, labelled_only=True
+    )
     mark = max((c.performance.labels_until for c in counted), default=0.0)
     fresh = rows[rows["labelled_at"] > mark]
     measured = performance.combine(_measured(baseline, fresh, drift), _measured(baseline, rows, drift))

@@ -15,6 +15,7 @@ from ml.predictions.tables import (
     feedback,
     insert,
     insert_feedback,
+    insert_meanings,
     predictions,
     purge,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "inputs_frame",
     "insert",
     "insert_feedback",
+    "insert_meanings",
     "labelled",
     "predictions",
     "probabilities_array",

@@ -25,6 +25,8 @@ predictions = sa.Table(
     sa.Column("probability", sa.Double, nullable=False),  # of the predicted or positive label, as answered
     sa.Column("probabilities", sa.Text, nullable=False),  # JSON object: class → probability
     sa.Column("flags", sa.Text, nullable=False),  # JSON list of warnings, as answered
+    sa.Column("model_sha256", sa.Text, nullable=False, server_default=""),  # of the bundle that answered: see meanings
+    sa.Column("row_id", sa.Text, nullable=False, server_default=""),  # `ml.schema.schema.identity`; "" where no id came
     sa.Index("predictions_by_version_and_time", "model_version", "time"),
     sa.Index("predictions_by_time", "time"),
 )
@@ -36,6 +38,14 @@ feedback = sa.Table(
     sa.Column("label", sa.Text, nullable=False),  # what turned out to be true
     sa.Column("received_at", sa.Double, nullable=False),
     sa.Index("feedback_by_prediction", "prediction_id", "received_at", "id"),
+)
+
+# What a logged row means, by the content hash of the bundle that answered it: never taken from today's settings.
+meanings = sa.Table(
+    "meanings",
+    database.metadata,
+    sa.Column("sha256", sa.Text, primary_key=True),
+    sa.Column("schema", sa.Text, nullable=False),  # schema.json: target, classes in order, ids, time, reading rules
 )
 
 # Rows of one INSERT … VALUES round; bounds memory, and how long other writers wait for SQLite's lock.
@@ -53,6 +63,15 @@ class PredictionRow(msgspec.Struct, frozen=True, kw_only=True):
     probability: float
     probabilities: str
     flags: str
+    model_sha256: str = ""
+    row_id: str = ""
+
+
+class MeaningRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `meanings`."""
+
+    sha256: str
+    schema: str
 
 
 class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +91,7 @@ def insert(engine: sa.Engine, records: Iterable[Mapping[str, Any]]) -> None:
     records
         Mappings with `prediction_id`, `time` (seconds since 1970 UTC, or an aware datetime), `model_version`,
         `inputs` (mapping column → value, or its JSON), `label`, `probability`, `probabilities` (mapping class →
-        probability, or its JSON) and, optionally, `flags` (list of text, or its JSON).
+        probability, or its JSON) and, optionally, `flags` (list of text, or its JSON), `model_sha256` and `row_id`.
 
     Raises
     ------
@@ -81,6 +100,11 @@ def insert(engine: sa.Engine, records: Iterable[Mapping[str, Any]]) -> None:
         the same call may be made again.
     """
     _write(engine, predictions, (_prediction(record) for record in records))
+
+
+def insert_meanings(engine: sa.Engine, found: Mapping[str, bytes]) -> None:
+    """Write what the rows of bundles mean: SHA-256 → schema.json. One that is there already is left as it is."""
+    _write(engine, meanings, (MeaningRow(sha256=key, schema=text.decode()) for key, text in found.items() if key))
 
 
 def insert_feedback(engine: sa.Engine, records: Iterable[Mapping[str, Any]]) -> None:
@@ -149,7 +173,7 @@ def _drop_repeated(engine: sa.Engine, ids: list[str] | None) -> int:
     return len(repeated)
 
 
-def _write(engine: sa.Engine, table: sa.Table, rows: Iterable[PredictionRow] | Iterable[FeedbackRow]) -> None:
+def _write(engine: sa.Engine, table: sa.Table, rows: Iterable[msgspec.Struct]) -> None:
     statement = database.insert_ignore(table, engine.dialect.name)
     remaining = iter(rows)
     while batch := [msgspec.structs.asdict(row) for row in itertools.islice(remaining, BATCH_ROWS)]:
@@ -167,6 +191,8 @@ def _prediction(record: Mapping[str, Any]) -> PredictionRow:
         probability=float(record["probability"]),
         probabilities=_json(record["probabilities"]),
         flags=_json(record.get("flags") or []),
+        model_sha256=record.get("model_sha256") or "",
+        row_id=record.get("row_id") or "",
     )
 
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
+from ml.predictions import tables
 from ml.predictions.tables import feedback, predictions
+from ml.schema.schema import ANSWERED, PREDICTION_ID, QUESTION, ROW_ID, Schema
 from ml.settings import Settings
 from ml.storage import database
 
@@ -27,6 +29,7 @@ def window(
     until: float | None = None,
     rows: int | None = None,
     version: str | None = None,
+    sha256: str = "",
     labelled_only: bool = False,
 ) -> pd.DataFrame:
     """Predictions in time order with the latest label of each, where one has come.
@@ -37,15 +40,15 @@ def window(
         Bounds on the moment of the answer, seconds: since <= time < until.
     rows
         At most this many, the newest.
-    version
-        Only what this model version answered.
+    version, sha256
+        Only what this model version answered; with its bundle's hash not what another registry's of that number did.
 
     Returns
     -------
     DataFrame
-        `prediction_id, time, model_version, inputs, label, probability, probabilities, flags` as logged
-        (JSON as text: see `inputs_frame` and `probabilities_array`), `actual` (the latest label, None where none has
-        come) and `labelled_at` (seconds, NaN where none).
+        `prediction_id, time, model_version, inputs, label, probability, probabilities, flags, model_sha256, row_id` as
+        logged (JSON as text: see `inputs_frame` and `probabilities_array`), `actual` (the latest label, None where none
+        has come) and `labelled_at` (seconds, NaN where none).
     """
     import pandas as pd
 
@@ -57,7 +60,7 @@ def window(
     )
     joined = predictions.join(feedback, sa.and_(f.prediction_id == p.prediction_id, ~superseded), isouter=True)
     query = sa.select(predictions, f.label.label("actual"), f.received_at.label("labelled_at")).select_from(joined)
-    query = query.where(*_bounds(since, until, version))
+    query = query.where(*_bounds(since, until, version, sha256))
     if labelled_only:
         query = query.where(f.label.is_not(None))
     # prediction_id settles ties, so that two calls over the same log give the same rows.
@@ -81,8 +84,10 @@ def labelled(
     Returns
     -------
     DataFrame
-        The logged input columns, the target column with the latest label (text), `prediction_id` and `time`
-        (UTC), oldest first. Predictions without a label are not in it.
+        The logged input columns, the target column with the latest label (text), and, named so that they meet no
+        column of a customer (`ml.schema.schema`), the prediction's id, when it was answered (UTC), who it is about and
+        which question it answers (`Schema.question`; "" where the log does not say), oldest first. Predictions
+        without a label are not in it. A row whose own target is another one has its label in that column.
     """
     return training_rows(
         settings, window(database.engine(settings), since=since, until=until, rows=rows, labelled_only=True)
@@ -94,10 +99,22 @@ def training_rows(settings: Settings, found: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     frame = inputs_frame(found)
-    frame[_target(settings)] = found["actual"]
-    frame["prediction_id"] = found["prediction_id"]
-    frame["time"] = pd.to_datetime(found["time"], unit="s", utc=True)
+    known = meanings(database.engine(settings), found["model_sha256"].unique())
+    own = found["model_sha256"].map(lambda key: known[key].target if key in known else _target(settings))
+    for target in own.unique():
+        labels = found["actual"].where(own == target)
+        frame[target] = labels if target not in frame else frame[target].where(own != target, labels)
+    frame[QUESTION] = found["model_sha256"].map(lambda key: known[key].question if key in known else "")
+    frame[PREDICTION_ID], frame[ROW_ID] = found["prediction_id"], found["row_id"]
+    frame[ANSWERED] = pd.to_datetime(found["time"], unit="s", utc=True)
     return frame
+
+
+def meanings(engine: sa.Engine, hashes: Iterable[str]) -> dict[str, Schema]:
+    """SHA-256 of a bundle → what its rows mean, for those that the log knows."""
+    query = sa.select(tables.meanings).where(tables.meanings.c.sha256.in_(list(hashes)))
+    with database.unavailable_as_transient(), engine.connect() as connection:
+        return {row.sha256: Schema.from_json(row.schema) for row in connection.execute(query)}
 
 
 def inputs_frame(found: pd.DataFrame) -> pd.DataFrame:
@@ -154,10 +171,11 @@ def _target(settings: Settings) -> str:
     return settings.data.target
 
 
-def _bounds(since: float | None, until: float | None, version: str | None) -> list[Any]:
+def _bounds(since: float | None, until: float | None, version: str | None, sha256: str = "") -> list[Any]:
     p = predictions.c
     return (
         ([p.time >= since] if since is not None else [])
         + ([p.time < until] if until is not None else [])
         + ([p.model_version == version] if version is not None else [])
+        + ([p.model_sha256.in_([sha256, ""])] if sha256 else [])
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 from ml import tracking
 from ml.bundle.reader import Bundle
+from ml.bundle.signature import SignatureError
 from ml.errors import ChampionChanged, PromotionError, RegistryError
 from ml.messages import Message, Text, message
 from ml.registry import aliases, ledger
@@ -70,7 +71,7 @@ def promote(
         old = current.version if current else ""
         info = version(settings, number)
         if old == number:
-            return _already(settings, number, who, why, run_key)
+            return _already(settings, info, who, why, run_key, confirm_with)
         if expected_champion is not None and old != expected_champion:
             reason = message("release.champion_changed", version=number, old=_named(expected_champion), now=_named(old))
             _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
@@ -207,12 +208,14 @@ def _intention(settings: Settings, number: int) -> Event:
     return found
 
 
-def _already(settings: Settings, number: str, who: str, why: Text, run_key: str) -> Event:
-    for event in ledger.events(settings, what=ledger.SERVED):
-        if event.to_version == number:
-            return event
-    # The alias was set by hand, in MLflow's own pages: from now on the ledger knows.
-    _outcome(settings, ledger.PROMOTED, who, message("release.alias_found_set", reason=why), "", number, run_key)
+def _already(settings: Settings, info: VersionInfo, who: str, why: Text, run_key: str, confirm_with: Confirm) -> Event:
+    newest = next(iter(ledger.events(settings, limit=1, what=ledger.SERVED)), None)
+    if newest is not None and newest.to_version == info.version:
+        return newest
+    # The alias was set by hand, in MLflow's own pages: the ledger says "promoted" only of what loads and serves.
+    _check_loads(settings, info)
+    confirm_with(settings, info.version)
+    _outcome(settings, ledger.PROMOTED, who, message("release.alias_found_set", reason=why), "", info.version, run_key)
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
@@ -223,9 +226,18 @@ def _before(settings: Settings, current: str) -> VersionInfo | None:
             found = version(settings, number)
         except RegistryError:
             continue  # deleted since
-        if not found.quarantined:
+        if not found.quarantined and _is_signed(settings, found):
             return found
     return None
+
+
+def _is_signed(settings: Settings, info: VersionInfo) -> bool:
+    """False for what the alias only seemed to be on: set by hand, and never served."""
+    try:
+        download(settings, info)
+    except SignatureError:
+        return False
+    return True
 
 
 def _check_loads(settings: Settings, info: VersionInfo) -> None:

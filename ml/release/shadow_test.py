@@ -117,7 +117,7 @@ def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
     rows = replay_scoring.live(settings, challenger, against=champion, rows=most, since=info.created)
     X, y = backtest.canonical(predictions.training_rows(settings, rows), challenger.schema)
     # The customers of the training table may be asked about every day: they prove nothing.
-    new = ~evidence.seen_in_training(challenger, X, y, challenger.schema)
+    new = ~evidence.seen_in_training(challenger, X, y, challenger.schema, rows["row_id"].to_numpy(object))
     X, y, rows = X[new].reset_index(drop=True), y[new], rows[new].reset_index(drop=True)
     beside = replay_scoring.beside(challenger, rows)
     found = Shadow(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from scipy.stats import norm
 
 from ml import predictions
+from ml.data import production
 from ml.drift import backtest, performance
 from ml.drift.reference import Baseline
 from ml.drift.verdict import FreshModelProbe
@@ -52,11 +53,14 @@ def examine(
     if len(fresh) < settings.drift.min_labels or source is None or source.schema.classes != classes:
         return FreshModelProbe()
     older = predictions.labelled(settings, until=float(fresh["time"].min()), rows=settings.retrain.backtest_rows)
+    held = predictions.training_rows(settings, fresh)
+    older, _ = production.same_question(older, baseline.schema)
+    older = production.without_ids_of(older, held)
     if len(older) < settings.retrain.min_rows:
         return FreshModelProbe()
     windows = {"all": older, "sliding": older.iloc[-settings.retrain.sliding_rows :]}
     try:
-        losses = backtest.losses(settings, source, windows, predictions.training_rows(settings, fresh), families=2)
+        losses = backtest.losses(settings, source, windows, held, families=2)
     except DataError as error:  # logged rows of other columns: a strange row must not cost the verdict
         log.warning("no newer model could be tried: %s", error)
         return FreshModelProbe()

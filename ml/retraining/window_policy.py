@@ -23,10 +23,13 @@ from ml.data import production
 from ml.drift import backtest, verdict_history
 from ml.messages import Message, message
 from ml.retraining import change_point
+from ml.schema.schema import ANSWERED, QUESTION
 from ml.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ml.schema.schema import Schema
 
 
 class Selection(NamedTuple):
@@ -40,7 +43,13 @@ class Selection(NamedTuple):
 
 
 def select(
-    settings: Settings, *, version: str | None = None, created: float | None = None, made_from: str = ""
+    settings: Settings,
+    *,
+    version: str | None = None,
+    created: float | None = None,
+    made_from: str = "",
+    contract: Schema | None = None,
+    anew: bool = False,
 ) -> Selection:
     """Choose the labelled rows for a retraining.
 
@@ -48,15 +57,28 @@ def select(
     ----------
     version, created, made_from
         The champion, the moment (seconds) it was made and its snapshot; read from the registry where not given.
+    contract
+        What is being trained: rows that answer another question are not chosen from (they are handed on, to be
+        counted). None: all are chosen from.
+    anew
+        Columns and classes are found anew, so it is not known yet what fits them: all rows are handed on.
     """
+    import pandas as pd
+
     if created is None:
         version, created, made_from = _champion(settings)
     rows = predictions.labelled(settings, rows=settings.retrain.max_rows)
     if rows.empty:
         return Selection(None, None, True, "all", message("retraining.no_labelled_rows"))
+    if anew:
+        return Selection(rows, None, True, "all", message("retraining.found_anew"))
+    everything = rows
+    rows, other = production.same_question(rows, contract) if contract else (rows, 0)
+    if rows.empty:
+        return Selection(everything, None, True, "all", message("retraining.other_question", n=other))
     began = _drift_began(settings, version)
     windows = _windows(settings, rows, began)
-    gate_since = _gate_since(settings, rows if began is None else rows[rows["time"] >= began], created)
+    gate_since = _gate_since(settings, rows if began is None else rows[rows[ANSWERED] >= began], created)
     policy: str = settings.retrain.policy
     if policy == "auto":
         policy, reason = _backtest(settings, backtest.base(settings, made_from), rows, windows)
@@ -64,7 +86,10 @@ def select(
         reason = message("retraining.configured", policy=policy)
     if policy not in windows:
         policy, reason = "all", message("retraining.too_few_for_policy", reason=reason)
-    return Selection(windows[policy], gate_since, policy == "all", policy, reason)
+    chosen = windows[policy]
+    if other and contract:
+        chosen = pd.concat([everything[~everything[QUESTION].isin(["", contract.question])], chosen], ignore_index=True)
+    return Selection(chosen, gate_since, policy == "all", policy, reason)
 
 
 def _champion(settings: Settings) -> tuple[str | None, float | None, str]:
@@ -87,7 +112,7 @@ def _gate_since(settings: Settings, new: pd.DataFrame, created: float | None) ->
         return None
     made = pd.Timestamp(created, unit="s", tz="UTC")
     held = min(max(production.held_out(len(new), settings.data), settings.data.recent_min_rows), len(new))
-    newest: pd.Timestamp = new["time"].iloc[-held] if held else made
+    newest: pd.Timestamp = new[ANSWERED].iloc[-held] if held else made
     return newest if newest > made else made
 
 
@@ -95,7 +120,7 @@ def _windows(settings: Settings, rows: pd.DataFrame, began: pd.Timestamp | None)
     """Policy → labelled rows; a policy that would leave too few rows to learn from is not among them."""
     windows = {"all": rows, "sliding": rows.iloc[-settings.retrain.sliding_rows :]}
     if began is not None:
-        windows["since drift"] = rows[rows["time"] >= began]
+        windows["since drift"] = rows[rows[ANSWERED] >= began]
     enough = settings.retrain.min_rows
     return {name: part for name, part in windows.items() if name == "all" or len(part) >= enough}
 
@@ -136,8 +161,9 @@ def _backtest(
     held = min(max(len(windows.get("since drift", rows)) // 4, 50), 2_000)
     if source is None or len(windows) == 1 or len(rows) - held < settings.retrain.min_rows:
         return "all", message("retraining.too_few_for_backtest")
-    older = {name: part.iloc[:-held] for name, part in windows.items()}
-    losses = backtest.losses(settings, source, older, rows.iloc[-held:])
+    judged = rows.iloc[-held:]
+    older = {name: production.without_ids_of(part.iloc[:-held], judged) for name, part in windows.items()}
+    losses = backtest.losses(settings, source, older, judged)
     best = min(losses, key=lambda name: losses[name].mean(), default="all")
     if best != "all" and "all" in losses:
         gain = losses["all"] - losses[best]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ml.errors import DataError
 from ml.schema.coerce import Place, listing, suggestion
+from ml.schema.schema import RESERVED
 from ml.settings import Data
 
 
@@ -31,6 +32,8 @@ def check_names(frame: pd.DataFrame, data: Data) -> pd.DataFrame:
     doubles = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if doubles:
         raise DataError(f"two columns of one name: {listing(doubles)}; give every column its own name", file=file)
+    if reserved := [name for name in names if name.startswith(RESERVED)]:
+        raise DataError(f"{listing(reserved)}: names that begin with '{RESERVED}' are Refit's own; rename", file=file)
     if len(names) > data.max_columns:
         raise DataError(
             f"{len(names):,} columns are more than the limit of {data.max_columns:,} (data.max_columns); "

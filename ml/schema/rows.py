@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.schema.cells import FLOAT32_LIMIT, edge, is_written_number, level, missing_numbers, number, spelled
-from ml.schema.schema import Column, Schema
+from ml.schema.schema import Column, Schema, identity
 from ml.schema.validation import MAX_FAULTS, Fault, RowsError, Words, kind_of
 from ml.schema.warnings import Flag, Flags, out_of_range, packed, unseen, word
 
@@ -31,12 +31,14 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
     """Canonical rows.
 
     `numbers` is (n, K) float32, NaN for missing; `categories` is (n, M) object holding str, "" for missing;
-    `flags` has one tuple a row, or is empty when no row is unusual.
+    `flags` has one tuple a row, or is empty when no row is unusual. `who` has the `identity` of each row, or is empty
+    where no id came.
     """
 
     numbers: Floats
     categories: Texts
     flags: tuple[tuple[Flag, ...], ...] = ()
+    who: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -47,7 +49,7 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
 
     def part(self, start: int, stop: int) -> Rows:
         """Rows `start` to `stop` (exclusive), sharing memory with these."""
-        return Rows(self.numbers[start:stop], self.categories[start:stop], self.flags[start:stop])
+        return Rows(self.numbers[start:stop], self.categories[start:stop], self.flags[start:stop], self.who[start:stop])
 
 
 class RowReader:
@@ -151,6 +153,14 @@ class RowReader:
                 if known_as is not value:
                     column[i] = known_as
         return Rows(numbers.astype(np.float32, "C"), texts, packed(flags, len(numbers)))
+
+    def identified(self, rows: Rows, columns: Mapping[str, Sequence[Any]]) -> Rows:
+        """The rows with who they are about, where `columns` (name → one cell a row) has every id column."""
+        names = self.schema.id_columns
+        if not names or any(name not in columns for name in names):
+            return rows
+        cells = zip(*(columns[name] for name in names), strict=True)
+        return msgspec.structs.replace(rows, who=tuple(identity(level(cell) or "" for cell in row) for row in cells))
 
     def row(self, numbers: Sequence[Any], texts: Sequence[Any]) -> Rows:
         """As `arrays`, for one row of floats or None, and JSON values: without arrays where nothing is unusual."""

@@ -9,15 +9,21 @@ number columns are float32 with NaN for missing; category columns are text with 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 import msgspec
 
 from ml.messages import Message, message
 from ml.schema.findings import Finding, Report
 
-__all__ = ["Column", "Finding", "Kind", "Report", "Schema", "contract_changes"]
+__all__ = ["Column", "Finding", "Kind", "Report", "Schema", "contract_changes", "identity"]
+
+# Names that are put beside a customer's own columns begin with this, and no table may bring such a name.
+RESERVED = "__refit_"
+PREDICTION_ID, ANSWERED, ROW_ID, QUESTION = (
+    f"{RESERVED}{name}" for name in ("prediction_id", "answered", "row_id", "question")
+)
 
 Kind = Literal["number", "category"]
 
@@ -77,9 +83,20 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
 
         The order of the inputs is no part of it: callers name them.
         """
-        inputs = sorted((column.name, column.kind) for column in self.columns)
-        text = msgspec.json.encode([self.target, self.classes, self.positive_label, inputs])
-        return hashlib.sha256(text).hexdigest()[:16]
+        return _digest([self.target, self.classes, self.positive_label, self._inputs()])
+
+    @property
+    def question(self) -> str:
+        """Equal for schemas that ask the same of the same columns, in whatever order their classes stand."""
+        return _digest([self.target, sorted(self.classes), self._inputs()])
+
+    @property
+    def of_logged_rows(self) -> Schema:
+        """The schema for rows that were canonical when they were logged: no word or mark is read a second time."""
+        return msgspec.structs.replace(self, missing_markers=("",), decimal=".", thousands="")
+
+    def _inputs(self) -> list[tuple[str, Kind]]:
+        return sorted((column.name, column.kind) for column in self.columns)
 
     def to_json(self) -> bytes:
         """The content of schema.json."""
@@ -102,6 +119,20 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
             if column.name == name:
                 return column
         raise KeyError(name)
+
+
+def identity(cells: Iterable[str]) -> str:
+    """Who a row is about, as a content hash of its id cells; "" where all are empty.
+
+    >>> identity(["7590", "A"]) == identity(["7590", "A"]), identity(["", ""])
+    (True, '')
+    """
+    text = "\x1f".join(cells)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32] if text.strip("\x1f") else ""
+
+
+def _digest(content: list[Any]) -> str:
+    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:16]
 
 
 def contract_changes(old: Schema, new: Schema) -> list[Message]:

@@ -44,11 +44,29 @@ def _make_tables(found: sa.Engine) -> None:
     for table in range(len(metadata.tables) + 1):
         try:
             metadata.create_all(found, checkfirst=True)
-            return
+            break
         except DBAPIError as error:
             # The check and the CREATE are two steps, and PostgreSQL's IF NOT EXISTS is not safe from this either.
             if "already exists" not in str(error.orig) or table == len(metadata.tables):
                 raise
+    _add_columns(found, len(metadata.tables))
+
+
+@functools.cache
+def _add_columns(found: sa.Engine, tables: int) -> None:
+    """Columns that a newer version of Refit has and the database lacks; each has a default of the server's."""
+    inspector = sa.inspect(found)
+    for table in metadata.tables.values():
+        there = {column["name"] for column in inspector.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                made = sa.schema.CreateColumn(column).compile(dialect=found.dialect)
+                try:
+                    with found.begin() as connection:
+                        connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {made}"))
+                except DBAPIError as error:
+                    if not any(word in str(error.orig) for word in ("duplicate column", "already exists")):
+                        raise  # else another process was faster
 
 
 @functools.cache

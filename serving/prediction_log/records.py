@@ -21,7 +21,7 @@ from typing import NamedTuple
 import msgspec
 
 MAGIC = b"RFTSEG"
-VERSION = 2
+VERSION = 3
 HEAD = struct.Struct("<6sH16sI")
 FIELDS = struct.Struct("<16sQII")
 CHECK = struct.Struct("<I")
@@ -38,19 +38,25 @@ class Position(NamedTuple):
 
 
 class Model(msgspec.Struct, tag="M", array_like=True, frozen=True):
-    """What the rows of a version mean; comes before them in every segment. `absent` columns were not logged."""
+    """What the rows of a version mean; comes before them in every segment.
+
+    `absent` columns were not logged. `sha256` is of the bundle that answered, `schema` its schema.json.
+    """
 
     version: str
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
     classes: tuple[str, ...]
     absent: tuple[str, ...]
+    sha256: str
+    schema: bytes
 
 
 class Predictions(msgspec.Struct, tag="P", array_like=True, gc=False):
     """The rows of one answer: arrays as little-endian bytes, row-major; `flags` is empty when no row has any.
 
-    `hashed` maps a column to the keyed hash of each row's value ("" for missing).
+    `hashed` maps a column to the keyed hash of each row's value ("" for missing); `who` has the identity of each row,
+    or is empty.
     """
 
     time: float
@@ -63,6 +69,7 @@ class Predictions(msgspec.Struct, tag="P", array_like=True, gc=False):
     probabilities: bytes  # (n, C) float32
     flags: list[list[str]]
     hashed: dict[str, list[str]] = {}
+    who: tuple[str, ...] = ()
 
 
 class Label(msgspec.Struct, array_like=True, frozen=True):

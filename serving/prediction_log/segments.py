@@ -130,6 +130,8 @@ def rows(record: Predictions, model: Model) -> Iterator[dict[str, Any]]:
             "prediction_id": prediction_id,
             "time": record.time,
             "model_version": record.version,
+            "model_sha256": model.sha256,
+            "row_id": record.who[i] if record.who else "",
             "inputs": inputs,
             "label": record.labels[i],
             "probability": chosen[i],

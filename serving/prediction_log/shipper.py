@@ -110,6 +110,7 @@ class Mover:
             batch.end = place.at
             if isinstance(record, Model):
                 self._models[segment, record.version] = record
+                batch.meanings[record.sha256] = record.schema
             elif batch.end > done:
                 self._take(segment, record, batch)
             if len(batch) >= BATCH_ROWS:
@@ -143,6 +144,7 @@ class Mover:
 
     def _commit(self, segment: Path, batch: _Batch) -> None:
         engine = database.engine(self.settings)
+        predictions.insert_meanings(engine, batch.meanings)  # first: no row is there without what it means
         _insert(engine, predictions.insert, batch.rows, segment)
         _insert(engine, predictions.insert_feedback, batch.labels, segment)
         self._labelled.update(label["prediction_id"] for label in batch.labels)
@@ -176,6 +178,7 @@ class _Batch:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.labels: list[dict[str, Any]] = []
+        self.meanings: dict[str, bytes] = {}
         self.end = 0
 
     def __len__(self) -> int:

@@ -79,7 +79,7 @@ class PredictionLog:
         self._fd = -1
         self._head = b""  # of the open segment, until it is written
         self._place = Position(b"", 0, 0)  # behind the last frame of the open segment
-        self._known: set[str] = set()  # versions whose Model record is in the open segment
+        self._known: dict[str, str] = {}  # version → SHA-256 of its newest Model record in the open segment
         self._dirty = False
         self._unlisted = False  # the open segment's name may not be on the disk
         self._retired: list[int] = []
@@ -155,6 +155,7 @@ class PredictionLog:
             scored.probabilities.tobytes(),
             [[flag.message for flag in flags] for flags in rows.flags],
             hashed,
+            () if self._private.intersection(served.bundle.schema.id_columns) else rows.who,
         )
         self._put(encode(record), served)
 
@@ -185,15 +186,15 @@ class PredictionLog:
         if self._fd < 0 or self._place.at >= self.settings.segment_bytes:
             self._roll()
         parts, place = [self._head], self._place
-        version = served.version if served is not None else ""
-        if served is not None and version not in self._known:
+        version, sha256 = (served.version, served.sha256) if served is not None else ("", "")
+        if served is not None and self._known.get(version) != sha256:
             model = encode(served if isinstance(served, Model) else self._model(served))
             fields, place = frame(model, place)
             parts += [fields, model]
         fields, place = frame(payload, place, payload_crc)
         self._append(b"".join((*parts, fields, payload)))
         self._head, self._place = b"", place
-        self._known.add(version)
+        self._known[version] = sha256
         self._dirty = True
 
     def _append(self, content: bytes) -> None:
@@ -226,7 +227,9 @@ class PredictionLog:
     def _model(self, served: Served) -> Model:
         schema = served.bundle.schema
         absent = tuple(name for name in (*schema.numbers, *schema.categories) if name in self._private)
-        return Model(served.version, schema.numbers, schema.categories, schema.classes, absent)
+        return Model(
+            served.version, schema.numbers, schema.categories, schema.classes, absent, served.sha256, schema.to_json()
+        )
 
     def _roll(self) -> None:
         self._retire()
@@ -236,7 +239,7 @@ class PredictionLog:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(self.folder / name, flags, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._fd, self._known = fd, set()
+        self._fd, self._known = fd, {}
         self._head, self._place = begin(os.urandom(16))
         self._unlisted = True
 

@@ -39,7 +39,7 @@ def rows(reader: RowReader, columns: Mapping[str, Any], n: int) -> Rows:
     words.check()
     for j, column in enumerate(reader.category_columns):
         texts[:, j] = [_text(cell) for cell in columns[column.name]]
-    return reader.arrays(numbers, texts, flags)
+    return reader.identified(reader.arrays(numbers, texts, flags), columns)
 
 
 def _numbers(

@@ -110,6 +110,7 @@ class PredictBody:
         optional = [name for name in self.reader.schema.ignored if name not in (*number_names, *category_names)]
         if self._ids_in_rows:
             optional = [ID_KEY, *(name for name in optional if name != ID_KEY)]
+        self._who = {name: optional.index(name) for name in self.reader.schema.id_columns if name in optional}
         fields: list[Any] = [(f"n{j}", float | None) for j in range(self._k)]
         fields += [(f"c{j}", str | int | float | bool | None) for j in range(self._m)]
         fields += [(f"o{j}", Any, msgspec.UNSET) for j in range(len(optional))]
@@ -141,6 +142,8 @@ class PredictBody:
         if extras and self._ids_in_rows and given is None:
             ids = [None if value is msgspec.UNSET else value for value in extra[0]]
         rows = self.reader.row(values[:k], values[k : k + m]) if n == 1 else self._many(columns, n)
+        if extras and self._who:
+            rows = self.reader.identified(rows, {name: _given(extra[place]) for name, place in self._who.items()})
         return rows, self._checked(ids, n)
 
     def _many(self, columns: Sequence[Any], n: int) -> Rows:
@@ -171,7 +174,9 @@ class PredictBody:
                 {key: value for key, value in row.items() if key != ID_KEY} if isinstance(row, dict) else row
                 for row in rows
             ]
-        return self.reader.records(rows), self._checked(ids, len(rows))
+        read = self.reader.records(rows)
+        columns = {name: [row.get(name) for row in rows] for name in self.reader.schema.id_columns}
+        return self.reader.identified(read, columns), self._checked(ids, len(rows))
 
     def _name_the_number(self, body: bytes) -> None:
         """Raise RowsError where all that is wrong with the JSON is NaN, Infinity or a number beyond a double."""
@@ -200,6 +205,10 @@ def _numbers(columns: Sequence[tuple[float | None, ...]], n: int) -> npt.NDArray
         return np.frombuffer(packed).reshape(len(columns), n).T
     except struct.error:  # a None
         return np.array(columns, np.float64).reshape(len(columns), n).T
+
+
+def _given(cells: Sequence[Any]) -> list[Any]:
+    return [None if cell is msgspec.UNSET else cell for cell in cells]
 
 
 def _colons(body: bytes) -> int:

@@ -290,7 +290,8 @@ class Upload:
             else:
                 self._words.add(column.name, int((~np.isnan(numbers[:, j])).sum()), 0, [], refused=False)
         coded = [self._coded(table[c.name]) for c in self.reader.category_columns]
-        return self.reader.encoded(numbers, coded, flags), typed
+        who = {name: table[name].to_pylist() for name in self.reader.schema.id_columns if name in table.column_names}
+        return self.reader.identified(self.reader.encoded(numbers, coded, flags), who), typed
 
     def _numbers(self, cells: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         schema = self.reader.schema

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from ml import evaluation, registry, tracking, tuning
 from ml.bundle import writer
@@ -123,7 +124,8 @@ def _make(
         "structure.json": fitted.candidate.model.describe(),
         WEIGHTS: saved / WEIGHTS,
         ARCHITECTURE: saved / ARCHITECTURE,
-        evidence.TRAINED_ON: _hashes(fitted, snapshot),
+        evidence.TRAINED_ON: _saved_array(regression_rows.row_hashes(fitted.X, fitted.y, snapshot.schema)),
+        evidence.TRAINED_IDS: _saved_array(_trained_ids(snapshot)),
         **{f"figures/{name}": figure for name, figure in drawn.items()},
     }
     writer.finish(draft.path, files, reference=reference).self_check()
@@ -203,10 +205,15 @@ def _trial(trial: Trial) -> Trial:
     return msgspec.structs.replace(trial, history=[], values=None, resolved={})
 
 
-def _hashes(fitted: tuning.Refitted, snapshot: Snapshot) -> bytes:
+def _trained_ids(snapshot: Snapshot) -> npt.NDArray[np.uint64]:
+    parts = [snapshot.part(name).ids for name in ("train", "validation")]
+    return evidence.id_hashes(np.concatenate([ids for ids in parts if ids is not None] or [np.empty(0, object)]))
+
+
+def _saved_array(hashes: npt.NDArray[np.uint64]) -> bytes:
     """The rows of the fit as sorted hashes, so that no later gate judges this version on them."""
     buffer = io.BytesIO()
-    np.save(buffer, np.unique(regression_rows.row_hashes(fitted.X, fitted.y, snapshot.schema)), allow_pickle=False)
+    np.save(buffer, np.unique(hashes), allow_pickle=False)
     return buffer.getvalue()
 
 

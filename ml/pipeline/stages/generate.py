@@ -25,7 +25,9 @@ _opened: dict[tuple[Path, str], Snapshot] = {}
 def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
     """Read, validate, split and keep; `origin` says what started the run."""
     known = _contract(settings)
-    chosen = window_policy.select(settings)
+    chosen = window_policy.select(
+        settings, contract=known.schema if known else None, anew=settings.data.schema == "infer"
+    )
     snapshot = data.generate(
         settings, contract=known.schema if known else None, parent=known.snapshot if known else "",
         labelled=chosen.labelled, gate_since=chosen.gate_since, train_on_base=chosen.train_on_base,

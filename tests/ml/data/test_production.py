@@ -11,6 +11,7 @@ from ml.data import generate, production, split
 from ml.data.snapshot import Snapshot
 from ml.data.sources import customers
 from ml.errors import DataError
+from ml.schema.schema import ANSWERED, PREDICTION_ID, QUESTION, ROW_ID
 from ml.settings import Data, Settings, from_values
 
 
@@ -21,10 +22,10 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def labelled(n: int, **changes: Any) -> pd.DataFrame:
-    """Rows as the prediction log gives them: inputs, target, prediction_id, time."""
+    """Rows as the prediction log gives them: inputs, target, and what is named so that it meets no column."""
     frame = customers.make(n, 99).drop(columns=[customers.ID, customers.TIME])
     times = pd.date_range("2026-01-01", periods=n, freq="min", tz="UTC")
-    return frame.assign(prediction_id=[f"p{i}" for i in range(n)], time=times, **changes)
+    return frame.assign(**{PREDICTION_ID: [f"p{i}" for i in range(n)], ANSWERED: times}, **changes)
 
 
 def part_frame(made: Snapshot, name: str) -> pd.DataFrame:
@@ -73,19 +74,66 @@ def test_a_customer_of_the_test_part_is_not_trained_on(settings: Settings) -> No
     test_ids = generate(settings).part("test").ids
     assert test_ids is not None
     rows = labelled(100)
-    rows[customers.ID] = [*test_ids[:50], *(f"new{i}" for i in range(50))]
+    rows[ROW_ID] = [*test_ids[:50], *(f"new{i}" for i in range(50))]
     made = generate(settings, labelled=rows)
     trained = made.part("train").ids
     assert trained is not None
     assert not set(test_ids) & set(trained)
     assert made.manifest.rows == 450
+    assert made.manifest.labelled.same_id_judged == 50
+
+
+def test_rows_of_one_id_are_on_one_side(settings: Settings) -> None:
+    """Customers come back from production: who is judged on is not trained on, in whatever table he stands."""
+    base = generate(settings)
+    known = {name: base.part(name).ids for name in ("train", "validation")}
+    assert known["train"] is not None
+    assert known["validation"] is not None
+    rows = labelled(300)
+    rows[ROW_ID] = [*known["train"][:100], *known["validation"][:50], *known["train"][100:200], *known["train"][:50]]
+    made = generate(settings, labelled=rows)
+    sides = {name: set(made.part(name).ids) for name in ("train", "validation", "test", "recent")}  # type: ignore[arg-type]
+    assert made.manifest.parts["recent"] == 100
+    for one in sides:
+        for other in sides:
+            assert one == other or not sides[one] & sides[other], (one, other)
+    told = " ".join(finding.message for finding in made.manifest.report)
+    assert f"{made.manifest.labelled.same_id_judged} rows are not trained on" in told
+
+
+def test_rows_of_another_question_are_left_out_and_counted(settings: Settings) -> None:
+    """A label for the example model does not end the retraining of one's own table."""
+    rows = labelled(200)
+    rows[QUESTION] = [generate(settings).schema.question] * 150 + ["another"] * 50
+    made = generate(settings, labelled=rows)
+    assert (made.manifest.labelled.given, made.manifest.labelled.other_question) == (200, 50)
+    assert made.manifest.rows == 550
+    assert any("50 labelled production rows answer another question" in f.message for f in made.manifest.report)
+
+
+def test_a_feature_may_be_called_time(tmp_path: Path) -> None:
+    """Or prediction_id, label, actual: Refit's own names are reserved, and refused in a table."""
+    rng = np.random.default_rng(0)
+    names = ("time", "prediction_id", "actual", "label")
+    frame = pd.DataFrame({name: rng.normal(size=400) for name in names})
+    frame["target"] = np.where(frame["time"] + rng.normal(size=400) > 0, "1", "0")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    own = from_values({"home": str(tmp_path), "data": {"source": "file", "path": str(tmp_path / "t.csv")}})
+    moments = pd.date_range("2026-01-01", periods=400, freq="min", tz="UTC")
+    logged = frame.assign(**{PREDICTION_ID: [f"p{i}" for i in range(400)], ANSWERED: moments})
+    made = generate(own, labelled=logged, contract=generate(own).schema)
+    assert made.manifest.labelled.added == 400
+    assert set(made.schema.numbers) == set(names)
+    frame.rename(columns={"label": "__refit_time"}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match="Refit's own"):
+        generate(own)
 
 
 def test_broken_rows_block(settings: Settings) -> None:
     with pytest.raises(DataError, match="lacks 'age'"):
         generate(settings, labelled=labelled(100).drop(columns="age"))
-    with pytest.raises(DataError, match="prediction_id"):
-        generate(settings, labelled=labelled(100).drop(columns="prediction_id"))
+    with pytest.raises(DataError, match=PREDICTION_ID):
+        generate(settings, labelled=labelled(100).drop(columns=PREDICTION_ID))
     with pytest.raises(DataError, match="column 'age'"):
         generate(settings, labelled=labelled(100, age="old"))
 

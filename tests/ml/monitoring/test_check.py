@@ -563,6 +563,21 @@ def test_report_is_drawn_whatever_the_columns(found: Settings) -> None:
     failed = {test["name"] for test in numbers["tests"] if test["status"] == "FAIL"}
     assert any("usual" in name for name in failed)
     assert "empty" in numbers["left_out"]
+    _opens_in_evidentlys_workspace(verdict.report["json"], found.home / "workspace")
+
+
+def _opens_in_evidentlys_workspace(file: str, folder: Path) -> None:
+    """By Evidently's own API: the run is there, with its metrics and a page."""
+    from evidently.core.report import Snapshot
+    from evidently.ui.workspace import Workspace
+
+    workspace = Workspace.create(str(folder))
+    project = workspace.create_project("refit")
+    snapshot = Snapshot.load(file)
+    workspace.add_run(project.id, snapshot)
+    assert len(workspace.list_runs(project.id)) == 1
+    assert snapshot.dict()["metrics"]
+    assert "<html" in snapshot.get_html_str(as_iframe=False)
 
 
 def test_a_report_that_fails_costs_nothing_but_itself(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -265,7 +265,8 @@ def test_challenger_of_an_old_champion_is_not_promoted(home: Path, own: Settings
     versions = len(registry.versions(own))
     result = pipeline.run_all(own, "slow")
     assert result.promoted is False, "it is the twin of the one that serves"
-    assert ledger.events(own, limit=1)[0].numbers["codes"] == ["gate.indistinguishable"]
+    judged = Workspace(own, "slow").needed(EvaluationRecord)
+    assert [reason.code for reason in judged.messages] == ["gate.indistinguishable"]
     assert len(registry.versions(own)) == versions
     assert registry.version(own, result.version).tags[catalog.VERDICT] == "refused"
 

@@ -11,6 +11,7 @@ import pytest
 from ml import predictions
 from ml.errors import StoreUnavailable
 from ml.predictions.windows import LabelCounts
+from ml.schema.schema import ANSWERED, PREDICTION_ID
 from ml.settings import Settings, from_values
 from ml.storage import database
 from tests.ml import worlds
@@ -131,12 +132,12 @@ def test_labelled_rows_are_training_rows(found: Settings) -> None:
     predictions.insert(engine, [record("a", inputs={"x": None, "c": "b"}), record("b"), record("c", inputs={"x": 2})])
     predictions.insert_feedback(engine, [label("a", "0", 200.0), label("c", "1", 200.0)])
     rows = predictions.labelled(found)
-    assert rows["prediction_id"].tolist() == ["a", "c"]
+    assert rows[PREDICTION_ID].tolist() == ["a", "c"]
     assert rows[found.data.target].tolist() == ["0", "1"]
     assert np.isnan(rows["x"][0])
     assert rows["x"][1] == 2
     assert rows["c"].isna().tolist() == [False, True]
-    assert str(rows["time"].dtype.tz) == "UTC"
+    assert str(rows[ANSWERED].dtype.tz) == "UTC"
 
 
 def test_labelled_rows_of_a_generated_table_carry_its_target(tmp_path: Path) -> None:

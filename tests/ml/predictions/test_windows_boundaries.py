@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from ml import predictions
 from ml.errors import StoreUnavailable
 from ml.predictions.windows import LabelCounts
+from ml.schema.schema import ANSWERED, PREDICTION_ID, QUESTION, ROW_ID
 from ml.settings import Settings
 from ml.storage import database
 from tests.ml import worlds
@@ -44,7 +45,7 @@ def tell(engine: sa.Engine, *labels: tuple[str, str, float, str]) -> None:
 
 
 def keys(frame: pd.DataFrame) -> str:
-    return "".join(frame["prediction_id"])
+    return "".join(frame["prediction_id" if "prediction_id" in frame else PREDICTION_ID])
 
 
 @pytest.mark.parametrize(
@@ -123,8 +124,8 @@ def test_labelled_rows_take_the_bounds_of_a_window(found: Settings, asked: dict[
     tell(engine, *((key, "1", 50.0, key) for key in "abc"))
     frame = predictions.labelled(found, **asked)
     assert keys(frame) == expected
-    assert frame.columns.tolist() == ["x", "c", found.data.target, "prediction_id", "time"]
-    assert frame["time"].iloc[-1].timestamp() == (20.0 if expected == "ab" else 30.0)
+    assert frame.columns.tolist() == ["x", "c", found.data.target, QUESTION, PREDICTION_ID, ROW_ID, ANSWERED]
+    assert frame[ANSWERED].iloc[-1].timestamp() == (20.0 if expected == "ab" else 30.0)
 
 
 def test_since_may_be_said_by_place(found: Settings) -> None:

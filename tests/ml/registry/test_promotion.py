@@ -16,6 +16,7 @@ from ml import registry, tracking
 from ml.bundle.reader import Bundle
 from ml.errors import BundleError, ChampionChanged, PromotionError, RegistryError, RegistryUnavailable
 from ml.registry import VersionInfo, ledger
+from ml.registry import aliases as registry_aliases
 from ml.settings import Settings
 from tests.ml.registry.versions import Killed, agree, aliases, die, make_settings, make_version, promote, refuse
 
@@ -308,3 +309,27 @@ def test_version_of_another_maker_is_taken_with_signatures_off(own: Settings, tm
     forged = forge(own, tmp_path, 1.0)
     off = make_settings(own.home, model_name=own.registry.model_name, signatures="off")
     assert registry.promote(off, forged.version, who="ann", why="by hand", confirm_with=agree).to_version == "1"
+
+
+def test_alias_that_was_set_by_hand_is_promoted_only_if_it_is_signed_and_serves(own: Settings, tmp_path: Path) -> None:
+    """The ledger must not say that something served because the alias was on it."""
+    real, forged = make_version(own, tmp_path, 1.0), forge(own, tmp_path, 2.0)
+    registry.promote(own, real.version, who="ann", why="first", confirm_with=agree)
+    registry_aliases.set_alias(own, registry.CHAMPION, forged.version)
+    with pytest.raises(BundleError, match="which is not in"):
+        registry.promote(own, forged.version, who="ann", why="it is the champion", confirm_with=agree)
+    other = make_version(own, tmp_path, 3.0)
+    registry_aliases.set_alias(own, registry.CHAMPION, other.version)
+    with pytest.raises(PromotionError, match="out of memory"):
+        registry.promote(own, other.version, who="ann", why="it is the champion", confirm_with=refuse)
+    assert ledger.serving(own) == real.version
+    event = registry.promote(own, other.version, who="ann", why="it is the champion", confirm_with=agree)
+    assert (event.what, event.to_version) == (ledger.PROMOTED, other.version)
+
+
+def test_the_way_back_passes_by_what_nobody_signed(own: Settings, tmp_path: Path) -> None:
+    first, forged, last = make_version(own, tmp_path, 1.0), forge(own, tmp_path, 2.0), make_version(own, tmp_path, 3.0)
+    registry.promote(own, first.version, who="ann", why="first", confirm_with=agree)
+    registry_aliases.set_alias(own, registry.CHAMPION, forged.version)
+    registry.promote(own, last.version, who="ann", why="away from it", confirm_with=agree)
+    assert registry.rollback(own, who="ann", why="back", confirm_with=agree).to_version == first.version

@@ -83,6 +83,12 @@ def test_the_cool_down_begins_where_a_retraining_ends(
     assert held(own, cooldown, delay) == []
 
 
+def test_without_a_cool_down_and_a_label_there_is_none(tmp_path: Path) -> None:
+    own = worlds.settings(tmp_path, cooldown_s=0.0)
+    ledger.append(own, ledger.PROMOTED, who="ann")
+    assert blockers.blockers(own, ledger.events(own)[0].time + 0.5, None) == []
+
+
 def test_the_cool_down_begins_anew_with_the_newest_end(own: Settings, happened: Any) -> None:
     happened(ledger.PROMOTED)
     happened(ledger.PROMOTED, 50.0)

@@ -15,6 +15,7 @@ from ml.drift import verdict_history
 from ml.drift.verdict import DriftVerdict, Signals, Window
 from ml.gate import regression_rows
 from ml.retraining import window_policy
+from ml.schema.schema import ANSWERED, PREDICTION_ID, QUESTION, ROW_ID
 from ml.settings import Settings
 from ml.storage import database
 from tests.ml import worlds
@@ -90,7 +91,7 @@ def test_late_labels_are_learnt_when_they_come(found: Settings) -> None:
     worlds.answer(found, ids, ["0"] * 300, worlds.START + 9 * HOUR)
     chosen = window_policy.select(found, version="1", created=MADE)
     assert chosen.labelled is not None
-    assert chosen.labelled["time"].is_monotonic_increasing
+    assert chosen.labelled[ANSWERED].is_monotonic_increasing
     assert (chosen.labelled["y"].iloc[:300] == "0").all()
 
 
@@ -170,7 +171,7 @@ def test_late_labels_do_not_hide_when_the_drift_began(tmp_path: Path) -> None:
     chosen = window_policy.select(found, version="1", created=MADE)
     assert chosen.policy == "since drift"
     assert chosen.labelled is not None
-    began = chosen.labelled["time"].iloc[0].timestamp() - worlds.START
+    began = chosen.labelled[ANSWERED].iloc[0].timestamp() - worlds.START
     assert abs(began / HOUR - 4) < 0.1
     assert 280 <= len(chosen.labelled) <= 310
 
@@ -220,7 +221,7 @@ def test_labelled_rows_carry_what_generate_needs(found: Settings) -> None:
     """Raw inputs, target, id, moment."""
     serve(found, 0, 300)
     rows = predictions.labelled(found)
-    assert set(rows) == {"x0", "x1", "x2", "x3", "c", "y", "prediction_id", "time"}
-    assert isinstance(rows["time"].dtype, pd.DatetimeTZDtype)
+    assert set(rows) == {"x0", "x1", "x2", "x3", "c", "y", QUESTION, PREDICTION_ID, ROW_ID, ANSWERED}
+    assert isinstance(rows[ANSWERED].dtype, pd.DatetimeTZDtype)
     window = predictions.window(database.engine(found), labelled_only=True)
     pd.testing.assert_frame_equal(predictions.training_rows(found, window), rows)

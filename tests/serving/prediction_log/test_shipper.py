@@ -7,11 +7,15 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
 from ml import predictions
 from ml.errors import StoreUnavailable
+from ml.predictions import windows
+from ml.schema.rows import RowReader
+from ml.schema.schema import identity
 from ml.settings import Settings
 from ml.storage import database
 from serving.model.store import Served, open_served
@@ -82,6 +86,30 @@ def test_values_arrive_as_they_were_answered(settings: Settings, log: Prediction
     assert (row["label"], row["model_version"]) == (scored.labels[0], "1")
     assert row["probability"] == float(scored.chosen[0])
     assert "outside of" in row["flags"]
+
+
+def test_rows_carry_what_they_mean(settings: Settings, log: PredictionLog, served: Served) -> None:
+    """By the content hash of the bundle that answered: its schema, and who each row is about."""
+    schema = msgspec.structs.replace(served.bundle.schema, id_columns=("customer",), ignored=("customer",))
+    rows = RowReader(schema).identified(score.reader(served).records([tiny.row()] * 2), {"customer": [" 7", "８"]})
+    log.append(served, score.score(served, rows, ["a", "b"]))
+    Mover(settings).step()
+    frame = predictions.window(database.engine(settings))
+    assert frame["model_sha256"].tolist() == [served.sha256] * 2
+    assert frame["row_id"].tolist() == [identity(["7"]), identity(["8"])]
+    meaning = windows.meanings(database.engine(settings), [served.sha256])[served.sha256]
+    assert meaning == served.bundle.schema
+
+
+def test_a_private_id_is_not_logged(settings: Settings, served: Served) -> None:
+    settings = msgspec.structs.replace(settings, log=msgspec.structs.replace(settings.log, drop_columns=("customer",)))
+    served.bundle.schema = msgspec.structs.replace(served.bundle.schema, id_columns=("customer",))
+    rows = RowReader(served.bundle.schema).identified(score.reader(served).records([tiny.row()]), {"customer": [7]})
+    assert rows.who == (identity(["7"]),)
+    log = PredictionLog(settings)
+    log.append(served, score.score(served, rows, ["a"]))
+    Mover(settings).step()
+    assert predictions.window(database.engine(settings))["row_id"].tolist() == [""]
 
 
 def test_crash_between_commit_and_note_doubles_nothing(

@@ -116,7 +116,8 @@ def test_the_values_are_filled_in_and_numbers_are_the_readers(vietnamese: None) 
     told = translated(message("gate.with_notes", verdict=message("gate.refused", reasons=reasons), notes=notes))
     assert told == (
         "Không thăng cấp: tệ hơn mô hình đương nhiệm: log-loss cao hơn 0,0123; tệ hơn ở nơi age có giá trị từ 18 đến "
-        "27,5 (1230 dòng): log-loss cao hơn 0,2000. (bỏ ra 40 dòng mà mô hình đương nhiệm đã được huấn luyện trên đó)"
+        "27,5 (1230 dòng): log-loss cao hơn 0,2000. (bỏ ra 40 dòng mà mô hình đương nhiệm đã được huấn luyện trên đó, "
+        "hoặc có cùng mã định danh với các dòng ấy)"
     )
 
 
