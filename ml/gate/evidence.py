@@ -197,7 +197,7 @@ def judge(
     return msgspec.structs.replace(
         verdict,
         message=message("gate.with_notes", verdict=verdict.message, notes=rows.notes),
-        numbers=verdict.numbers | {"notes": [note.text for note in rows.notes]},
+        numbers=msgspec.structs.replace(verdict.numbers, notes=tuple(note.text for note in rows.notes)),
     )
 
 
