@@ -78,15 +78,9 @@ WORST: dict[str, tuple[str, Callable[[], bytes], dict[str, str]]] = {
     "infer": (INFER, tensors, JSON),
     "infer, keys": (INFER, lambda: b'{"inputs":[' + keys() + b"]}", JSON),
     "file, CSV": ("/predict/file", csv, CSV),
-    "file, JSON": ("/predict/file?format=json", csv, CSV),
     "file, wide": ("/predict/file", wide, CSV),
     "file, Parquet": ("/predict/file", lambda: parquet(9_000, 1_990), PARQUET),
     "page": ("/file", form, {"Content-Type": "multipart/form-data; boundary=B"}),
-    "form": (
-        "/",
-        lambda: b"&".join(b"c%d=1" % i for i in range(1_400_000)),
-        {"Content-Type": "application/x-www-form-urlencoded"},
-    ),
 }
 
 

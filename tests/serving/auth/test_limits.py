@@ -113,7 +113,7 @@ def test_labels_in_csv_are_counted_before_they_are_read(client: FlaskClient) -> 
 
 def test_tables_leave_room_in_the_backlog_for_single_rows(make: Make) -> None:
     """A quarter of it; files beyond that are told to wait."""
-    client = make(log={"max_backlog_bytes": 4_000})
+    client = make(log={"max_backlog_bytes": 10_000})
     table = b"f0,f1,f2,f3\n" + b"1,2,3,4\n" * 30
     headers = {"Content-Type": "text/csv"}
     assert client.post("/predict/file", data=table, headers=headers).status_code == 200
