@@ -15,6 +15,7 @@ from serving.problems import Problem
 TABLES = ("/predict/file", "/file", "/invocations", "/v2/")
 
 HEAVY_BYTES = 1_000_000
+FORM_BYTES = 1_000_000  # of a page's form: one row, whose every field of three bytes takes hundreds
 MAX_CALLERS = 10_000  # the one not seen for longest is forgotten, and starts again with a full bucket
 
 
@@ -43,6 +44,8 @@ class RateLimit:
 def body_bytes(settings: Settings, path: str, content_type: str) -> int:
     """The largest body that a route takes, in bytes. `content_type` is of the request, "" where it has none."""
     limits = settings.serving
+    if content_type.lower().startswith("application/x-www-form-urlencoded"):
+        return min(FORM_BYTES, limits.max_body_bytes)
     is_table = path.startswith(TABLES) and not content_type.lower().startswith("application/json")
     return limits.max_body_bytes if is_table else min(limits.max_json_bytes, limits.max_body_bytes)
 

@@ -78,6 +78,12 @@ WORST: dict[str, tuple[str, Callable[[], bytes], dict[str, str]]] = {
     "infer": (INFER, tensors, JSON),
     "infer, keys": (INFER, lambda: b'{"inputs":[' + keys() + b"]}", JSON),
     "file, CSV": ("/predict/file", csv, CSV),
+    "file, JSON": ("/predict/file?format=json", csv, CSV),
+    "form": (
+        "/",
+        lambda: b"&".join(b"c%d=1" % i for i in range(100_000)),
+        {"Content-Type": "application/x-www-form-urlencoded"},
+    ),
     "file, wide": ("/predict/file", wide, CSV),
     "file, Parquet": ("/predict/file", lambda: parquet(9_000, 1_990), PARQUET),
     "page": ("/file", form, {"Content-Type": "multipart/form-data; boundary=B"}),
