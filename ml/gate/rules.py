@@ -139,7 +139,7 @@ def judge(
         Why the champion that serves has no probabilities here; empty where it has, or where none serves.
     degraded
         The champion's labelled performance is known to have dropped.
-    changed
+    challenger_beats_champion
         The champion is known to be outdone by models of newer rows: the golden rows tell of a world that has passed.
     """
     y = np.asarray(y, dtype=np.int64)

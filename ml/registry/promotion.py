@@ -92,6 +92,15 @@ def rollback(
 ) -> Event:
     """Go back to the version that really served before (or to a named one), and quarantine the present one.
 
+    Parameters
+    ----------
+    to
+        A version; None: the newest that served before, is still there and is not quarantined.
+    who, why
+        For the ledger; `why` is also the reason of the quarantine.
+    confirm_with
+        Waits until the service has taken the version over.
+
     Raises
     ------
     PromotionError

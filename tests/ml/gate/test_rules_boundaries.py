@@ -86,6 +86,16 @@ def test_losses_of_both_models_are_said() -> None:
     ]
 
 
+def test_the_record_has_the_english_beside_the_codes() -> None:
+    """What gate.json holds."""
+    verdict = ask(0.8, 0.8)
+    kept = verdict.to_dict()
+    assert set(kept) == {"promote", "message", "messages", "numbers", "sentence", "reasons"}
+    assert (kept["sentence"], kept["reasons"]) == (str(verdict.message), [str(r) for r in verdict.messages])
+    assert (kept["promote"], kept["numbers"]) == (False, msgspec.to_builtins(verdict.numbers))
+    assert [reason["code"] for reason in kept["messages"]] == ["gate.indistinguishable"]
+
+
 @pytest.mark.parametrize(
     ("found", "reasons"),
     [
@@ -111,6 +121,19 @@ def test_budgets_of_serving_hold_at_their_value(found: Servability, reasons: int
         ]
         assert verdict.messages == expected
         assert verdict.message == message("gate.refused", reasons=expected)
+
+
+def test_a_champion_that_cannot_be_compared_is_kept() -> None:
+    """Whatever the challenger is worth; the other reasons stand beside it, and a person's word above all of them."""
+    why = [message("gate.columns_gone", names="age")]
+    kept = message("gate.incomparable", why=why)
+    verdict = ask(0.8, None, incomparable=why)
+    assert (verdict.promote, verdict.messages) == (False, [kept])
+    assert verdict.numbers.policy == "gate"
+    slow = ask(0.4, 0.6, incomparable=why, servability=Servability(latency_ms=51.0))
+    assert [reason.code for reason in slow.messages] == ["gate.too_slow", "gate.incomparable", "gate.below_floor"]
+    assert slow.numbers.gain is None
+    assert ask(0.8, None, incomparable=why, gate={"policy": "always"}).promote
 
 
 def test_what_cannot_be_served_keeps_its_reason_beside_the_floors() -> None:
@@ -160,6 +183,7 @@ def test_below_the_floor_a_tie_is_not_better() -> None:
 def test_absurd_answers_count_the_cap_and_no_more(seed: int) -> None:
     """One row's loss is at most -log(GATE_FLOOR), of the model and of the floor."""
     assert ask(0.0, 0.6, seed=seed).numbers.log_loss.challenger == pytest.approx(-np.log(GATE_FLOOR))
+    assert ask(0.6, 0.0, seed=seed).numbers.log_loss.champion == pytest.approx(-np.log(GATE_FLOOR))
     prior = np.array([1.0, 0.0])
     gains = -np.log(np.clip(prior[Y], GATE_FLOOR, 1)) + np.log(0.6)
     assert ask(0.6, None, prior=prior).numbers.floor_gain.mean == pytest.approx(gains.mean())

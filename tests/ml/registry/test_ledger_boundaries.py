@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ml.messages import message
 from ml.registry import ledger
 from ml.settings import Settings, from_values
 
@@ -59,3 +60,25 @@ def test_intentions_of_another_model_are_not_ours(settings: Settings, tmp_path: 
     assert ledger.open_intention(settings) is None
     assert ledger.events(settings, what=[ledger.PROMOTING]) == []
     assert len(ledger.events(other, what=[ledger.PROMOTING])) == 1
+
+
+def test_a_sentence_of_ours_is_kept_by_code(settings: Settings) -> None:
+    """Beside its English, and apart from the figures; a person's words stay words."""
+    why = message("release.nothing_to_go_back_to", version="3")
+    ledger.append(settings, ledger.REFUSED, who="t", why=why, numbers={"rows": 3})
+    ledger.append(settings, ledger.REFUSED, who="t", why="mine", numbers={"rows": 4})
+    mine, ours = ledger.events(settings)
+    assert (ours.message, ours.because, ours.why, ours.numbers) == (why, why, str(why), {"rows": 3})
+    assert (mine.message, mine.because, mine.why, mine.numbers) == (None, "mine", "mine", {"rows": 4})
+
+
+def test_what_serves_is_what_was_promoted_or_gone_back_to_last(settings: Settings, tmp_path: Path) -> None:
+    """Whatever else was tried since; of this model."""
+    assert ledger.serving(settings) == ""
+    for what, version in ((ledger.PROMOTED, "1"), (ledger.PROMOTED, "3"), (ledger.ROLLED_BACK, "2")):
+        ledger.append(settings, what, who="t", to_version=version)
+        assert ledger.serving(settings) == version
+    for what in (ledger.REFUSED, ledger.PROMOTION_FAILED, ledger.ROLLBACK_FAILED, ledger.REGISTERED):
+        ledger.append(settings, what, who="t", to_version="9")
+    assert ledger.serving(settings) == "2"
+    assert ledger.serving(from_values({"home": str(tmp_path), "registry": {"model_name": "Other"}})) == ""

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from ml import data, drift, predictions, registry, tracking
 from ml.cli import loop, status
 from ml.messages import message
-from ml.monitoring import check, request
+from ml.monitoring import check, retraining_decision
 from ml.monitoring import status as standing
 from ml.origin import Origin
 from ml.pipeline import pipeline
@@ -126,7 +126,7 @@ def test_only_the_watch_moves_the_alias_and_once(own: Settings) -> None:
     now = info.created + 3_600
     before = ledger.events(own)
     compared = check.compare(own, now=now)
-    request.request(own, compared, now=now)
+    retraining_decision.decide(own, compared, now=now)
     assert (ledger.events(own), champion(own)) == (before, "one")
     release = watch.watch(own, now=now)
     assert release.shadow is not None

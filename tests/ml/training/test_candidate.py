@@ -89,7 +89,7 @@ def test_a_failing_rename_puts_the_old_model_back(tmp_path: Path, monkeypatch: p
             raise OSError(5, "Input/output error")
         real(source, target)
 
-    monkeypatch.setattr(training.os, "replace", second_fails)
+    monkeypatch.setattr(os, "replace", second_fails)
     with pytest.raises(OSError, match="Input/output"):
         save_candidate(candidate("logistic-lbfgs", C=5.0), tmp_path / "m")
     assert calls

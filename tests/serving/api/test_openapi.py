@@ -168,7 +168,8 @@ def test_a_generated_client_has_every_route_and_works(tmp_path: Path) -> None:
         Column(name="flag", kind="category", categories=("True", "False")),
     )
     schema = Schema(target="y", classes=("a", "b"), positive_label="b", columns=columns)
-    document = openapi.document(schema, model_name="m", model_version="3", max_rows=50, keys=True)
+    described = operations.of(create_app(from_values({"home": str(tmp_path / "home")})))
+    document = openapi.document(described, schema, model_name="m", model_version="3", max_rows=50, keys=True)
     (tmp_path / "openapi.json").write_text(json.dumps(document))
     check = [python, "-m", "openapi_spec_validator", "openapi.json"]
     subprocess.run(check, cwd=tmp_path, check=True, timeout=60, capture_output=True)
