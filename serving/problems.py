@@ -19,10 +19,12 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from ml.errors import DataError, Permanent, RefitError, StoreUnavailable, Transient
+from ml.messages import Text, message
 from ml.schema.validation import Fault, RowsError
 from ml.storage.files import is_full
 
 MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:refit:"  # and the code of what is wrong (`ml.messages`): the problem's `type`
 JSON = "application/json"
 # As mlflow.exceptions.HTTP_STATUS_TO_ERROR_CODE has them.
 MLFLOW_CODES = {
@@ -35,7 +37,6 @@ MLFLOW_CODES = {
 }
 MLFLOW_PATHS = ("/invocations", "/ping", "/health", "/version")
 OIP_PREFIX = "/v2"
-TABLE = "a table that fits the model"  # what is expected where an error is of a whole table
 
 _logger = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class Problem(RefitError):
         Each thing wrong with the rows that came.
     headers
         Further response headers, such as Retry-After.
+    code
+        What is wrong, where `detail` says more than that: the place.
     error_code
         MLflow's error code where its protocol has one of its own; "" for that of the status.
     """
@@ -60,17 +63,19 @@ class Problem(RefitError):
     def __init__(
         self,
         status: int,
-        detail: str,
+        detail: Text,
         *,
-        title: str = "",
+        title: Text = "",
         faults: tuple[Fault, ...] = (),
         headers: dict[str, str] | None = None,
+        code: str = "",
         error_code: str = "",
     ):
         super().__init__(detail)
+        self.code = code or self.code
         self.status = status
         self.title = title or HTTPStatus(status).phrase
-        self.detail = detail
+        self.detail = str(detail)
         self.faults = faults
         self.headers = headers or {}
         self.error_code = error_code
@@ -79,13 +84,13 @@ class Problem(RefitError):
 def body(problem: Problem) -> bytes:
     """The JSON of a problem; `errors` has one object a fault: row (from 0) or line (from 1), column, expected, got."""
     content: dict[str, Any] = {
-        "type": "about:blank",
-        "title": problem.title,
+        "type": f"{TYPE}{problem.code}" if problem.code else "about:blank",
+        "title": str(problem.title),
         "status": problem.status,
         "detail": problem.detail,
     }
     if problem.faults:
-        content["errors"] = [{k: v for k, v in fault._asdict().items() if v is not None} for fault in problem.faults]
+        content["errors"] = [fault.to_dict() for fault in problem.faults]
     try:
         return msgspec.json.encode(content)
     except UnicodeEncodeError:  # a detail quotes what came, and that held a lone surrogate
@@ -115,29 +120,32 @@ def of(error: Exception) -> Problem:
         case Problem():
             return error
         case RowsError():
-            return Problem(422, str(error), title="Rows do not fit the model", faults=error.faults)
+            return Problem(
+                422, error.explanation, title=message("rows.do_not_fit"), faults=error.faults, code=error.code
+            )
         case DataError():
-            return Problem(422, str(error), title="The table does not fit", faults=faults_of(error))
+            title = message("files.does_not_fit")
+            return Problem(422, error.explanation, title=title, faults=faults_of(error), code=error.code)
         case StoreUnavailable():
-            detail = f"{error}: nothing was lost; try again in a moment"
+            detail = message("requests.nothing_lost", error=error.explanation)
             return Problem(503, detail, headers={"Retry-After": "5"})
         case Transient():
-            return Problem(503, str(error), headers={"Retry-After": "5"})
+            return Problem(503, error.explanation, headers={"Retry-After": "5"})
         case Permanent():
-            return Problem(422, str(error))
+            return Problem(422, error.explanation)
         case HTTPException():
             return _of_http(error)
         case OSError() if is_full(error):
-            return Problem(503, "the disk is full: send it again when there is room", headers={"Retry-After": "5"})
+            return Problem(503, message("requests.disk_full"), headers={"Retry-After": "5"})
         case _:
-            return Problem(500, "a fault of the service, which is in its log; the request may be sent again")
+            return Problem(500, message("requests.fault"))
 
 
 def faults_of(error: DataError) -> tuple[Fault, ...]:
     """The place that an error of a table names, as one fault; nothing where it names none."""
     if error.line is None and error.column is None:
         return ()
-    return (Fault(None, error.column, TABLE, str(error), error.line),)
+    return (Fault(None, error.column, message("files.fitting_table"), error.explanation, error.line),)
 
 
 def install(app: Flask) -> None:

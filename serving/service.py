@@ -14,6 +14,7 @@ import threading
 
 from flask import Flask, current_app, request
 
+from ml.messages import message
 from ml.settings import Settings
 from serving.auth import limits
 from serving.auth.keys import Keys, is_loopback
@@ -88,11 +89,7 @@ class Service:
             503
         """
         if not self.log.takes_tables:
-            raise Problem(
-                503,
-                "the database has not taken the rows of earlier tables; send it again in a while",
-                headers={"Retry-After": "30"},
-            )
+            raise Problem(503, message("requests.tables_waiting"), headers={"Retry-After": "30"})
 
     def record(self, served: Served, scored: Scored) -> None:
         """Log and count the rows of one answer.
@@ -107,9 +104,8 @@ class Service:
                 self.log.append(served, scored)
         except LogUnavailable as error:
             self.metrics.log_refused()
-            raise Problem(
-                503, f"the prediction log cannot take the answer: {error}", headers={"Retry-After": "1"}
-            ) from error
+            why = message("requests.log_unavailable", error=error.explanation)
+            raise Problem(503, why, headers={"Retry-After": "1"}) from error
         self.metrics.scored(served.version, len(scored.ids), scored.rows.flags)
 
 
@@ -128,8 +124,10 @@ def read_body() -> bytes:
 def no_model(service: Service) -> Problem:
     """What a caller is told before the first version serves."""
     refused = service.store.refused
-    why = f"version {refused.version} was refused: {refused.reason}" if refused else "no version has been promoted yet"
-    return Problem(503, f"there is no model to answer with: {why}", headers={"Retry-After": "5"})
+    why = message("requests.no_model_yet")
+    if refused:
+        why = message("requests.model_refused", version=refused.version, error=refused.reason)
+    return Problem(503, why, headers={"Retry-After": "5"})
 
 
 def service(app: Flask | None = None) -> Service:

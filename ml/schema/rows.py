@@ -18,13 +18,17 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ml.messages import message
 from ml.schema.cells import FLOAT32_LIMIT, edge, is_written_number, level, missing_numbers, number, spelled
 from ml.schema.schema import Column, Schema, identity
-from ml.schema.validation import MAX_FAULTS, Fault, RowsError, Words, kind_of
+from ml.schema.validation import MAX_FAULTS, Fault, RowsError, Words, kind_of, shown
 from ml.schema.warnings import Flag, Flags, out_of_range, packed, unseen, word
 
 Floats = npt.NDArray[np.float32]
 Texts = npt.NDArray[np.object_]
+
+
+EXPECTED = {"number": "rows.number_or_missing", "category": "rows.category_or_missing"}  # by kind of column
 
 
 class Rows(msgspec.Struct, frozen=True, gc=False):
@@ -212,14 +216,16 @@ class RowReader:
         """What is wrong with a set of column names: absent and unknown ones, the latter with near matches."""
         given = set(names)
         faults = [
-            Fault(row, c.name, f"a {c.kind}, or null where it is missing", "no such column in the row")
+            Fault(row, c.name, message(EXPECTED[c.kind]), message("rows.no_such_column"))
             for c in self.schema.columns
             if c.name not in given
         ]
         for name in sorted(given - self._known, key=str):
             near = difflib.get_close_matches(str(name), self._names, n=3)
-            hint = f"one of the model's columns (did you mean {' or '.join(map(repr, near))}?)" if near else ""
-            faults.append(Fault(row, str(name), hint or "one of the model's columns", "an unknown column"))
+            expected = message("rows.model_column")
+            if near:
+                expected = message("rows.model_column_near", columns=[f"'{shown(one)}'" for one in near])
+            faults.append(Fault(row, str(name), expected, message("rows.unknown_column")))
         return faults
 
     def _bounded(
@@ -242,7 +248,7 @@ class RowReader:
         words: list[tuple[Fault, Any]],
     ) -> None:
         if not isinstance(record, Mapping):
-            faults.append(Fault(i, None, "an object of column: value", kind_of(record)))
+            faults.append(Fault(i, None, message("rows.object"), kind_of(record)))
             return
         if not (record.keys() >= self._names and record.keys() <= self._known):
             faults.extend(self.name_faults(record, i))
@@ -250,14 +256,14 @@ class RowReader:
             value = record.get(column.name)
             found = self.number(value)
             if found is None or (isinstance(value, int | float) and (math.isinf(found) or value != value)):
-                words.append((Fault(i, column.name, "a finite number or null", kind_of(value)), value))
+                words.append((Fault(i, column.name, message("rows.finite_number"), kind_of(value)), value))
             else:
                 numbers[j] = found
         for j, column in enumerate(self.category_columns):
             value = record.get(column.name)
             text = level(value)
             if text is None:
-                faults.append(Fault(i, column.name, "a text or null", kind_of(value)))
+                faults.append(Fault(i, column.name, message("rows.text"), kind_of(value)))
             else:
                 texts[j] = text
 

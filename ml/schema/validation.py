@@ -8,11 +8,12 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ml.errors import SchemaError
+from ml.messages import Message, Text, code_of, message
 
 MAX_FAULTS = 20  # our choice: enough to mend a file in one go, small enough to read
 _SHOWN_CHARS = 80
@@ -26,30 +27,38 @@ class Fault(NamedTuple):
 
     row: int | None
     column: str | None
-    expected: str
-    got: str
+    expected: Text
+    got: Text
     line: int | None = None
 
+    @property
+    def message(self) -> Message:
+        """The whole of it, by code."""
+        place = [
+            *([message("files.line", n=self.line)] if self.line is not None else []),
+            *([f"rows[{self.row}]"] if self.row is not None else []),
+            *([message("files.column", name=shown(self.column))] if self.column is not None else []),
+        ]
+        what = message("rows.expected", expected=self.expected, got=self.got)
+        return message("files.at", place=place, what=what) if place else what
+
     def __str__(self) -> str:
-        place = ", ".join(
-            part
-            for part in (
-                f"line {self.line}" if self.line is not None else "",
-                f"rows[{self.row}]" if self.row is not None else "",
-                f"column '{shown(self.column)}'" if self.column is not None else "",
-            )
-            if part
-        )
-        what = f"expected {self.expected}, got {self.got}"
-        return f"{place}: {what}" if place else what
+        return self.message.text
+
+    def to_dict(self) -> dict[str, Any]:
+        """As problem+json has it: what is there, in English, and the codes of what was expected and what came."""
+        codes = {"expected_code": code_of(self.expected), "got_code": code_of(self.got)}
+        plain = self._asdict() | {"expected": str(self.expected), "got": str(self.got)}
+        return {name: value for name, value in (plain | codes).items() if value not in (None, "")}
 
 
 class RowsError(SchemaError):
     """Raised when rows do not fit the schema; `faults` has up to MAX_FAULTS of what is wrong."""
 
     def __init__(self, faults: Sequence[Fault]):
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        super().__init__(f"{faults[0]}{more}")
+        first = faults[0].message
+        super().__init__(message("rows.more", fault=first, more=len(faults) - 1) if len(faults) > 1 else first)
+        self.code = "rows.do_not_fit"
         self.faults = tuple(faults[:MAX_FAULTS])
         self.column = faults[0].column
 
@@ -102,14 +111,22 @@ def printable(text: str) -> str:
     )
 
 
-def kind_of(value: object) -> str:
-    """What came, for a message: its JSON kind and its text."""
-    if isinstance(value, bool | np.bool_):
-        return f"the boolean {str(bool(value)).lower()}"
-    if isinstance(value, str):
-        return f"the text '{shown(value)}'"
-    if isinstance(value, int) and abs(value) > 1 << 1024:
-        return "a number too large for a double"
-    if isinstance(value, int | float | np.number):
-        return f"the number {shown(value)}"
-    return {dict: "an object", list: "a list", type(None): "null"}.get(type(value), f"a {type(value).__name__}")
+def kind_of(value: object) -> Message:
+    """What came: its JSON kind and its text."""
+    match value:
+        case bool() | np.bool_():
+            return message("rows.the_boolean", value=str(bool(value)).lower())
+        case str():
+            return message("rows.the_text", value=shown(value))
+        case int() if abs(value) > 1 << 1024:
+            return message("rows.too_large")
+        case int() | float() | np.number():
+            return message("rows.the_number", value=shown(value))
+        case dict():
+            return message("rows.an_object")
+        case list():
+            return message("rows.a_list")
+        case None:
+            return message("rows.null")
+        case _:
+            return message("rows.of_type", type=type(value).__name__)

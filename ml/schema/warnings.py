@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ml.messages import Message, message
+from ml.schema.cells import FLOAT32_LIMIT
 from ml.schema.schema import Column
 from ml.schema.validation import shown
 
@@ -13,7 +15,11 @@ class Flag(NamedTuple):
 
     column: str
     code: str
-    message: str
+    message: Message
+
+    def to_dict(self) -> dict[str, str]:
+        """As answers have it, in English."""
+        return {"column": self.column, "code": self.code, "message": self.message.text}
 
 
 Flags = dict[int, list[Flag]]  # row number → its flags
@@ -21,18 +27,19 @@ Flags = dict[int, list[Flag]]  # row number → its flags
 
 def out_of_range(column: Column, value: float) -> Flag:
     """A number that no training row had reached."""
-    low, high = (f"{bound:.9g}" if bound is not None else "…" for bound in (column.minimum, column.maximum))
-    return Flag(column.name, "out_of_range", f"{value:.9g} is outside of {low} to {high}, the range in training")
+    low = -FLOAT32_LIMIT if column.minimum is None else column.minimum
+    high = FLOAT32_LIMIT if column.maximum is None else column.maximum
+    return Flag(column.name, "out_of_range", message("rows.out_of_range", value=value, low=low, high=high))
 
 
 def unseen(column: Column, value: object) -> Flag:
     """A level that no training row had."""
-    return Flag(column.name, "unseen_category", f"'{shown(value)}' was not seen in training")
+    return Flag(column.name, "unseen_category", message("rows.unseen", value=shown(value)))
 
 
 def word(column: str, value: object) -> Flag:
     """A word in a number column, where a table has few of them."""
-    return Flag(column, "not_a_number", f"'{shown(value)}' is no number: taken as missing")
+    return Flag(column, "not_a_number", message("rows.not_a_number", value=shown(value)))
 
 
 def packed(flags: Flags, n: int) -> tuple[tuple[Flag, ...], ...]:

@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from ml.errors import StoreUnavailable
+from ml.messages import message
 from ml.settings import Settings
 from ml.storage.files import make_private
 
@@ -99,5 +100,5 @@ def unavailable_as_transient() -> Iterator[None]:
         yield
     except DBAPIError as error:
         if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
-            raise StoreUnavailable(f"the database does not answer: {error.orig}; it is tried again later") from error
+            raise StoreUnavailable(message("requests.database_silent", error=str(error.orig))) from error
         raise

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 from ml.errors import BundleError
 from ml.explain.counterfactuals import Counterfactual, counterfactuals
 from ml.explain.explainer import Explainer, Explanation
+from ml.messages import message
 from ml.schema.rows import Rows
 from serving.api import guard, operations, predict, schemas
 from serving.model.store import Served
@@ -48,11 +49,11 @@ def explain_rows() -> Response:
     predict.check_content_type(request.content_type)
     with_changes = request.args.get("changes", "true")
     if with_changes not in ("true", "false"):
-        raise Problem(422, f"expected changes=true or changes=false, got {with_changes[:80]!r}")
+        raise Problem(422, message("requests.changes", got=with_changes[:80]))
     served = service().served()
     rows, ids = score.predict_body(served, service().settings.serving).read(read_body())
     if len(rows) > MAX_ROWS:
-        raise Problem(413, f"expected at most {MAX_ROWS} rows to explain in one request, got {len(rows)}")
+        raise Problem(413, message("requests.too_many_to_explain", limit=MAX_ROWS, got=len(rows)))
     scored = score.score(served, rows, ids)
     explanations = explainer(served).explain(rows) if len(rows) else []
     found = counterfactuals(served.bundle, rows) if with_changes == "true" else [[] for _ in explanations]
@@ -74,11 +75,12 @@ def explainer(served: Served) -> Explainer:
     found: Explainer | None = served.derived.get("explainer")
     if found is None:
         if not len(served.bundle.background):
-            raise Problem(409, f"version {served.version} carries no background rows to explain against")
+            raise Problem(409, message("requests.no_background", version=served.version))
         try:
             found = served.derived.setdefault("explainer", Explainer.of(served.bundle))
         except BundleError as error:
-            raise Problem(409, f"version {served.version} cannot explain: {error}") from error
+            why = message("requests.cannot_explain", version=served.version, error=error.explanation)
+            raise Problem(409, why) from error
     return found
 
 
@@ -116,7 +118,7 @@ def _content(scored: Scored, i: int, explanation: Explanation, flips: list[Count
             for j in order
         ],
         "changes": flips,
-        "warnings": [flag._asdict() for flag in scored.rows.flags_of(i)],
+        "warnings": [flag.to_dict() for flag in scored.rows.flags_of(i)],
     }
 
 

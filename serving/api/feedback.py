@@ -15,6 +15,7 @@ from flask import Blueprint, Response, request
 
 from ml.data.sources import csv_diagnosis, csv_header
 from ml.errors import DataError
+from ml.messages import message
 from ml.schema.cells import label_names, same_label
 from ml.schema.findings import Report
 from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
@@ -50,13 +51,16 @@ def add() -> Response:
     elif kind == "application/json":
         items, lines = _from_json(strict_json(body, found.settings.serving.max_json_values)), []
     else:
-        raise Problem(415, f"expected Content-Type application/json or text/csv, got {shown(kind) or 'none'}")
+        raise Problem(
+            415, message("requests.content_type", expected="application/json or text/csv", got=shown(kind) or "none")
+        )
     pairs = checked(items, found.served().bundle.schema.classes, lines)
     try:
         if pairs:
             found.log.append_feedback(pairs)
     except LogUnavailable as error:
-        raise Problem(503, f"the labels cannot be written: {error}", headers={"Retry-After": "1"}) from error
+        why = message("requests.labels_not_written", error=error.explanation)
+        raise Problem(503, why, headers={"Retry-After": "1"}) from error
     return Response(msgspec.json.encode({"accepted": len(pairs)}), mimetype="application/json")
 
 
@@ -71,7 +75,7 @@ def checked(items: list[Any], classes: tuple[str, ...], lines: list[int]) -> lis
         An id that is no text, a label that is none of `classes`, or another key.
     """
     if len(items) > MAX_LABELS:
-        raise Problem(413, f"expected at most {MAX_LABELS} labels in one request, got {len(items)}")
+        raise Problem(413, message("requests.too_many_labels", limit=MAX_LABELS, got=len(items)))
     names = label_names(classes)
     pairs: list[tuple[str, str]] = []
     faults: list[Fault] = []
@@ -94,12 +98,12 @@ def _faults(item: Any, names: dict[str, str], row: int | None, line: int | None)
         return
     key, label = item.get(ID_KEY), item.get("label")
     if not (isinstance(key, str) and 0 < len(key) <= MAX_ID_CHARS and key.isprintable()):
-        yield Fault(row, ID_KEY, f"a printable text of 1 to {MAX_ID_CHARS} characters", f"'{shown(key)}'", line)
+        yield Fault(row, ID_KEY, message("rows.printable", limit=MAX_ID_CHARS), f"'{shown(key)}'", line)
     if same_label(label) not in names:
         classes = ", ".join(map(repr, dict.fromkeys(names.values())))
-        yield Fault(row, "label", f"one of {classes}", f"'{shown(label)}'", line)
+        yield Fault(row, "label", message("rows.one_of", values=classes), f"'{shown(label)}'", line)
     for name in sorted(item.keys() - {ID_KEY, "label"}):
-        yield Fault(row, name, f"the keys {ID_KEY} and label only", "another key", line)
+        yield Fault(row, name, message("rows.only_keys", names=[ID_KEY, "label"]), message("rows.another_key"), line)
 
 
 def _from_json(content: Any) -> list[Any]:
@@ -110,7 +114,8 @@ def _from_json(content: Any) -> list[Any]:
             return items
         case dict() if ID_KEY in content:
             return [content]
-    raise Problem(422, f'expected {{"{ID_KEY}": …, "label": …}}, a list of them, or {{"feedback": [that list]}}')
+    forms = {"expected": f'{{"{ID_KEY}": …, "label": …}}', "wrapped": '{"feedback": [that list]}'}
+    raise Problem(422, message("requests.feedback_form", **forms))
 
 
 def _from_csv(body: bytes) -> tuple[list[Any], list[int]]:
@@ -120,19 +125,17 @@ def _from_csv(body: bytes) -> tuple[list[Any], list[int]]:
     try:
         content = body.decode("utf-8-sig").encode()
         if not content.strip():
-            raise Problem(422, f"line 1: expected the columns {ID_KEY} and label, got none")
+            raise Problem(422, message("requests.feedback_no_columns", columns=[ID_KEY, "label"]))
         head = csv_header.read_head(content, None, delimiter=",", max_columns=MAX_COLUMNS, report=Report())
         if sorted(head.names) != sorted((ID_KEY, "label")):
-            raise Problem(
-                422,
-                f"line {head.lines}: expected the columns {ID_KEY} and label, got {shown(', '.join(head.names))}",
-            )
+            known = {"line": head.lines, "columns": [ID_KEY, "label"], "got": shown(", ".join(head.names))}
+            raise Problem(422, message("requests.feedback_columns", **known))
         dialect = csv_diagnosis.Dialect(None, ",", head.names, len(content))
         found = csv_diagnosis.read_block(content[head.size :], dialect, first_line=head.lines + 1, final=True)
     except (UnicodeDecodeError, csv_diagnosis.QuotesError) as error:
-        raise Problem(400, f"expected CSV in UTF-8, got something else: {shown(error)}") from error
+        raise Problem(400, message("requests.no_utf8_csv", error=shown(error))) from error
     except DataError as error:
-        raise Problem(422, str(error)) from error
+        raise Problem(422, error.explanation) from error
     if len(found.rows) > MAX_LABELS:
-        raise Problem(413, f"expected at most {MAX_LABELS} labels in one request, got {len(found.rows)}")
+        raise Problem(413, message("requests.too_many_labels", limit=MAX_LABELS, got=len(found.rows)))
     return [dict(zip(head.names, row, strict=True)) for row in found.rows], found.lines

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from flask import Blueprint, Response, request
 
+from ml.messages import message
 from ml.schema.validation import shown
 from serving.api import guard, operations, schemas
 from serving.api.guard import BODY_FILE
@@ -76,17 +77,14 @@ def _received() -> tuple[BinaryIO, str]:
     if request.mimetype == "multipart/form-data":
         files = list(request.files.values())
         if len(files) != 1:
-            raise Problem(422, f"expected one file in the form's field 'file', got {len(files)}")
+            raise Problem(422, message("requests.one_file", n=len(files)))
         return cast(BinaryIO, files[0].stream), plain_name(files[0].filename or "") or "upload.csv"
     if request.mimetype not in (*ENDINGS, "application/octet-stream", ""):
-        raise Problem(
-            415,
-            f"expected Content-Type text/csv, application/vnd.apache.parquet, application/gzip or multipart/form-data, "
-            f"got {shown(request.mimetype)}",
-        )
+        expected = "text/csv, application/vnd.apache.parquet, application/gzip or multipart/form-data"
+        raise Problem(415, message("requests.content_type", expected=expected, got=shown(request.mimetype)))
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
-        raise Problem(415, f"expected Content-Encoding gzip or none, got {shown(encoding)}")
+        raise Problem(415, message("requests.content_encoding", got=shown(encoding)))
     stream = request.environ.get(BODY_FILE) or _spooled(cast(BinaryIO, request.stream))
     name = plain_name(request.args.get("name", "")) or "upload" + ending(stream, request.mimetype, encoding)
     if encoding == "gzip" and name.casefold().endswith(PARQUET_ENDINGS):
@@ -99,7 +97,7 @@ def _unpacked(stream: BinaryIO) -> BinaryIO:
     try:
         return _spooled(cast(BinaryIO, gzip.GzipFile(fileobj=stream, mode="rb")))
     except (OSError, EOFError, zlib.error) as error:
-        raise Problem(400, f"expected a gzip-packed body: {shown(error)}") from error
+        raise Problem(400, message("requests.no_gzip", error=shown(error))) from error
     finally:
         stream.close()
 
@@ -118,7 +116,7 @@ def _spooled(stream: BinaryIO) -> BinaryIO:
         while chunk := stream.read(1 << 18):
             into.write(chunk)
             if into.tell() > most:
-                raise Problem(413, f"expected at most {most} bytes, unpacked, got more")
+                raise Problem(413, message("requests.body_too_large", limit=most))
         into.seek(0)
     except BaseException:
         into.close()
@@ -130,7 +128,7 @@ def _format(is_parquet: bool) -> str:
     wanted = request.args.get("format")
     if wanted is not None:
         if wanted not in FORMATS.values():
-            raise Problem(422, f"expected format=csv, parquet or json, got '{shown(wanted)}'")
+            raise Problem(422, message("requests.format", got=shown(wanted)))
         return wanted
     default = "parquet" if is_parquet else "csv"
     if not request.accept_mimetypes or request.accept_mimetypes.best == "*/*":
@@ -138,9 +136,7 @@ def _format(is_parquet: bool) -> str:
     ordered = sorted(FORMATS, key=lambda kind: FORMATS[kind] != default)  # of equals, the one that came
     best = request.accept_mimetypes.best_match(ordered)
     if best is None:
-        raise Problem(
-            406, f"expected Accept to allow one of {', '.join(FORMATS)}, got {shown(request.accept_mimetypes)}"
-        )
+        raise Problem(406, message("requests.accept", kinds=list(FORMATS), got=shown(request.accept_mimetypes)))
     return FORMATS[best]
 
 

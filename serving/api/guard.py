@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from flask import Flask, request
 
+from ml.messages import Message, message
 from serving.auth.keys import Scope, is_loopback
 from serving.ids import token
 from serving.problems import Problem
@@ -132,20 +133,18 @@ def check(service: Service, method: str, scope: Scope | None, header: Header, ad
     if keys.required:
         presented = _presented(header)
         if not presented:
-            return _unauthorised(
-                "expected an API key in the header Authorization: Bearer KEY or X-API-Key (a browser: as password)"
-            )
+            return _unauthorised(message("requests.key_missing"))
         key = keys.find(presented)
         if key is None:
-            return _unauthorised("the API key is not known")
+            return _unauthorised(message("requests.key_unknown"))
         if scope not in key.scopes and "admin" not in key.scopes:
-            return Problem(403, f"expected a key with the scope {scope}, got one with {', '.join(key.scopes)}")
+            return Problem(403, message("requests.key_scope", scope=scope, scopes=key.scopes))
         caller = key.id
     wait = limits.wait_s(caller)
     if wait > 0:
         return Problem(
             429,
-            f"expected at most {limits.rate:g} requests a second; try again in {wait:.1f} s",
+            message("requests.too_many", rate=limits.rate, wait=wait),
             headers={"Retry-After": str(max(1, round(wait)))},
         )
     return None
@@ -158,17 +157,15 @@ def _foreign(service: Service, method: str, header: Header) -> Problem | None:
     host = given or ""
     # Without a Host (HTTP/1.0) it is no browser.
     if service.checks_host and given is not None and not (is_local_name(host) or _name(host) in service.allowed_hosts):
-        return Problem(
-            400, "the Host header names another machine; names that may come are listed in serving.allowed_hosts"
-        )
+        return Problem(400, message("requests.foreign_host"))
     if method in ("GET", "HEAD"):
         return None
     origin = header("Origin")
     # Every other port of this machine is the same site to a browser, and another program's page.
     if origin is not None and not _is_own(origin, host, service.allowed_hosts):
-        return Problem(403, "a page of another origin may not send this")
+        return Problem(403, message("requests.foreign_origin"))
     if header("Sec-Fetch-Site") in ("cross-site", "same-site"):
-        return Problem(403, "a page of another site may not send this")
+        return Problem(403, message("requests.foreign_site"))
     return None
 
 
@@ -193,7 +190,7 @@ def _name(host: str) -> str:
     return name.lower().removesuffix(".")
 
 
-def _unauthorised(detail: str) -> Problem:
+def _unauthorised(detail: Message) -> Problem:
     return Problem(401, detail, headers={"WWW-Authenticate": 'Bearer, Basic realm="Refit"'})
 
 

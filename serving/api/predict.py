@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 from flask import Blueprint, Response, request
 
+from ml.messages import message
 from ml.schema.cells import shortest
 from serving import problems
 from serving.api import guard, operations, schemas
@@ -54,7 +55,7 @@ def check_content_type(content_type: str | None) -> None:
         return
     kind = (content_type or "").partition(";")[0].strip().lower()
     if kind != JSON and not kind.endswith("+json"):
-        raise Problem(415, f"expected Content-Type {JSON}, got {content_type or 'none'}; files go to /predict/file")
+        raise Problem(415, message("requests.content_type_json", expected=JSON, got=content_type or "none"))
 
 
 bp = Blueprint("predict", __name__)

@@ -122,13 +122,15 @@ class Error(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     expected: str
     got: str
+    expected_code: str = ""
+    got_code: str = ""
     row: int | None = None
     column: str | None = None
     line: int | None = None
 
 
 class Problem(Answer):
-    """RFC 9457: what was expected, what came, and where."""
+    """RFC 9457: what was expected, what came, and where. `type` is `urn:refit:` and the code of what is wrong."""
 
     type: str
     title: str

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ml.data.sources import csv_reader
 from ml.errors import DataError
+from ml.messages import message
 from ml.schema.findings import Finding
 from ml.schema.validation import shown
 from serving.api import guard
@@ -61,7 +62,7 @@ def score_upload(one: Service, served: Served, upload: Upload, writer: Writer) -
         try:
             writer.add(part, scored)
         except pa.ArrowException as error:  # a column beyond 2 GB, for one
-            raise DataError(f"the result cannot be written: {shown(error)}", file=upload.name) from error
+            raise DataError(message("files.result_not_written", error=shown(error)), file=upload.name) from error
         rows += len(scored)
         flagged.update(responses.kinds(part.rows))
     warnings = [_warning(finding) for finding in upload.report.findings if finding.level == "warning"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 
+from ml.messages import message
 from ml.settings import Settings
 from serving.problems import Problem
 
@@ -92,9 +93,7 @@ def check_values(body: bytes, most: int) -> None:
         413
     """
     if len(body) > most and (found := body.count(b",") + body.count(b"[") + body.count(b"{")) > most:
-        raise Problem(
-            413, f"expected at most {most} values in one JSON body, got about {found}; send a file to /predict/file"
-        )
+        raise Problem(413, message("requests.too_many_values", limit=most, got=found))
 
 
 def check_cells(settings: Settings, rows: int, columns: int) -> None:
@@ -107,10 +106,7 @@ def check_cells(settings: Settings, rows: int, columns: int) -> None:
     """
     limits = settings.serving
     if rows > limits.max_file_rows:
-        raise Problem(413, f"expected at most {limits.max_file_rows} rows in one request, got {rows}; send it in parts")
+        raise Problem(413, message("requests.too_many_file_rows", limit=limits.max_file_rows, got=rows))
     if rows * columns > limits.max_file_cells:
-        raise Problem(
-            413,
-            f"expected at most {limits.max_file_cells} cells in one request, got {rows} rows of {columns} columns; "
-            "send it in parts",
-        )
+        limit = limits.max_file_cells
+        raise Problem(413, message("requests.too_many_cells", limit=limit, rows=rows, columns=columns))

@@ -28,6 +28,7 @@ from flask import Blueprint, Flask, Response, render_template, request, url_for
 from flask_babel import Babel
 from werkzeug.exceptions import HTTPException
 
+from serving.pages.i18n import formats
 from serving.service import service
 
 LOCALES = ("en", "vi")
@@ -45,7 +46,7 @@ pages = Blueprint("pages", __name__)
 def install(app: Flask) -> None:
     """Serve the pages from `app`."""
     from serving.pages import file, models, monitoring, predict  # noqa: F401  (they add their routes to the blueprint)
-    from serving.pages.i18n import formats, translation, validation
+    from serving.pages.i18n import translation, validation
 
     app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", str(STATIC.parent / "translations"))
     Babel(app, locale_selector=locale)
@@ -106,7 +107,8 @@ def _common() -> dict[str, Any]:
 @pages.errorhandler(HTTPException)
 def _failed(error: HTTPException) -> tuple[str, int]:
     """People get a page; programs that call the API get problem+json, see serving/problems.py."""
-    return render_template("error.html", error=error), error.code or 500
+    title = formats.STATUSES.get(error.name, error.name)
+    return render_template("error.html", title=title, text=error.description), error.code or 500
 
 
 @pages.after_request

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from ml import charts
 from ml.explain.counterfactuals import Counterfactual
+from ml.messages import message
 from ml.schema.cells import number, shortest
 from ml.schema.rows import Rows
 from ml.schema.schema import Column, Schema
@@ -79,7 +80,7 @@ def label() -> Response | tuple[str, int]:
         pairs = feedback.checked([item], one.served().bundle.schema.classes, [])
         one.log.append_feedback(pairs)
     except LogUnavailable as error:
-        return failure(Problem(503, f"the label cannot be written: {error}"))
+        return failure(Problem(503, message("requests.label_not_written", error=error.explanation)))
     except (Problem, RowsError) as error:
         return failure(problems.of(error))
     return redirect(url_for("pages.predict", thanks=1), code=303)

@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import Transient
+from ml.messages import message
 from ml.settings import Settings
 from ml.storage.files import make_folder, sync_folder
 from ml.storage.secrets import secret
@@ -153,7 +154,7 @@ class PredictionLog:
             scored.labels,
             scored.chosen.tobytes(),
             scored.probabilities.tobytes(),
-            [[flag.message for flag in flags] for flags in rows.flags],
+            [[flag.message.text for flag in flags] for flags in rows.flags],
             hashed,
             () if self._private.intersection(served.bundle.schema.id_columns) else rows.who,
         )
@@ -172,9 +173,7 @@ class PredictionLog:
         with self._lock:
             try:
                 if self._over_backlog:
-                    raise LogUnavailable(
-                        f"the database has not taken more than {self.settings.max_backlog_bytes} bytes of it"
-                    )
+                    raise LogUnavailable(message("requests.backlog_full", limit=self.settings.max_backlog_bytes))
                 self._write(payload, served, payload_crc)
             except (OSError, LogUnavailable) as error:
                 self._failed(error, payload, served)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ml.messages import message
 from ml.schema.cells import is_written_number, level
 from ml.schema.rows import RowReader, Rows
 from ml.schema.validation import MAX_FAULTS, Fault, Words, shown
@@ -55,7 +56,7 @@ def _numbers(
         else:
             out[i] = found
     lost = [i for i in wrong if not isinstance(cells[i], str) or is_written_number(cells[i])]
-    faults = [Fault(i, name, "a number", f"'{shown(cells[i])}'") for i in (lost or wrong)[:MAX_FAULTS]]
+    faults = [Fault(i, name, message("rows.number"), f"'{shown(cells[i])}'") for i in (lost or wrong)[:MAX_FAULTS]]
     words.add(name, int((~np.isnan(out)).sum()), len(wrong), faults, refused=bool(lost))
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from flask import Blueprint, Response, request
 
 from ml.errors import DataError
+from ml.messages import message
 from ml.schema.rows import Rows
 from ml.schema.validation import shown
 from serving import problems
@@ -152,10 +153,10 @@ def failed(error: Exception) -> Response:
 def _served(name: str, version: str) -> Served:
     one = service()
     if name != one.settings.registry.model_name:
-        raise Problem(404, f"expected the model {one.settings.registry.model_name}, got '{shown(name)}'")
+        raise Problem(404, message("requests.model", expected=one.settings.registry.model_name, got=shown(name)))
     served = one.served()
     if version not in ("", served.version):
-        raise Problem(404, f"version {shown(version)} is not in service; version {served.version} is")
+        raise Problem(404, message("requests.version", got=shown(version), serves=served.version))
     return served
 
 

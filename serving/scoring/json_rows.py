@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ml.messages import Text, message
 from ml.schema.rows import RowReader, Rows
 from ml.schema.validation import Fault, RowsError, shown
 from serving.auth.limits import check_values
@@ -40,13 +41,13 @@ def strict_json(body: bytes, most: int) -> Any:
     """
     check_values(body, most)
     if not body.strip():
-        raise Problem(400, "expected a JSON body, got an empty one")
+        raise Problem(400, message("requests.empty"))
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise Problem(400, f"expected JSON in UTF-8, got something else: {shown(error)}") from error
+        raise Problem(400, message("requests.no_json", error=shown(error))) from error
     except RecursionError as error:
-        raise Problem(400, "expected JSON nested a few levels deep, got hundreds of levels") from error
+        raise Problem(400, message("requests.too_deep")) from error
     refuse_duplicates(body)
     return value
 
@@ -58,7 +59,7 @@ def once(items: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(items):
         seen: set[str] = set()
         twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise Problem(400, f"expected each key once in an object, got '{shown(twice)}' twice")
+        raise Problem(400, message("requests.key_twice", key=shown(twice)))
     return made
 
 
@@ -68,7 +69,7 @@ def refuse_duplicates(body: bytes) -> None:
         # Numbers are not needed here, and int() refuses more than some thousand digits.
         json.loads(body, object_pairs_hook=once, parse_int=str, parse_float=str)
     except (ValueError, RecursionError) as error:
-        raise Problem(400, f"expected JSON in UTF-8, got something else: {shown(error)}") from error
+        raise Problem(400, message("requests.no_json", error=shown(error))) from error
 
 
 class PredictBody:
@@ -161,9 +162,11 @@ class PredictBody:
             self._name_the_number(body)
             raise
         if not isinstance(request, dict) or not isinstance(request.get("rows"), list):
-            raise Problem(422, 'expected {"rows": [{column: value, …}, …]}, got ' + _form(request))
+            raise Problem(
+                422, message("requests.rows_form", expected='{"rows": [{column: value, …}, …]}', got=_form(request))
+            )
         if unknown := sorted(request.keys() - {"rows", IDS_KEY}):
-            raise Problem(422, f"expected the keys rows and {IDS_KEY}, got '{shown(unknown[0])}' too")
+            raise Problem(422, message("requests.unknown_key", keys=["rows", IDS_KEY], got=shown(unknown[0])))
         rows = request["rows"]
         self._check_count(len(rows))
         ids = request.get(IDS_KEY)
@@ -189,9 +192,7 @@ class PredictBody:
 
     def _check_count(self, n: int) -> None:
         if n > self.max_rows:
-            raise Problem(
-                413, f"expected at most {self.max_rows} rows in one request, got {n}; send a file to /predict/file"
-            )
+            raise Problem(413, message("requests.too_many_rows", limit=self.max_rows, got=n))
 
     def _checked(self, ids: Any, n: int) -> Ids | None:
         return None if ids is None else checked_ids(ids, n)
@@ -228,10 +229,10 @@ def checked_ids(ids: Any, n: int) -> Ids:
         An id that is not such a text.
     """
     if not isinstance(ids, list) or len(ids) != n:
-        came = f"a list of {len(ids)}" if isinstance(ids, list) else _form(ids)
-        raise Problem(422, f"expected {IDS_KEY} to be a list as long as rows ({n}), got {came}")
+        came = message("requests.a_list_of", n=len(ids)) if isinstance(ids, list) else _form(ids)
+        raise Problem(422, message("requests.ids", key=IDS_KEY, n=n, got=came))
     faults = [
-        Fault(i, ID_KEY, f"a printable text of 1 to {MAX_ID_CHARS} characters", f"'{shown(value)}'")
+        Fault(i, ID_KEY, message("rows.printable", limit=MAX_ID_CHARS), f"'{shown(value)}'")
         for i, value in enumerate(ids)
         if value is not None and not (isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS and value.isprintable())
     ]
@@ -240,13 +241,13 @@ def checked_ids(ids: Any, n: int) -> Ids:
     return ids
 
 
-def _form(value: object) -> str:
-    """The form of a JSON value, for a message."""
+def _form(value: object) -> Text:
+    """The form of a JSON value."""
     if isinstance(value, Mapping):
-        keys = ", ".join(shown(key) for key in list(value)[:5])
-        return f"an object with the keys {keys}" if keys else "an empty object"
+        keys = [shown(key) for key in list(value)[:5]]
+        return message("requests.object_with_keys", keys=keys) if keys else message("requests.empty_object")
     if isinstance(value, str):
-        return "a text"
+        return message("requests.a_text")
     if isinstance(value, Sequence):
-        return "a list"
-    return f"{shown(json.dumps(value))}"
+        return message("rows.a_list")
+    return shown(json.dumps(value))

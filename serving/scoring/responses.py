@@ -53,7 +53,7 @@ def predictions(scored: Scored) -> list[Answer]:
     if scored.rows.flags:
         for answer, flags in zip(answers, scored.rows.flags, strict=True):
             if flags:
-                answer.warnings = [flag._asdict() for flag in flags]
+                answer.warnings = [flag.to_dict() for flag in flags]
     return answers
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.bundle.reader import Bundle
+from ml.messages import message
 from ml.schema.rows import RowReader, Rows
 from ml.schema.schema import Schema
 from ml.settings.sections import Serving
@@ -120,7 +121,7 @@ def score(served: ServedModel, rows: Rows, ids: Ids | None = None) -> Scored:
 def _check_finite(total: float, probabilities: npt.NDArray[np.float32]) -> None:
     if not math.isfinite(total):
         bad = int(np.argmin(np.isfinite(probabilities).all(axis=1)))
-        raise Problem(422, f"rows[{bad}]: the model gives no finite probability for it; nothing was answered")
+        raise Problem(422, message("requests.no_finite_probability", row=bad))
 
 
 def chunks(served: ServedModel, rows: Rows) -> Iterator[Scored]:

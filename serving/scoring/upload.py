@@ -7,7 +7,7 @@ no plain number comes as text, so that its marks are read and its words can be t
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from ml.data.sources import csv_reader
 from ml.errors import DataError, SchemaError
+from ml.messages import code_of, message
 from ml.schema import arrow_cells
 from ml.schema.coerce import written_numbers
 from ml.schema.findings import Report
@@ -121,7 +122,7 @@ class Upload:
         try:
             yield from self._parquet() if self.is_parquet else self._csv()
         except pa.ArrowException as error:  # a column beyond 2 GB, for one
-            raise DataError(f"the table cannot be read: {shown(error)}", file=self.name) from error
+            raise DataError(message("files.unreadable_table", error=shown(error)), file=self.name) from error
 
     def checked(self, keep_bytes: int) -> list[Part] | None:
         """Read all of it once, so that nothing is scored of a table that is wrong somewhere.
@@ -148,9 +149,7 @@ class Upload:
                 self._as_numbers = False  # words that are markers came as missing: read again, they are kept
                 return self.checked(keep_bytes)
             column = self.reader.number_columns[int(np.argmin(written))]
-            raise SchemaError(
-                "expected numbers, but every row has a word for missing", file=self.name, column=column.name
-            )
+            raise SchemaError(message("files.words_for_missing"), file=self.name, column=column.name)
         return kept
 
     def _has_value(self, part: Part) -> npt.NDArray[np.bool_]:
@@ -198,19 +197,16 @@ class Upload:
             file = pq.ParquetFile(self.stream)
             size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
             if size > self.options.max_bytes:
-                raise DataError(
-                    f"{size:,} bytes, unpacked, are over the limit of {self.options.max_bytes:,}", file=self.name
-                )
+                limit = self.options.max_bytes
+                raise DataError(message("files.over_limit", size=size, limit=limit), file=self.name)
             if file.metadata.num_columns > self.options.max_columns:
-                raise DataError(
-                    f"{file.metadata.num_columns:,} columns are over the limit of {self.options.max_columns:,}",
-                    file=self.name,
-                )
+                counts = {"n": file.metadata.num_columns, "limit": self.options.max_columns}
+                raise DataError(message("files.columns_over_limit", **counts), file=self.name)
             check_cells(self.settings, file.metadata.num_rows, file.metadata.num_columns)
             _check_values(file, self.settings, self.name)
             names = tuple(file.schema_arrow.names)
             if len(set(names)) < len(names):
-                raise DataError("two columns of one name", file=self.name)
+                raise DataError(message("files.doubles"), file=self.name)
             self._match_names(names)
             begun = 0
             for table in self._batches(pq.ParquetFile(self.stream, read_dictionary=_texts_of(file.schema_arrow))):
@@ -219,9 +215,9 @@ class Upload:
                     yield Part(rows, echoed, None, self._ids(echoed))
                 begun += table.num_rows
         except UnicodeDecodeError as error:
-            raise DataError("expected column names in UTF-8, got other bytes", file=self.name) from error
+            raise DataError(message("files.names_no_utf8"), file=self.name) from error
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"not a readable Parquet file: {shown(error)}", file=self.name) from error
+            raise DataError(message("files.no_parquet", error=shown(error)), file=self.name) from error
         if not begun:
             rows, echoed = self._rows(file.schema_arrow.empty_table(), None)
             yield Part(rows, echoed, None, None)
@@ -238,14 +234,11 @@ class Upload:
                 if pa.types.is_dictionary(column.type):
                     sizes = pc.binary_length(column.dictionary)
                     if (pc.max(sizes).as_py() or 0) > 4 * self.options.max_cell_chars:
-                        raise DataError("a cell over data.max_cell_chars", file=self.name, column=name)
+                        raise DataError(message("files.cell_over_limit"), file=self.name, column=name)
                     left -= pc.sum(pc.take(sizes, column.indices)).as_py() or 0
                     if left < 0:
-                        raise DataError(
-                            f"texts of more than {self.options.max_bytes:,} bytes, unpacked",
-                            file=self.name,
-                            column=name,
-                        )
+                        limit = self.options.max_bytes
+                        raise DataError(message("files.texts_over_limit", limit=limit), file=self.name, column=name)
                     column = column.dictionary_decode()
                 columns.append(column)
             yield pa.table(columns, names=batch.schema.names)
@@ -256,15 +249,10 @@ class Upload:
 
     def _match_names(self, names: tuple[str, ...]) -> None:
         faults = self.reader.name_faults(names)
-        absent = [fault.column for fault in faults if "no such column" in fault.got]
+        absent = [fault.column for fault in faults if code_of(fault.got) == "rows.no_such_column"]
         if absent:
-            listed = ", ".join(f"'{shown(name)}'" for name in absent[:5]) + (" …" if len(absent) > 5 else "")
-            raise SchemaError(
-                f"the model needs {len(self.reader.schema.columns)} columns and the table lacks {listed}; "
-                f"it has {', '.join(repr(shown(name)) for name in names[:10])}{' …' if len(names) > 10 else ''}",
-                file=self.name,
-                column=absent[0],
-            )
+            known = {"n": len(self.reader.schema.columns), "columns": _first(absent, 5), "found": _first(names, 10)}
+            raise SchemaError(message("files.lacks_columns", **known), file=self.name, column=absent[0])
         unknown = [shown(fault.column) for fault in faults if fault.column != ID_KEY]
         if unknown:
             listed = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
@@ -313,7 +301,7 @@ class Upload:
             Fault(
                 None if lines is not None else first + i,
                 name,
-                "a number",
+                message("rows.number"),
                 f"'{shown(cells[i].as_py())}'",
                 int(lines[i]) if lines is not None else None,
             )
@@ -331,8 +319,13 @@ class Upload:
             return None
         given = arrow_cells.texts(table[ID_KEY]).to_pylist()
         if "" in given:
-            raise DataError("expected an id in every row, got an empty cell", file=self.name, column=ID_KEY)
+            raise DataError(message("files.id_missing"), file=self.name, column=ID_KEY)
         return checked_ids(given, len(given))
+
+
+def _first(names: Sequence[str | None], most: int) -> str:
+    """The first of the names, in quotes."""
+    return ", ".join(f"'{shown(name)}'" for name in names[:most]) + (" …" if len(names) > most else "")
 
 
 def with_commas(records: csv_reader.Records) -> pa.Array:
@@ -385,7 +378,7 @@ def _check_values(file: pq.ParquetFile, settings: Settings, name: str) -> None:
     for field in file.schema_arrow:
         if pa.types.is_nested(field.type):
             if any(_is_bytes(leaf) or pa.types.is_fixed_size_binary(leaf) for leaf in _leaves(field.type)):
-                raise DataError("expected plain values, got lists or groups of texts", file=name, column=field.name)
+                raise DataError(message("files.plain_values"), file=name, column=field.name)
         elif pa.types.is_fixed_size_binary(field.type):
             check_cells(settings, metadata.num_rows * field.type.byte_width // 8, 1)
 

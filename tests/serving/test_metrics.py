@@ -10,7 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ml.schema.warnings import Flag
+from ml.schema.schema import Column
+from ml.schema.warnings import out_of_range
 from serving.metrics import BUCKETS, Metrics
 from serving.status.reader import CheckEntry, Status, write
 from tests.serving import tiny
@@ -31,7 +32,7 @@ def test_counts_are_handed_on(tmp_path: Path) -> None:
     metrics = Metrics(tmp_path)
     for i in range(10):
         metrics.answered("/predict", 200 if i else 422, 0.0004)
-    flag = Flag("age", "out_of_range", "200 is outside")
+    flag = out_of_range(Column(name="age", kind="number", minimum=0, maximum=90), 200)
     metrics.scored("3", 4, ((flag,), (), (flag, flag), ()))
     found = samples(metrics.render())
     assert found["refit_requests_total", (("route", "/predict"), ("status", "200"))] == 9

@@ -10,6 +10,7 @@ from flask import Flask
 from werkzeug.exceptions import MethodNotAllowed
 
 from ml.errors import BundleError, DataError, SchemaError, StoreUnavailable
+from ml.messages import message
 from ml.schema.validation import Fault, RowsError
 from serving import problems
 from serving.problems import Problem
@@ -45,6 +46,24 @@ def test_a_place_in_a_file_is_named() -> None:
     content = json.loads(problems.body(problems.of(DataError("expected 3 fields", file="t.csv", line=7))))
     assert content["detail"] == "t.csv, line 7: expected 3 fields"
     assert content["errors"][0]["line"] == 7
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RowsError([Fault(2, "a", message("rows.number"), "'x'")]), "urn:refit:rows.do_not_fit"),
+        (DataError(message("files.fields", expected=3, got=2), file="t.csv", line=7), "urn:refit:files.fields"),
+        (problems.Problem(415, message("requests.empty")), "urn:refit:requests.empty"),
+        (ValueError("a fault of ours"), "urn:refit:requests.fault"),
+        (problems.Problem(422, "words alone"), "about:blank"),
+    ],
+)
+def test_the_type_is_the_code_of_what_is_wrong(error: Exception, kind: str) -> None:
+    """A client decides by it, and not by the sentence; each fault has the codes of its parts."""
+    content = json.loads(problems.body(problems.of(error)))
+    assert content["type"] == kind
+    if isinstance(error, RowsError):
+        assert content["errors"][0]["expected_code"] == "rows.number"
 
 
 def test_a_fault_of_ours_says_nothing_of_the_inside_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ml.data.sources import csv_diagnosis, csv_header, decompress
 from ml.errors import DataError
+from ml.messages import message
 from ml.schema.findings import Report
 
 _LF, _CR, _QUOTE = 10, 13, 34
@@ -121,7 +122,7 @@ class CsvReader:
         if not rows and self._options.may_be_empty:
             yield Chunk(self._from_rows([]), np.empty(0, np.int64))
         elif not rows:
-            raise DataError("the file has a header but no rows", file=self._file)
+            raise DataError(message("files.header_no_rows"), file=self._file)
 
     def _chunks(self) -> Iterator[Chunk]:
         block, self._carry = self._carry, b""
@@ -132,9 +133,7 @@ class CsvReader:
             self._check_text(block, self._lines + 1, final=final)
             chunk, size, line_count = self._read_block(block, final)
             if not size and len(block) > 16 * self._options.block_bytes:
-                raise DataError(
-                    "no end of this record in sight: is a quote not closed?", file=self._file, line=self._lines + 1
-                )
+                raise DataError(message("files.record_without_end"), file=self._file, line=self._lines + 1)
             if len(chunk.lines):
                 yield chunk
             if final:
@@ -148,7 +147,7 @@ class CsvReader:
         nul = block.find(b"\0")
         if nul >= 0:
             line = first_line + block.count(b"\n", 0, nul)
-            raise DataError("a NUL byte: this is not a text file, or it is damaged", file=self._file, line=line)
+            raise DataError(message("files.nul_byte"), file=self._file, line=line)
         if block.isascii():
             return
         try:
@@ -158,10 +157,7 @@ class CsvReader:
                 return
             line = first_line + block.count(b"\n", 0, error.start)
             raise DataError(
-                f"byte 0x{block[error.start]:02x} is no UTF-8; save the file as UTF-8, or set data.encoding "
-                '(often "cp1252" or "latin-1")',
-                file=self._file,
-                line=line,
+                message("files.no_utf8", byte=f"0x{block[error.start]:02x}"), file=self._file, line=line
             ) from error
 
     def _read_block(self, block: bytes, final: bool) -> tuple[Chunk, int, int]:

@@ -35,6 +35,18 @@ EVENTS = {
     "released from quarantine": (_l("released from quarantine"), ""),
     "not served": (_l("not served"), "bad"),
 }
+# The names of HTTP statuses that a page may show.
+STATUSES = {
+    "Bad Request": _l("Bad Request"),
+    "Not Found": _l("Not Found"),
+    "Method Not Allowed": _l("Method Not Allowed"),
+    "Service Unavailable": _l("Service Unavailable"),
+    "Unprocessable Entity": _l("Unprocessable Entity"),
+    "Unprocessable Content": _l("Unprocessable Content"),
+    "Request Entity Too Large": _l("Request Entity Too Large"),
+    "Content Too Large": _l("Content Too Large"),
+    "Internal Server Error": _l("Internal Server Error"),
+}
 ALIASES = {"champion": _l("champion"), "previous": _l("previous"), "shadow": _l("in shadow")}
 # Who moved something where it was no person: Airflow's kinds of runs, and what watches by itself.
 WATCHERS = {

@@ -5,33 +5,42 @@ from __future__ import annotations
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
+from ml.messages import Message, Text, code_of
 from ml.schema.validation import Fault, shown
-from serving.pages.i18n.translation import said
-from serving.problems import TABLE, Problem
+from serving.pages.i18n import formats
+from serving.pages.i18n.translation import translated
+from serving.problems import Problem
 
-TITLES = {
-    "Rows do not fit the model": _l("This row does not fit the model"),
-    "The table does not fit": _l("The table does not fit"),
-}
-EXPECTED = {
-    "a finite number or null": _l("a number, or nothing where it is missing"),
-    "a text or null": _l("a text, or nothing where it is missing"),
+# A form has no null and no JSON.
+IN_A_FORM = {
+    "rows.do_not_fit": _l("This row does not fit the model"),
+    "rows.finite_number": _l("a number, or nothing where it is missing"),
+    "rows.text": _l("a text, or nothing where it is missing"),
 }
 
 
 def title(problem: Problem) -> str:
     """What kind of problem it is."""
-    return str(TITLES.get(problem.title) or said(problem.title))
+    title = problem.title
+    return str(formats.STATUSES.get(title, title)) if isinstance(title, str) else _in_a_form(title)
 
 
 def told(fault: Fault) -> str:
     """One fault in the reader's language."""
-    if fault.expected == TABLE:  # an error of the whole table names its place itself
-        return said(fault.got)
+    if code_of(fault.expected) == "files.fitting_table":  # an error of the whole table names its place itself
+        return translated(fault.got)
     place = [gettext("line %(n)s", n=fault.line)] if fault.line is not None else []
     if fault.column is not None:
         place.append(gettext("column “%(name)s”", name=shown(fault.column)))
-    expected = EXPECTED.get(fault.expected) or said(fault.expected)
-    got = said(fault.got.removeprefix("the text "))
-    text = gettext("expected %(expected)s, got %(got)s", expected=expected, got=got)
+    text = gettext("expected %(expected)s, got %(got)s", expected=_in_a_form(fault.expected), got=_got(fault.got))
     return f"{', '.join(place)}: {text}" if place else text
+
+
+def _in_a_form(text: Text) -> str:
+    return str(IN_A_FORM.get(code_of(text)) or translated(text))
+
+
+def _got(text: Text) -> str:
+    if isinstance(text, Message) and text.code == "rows.the_text":
+        return f"'{text.values['value']}'"
+    return translated(text)

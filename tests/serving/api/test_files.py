@@ -311,7 +311,9 @@ def test_nothing_is_logged_when_the_last_row_is_wrong(tmp_path: Path) -> None:
         answer = send(app.test_client(), text(rows))
         assert answer.status_code == 422
         assert answer.json["detail"] == "line 3002, column 'n1': expected a number, got '2 %'"
-        assert answer.json["errors"] == [{"line": 3002, "column": "n1", "expected": "a number", "got": "'2 %'"}]
+        assert answer.json["errors"] == [
+            {"line": 3002, "column": "n1", "expected": "a number", "got": "'2 %'", "expected_code": "rows.number"}
+        ]
     assert logged_ids(tmp_path) == []
 
 
@@ -329,7 +331,9 @@ def test_a_few_words_in_a_number_column_are_missing(
         assert {"column": "n1", "message": "5 rows: not a number"} in json.loads(answer.headers["X-Warnings"])
         assert table(answer)[-1]["probability"] == table(answer)[100]["probability"]  # as where it is empty
     else:
-        assert answer.json["errors"][0] == {"line": 116, "column": "n1", "expected": "a number", "got": "'?'"}
+        first = {"line": 116, "column": "n1", "expected": "a number", "got": "'?'", "expected_code": "rows.number"}
+        assert answer.json["errors"][0] == first
+        assert answer.json["type"] == "urn:refit:rows.do_not_fit"
 
 
 @pytest.mark.parametrize("keep", [0, 10**9], ids=["read twice", "kept"])
