@@ -34,8 +34,8 @@ def perform(arguments: argparse.Namespace) -> int:
         demo_drift(layout)
     with only_one(layout):
         if arguments.stop:
-            terminal.line("Stopping …" if supervision.supervisor(layout) else "Nothing runs.")
-            terminal.line("Stopped." if stack.stop(layout) else "")
+            terminal.line("Stopping …")
+            terminal.line("Stopped." if stack.stop(layout) else "Nothing runs.")
             return 0
         if arguments.data:
             layout = Layout(choose_data(layout.settings, arguments))
@@ -52,8 +52,15 @@ def status(layout: Layout, terminal: Terminal) -> int:
     """Say what runs; exit code 3 when nothing does, as for an init script."""
     found = supervision.states(layout)
     if not found:
-        terminal.line("Nothing runs. Start it with ./run_pipeline.sh")
-        return 3
+        left = stack.left_listening(layout)
+        if not left:
+            terminal.line("Nothing runs. Start it with ./run_pipeline.sh")
+            return 3
+        for name, process in left.items():
+            terminal.line(f"  {name:<22} answers on port {layout.ports[name]} (process {process.pid})")
+        terminal.line("The supervisor is gone: nothing restarts these. ./run_pipeline.sh --stop ends them,")
+        terminal.line("./run_pipeline.sh --start ends them and starts everything anew.")
+        return 1
     for state in found:
         terminal.line(f"  {state.name:<22} {state.state:<9} {state.description}")
     terminal.line(f"  memory of all: {supervision.memory_mb(layout):,.0f} MB")

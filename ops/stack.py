@@ -199,14 +199,35 @@ def stop(layout: Layout) -> bool:
     return control is not None or swept > 0
 
 
+def left_listening(layout: Layout) -> dict[str, psutil.Process]:
+    """What a killed supervisor left on the ports of this stack, by the port's name.
+
+    A title wipes the environment by which children are known, gunicorn's for one. So these are known by their port
+    and by their working directory, the checkout, which the supervisor gives them and nothing in them changes.
+    """
+    names = {port: name for name, port in layout.ports.items()}
+    found: dict[str, psutil.Process] = {}
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr.port in names:
+                with contextlib.suppress(psutil.Error, OSError):
+                    process = psutil.Process(connection.pid)
+                    ours = os.path.realpath(process.cwd()) == os.path.realpath(layout.checkout)
+                    if ours and process.uids().real == os.getuid() and process.pid not in _own_line():
+                        found[names[connection.laddr.port]] = process
+    return found
+
+
 def sweep(layout: Layout) -> int:
-    """Kill what a killed supervisor left running; its children carry its socket in their environment."""
+    """Kill what a killed supervisor left running: its children carry its socket in their environment, or listen."""
     marker = f"unix://{layout.socket}"
     left = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get("SUPERVISOR_SERVER_URL") == marker and process.pid not in _own_line():
                 left += [process, *process.children(recursive=True)]
+    groups = {_group(listener.pid) for listener in left_listening(layout).values()} - {0, os.getpgrp()}
+    left += [process for process in psutil.process_iter() if _group(process.pid) in groups]
     for process in left:
         with contextlib.suppress(psutil.Error):
             process.kill()
@@ -220,6 +241,14 @@ def listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((HOST, port)) == 0
+
+
+def _group(pid: int) -> int:
+    """The process's group; 0 where it has just ended."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def _own_line() -> set[int]:

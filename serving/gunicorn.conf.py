@@ -23,6 +23,9 @@ _folder = settings.var / "serving"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+# One allocator, so that what a large table took can be given back.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 # Settled now: found out later, with a file that is made and written, there would be no folder on a full disk.
 tempfile.tempdir = os.environ.get("TMPDIR") or "/tmp"
 

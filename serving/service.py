@@ -80,6 +80,17 @@ class Service:
             raise no_model(self)
         return served
 
+    def check_room_for_table(self) -> None:
+        """Before a table or tensors are scored: what waits for the database must leave room for single rows.
+
+        Raises
+        ------
+        Problem
+            503
+        """
+        if not self.log.takes_tables:
+            raise Problem(503, message("requests.tables_waiting"), headers={"Retry-After": "30"})
+
     def record(self, served: Served, scored: Scored) -> None:
         """Log and count the rows of one answer.
 

@@ -36,6 +36,12 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
+def make_private(path: Path) -> None:
+    """Make the file where there is none, and let its owner alone read it: SQLite gives its journals the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    path.chmod(0o600)
+
+
 def write_json(path: Path, value: Any) -> None:
     """As `write_bytes`, of indented JSON. NaN becomes null, paths become text."""
     write_bytes(path, to_json(value))

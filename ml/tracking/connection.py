@@ -22,6 +22,7 @@ from ml import http
 from ml.errors import RefitError, RegistryError, RegistryUnavailable
 from ml.settings import Settings
 from ml.storage import locks
+from ml.storage.files import make_private
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -138,6 +139,7 @@ def _prepare_local(var: Path) -> None:
     if database.exists():
         return
     (var / "mlflow" / "artifacts").mkdir(parents=True, exist_ok=True)
+    make_private(database)
     with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
 

@@ -59,8 +59,9 @@ def predict_file() -> Response:
 
     try:
         upload = score_file.open_upload(one, served, stream, name)
-        writer_class = score_file.WRITERS[_format(upload.is_parquet)]
-        out = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 (closed with the response)
+        kind = _format(upload.is_parquet)
+        upload.echo, writer_class = kind != "json", score_file.WRITERS[kind]
+        out = spool()
         try:
             summary = score_file.score_upload(one, served, upload, writer_class(out))
         except BaseException:
@@ -110,7 +111,7 @@ def _spooled(stream: BinaryIO) -> BinaryIO:
         413: more than the largest body.
     """
     most = service().settings.serving.max_body_bytes
-    into = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 (the caller closes it)
+    into = spool()
     try:
         while chunk := stream.read(1 << 18):
             into.write(chunk)
@@ -139,20 +140,31 @@ def _format(is_parquet: bool) -> str:
     return FORMATS[best]
 
 
-def _answer(out: BinaryIO, writer: type[Writer], summary: dict[str, Any], name: str) -> Response:
+def spool() -> BinaryIO:
+    """A file that stays in memory while it is small. Its user closes it."""
+    return cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))
+
+
+def sent(out: BinaryIO, mimetype: str) -> Response:
+    """The response that sends what was written to `out`, and closes it."""
     size = out.tell()
     out.seek(0)
     wrapper = request.environ.get("wsgi.file_wrapper")
     if size <= MEMORY_BYTES:
-        response = Response(out.read(), content_type=writer.mimetype)
+        response = Response(out.read(), content_type=mimetype)
         out.close()
     elif wrapper is not None:  # the server sends the file itself, and closes it
         out.fileno()  # moves it to the disk: here, where a full one can still be told
-        response = Response(wrapper(out, 1 << 18), content_type=writer.mimetype, direct_passthrough=True)
+        response = Response(wrapper(out, 1 << 18), content_type=mimetype, direct_passthrough=True)
     else:
-        response = Response(_stream(out), content_type=writer.mimetype)
+        response = Response(_stream(out), content_type=mimetype)
         response.call_on_close(out.close)  # a response that is given up before it began reads nothing
     response.content_length = size
+    return response
+
+
+def _answer(out: BinaryIO, writer: type[Writer], summary: dict[str, Any], name: str) -> Response:
+    response = sent(out, writer.mimetype)
     stem = name.split(".")[0] or "upload"
     response.headers.set("Content-Disposition", "attachment", filename=f"{stem}-predictions{writer.ending}")
     response.headers[VERSION_HEADER] = summary["model_version"]

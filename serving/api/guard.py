@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
-from flask import Flask
+from flask import Flask, request
 
 from ml.messages import Message, message
 from serving.auth.keys import Scope, is_loopback
@@ -20,6 +20,8 @@ from serving.service import Service
 access = logging.getLogger("refit.access")
 
 BODY_FILE = "refit.body"  # in the WSGI environ: the whole body as a file that can be read twice
+
+CLIENT_GONE = "refit.client_gone"  # in the WSGI environ: asks whether the client has closed its connection
 
 Header = Callable[[str], str | None]
 
@@ -82,6 +84,19 @@ class Application(Flask):
         if endpoint == STATIC:
             return None
         return "predict" if endpoint is None else _scopes[self.view_functions[endpoint]]
+
+
+def stop_if_gone() -> None:
+    """Between two parts of long work: end it where nobody waits for it any more, and the server can tell.
+
+    Raises
+    ------
+    Problem
+        408, which nobody reads.
+    """
+    gone = request.environ.get(CLIENT_GONE)
+    if gone is not None and gone():
+        raise Problem(408, "the client has gone; the rest was not scored")
 
 
 class Context(NamedTuple):

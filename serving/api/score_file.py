@@ -16,6 +16,7 @@ from ml.errors import DataError
 from ml.messages import message
 from ml.schema.findings import Finding
 from ml.schema.validation import shown
+from serving.api import guard
 from serving.model.store import Served
 from serving.scoring import responses, score
 from serving.scoring.file_names import plain_name
@@ -28,14 +29,18 @@ KEEP_BYTES = 48_000_000  # a checked upload up to this size is scored from memor
 __all__ = ["WRITERS", "open_upload", "score_upload"]
 
 
-def open_upload(one: Service, served: Served, stream: BinaryIO, name: str) -> Upload:
-    """The upload `stream` (seekable), called `name` by its sender, within the limits of the settings."""
+def open_upload(one: Service, served: Served, stream: BinaryIO, name: str, *, echo: bool = True) -> Upload:
+    """The upload `stream` (seekable), called `name` by its sender, within the limits of the settings.
+
+    Without `echo` only the schema's columns and the ids are read of Parquet: the answer does not repeat the others.
+    """
     data = one.settings.data
     return Upload(
         stream,
         plain_name(name),
         score.reader(served),
         settings=one.settings,
+        echo=echo,
         options=csv_reader.Options(
             max_bytes=one.settings.serving.max_body_bytes,
             max_columns=data.max_columns,
@@ -46,10 +51,12 @@ def open_upload(one: Service, served: Served, stream: BinaryIO, name: str) -> Up
 
 def score_upload(one: Service, served: Served, upload: Upload, writer: Writer) -> dict[str, Any]:
     """Check all of it, then score, log and write it part by part; returns what to say about the whole."""
+    one.check_room_for_table()
     kept = upload.checked(KEEP_BYTES)
     flagged: Counter[tuple[str, str]] = Counter()
     rows = 0
     for part in _pieces(kept if kept is not None else upload):
+        guard.stop_if_gone()
         scored = score.score(served, part.rows, part.ids)
         one.record(served, scored)
         try:

@@ -15,6 +15,8 @@ from serving.problems import Problem
 # Paths that take tables or tensors, and JSON where it is said to be; every other body is JSON or a form.
 TABLES = ("/predict/file", "/file", "/invocations", "/v2/")
 
+HEAVY_BYTES = 1_000_000
+FORM_BYTES = 1_000_000  # of a page's form: one row, whose every field of three bytes takes hundreds
 MAX_CALLERS = 10_000  # the one not seen for longest is forgotten, and starts again with a full bucket
 
 
@@ -43,8 +45,41 @@ class RateLimit:
 def body_bytes(settings: Settings, path: str, content_type: str) -> int:
     """The largest body that a route takes, in bytes. `content_type` is of the request, "" where it has none."""
     limits = settings.serving
+    if content_type.lower().startswith("application/x-www-form-urlencoded"):
+        return min(FORM_BYTES, limits.max_body_bytes)
     is_table = path.startswith(TABLES) and not content_type.lower().startswith("application/json")
     return limits.max_body_bytes if is_table else min(limits.max_json_bytes, limits.max_body_bytes)
+
+
+def is_heavy(target: str, content_type: str, packed: bool, size: int) -> bool:
+    """Whether a request may take many times the memory of a single row's: long, packed, or a table of unknown length.
+
+    `target` is the request's with its query, `packed` whether it has a Content-Encoding, `size` that of its body.
+    """
+    if size > HEAVY_BYTES or packed:
+        return True
+    if not target.startswith(("/predict/file", "/file", "/invocations")):
+        return False
+    plain = content_type.lower().startswith(("text/csv", "application/json"))
+    return size > 0 and not (plain and "name=" not in target)
+
+
+def check_tensors(settings: Settings, rows: int, columns: int) -> None:
+    """Refuse rows × (columns in and out) that are held in memory as wholes, unlike a file's, beyond the setting.
+
+    Raises
+    ------
+    Problem
+        413
+    """
+    check_cells(settings, rows, columns)
+    most = settings.serving.max_tensor_cells
+    if rows * columns > most:
+        raise Problem(
+            413,
+            f"expected at most {most} cells in one request, got {rows} rows of {columns} columns in and out; "
+            "send it in parts, or as a file to /predict/file",
+        )
 
 
 def check_values(body: bytes, most: int) -> None:

@@ -88,6 +88,15 @@ class Connection:
         self._unsent = int.from_bytes(fcntl.ioctl(self.fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
         return self._unsent < before
 
+    def client_has_gone(self) -> bool:
+        """Whether the client has closed its side while its request is in work; asked in that thread."""
+        try:
+            return self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def next_head(self) -> Request | None:
         """Take the next request's head from `data`, or None until more comes.
 

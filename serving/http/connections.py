@@ -8,6 +8,7 @@ loop's thread.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import select
 import socket
@@ -17,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from serving import problems
+from serving.api.guard import CLIENT_GONE
 from serving.auth import limits
 from serving.http import wsgi
 from serving.http.connection import Connection
@@ -24,6 +26,7 @@ from serving.http.fast_path import HotRoute
 from serving.http.http1 import Body, Refused, Request
 from serving.problems import Problem
 
+_libc = ctypes.CDLL(None)
 READ_BYTES = 65_536  # also bounds how many pipelined requests are answered before others have their turn
 LINGER_S = 2.0
 _GONE = (ConnectionError, BrokenPipeError, TimeoutError)
@@ -48,6 +51,9 @@ class Conversations:
         self._settings = self._service.settings.serving
         self._hot = HotRoute(self._service)
         self._pool = ThreadPoolExecutor(self._settings.executor_threads, thread_name_prefix="refit-request")
+        # What takes much memory goes one after the other, and memory has a bound (tests/serving/test_memory.py).
+        self._heavy = ThreadPoolExecutor(1, thread_name_prefix="refit-heavy")
+        self._grown = False  # whether memory that a large request took may have come free
         self._done: deque[tuple[Connection, wsgi.Answer]] = deque()
         self.connections: dict[int, Connection] = {}  # the one that has been silent longest first
 
@@ -63,7 +69,8 @@ class Conversations:
 
     def end(self) -> None:
         """Close every connection, and start no more work."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._heavy):
+            pool.shutdown(wait=False, cancel_futures=True)
         for connection in list(self.connections.values()):
             self.close(connection)
 
@@ -176,7 +183,9 @@ class Conversations:
     def _submit(self, connection: Connection, request: Request, body: Body) -> None:
         connection.busy = True
         self._watch(connection, 0)  # not read on meanwhile: a client cannot pile up requests here
-        self._pool.submit(self._work, connection, request, body)
+        kind, packed = request.header("content-type") or "", request.header("content-encoding") is not None
+        heavy = limits.is_heavy(request.target.decode("latin-1"), kind, packed, body.size)
+        (self._heavy if heavy else self._pool).submit(self._work, connection, request, body)
 
     def _work(self, connection: Connection, request: Request, body: Body) -> None:
         """In an executor thread: one WSGI call."""
@@ -191,12 +200,14 @@ class Conversations:
                 multiprocess=self._cfg.workers > 1,
                 trusted=connection.address in self._cfg.forwarded_allow_ips,
             )
+            values[CLIENT_GONE] = connection.client_has_gone
             answer = wsgi.call(self._app, values, keep_alive=keep)
         except Exception as error:  # beyond Flask's reach: a full disk cannot hold the answer, for one
             self._log.exception("Error handling request %s", request.target.decode("latin-1"))
             answer = _problem(problems.of(error), _path(request))
         self._done.append((connection, answer))
         self._wake()
+        self._grown = self._grown or body.size > limits.HEAVY_BYTES or answer.file is not None
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):  # full: the loop is about to wake anyway
@@ -258,7 +269,10 @@ class Conversations:
             self._watch(connection, select.EPOLLOUT)
 
     def sweep(self, now: float) -> None:
-        """Close what has taken too long."""
+        """Close what has taken too long, and give back what large requests have taken."""
+        if self._grown:
+            self._grown = False
+            self._heavy.submit(give_back_memory)  # some milliseconds, which the loop does not have
         late = [c for c in self.connections.values() if now > c.deadline and not c.busy]  # lingering ones are idle
         for connection in late:
             if connection.writing and connection.client_takes_bytes():
@@ -298,6 +312,12 @@ class Conversations:
         connection.lingering = True
         connection.deadline = time.monotonic() + LINGER_S
         self._watch(connection, select.EPOLLIN)
+
+
+def give_back_memory() -> None:
+    """What the C library keeps of a large request for the next one, where it is glibc's."""
+    if hasattr(_libc, "malloc_trim"):
+        _libc.malloc_trim(0)
 
 
 def _path(request: Request) -> str:

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("refit.serving.log")
 
 BACKLOG_EVERY_S = 1.0
+TABLES_SHARE = 0.25  # of `max_backlog_bytes`: the rest is for single rows
 
 
 class LogUnavailable(Transient):
@@ -86,6 +87,7 @@ class PredictionLog:
         self._spool: deque[tuple[Model | None, bytes]] = deque()  # payloads: a frame belongs to its place
         self._spooled_bytes = 0
         self._over_backlog = False
+        self._backlog = 0  # bytes, as they were last looked at
         self._failing = ""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -124,6 +126,11 @@ class PredictionLog:
     def waiting(self) -> int:
         """Answered records that are in memory only."""
         return len(self._spool)
+
+    @property
+    def takes_tables(self) -> bool:
+        """Whether the backlog leaves room for more than single rows: at most `TABLES_SHARE` of it waits."""
+        return self._backlog <= TABLES_SHARE * self.settings.max_backlog_bytes
 
     def append(self, served: Served, scored: Scored) -> None:
         """Log the rows of one answer; returns when the guarantee of the module holds.
@@ -295,7 +302,8 @@ class PredictionLog:
                 self._failing = ""
 
     def _watch_backlog(self) -> None:
-        over = backlog_bytes(self.folder) > self.settings.max_backlog_bytes
+        self._backlog = backlog_bytes(self.folder)
+        over = self._backlog > self.settings.max_backlog_bytes
         if over and not self._over_backlog:
             logger.error("the database has not taken %d bytes of the log", self.settings.max_backlog_bytes)
         self._over_backlog = over

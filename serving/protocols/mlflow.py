@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata
@@ -23,7 +24,7 @@ from ml.errors import DataError, RefitError, SchemaError
 from ml.schema.rows import Rows
 from ml.schema.validation import RowsError, shown
 from serving import problems
-from serving.api import guard, operations, schemas
+from serving.api import files, guard, operations, schemas
 from serving.api.operations import BINARY, CSV, JSON, MLFLOW_ERROR, MLFLOW_REQUEST, NO_JSON, PARQUET, TEXT
 from serving.auth import limits
 from serving.model.store import Served
@@ -89,19 +90,47 @@ def invocations() -> Response:
     if request.mimetype == "application/json":
         parts: Iterator[Rows] = iter([_json_rows(one, served, body)])
     else:
+        one.check_room_for_table()
         parts = iter(_table_rows(one, served, body))
-    predictions: list[dict[str, Any]] = []
-    ids: list[str] = []
+    scored = _recorded(one, served, (chunk for rows in parts for chunk in score.chunks(served, rows)))
+    return _answer(served, scored)
+
+
+def _recorded(one: Service, served: Served, parts: Iterator[Scored]) -> Iterator[Scored]:
+    for scored in parts:
+        guard.stop_if_gone()
+        one.record(served, scored)
+        yield scored
+
+
+def _answer(served: Served, parts: Iterator[Scored]) -> Response:
+    """The answer's JSON, written part by part to a file: as objects, a million rows take gigabytes."""
+    out, ids = files.spool(), files.spool()
     unusual: Counter[tuple[str, str]] = Counter()
-    for rows in parts:
-        for scored in score.chunks(served, rows):
-            one.record(served, scored)
-            predictions += _records(scored)
-            ids += scored.ids
+    try:
+        out.write(b'{"predictions":[')
+        for scored in parts:
             unusual.update(responses.kinds(scored.rows))
-    content = {"predictions": predictions, "model_version": served.version, "prediction_ids": ids}
-    headers = {VERSION_HEADER: served.version, **responses.warnings_header(responses.counted(unusual))}
-    return Response(msgspec.json.encode(content), mimetype="application/json", headers=headers)
+            for written, values in ((out, _records(scored)), (ids, scored.ids)):
+                begun = written.tell() > (len(b'{"predictions":[') if written is out else 0)
+                written.write((b"," if begun else b"") + msgspec.json.encode(values)[1:-1])
+        out.write(b'],"model_version":%b,"prediction_ids":[' % msgspec.json.encode(served.version))
+        ids.seek(0)
+        shutil.copyfileobj(ids, out, 1 << 18)
+        out.write(b"]}")
+        response = files.sent(out, "application/json")
+    except BaseException:
+        out.close()
+        raise
+    finally:
+        ids.close()
+    response.headers.update(
+        {
+            VERSION_HEADER: served.version,
+            **responses.warnings_header(responses.counted(unusual)),
+        }
+    )
+    return response
 
 
 @bp.errorhandler(Exception)
@@ -152,13 +181,13 @@ def _records(scored: Scored) -> list[dict[str, Any]]:
     ]
 
 
-def _table_rows(one: Service, served: Served, body: bytes) -> list[Rows]:
+def _table_rows(one: Service, served: Served, body: bytes) -> Iterator[Rows]:
     """Rows of a CSV or Parquet body, all of them checked before any is scored."""
     from serving.api import score_file  # Arrow: a worker that never sees a table does without
 
-    upload = score_file.open_upload(one, served, io.BytesIO(body), UPLOADS[request.mimetype])
+    upload = score_file.open_upload(one, served, io.BytesIO(body), UPLOADS[request.mimetype], echo=False)
     kept = upload.checked(score_file.KEEP_BYTES)
-    return [part.rows for part in (kept if kept is not None else upload)]
+    yield from (part.rows for part in (kept if kept is not None else upload))
 
 
 def _json_rows(one: Service, served: Served, body: bytes) -> Rows:
@@ -185,7 +214,7 @@ def _json_rows(one: Service, served: Served, body: bytes) -> Rows:
     n = len(columns[reader.schema.columns[0].name])
     if any(len(columns[column.name]) != n for column in reader.schema.columns):
         raise InvalidInput("The length of values for each input/column name are not the same")
-    limits.check_cells(one.settings, n, len(reader.schema.columns))
+    limits.check_tensors(one.settings, n, len(reader.schema.columns) + 4 + len(reader.schema.classes))
     return lenient_rows.rows(reader, columns, n)
 
 

@@ -125,12 +125,15 @@ def infer(name: str, version: str = "") -> Response:
     served = _served(name, version)
     content, binary = _split(read_body())
     rows = _rows(served, content, binary)
+    if len(rows) > score.CHUNK_ROWS:
+        one.check_room_for_table()
     wanted = _wanted(content)
     head: dict[str, Any] = {"model_name": name, "model_version": served.version}
     if "id" in content:
         head["id"] = _request_id(content["id"])
     parts = []
     for scored in score.chunks(served, rows):
+        guard.stop_if_gone()
         one.record(served, scored)
         parts.append(scored)
     unusual = Counter(kind for part in parts for kind in responses.kinds(part.rows))
@@ -208,7 +211,7 @@ def _rows(served: Served, content: dict[str, Any], binary: bytes) -> Rows:
             "; ".join(f"input '{shown(f.column)}': expected {f.expected}, got {f.got}" for f in faults[:5])
         )
     n = lengths.pop()
-    limits.check_cells(service().settings, n, len(columns))
+    limits.check_tensors(service().settings, n, len(columns) + len(OUTPUTS) + len(served.bundle.schema.classes))
     return lenient_rows.rows(reader, columns, n)
 
 

@@ -32,7 +32,7 @@ from serving.scoring.json_rows import ID_KEY, Ids, checked_ids
 
 BLOCK_BYTES = 1_000_000
 PARQUET_ROWS = 8_192
-FLAG_BYTES = 400  # about what the flags of one row take
+FLAG_BYTES = 300  # of memory, about, with its message
 ENOUGH_ROWS = 20  # from here on a number column in which every cell is a word like "n/a" is a broken feed
 
 
@@ -79,6 +79,8 @@ class Upload:
         Limits of rows and cells.
     options
         Further limits, of the unpacked content among them.
+    echo
+        Whether columns that the schema does not have are wanted as well; of Parquet they need not be read else.
 
     Raises
     ------
@@ -91,13 +93,21 @@ class Upload:
     """
 
     def __init__(
-        self, stream: BinaryIO, name: str, reader: RowReader, *, settings: Settings, options: csv_reader.Options
+        self,
+        stream: BinaryIO,
+        name: str,
+        reader: RowReader,
+        *,
+        settings: Settings,
+        options: csv_reader.Options,
+        echo: bool = True,
     ):
         self.stream = stream
         self.name = name
         self.reader = reader
         self.options = options
         self.settings = settings
+        self.echo = echo
         self.report = Report()
         self._words = Words(reader.schema.max_bad_share)
         self._as_numbers = not self.is_parquet and not reader.schema.thousands
@@ -127,7 +137,7 @@ class Upload:
             rows += len(part.rows)
             check_cells(self.settings, rows, part.table.num_columns)
             size += part.rows.numbers.nbytes + part.table.nbytes * (2 if part.raw is not None else 1)
-            size += FLAG_BYTES * sum(map(bool, part.rows.flags))
+            size += FLAG_BYTES * sum(map(len, part.rows.flags))
             if kept is not None:
                 kept.append(part)
                 if size > keep_bytes:
@@ -216,7 +226,9 @@ class Upload:
         """Batches with their texts written out, once it is known how long they are: a page can say a long text in a
         dictionary once and repeat it for a few bits a row."""
         left = self.options.max_bytes
-        for batch in file.iter_batches(PARQUET_ROWS):
+        known = {*(column.name for column in self.reader.schema.columns), ID_KEY}
+        wanted = [name for name in file.schema_arrow.names if self.echo or name in known]
+        for batch in file.iter_batches(PARQUET_ROWS, columns=wanted):
             columns = []
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
                 if pa.types.is_dictionary(column.type):

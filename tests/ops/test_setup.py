@@ -15,6 +15,7 @@ from demo import own_stack
 from ml.settings import Settings, load
 from ops import command, environment, stack, supervision
 from ops.layout import Layout, admin_password, ensure_secrets, write_private
+from tests.serving.running import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -214,3 +215,39 @@ def test_the_demonstration_takes_the_commands_place(tmp_path: Path, monkeypatch:
     assert importlib.util.find_spec(f"{module}.__main__")
     with pytest.raises(SystemExit, match="0"):
         importlib.import_module(f"{module}.__main__").main([*options, "--help"])
+
+
+LEFT = """
+import http.server, os, sys
+os.setsid()
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.BaseHTTPRequestHandler).serve_forever()
+"""
+
+
+def test_what_a_killed_supervisor_left_on_a_port_is_told_and_ended(tmp_path: Path) -> None:
+    """Without the environment that it was started with: a title overwrites it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    left = subprocess.Popen([sys.executable, "-c", LEFT, str(port)], cwd=ROOT, env={})
+    elsewhere = subprocess.Popen([sys.executable, "-c", LEFT, str(port + 1)], cwd=tmp_path, env={})
+    environment = {**os.environ, "REFIT_HOME": str(tmp_path), "REFIT_SERVING_PORT": str(port),
+                   "REFIT_MLFLOW_PORT": str(port + 1), "REFIT_AIRFLOW_PORT": "1"}  # fmt: skip
+
+    def ops(argument: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ops", argument]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    try:
+        wait_for(lambda: stack.listens(port) and stack.listens(port + 1), what="both listen")
+        said = ops("--status")
+        assert said.returncode == 1
+        assert f"service                answers on port {port} (process {left.pid})" in said.stdout
+        assert "mlflow" not in said.stdout, "another program's is not ours to name or end"
+        assert "Stopped." in ops("--stop").stdout
+        assert left.wait(timeout=10) != 0
+        assert elsewhere.poll() is None
+        assert ops("--status").returncode == 3
+    finally:
+        for process in (left, elsewhere):
+            process.kill()
+            process.wait()

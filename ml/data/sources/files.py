@@ -17,6 +17,7 @@ from ml.errors import DataError, Transient
 from ml.messages import Message, message
 from ml.settings import Data, Settings
 
+BATCH_ROWS = 8_192
 _PARQUET = (".parquet", ".pq")
 
 
@@ -65,7 +66,7 @@ def _line_index(chunks: list[Chunk]) -> Any:
 
 
 def read_parquet(stream: Any, name: str, data: Data) -> pd.DataFrame:
-    """A Parquet file; its size is looked up before it is unpacked."""
+    """A Parquet file; its size is looked up before it is unpacked, and counted while it is."""
     try:
         file = pq.ParquetFile(stream)
         size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
@@ -74,7 +75,13 @@ def read_parquet(stream: Any, name: str, data: Data) -> pd.DataFrame:
         if len(file.schema_arrow.names) > data.max_columns:
             n = len(file.schema_arrow.names)
             raise DataError(message("files.too_many_columns", n=n, limit=data.max_columns), file=name)
-        table = file.read()
+        batches, size = [], 0
+        for batch in file.iter_batches(BATCH_ROWS):  # a text said once in a dictionary may be a text in each row
+            size += batch.nbytes
+            if size > data.max_bytes:
+                raise DataError(message("files.over_max_bytes", size=size, limit=data.max_bytes), file=name)
+            batches.append(batch)
+        table = pa.Table.from_batches(batches, file.schema_arrow)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise DataError(message("files.no_parquet", error=str(error)), file=name) from error
     index = [column for column in table.column_names if re.fullmatch(r"__index_level_\d+__", column)]

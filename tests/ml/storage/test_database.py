@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 from ml import predictions
 from ml.settings import Settings, from_values
 from ml.storage import database
+from ml.tracking import connection as connection_module
 
 
 @pytest.fixture
@@ -55,3 +58,19 @@ def test_a_commit_is_on_the_disk_when_it_returns(settings: Settings) -> None:
     with database.engine(settings).connect() as connection:
         assert connection.execute(sa.text("PRAGMA synchronous")).scalar() == 2
         assert connection.execute(sa.text("PRAGMA journal_mode")).scalar() == "wal"
+
+
+def test_the_databases_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
+    """Also where no supervisor has set the mask, and with SQLite's journals."""
+    found = from_values({"home": str(tmp_path), "mlflow_port": 1})
+    before = os.umask(0o022)
+    try:
+        with database.engine(found).begin() as connection:
+            connection.execute(sa.text("CREATE TABLE something (a INTEGER)"))
+            files = [*found.var.glob("refit.db*")]
+        connection_module._prepare_local(found.var)
+    finally:
+        os.umask(before)
+    files += [found.var / "mlflow" / "mlflow.db"]
+    assert len(files) >= 2
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}

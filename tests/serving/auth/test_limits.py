@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from flask.testing import FlaskClient
 
+from serving.api import guard
 from serving.app import create_app
+from serving.auth import limits
 from tests.serving import tiny
 from tests.serving.conftest import Make
 
@@ -90,3 +92,74 @@ def test_lists_of_texts_are_refused(client: FlaskClient) -> None:
     lists = rows_of(2, note=pa.array([["a"], ["b"]]))
     answer = client.post("/predict/file", data=parquet(lists), content_type="application/x-parquet")
     assert answer.status_code == 422
+
+
+def test_tensors_are_limited_by_what_goes_in_and_out(make: Make) -> None:
+    """They are held in memory as wholes: four columns in, four outputs and two classes out."""
+    client = make(serving={"max_tensor_cells": 1_000})
+
+    def asked(n: int) -> int:
+        inputs = [{"name": name, "shape": [n], "datatype": "FP64", "data": [1.0] * n} for name in tiny.row()]
+        return client.post(MODEL, json={"inputs": inputs}).status_code
+
+    assert (asked(100), asked(101)) == (200, 413)
+
+
+def test_labels_in_csv_are_counted_before_they_are_read(client: FlaskClient) -> None:
+    lines = b"prediction_id,label\n" + b"\n" * 400_000
+    answer = client.post("/feedback", data=lines, content_type="text/csv")
+    assert answer.status_code == 413
+
+
+def test_tables_leave_room_in_the_backlog_for_single_rows(make: Make) -> None:
+    """A quarter of it; files beyond that are told to wait."""
+    client = make(log={"max_backlog_bytes": 10_000})
+    table = b"f0,f1,f2,f3\n" + b"1,2,3,4\n" * 30
+    headers = {"Content-Type": "text/csv"}
+    assert client.post("/predict/file", data=table, headers=headers).status_code == 200
+    client.application.extensions["refit"].log._watch_backlog()
+    for path in ("/predict/file", "/invocations"):
+        answer = client.post(path, data=table, headers=headers)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    assert client.post("/predict", json={"rows": [tiny.row()]}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/predict/file", "/invocations"])
+def test_work_ends_when_its_client_has_gone(client: FlaskClient, path: str) -> None:
+    """What was scored until then is logged, the rest is not."""
+    answer = client.post(
+        path,
+        data=b"f0,f1,f2,f3\n" + b"1,2,3,4\n" * 30,
+        content_type="text/csv",
+        environ_overrides={guard.CLIENT_GONE: lambda: True},
+    )
+    assert answer.status_code == 408
+
+
+def test_only_the_schemas_columns_are_read_where_the_answer_does_not_repeat_the_others(client: FlaskClient) -> None:
+    """A column of a kind that cannot be answered as JSON is no hindrance then."""
+    table = parquet(rows_of(2, other=pa.array([1, 2], pa.duration("s"))))
+    for path in ("/predict/file?format=json", "/invocations"):
+        answer = client.post(path, data=table, content_type="application/vnd.apache.parquet")
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "packed", "size", "heavy"),
+    [
+        ("/predict", "application/json", False, 900_000, False),
+        ("/predict", "application/json", False, 1_100_000, True),
+        ("/predict/file", "text/csv", False, 9_000, False),
+        ("/predict/file?name=a.csv.gz", "text/csv", False, 9_000, True),
+        ("/predict/file", "text/csv", True, 9_000, True),
+        ("/predict/file", "application/octet-stream", False, 9_000, True),
+        ("/invocations", "application/vnd.apache.parquet", False, 9_000, True),
+        ("/file", "multipart/form-data; boundary=B", False, 9_000, True),
+        ("/file/token/name", "", False, 0, False),
+        ("/models", "", False, 0, False),
+    ],
+)
+def test_what_may_take_much_memory_is_known_before_it_does(
+    target: str, kind: str, packed: bool, size: int, heavy: bool
+) -> None:
+    assert limits.is_heavy(target, kind, packed, size) is heavy
