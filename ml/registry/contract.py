@@ -14,8 +14,8 @@ from ml.errors import BundleError, DataError, RegistryError
 from ml.registry import ledger
 from ml.registry.aliases import champion
 from ml.registry.cache import download
-from ml.registry.catalog import SNAPSHOT, VersionInfo, version
-from ml.schema.schema import Schema
+from ml.registry.catalog import CONTRACT, SNAPSHOT, VersionInfo, version
+from ml.schema.schema import Schema, contract_changes
 from ml.settings import Settings
 
 
@@ -45,6 +45,20 @@ def serving(settings: Settings) -> VersionInfo | None:
         raise RegistryError(
             f"version {served} serves on, but the alias and the version were deleted in MLflow's registry"
         ) from error
+
+
+def changes(settings: Settings, old: VersionInfo, new: VersionInfo) -> list[str]:
+    """What callers would feel of one version in the place of another; empty within one contract.
+
+    Where a version cannot be loaded, so that it is not known, that is a change too.
+    """
+    known = old.tags.get(CONTRACT, "")
+    if known and known == new.tags.get(CONTRACT, ""):
+        return []
+    try:
+        return contract_changes(*(of(settings, info).schema for info in (old, new)))
+    except RegistryError as error:
+        return [f"not known: {error}"]
 
 
 def in_force(settings: Settings) -> Contract | None:
@@ -78,7 +92,38 @@ def of(settings: Settings, info: VersionInfo) -> Contract:
             schema = snapshot.open(settings, made_from).schema
         except DataError:
             raise RegistryError(
-                f"the champion, version {info.version}, cannot be loaded, and so its columns and classes are not known "
-                f'({damaged}); restore it, go back to another version, or begin anew with data.schema = "infer"'
+                f"version {info.version} cannot be loaded, and so its columns and classes are not known ({damaged}); "
+                'restore it, go back to another version, or begin anew with data.schema = "infer"'
             ) from damaged
         return Contract(version=info.version, schema=schema, snapshot=made_from)
+
+
+def border(settings: Settings, old: str, info: VersionInfo) -> list[str]:
+    """What callers would feel of a version in the place of the one that serves ("" for none)."""
+    if not old or old == info.version:
+        return []
+    try:
+        return changes(settings, version(settings, old), info)
+    except RegistryError:
+        return [f"not known: version {old}, which serves, was deleted in MLflow's registry"]
+
+
+def before(settings: Settings, current: str) -> VersionInfo | None:
+    """The version that served last before `current`, of those of its contract that are there and not quarantined."""
+    now = version(settings, current)
+    for number in ledger.served_before(settings, current):
+        try:
+            found = version(settings, number)
+        except RegistryError:
+            continue  # deleted since
+        if not found.quarantined and not changes(settings, now, found):
+            return found
+    return None
+
+
+def note_border(settings: Settings, move: int, who: str, old: str, new: str, changed: list[str]) -> None:
+    """The event at which comparison, history and the way back stop, in a row of its own after that of the move."""
+    ledger.append(
+        settings, ledger.NEW_CONTRACT, who=who, why="; ".join(changed), from_version=old, to_version=new,
+        numbers={"move": move, "changes": changed},
+    )  # fmt: skip

@@ -12,19 +12,21 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from ml import tracking
 from ml.bundle.reader import Bundle
 from ml.errors import ChampionChanged, PromotionError, RegistryError
 from ml.registry import aliases, ledger
 from ml.registry.aliases import CHAMPION, champion
 from ml.registry.cache import download
-from ml.registry.catalog import QUARANTINED, VersionInfo, version
+from ml.registry.catalog import VersionInfo, version
+from ml.registry.contract import before, border, changes, note_border, serving
 from ml.registry.ledger import Event
+from ml.registry.outside_moves import LOCK, notice_locked
+from ml.registry.quarantine import quarantine, release
 from ml.registry.rollout import Confirmation, verify
 from ml.settings import Settings
 from ml.storage import locks
 
-LOCK = "promotion"
+_FORCE = "say force if that is meant"
 
 Confirm = Callable[[Settings, str], Confirmation]
 
@@ -38,6 +40,7 @@ def promote(
     run_key: str = "",
     expected_champion: str | None = None,
     force: bool = False,
+    across: bool = False,
     numbers: dict[str, Any] | None = None,
     confirm_with: Confirm = verify,
 ) -> Event:
@@ -49,7 +52,10 @@ def promote(
         The version the challenger was judged against ("" for none). Another one by now is a refusal.
         None: not checked (a person's decision).
     force
-        Also a quarantined version; the quarantine is lifted.
+        Also a quarantined version, whose quarantine is lifted, and one of another contract.
+    across
+        Also a version of another contract: callers will feel it, and a person has said so. The way back is not
+        open by itself then: `previous` points at none.
 
     Returns
     -------
@@ -65,10 +71,12 @@ def promote(
     number = str(number)
     with locks.exclusive(settings, LOCK):
         reconcile_locked(settings, confirm_with)
+        notice_locked(settings)
         current = champion(settings)
-        old = current.version if current else ""
+        served = ledger.serving(settings)
+        old = current.version if current else served
         info = version(settings, number)
-        if old == number:
+        if current is not None and old == number:
             return _already(settings, number, who, why, run_key)
         if expected_champion is not None and old != expected_champion:
             reason = (
@@ -82,14 +90,33 @@ def promote(
             _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
             raise PromotionError(reason)
         _check_loads(settings, info)
+        changed = border(settings, old, info)
+        if changed and not (force or across):
+            reason = f"version {number} would change what callers send and get: {'; '.join(changed)}; {_FORCE}"
+            _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
+            raise PromotionError(reason)
         if info.quarantined:
             release(settings, number, who=who, why=why)
+        old = "" if old == number else old  # only the alias was lost
         intention = _outcome(settings, ledger.PROMOTING, who, why, old, number, run_key)
-        return _move(settings, _intention(settings, intention), confirm_with, numbers or {})
+        return _move(settings, _intention(settings, intention), confirm_with, numbers or {}, changed)
 
 
-def rollback(settings: Settings, to: str | None = None, *, who: str, why: str, confirm_with: Confirm = verify) -> Event:
+def rollback(
+    settings: Settings,
+    to: str | None = None,
+    *,
+    who: str,
+    why: str,
+    force: bool = False,
+    confirm_with: Confirm = verify,
+) -> Event:
     """Go back to the version that really served before (or to a named one), and quarantine the present one.
+
+    Parameters
+    ----------
+    force
+        Also to a version of another contract, which callers will feel; only one that is named.
 
     Raises
     ------
@@ -100,17 +127,23 @@ def rollback(settings: Settings, to: str | None = None, *, who: str, why: str, c
     """
     with locks.exclusive(settings, LOCK):
         reconcile_locked(settings, confirm_with)
-        current = champion(settings)
+        notice_locked(settings)
+        current = serving(settings)
         if current is None:
             raise PromotionError("there is no champion to roll back from")
-        target = version(settings, to) if to else _before(settings, current.version)
+        target = version(settings, to) if to else before(settings, current.version)
         if target is None:
-            raise PromotionError(f"no version served before version {current.version}: there is nothing to go back to")
+            raise PromotionError(_nothing_before(settings, current.version))
         if target.version == current.version:
             raise PromotionError(f"version {target.version} is the champion already")
         _check_loads(settings, target)
+        changed = changes(settings, current, target)
+        if changed and not force:
+            raise PromotionError(
+                f"version {target.version} would change what callers send and get: {'; '.join(changed)}; {_FORCE}"
+            )
         intention = _outcome(settings, ledger.ROLLING_BACK, who, why, current.version, target.version, "")
-        return _move(settings, _intention(settings, intention), confirm_with, {})
+        return _move(settings, _intention(settings, intention), confirm_with, {}, changed)
 
 
 def reconcile(settings: Settings, confirm_with: Confirm = verify) -> Event | None:
@@ -127,7 +160,8 @@ def reconcile_locked(settings: Settings, confirm_with: Confirm) -> Event | None:
     current = champion(settings)
     if current is not None and current.version == intention.to_version:
         with contextlib.suppress(PromotionError):
-            return _move(settings, intention, confirm_with, {"interrupted": True})
+            changed = border(settings, intention.from_version, current)
+            return _move(settings, intention, confirm_with, {"interrupted": True}, changed)
     else:
         _outcome_of(
             settings, intention, failed=True, why="interrupted before the alias moved, or after it was put back"
@@ -135,53 +169,46 @@ def reconcile_locked(settings: Settings, confirm_with: Confirm) -> Event | None:
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
-def quarantine(settings: Settings, number: str, *, who: str, why: str) -> None:
-    """Keep a version from being promoted again by itself."""
-    with tracking.errors(tracking.uri(settings)):
-        tracking.client(settings).set_model_version_tag(settings.registry.model_name, number, QUARANTINED, why or "yes")
-    _outcome(settings, ledger.QUARANTINED, who, why, number, "", "")
+def _move(
+    settings: Settings, intention: Event, confirm_with: Confirm, numbers: dict[str, Any], changed: list[str]
+) -> Event:
+    """Move the alias, wait for the service, write the outcome; on failure put everything back.
 
-
-def release(settings: Settings, number: str, *, who: str, why: str) -> None:
-    """Lift a quarantine."""
-    with tracking.errors(tracking.uri(settings)):
-        tracking.client(settings).delete_model_version_tag(settings.registry.model_name, number, QUARANTINED)
-    _outcome(settings, ledger.RELEASED, who, why, number, "", "")
-
-
-def _move(settings: Settings, intention: Event, confirm_with: Confirm, numbers: dict[str, Any]) -> Event:
-    """Move the alias, wait for the service, write the outcome; on failure put everything back."""
+    `changed` is what callers feel of it: `previous` never stands on the other side of that by itself.
+    """
     back = intention.what == ledger.ROLLING_BACK
     old, new = intention.from_version, intention.to_version
     aliases.set_alias(settings, CHAMPION, new)
     try:
         confirmation = confirm_with(settings, new)
     except PromotionError as error:
-        aliases.set_alias(settings, CHAMPION, old)
+        _put_back(settings, old)
         _outcome_of(settings, intention, failed=True, why=f"{intention.why}: {error}", numbers=numbers)
         raise PromotionError(f"{error}; {_named(old)} serves on") from error
     if back:
         # Where `previous` points after a rollback is where a second one would go: never at what was just left.
         quarantine(settings, old, who=intention.who, why=f"rolled back to version {new}: {intention.why}")
-        before = _before(settings, new)
-        aliases.set_previous(settings, before.version if before else "")
-    else:
-        aliases.set_previous(settings, old)
+        earlier = before(settings, new)
+        aliases.set_previous(settings, earlier.version if earlier else "")
+    elif old or changed:
+        aliases.set_previous(settings, "" if changed else old)
     numbers = {**numbers, "workers": confirmation.workers, "confirmation": confirmation.note}
-    _outcome_of(settings, intention, failed=False, why=intention.why, numbers=numbers)
+    outcome = _outcome_of(settings, intention, failed=False, why=intention.why, numbers=numbers)
+    if changed:
+        note_border(settings, outcome, intention.who, old, new, changed)
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
 def _outcome_of(
     settings: Settings, intention: Event, *, failed: bool, why: str, numbers: dict[str, Any] | None = None
-) -> None:
+) -> int:
     kinds = {
         (ledger.PROMOTING, False): ledger.PROMOTED,
         (ledger.PROMOTING, True): ledger.PROMOTION_FAILED,
         (ledger.ROLLING_BACK, False): ledger.ROLLED_BACK,
         (ledger.ROLLING_BACK, True): ledger.ROLLBACK_FAILED,
     }
-    ledger.append(
+    return ledger.append(
         settings,
         kinds[intention.what, failed],
         who=intention.who,
@@ -214,16 +241,18 @@ def _already(settings: Settings, number: str, who: str, why: str, run_key: str) 
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
-def _before(settings: Settings, current: str) -> VersionInfo | None:
-    """The version that served last before `current`, of those that are still there and not quarantined."""
-    for number in ledger.served_before(settings, current):
-        try:
-            found = version(settings, number)
-        except RegistryError:
-            continue  # deleted since
-        if not found.quarantined:
-            return found
-    return None
+def _put_back(settings: Settings, old: str) -> None:
+    """Point the alias where it was; at none where that version was deleted meanwhile."""
+    try:
+        aliases.set_alias(settings, CHAMPION, old)
+    except RegistryError:
+        aliases.set_alias(settings, CHAMPION, "")
+
+
+def _nothing_before(settings: Settings, current: str) -> str:
+    other = next(iter(ledger.served_before(settings, current)), "")
+    across = f"; version {other} did, with other columns or classes or quarantined: name it" if other else ""
+    return f"no version served before version {current}: there is nothing to go back to{across}"
 
 
 def _check_loads(settings: Settings, info: VersionInfo) -> None:

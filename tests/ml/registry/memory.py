@@ -112,6 +112,7 @@ def install(monkeypatch: pytest.MonkeyPatch, own: Settings, folder: Path) -> Reg
     monkeypatch.setattr(tracking, "log", log)
     monkeypatch.setattr(registry, "download", download)
     monkeypatch.setattr(promotion, "download", download)
+    monkeypatch.setattr(contract, "download", download)
     return made
 
 
