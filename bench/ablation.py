@@ -15,15 +15,15 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench import harness
 from ml.evaluation.metrics import log_losses
 
 # Each row takes these parameters from the defaults, on top of the rows above it; the last has all that matter.
@@ -52,12 +52,12 @@ def variants() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def tables(paths: tuple[str, ...]) -> Iterator[tuple[str, Any, Any]]:
+def tables(paths: Sequence[Path]) -> Iterator[tuple[str, Any, Any]]:
     """(name, canonical frame, codes) of each table."""
     from sklearn import datasets
 
     for path in paths:
-        yield Path(path).stem, *read(Path(path))
+        yield path.stem, *read(path)
     if not paths:
         for name in ("breast_cancer", "wine", "digits"):
             X, y = getattr(datasets, f"load_{name}")(return_X_y=True, as_frame=True)
@@ -140,18 +140,17 @@ def _numpy_kind(dtype: Any) -> Any:
     return dtype if isinstance(dtype, np.dtype) else np.dtype(object)
 
 
-@click.command(help=__doc__.split("\n")[0])
-@click.option("--data", "paths", multiple=True, type=click.Path(exists=True), help="A CSV or Parquet with its JSON.")
-@click.option("--splits", default=3, show_default=True, help="Random splits, each of 80% and 20%.")
-@click.option("--tuned", is_flag=True, help="Add LightGBM tuned by Optuna.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
-def main(paths: tuple[str, ...], splits: int, tuned: bool, as_json: bool) -> None:
+def main() -> None:
+    parser = harness.options(__doc__, tuned="add LightGBM tuned by Optuna")
+    parser.add_argument("--data", type=Path, action="append", default=[], help="a CSV or Parquet with its JSON")
+    parser.add_argument("--splits", type=int, default=3, help="random splits, each of 80%% and 20%% (default: 3)")
+    options = parser.parse_args()
     warnings.simplefilter("ignore")
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for table, X, y in tables(paths):
+    for table, X, y in tables(options.data):
         jobs = [(name, lambda *a, p=params: fit(p, *a)) for name, params in variants()]
-        for name, job in jobs + ([("LightGBM, tuned", lightgbm)] if tuned else []):
-            results = [job(X, y, *split(y, seed), seed) for seed in range(splits)]
+        for name, job in jobs + ([("LightGBM, tuned", lightgbm)] if options.tuned else []):
+            results = [job(X, y, *split(y, seed), seed) for seed in range(options.splits)]
             losses, seconds = np.array(results).T
             found.setdefault(name, {})[table] = {
                 "log_loss": float(losses.mean()),
@@ -159,13 +158,16 @@ def main(paths: tuple[str, ...], splits: int, tuned: bool, as_json: bool) -> Non
                 "cpu_s": float(np.median(seconds)),
             }
             print(f"{table:22} {name:36} {losses.mean():.4f} {np.median(seconds):.2f} s", file=sys.stderr, flush=True)
-    if as_json:
-        print(json.dumps(found, indent=2))
-        return
+    harness.show(found, lambda: text(found), as_json=options.json, indent=2)
+
+
+def text(found: dict[str, dict[str, dict[str, float]]]) -> str:
+    """A row a variant, a column a table."""
     names = list(next(iter(found.values())))
-    print("| test log-loss | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
-    for name, row in found.items():
-        print(f"| {name} | " + " | ".join(f"{row[t]['log_loss']:.4f} ({row[t]['cpu_s']:.1f} s)" for t in names) + " |")
+    rows = [
+        [name, *(f"{row[t]['log_loss']:.4f} ({row[t]['cpu_s']:.1f} s)" for t in names)] for name, row in found.items()
+    ]
+    return harness.table(["test log-loss", *names], rows)
 
 
 if __name__ == "__main__":

@@ -53,10 +53,10 @@ def train_side(path: Path) -> dict[str, Any]:
         except Exception as error:
             return {"answer": "crash", "message": f"{type(error).__name__}: {error}"}
         return {
-            "answer": "warn" if any(f["level"] == "warning" for f in made.manifest["report"]) else "accept",
-            "message": "; ".join(f"{f['column']} {f['message']}".strip() for f in made.manifest["report"]),
-            "rows": made.manifest["rows"],
-            "columns": len(made.manifest["columns"]),
+            "answer": "warn" if any(f.level == "warning" for f in made.manifest.report) else "accept",
+            "message": "; ".join(f"{f.column} {f.message}".strip() for f in made.manifest.report),
+            "rows": made.manifest.rows,
+            "columns": len(made.manifest.columns),
             "id": made.id,
         }
 

@@ -28,10 +28,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench import harness
 
 BUNDLED = ("breast_cancer", "wine", "digits")
 METRICS = ("log_loss", "accuracy", "auc", "macro_f1")
@@ -183,38 +184,33 @@ def settings_of(path: Path, home: str, seed: int) -> Any:
     return from_values({"home": home, "data": data, "tune": {"seed": seed}, "train": {"device": "cpu"}})
 
 
-@click.command()
-@click.option(
-    "--data", type=click.Path(exists=True, path_type=Path), multiple=True, help="A CSV with its JSON beside it."
-)
-@click.option("--table", "tables", type=click.Choice(BUNDLED), multiple=True, help="Only these of scikit-learn's.")
-@click.option("--splits", default=5, show_default=True, help="Train/test splits of each table.")
-@click.option("--first", default=0, show_default=True, help="Number (seed) of the first split.")
-@click.option("--evals", default=50, show_default=True, help="Trials of each tuned method.")
-@click.option("--method", "only", multiple=True, help="Only these methods.")
-@click.option(
-    "--merge", type=click.Path(exists=True, path_type=Path), multiple=True, help="Run nothing; unite these outputs."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--verbose", is_flag=True, help="Print every result as it comes, to standard error.")
-def main(
-    data: tuple[Path, ...], tables: tuple[str, ...], splits: int, first: int, evals: int, only: tuple[str, ...],
-    merge: tuple[Path, ...], as_json: bool, verbose: bool,
-) -> None:  # fmt: skip
-    """Compare the tuned result with its peers."""
+def main() -> None:
+    parser = harness.options(__doc__, verbose="every result as it comes, to standard error")
+    parser.add_argument("--data", type=Path, action="append", default=[], help="a CSV with its JSON beside it")
+    parser.add_argument("--table", choices=BUNDLED, action="append", default=[], help="only these of scikit-learn's")
+    parser.add_argument("--splits", type=int, default=5, help="train/test splits of each table (default: 5)")
+    parser.add_argument("--first", type=int, default=0, help="number (seed) of the first split (default: 0)")
+    parser.add_argument("--evals", type=int, default=50, help="trials of each tuned method (default: 50)")
+    parser.add_argument("--method", action="append", default=[], help="only these methods")
+    parser.add_argument("--merge", type=Path, action="append", default=[], help="run nothing; unite these outputs")
+    options = parser.parse_args()
     warnings.simplefilter("ignore")
-    if merge:
-        results = [found for path in merge for found in json.loads(path.read_text(encoding="utf-8"))["results"]]
+    if options.merge:
+        results = [found for path in options.merge for found in json.loads(path.read_text(encoding="utf-8"))["results"]]
     else:
         with tempfile.TemporaryDirectory() as folder:
-            paths = [*data, *bundled(Path(folder), tables or (() if data else BUNDLED))]
-            seeds = range(first, first + splits)
-            results = [r for path in paths for seed in seeds for r in one_split(path, seed, evals, only, verbose)]
+            paths = [*options.data, *bundled(Path(folder), options.table or (() if options.data else BUNDLED))]
+            splits = [(path, options.first + number) for path in paths for number in range(options.splits)]
+            results = [
+                result
+                for path, seed in splits
+                for result in one_split(path, seed, options.evals, options.method, options.verbose)
+            ]
     summary = {"tables": summarise(results), "mean_rank": ranks(results), "results": results}
-    click.echo(json.dumps(summary) if as_json else text(summary))
+    harness.show(summary, lambda: text(summary), as_json=options.json)
 
 
-def one_split(path: Path, seed: int, evals: int, only: tuple[str, ...], verbose: bool) -> list[dict[str, Any]]:
+def one_split(path: Path, seed: int, evals: int, only: Sequence[str], verbose: bool) -> list[dict[str, Any]]:
     """Each method's scores on one split of one table."""
     from ml.data import generate
 
@@ -228,7 +224,7 @@ def one_split(path: Path, seed: int, evals: int, only: tuple[str, ...], verbose:
             found |= score(offered[name](snapshot, evals, seed), snapshot.part("test").y)
             results.append({**found, "seconds": time.perf_counter() - started})
             if verbose:
-                click.echo(json.dumps(results[-1]), err=True)
+                print(json.dumps(results[-1]), file=sys.stderr, flush=True)
     return results
 
 
@@ -264,15 +260,17 @@ def text(summary: dict[str, Any]) -> str:
     """Both as tables for people."""
     lines = []
     for table, by_method in summary["tables"].items():
-        lines.append(f"\n{table} (test, mean ± standard deviation of the splits)")
-        lines.append(f"{'':12}{'splits':>7}" + "".join(f"{m:>18}" for m in (*METRICS, "seconds")))
+        rows = []
         for name, found in by_method.items():
-            cells = "".join(f"{found[m][0]:>10.4f} ± {found[m][1]:.3f}" for m in METRICS)
-            lines.append(f"{name:12}{found['splits']:>7}{cells}{found['seconds'][0]:>18.1f}")
-    lines.append(f"\nmean rank over {summary['mean_rank'].pop('splits')} splits (1 is best)")
-    for metric, by_name in summary["mean_rank"].items():
-        lines.append(f"{metric:12}" + "  ".join(f"{name} {rank:.2f}" for name, rank in by_name.items()))
-    return "\n".join(lines)
+            measured = [f"{found[m][0]:.4f} ± {found[m][1]:.3f}" for m in METRICS]
+            rows.append([name, str(found["splits"]), *measured, f"{found['seconds'][0]:.1f}"])
+        lines += [f"\n{table} (test, mean ± standard deviation of the splits)\n"]
+        lines += [harness.table(["method", "splits", *METRICS, "seconds"], rows)]
+    ranked = {metric: by_name for metric, by_name in summary["mean_rank"].items() if metric != "splits"}
+    lines += [f"\nmean rank over {summary['mean_rank']['splits']} splits (1 is best)\n"]
+    names = list(next(iter(ranked.values()), {}))
+    rows = [[metric, *(f"{by_name[name]:.2f}" for name in names)] for metric, by_name in ranked.items()]
+    return "\n".join([*lines, harness.table(["metric", *names], rows)])
 
 
 if __name__ == "__main__":

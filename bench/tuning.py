@@ -20,7 +20,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -70,7 +69,7 @@ def tracking(evals: int, repeats: int) -> dict[str, Any]:
             walls.append(found[tracked][0] / found[untracked][0])
             cpus.append(found[tracked][1] / found[untracked][1])
             seconds.append({"without": found[untracked], "with": found[tracked]})
-            click.echo(f"with tracking over without: wall {walls[-1]:.3f}, CPU {cpus[-1]:.3f}", err=True)
+            print(f"with tracking over without: wall {walls[-1]:.3f}, CPU {cpus[-1]:.3f}", file=sys.stderr, flush=True)
     return {
         "goal": "<= 1.05", "ratio": float(np.median(walls)), "cpu_ratio": float(np.median(cpus)),
         "ratios": walls, "cpu_ratios": cpus, "wall_and_cpu_seconds": seconds,
@@ -95,7 +94,7 @@ def parallel(evals: int, repeats: int) -> dict[str, Any]:
                 raise SystemExit("one and two processes found different trials")
             speedups.append(found["one"][1] / found["two"][1])
             seconds.append({name: {"wall": wall, "cpu": cpu} for name, (_, wall, cpu) in found.items()})
-            click.echo(f"one process over two: {speedups[-1]:.2f}", err=True)
+            print(f"one process over two: {speedups[-1]:.2f}", file=sys.stderr, flush=True)
     return {
         "goal": ">= 1.6", "speed_up": float(np.median(speedups)), "seconds": seconds,
         "cores": len(os.sched_getaffinity(0)), "load_average": os.getloadavg()[0],
@@ -126,7 +125,7 @@ def search(evals: int, repeats: int) -> dict[str, Any]:
             best["random"].append(min(loss for loss in losses if loss is not None))
             best["optuna"].append(by_optuna(space, problem, store, evals, seed))
             said = ", ".join(f"{name} {values[-1]:.4f}" for name, values in best.items())
-            click.echo(f"seed {seed}, best of {evals}: {said}", err=True)
+            print(f"seed {seed}, best of {evals}: {said}", file=sys.stderr, flush=True)
     mean = {name: float(np.mean(values)) for name, values in best.items()}
     return {"evals": evals, "best_log_loss": best, "mean": mean}
 
@@ -180,17 +179,16 @@ def _label(parameter: Any) -> str:
     return label
 
 
-@click.command()
-@click.option("--part", "parts", type=click.Choice(["tracking", "parallel", "search"]), multiple=True)
-@click.option("--evals", default=50, show_default=True, help="Trials of each search.")
-@click.option("--repeats", default=3, show_default=True, help="Repetitions (seeds) of each part.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(parts: tuple[str, ...], evals: int, repeats: int, as_json: bool) -> None:
-    """Measure the search."""
-    warnings.simplefilter("ignore")
+def main() -> None:
     offered = {"tracking": tracking, "parallel": parallel, "search": search}
-    found = {name: offered[name](evals, repeats) for name in parts or offered}
-    harness.show(found, lambda: text(found), as_json=as_json)
+    parser = harness.options(__doc__)
+    parser.add_argument("--part", choices=list(offered), action="append", default=[], help="only these parts")
+    parser.add_argument("--evals", type=int, default=50, help="trials of each search (default: 50)")
+    parser.add_argument("--repeats", type=int, default=3, help="repetitions (seeds) of each part (default: 3)")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    found = {name: offered[name](options.evals, options.repeats) for name in options.part or offered}
+    harness.show(found, lambda: text(found), as_json=options.json)
 
 
 def text(found: dict[str, Any]) -> str:

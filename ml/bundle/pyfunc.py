@@ -43,7 +43,7 @@ class RefitModel(PythonModel):
         numbers = [self._number(frame[c["name"]]) for c in columns if c["kind"] == "number"]
         texts = [_texts(frame[c["name"]], markers, c["categories"]) for c in columns if c["kind"] == "category"]
         wanted = {i.name for i in self.session.get_inputs()}
-        feeds: dict[str, Any] = {}
+        feeds: dict[str, np.ndarray] = {}
         if "numbers" in wanted:
             feeds["numbers"] = np.column_stack(numbers).astype(np.float32)
         if "categories" in wanted:

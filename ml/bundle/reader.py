@@ -125,11 +125,8 @@ class Bundle:
         -------
         (n, C) float32 in [0, 1], rows sum to 1.
         """
-        feeds: dict[str, Any] = {}
-        if "numbers" in self._inputs:
-            feeds["numbers"] = numbers
-        if "categories" in self._inputs:
-            feeds["categories"] = categories
+        rows = {"numbers": numbers, "categories": categories}
+        feeds = {name: values for name, values in rows.items() if values is not None and name in self._inputs}
         n = len(next(iter(feeds.values())))
         if n == 0:
             return np.empty((0, len(self.schema.classes)), dtype=np.float32)

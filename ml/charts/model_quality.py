@@ -25,9 +25,9 @@ SHARE = (0.0, 1.0)  # of both axes
 class Curve:
     """The points of one class against the rest, as `curves.json` of a bundle has them (`ml.evaluation.curves`).
 
-    `share` is the class's share of the rows, `area` that under the ROC curve; `roc` is [false positive rate, true
-    positive rate], `precision_recall` [recall, precision], `calibration` [mean probability, share that came, rows]
-    of each bin.
+    `share` is the class's share of the rows, `area` that under the ROC curve; `roc` is (false positive rate, true
+    positive rate) from (0, 0) to (1, 1), `precision_recall` (recall, precision), `calibration` (mean probability,
+    share that came, rows) of each bin that has rows.
     """
 
     label: str

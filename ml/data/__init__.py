@@ -5,6 +5,7 @@
 | `contract` | The model's contract: what a later table must be, whatever file or query it comes from |
 | `generation` | generate: read, infer or hold against the contract, split, keep |
 | `inference` | Schema inference: what the columns of a raw table are |
+| `manifest` | The manifest of a snapshot: where a table came from and what it holds |
 | `pickle_export` | Pickle export in the course format: one pickle with X_train, X_val, X_test, y_train, y_val, y_test |
 | `production` | Labelled production rows: the newest for the gate, the others for training |
 | `row_metadata` | Row metadata: what belongs to a row beside its inputs: weight, id, time |

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -12,6 +10,7 @@ from ml.data.contract import fit
 from ml.data.inference import labels
 from ml.data.inference.infer import infer
 from ml.data.inference.profiles import profile
+from ml.data.manifest import Labelled
 from ml.data.snapshot import Rows, Snapshot
 from ml.data.sources import customers, registry
 from ml.errors import DataError
@@ -64,20 +63,28 @@ def generate(
     contract = contract if data.schema == "keep" else None
     schema, rows = _prepare(raw, data, contract, report)
     parts, method = split.assign(rows.y, data, report, ids=rows.ids, time=rows.time)
-    extra: dict[str, Any] = {"source": registry.describe(settings), "split": method}
+    added = Labelled()
     if labelled is not None and len(labelled):
-        rows, parts, extra["labelled"] = production.add(
-            rows, parts, labelled, schema, data, report, gate_since=gate_since
-        )
+        rows, parts, added = production.add(rows, parts, labelled, schema, data, report, gate_since=gate_since)
         if not train_on_base:
-            keep = (parts == split.TEST) | (np.arange(len(parts)) >= len(parts) - extra["labelled"]["added"])
+            keep = (parts == split.TEST) | (np.arange(len(parts)) >= len(parts) - added.added)
             rows, parts = rows.where(keep), parts[keep]
             report.info("the configured source is only judged on: labelled production rows alone are trained on")
     copies = int(rows.X.assign(**{snapshot.Y: rows.y}).duplicated().sum())
     if copies:
         report.info(f"{copies:,} of {len(rows.y):,} rows are exact copies of a row before")
     schema = profile(schema, rows.X[parts == split.TRAIN], max_categories=data.max_categories)
-    made = snapshot.write(rows, schema, report, parts, settings, parent=parent or None, extra=extra)
+    made = snapshot.write(
+        rows,
+        schema,
+        report,
+        parts,
+        settings,
+        parent=parent or None,
+        source=registry.describe(settings),
+        split=method,
+        labelled=added,
+    )
     pickle_export.write(made, settings)
     _remember(made, settings)
     return made

@@ -8,24 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from typing import Any
+from typing import TypedDict
 
 import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from ml.data.snapshot import Snapshot
 from ml.errors import DataError
 from ml.settings import Settings
 from ml.storage import files
 
-NAMES = {"train": "train", "val": "validation", "test": "test"}
+
+class Course(TypedDict):
+    """The pickled mapping, in the names of the course: inputs (n, d) and class codes (n,) of each part."""
+
+    X_train: pd.DataFrame
+    X_val: pd.DataFrame
+    X_test: pd.DataFrame
+    y_train: NDArray[np.int64]
+    y_val: NDArray[np.int64]
+    y_test: NDArray[np.int64]
 
 
 def write(snapshot: Snapshot, settings: Settings) -> None:
     """Write `data/course.pkl`, and its hash in `data/course.json`: DataFrames, and codes as int64."""
-    content: dict[str, Any] = {}
-    for short, name in NAMES.items():
-        part = snapshot.part(name)
-        content[f"X_{short}"], content[f"y_{short}"] = part.X, part.y
+    train, val, test = (snapshot.part(name) for name in ("train", "validation", "test"))
+    content = Course(X_train=train.X, X_val=val.X, X_test=test.X, y_train=train.y, y_val=val.y, y_test=test.y)
     path = settings.data_dir / "course.pkl"
     pickled = pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL)
     files.write_bytes(path, pickled)
@@ -33,7 +43,7 @@ def write(snapshot: Snapshot, settings: Settings) -> None:
     files.write_json(path.with_suffix(".json"), note)
 
 
-def read(settings: Settings) -> dict[str, Any]:
+def read(settings: Settings) -> Course:
     """Read what `write` wrote.
 
     Raises
@@ -49,5 +59,5 @@ def read(settings: Settings) -> dict[str, Any]:
         raise DataError("not there; run: python -m ml generate", file=str(path)) from error
     if hashlib.sha256(content).hexdigest() != noted:
         raise DataError("is not the file that was written; run: python -m ml generate", file=str(path))
-    loaded: dict[str, Any] = pickle.loads(content)
+    loaded: Course = pickle.loads(content)
     return loaded

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from ml.data import split
 from ml.data.inference import labels
+from ml.data.manifest import Labelled
 from ml.data.snapshot import Rows
 from ml.errors import SchemaError
 from ml.schema.findings import Report
 from ml.schema.frame_coerce import canonical
 from ml.schema.schema import ANSWERED, PREDICTION_ID, QUESTION, ROW_ID, Schema
 from ml.settings import Data
-
-_COUNTS = ("repeated", "unusable", "same_id_judged", "added", "train", "validation", "recent")
 
 
 def add(
@@ -29,7 +28,7 @@ def add(
     report: Report,
     *,
     gate_since: pd.Timestamp | None = None,
-) -> tuple[Rows, NDArray[np.int8], dict[str, Any]]:
+) -> tuple[Rows, NDArray[np.int8], Labelled]:
     """Append matured production rows to a split table; the base rows keep their parts.
 
     Parameters
@@ -42,8 +41,7 @@ def add(
     rows, parts
         With the new rows at the end.
     counts
-        For the manifest: rows given, of another question, repeated, unusable, about somebody of the test part,
-        trained on, validated on, recent, time range; and rows of the table that are about somebody of the recent part.
+        For the manifest.
 
     Raises
     ------
@@ -55,7 +53,7 @@ def add(
     if other:
         report.warn(f"{other:,} labelled production rows answer another question (target, columns, classes): left out")
     if not len(labelled):
-        return rows, parts, dict.fromkeys(_COUNTS, 0) | {"given": given, "other_question": other, "time_range": None}
+        return rows, parts, Labelled(given=given, other_question=other)
     for name in (PREDICTION_ID, ANSWERED, schema.target):
         if name not in labelled.columns:
             raise SchemaError(f"labelled production rows need the column '{name}'")
@@ -77,19 +75,19 @@ def add(
     keep = _together(rows.ids, parts, ids, new_parts)
     rows = _joined(rows, x, y, ids, times).where(keep)
     new_kept = keep[len(parts) :]
-    counts = {
-        "given": given,
-        "other_question": other,
-        "repeated": given - other - unique,
-        "unusable": unique - usable,
-        "same_id_judged": usable - len(y) + int((~keep).sum()),
-        "added": int(new_kept.sum()),
+    counts = Labelled(
+        given=given,
+        other_question=other,
+        repeated=given - other - unique,
+        unusable=unique - usable,
+        same_id_judged=usable - len(y) + int((~keep).sum()),
+        added=int(new_kept.sum()),
         **{n: int((new_parts[new_kept] == code).sum()) for code, n in enumerate(split.PARTS) if code != split.TEST},
-        "time_range": [str(times.min()), str(times.max())] if len(times) else None,
-    }
-    report.info(f"{counts['added']:,} labelled production rows added, {counts['recent']:,} of them kept for the gate")
-    if counts["same_id_judged"]:
-        report.info(f"{counts['same_id_judged']:,} rows are not trained on: other rows of the same ids are judged on")
+        time_range=(str(times.min()), str(times.max())) if len(times) else None,
+    )
+    report.info(f"{counts.added:,} labelled production rows added, {counts.recent:,} of them kept for the gate")
+    if counts.same_id_judged:
+        report.info(f"{counts.same_id_judged:,} rows are not trained on: other rows of the same ids are judged on")
     return rows, np.concatenate([parts, new_parts])[keep], counts
 
 

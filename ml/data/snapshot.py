@@ -24,7 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ml.data.split import PARTS
+from ml.data.manifest import Labelled, Manifest
+from ml.data.split import PARTS, Method
 from ml.errors import DataError
 from ml.schema.findings import Report
 from ml.schema.schema import Schema
@@ -50,7 +51,7 @@ class Part(NamedTuple):
 class Snapshot:
     """One snapshot, verified when it was opened."""
 
-    def __init__(self, path: Path, manifest: dict[str, Any], schema: Schema):
+    def __init__(self, path: Path, manifest: Manifest, schema: Schema):
         self.path = path
         self.manifest = manifest
         self.schema = schema
@@ -61,7 +62,7 @@ class Snapshot:
         return self.path.stem
 
     def __repr__(self) -> str:
-        return f"Snapshot({self.id}, {self.manifest['rows']:,} rows)"
+        return f"Snapshot({self.id}, {self.manifest.rows:,} rows)"
 
     @functools.cached_property
     def _table(self) -> pd.DataFrame:
@@ -119,9 +120,18 @@ def write(
     settings: Settings,
     *,
     parent: str | None = None,
-    extra: Mapping[str, Any] | None = None,
+    source: Mapping[str, str] | None = None,
+    split: Method = "stratified",
+    labelled: Labelled | None = None,
 ) -> Snapshot:
     """Keep a table. The same table gives the same id and is not written again.
+
+    Parameters
+    ----------
+    parts
+        (n_rows,) indices into `PARTS`.
+    parent, source, split, labelled
+        For the manifest: see `Manifest`.
 
     Raises
     ------
@@ -133,7 +143,23 @@ def write(
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
         path = _write_table(_table(rows, schema, parts), folder)
-        manifest = _manifest(path, rows, schema, report, parts, settings, parent, dict(extra or {}))
+        manifest = Manifest(
+            id=path.stem,
+            sha256=sha256(path),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            rows=len(rows.y),
+            columns=tuple(column.name for column in schema.columns),
+            classes={label: int((rows.y == code).sum()) for code, label in enumerate(schema.classes)},
+            parts={name: int((parts == code).sum()) for code, name in enumerate(PARTS)},
+            seed=settings.data.seed,
+            parent=parent,
+            time_range=None if rows.time is None else (str(rows.time.min()), str(rows.time.max())),
+            report=tuple(report.findings),
+            schema=schema,
+            source=dict(source or {}),
+            split=split,
+            labelled=labelled or Labelled(),
+        )
         if not path.with_suffix(".json").exists():
             files.write_json(path.with_suffix(".json"), manifest)
     except OSError as error:
@@ -160,7 +186,7 @@ def open(settings: Settings, snapshot_id: str) -> Snapshot:
             file=str(path),
         )
     try:
-        manifest = msgspec.json.decode(path.with_suffix(".json").read_bytes())
+        manifest = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=Manifest)
         schema = Schema.from_json(pq.read_schema(path).metadata[_SCHEMA_KEY])
     except (msgspec.DecodeError, KeyError, TypeError, pa.ArrowInvalid) as error:
         raise DataError(
@@ -209,31 +235,3 @@ def _write_table(table: pa.Table, folder: Path) -> Path:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
-
-
-def _manifest(
-    path: Path,
-    rows: Rows,
-    schema: Schema,
-    report: Report,
-    parts: NDArray[np.int8],
-    settings: Settings,
-    parent: str | None,
-    extra: dict[str, Any],
-) -> dict[str, Any]:
-    counts = {name: int((parts == code).sum()) for code, name in enumerate(PARTS)}
-    return {
-        "id": path.stem,
-        "sha256": sha256(path),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "rows": len(rows.y),
-        "columns": [column.name for column in schema.columns],
-        "classes": {label: int((rows.y == code).sum()) for code, label in enumerate(schema.classes)},
-        "parts": counts,
-        "seed": settings.data.seed,
-        "parent": parent,
-        "time_range": None if rows.time is None else [str(rows.time.min()), str(rows.time.max())],
-        "report": report.to_builtins(),
-        "schema": msgspec.to_builtins(schema),
-        **extra,
-    }

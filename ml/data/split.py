@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from ml.errors import DataError
 from ml.schema.findings import Report
 from ml.settings import Data
 
+Method = Literal["stratified", "time", "group"]
 PARTS = ("train", "validation", "test", "recent")
 TRAIN, VALIDATION, TEST, RECENT = range(4)
 
@@ -26,7 +28,7 @@ def assign(
     *,
     ids: Sequence[Hashable] | NDArray[np.object_] | None = None,
     time: NDArray[np.generic] | None = None,
-) -> tuple[NDArray[np.int8], str]:
+) -> tuple[NDArray[np.int8], Method]:
     """Deal the rows to train, validation and test; the same input and seed give the same parts.
 
     Parameters
@@ -56,9 +58,8 @@ def assign(
             "and leave something to train on"
         )
     groups = _groups(ids, y, report)
-    method = data.split
-    if method == "auto":
-        method = "time" if time is not None else "group" if groups is not None else "stratified"
+    by_what: Method = "time" if time is not None else "group" if groups is not None else "stratified"
+    method = by_what if data.split == "auto" else data.split
     if method == "time":
         if time is None:
             raise DataError('data.split = "time" needs data.time_column')

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml.errors import DataError
 from ml.evaluation.metrics import DRIFT_FLOOR, log_losses
@@ -52,14 +53,14 @@ def base(settings: Settings, made_from: str = "", schema: Schema | None = None) 
     if snapshot is None:
         return None if schema is None else Base(schema, None)
     part = snapshot.part("train")
-    added = (snapshot.manifest.get("labelled") or {}).get("train", 0)
+    added = snapshot.manifest.labelled.train
     n = len(part.y) - added  # labelled rows were put at the end
     return Base(snapshot.schema, (part.X.iloc[:n], part.y[:n]) if n else None)
 
 
 def losses(
     settings: Settings, source: Base, windows: Mapping[str, pd.DataFrame], held: pd.DataFrame, *, families: int = 1
-) -> dict[str, Any]:
+) -> dict[str, NDArray[np.float64]]:
     """Log-loss of every held row under a quick model of each window.
 
     Parameters

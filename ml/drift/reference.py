@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from ml.schema.schema import Schema
 
@@ -52,7 +53,7 @@ def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[s
     """
     import pandas as pd
 
-    columns: dict[str, Any] = {}
+    columns: dict[str, NDArray[Any]] = {}
     problems: dict[str, str] = {}
     for column in schema.columns:
         if column.name not in frame:

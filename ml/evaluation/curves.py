@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
+from ml.charts.model_quality import Curve
 from ml.decision import Floats, positive_code
 from ml.schema.schema import Schema
 
@@ -15,7 +14,7 @@ POINTS = 100  # of one curve: more cannot be seen at the size of a page
 BINS = 10  # of the calibration, of equal width
 
 
-def curves(p: Floats, y: npt.NDArray[np.int64], schema: Schema) -> list[dict[str, Any]]:
+def curves(p: Floats, y: npt.NDArray[np.int64], schema: Schema) -> list[Curve]:
     """One entry for the positive class, or for each of the commonest classes against the rest.
 
     Parameters
@@ -24,48 +23,47 @@ def curves(p: Floats, y: npt.NDArray[np.int64], schema: Schema) -> list[dict[str
 
     Returns
     -------
-    JSON-able: `label`, `share` of its rows, `area` under the ROC curve, `roc` [false positive rate, true positive
-    rate] from (0, 0) to (1, 1), `precision_recall` [recall, precision], `calibration` [mean probability, share that
-    came, rows] for each bin that has rows. Empty where no class has rows of both kinds.
+    Empty where no class has rows of both kinds.
     """
     codes = [positive_code(schema)] if len(schema.classes) == 2 else list(np.argsort(-np.bincount(y), kind="stable"))
     both = [code for code in codes if 0 < (y == code).sum() < len(y)]
     return [
-        {"label": schema.classes[code], **_of_class(np.asarray(p[:, code], dtype=np.float64), y == code)}
+        _of_class(schema.classes[code], np.asarray(p[:, code], dtype=np.float64), y == code)
         for code in both[:MAX_CLASSES]
     ]
 
 
-def _of_class(score: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _of_class(label: str, score: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_]) -> Curve:
     order = np.argsort(-score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)  # ties are one step
     hits = truth[order].cumsum()[ends]
     alarms = ends + 1 - hits
     tpr, fpr = np.append(0, hits / truth.sum()), np.append(0, alarms / (~truth).sum())
-    return {
-        "share": float(truth.mean()),
-        "area": float(np.trapezoid(tpr, fpr)),
-        "roc": _thinned(fpr, tpr),
-        "precision_recall": _thinned(tpr[1:], hits / (ends + 1)),
-        "calibration": _calibration(score, truth),
-    }
+    return Curve(
+        label=label,
+        share=float(truth.mean()),
+        area=float(np.trapezoid(tpr, fpr)),
+        roc=_thinned(fpr, tpr),
+        precision_recall=_thinned(tpr[1:], hits / (ends + 1)),
+        calibration=_calibration(score, truth),
+    )
 
 
-def _thinned(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> list[list[float]]:
+def _thinned(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> list[tuple[float, float]]:
     """At most POINTS points, even along the curve rather than along one axis: steep parts keep theirs."""
     if len(x) > POINTS:
         way = np.append(0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y))))
         at = np.searchsorted(way, np.linspace(0, way[-1], POINTS))
         chosen = np.unique(np.clip(at, 0, len(x) - 1))
         x, y = x[chosen], y[chosen]
-    return [[round(float(a), 5), round(float(b), 5)] for a, b in zip(x, y, strict=True)]
+    return [(round(float(a), 5), round(float(b), 5)) for a, b in zip(x, y, strict=True)]
 
 
-def _calibration(score: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_]) -> list[list[float]]:
+def _calibration(score: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_]) -> list[tuple[float, float, int]]:
     bins = np.minimum((score * BINS).astype(np.int64), BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
-    said, came = np.bincount(bins, score, BINS), np.bincount(bins, truth, BINS)
+    expected, came = np.bincount(bins, score, BINS), np.bincount(bins, truth, BINS)
     return [
-        [round(float(said[i] / counts[i]), 5), round(float(came[i] / counts[i]), 5), int(counts[i])]
+        (round(float(expected[i] / counts[i]), 5), round(float(came[i] / counts[i]), 5), int(counts[i]))
         for i in np.flatnonzero(counts)
     ]

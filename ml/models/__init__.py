@@ -1,4 +1,4 @@
-"""The model families. A new one is one file, one line in FAMILIES, and one search space.
+"""The model families. A new one is one file, its state's record, one line in FAMILIES, and one search space.
 
 Importing this package loads neither torch nor scikit-learn: a family loads its library when it builds.
 
@@ -13,6 +13,7 @@ Importing this package loads neither torch nor scikit-learn: a family loads its 
 | `mlp` | The multilayer perceptron: a PyTorch network behind the scikit-learn estimator interface |
 | `onnx` | ONNX graphs, written op by op |
 | `preprocessing` | Preprocessing: fitted with the model and exported with it, as one graph |
+| `state` | What a fitted estimator is saved as, beside its arrays, and how it describes itself: one record a family |
 """
 
 from ml.models.base import Family

@@ -56,10 +56,6 @@ class Family(Protocol):
         """
         ...
 
-    def from_state(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
-        """The fitted estimator that `to_state` described."""
-        ...
-
 
 def encode_labels(y: Any, classes: Sequence[Any] | NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Encode labels (n,) as codes.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import TrainingError
 from ml.models.estimator import TabularClassifier, Task
 from ml.models.onnx.graph import Graph
+from ml.models.state import Arrays, BlendState, Structure
 from ml.schema.schema import Schema
 
 
@@ -69,33 +71,35 @@ class BlendClassifier(TabularClassifier):
         for _, model in self.members:
             model.check_schema(schema)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Structure:
         """The members with their weights, and the number of parameters of all."""
-        members = [
-            {"weight": float(weight), **model.describe()}
+        members = tuple(
+            msgspec.structs.replace(model.describe(), weight=float(weight))
             for weight, (_, model) in zip(self.weights_, self.members, strict=True)
-        ]
-        return {"family": "blend", "parameters": sum(m["parameters"] for m in members), "members": members}
+        )
+        return Structure(family="blend", parameters=sum(m.parameters for m in members), members=members)
 
-    def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """JSON-able mapping and arrays, each member's under its number."""
-        listed, arrays = [], {}
-        for number, (family, model) in enumerate(self.members):
+    def to_state(self) -> tuple[BlendState, Arrays]:
+        """Record and arrays, each member's under its number."""
+        members, arrays = [], {}
+        for number, (_, model) in enumerate(self.members):
             state, own = model.to_state()
-            listed.append({**state, "family": family})
+            members.append(state)
             arrays.update({f"{number}.{name}": value for name, value in own.items()})
-        return {"members": listed, "weights": self.weights_.tolist(), "classes": self.classes_.tolist()}, arrays
+        weights, classes = tuple(self.weights_.tolist()), tuple(self.classes_.tolist())
+        return BlendState(members=tuple(members), weights=weights, classes=classes), arrays
 
 
-def from_state(state: dict[str, Any], arrays: dict[str, NDArray[Any]], families: dict[str, Any]) -> BlendClassifier:
-    """The fitted estimator that `to_state` described."""
-    members = []
-    for number, listed in enumerate(state["members"]):
-        prefix = f"{number}."
-        own = {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
-        family = listed["family"]
-        members.append((family, families[family].from_state(listed, own)))
-    model = BlendClassifier(tuple(members), tuple(state["weights"]), tuple(state["classes"]))
-    model.weights_, model.classes_ = np.asarray(state["weights"]), np.asarray(state["classes"])
-    model.history_, model.n_features_in_ = [], members[0][1].n_features_in_
+def member_arrays(arrays: Arrays, number: int) -> Arrays:
+    """The arrays of one member, under the names that its family gave them."""
+    prefix = f"{number}."
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def from_state(state: BlendState, members: list[Any]) -> BlendClassifier:
+    """The fitted estimator that `to_state` described, around its restored members."""
+    families = [str(member.__struct_config__.tag) for member in state.members]
+    model = BlendClassifier(tuple(zip(families, members, strict=True)), state.weights, state.classes)
+    model.weights_, model.classes_ = np.asarray(state.weights), np.asarray(state.classes)
+    model.history_, model.n_features_in_ = [], members[0].n_features_in_
     return model

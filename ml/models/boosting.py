@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -22,6 +23,7 @@ from ml.models.estimator import TabularClassifier, Task, restored_params
 from ml.models.onnx.graph import Graph
 from ml.models.preprocessing.preprocessor import Preprocessor
 from ml.models.preprocessing.state import Options
+from ml.models.state import Arrays, BoostingState, Structure
 
 _NO_CATEGORIES = np.empty((0, 8), dtype=np.uint32)
 
@@ -67,12 +69,12 @@ class BoostingClassifier(TabularClassifier):
             random_state=self.random_state,
             categorical_features=None,
         )
-        extra: dict[str, Any] = {}
+        held_rows = held_codes = None
         if validation is not None:
             known = np.isin(held := encode_labels(validation[1], task.classes)[1], seen)
-            extra = {"X_val": preprocessor.transform(validation[0]).dense()[known], "y_val": held[known]}
+            held_rows, held_codes = preprocessor.transform(validation[0]).dense()[known], held[known]
         with threadpool_limits(limits=self.threads, user_api="openmp"):
-            model.fit(rows, codes, sample_weight=task.weight, **extra)
+            model.fit(rows, codes, sample_weight=task.weight, X_val=held_rows, y_val=held_codes)
         self.trees_ = [tree for round_ in model._predictors for tree in round_]
         self.base_ = np.asarray(model._baseline_prediction, dtype=np.float64).reshape(-1)
         self.preprocessor_, self.seen_ = preprocessor, seen
@@ -103,31 +105,30 @@ class BoostingClassifier(TabularClassifier):
             raw = graph.op("Concat", graph.op("Sub", raw, raw), raw, axis=1)
         return graph.scatter_classes(graph.op("Softmax", raw, axis=1), self.seen_, len(self.classes_))
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Structure:
         """Number of trees and nodes."""
         check_is_fitted(self, "trees_")
-        return {
-            "family": "hist_gradient_boosting",
-            "trees": len(self.trees_),
-            "rounds": len(self.trees_) // len(self.base_),
-            "inputs": self.preprocessor_.width,
-            "parameters": int(sum(len(tree.nodes) for tree in self.trees_)),
-        }
+        return Structure(
+            family="hist_gradient_boosting",
+            trees=len(self.trees_),
+            rounds=len(self.trees_) // len(self.base_),
+            inputs=self.preprocessor_.width,
+            parameters=int(sum(len(tree.nodes) for tree in self.trees_)),
+        )
 
-    def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """JSON-able mapping and arrays; `from_state` reads them back."""
+    def to_state(self) -> tuple[BoostingState, Arrays]:
+        """Record and arrays; `from_state` reads them back."""
         check_is_fitted(self, "trees_")
         nodes = np.concatenate([tree.nodes for tree in self.trees_])
         arrays = {f"nodes.{name}": np.ascontiguousarray(nodes[name]) for name in PREDICTOR_RECORD_DTYPE.fields or {}}
         arrays["sizes"] = np.asarray([len(tree.nodes) for tree in self.trees_], dtype=np.int64)
         arrays["base"] = self.base_
-        state = {**self._common_state(), "seen": self.seen_.tolist()}
-        return state, arrays
+        return BoostingState(**msgspec.structs.asdict(self._common_state()), seen=tuple(self.seen_.tolist())), arrays
 
 
-def from_state(state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> BoostingClassifier:
+def from_state(state: BoostingState, arrays: Arrays) -> BoostingClassifier:
     """The fitted estimator that `to_state` described."""
-    model = BoostingClassifier(**restored_params(state["params"]))._restore(state)
+    model = BoostingClassifier(**restored_params(state.params))._restore(state)
     nodes = np.empty(len(arrays["nodes.value"]), dtype=PREDICTOR_RECORD_DTYPE)
     for name in PREDICTOR_RECORD_DTYPE.fields or {}:
         nodes[name] = arrays[f"nodes.{name}"]
@@ -135,7 +136,7 @@ def from_state(state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Boosti
     model.trees_ = [
         TreePredictor(part.copy(), _NO_CATEGORIES, _NO_CATEGORIES) for part in np.split(nodes, ends[:-1].tolist())
     ]
-    model.seen_ = np.asarray(state["seen"], dtype=np.int64)
+    model.seen_ = np.asarray(state.seen, dtype=np.int64)
     model.base_ = arrays["base"]
     return model
 

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Self
 
-import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from ml.models.base import OnEpoch, Params, encode_labels
 from ml.models.onnx.graph import Graph
 from ml.models.onnx.mixing import MixingGraph
 from ml.models.preprocessing.preprocessor import Preprocessor, as_frame
-from ml.models.preprocessing.state import State
+from ml.models.state import FittedState, Structure
 from ml.schema.schema import Schema
 
 
@@ -177,18 +176,20 @@ class TabularClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
             validate_data(self, X, reset=False, dtype=np.float32, ensure_all_finite="allow-nan", skip_check_array=False)
         )
 
-    def _common_state(self) -> dict[str, Any]:
-        return {
-            "params": self.get_params(),
-            "classes": self.classes_.tolist(),
-            "preprocessor": msgspec.to_builtins(self.preprocessor_.fitted),
-        }
+    @abstractmethod
+    def describe(self) -> Structure:
+        """What was fitted, and how large it is."""
 
-    def _restore(self, state: dict[str, Any]) -> Self:
+    def _common_state(self) -> FittedState:
+        return FittedState(
+            params=self.get_params(), classes=tuple(self.classes_.tolist()), preprocessor=self.preprocessor_.fitted
+        )
+
+    def _restore(self, state: FittedState) -> Self:
         """Take over what `_common_state` gave."""
-        saved = msgspec.convert(state["preprocessor"], State, strict=False)
+        saved = state.preprocessor
         self.preprocessor_ = Preprocessor(saved.options, saved)
-        self.classes_, self.history_ = np.asarray(state["classes"]), []
+        self.classes_, self.history_ = np.asarray(state.classes), []
         names = (*saved.numbers, *saved.categories)
         self.n_features_in_ = len(names)
         return self

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numpy.typing import NDArray
-
 from ml.models.base import Family, Params, SearchSpace
+from ml.models.state import AnyState, Arrays, BlendState, BoostingState, MLPState
 from ml.schema.schema import Schema
 
 LARGE = 100_000  # rows; above it liblinear and saga take minutes for the same log-loss
@@ -55,12 +54,6 @@ class LogisticFamily:
 
         values = _cast(params, whole=("max_iter", "rare"))
         return LogisticClassifier(**values, classes=_classes(schema), random_state=seed)
-
-    def from_state(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
-        """The fitted estimator that `to_state` described."""
-        from ml.models.logistic import from_state
-
-        return from_state(state, arrays)
 
 
 class MLPFamily:
@@ -111,12 +104,6 @@ class MLPFamily:
             values["hidden"] = tuple(round(units) for units in values["hidden"])
         return MLPClassifier(**values, classes=_classes(schema), random_state=seed, device=device, threads=threads)
 
-    def from_state(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
-        """The fitted estimator that `to_state` described."""
-        from ml.models.mlp.classifier import from_state
-
-        return from_state(state, arrays)
-
 
 class BoostingFamily:
     """scikit-learn's histogram gradient boosting."""
@@ -154,12 +141,6 @@ class BoostingFamily:
 
         values = _cast(params, whole=self.whole)
         return BoostingClassifier(**values, classes=_classes(schema), random_state=seed, threads=threads)
-
-    def from_state(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
-        """The fitted estimator that `to_state` described."""
-        from ml.models.boosting import from_state
-
-        return from_state(state, arrays)
 
 
 class BlendFamily:
@@ -203,8 +184,28 @@ class BlendFamily:
         )
         return BlendClassifier(members, tuple(float(m["weight"]) for m in params["members"]), _classes(schema))
 
-    def from_state(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
-        """The fitted estimator that `to_state` described."""
-        from ml.models.blend import from_state
 
-        return from_state(state, arrays, self._families)
+def restore(state: AnyState, arrays: Arrays) -> Any:
+    """The fitted estimator that `to_state` described.
+
+    Raises
+    ------
+    KeyError, ValueError, RuntimeError
+        Arrays are missing, or of other shapes than the state says.
+    """
+    if isinstance(state, BlendState):
+        from ml.models import blend
+
+        members = [restore(member, blend.member_arrays(arrays, i)) for i, member in enumerate(state.members)]
+        return blend.from_state(state, members)
+    if isinstance(state, MLPState):
+        from ml.models.mlp import classifier
+
+        return classifier.from_state(state, arrays)
+    if isinstance(state, BoostingState):
+        from ml.models import boosting
+
+        return boosting.from_state(state, arrays)
+    from ml.models import logistic
+
+    return logistic.from_state(state, arrays)

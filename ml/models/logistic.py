@@ -16,6 +16,7 @@ from ml.models.estimator import TabularClassifier, Task, restored_params
 from ml.models.onnx.graph import Graph
 from ml.models.preprocessing.preprocessor import Preprocessor
 from ml.models.preprocessing.state import Options
+from ml.models.state import Arrays, LogisticState, Structure
 
 FAR = 500.0  # margins beyond are certain; their exponential must stay a number, and their share not 0 / 0
 
@@ -119,28 +120,28 @@ class LogisticClassifier(TabularClassifier):
             value = graph.op("Softmax", margin, axis=1)
         return graph.op("Cast", graph.scatter_classes(value, self.seen_, len(self.classes_)), to=1)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Structure:
         """What was fitted, with the size of every dense column's coefficient."""
         check_is_fitted(self, "coef_")
         strength = np.abs(self.coef_).max(axis=0)
-        return {
-            "family": "logistic",
-            "solver": self.solver,
-            "C": self.C,
-            "inputs": self.preprocessor_.width,
-            "parameters": int(self.coef_.size + self.intercept_.size),
-            "coefficients": dict(zip(self.preprocessor_.names, strength.round(6).tolist(), strict=True)),
-        }
+        return Structure(
+            family="logistic",
+            solver=self.solver,
+            C=self.C,
+            inputs=self.preprocessor_.width,
+            parameters=int(self.coef_.size + self.intercept_.size),
+            coefficients=dict(zip(self.preprocessor_.names, strength.round(6).tolist(), strict=True)),
+        )
 
-    def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """JSON-able mapping and arrays; `logistic.from_state` reads them back."""
-        state = {**self._common_state(), "seen": self.seen_.tolist()}
+    def to_state(self) -> tuple[LogisticState, Arrays]:
+        """Record and arrays; `from_state` reads them back."""
+        state = LogisticState(**msgspec.structs.asdict(self._common_state()), seen=tuple(self.seen_.tolist()))
         return state, {"coef": self.coef_, "intercept": self.intercept_}
 
 
-def from_state(state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> LogisticClassifier:
+def from_state(state: LogisticState, arrays: Arrays) -> LogisticClassifier:
     """The fitted estimator that `to_state` described."""
-    model = LogisticClassifier(**restored_params(state["params"]))._restore(state)
-    model.seen_ = np.asarray(state["seen"], dtype=np.int64)
+    model = LogisticClassifier(**restored_params(state.params))._restore(state)
+    model.seen_ = np.asarray(state.seen, dtype=np.int64)
     model.coef_, model.intercept_ = arrays["coef"], arrays["intercept"]
     return model

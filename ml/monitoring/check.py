@@ -146,8 +146,8 @@ def _measure(
     measured = msgspec.structs.replace(
         measured,
         labels_until=float(rows["labelled_at"].max()) if measured.judged else mark,
-        coverage=counts["coverage"],
-        delay_s=counts["delay_s"],
+        coverage=counts.coverage,
+        delay_s=counts.delay_s,
     )
     return measured, fresh
 

@@ -10,10 +10,13 @@ import html
 import logging
 import os
 import warnings
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from ml.drift.reference import Baseline
 from ml.drift.verdict import PREDICTION, Finding
@@ -29,6 +32,15 @@ MAX_TEXT = 80
 # Evidently writes values and names into an inline script as they come: without these two letters there is
 # nothing in them that a browser could take for a tag.
 _HARMLESS = str.maketrans({"<": "‹", ">": "›", "&": "＆", "\u2028": " ", "\u2029": " "})
+
+
+class Numbers(msgspec.Struct, frozen=True, kw_only=True):
+    """Content of the JSON: Evidently's own metrics and tests, and the columns that it could not draw."""
+
+    sentence: str
+    metrics: list[Any] = []
+    tests: list[Any] = []
+    left_out: list[str] = []
 
 
 def write(
@@ -61,9 +73,9 @@ def write(
         page, numbers = _draw(baseline, frame, current, findings, rows=rows, seed=seed, sentence=sentence)
     except Exception as error:  # a drawing library's own failure must not cost the verdict
         log.warning("Evidently could not draw the report: %s: %s", type(error).__name__, error)
-        page, numbers = _plain(sentence, findings, f"{type(error).__name__}: {error}"), {"metrics": [], "tests": []}
+        page, numbers = _plain(sentence, findings, f"{type(error).__name__}: {error}"), Numbers(sentence=sentence)
     files.write_bytes(folder / f"{name}.html", page.encode("utf-8"))
-    files.write_json(folder / f"{name}.json", {"sentence": sentence, **numbers})
+    files.write_json(folder / f"{name}.json", numbers)
     return {"html": str(folder / f"{name}.html"), "json": str(folder / f"{name}.json")}
 
 
@@ -86,7 +98,7 @@ def _draw(
     rows: int,
     seed: int,
     sentence: str,
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[str, Numbers]:
     os.environ["DO_NOT_TRACK"] = "1"  # before the import: Evidently phones home otherwise
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Evidently's own use of pandas, and divisions by empty cells
@@ -100,9 +112,10 @@ def _draw(
             reference_data=Dataset.from_pandas(before, data_definition=definition),
         )
         page = run.get_html_str(as_iframe=False)
-        numbers = run.dict()
     banner = _banner(sentence, left_out, len(before), len(now))
-    return page.replace("<body>", f"<body>{banner}", 1), {**_plain_json(numbers), "left_out": left_out}
+    drawn = _plain_json(run.dict())
+    numbers = Numbers(sentence=sentence, metrics=drawn["metrics"], tests=drawn["tests"], left_out=left_out)
+    return page.replace("<body>", f"<body>{banner}", 1), numbers
 
 
 def _tables(
@@ -113,8 +126,8 @@ def _tables(
 
     rng = np.random.default_rng(seed)
     pick_before, pick_now = _sample(len(baseline.frame), rows, rng), _sample(len(frame), rows, rng)
-    before: dict[str, Any] = {}
-    now: dict[str, Any] = {}
+    before: dict[str, NDArray[Any]] = {}
+    now: dict[str, NDArray[Any]] = {}
     shown: dict[str, str] = {}
     for finding in findings:
         if finding.column == PREDICTION:
@@ -163,7 +176,7 @@ def _definition(
     classification = []
     # Evidently needs every label there, and every class on both sides.
     if before["actual label"].notna().all() and labelled.all() and min(both) == len(baseline.schema.classes):
-        names: dict[str, Any] = {"target": "actual label", "prediction_labels": "predicted label"}
+        names = {"target": "actual label", "prediction_labels": "predicted label"}
         positive = baseline.schema.positive_label
         classification = [
             BinaryClassification(**names, pos_label=harmless(positive))
@@ -204,7 +217,7 @@ def _values(values: Any, number: bool) -> Any:
     return np.array([harmless(v) or "(missing)" for v in values], dtype=object)
 
 
-def _unique(name: str, taken: dict[str, Any]) -> str:
+def _unique(name: str, taken: Container[str]) -> str:
     while name in taken or name in ("actual label", "predicted label"):
         name += "′"
     return name
@@ -230,11 +243,10 @@ def _plain(sentence: str, findings: list[Finding], problem: str) -> str:
     )
 
 
-def _plain_json(numbers: dict[str, Any]) -> dict[str, Any]:
+def _plain_json(numbers: Any) -> Any:
     """Evidently's numbers without NumPy scalars and NaN."""
     import json
 
     from evidently.legacy.utils import NumpyEncoder
 
-    found: dict[str, Any] = json.loads(json.dumps(numbers, cls=NumpyEncoder), parse_constant=lambda _: None)
-    return found
+    return json.loads(json.dumps(numbers, cls=NumpyEncoder), parse_constant=lambda _: None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
 
 from ml.drift.verdict import PREDICTION, DriftVerdict
 from ml.errors import RefitError
@@ -21,7 +20,7 @@ def numbers(verdict: DriftVerdict) -> dict[str, float]:
     """The figures of a check by metric name; only finite ones."""
     columns = [f for f in verdict.findings if f.column != PREDICTION]
     measured, guessed = verdict.performance, verdict.estimate
-    found: dict[str, Any] = {
+    found: dict[str, float | None] = {
         "level": LEVELS[verdict.verdict],
         "retrain": float(verdict.retrain) if verdict.decided else None,
         "rows": float(verdict.window.rows),

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ml.decision import Decision
+from ml.evaluation.bootstrap import Interval
+from ml.evaluation.report import Evaluation
 from ml.gate.rules import Verdict
+from ml.models.base import Params
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
@@ -17,8 +20,27 @@ if TYPE_CHECKING:
 _SHOWN = 30  # columns of a table; the rest is in schema.json
 
 
+class ModelMetrics(Evaluation, frozen=True, kw_only=True):
+    """Content of metrics.json: the evaluation on the test rows, and what was trained on what.
+
+    `validation_log_loss` is the winner's over held-out rows (nats), `baseline_log_loss` the best untuned baseline's,
+    None where none was complete; `importance` maps a column to its mean absolute Shapley value in log-odds, and is
+    empty where it was not measured.
+    """
+
+    rows_trained: int
+    snapshot: str
+    run_key: str
+    family: str
+    params: Params
+    seed: int
+    validation_log_loss: float
+    baseline_log_loss: float | None
+    importance: dict[str, float]
+
+
 def render(
-    snapshot: Snapshot, candidate: Candidate, decision: Decision, metrics: dict[str, Any], verdict: Verdict,
+    snapshot: Snapshot, candidate: Candidate, decision: Decision, metrics: ModelMetrics, verdict: Verdict,
     trials: Sequence[Trial],
 ) -> str:  # fmt: skip
     """The card as Markdown (Mitchell et al. 2019, "Model Cards for Model Reporting")."""
@@ -30,7 +52,7 @@ def render(
         _section("Data", _data(snapshot)),
         _section("How good it is", _scores(metrics)),
         _section("Where it is weakest", _slices(metrics)),
-        _section("What it goes by", _importance(metrics.get("importance") or {})),
+        _section("What it goes by", _importance(metrics.importance)),
         _section("Columns", _columns(schema.columns)),
         _section("How it was chosen", _search(metrics, trials)),
         _section(
@@ -48,11 +70,10 @@ def _section(title: str, text: str) -> str:
 
 
 def _model(candidate: Candidate, decision: Decision) -> str:
-    described = candidate.model.describe()
     cut = "the most probable class" if decision.threshold is None else f"threshold {decision.threshold:.3f}"
     lines = [
         f"- family: {candidate.spec.family}, seed {candidate.spec.seed}",
-        f"- parameters learned: {described.get('parameters', 'unknown')}",
+        f"- parameters learned: {candidate.model.describe().parameters}",
         f"- calibration: {decision.calibration.kind}; label: {cut}, chosen for {decision.objective}",
         f"- settings: `{json.dumps(candidate.spec.params, default=str)}`",
     ]
@@ -62,43 +83,43 @@ def _model(candidate: Candidate, decision: Decision) -> str:
 def _data(snapshot: Snapshot) -> str:
     manifest = snapshot.manifest
     lines = [
-        f"- snapshot `{snapshot.id}`, {manifest['rows']:,} rows, {len(snapshot.schema.columns)} columns",
-        f"- parts: {', '.join(f'{name} {count:,}' for name, count in manifest['parts'].items() if count)}",
-        f"- classes: {', '.join(f'{label} {count:,}' for label, count in manifest['classes'].items())}",
+        f"- snapshot `{snapshot.id}`, {manifest.rows:,} rows, {len(snapshot.schema.columns)} columns",
+        f"- parts: {', '.join(f'{name} {count:,}' for name, count in manifest.parts.items() if count)}",
+        f"- classes: {', '.join(f'{label} {count:,}' for label, count in manifest.classes.items())}",
     ]
-    if manifest.get("time_range"):
-        lines.append(f"- time: {manifest['time_range'][0]} to {manifest['time_range'][1]}")
-    if manifest.get("labelled"):
-        lines.append(f"- labelled production rows: {manifest['labelled'].get('given', 0):,}")
+    if manifest.time_range:
+        lines.append(f"- time: {manifest.time_range[0]} to {manifest.time_range[1]}")
+    if manifest.labelled.given:
+        lines.append(f"- labelled production rows: {manifest.labelled.given:,}")
     return "\n".join(lines)
 
 
-def _scores(metrics: dict[str, Any]) -> str:
-    head = f"On {metrics['rows']:,} test rows, with {metrics['confidence']:.0%} bootstrap intervals.\n\n"
-    rows = [f"| {name} | {_interval(value)} |" for name, value in metrics["metrics"].items() if value]
+def _scores(metrics: ModelMetrics) -> str:
+    head = f"On {metrics.rows:,} test rows, with {metrics.confidence:.0%} bootstrap intervals.\n\n"
+    rows = [f"| {name} | {_interval(measured)} |" for name, measured in metrics.metrics.items()]
     calibrated = (
         f"The calibration error is without its upward bias. p-value of “the probabilities are true”: "
-        f"{metrics['calibration_p_value']:.3f}; a small one speaks against them.\n\n"
+        f"{metrics.calibration_p_value:.3f}; a small one speaks against them.\n\n"
     )
     return head + calibrated + "\n".join(["| metric | value |", "|---|---|", *rows])
 
 
-def _interval(value: dict[str, float | None]) -> str:
-    if value["value"] is None:
+def _interval(measured: Interval) -> str:
+    if measured.value is None:
         return "undefined on these rows"
-    if value["low"] is None or value["high"] is None:
-        return f"{value['value']:.4f}"
-    return f"{value['value']:.4f} ({value['low']:.4f} to {value['high']:.4f})"
+    if measured.low is None or measured.high is None:
+        return f"{measured.value:.4f}"
+    return f"{measured.value:.4f} ({measured.low:.4f} to {measured.high:.4f})"
 
 
-def _slices(metrics: dict[str, Any]) -> str:
-    found = [s for s in metrics["slices"] if s["metrics"].get("log_loss")]
-    if not found:
+def _slices(metrics: ModelMetrics) -> str:
+    measured = [s for s in metrics.slices if s.metrics["log_loss"].value is not None]
+    if not measured:
         return "No slice has enough rows to be measured by itself."
-    found.sort(key=lambda s: -s["metrics"]["log_loss"]["value"])
+    measured.sort(key=lambda s: -(s.metrics["log_loss"].value or 0.0))
     rows = [
-        f"| {_escaped(s['column'])} | {_escaped(s['value'])} | {s['rows']:,} | {_interval(s['metrics']['log_loss'])} |"
-        for s in found[:5]
+        f"| {_escaped(s.column)} | {_escaped(s.value)} | {s.rows:,} | {_interval(s.metrics['log_loss'])} |"
+        for s in measured[:5]
     ]
     return "\n".join(["| column | rows with | rows | log-loss |", "|---|---|---|---|", *rows])
 
@@ -128,13 +149,13 @@ def _range(column: Any) -> str:
     return shown + (f" and {len(column.categories) - 5} more" if len(column.categories) > 5 else "")
 
 
-def _search(metrics: dict[str, Any], trials: Sequence[Trial]) -> str:
+def _search(metrics: ModelMetrics, trials: Sequence[Trial]) -> str:
     done = sum(trial.status == "ok" for trial in trials)
-    baseline = metrics["baseline_log_loss"]  # None when no baseline was among the complete trials
+    baseline = metrics.baseline_log_loss  # None when no baseline was among the complete trials
     compared = "no untuned baseline was complete" if baseline is None else f"the best untuned baseline {baseline:.4f}"
     return (
         f"{len(trials)} trials ({done} complete) by held-out log-loss: the winner "
-        f"{metrics['validation_log_loss']:.4f}, {compared}. The test rows were not used to choose."
+        f"{metrics.validation_log_loss:.4f}, {compared}. The test rows were not used to choose."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -51,6 +52,37 @@ meanings = sa.Table(
 BATCH_ROWS = 2_000
 
 
+class PredictionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `predictions`."""
+
+    prediction_id: str
+    time: float
+    model_version: str
+    inputs: str
+    label: str
+    probability: float
+    probabilities: str
+    flags: str
+    model_sha256: str = ""
+    row_id: str = ""
+
+
+class MeaningRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `meanings`."""
+
+    sha256: str
+    schema: str
+
+
+class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `feedback`."""
+
+    id: str
+    prediction_id: str
+    label: str
+    received_at: float
+
+
 def insert(engine: sa.Engine, records: Iterable[Mapping[str, Any]]) -> None:
     """Write answered predictions; one whose `prediction_id` is already there is left as it is.
 
@@ -72,7 +104,7 @@ def insert(engine: sa.Engine, records: Iterable[Mapping[str, Any]]) -> None:
 
 def insert_meanings(engine: sa.Engine, found: Mapping[str, bytes]) -> None:
     """Write what the rows of bundles mean: SHA-256 → schema.json. One that is there already is left as it is."""
-    _write(engine, meanings, ({"sha256": key, "schema": text.decode()} for key, text in found.items() if key))
+    _write(engine, meanings, (MeaningRow(sha256=key, schema=text.decode()) for key, text in found.items() if key))
 
 
 def insert_feedback(engine: sa.Engine, records: Iterable[Mapping[str, Any]]) -> None:
@@ -141,47 +173,33 @@ def _drop_repeated(engine: sa.Engine, ids: list[str] | None) -> int:
     return len(repeated)
 
 
-def _write(engine: sa.Engine, table: sa.Table, rows: Iterable[dict[str, Any]]) -> None:
+def _write(engine: sa.Engine, table: sa.Table, rows: Iterable[msgspec.Struct]) -> None:
     statement = database.insert_ignore(table, engine.dialect.name)
-    batch: list[dict[str, Any]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == BATCH_ROWS:
-            _execute(engine, statement, batch)
-            batch = []
-    if batch:
-        _execute(engine, statement, batch)
+    remaining = iter(rows)
+    while batch := [msgspec.structs.asdict(row) for row in itertools.islice(remaining, BATCH_ROWS)]:
+        with database.unavailable_as_transient(), engine.begin() as connection:
+            connection.execute(statement, batch)
 
 
-def _execute(engine: sa.Engine, statement: Any, batch: list[dict[str, Any]]) -> None:
-    with database.unavailable_as_transient(), engine.begin() as connection:
-        connection.execute(statement, batch)
+def _prediction(record: Mapping[str, Any]) -> PredictionRow:
+    return PredictionRow(
+        prediction_id=record["prediction_id"],
+        time=_seconds(record["time"]),
+        model_version=str(record["model_version"]),
+        inputs=_json(record["inputs"]),
+        label=str(record["label"]),
+        probability=float(record["probability"]),
+        probabilities=_json(record["probabilities"]),
+        flags=_json(record.get("flags") or []),
+        model_sha256=record.get("model_sha256") or "",
+        row_id=record.get("row_id") or "",
+    )
 
 
-def _prediction(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "prediction_id": record["prediction_id"],
-        "time": _seconds(record["time"]),
-        "model_version": str(record["model_version"]),
-        "inputs": _json(record["inputs"]),
-        "label": str(record["label"]),
-        "probability": float(record["probability"]),
-        "probabilities": _json(record["probabilities"]),
-        "flags": _json(record.get("flags") or []),
-        "model_sha256": record.get("model_sha256") or "",
-        "row_id": record.get("row_id") or "",
-    }
-
-
-def _feedback(record: Mapping[str, Any]) -> dict[str, Any]:
-    row = {
-        "prediction_id": record["prediction_id"],
-        "label": str(record["label"]),
-        "received_at": _seconds(record["received_at"]),
-    }
-    content = "\x00".join(map(str, row.values()))
-    row["id"] = str(record.get("id") or hashlib.sha256(content.encode()).hexdigest()[:32])
-    return row
+def _feedback(record: Mapping[str, Any]) -> FeedbackRow:
+    prediction_id, label, moment = record["prediction_id"], str(record["label"]), _seconds(record["received_at"])
+    digest = hashlib.sha256(f"{prediction_id}\x00{label}\x00{moment}".encode()).hexdigest()[:32]
+    return FeedbackRow(id=str(record.get("id") or digest), prediction_id=prediction_id, label=label, received_at=moment)
 
 
 def _seconds(moment: float | datetime) -> float:

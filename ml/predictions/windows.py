@@ -135,28 +135,32 @@ def probabilities_array(found: pd.DataFrame, classes: Iterable[str]) -> Any:
     return np.asarray(table, dtype=np.float64).reshape(len(table), len(names))
 
 
+class LabelCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """`coverage` is labelled / predictions in [0, 1], None without predictions; `delay_s` the median seconds from the
+    answer to the first label, None without labels."""
+
+    predictions: int
+    labelled: int
+    coverage: float | None
+    delay_s: float | None
+
+
 def counts(
     engine: sa.Engine, *, until: float | None = None, version: str | None = None, rows: int | None = None
-) -> dict[str, Any]:
-    """How many of the newest predictions are labelled, and how long labels take.
-
-    Returns
-    -------
-    `predictions`, `labelled`; `coverage`, labelled / predictions in [0, 1], None without predictions; `delay_s`,
-    median seconds from the answer to the first label, None without labels.
-    """
+) -> LabelCounts:
+    """How many of the newest predictions are labelled, and how long labels take."""
     p, f = predictions.c, feedback.c
     first = sa.select(sa.func.min(f.received_at)).where(f.prediction_id == p.prediction_id).scalar_subquery()
     query = sa.select(first - p.time).where(*_bounds(None, until, version)).order_by(p.time.desc()).limit(rows)
     with database.unavailable_as_transient(), engine.connect() as connection:
         delays = list(connection.execute(query).scalars())
     known = sorted(delay for delay in delays if delay is not None)
-    return {
-        "predictions": len(delays),
-        "labelled": len(known),
-        "coverage": len(known) / len(delays) if delays else None,
-        "delay_s": known[len(known) // 2] if known else None,
-    }
+    return LabelCounts(
+        predictions=len(delays),
+        labelled=len(known),
+        coverage=len(known) / len(delays) if delays else None,
+        delay_s=known[len(known) // 2] if known else None,
+    )
 
 
 def _target(settings: Settings) -> str:

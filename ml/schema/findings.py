@@ -59,7 +59,3 @@ class Report(msgspec.Struct):
     def warnings(self) -> list[Finding]:
         """The findings of level `warning`."""
         return [finding for finding in self.findings if finding.level == "warning"]
-
-    def to_builtins(self) -> list[dict[str, str]]:
-        """JSON-able: `[{"level", "column", "message"}, …]`."""
-        return [{"level": f.level, "column": f.column, "message": f.message} for f in self.findings]

@@ -143,17 +143,16 @@ def log_text(settings: Settings, run_id: str, text: str, name: str) -> None:
         connection.client(settings).log_text(run_id, text, name)
 
 
-def log_snapshot(settings: Settings, run_id: str, snapshot_id: str, manifest: Mapping[str, Any], path: Path) -> None:
+def log_snapshot(settings: Settings, run_id: str, path: Path, *, rows: int, columns: Sequence[str]) -> None:
     """`mlflow.log_input` of a snapshot: its hash, where it lies and its size."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    profile = {k: manifest[k] for k in ("rows", "columns") if k in manifest}
     dataset = Dataset(
-        name=f"snapshot-{snapshot_id}",
-        digest=snapshot_id,
+        name=f"snapshot-{path.stem}",
+        digest=path.stem,
         source_type="local",
         source=json.dumps({"uri": str(path)}),
-        profile=json.dumps(profile, default=str),
+        profile=json.dumps({"rows": rows, "columns": columns}),
     )
     with errors(uri(settings)):
         connection.client(settings).log_inputs(

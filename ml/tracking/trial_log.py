@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class TrialLog:
 
     def __init__(self, settings: Settings, parent: str, stage: str) -> None:
         self._settings, self._parent, self._stage = settings, parent, stage
-        self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="trial-log", daemon=True)
 
@@ -80,18 +81,17 @@ class TrialLog:
             return
         self._known.add(key)
         labels = {TRIAL: key, "refit.stage": self._stage, **(tags or {})}
-        self._queue.put(
-            {
-                "name": name, "params": params, "metrics": metrics, "history": history,
-                "tags": labels, "failed": failed, "started": time.time() - seconds, "model": model,
-            }
+        send = functools.partial(
+            tracking.child, self._settings, self._parent, name, params=params, metrics=metrics, history=history,
+            tags=labels, failed=failed, started=time.time() - seconds, model=model,
         )  # fmt: skip
+        self._queue.put(send)
 
     def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
+        while (send := self._queue.get()) is not None:
             if self._error is None:
                 try:
-                    tracking.child(self._settings, self._parent, **item)
+                    send()
                 except Transient as error:
                     self._error = error
                 except Exception as error:  # told to the caller on leaving

@@ -6,6 +6,7 @@ import math
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from ml.errors import TrainingError
 from ml.evaluation.metrics import log_losses
 from ml.models import ALL_FAMILIES
 from ml.models.base import OnEpoch, Params
+from ml.models.families import restore
+from ml.models.state import AnyState
 from ml.schema.schema import Schema
 from ml.storage import files
 
@@ -118,6 +121,15 @@ def _f1(codes: NDArray[np.int64], guess: NDArray[np.int64], n_classes: int) -> f
     return float(np.mean(each))
 
 
+class _Facts(msgspec.Struct, frozen=True):
+    """Content of candidate.json; JSON has null for what is not finite."""
+
+    spec: CandidateSpec
+    history: Sequence[Mapping[str, float | None]]
+    seconds: float
+    scores: Mapping[str, float | None]
+
+
 def save_candidate(candidate: Candidate, folder: Path) -> Path:
     """Write the candidate to `folder`: arrays as safetensors, the rest as JSON. All of it or nothing.
 
@@ -130,9 +142,10 @@ def save_candidate(candidate: Candidate, folder: Path) -> Path:
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         files.write_bytes(temporary / WEIGHTS, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
-        files.write_json(temporary / ARCHITECTURE, {"family": candidate.spec.family, **state})
+        files.write_json(temporary / ARCHITECTURE, state)
         files.write_bytes(temporary / SCHEMA, candidate.schema.to_json())
-        files.write_json(temporary / CANDIDATE, _facts(candidate))
+        facts = _Facts(candidate.spec, candidate.history, candidate.seconds, candidate.scores)
+        files.write_json(temporary / CANDIDATE, facts)
         files.replace_folder(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -152,23 +165,16 @@ def load_candidate(folder: Path) -> Candidate:
     from safetensors.numpy import load
 
     try:
-        facts = msgspec.json.decode((folder / CANDIDATE).read_bytes())
-        state = msgspec.json.decode((folder / ARCHITECTURE).read_bytes())
+        facts = msgspec.json.decode((folder / CANDIDATE).read_bytes(), type=_Facts)
+        state = msgspec.json.decode((folder / ARCHITECTURE).read_bytes(), type=AnyState)
         arrays = load((folder / WEIGHTS).read_bytes())
         schema = Schema.from_json((folder / SCHEMA).read_bytes())
-        spec = msgspec.convert(facts["spec"], CandidateSpec)
-        model = ALL_FAMILIES[state.pop("family")].from_state(state, arrays)
+        model = restore(state, arrays)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, msgspec.MsgspecError, SafetensorError) as error:
         raise TrainingError(f"{folder}: expected a saved candidate, got {type(error).__name__}: {error}") from error
-    model.history_ = facts["history"]
-    return Candidate(spec, model, schema, facts["history"], facts["seconds"], facts["scores"])
+    model.history_ = [_figures(epoch) for epoch in facts.history]
+    return Candidate(facts.spec, model, schema, model.history_, facts.seconds, _figures(facts.scores))
 
 
-def _facts(candidate: Candidate) -> dict[str, Any]:
-    scores = {k: v if math.isfinite(v) else None for k, v in candidate.scores.items()}
-    return {
-        "spec": msgspec.to_builtins(candidate.spec, enc_hook=lambda value: value.tolist()),
-        "history": candidate.history,
-        "seconds": candidate.seconds,
-        "scores": scores,
-    }
+def _figures(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in values.items()}

@@ -106,7 +106,7 @@ def make_problem(snapshot: Snapshot, settings: Settings) -> Problem:
     weight = None if train.weight is None or valid.weight is None else np.concatenate([train.weight, valid.weight])
     tune, small = settings.tune, len(y) < settings.tune.small_rows
     if small:
-        kind = snapshot.manifest.get("split", "stratified")
+        kind = snapshot.manifest.split
         if kind == "time" and train.time is not None and valid.time is not None:
             order = np.argsort(np.concatenate([train.time, valid.time]), kind="stable")
             X, y, weight = X.iloc[order].reset_index(drop=True), y[order], None if weight is None else weight[order]

@@ -9,8 +9,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import pyarrow as pa
+
 from ml.data.sources import csv_reader
+from ml.errors import DataError
 from ml.schema.findings import Finding
+from ml.schema.validation import shown
 from serving.model.store import Served
 from serving.scoring import score
 from serving.scoring.file_names import plain_name
@@ -47,7 +51,10 @@ def score_upload(one: Service, served: Served, upload: Upload, writer: Writer) -
     for part in _pieces(kept if kept is not None else upload):
         scored = score.score(served, part.rows, part.ids)
         one.record(served, scored)
-        writer.add(part, scored)
+        try:
+            writer.add(part, scored)
+        except pa.ArrowException as error:  # a column beyond 2 GB, for one
+            raise DataError(f"the result cannot be written: {shown(error)}", file=upload.name) from error
         rows += len(scored)
         flagged.update((flag.column, flag.code) for flags in part.rows.flags for flag in flags)
     warnings = [_warning(finding) for finding in upload.report.findings if finding.level == "warning"]

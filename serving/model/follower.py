@@ -168,7 +168,7 @@ class Follower:
             self._write_refusals(None, without=found.version)
         with contextlib.suppress(OSError):
             os.utime(self.cache / found.sha256)
-            self._clean()
+            self._clean(found.sha256)
 
     def _write_refusals(self, new: Refusal | None, without: str = "") -> None:
         version = new.version if new else without
@@ -176,10 +176,10 @@ class Follower:
         refusals = ([new] if new else []) + kept
         write_bytes(self.folder / "refused.json", msgspec.json.encode(refusals[:MAX_REFUSALS]))
 
-    def _clean(self) -> None:
-        """Keep the newest bundles: the one in service and some to go back to."""
-        folders = sorted((f for f in self.cache.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
-        for folder in folders[KEPT_BUNDLES:]:
+    def _clean(self, served: str) -> None:
+        """Keep the bundle in service, whatever the clock has written on it, and the newest others to go back to."""
+        others = [f for f in self.cache.iterdir() if f.is_dir() and f.name != served]
+        for folder in sorted(others, key=lambda f: f.stat().st_mtime, reverse=True)[KEPT_BUNDLES - 1 :]:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _notified_at(self) -> int:

@@ -4,8 +4,8 @@
 a crash at any point costs a repetition and never a row. A segment is deleted after its last record is committed, which
 with SQLite's `synchronous=FULL` and PostgreSQL's default means on the disk, and its writer has let go of it: a power
 cut costs no more. While the database is locked or away, segments pile up (the service's back-pressure is in
-`serving/prediction_log/writer.py`) and the shipper tries again. It also writes `status.json` for the pages and purges
-what is older than `log.retention_days`.
+`serving/prediction_log/writer.py`) and the shipper tries again. It also writes `status.json` for the pages, and purges
+(`serving/prediction_log/retention.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,13 @@ from ml.storage import database, files
 from serving import processes
 from serving.prediction_log import segments
 from serving.prediction_log.records import HEAD, Feedback, Model, Position, Predictions, Record
+from serving.prediction_log.retention import Retention
 from serving.status import collector, reader
 
 log = logging.getLogger("refit.mover")
 
 BATCH_ROWS = 2_000
 STATUS_EVERY_S = 5.0
-PURGE_EVERY_S = 86_400.0
 MAX_WAIT_S = 5.0
 
 
@@ -43,6 +42,7 @@ class Mover:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.serving = settings.var / "serving"
+        self.retention = Retention(settings)
         self.folder = self.serving / "segments"
         self.moved = 0  # rows and labels, ever
         self.damaged = 0
@@ -62,6 +62,7 @@ class Mover:
             The database does not take them now; nothing is lost.
         """
         before = self.moved
+        self.retention.tick()
         for segment in segments.segments(self.folder):
             self._move(segment)
         self._drop_repeated_labels()
@@ -129,9 +130,13 @@ class Mover:
     def _take(self, segment: Path, record: Predictions | Feedback | None, batch: _Batch) -> None:
         match record:
             case Predictions() if (model := self._models.get((segment, record.version))) is not None:
-                batch.rows += segments.rows(record, model)
+                moment = self.retention.moment(record.time)
+                batch.rows += [row | {"time": moment} for row in segments.rows(record, model)]
             case Feedback():
-                batch.labels += segments.labels(record)
+                batch.labels += [
+                    label | {"received_at": self.retention.moment(label["received_at"])}
+                    for label in segments.labels(record)
+                ]
             case _:
                 self.damaged += 1
                 log.error("a damaged stretch in %s; the segment is kept in 'damaged'", segment.name)
@@ -249,7 +254,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         try:
             mover.step()
             wait = settings.log.move_interval_s
-            _purge_daily(settings)
+            mover.retention.purge_daily()
         except StoreUnavailable as error:
             log.warning("%s", error)
             wait = min(2 * max(wait, 0.1), MAX_WAIT_S)
@@ -272,22 +277,6 @@ def _tell(settings: Settings, stop: threading.Event) -> None:
             log.exception("the pages' overview could not be written; it is tried again")
         if stop.wait(STATUS_EVERY_S):
             return
-
-
-def _purge_daily(settings: Settings) -> None:
-    """Once a day, also over restarts: the moment of the last purge is the time of a file."""
-    file = settings.var / "serving" / "purged"
-    now = time.time()
-    try:
-        if 0 <= now - file.stat().st_mtime < PURGE_EVERY_S:
-            return
-    except OSError:
-        pass
-    gone = predictions.purge(settings, now - 86_400.0 * settings.log.retention_days)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch()
-    if gone:
-        log.info("predictions past their retention deleted", extra={"rows": gone})
 
 
 if __name__ == "__main__":

@@ -112,13 +112,13 @@ def infer(name: str, version: str = "") -> Response:
     content, binary = _split(_body(one.settings.serving.max_body_bytes))
     rows = _rows(served, content, binary)
     wanted = _wanted(content)
+    head: dict[str, Any] = {"model_name": name, "model_version": served.version}
+    if "id" in content:
+        head["id"] = _request_id(content["id"])
     parts = []
     for scored in score.chunks(served, rows):
         one.record(served, scored)
         parts.append(scored)
-    head: dict[str, Any] = {"model_name": name, "model_version": served.version}
-    if "id" in content:
-        head["id"] = str(content["id"])
     return _answer(head, _outputs(parts, len(served.bundle.schema.classes)), wanted, served)
 
 
@@ -165,7 +165,8 @@ def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
     """The JSON, and what comes after it."""
     length = request.headers.get(HEADER_LENGTH)
     if length is not None:
-        if not (length.isascii() and length.isdigit() and int(length) <= len(body)):
+        # int() gives up on more than some thousand digits
+        if not (length.isascii() and length.isdigit() and len(length) <= 15 and int(length) <= len(body)):
             raise TensorError(
                 f"expected {HEADER_LENGTH} to be at most the body's {len(body)} bytes, got {shown(length)}"
             )
@@ -236,6 +237,16 @@ def _check_kind(served: Served, name: str, datatype: str) -> None:
         raise TensorError(f"input '{shown(name)}': expected a numeric datatype such as FP64, got BYTES")
 
 
+def _request_id(given: Any) -> str:
+    """The request's id as it is answered. It is looked at before anything is logged."""
+    try:
+        text = str(given)
+        text.encode()
+    except ValueError as error:  # a lone surrogate, or a number of thousands of digits
+        raise TensorError(f"expected an id that can be answered, got {shown(given)}") from error
+    return text
+
+
 def _wanted(content: dict[str, Any]) -> dict[str, bool]:
     """Names of the outputs to give, and whether each is to be binary."""
     parameters = content.get("parameters") or {}
@@ -248,7 +259,7 @@ def _wanted(content: dict[str, Any]) -> dict[str, bool]:
     wanted: dict[str, bool] = {}
     for item in outputs:
         name = item.get("name")
-        if name not in OUTPUTS:
+        if not isinstance(name, str) or name not in OUTPUTS:
             raise TensorError(f"expected an output of {', '.join(OUTPUTS)}, got '{shown(name)}'")
         own = item.get("parameters") or {}
         wanted[name] = own.get("binary_data", binary) is True if isinstance(own, dict) else binary

@@ -30,6 +30,7 @@ DTYPES: dict[str, str] = {
     "FP64": "<f8",
 }
 BYTES = "BYTES"
+MAX_ROWS = 2**31  # of a shape: what is allowed is `max_file_rows`, this only keeps arithmetic and messages short
 
 
 class TensorError(RefitError):
@@ -42,7 +43,7 @@ def rows_of(name: str, shape: Any) -> int:
         isinstance(shape, list)
         and len(shape) in (1, 2)
         and all(isinstance(size, int) and not isinstance(size, bool) for size in shape)
-        and shape[0] >= 0
+        and 0 <= shape[0] < MAX_ROWS
         and shape[1:] in ([], [1])
     ):
         return int(shape[0])

@@ -107,7 +107,10 @@ class Upload:
 
     def __iter__(self) -> Iterator[Part]:
         """Parts of at least one row."""
-        return self._parquet() if self.is_parquet else self._csv()
+        try:
+            yield from self._parquet() if self.is_parquet else self._csv()
+        except pa.ArrowException as error:  # a column beyond 2 GB, for one
+            raise DataError(f"the table cannot be read: {shown(error)}", file=self.name) from error
 
     def checked(self, keep_bytes: int) -> list[Part] | None:
         """Read all of it once, so that nothing is scored of a table that is wrong somewhere.
@@ -202,6 +205,8 @@ class Upload:
                     rows, echoed = self._rows(table, None, begun)
                     yield Part(rows, echoed, None, self._ids(echoed))
                 begun += table.num_rows
+        except UnicodeDecodeError as error:
+            raise DataError("expected column names in UTF-8, got other bytes", file=self.name) from error
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"not a readable Parquet file: {shown(error)}", file=self.name) from error
         if not begun:

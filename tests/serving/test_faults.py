@@ -161,17 +161,6 @@ def test_clock_that_is_set_back_loses_and_doubles_nothing(settings: Settings, mo
     assert lost_and_doubled(settings, answered) == (0, 0)
 
 
-def test_purge_goes_on_although_the_last_one_was_in_the_future(settings: Settings) -> None:
-    answered = append(settings, 3)
-    Mover(settings).step()
-    file = settings.var / "serving" / "purged"
-    file.touch()
-    os.utime(file, (time.time() + 1e6,) * 2)
-    movers._purge_daily(settings)
-    assert abs(file.stat().st_mtime - time.time()) < 3600
-    assert lost_and_doubled(settings, answered) == (0, 0)
-
-
 def test_ten_thousand_slow_connections_hold_nobody_up(settings: Settings) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

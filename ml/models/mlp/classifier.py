@@ -13,17 +13,18 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 
 from ml.errors import TrainingError
-from ml.models.base import check_trainable, encode_labels
+from ml.models.base import Params, check_trainable, encode_labels
 from ml.models.estimator import TabularClassifier, Task, restored_params
 from ml.models.mlp import training_loop
 from ml.models.mlp.layers import Piecewise
-from ml.models.mlp.network import Architecture, Network, architecture_from
+from ml.models.mlp.network import Network
 from ml.models.mlp.optimisation import Optimisation
 from ml.models.mlp.tensors import Folds, Table, quantile_edges, row_weights
 from ml.models.onnx.graph import Graph
 from ml.models.preprocessing.encoded import Encoded
 from ml.models.preprocessing.preprocessor import Preprocessor, as_frame
 from ml.models.preprocessing.state import Options
+from ml.models.state import Architecture, Arrays, MLPState, Structure
 
 
 @dataclass(eq=False, repr=False)
@@ -204,33 +205,32 @@ class MLPClassifier(TabularClassifier):
 
         return emit(graph, self.preprocessor_, self.network_)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Structure:
         """Architecture, parameter count, and the epoch whose weights were kept."""
         check_is_fitted(self, "network_")
-        return {
-            "family": "mlp",
-            "architecture": msgspec.to_builtins(self.network_.architecture),
-            "inputs": self.preprocessor_.width,
-            "parameters": self.network_.size,
-            "layers": {name: list(p.shape) for name, p in self.network_.named_parameters()},
-            "best_epoch": self.best_epoch_,
-            "epochs": len(self.history),
-        }
+        return Structure(
+            family="mlp",
+            architecture=self.network_.architecture,
+            inputs=self.preprocessor_.width,
+            parameters=self.network_.size,
+            layers={name: list(p.shape) for name, p in self.network_.named_parameters()},
+            best_epoch=self.best_epoch_,
+            epochs=len(self.history),
+        )
 
-    def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """JSON-able mapping and the network's arrays; `from_state` reads them back."""
+    def to_state(self) -> tuple[MLPState, Arrays]:
+        """Record and the network's arrays; `from_state` reads them back."""
         check_is_fitted(self, "network_")
-        state = {
-            **self._common_state(),
-            "architecture": msgspec.to_builtins(self.network_.architecture),
-            "best_epoch": self.best_epoch_,
-        }
+        shape = self.network_.architecture
+        state = MLPState(
+            **msgspec.structs.asdict(self._common_state()), architecture=shape, best_epoch=self.best_epoch_
+        )
         return state, {name: value.numpy() for name, value in self.network_.state_dict().items()}
 
 
 _Kind = TypeVar("_Kind")
 
-PLAIN: dict[str, Any] = {
+PLAIN: Params = {
     "embedding": "none",
     "members": 1,
     "dropout": 0.0,
@@ -244,16 +244,16 @@ PLAIN: dict[str, Any] = {
 }
 
 
-def from_state(state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> MLPClassifier:
+def from_state(state: MLPState, arrays: Arrays) -> MLPClassifier:
     """The fitted estimator that `to_state` described; set `warm_start=True` to fine-tune it."""
-    model = MLPClassifier(**restored_params(state["params"]))._restore(state)
-    network = Network(architecture_from(state["architecture"]))
+    model = MLPClassifier(**restored_params(state.params))._restore(state)
+    network = Network(state.architecture)
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in arrays.items()})
-    model.network_, model.best_epoch_ = network.eval(), int(state["best_epoch"])
+    model.network_, model.best_epoch_ = network.eval(), state.best_epoch
     return model
 
 
-def _checked(values: dict[str, Any], kind: type[_Kind]) -> _Kind:
+def _checked(values: Params, kind: type[_Kind]) -> _Kind:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:

@@ -2,35 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-
-import msgspec
 import torch
 from torch import Tensor, nn
 
 from ml.models.mlp.layers import MemberLinear, Piecewise
-
-
-class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that decides the shapes of the network; JSON-able.
-
-    `members` networks with weights of their own are trained together and their probabilities averaged (a deep
-    ensemble). `embedding_width` 0 feeds the piecewise code as it is.
-
-    **Source** ensembles of networks: Lakshminarayanan, Pritzel & Blundell 2017. What was tried and did not pay in
-    `bench/ablation.py` (weights shared by the members, normalisation, periodic embeddings) is in docs/models.md.
-    """
-
-    n_numbers: int
-    n_flags: int
-    n_levels: int
-    n_classes: int
-    hidden: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = (64, 64)
-    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
-    embedding: Literal["none", "piecewise"] = "none"
-    bins: Annotated[int, msgspec.Meta(ge=1)] = 8
-    embedding_width: Annotated[int, msgspec.Meta(ge=0)] = 0
-    members: Annotated[int, msgspec.Meta(ge=1)] = 1
+from ml.models.state import Architecture
 
 
 class Network(nn.Module):
@@ -89,8 +65,3 @@ class Network(nn.Module):
 
 def _embedding(a: Architecture) -> Piecewise | None:
     return Piecewise(a.n_numbers, a.bins, a.embedding_width, a.members) if a.embedding == "piecewise" else None
-
-
-def architecture_from(values: dict[str, Any]) -> Architecture:
-    """Read what `msgspec.to_builtins` wrote."""
-    return msgspec.convert(values, Architecture, strict=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -23,6 +23,7 @@ from ml.gate import evidence, regression_rows
 from ml.gate.regression_rows import SnapshotWithoutHoldout
 from ml.gate.rules import Verdict
 from ml.pipeline import model_card
+from ml.pipeline.model_card import ModelMetrics
 from ml.pipeline.stages import tune
 from ml.pipeline.stages.records import EvaluationRecord, TuningRecord
 from ml.pipeline.workspace import Workspace, place
@@ -92,19 +93,31 @@ def _make(
         probabilities, test.X, test.y, snapshot.schema, decision=decision,
         n_bootstrap=settings.tune.n_bootstrap, seed=settings.train.seed, weight=test.weight,
     )  # fmt: skip
-    metrics = msgspec.to_builtins(measured) | _provenance(space, snapshot, fitted, tuned)
-    metrics["importance"] = _importance(draft, test.X)
+    metrics = ModelMetrics(
+        **msgspec.structs.asdict(measured),
+        rows_trained=len(fitted.y),
+        snapshot=snapshot.id,
+        run_key=space.run_key,
+        family=fitted.candidate.spec.family,
+        params=fitted.candidate.spec.params,
+        seed=fitted.candidate.spec.seed,
+        validation_log_loss=tuned.best_loss,
+        baseline_log_loss=tuned.baseline_loss,
+        importance=_importance(draft, test.X),
+    )
     progress("evaluate", 3, STEPS, "judging")
     verdict, against, rows = _judge(settings, space, snapshot, draft)
     progress("evaluate", 4, STEPS, "writing the bundle")
     held = evidence.reference_part(settings, snapshot)
     reference = writer.reference_frame(held.X, held.y, evidence.predict(draft, held.X), draft, seed=settings.train.seed)
     trials = tune.trials(space)
-    files: dict[str, Any] = {
+    curves = evaluation.curves(probabilities, test.y, snapshot.schema)
+    drawn = _figures(fitted.candidate, metrics, curves, trials, snapshot.schema)
+    files = {
         "metrics.json": metrics,
         "history.json": fitted.candidate.history,
         "trials.json": [_trial(trial) for trial in trials],
-        "curves.json": evaluation.curves(probabilities, test.y, snapshot.schema),
+        "curves.json": curves,
         "gate.json": {**msgspec.to_builtins(verdict), "champion": against, "rows": rows},
         "model_card.md": model_card.render(snapshot, fitted.candidate, decision, metrics, verdict, trials).encode(),
         "structure.json": fitted.candidate.model.describe(),
@@ -112,8 +125,8 @@ def _make(
         ARCHITECTURE: saved / ARCHITECTURE,
         evidence.TRAINED_ON: _saved_array(regression_rows.row_hashes(fitted.X, fitted.y, snapshot.schema)),
         evidence.TRAINED_IDS: _saved_array(_trained_ids(snapshot)),
+        **{f"figures/{name}": figure for name, figure in drawn.items()},
     }
-    files |= {f"figures/{name}": figure for name, figure in _figures(files, trials, snapshot.schema).items()}
     writer.finish(draft.path, files, reference=reference).self_check()
     final = space.path / "bundle"
     replace_folder(draft.path, final)
@@ -161,19 +174,6 @@ def _judge(
     return verdict, info.version if info else "", {name: int(mask.sum()) for name, mask in rows.parts.items()}
 
 
-def _provenance(space: Workspace, snapshot: Snapshot, fitted: tuning.Refitted, tuned: TuningRecord) -> dict[str, Any]:
-    return {
-        "rows_trained": len(fitted.y),
-        "snapshot": snapshot.id,
-        "run_key": space.run_key,
-        "family": fitted.candidate.spec.family,
-        "params": fitted.candidate.spec.params,
-        "seed": fitted.candidate.spec.seed,
-        "validation_log_loss": tuned.best_loss,
-        "baseline_log_loss": tuned.baseline_loss,
-    }
-
-
 def _importance(bundle: Bundle, X: pd.DataFrame) -> dict[str, float]:
     """Mean absolute attribution of each column over some test rows, in log-odds; empty for very wide tables."""
     if not len(X) or not len(bundle.background) or len(bundle.schema.columns) > IMPORTANCE_COLUMNS:
@@ -182,24 +182,26 @@ def _importance(bundle: Bundle, X: pd.DataFrame) -> dict[str, float]:
     return importance(Explainer.of(bundle), rows)
 
 
-def _figures(files: dict[str, Any], trials: list[Trial], schema: Schema) -> dict[str, bytes]:
+def _figures(
+    candidate: Candidate, metrics: ModelMetrics, curves: list[Curve], trials: list[Trial], schema: Schema
+) -> dict[str, bytes]:
     """Drawn from what the bundle keeps as numbers, as the service's pages draw it."""
     scored = [t for t in sorted(trials, key=lambda trial: trial.number) if t.loss is not None]
     return figures.version_figures(
-        history=files["history.json"],
+        history=candidate.history,
         trials=msgspec.convert(scored, list[DrawnTrial], from_attributes=True),
         failed=len(trials) - len(scored),
-        structure=files["structure.json"],
-        curves=msgspec.convert(files["curves.json"], list[Curve]),
-        confusion=files["metrics.json"]["confusion"],
+        structure=msgspec.to_builtins(candidate.model.describe()),
+        curves=curves,
+        confusion=metrics.confusion,
         classes=schema.classes,
-        importance=files["metrics.json"]["importance"] or {},
+        importance=metrics.importance,
     )
 
 
-def _trial(trial: Any) -> dict[str, Any]:
-    value: dict[str, Any] = msgspec.to_builtins(trial)
-    return {k: v for k, v in value.items() if k not in ("history", "values", "resolved")}
+def _trial(trial: Trial) -> Trial:
+    """As the bundle keeps it: without curves and what only the search needs."""
+    return msgspec.structs.replace(trial, history=[], values=None, resolved={})
 
 
 def _trained_ids(snapshot: Snapshot) -> npt.NDArray[np.uint64]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ml import data, tracking
 from ml.origin import Origin
@@ -13,6 +13,7 @@ from ml.pipeline.workspace import Workspace
 from ml.registry import contract
 from ml.registry.contract import Contract
 from ml.retraining import window_policy
+from ml.schema.findings import Finding
 from ml.settings import Settings, to_values
 
 if TYPE_CHECKING:
@@ -35,21 +36,21 @@ def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
     manifest = snapshot.manifest
     values = {k: v for k, v in to_values(settings).items() if k in ("train", "tune", "gate", "data", "synthetic")}
     values["data"].pop("url")  # may hold a password
-    tracking.log_snapshot(settings, run_id, snapshot.id, manifest, snapshot.path)
+    tracking.log_snapshot(settings, run_id, snapshot.path, rows=manifest.rows, columns=manifest.columns)
     tracking.log(settings, run_id, params=values, tags={"refit.snapshot": snapshot.id})
     space.remember_settings(settings)
     return SnapshotRecord(
         snapshot=snapshot.id,
-        rows=manifest["rows"],
-        parts=manifest["parts"],
+        rows=manifest.rows,
+        parts=manifest.parts,
         contract_of=known.version if known else "",
         columns=len(snapshot.schema.columns),
         target=snapshot.schema.target,
         classes=snapshot.schema.classes,
-        labelled=manifest.get("labelled", {}),
+        labelled=manifest.labelled,
         policy=chosen.policy,
         policy_reason=chosen.reason,
-        warnings=_warnings(manifest),
+        warnings=_warnings(manifest.report),
         origin=origin,
         run_id=run_id,
         mlflow_url=tracking.link(settings, run_id),
@@ -86,11 +87,8 @@ def snapshot_of(settings: Settings, space: Workspace) -> Snapshot:
     return _opened[key]
 
 
-def _warnings(manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    findings = manifest.get("report") or []
-    findings = findings.get("findings", []) if isinstance(findings, Mapping) else findings
-    texts = [f"{f['column']}: {f['message']}" if f.get("column") else f["message"] for f in findings]
-    return tuple(str(text) for text in texts[:50])
+def _warnings(findings: Sequence[Finding]) -> tuple[str, ...]:
+    return tuple(f"{f.column}: {f.message}" if f.column else f.message for f in findings[:50])
 
 
 def _origin_tags(origin: Origin) -> dict[str, str]:

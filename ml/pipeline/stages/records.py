@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from ml.data.manifest import Labelled
+from ml.models.base import Params
 from ml.origin import Origin
 from ml.training.candidate import CandidateSpec
 from ml.training.course_grid import GridPoint
@@ -60,7 +62,7 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     columns: int
     target: str
     classes: tuple[str, ...]
-    labelled: dict[str, Any]
+    labelled: Labelled
     policy: str
     policy_reason: str
     warnings: tuple[str, ...]
@@ -77,7 +79,7 @@ class FittedCandidate(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     family: str
-    params: dict[str, Any]
+    params: Params
     scores: dict[str, float | None] = {}
     seconds: float = 0.0
     error: str = ""

@@ -250,6 +250,8 @@ FILES = (
     N_("the model needs {n} columns and the table lacks {columns}; it has {found}"),
     N_("columns that the model does not know are ignored: {columns}"),
     N_("expected an id in every row, got an empty cell"),
+    N_("the table cannot be read: {error}"),
+    N_("expected column names in UTF-8, got other bytes"),
 )
 
 # serving: why a request is not answered.

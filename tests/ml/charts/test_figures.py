@@ -6,7 +6,6 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -33,7 +32,7 @@ def points(n_classes: int, n: int = 200, *, one_class: bool = False) -> list[Cur
     y = np.zeros(n, dtype=np.int64) if one_class else rng.integers(0, n_classes, n)
     names = classes(n_classes)
     schema = Schema(target="y", classes=names, positive_label=names[1] if n_classes == 2 else "", columns=())
-    return msgspec.convert(curves(p, y, schema), list[Curve])
+    return curves(p, y, schema)
 
 
 def trials() -> list[Trial]:

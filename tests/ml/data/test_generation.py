@@ -29,7 +29,7 @@ def of_file(home: Path, frame: pd.DataFrame, **data: Any) -> Settings:
 
 def test_the_default_table_is_what_the_course_asks_for(tmp_path: Path) -> None:
     made = generate(settings_of(tmp_path))
-    assert made.manifest["parts"] == {"train": 600, "validation": 200, "test": 200, "recent": 0}
+    assert made.manifest.parts == {"train": 600, "validation": 200, "test": 200, "recent": 0}
     assert len(made.schema.numbers) == 20
     assert made.schema.classes == ("0", "1")
     assert made.frame().dtypes.astype(str).value_counts().to_dict() == {"float32": 20, "int64": 1}
@@ -48,7 +48,7 @@ def test_the_same_data_is_kept_once(tmp_path: Path) -> None:
 def test_customers_bring_their_own_target_id_and_time(tmp_path: Path) -> None:
     made = generate(settings_of(tmp_path, source="customers"))
     assert (made.schema.target, made.schema.positive_label) == ("churned", "yes")
-    assert made.manifest["split"] == "time"
+    assert made.manifest.split == "time"
     train, test = made.part("train"), made.part("test")
     assert train.time is not None
     assert test.time is not None
@@ -65,7 +65,7 @@ def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="altered or damaged"):
         snapshot.open(settings, made.id)
     assert generate(settings).id == made.id
-    assert snapshot.open(settings, made.id).manifest["rows"] == 1000
+    assert snapshot.open(settings, made.id).manifest.rows == 1000
 
 
 @pytest.mark.parametrize("name", ["nothing", "../../etc/passwd", ""])
@@ -131,7 +131,7 @@ def test_times_in_another_form_need_to_be_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"line 2, column 'when': expected an ISO 8601 time.*got '01/01/2026'"):
         generate(of_file(tmp_path, frame, time_column="when"))
     made = generate(of_file(tmp_path, frame, time_column="when", time_format="%d/%m/%Y"))
-    assert made.manifest["split"] == "time"
+    assert made.manifest.split == "time"
 
 
 def test_a_later_table_must_fit_the_contract(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_later_table_must_fit_the_contract(tmp_path: Path) -> None:
         again(frame.assign(device=frame["device"].where(frame.index % 4 == 0)))
     later = customers.make(300, 2).assign(more=range(300))
     second = again(later)
-    assert second.manifest["parent"] == first.id
+    assert second.manifest.parent == first.id
     assert [c.name for c in second.schema.columns] == [c.name for c in first.schema.columns]
     anew = again(frame.drop(columns="age"), schema="infer")
     assert "age" not in anew.schema.numbers
@@ -193,7 +193,7 @@ def test_files_of_every_form_give_the_same_rows(tmp_path: Path, ending: str) -> 
         frame.to_csv(path, index=False)
     options = {"target": "churned", "id_columns": ["customer_id"], "time_column": "as_of"}
     made = generate(settings_of(tmp_path, source="file", path=str(path), **options))
-    assert made.manifest["rows"] == 200
+    assert made.manifest.rows == 200
     np.testing.assert_array_equal(made.frame()["age"], frame["age"].to_numpy(np.float32))
     assert made.schema.column("paperless").categories in {("True", "False"), ("False", "True")}
 
@@ -204,7 +204,7 @@ def test_remote_files_are_read_through_fsspec(tmp_path: Path) -> None:
     with fsspec.open("memory://bucket/table.csv", "w") as stream:
         stream.write(customers.make(200, 3).to_csv(index=False))
     options: dict[str, Any] = {"source": "file", "target": "churned", "time_column": "as_of"}
-    assert generate(settings_of(tmp_path, path="memory://bucket/table.csv", **options)).manifest["rows"] == 200
+    assert generate(settings_of(tmp_path, path="memory://bucket/table.csv", **options)).manifest.rows == 200
     with pytest.raises(DataError, match="no such file"):
         generate(settings_of(tmp_path, path="memory://bucket/other.csv", **options))
     with pytest.raises(DataError, match="nosuch"):
@@ -225,7 +225,7 @@ def test_a_database_is_read_with_one_select(tmp_path: Path) -> None:
     engine.dispose()
     options: dict[str, Any] = {"source": "sql", "url": url, "target": "churned", "id_columns": ["customer_id"]}
     made = generate(settings_of(tmp_path, query="SELECT * FROM customers WHERE age > 20;", **options))
-    assert 100 < made.manifest["rows"] < 200
+    assert 100 < made.manifest.rows < 200
     for query, words in {
         "DELETE FROM customers": "one SELECT",
         "SELECT * FROM customers; DROP TABLE customers": "one SELECT",
@@ -236,7 +236,7 @@ def test_a_database_is_read_with_one_select(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(DataError, match=words):
             generate(settings_of(tmp_path, query=query, **options))
-    assert generate(settings_of(tmp_path, query="SELECT * FROM customers", **options)).manifest["rows"] == 200
+    assert generate(settings_of(tmp_path, query="SELECT * FROM customers", **options)).manifest.rows == 200
 
 
 def test_passwords_stay_out_of_messages_and_manifests(tmp_path: Path) -> None:

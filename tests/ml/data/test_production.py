@@ -36,20 +36,20 @@ def part_frame(made: Snapshot, name: str) -> pd.DataFrame:
 
 def test_the_newest_rows_are_held_out_and_test_stays_as_it_was(settings: Settings) -> None:
     base, made = generate(settings), generate(settings, labelled=labelled(400), parent="0" * 16)
-    assert made.manifest["parts"] == {"train": 240 + 210, "validation": 80 + 70, "test": 80, "recent": 120}
+    assert made.manifest.parts == {"train": 240 + 210, "validation": 80 + 70, "test": 80, "recent": 120}
     pd.testing.assert_frame_equal(part_frame(base, "test"), part_frame(made, "test"))
     recent, train = made.part("recent"), made.part("train")
     assert recent.time is not None
     assert train.time is not None
     assert recent.time.min() > train.time.max()
-    assert made.manifest["parent"] == "0" * 16
+    assert made.manifest.parent == "0" * 16
 
 
 def test_a_prediction_counts_once(settings: Settings) -> None:
     rows = labelled(100)
     made = generate(settings, labelled=pd.concat([rows, rows]))
-    assert made.manifest["labelled"]["repeated"] == 100
-    assert made.manifest["rows"] == 500
+    assert made.manifest.labelled.repeated == 100
+    assert made.manifest.rows == 500
     assert generate(settings, labelled=rows.sample(frac=1, random_state=1)).id == made.id
 
 
@@ -66,8 +66,8 @@ def test_unknown_labels_are_left_out_and_counted(settings: Settings) -> None:
     rows = labelled(100)
     rows.loc[:9, "churned"] = "perhaps"
     made = generate(settings, labelled=rows)
-    assert made.manifest["labelled"]["unusable"] == 10
-    assert any("'perhaps'" in finding["message"] for finding in made.manifest["report"])
+    assert made.manifest.labelled.unusable == 10
+    assert any("'perhaps'" in finding.message for finding in made.manifest.report)
 
 
 def test_a_customer_of_the_test_part_is_not_trained_on(settings: Settings) -> None:
@@ -79,8 +79,8 @@ def test_a_customer_of_the_test_part_is_not_trained_on(settings: Settings) -> No
     trained = made.part("train").ids
     assert trained is not None
     assert not set(test_ids) & set(trained)
-    assert made.manifest["rows"] == 450
-    assert made.manifest["labelled"]["same_id_judged"] == 50
+    assert made.manifest.rows == 450
+    assert made.manifest.labelled.same_id_judged == 50
 
 
 def test_rows_of_one_id_are_on_one_side(settings: Settings) -> None:
@@ -93,12 +93,12 @@ def test_rows_of_one_id_are_on_one_side(settings: Settings) -> None:
     rows[ROW_ID] = [*known["train"][:100], *known["validation"][:50], *known["train"][100:200], *known["train"][:50]]
     made = generate(settings, labelled=rows)
     sides = {name: set(made.part(name).ids) for name in ("train", "validation", "test", "recent")}  # type: ignore[arg-type]
-    assert made.manifest["parts"]["recent"] == 100
+    assert made.manifest.parts["recent"] == 100
     for one in sides:
         for other in sides:
             assert one == other or not sides[one] & sides[other], (one, other)
-    told = " ".join(finding["message"] for finding in made.manifest["report"])
-    assert f"{made.manifest['labelled']['same_id_judged']} rows are not trained on" in told
+    told = " ".join(finding.message for finding in made.manifest.report)
+    assert f"{made.manifest.labelled.same_id_judged} rows are not trained on" in told
 
 
 def test_rows_of_another_question_are_left_out_and_counted(settings: Settings) -> None:
@@ -106,9 +106,9 @@ def test_rows_of_another_question_are_left_out_and_counted(settings: Settings) -
     rows = labelled(200)
     rows[QUESTION] = [generate(settings).schema.question] * 150 + ["another"] * 50
     made = generate(settings, labelled=rows)
-    assert (made.manifest["labelled"]["given"], made.manifest["labelled"]["other_question"]) == (200, 50)
-    assert made.manifest["rows"] == 550
-    assert any("50 labelled production rows answer another question" in f["message"] for f in made.manifest["report"])
+    assert (made.manifest.labelled.given, made.manifest.labelled.other_question) == (200, 50)
+    assert made.manifest.rows == 550
+    assert any("50 labelled production rows answer another question" in f.message for f in made.manifest.report)
 
 
 def test_a_feature_may_be_called_time(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_feature_may_be_called_time(tmp_path: Path) -> None:
     moments = pd.date_range("2026-01-01", periods=400, freq="min", tz="UTC")
     logged = frame.assign(**{PREDICTION_ID: [f"p{i}" for i in range(400)], ANSWERED: moments})
     made = generate(own, labelled=logged, contract=generate(own).schema)
-    assert made.manifest["labelled"]["added"] == 400
+    assert made.manifest.labelled.added == 400
     assert set(made.schema.numbers) == set(names)
     frame.rename(columns={"label": "__refit_time"}).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(DataError, match="Refit's own"):
@@ -141,7 +141,7 @@ def test_broken_rows_block(settings: Settings) -> None:
 def test_only_the_labelled_rows_can_be_trained_on(settings: Settings) -> None:
     base = generate(settings)
     made = generate(settings, labelled=labelled(300), train_on_base=False)
-    assert made.manifest["parts"]["train"] == 150
+    assert made.manifest.parts["train"] == 150
     pd.testing.assert_frame_equal(part_frame(base, "test"), part_frame(made, "test"))
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+import msgspec
 import numpy as np
 import pytest
 
@@ -31,9 +30,9 @@ def test_the_points_keep_the_area_that_scikit_learn_finds() -> None:
     p, y = answers(2)
     p[:, 1] = np.round(p[:, 1], 2)
     (found,) = curves(p, y, schema(2))
-    x, height = np.transpose(found["roc"])
-    assert found["area"] == pytest.approx(roc_auc_score(y, p[:, 1]))
-    assert np.trapezoid(height, x) == pytest.approx(found["area"], abs=1e-3)
+    x, height = np.transpose(found.roc)
+    assert found.area == pytest.approx(roc_auc_score(y, p[:, 1]))
+    assert np.trapezoid(height, x) == pytest.approx(found.area, abs=1e-3)
     assert (x[0], height[0], x[-1], height[-1]) == (0, 0, 1, 1)
 
 
@@ -41,16 +40,16 @@ def test_a_long_curve_is_thinned_and_small() -> None:
     """However many rows were measured, a page gets what it can draw."""
     p, y = answers(2, rows=20_000)
     (found,) = curves(p, y, schema(2))
-    assert len(found["roc"]) <= POINTS
-    assert len(found["precision_recall"]) <= POINTS
-    assert len(json.dumps(found)) < 6_000
+    assert len(found.roc) <= POINTS
+    assert len(found.precision_recall) <= POINTS
+    assert len(msgspec.json.encode(found)) < 6_000
 
 
 def test_calibration_counts_every_row_once() -> None:
     """Said and came agree where probabilities are right, and the bins' rows add up."""
     p, y = answers(2, rows=20_000)
     (found,) = curves(p, y, schema(2))
-    said, came, rows = np.transpose(found["calibration"])
+    said, came, rows = np.transpose(found.calibration)
     assert rows.sum() == len(y)
     assert np.abs(said - came).max() < 0.05
 
@@ -61,8 +60,8 @@ def test_many_classes_give_the_commonest() -> None:
     y[y == 3] = 4
     found = curves(p, y, schema(26))
     assert len(found) == MAX_CLASSES
-    assert found[0]["label"] == "4"
-    assert "3" not in {entry["label"] for entry in found}
+    assert found[0].label == "4"
+    assert "3" not in {entry.label for entry in found}
 
 
 def test_one_kind_of_row_has_no_curve() -> None:

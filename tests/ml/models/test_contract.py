@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnxruntime
 import pandas as pd
@@ -198,7 +199,7 @@ def test_describes_itself(which: str) -> None:
     """Family and number of parameters, as JSON takes them."""
     import json
 
-    facts = json.loads(json.dumps(fitted(which)[0].describe()))
+    facts = json.loads(msgspec.json.encode(fitted(which)[0].describe()))
     assert facts["family"] == PARAMS[which][0]
     assert facts["parameters"] > 0
 

@@ -10,6 +10,7 @@ import pytest
 
 from ml import predictions
 from ml.errors import StoreUnavailable
+from ml.predictions.windows import LabelCounts
 from ml.schema.schema import ANSWERED, PREDICTION_ID
 from ml.settings import Settings, from_values
 from ml.storage import database
@@ -168,8 +169,8 @@ def test_counts_say_coverage_and_delay(found: Settings) -> None:
     engine = database.engine(found)
     predictions.insert(engine, [record("a"), record("b"), record("c"), record("d")])
     predictions.insert_feedback(engine, [label("a", "1", 110.0), label("a", "0", 500.0), label("b", "0", 130.0)])
-    assert predictions.counts(engine) == {"predictions": 4, "labelled": 2, "coverage": 0.5, "delay_s": 30.0}
-    assert predictions.counts(engine, version="7")["coverage"] is None
+    assert predictions.counts(engine) == LabelCounts(predictions=4, labelled=2, coverage=0.5, delay_s=30.0)
+    assert predictions.counts(engine, version="7").coverage is None
 
 
 def test_purge_deletes_the_old_with_their_labels(found: Settings) -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from ml import predictions
 from ml.errors import StoreUnavailable
+from ml.predictions.windows import LabelCounts
 from ml.schema.schema import ANSWERED, PREDICTION_ID, QUESTION, ROW_ID
 from ml.settings import Settings
 from ml.storage import database
@@ -172,7 +173,7 @@ def test_counts_of_the_newest(found: Settings, asked: dict[str, Any], expected: 
     """The delay is the median over the labelled ones, of the first label of each."""
     engine = log(found, 10.0, 20.0, 30.0, 40.0)
     tell(engine, ("a", "1", 15.0, "1"), ("a", "0", 500.0, "2"), ("b", "1", 30.0, "3"), ("c", "1", 70.0, "4"))
-    assert predictions.counts(engine, **asked) == expected
+    assert predictions.counts(engine, **asked) == LabelCounts(**expected)
 
 
 @pytest.mark.parametrize("ask", [predictions.window, predictions.counts])

@@ -60,7 +60,7 @@ def test_without_labels_there_is_only_the_source(found: Settings) -> None:
     chosen, snapshot = made(found)
     assert chosen.labelled is not None
     assert len(chosen.labelled) == 400
-    assert snapshot.manifest["labelled"]["given"] == 400
+    assert snapshot.manifest.labelled.given == 400
 
 
 def test_a_label_that_comes_twice_counts_once_and_the_later_one(found: Settings) -> None:
@@ -80,7 +80,7 @@ def test_a_label_that_is_no_class_is_not_learnt(found: Settings) -> None:
     ids = serve(found, 0, 400)
     worlds.answer(found, ids[:100], ["maybe"] * 100, worlds.START + HOUR)
     _, snapshot = made(found)
-    assert snapshot.manifest["labelled"]["unusable"] == 100
+    assert snapshot.manifest.labelled.unusable == 100
     assert snapshot.schema.classes == ("0", "1")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -55,7 +56,7 @@ class Rows:
             columns=(*(Column(name=name, kind="number") for name in names), Column(name="city", kind="category")),
         )
         self.id = f"{seed:016x}"
-        self.manifest: dict[str, Any] = {"split": split}
+        self.manifest = SimpleNamespace(split=split)
         order = np.argsort(self.time) if split == "time" else rng.permutation(n)
         cuts = [round(0.6 * n), round(0.8 * n)]
         self.rows = dict(zip(("train", "validation", "test"), np.split(order, cuts), strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import socket
 import threading
@@ -281,6 +282,21 @@ def test_old_bundles_are_cleared_away(settings: Settings, registry: Registry, mo
         follower.step()
     left = {folder.name for folder in (settings.var / "serving" / "cache").iterdir()}
     assert left == {registry.hashes["3"], registry.hashes["4"]}
+
+
+def test_the_bundle_in_service_stays_although_the_clock_says_1970(
+    settings: Settings, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the oldest by its time then."""
+    monkeypatch.setattr(followers, "KEPT_BUNDLES", 2)
+    follower = Follower(settings)
+    for version in "123":
+        registry.register(version, bias=float(version))
+        registry.champion = version
+        if version == "3":
+            monkeypatch.setattr(os, "utime", lambda path, *_, utime=os.utime, **__: utime(path, (0, 0)))
+        follower.step()
+    assert (settings.var / "serving" / "cache" / registry.hashes["3"]).is_dir()
 
 
 def test_running_follower_sees_the_alias_move_and_stops_when_told(settings: Settings, registry: Registry) -> None:

@@ -44,12 +44,12 @@ def test_training_side_answers(case: corpus.Case, tmp_path: Path, clean: tuple[s
         assert not [path for path in settings.home.rglob("*") if path.is_file()]
         return
     made = generate(settings)
-    report = made.manifest["report"]
-    said = "; ".join(f"{finding['column']} {finding['message']}" for finding in report)
-    assert ("warn" if any(f["level"] == "warning" for f in report) else "accept") == case.train, said
+    report = made.manifest.report
+    said = "; ".join(f"{finding.column} {finding.message}" for finding in report)
+    assert ("warn" if any(f.level == "warning" for f in report) else "accept") == case.train, said
     assert case.train_says in said
     assert not case.same or made.id == clean[0]
-    assert {"train", "validation", "test"} <= {name for name, count in made.manifest["parts"].items() if count}
+    assert {"train", "validation", "test"} <= {name for name, count in made.manifest.parts.items() if count}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
@@ -75,7 +75,7 @@ def test_prediction_side_answers(case: corpus.Case, tmp_path: Path, clean: tuple
 
 def test_quoted_newlines_keep_every_row(tmp_path: Path) -> None:
     case = next(case for case in CASES if case.file == "63_newline.csv")
-    assert generate(settings_for(case, tmp_path)).manifest["rows"] == corpus.N
+    assert generate(settings_for(case, tmp_path)).manifest.rows == corpus.N
 
 
 def test_messages_stay_on_one_line(tmp_path: Path) -> None:

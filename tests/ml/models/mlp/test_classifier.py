@@ -214,10 +214,11 @@ def test_the_defaults_are_good_on_real_tables(data: Any, bound: float) -> None:
 def test_plain_is_the_textbook_network() -> None:
     X, y = table(200)
     described = MLPClassifier.plain(hidden=(5,), epochs=2, device="cpu").fit(X, y).describe()
-    assert described["architecture"]["members"] == 1
-    assert described["architecture"]["embedding"] == "none"
-    inputs = described["inputs"]
-    assert described["parameters"] == inputs * 5 + 5 + 5 * 2 + 2
+    assert described.architecture is not None
+    assert described.inputs is not None
+    assert (described.architecture.members, described.architecture.embedding) == (1, "none")
+    inputs = described.inputs
+    assert described.parameters == inputs * 5 + 5 + 5 * 2 + 2
 
 
 def test_clones_and_parameters() -> None:

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from ml.models.mlp import relu_gradient, training_loop
-from ml.models.mlp.network import Architecture, Network
+from ml.models.mlp.network import Network
 from ml.models.mlp.optimisation import Optimisation
+from ml.models.state import Architecture
 
 
 def gradients(

@@ -1,0 +1,154 @@
+"""History outlives a clock that is wrong for a moment, ahead and behind, and what is past its days still goes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from ml import predictions
+from ml.settings import Settings
+from ml.storage import database
+from serving.model.store import open_served
+from serving.prediction_log.retention import DAY_S, Retention
+from serving.prediction_log.shipper import Mover
+from serving.prediction_log.writer import PredictionLog
+from serving.scoring import score
+from tests.serving import tiny
+
+
+class Time:
+    """The machine's clocks: `wall` may leap, `monotonic` cannot."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.wall, self.monotonic = time.time(), 1_000.0
+        patch.setattr(time, "time", lambda: self.wall)
+        patch.setattr(time, "monotonic", lambda: self.monotonic)
+
+    def run(self, seconds: float) -> None:
+        self.wall += seconds
+        self.monotonic += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
+    return Time(monkeypatch)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return tiny.settings_for(tmp_path)
+
+
+def answer(settings: Settings, n: int) -> None:
+    """Log `n` answers and a label of each, as a worker does, and end it."""
+    served = open_served(settings.var / "serving", tiny.publish(settings, "1"))
+    log = PredictionLog(settings)
+    for _ in range(n):
+        scored = score.score(served, score.reader(served).records([tiny.row()]))
+        log.append(served, scored)
+        log.append_feedback([(scored.ids[0], "1")])
+    log.close()
+
+
+def pass_over(mover: Mover) -> None:
+    """What the mover does again and again."""
+    mover.step()
+    mover.retention.purge_daily()
+
+
+def running(clock: Time, mover: Mover, hours: float) -> None:
+    """The mover runs for so long."""
+    for _ in range(round(hours * 60)):
+        clock.run(60)
+        mover.retention.tick()
+
+
+def times(settings: Settings) -> list[float]:
+    with database.engine(settings).connect() as connection:
+        labels = connection.execute(sa.select(predictions.feedback.c.received_at)).all()
+        found = list(connection.execute(sa.select(predictions.predictions.c.time)).scalars())
+    assert len(labels) == len(found), "a prediction keeps its label"
+    return found
+
+
+def test_a_year_ahead_for_a_moment_deletes_nothing(settings: Settings, clock: Time) -> None:
+    """Neither in the process that sees the leap, nor in one that starts during it."""
+    right = clock.wall
+    answer(settings, 40)
+    mover = Mover(settings)
+    pass_over(mover)
+    clock.run(DAY_S + 1)
+    clock.wall += 400 * DAY_S
+    pass_over(mover)
+    pass_over(Mover(settings))
+    answer(settings, 2)
+    running(clock, mover, 6)
+    pass_over(mover)
+    clock.wall -= 400 * DAY_S
+    pass_over(Mover(settings))
+    clock.run(DAY_S + 1)
+    pass_over(mover)
+    found = times(settings)
+    assert len(found) == 42
+    assert sorted(found)[:40] == [right] * 40
+
+
+def test_what_is_answered_in_1970_is_kept_when_the_clock_is_right_again(settings: Settings, clock: Time) -> None:
+    answer(settings, 1)
+    mover = Mover(settings)
+    pass_over(mover)
+    right = clock.wall
+    clock.wall = 1_000.0
+    answer(settings, 3)
+    pass_over(mover)
+    answer(settings, 3)
+    clock.wall = right + 60
+    for _ in range(3):
+        pass_over(Mover(settings))
+        clock.run(DAY_S + 1)
+    found = times(settings)
+    assert len(found) == 7
+    assert min(found) == right
+
+
+def test_a_moment_in_the_future_becomes_the_moves(settings: Settings, clock: Time) -> None:
+    """Else it would be the newest row, in every window, for a year."""
+    right = clock.wall
+    Retention(settings)
+    clock.wall += 400 * DAY_S
+    answer(settings, 1)
+    clock.wall = right
+    pass_over(Mover(settings))
+    assert times(settings) == [right]
+
+
+def test_what_is_past_its_days_goes_once_a_day(settings: Settings, clock: Time) -> None:
+    answer(settings, 2)
+    mover = Mover(settings)
+    pass_over(mover)
+    for _ in range(364):
+        clock.run(DAY_S + 60)
+        pass_over(mover)
+    assert len(times(settings)) == 2
+    clock.run(DAY_S + 60)
+    pass_over(mover)
+    assert times(settings) == []
+
+
+def test_a_leap_that_stays_is_believed_after_a_day_of_running(settings: Settings, clock: Time) -> None:
+    """The machine was off for a year; the day counts over restarts."""
+    answer(settings, 2)
+    pass_over(Mover(settings))
+    clock.wall += 400 * DAY_S
+    for hours in (0, 10, 10):
+        mover = Mover(settings)
+        running(clock, mover, hours)
+        pass_over(mover)
+        assert len(times(settings)) == 2
+    mover = Mover(settings)
+    running(clock, mover, 5)
+    pass_over(mover)
+    assert times(settings) == []
