@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ml import registry, tracking
-from ml.registry import promotion
+from ml.registry import contract, promotion
 from ml.settings import Settings
 from ml.storage import locks
 from tests.ml.tiny import tiny_bundle
