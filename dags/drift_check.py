@@ -74,7 +74,7 @@ def request(compared: dict[str, Any], outlet_events: Any, ti: Any, **context: An
         verdict = retraining_request.request(settings, msgspec.convert(compared, DriftVerdict))
     if not verdict.retrain:
         ti.xcom_push(key="return_value", value=verdict.to_dict())  # a skipped task returns nothing: the run's note
-        raise AirflowSkipException(f"{verdict.verdict}: {'; '.join(verdict.reasons)}")
+        raise AirflowSkipException(f"{verdict.verdict}: {'; '.join(map(str, verdict.reasons))}")
     outlet_events[DRIFT].extra = verdict.to_dict()
     return verdict.to_dict()
 

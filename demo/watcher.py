@@ -102,7 +102,7 @@ class Watcher:
 
 def verdict_told(check: DriftVerdict) -> str:
     """A verdict as lines: what, why, and what follows from it."""
-    reasons = [*check.reasons[:SHOWN_REASONS]]
+    reasons = [str(reason) for reason in check.reasons[:SHOWN_REASONS]]
     if more := len(check.reasons) - len(reasons):
         reasons.append(f"and {more} more")
     follows = f"retrain: {'yes' if check.retrain else 'no'}, {check.decision}"

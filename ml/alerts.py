@@ -10,21 +10,24 @@ import json
 import logging
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
 from ml import http
+from ml.messages import Message, Text
 from ml.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Message = dict[str, Any]
-_listeners: list[Callable[[Message], None]] = []
+Alert = dict[str, Any]
+_listeners: list[Callable[[Alert], None]] = []
 
 
 @contextmanager
-def heard(listener: Callable[[Message], None]) -> Iterator[None]:
+def heard(listener: Callable[[Alert], None]) -> Iterator[None]:
     """Give each alert that is sent inside to `listener` too, in this process: its `kind`, `text`, `time`, and facts."""
     _listeners.append(listener)
     try:
@@ -33,13 +36,15 @@ def heard(listener: Callable[[Message], None]) -> Iterator[None]:
         _listeners.remove(listener)
 
 
-def send(settings: Settings, kind: str, sentences: list[str], **facts: Any) -> bool:
+def send(settings: Settings, kind: str, sentences: Sequence[Text], **facts: Any) -> bool:
     """Send one alert.
 
     Parameters
     ----------
     kind
         What happened, for example "degraded", "broken data", "rolled back".
+    sentences
+        Make up the alert's `text`; those of ours are in its `messages` too, with code and values.
     facts
         JSON-able details: the model version, the check's id.
 
@@ -47,7 +52,13 @@ def send(settings: Settings, kind: str, sentences: list[str], **facts: Any) -> b
     -------
     False where a webhook is set and did not take it.
     """
-    message = {"kind": kind, "text": f"Refit: {kind}. " + " ".join(sentences), "time": time.time(), **facts}
+    message = {
+        "kind": kind,
+        "text": f"Refit: {kind}. " + " ".join(map(str, sentences)),
+        "time": time.time(),
+        "messages": [msgspec.to_builtins(one) for one in sentences if isinstance(one, Message)],
+        **facts,
+    }
     log.warning("%s", message["text"])
     _keep(settings, message)
     for listener in _listeners:
@@ -57,7 +68,7 @@ def send(settings: Settings, kind: str, sentences: list[str], **facts: Any) -> b
     )
 
 
-def _keep(settings: Settings, message: Message) -> None:
+def _keep(settings: Settings, message: Alert) -> None:
     folder = settings.var / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +78,7 @@ def _keep(settings: Settings, message: Message) -> None:
         log.warning("the alert could not be kept in %s: %s", folder, error)
 
 
-def _post(url: str, message: Message, timeout_s: float) -> bool:
+def _post(url: str, message: Alert, timeout_s: float) -> bool:
     # `text` is the field that Slack, Mattermost, Teams and Google Chat show.
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         log.warning("drift.webhook_url is not an http(s) address: the alert was not posted")

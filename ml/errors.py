@@ -4,9 +4,30 @@
 retry them. `Transient` ones may pass (a registry that is out of reach): Airflow retries them.
 """
 
+from __future__ import annotations
+
+from ml.messages import Message, Text, message
+
 
 class RefitError(Exception):
-    """Base of every error Refit raises on purpose; the command line prints it without a trace."""
+    """Base of every error Refit raises on purpose; the command line prints it without a trace.
+
+    One that was raised with a message (`ml.messages`) has it as `message`, and its `code`.
+
+    >>> error = DataError(message("gate.no_rows"), file="a.csv", line=3)
+    >>> str(error), error.code
+    ('a.csv, line 3: no labelled rows to judge on', 'gate.no_rows')
+    """
+
+    def __init__(self, *args: object):
+        super().__init__(*map(str, args))
+        self.message = args[0] if args and isinstance(args[0], Message) else None
+        self.code = self.message.code if self.message else ""
+
+    @property
+    def explanation(self) -> Text:
+        """The message, else the words: what another message quotes."""
+        return self.message or str(self)
 
 
 class Permanent(RefitError):
@@ -24,17 +45,14 @@ class SettingsError(Permanent):
 class DataError(Permanent):
     """Raised when a table cannot be used: names the file, and the line and column where known."""
 
-    def __init__(self, message: str, *, file: str | None = None, line: int | None = None, column: str | None = None):
-        place = ", ".join(
-            part
-            for part in (
-                file,
-                f"line {line}" if line is not None else None,
-                f"column '{column}'" if column is not None else None,
-            )
-            if part
-        )
-        super().__init__(f"{place}: {message}" if place else message)
+    def __init__(self, what: Text, *, file: str | None = None, line: int | None = None, column: str | None = None):
+        place = [
+            *([file] if file else []),
+            *([message("files.line", n=line)] if line is not None else []),
+            *([message("files.column", name=column)] if column is not None else []),
+        ]
+        super().__init__(message("files.at", place=place, what=what) if place else what)
+        self.code = what.code if isinstance(what, Message) else ""
         self.file = file
         self.line = line
         self.column = column

@@ -35,12 +35,14 @@ def gather(settings: Settings, n_events: int = EVENTS) -> dict[str, Any]:
     from ml.registry import ledger
     from ml.registry.rollout import ready, urls
 
-    champion, previous = registry.champion(settings), registry.by_alias(settings, registry.PREVIOUS)
+    champion, lost = _serving(settings)
+    previous = registry.by_alias(settings, registry.PREVIOUS)
     known = registry.versions(settings, limit=100) if champion or previous else []
     return {
         "model": settings.registry.model_name,
         "mlflow": tracking.uri(settings).split("@")[-1],
         "champion": _version(champion),
+        "alias_problem": lost,
         "previous": _version(previous),
         "shadow": _shadow(settings, champion.version if champion else ""),
         "versions": len(known),
@@ -50,6 +52,20 @@ def gather(settings: Settings, n_events: int = EVENTS) -> dict[str, Any]:
         "last_check": _last_check(settings),
         "services": {url: ready(url, 1.0) for url in urls(settings)},
     }
+
+
+def _serving(settings: Settings) -> tuple[Any, str]:
+    """The version that serves, and "" or what became of its alias in MLflow."""
+    from ml import registry
+    from ml.errors import RegistryError
+    from ml.messages import message
+
+    try:
+        info = registry.serving(settings)
+    except RegistryError as error:
+        return None, str(error)
+    lost = info is not None and registry.champion(settings) is None
+    return info, str(message("release.alias_deleted", version=info.version)) if info is not None and lost else ""
 
 
 def _version(info: Any) -> dict[str, Any] | None:
@@ -111,9 +127,11 @@ def _last_check(settings: Settings) -> dict[str, Any] | None:
 def _text(found: dict[str, Any]) -> str:
     lines = [f"model      {found['model']}  ({found['mlflow']})"]
     champion, previous = found["champion"], found["previous"]
-    if champion is None:
+    if found["alias_problem"]:
+        lines.append(f"registry   {found['alias_problem']}")
+    if champion is None and not found["alias_problem"]:
         lines.append("champion   none yet; next: python -m ml pipeline")
-    else:
+    elif champion is not None:
         shown = [name for name in ("accuracy", "roc_auc", "log_loss") if name in champion["metrics"]]
         numbers = ", ".join(f"{name} {champion['metrics'][name]:.4f}" for name in shown)
         lines.append(

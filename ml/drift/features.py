@@ -1,4 +1,4 @@
-"""Feature drift, column by column: is it broken, has it drifted, and how is that said in words."""
+"""Feature drift, column by column: is it broken, has it drifted, and by how much."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ml.drift.reference import Baseline
 from ml.drift.verdict import PREDICTION, Finding
 from ml.evaluation import two_sample
 from ml.evaluation.two_sample import Test
+from ml.messages import Message, message
 from ml.schema.schema import Column
 from ml.settings import Drift
 
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOTHING = Test(0.0, 0.0, 1.0)
+ORDERED, UNORDERED = "two-sample Kolmogorov-Smirnov and rank-sum", "two-sample chi-square"  # methods
 
 
 class _Window(NamedTuple):
     """What came: the canonical rows, what is wrong with columns of them, and the rows before."""
 
     frame: pd.DataFrame
-    problems: dict[str, str]
+    problems: dict[str, Message]
     earlier: Callable[[], pd.DataFrame | None]
 
 
@@ -40,7 +42,7 @@ class _Tests(msgspec.Struct, frozen=True):
 def examine(
     baseline: Baseline,
     frame: pd.DataFrame,
-    problems: dict[str, str],
+    problems: dict[str, Message],
     drift: Drift,
     *,
     answers: tuple[Any, Any] | None,
@@ -71,10 +73,10 @@ def _answers(baseline: Baseline, probabilities: Any, labels: Any) -> _Tests:
         reference = profile.numbers(before)
         current = profile.numbers(now, reference.edges)
         shape = two_sample.ordered(reference.counts, current.counts)
-        method = "two-sample Kolmogorov-Smirnov and rank-sum"
+        method = ORDERED
     else:
         shape = two_sample.chi_square(profile.categories(baseline.label).counts, profile.categories(labels).counts)
-        method = "two-sample chi-square"
+        method = UNORDERED
     return _Tests(Finding(column=PREDICTION, kind="prediction", method=method), shape)
 
 
@@ -88,16 +90,13 @@ def judge(tests: list[_Tests], drift: Drift) -> list[Finding]:
 
 def _judge_one(tests: _Tests, passed: list[bool], drift: Drift) -> Finding:
     finding, reasons = tests.finding, list(tests.finding.reasons)
-    name = "the predictions" if finding.column == PREDICTION else f"column '{finding.column}'"
     if passed[0] and two_sample.may_be_material(tests.shape, drift.material_effect):
-        measure = "distance" if "Smirnov" in finding.method else "share moved"
-        reasons.append(f"{name}: the distribution changed ({measure} {tests.shape.effect:.2f})")
+        reasons.append(_of(finding, _moved(tests)))
     if passed[1] and two_sample.may_be_material(tests.missing, drift.material_missing):
-        reasons.append(
-            f"{name}: missing values went from {finding.missing_reference:.1%} to {finding.missing_current:.1%}"
-        )
+        share = {"before": finding.missing_reference, "now": finding.missing_current}
+        reasons.append(_of(finding, message("drift.missing", **share)))
     if passed[2] and two_sample.may_be_material(tests.new, drift.material_new):
-        reasons.append(f"{name}: {finding.new_share:.1%} of the rows have a value never seen before")
+        reasons.append(_of(finding, message("drift.new_values", share=finding.new_share)))
     return msgspec.structs.replace(
         finding,
         effect=tests.shape.effect,
@@ -107,20 +106,33 @@ def _judge_one(tests: _Tests, passed: list[bool], drift: Drift) -> Finding:
     )
 
 
+def _moved(tests: _Tests) -> Message:
+    """By how much: a distance of distributions in order, the share that moved between levels."""
+    if tests.finding.method == ORDERED:
+        return message("drift.distance", distance=tests.shape.effect)
+    return message("drift.share_moved", share=tests.shape.effect)
+
+
+def _of(finding: Finding, reason: Message) -> Message:
+    if finding.column == PREDICTION:
+        return message("drift.predictions", reason=reason)
+    return message("drift.column", column=finding.column, reason=reason)
+
+
 def _column(column: Column, baseline: Baseline, window: _Window, drift: Drift) -> _Tests:
     frame, problem = window.frame, window.problems.get(column.name)
     number = column.kind == "number"
-    method = "two-sample Kolmogorov-Smirnov and rank-sum" if number else "two-sample chi-square"
+    method = ORDERED if number else UNORDERED
     finding = Finding(column=column.name, kind=column.kind, method=method)
     if column.name not in frame or column.name not in baseline.frame:
-        return _Tests(_as_broken(finding, problem or "the reference has no such column"))
+        return _Tests(_as_broken(finding, problem or message("drift.not_in_reference")))
     tests = _number(finding, column, baseline, frame) if number else _category(finding, column, baseline, frame)
     reason = _broken(column, tests.finding, baseline, window, drift)
     return msgspec.structs.replace(tests, finding=_as_broken(tests.finding, reason)) if reason else tests
 
 
-def _as_broken(finding: Finding, reason: str) -> Finding:
-    return msgspec.structs.replace(finding, broken=True, reasons=[f"column '{finding.column}': {reason}"])
+def _as_broken(finding: Finding, reason: Message) -> Finding:
+    return msgspec.structs.replace(finding, broken=True, reasons=[_of(finding, reason)])
 
 
 def _number(finding: Finding, column: Column, baseline: Baseline, frame: pd.DataFrame) -> _Tests:
@@ -158,17 +170,17 @@ def _missing(finding: Finding, reference: Any, current: Any) -> tuple[Finding, T
     return finding, two_sample.proportions(reference.missing, reference.rows, current.missing, current.rows)
 
 
-def _broken(column: Column, finding: Finding, baseline: Baseline, window: _Window, drift: Drift) -> str | None:
+def _broken(column: Column, finding: Finding, baseline: Baseline, window: _Window, drift: Drift) -> Message | None:
     """Why the feed of a column cannot be trusted, or None."""
     rise, problem = finding.missing_current - finding.missing_reference, window.problems.get(column.name)
     if problem and rise >= drift.material_missing:
         return problem
     if rise >= drift.broken_missing:
-        return "values are missing that were there: the feed is broken"
+        return message("drift.feed_broken")
     return _stuck(column, baseline, window, drift) if column.kind == "number" else None
 
 
-def _stuck(column: Column, baseline: Baseline, window: _Window, drift: Drift) -> str | None:
+def _stuck(column: Column, baseline: Baseline, window: _Window, drift: Drift) -> Message | None:
     values, before = _present(window.frame, column.name), _present(baseline.frame, column.name)
     usual = stuck_feed.usual_share(values, before, drift, columns=len(baseline.schema.columns))
     if usual is None:
@@ -177,7 +189,7 @@ def _stuck(column: Column, baseline: Baseline, window: _Window, drift: Drift) ->
     earlier = _present(rows, column.name) if rows is not None and column.name in rows else np.zeros(0)
     if stuck_feed.moves_with_time(values[0], before, earlier):
         return None
-    return f"every value is {values[0]:.6g}, which {usual:.1%} of the reference rows had: the feed is stuck"
+    return message("drift.feed_stuck", value=values[0], share=usual)
 
 
 def _present(frame: pd.DataFrame, name: str) -> stuck_feed.Floats:

@@ -12,6 +12,7 @@ from ml.drift.verdict import Estimate, Performance
 from ml.evaluation import two_sample
 from ml.evaluation.bounds import wilson
 from ml.evaluation.metrics import DRIFT_FLOOR, log_losses_of_label
+from ml.messages import Message, message
 from ml.settings import Drift
 
 
@@ -59,7 +60,7 @@ def measure(
         reference_accuracy=float(before_right.mean()) if len(before_right) else None,
         reference_log_loss=float(before_loss.mean()) if len(before_right) else None,
         judged=len(right) >= drift.min_labels and len(before_right) >= drift.min_labels,
-        reasons=[f"{unknown} labels are none of the model's classes and were left out"] if unknown else [],
+        reasons=[message("drift.unknown_labels", n=unknown)] if unknown else [],
     )
     return _judged(measured, before_right, right, before_loss, loss, drift, looks) if measured.judged else measured
 
@@ -80,18 +81,14 @@ def _judged(
     )
 
 
-def _reasons(measured: Performance, fell: float, rose: float, drift: Drift) -> list[str]:
-    reasons = []
+def _reasons(measured: Performance, fell: float, rose: float, drift: Drift) -> list[Message]:
+    reasons, known = [], {"n": measured.labels, "sure": drift.confidence}
     if fell > drift.accuracy_margin:
-        reasons.append(
-            f"accuracy fell from {measured.reference_accuracy:.1%} to {measured.accuracy:.1%} "
-            f"on {measured.labels} labelled rows (by at least {fell:.1%}, {drift.confidence:.0%} sure)"
-        )
+        accuracy = {"before": measured.reference_accuracy, "now": measured.accuracy}
+        reasons.append(message("drift.accuracy_fell", least=fell, **accuracy, **known))
     if rose > drift.log_loss_margin:
-        reasons.append(
-            f"log-loss rose from {measured.reference_log_loss:.3f} to {measured.log_loss:.3f} "
-            f"on {measured.labels} labelled rows (by at least {rose:.3f}, {drift.confidence:.0%} sure)"
-        )
+        loss = {"before": measured.reference_log_loss, "now": measured.log_loss}
+        reasons.append(message("drift.log_loss_rose", least=rose, **loss, **known))
     return reasons
 
 
@@ -122,10 +119,9 @@ def estimate(baseline: Baseline, probabilities: Any, drift: Drift) -> Estimate:
     drop = two_sample.drop_lower_bound(before, now, drift.confidence)
     right, _ = scores(baseline.actual, baseline.label, baseline.probabilities, baseline.schema.classes)
     dropped = drop > drift.accuracy_margin
-    reason = f"estimate, not a measurement: from the scores alone, accuracy fell by at least {drop:.1%}"
     return Estimate(
         accuracy=float(np.clip(now.mean() + right.mean() - before.mean(), 0.0, 1.0)) if len(right) else None,
         drop_at_least=drop,
         dropped=dropped,
-        reasons=[reason] if dropped else [],
+        reasons=[message("drift.estimated_drop", least=drop)] if dropped else [],
     )

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.messages import Message, message
 from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Baseline(msgspec.Struct, frozen=True):
     sha256: str = ""
 
 
-def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, str]]:
+def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, Message]]:
     """Logged inputs in canonical form, each column by itself: a strange one becomes a problem, not an error.
 
     Returns
@@ -49,15 +50,15 @@ def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[s
     frame
         The schema's columns that are there: float64 with NaN, or object of str with "".
     problems
-        Column → what is wrong with it, in words.
+        Column → what is wrong with it.
     """
     import pandas as pd
 
     columns: dict[str, NDArray[Any]] = {}
-    problems: dict[str, str] = {}
+    problems: dict[str, Message] = {}
     for column in schema.columns:
         if column.name not in frame:
-            problems[column.name] = "the column is not in the data any more"
+            problems[column.name] = message("drift.column_gone")
             continue
         values = frame[column.name]
         if column.kind == "number":
@@ -67,7 +68,7 @@ def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[s
                 bad &= ~values.isin(schema.missing_markers).to_numpy()
             if share := float(bad.mean()) if len(bad) else 0.0:
                 example = str(values[bad].iloc[0])[:40]
-                problems[column.name] = f"{share:.1%} of the values are not numbers, for example {example!r}"
+                problems[column.name] = message("drift.not_numbers", share=share, example=example)
             columns[column.name] = np.where(np.isinf(found), np.nan, found)
         else:
             text = values.where(values.notna(), "").astype(str)

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 import msgspec
 
 from ml.drift.verdict import PREDICTION, Estimate, Finding, FreshModelProbe, Performance, Signals, Verdict
+from ml.messages import Message, Text, message
 from ml.settings import Drift
 
 
 class Blocker(msgspec.Struct, frozen=True):
     """A reason why no retraining may start now; None in the list of blockers means none."""
 
-    reason: str
+    reason: Message
 
 
 def verdict(
@@ -28,8 +29,8 @@ def verdict(
     drift: Drift,
     *,
     fresh_model_probe: FreshModelProbe | None = None,
-) -> tuple[Verdict, list[str], Signals]:
-    """The verdict on one window, its reasons in plain words, and the signals for later windows."""
+) -> tuple[Verdict, list[Text], Signals]:
+    """The verdict on one window, its reasons, and the signals for later windows."""
     columns = [f for f in findings if f.column != PREDICTION]
     drifted = [f for f in columns if f.drifted]
     prediction = any(f.drifted for f in findings if f.column == PREDICTION)
@@ -50,7 +51,7 @@ def verdict(
         return "degraded", reasons, signals
     if moved or estimate.dropped or fresh_model_probe.challenger_beats_champion:
         return "drift", reasons, signals
-    return "stable", reasons or ["nothing that matters has changed since the champion was judged"], signals
+    return "stable", reasons or [message("drift.nothing_changed")], signals
 
 
 def retrain(
@@ -63,8 +64,8 @@ def retrain(
     *,
     fresh_model_probe: FreshModelProbe | None = None,
     spare: bool = True,
-) -> tuple[bool, str]:
-    """Whether to retrain, and why or why not in words.
+) -> tuple[bool, Message]:
+    """Whether to retrain, and why or why not.
 
     Parameters
     ----------
@@ -78,32 +79,32 @@ def retrain(
         The budget of retrainings is full: a small gain may spend one, else it is kept for what is large.
     """
     if now == "broken data":
-        return False, "no retraining on broken data: mend the feed first"
+        return False, message("retraining.broken_data")
     if now in ("insufficient data", "stable"):
-        return False, "no reason to retrain"
+        return False, message("retraining.no_reason")
     recent = [signals, *earlier][: drift.confirm_windows]
     fresh_model_probe = fresh_model_probe or FreshModelProbe()
     if signals.degraded or signals.challenger_beats_champion:
         seen = sum((s.degraded or s.challenger_beats_champion) and s.judged for s in recent)
-        what = "the drop in labelled performance" if signals.degraded else "the gain of a newer model"
-        why = f"{what} is confirmed"
+        why = message("retraining.drop_confirmed" if signals.degraded else "retraining.gain_confirmed")
         # What no newer model does better at is perhaps only a hard stretch: that waits for a second window.
         if fresh_model_probe.large or (
             performance.large and (fresh_model_probe.gain is None or fresh_model_probe.gain > 0)
         ):
-            seen, why = drift.confirm_hits, f"{what} is large"
+            seen = drift.confirm_hits
+            why = message("retraining.drop_large" if signals.degraded else "retraining.gain_large")
         elif signals.challenger_beats_champion and not signals.degraded and not spare:
-            return False, "the gain of a newer model is small: it waits until the budget of retrainings is full"
+            return False, message("retraining.small_gain")
         elif signals.challenger_beats_champion:
             seen = max(seen, fresh_model_probe.windows)  # these were judged together
     elif not signals.drifted:
-        return False, "too little drifted to retrain for"
+        return False, message("retraining.too_little_drift")
     elif any(s.judged for s in recent):
-        return False, "the inputs drifted, but labels are coming and show no loss, and no newer model would do better"
+        return False, message("retraining.labels_show_no_loss")
     else:
-        seen, why = sum(s.drifted or s.degraded for s in recent), "drift persists and labels do not come"
+        seen, why = sum(s.drifted or s.degraded for s in recent), message("retraining.drift_persists")
     if seen < drift.confirm_hits:
-        return False, f"seen in {seen} of the {drift.confirm_hits} windows that confirm it: waiting for the next"
+        return False, message("retraining.not_confirmed_yet", n=seen, needed=drift.confirm_hits)
     if blockers:
-        return False, f"{why}, but {blockers[0].reason}"
+        return False, message("retraining.blocked", why=why, reason=blockers[0].reason)
     return True, why

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from ml.messages import Message, Text, code_of, english, message
+
 Verdict = Literal["insufficient data", "stable", "drift", "degraded", "broken data"]
 
 PREDICTION = "prediction"  # the column name of the finding about the model's own scores
@@ -24,7 +26,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     new_share: float = 0.0
     drifted: bool = False
     broken: bool = False
-    reasons: list[str] = []
+    reasons: list[Text] = []
 
 
 class Performance(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +48,7 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
     labels_until: float = 0.0  # the newest of the labels that were judged came at this moment
     degraded: bool = False
     large: bool = False
-    reasons: list[str] = []
+    reasons: list[Text] = []
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +57,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: float | None = None
     drop_at_least: float | None = None
     dropped: bool = False
-    reasons: list[str] = []
+    reasons: list[Text] = []
 
 
 class FreshModelProbe(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +72,7 @@ class FreshModelProbe(msgspec.Struct, frozen=True, kw_only=True):
     gain_at_least: float | None = None
     challenger_beats_champion: bool = False
     large: bool = False  # so much on the newest labels alone that nothing need be waited for
-    reasons: list[str] = []
+    reasons: list[Text] = []
 
 
 class Signals(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,16 +102,21 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True):
     until: float = 0.0
 
     @property
-    def sentence(self) -> str:
-        """One line for people."""
-        state = {"waits": "waits in shadow", "promoted": "left the shadow to serve", "refused": "was refused in shadow"}
-        came = f"Version {self.version} {state[self.state]}: {self.rows} of {self.needed} labelled rows have come"
+    def message(self) -> Message:
+        """How it stands, for people."""
+        codes = {"waits": "release.waits", "promoted": "release.left_shadow", "refused": "release.refused_in_shadow"}
+        came: dict[str, Any] = {"n": self.rows, "needed": self.needed}
         if self.accuracy is None or self.champion_accuracy is None:
-            return f"{came}."
-        return (
-            f"{came}; it is right on {self.accuracy:.1%} of them, "
-            f"and version {self.champion}, which answered them, on {self.champion_accuracy:.1%}."
-        )
+            progress = message("release.labels_came", **came)
+        else:
+            right = {"accuracy": self.accuracy, "old": self.champion, "before": self.champion_accuracy}
+            progress = message("release.labels_came_right_on", **came, **right)
+        return message(codes[self.state], version=self.version, progress=progress)
+
+    @property
+    def sentence(self) -> str:
+        """The message in English."""
+        return self.message.text
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,9 +139,9 @@ class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
     time: float
     verdict: Verdict
     retrain: bool
-    reasons: list[str]
+    reasons: list[Text]
     model_version: str
-    decision: str = ""
+    decision: Text = ""
     decided: bool = True
     window: Window = Window()
     signals: Signals = Signals()
@@ -145,23 +152,23 @@ class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
     shadow: Shadow | None = None
     numbers: dict[str, float] = {}
     report: dict[str, str] = {}
-    alerts: list[str] = []
+    alerts: list[Text] = []
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able and small, whatever the number of columns: of the findings, the 20 that tell most."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
+        """JSON-able and small, whatever the number of columns: of the findings, the 20 that tell most.
+
+        Reasons are told in English; `codes` has those of the reasons and of the decision.
+        """
         telling = sorted(self.findings, key=lambda f: (not f.broken, not f.drifted, -f.effect))[:20]
-        return {
-            **found,
-            "findings": msgspec.to_builtins(telling),
-            "reasons": self.reasons[:20],
-            "sentence": self.sentence,
-        }
+        short = msgspec.structs.replace(self, findings=telling, reasons=self.reasons[:20])
+        found: dict[str, Any] = english(msgspec.to_builtins(short))
+        codes = {"reasons": [code_of(reason) for reason in short.reasons], "decision": code_of(self.decision)}
+        return found | {"codes": codes, "sentence": self.sentence}
 
     @property
     def summary(self) -> str:
         """What was found, in one line for people."""
-        return f"{self.verdict}: {'; '.join(self.reasons[:3])}."
+        return f"{self.verdict}: {'; '.join(map(str, self.reasons[:3]))}."
 
     @property
     def sentence(self) -> str:

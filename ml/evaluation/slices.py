@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ml.decision import Floats, positive_code
 from ml.evaluation import metrics
 from ml.evaluation.bootstrap import Interval, Resamples, interval
+from ml.messages import Message, Text, message
 from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
@@ -26,15 +27,16 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """The metrics of the rows that share a `value` of a `column`."""
+    """The metrics of the rows that share a `value` of a `column`; `shared` is it by code, where it is no level."""
 
     column: str
     value: str
     rows: int
     metrics: dict[str, Interval]
+    shared: Text = ""
 
 
-def slices(X: pd.DataFrame, schema: Schema, *, min_rows: int = MIN_ROWS) -> Iterator[tuple[str, str, Mask]]:
+def slices(X: pd.DataFrame, schema: Schema, *, min_rows: int = MIN_ROWS) -> Iterator[tuple[str, Text, Mask]]:
     """Slices of a table: each level of a category, each quarter of a number's range, each column's missing values.
 
     Parameters
@@ -60,9 +62,9 @@ def slices(X: pd.DataFrame, schema: Schema, *, min_rows: int = MIN_ROWS) -> Iter
                 yield column.name, name, mask
 
 
-def _number_parts(values: npt.NDArray[np.float64]) -> Iterator[tuple[str, Mask]]:
+def _number_parts(values: npt.NDArray[np.float64]) -> Iterator[tuple[Text, Mask]]:
     missing = np.isnan(values)
-    yield "missing", missing
+    yield message("evaluation.missing"), missing
     if missing.all():
         return
     edges = np.unique(np.quantile(values[~missing], [0, 0.25, 0.5, 0.75, 1]))
@@ -71,13 +73,13 @@ def _number_parts(values: npt.NDArray[np.float64]) -> Iterator[tuple[str, Mask]]
     for k, (low, high) in enumerate(itertools.pairwise(edges)):
         last = k == len(edges) - 2
         inside = (values >= low) & ((values <= high) if last else (values < high))
-        yield f"{low:.6g} to {high:.6g}", inside & ~missing
+        yield message("evaluation.range", low=low, high=high), inside & ~missing
 
 
-def _category_parts(values: npt.NDArray[Any]) -> Iterator[tuple[str, Mask]]:
+def _category_parts(values: npt.NDArray[Any]) -> Iterator[tuple[Text, Mask]]:
     text = values.astype(str)
     for level in np.unique(text):
-        yield (str(level) or "missing"), text == level
+        yield str(level) or message("evaluation.missing"), text == level
 
 
 def slice_metrics(
@@ -110,7 +112,7 @@ def slice_metrics(
             name: interval(float(v[0]), float(base[name][0]), boot[name], *metrics.limits(name))
             for name, v in full.items()
         }
-        out.append(Slice(column, value, int(mask.sum()), measured))
+        out.append(Slice(column, str(value), int(mask.sum()), measured, value if isinstance(value, Message) else ""))
     return out
 
 

@@ -13,9 +13,10 @@ import numpy.typing as npt
 from ml import registry
 from ml.bundle.reader import Bundle
 from ml.bundle.writer import rows_of
-from ml.errors import BundleError, SchemaError
+from ml.errors import BundleError, RegistryError, SchemaError
 from ml.gate import regression_rows, rules
 from ml.gate.rules import Servability, Verdict
+from ml.messages import Message, Text, message
 from ml.registry import VersionInfo, ledger
 from ml.schema.schema import Schema, contract_changes
 from ml.settings import Settings
@@ -37,7 +38,7 @@ class Rows(msgspec.Struct, frozen=True):
     X: Any
     y: npt.NDArray[np.int64]
     parts: dict[str, npt.NDArray[np.bool_]]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -58,20 +59,20 @@ def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | Non
 
     Rows that the champion was trained on are left out of the part that decides, as long as enough remain.
     """
-    recent, notes = snapshot.part("recent"), list[str]()
+    recent, notes = snapshot.part("recent"), list[Message]()
     deciding = recent if len(recent.y) >= settings.gate.min_rows else snapshot.part("test")
     X, y = deciding.X, deciding.y
     known = seen_in_training(champion, X, y, snapshot.schema, deciding.ids)
     if known.any() and (~known).sum() >= settings.gate.min_rows:
         X, y = X[~known].reset_index(drop=True), y[~known]
-        notes.append(f"{int(known.sum())} rows that the champion was trained on, or others of their ids, are left out")
+        notes.append(message("gate.trained_on_left_out", n=known.sum()))
     elif known.any():
-        notes.append(f"{int(known.sum())} of {len(y)} rows may have been seen by the champion in training")
+        notes.append(message("gate.trained_on_maybe", n=known.sum(), all=len(y)))
     return with_regression_rows(settings, X, y, snapshot.schema, notes)
 
 
 def with_regression_rows(
-    settings: Settings, X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema, notes: list[str]
+    settings: Settings, X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema, notes: list[Message]
 ) -> Rows:
     """The rows that decide ("recent"), with the golden ones behind them where there are any of this schema.
 
@@ -102,32 +103,40 @@ def reference_part(settings: Settings, snapshot: Snapshot) -> Part:
     return recent if len(recent.y) >= settings.drift.min_reference else snapshot.part("test")
 
 
-def champion_bundle(settings: Settings, *, but_of: str = "") -> tuple[VersionInfo | None, Bundle | None, str]:
-    """The champion, its bundle, and "" or why the bundle cannot be used.
+def champion_bundle(
+    settings: Settings, *, but_of: str = ""
+) -> tuple[VersionInfo | None, Bundle | None, Message | None]:
+    """The champion, its bundle, and None or why the bundle cannot be used.
+
+    A champion whose alias was deleted in MLflow is the champion still: it serves on.
 
     A run (`but_of`) that is the champion by now is held against what it replaced, not against itself.
     """
-    info = registry.champion(settings)
+    try:
+        info = registry.serving(settings)
+    except RegistryError:  # deleted in MLflow: it serves on, and is no reason for a "first champion"
+        lost = VersionInfo(version=ledger.serving(settings), run_id="", source="", created=0.0, tags={})
+        return lost, None, message("release.serving_deleted", version=lost.version)
     if info is not None and but_of and info.run_key == but_of:
         moves = ledger.events(settings, what=ledger.SERVED)
         before = next((e.from_version for e in moves if e.to_version == info.version), "")
         info = registry.version(settings, before) if before else None
     if info is None:
-        return None, None, ""
+        return None, None, None
     return info, *open_version(settings, info)
 
 
-def open_version(settings: Settings, info: VersionInfo) -> tuple[Bundle | None, str]:
-    """A champion's bundle and "", or None and why it cannot be used."""
+def open_version(settings: Settings, info: VersionInfo) -> tuple[Bundle | None, Message | None]:
+    """A champion's bundle and None, or None and why it cannot be used."""
     try:
-        return Bundle.open(registry.download(settings, info), sha256=info.sha256), ""
+        return Bundle.open(registry.download(settings, info), sha256=info.sha256), None
     except BundleError as error:
-        return None, f"the champion, version {info.version}, cannot be loaded: {error}"
+        return None, message("gate.champion_not_loaded", version=info.version, error=error.explanation)
 
 
 def champion_probabilities(
     champion: Bundle, X: pd.DataFrame, classes: tuple[str, ...]
-) -> tuple[Probabilities | None, str]:
+) -> tuple[Probabilities | None, Message | None]:
     """The champion's probabilities in the challenger's order of classes, with its own preprocessing.
 
     None and the reason where it cannot score these rows (other columns), or knows other classes.
@@ -135,12 +144,12 @@ def champion_probabilities(
     from ml.schema.frame_coerce import canonical
 
     if set(champion.classes) != set(classes):
-        return None, f"the champion knows the classes {list(champion.classes)}, the data has {list(classes)}"
+        return None, message("gate.other_classes", old=champion.classes, new=classes)
     try:
         frame, _ = canonical(X, champion.schema)
     except SchemaError as error:
-        return None, f"the champion cannot score these rows: {error}"
-    return predict(champion, frame)[:, [champion.classes.index(c) for c in classes]], ""
+        return None, message("gate.champion_cannot_score", error=error.explanation)
+    return predict(champion, frame)[:, [champion.classes.index(c) for c in classes]], None
 
 
 def servability(bundle: Bundle) -> Servability:
@@ -150,7 +159,7 @@ def servability(bundle: Bundle) -> Servability:
         opened = Bundle.open(bundle.path)
         opened.self_check()
     except BundleError as error:
-        return Servability(bundle_mb=size, problem=str(error))
+        return Servability(bundle_mb=size, problem=error.explanation)
     rows = opened.background
     taken = []
     for i in range(100):
@@ -164,28 +173,28 @@ def servability(bundle: Bundle) -> Servability:
 def judge(
     settings: Settings, rows: Rows, challenger: Bundle, champion: Bundle | None, *,
     prior: npt.NDArray[np.float64] | None, degraded: bool, challenger_beats_champion: bool = False, seed: int,
-    problem: str = "",
+    problem: Message | None = None,
 ) -> Verdict:  # fmt: skip
     """The gate's verdict over rows that both models score now, each with its own preprocessing.
 
     `prior`: shares of the classes in training (n_classes,), the floor; None: those of the rows that decide.
-    `problem`: why there is no bundle of a champion that serves; "" where there is one, or none serves.
+    `problem`: why there is no bundle of a champion that serves; None where there is one, or none serves.
     """
     from ml.evaluation.slices import slices
 
-    theirs = None
+    theirs, incomparable = None, [problem] if problem else []
     if champion is not None:
         theirs, problem = champion_probabilities(champion, rows.X, challenger.classes)
-        problem = "; ".join([problem, *contract_changes(champion.schema, challenger.schema)]) if problem else ""
+        incomparable = [problem, *contract_changes(champion.schema, challenger.schema)] if problem else []
     recent = rows.parts["recent"]
-    named = {}
-    for column, what, mask in slices(rows.X[recent], challenger.schema, min_rows=settings.gate.slice_min_rows):
+    named = dict[Text, npt.NDArray[np.bool_]]()
+    for column, value, mask in slices(rows.X[recent], challenger.schema, min_rows=settings.gate.slice_min_rows):
         whole = np.zeros(len(rows), bool)
         whole[np.flatnonzero(recent)[mask]] = True
-        named[f"{column} is {what}"] = whole
+        named[message("gate.slice", column=column, value=value)] = whole
     verdict = rules.judge(
         predict(challenger, rows.X), theirs, rows.y, settings=settings.gate, parts=rows.parts, prior=prior,
-        slices=named, servability=servability(challenger), incomparable=problem, degraded=degraded,
+        slices=named, servability=servability(challenger), incomparable=incomparable, degraded=degraded,
         challenger_beats_champion=challenger_beats_champion,
         seed=seed,
     )  # fmt: skip
@@ -193,8 +202,8 @@ def judge(
         return verdict
     return msgspec.structs.replace(
         verdict,
-        sentence=f"{verdict.sentence} ({'; '.join(rows.notes)})",
-        numbers=verdict.numbers | {"notes": list(rows.notes)},
+        message=message("gate.with_notes", verdict=verdict.message, notes=rows.notes),
+        numbers=verdict.numbers | {"notes": [note.text for note in rows.notes]},
     )
 
 

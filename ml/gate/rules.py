@@ -23,7 +23,7 @@ In order, and each "no" is a reason in the verdict:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -33,6 +33,7 @@ import numpy.typing as npt
 from ml.decision import Floats
 from ml.evaluation.bounds import Bound, bound
 from ml.evaluation.metrics import GATE_FLOOR, log_losses, log_losses_of_label
+from ml.messages import Message, Text, message
 from ml.settings import Gate
 
 Rows = npt.NDArray[Any]  # a mask of (n_rows,), or row numbers
@@ -45,23 +46,33 @@ class Servability(msgspec.Struct, frozen=True, kw_only=True):
 
     latency_ms: float = 0.0  # one row, median
     bundle_mb: float = 0.0
-    problem: str = ""
+    problem: Text = ""
 
 
-INCOMPARABLE = "incomparable"  # a code: there is a champion, and it cannot be compared with the challenger
+NOT_SERVABLE = frozenset({"gate.not_servable", "gate.too_slow", "gate.too_large"})
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """Content of gate.json: the answer, a sentence, every reason, and the numbers behind them.
-
-    `code` is `INCOMPARABLE` where the champion could not be compared, whatever the policy made of it; else "".
-    """
+    """The answer, a sentence, every reason, and the numbers behind them."""
 
     promote: bool
-    sentence: str
-    reasons: list[str]
+    message: Message
+    messages: list[Message]
     numbers: dict[str, Any]
-    code: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in English."""
+        return self.message.text
+
+    @property
+    def reasons(self) -> list[str]:
+        """Every reason in English."""
+        return [reason.text for reason in self.messages]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content of gate.json."""
+        return {**msgspec.to_builtins(self), "sentence": self.sentence, "reasons": self.reasons}
 
 
 def judge(
@@ -72,9 +83,9 @@ def judge(
     settings: Gate,
     parts: Mapping[str, Rows] | None = None,
     prior: Floats | None = None,
-    slices: Mapping[str, Rows] | None = None,
+    slices: Mapping[Text, Rows] | None = None,
     servability: Servability | None = None,
-    incomparable: str = "",
+    incomparable: Sequence[Text] = (),
     degraded: bool = False,
     challenger_beats_champion: bool = False,
     seed: int = 0,
@@ -96,14 +107,14 @@ def judge(
     slices
         Named parts of the rows (`ml.evaluation.slices`).
     incomparable
-        Why the champion that serves has no probabilities here; "" where it has, or where none serves.
+        Why the champion that serves has no probabilities here; empty where it has, or where none serves.
     degraded
         The champion's labelled performance is known to have dropped.
     changed
         The champion is known to be outdone by models of newer rows: the golden rows tell of a world that has passed.
     """
     y = np.asarray(y, dtype=np.int64)
-    reasons: list[str] = _servability(servability, settings)
+    reasons: list[Message] = _servability(servability, settings)
     numbers: dict[str, Any] = {"rows": len(y), "confidence": settings.confidence, "degraded": degraded}
     if servability is not None:
         numbers["servability"] = msgspec.to_builtins(servability)
@@ -112,8 +123,7 @@ def judge(
     recent = _rows((parts or {}).get("recent"), everything)
     below = _floor(loss[recent], y[recent], prior, settings, numbers, seed)
     if incomparable:
-        found = _verdict([*reasons, f"cannot be compared with the champion: {incomparable}", *below], numbers, settings)
-        return msgspec.structs.replace(found, code=INCOMPARABLE)
+        return _verdict([*reasons, message("gate.incomparable", why=incomparable), *below], numbers, settings)
     if champion is None or reasons or not len(recent):
         return _verdict(reasons + below, numbers, settings, first=champion is None)
     gain = log_losses(champion, y, GATE_FLOOR) - loss
@@ -142,61 +152,56 @@ def _rows(rows: Rows | None, otherwise: npt.NDArray[np.int64]) -> npt.NDArray[np
     return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
 
 
-def _servability(found: Servability | None, settings: Gate) -> list[str]:
+def _servability(found: Servability | None, settings: Gate) -> list[Message]:
     if found is None:
         return []
-    out = [f"cannot be served: {found.problem}"] if found.problem else []
+    out = [message("gate.not_servable", reason=found.problem)] if found.problem else []
     if found.latency_ms > settings.max_latency_ms:
-        out.append(f"too slow: {found.latency_ms:.1f} ms a row, allowed {settings.max_latency_ms:g} ms")
+        out.append(message("gate.too_slow", ms=found.latency_ms, allowed=settings.max_latency_ms))
     if found.bundle_mb > settings.max_bundle_mb:
-        out.append(f"too large: {found.bundle_mb:.1f} MB, allowed {settings.max_bundle_mb:g} MB")
+        out.append(message("gate.too_large", mb=found.bundle_mb, allowed=settings.max_bundle_mb))
     return out
 
 
 def _floor(
     loss: npt.NDArray[np.float64], y: npt.NDArray[np.int64], prior: Floats | None, settings: Gate,
     numbers: dict[str, Any], seed: int,
-) -> list[str]:  # fmt: skip
+) -> list[Message]:  # fmt: skip
     """Must beat answering the class shares, by `floor_gain`, with confidence."""
     if not len(y):
-        return ["no labelled rows to judge on"]
+        return [message("gate.no_rows")]
     shares = np.bincount(y, minlength=int(y.max()) + 1) / len(y) if prior is None else np.asarray(prior)
     gain = _bound(log_losses_of_label(shares[y], GATE_FLOOR) - loss, settings, seed)
     numbers["floor_gain"] = gain.plain()
     if gain.lower > settings.floor_gain:
         return []
-    few = f"; {len(y)} rows are few" if len(y) < settings.min_rows else ""
-    return [
-        f"not shown to know more than the class shares: log-loss better by {gain.mean:.4f}, "
-        f"with confidence only {gain.lower:.4f} (asked for more than {settings.floor_gain:g}{few})"
-    ]
+    found: dict[str, Any] = {"gain": gain.mean, "lower": gain.lower, "asked": settings.floor_gain}
+    if len(y) < settings.min_rows:
+        return [message("gate.below_floor_few", n=len(y), **found)]
+    return [message("gate.below_floor", **found)]
 
 
-def _against_champion(better: Bound, accuracy: Bound, settings: Gate, degraded: bool) -> list[str]:
+def _against_champion(better: Bound, accuracy: Bound, settings: Gate, degraded: bool) -> list[Message]:
     if better.rows < settings.min_rows:
-        return [f"too few rows to judge: {better.rows}, at least {settings.min_rows} are needed; the champion stays"]
+        return [message("gate.too_few_rows", n=better.rows, needed=settings.min_rows)]
     out = []
     if degraded:
         if better.lower <= -settings.margin:
-            out.append(
-                f"may be worse than the degraded champion: log-loss gain {better.mean:.4f}, "
-                f"with confidence only {better.lower:.4f} (asked for more than {-settings.margin:g})"
-            )
+            found = {"gain": better.mean, "lower": better.lower, "asked": -settings.margin}
+            out.append(message("gate.worse_than_degraded", **found))
     elif better.upper < 0:
-        out.append(f"worse than the champion: log-loss higher by {-better.mean:.4f}")
+        out.append(message("gate.worse", loss=-better.mean))
     elif better.lower <= 0:
-        out.append(
-            f"indistinguishable from the champion on {better.rows} rows: log-loss gain {better.mean:.4f}, "
-            f"with confidence between {better.lower:.4f} and {better.upper:.4f}"
-        )
+        found = {"gain": better.mean, "lower": better.lower, "upper": better.upper}
+        out.append(message("gate.indistinguishable", n=better.rows, **found))
     if accuracy.upper < -settings.accuracy_margin:
-        out.append(f"accuracy is lower by {-100 * accuracy.mean:.1f} points")
+        out.append(message("gate.accuracy_lower", points=-100 * accuracy.mean))
     return out
 
 
 def _forgets(
     gain: npt.NDArray[np.float64], settings: Gate, numbers: dict[str, Any], seed: int, *, excused: bool
-) -> list[str]:
+) -> list[Message]:
     """Worse on the golden rows by more than `golden_margin`; `excused` where the world has changed since."""
     if not len(gain):
         return []
@@ -204,20 +209,18 @@ def _forgets(
     numbers["golden_gain"] = remembered.plain()
     if excused or remembered.upper >= -settings.golden_margin:
         return []
-    return [
-        f"forgets: log-loss on the {len(gain)} golden rows is worse by {-remembered.mean:.4f} "
-        f"(at least {-remembered.upper:.4f} with confidence; allowed {settings.golden_margin:g})"
-    ]
+    found = {"loss": -remembered.mean, "lower": -remembered.upper, "allowed": settings.golden_margin}
+    return [message("gate.forgets", n=len(gain), **found)]
 
 
 def _slices(
     gain: npt.NDArray[np.float64],
-    slices: Mapping[str, Rows],
+    slices: Mapping[Text, Rows],
     n: int,
     settings: Gate,
     numbers: dict[str, Any],
     seed: int,
-) -> list[str]:
+) -> list[Message]:
     """Slices of at least `slice_min_rows` rows and 5% of all that lose more than `slice_margin`."""
     everything = np.arange(n)
     large = {name: _rows(rows, everything) for name, rows in slices.items()}
@@ -225,57 +228,46 @@ def _slices(
     bounds = {name: _bound(gain[rows], settings, seed, tests=len(large)) for name, rows in large.items()}
     worse = {name: found for name, found in bounds.items() if found.upper < -settings.slice_margin}
     numbers["slices_checked"] = len(large)
-    numbers["slices_worse"] = {name: found.plain() for name, found in worse.items()}
+    numbers["slices_worse"] = {str(name): found.plain() for name, found in worse.items()}
     # A bad challenger is bad everywhere: the sentence names the worst, the numbers hold all.
     ranked = sorted(worse.items(), key=lambda item: item[1].mean)
     out = [
-        f"worse where {name} ({found.rows} rows): log-loss higher by {-found.mean:.4f}"
-        for name, found in ranked[:NAMED_SLICES]
+        message("gate.worse_slice", where=name, n=found.rows, loss=-found.mean) for name, found in ranked[:NAMED_SLICES]
     ]
-    return out + ([f"worse in {len(ranked) - NAMED_SLICES} more slices"] if len(ranked) > NAMED_SLICES else [])
+    more = len(ranked) - NAMED_SLICES
+    return out + ([message("gate.more_worse_slices", n=more)] if more > 0 else [])
 
 
 def _bound(d: npt.NDArray[np.float64], settings: Gate, seed: int, *, tests: int = 1) -> Bound:
     return bound(d, confidence=settings.confidence, n_bootstrap=settings.n_bootstrap, seed=seed, tests=tests)
 
 
-def _verdict(reasons: list[str], numbers: dict[str, Any], settings: Gate, *, first: bool = False) -> Verdict:
+def _verdict(reasons: list[Message], numbers: dict[str, Any], settings: Gate, *, first: bool = False) -> Verdict:
     numbers["policy"] = settings.policy
-    blocked = [r for r in reasons if r.startswith(("cannot be served", "too slow", "too large"))]
+    blocked = any(reason.code in NOT_SERVABLE for reason in reasons)
     if settings.policy == "never":
-        return _say(False, "Not promoted: the policy is 'never'.", reasons, numbers)
+        return _made(False, message("gate.never"), reasons, numbers)
     if settings.policy == "always" and not blocked:
-        return _say(True, "Promoted: the policy is 'always'" + _but(reasons), reasons, numbers)
+        whole = message("gate.always_although", reasons=reasons) if reasons else message("gate.always")
+        return _made(True, whole, reasons, numbers)
     if reasons:
-        return _say(False, f"Not promoted: {'; '.join(reasons)}.", reasons, numbers)
-    sentence = _first(numbers, settings) if first else _better(numbers, settings)
-    return _say(True, sentence, [sentence], numbers)
+        return _made(False, message("gate.refused", reasons=reasons), reasons, numbers)
+    whole = _first(numbers, settings) if first else _better(numbers, settings)
+    return _made(True, whole, [whole], numbers)
 
 
-def _first(numbers: dict[str, Any], settings: Gate) -> str:
+def _first(numbers: dict[str, Any], settings: Gate) -> Message:
     floor = numbers["floor_gain"]
-    return (
-        f"Promoted: the first champion; log-loss beats the class shares by {floor['mean']:.4f} "
-        f"({settings.confidence:.0%} sure of {floor['lower']:.4f}) on {floor['rows']} rows."
-    )
+    return message("gate.first", gain=floor["mean"], lower=floor["lower"], n=floor["rows"], sure=settings.confidence)
 
 
-def _better(numbers: dict[str, Any], settings: Gate) -> str:
-    gain, loss, sure = numbers["gain"], numbers["log_loss"], f"{settings.confidence:.0%} sure of"
+def _better(numbers: dict[str, Any], settings: Gate) -> Message:
+    gain, loss = numbers["gain"], numbers["log_loss"]
+    found = {"n": gain["rows"], "gain": gain["mean"], "lower": gain["lower"], "sure": settings.confidence}
     if gain["lower"] > 0:
-        return (
-            f"Promoted: better than the champion on {gain['rows']} rows: log-loss {loss['challenger']:.4f} against "
-            f"{loss['champion']:.4f}, lower by {gain['mean']:.4f} ({sure} {gain['lower']:.4f})."
-        )
-    return (
-        f"Promoted: the champion is degraded, and the challenger is not worse by more than {settings.margin:g} "
-        f"on {gain['rows']} rows (log-loss gain {gain['mean']:.4f}, {sure} {gain['lower']:.4f})."
-    )
+        return message("gate.better", loss=loss["challenger"], old=loss["champion"], **found)
+    return message("gate.not_worse_than_degraded", margin=settings.margin, **found)
 
 
-def _but(reasons: list[str]) -> str:
-    return f", although {'; '.join(reasons)}." if reasons else "."
-
-
-def _say(promote: bool, sentence: str, reasons: list[str], numbers: dict[str, Any]) -> Verdict:
-    return Verdict(promote=promote, sentence=sentence, reasons=reasons, numbers=numbers)
+def _made(promote: bool, whole: Message, reasons: list[Message], numbers: dict[str, Any]) -> Verdict:
+    return Verdict(promote=promote, message=whole, messages=reasons, numbers=numbers)

@@ -16,6 +16,7 @@ from ml import predictions
 from ml.drift import champion_reference, features, performance, rule, verdict_history
 from ml.drift.reference import Baseline, canonical
 from ml.drift.verdict import DriftVerdict, FreshModelProbe, Performance, Shadow, Window
+from ml.messages import Message, message
 from ml.monitoring import evidently_report, mlflow_figures
 from ml.retraining import fresh_model_probe
 from ml.settings import Drift, Settings
@@ -56,7 +57,7 @@ def compare(
     now = time.time() if now is None else now
     baseline = champion_reference.load(settings) if baseline is None else baseline
     if baseline is None:
-        return _saved(settings, _insufficient(settings, now, "", "no model has been promoted yet", shadow))
+        return _saved(settings, _insufficient(settings, now, "", message("drift.no_model"), shadow))
     if (left := _left_undecided(settings, baseline.version)) is not None:
         return left
     drift, engine = settings.drift, database.engine(settings)
@@ -68,7 +69,8 @@ def compare(
         engine, since=since, until=now, rows=drift.window_rows, version=baseline.version, sha256=baseline.sha256
     )
     if len(current) < drift.min_rows:
-        reason = f"{len(current)} new predictions of version {baseline.version}, {drift.min_rows} are needed"
+        known = {"n": len(current), "version": baseline.version, "needed": drift.min_rows}
+        reason = message("drift.too_few_predictions", **known)
         return _saved(settings, _insufficient(settings, now, baseline.version, reason, shadow))
     verdict = _examine(settings, now, baseline, current, counted)
     return _saved(settings, msgspec.structs.replace(verdict, shadow=shadow))
@@ -179,7 +181,7 @@ def _measured(baseline: Baseline, rows: pd.DataFrame, drift: Drift) -> Performan
     )
 
 
-def _insufficient(settings: Settings, now: float, version: str, reason: str, shadow: Shadow | None) -> DriftVerdict:
+def _insufficient(settings: Settings, now: float, version: str, reason: Message, shadow: Shadow | None) -> DriftVerdict:
     """The same row again while nothing comes: a check every minute must not fill the history with nothing."""
     last = verdict_history.latest(settings)
     again = last is not None and last.verdict == "insufficient data" and last.model_version == version

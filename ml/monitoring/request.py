@@ -13,6 +13,7 @@ import msgspec
 from ml import alerts
 from ml.drift import rule, verdict_history
 from ml.drift.verdict import DriftVerdict
+from ml.messages import Message, message
 from ml.monitoring import mlflow_figures
 from ml.retraining import blockers
 from ml.settings import Settings
@@ -45,7 +46,7 @@ def request(settings: Settings, verdict: DriftVerdict, *, now: float | None = No
     if verdict.decided:
         return verdict
     if verdict.verdict == "insufficient data":
-        return _saved(settings, verdict, retrain=False, decision="no reason to retrain")
+        return _saved(settings, verdict, retrain=False, decision=message("retraining.no_reason"))
     earlier = _earlier(settings, verdict)
     decided = _decide(settings, verdict, earlier, time.time() if now is None else now)
     _tell(settings, decided, earlier[0] if earlier else None)
@@ -88,7 +89,7 @@ def _tell(settings: Settings, verdict: DriftVerdict, last: DriftVerdict | None) 
         alerts.send(settings, verdict.verdict, verdict.alerts, model_version=verdict.model_version, check=verdict.id)
 
 
-def _saved(settings: Settings, verdict: DriftVerdict, *, retrain: bool, decision: str) -> DriftVerdict:
+def _saved(settings: Settings, verdict: DriftVerdict, *, retrain: bool, decision: Message) -> DriftVerdict:
     decided = msgspec.structs.replace(verdict, retrain=retrain, decision=decision, decided=True)
     verdict_history.save(settings, decided)
     return decided

@@ -10,10 +10,13 @@ from ml.decision import Decision
 from ml.evaluation.bootstrap import Interval
 from ml.evaluation.report import Evaluation
 from ml.gate.rules import Verdict
+from ml.messages import Message, Text, message
+from ml.messages.document import Block, Document, block, markdown
 from ml.models.base import Params
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
+    from ml.schema.schema import Column
     from ml.training.candidate import Candidate
     from ml.tuning import Trial
 
@@ -39,124 +42,139 @@ class ModelMetrics(Evaluation, frozen=True, kw_only=True):
     importance: dict[str, float]
 
 
-def render(
+def document(
     snapshot: Snapshot, candidate: Candidate, decision: Decision, metrics: ModelMetrics, verdict: Verdict,
     trials: Sequence[Trial],
-) -> str:  # fmt: skip
+) -> Document:  # fmt: skip
+    """The card by code, without its title: content of model_card.json."""
+    return [
+        block("text", message("card.verdict", verdict=verdict.message)),
+        *_section("card.model", _model(candidate, decision)),
+        *_section("card.data", _data(snapshot)),
+        *_section("card.quality", _scores(metrics)),
+        *_section("card.weakest", _slices(metrics)),
+        *_section("card.importance", _importance(metrics.importance)),
+        *_section("card.columns", _columns(snapshot.schema.columns)),
+        *_section("card.search", [_search(metrics, trials)]),
+        *_section("card.limits", [block("text", message("card.limits_text"))]),
+    ]
+
+
+def render(card: Document, snapshot: Snapshot, candidate: Candidate) -> str:
     """The card as Markdown (Mitchell et al. 2019, "Model Cards for Model Reporting")."""
-    schema = snapshot.schema
-    parts = [
-        f"# {schema.target}: {candidate.spec.family}",
-        f"**Verdict.** {verdict.sentence}",
-        _section("Model", _model(candidate, decision)),
-        _section("Data", _data(snapshot)),
-        _section("How good it is", _scores(metrics)),
-        _section("Where it is weakest", _slices(metrics)),
-        _section("What it goes by", _importance(metrics.importance)),
-        _section("Columns", _columns(schema.columns)),
-        _section("How it was chosen", _search(metrics, trials)),
-        _section(
-            "Limits",
-            "It was measured on held-out rows of the data above, and says nothing about others. Inputs outside of the "
-            "ranges and levels below are scored and flagged. Reasons for single predictions are associations in the "
-            "data, not causes. A column that stands for a protected group may be stood for by others.",
-        ),
-    ]
-    return "\n\n".join(parts) + "\n"
+    return f"# {snapshot.schema.target}: {candidate.spec.family}\n\n{markdown(card)}"
 
 
-def _section(title: str, text: str) -> str:
-    return f"## {title}\n\n{text}"
+def _section(code: str, blocks: list[Block]) -> Document:
+    return [block("heading", message(code)), *blocks]
 
 
-def _model(candidate: Candidate, decision: Decision) -> str:
-    cut = "the most probable class" if decision.threshold is None else f"threshold {decision.threshold:.3f}"
+def _model(candidate: Candidate, decision: Decision) -> list[Block]:
+    how = {"kind": decision.calibration.kind, "objective": decision.objective}
+    if decision.threshold is None:
+        answered = message("card.most_probable", **how)
+    else:
+        answered = message("card.threshold", threshold=decision.threshold, **how)
     lines = [
-        f"- family: {candidate.spec.family}, seed {candidate.spec.seed}",
-        f"- parameters learned: {candidate.model.describe().parameters}",
-        f"- calibration: {decision.calibration.kind}; label: {cut}, chosen for {decision.objective}",
-        f"- settings: `{json.dumps(candidate.spec.params, default=str)}`",
+        message("card.family", family=candidate.spec.family, seed=candidate.spec.seed),
+        message("card.parameters", n=candidate.model.describe().parameters),
+        answered,
+        message("card.settings", settings=json.dumps(candidate.spec.params, default=str)),
     ]
-    return "\n".join(lines)
+    return [block("item", line) for line in lines]
 
 
-def _data(snapshot: Snapshot) -> str:
+def _data(snapshot: Snapshot) -> list[Block]:
     manifest = snapshot.manifest
+    columns = len(snapshot.schema.columns)
     lines = [
-        f"- snapshot `{snapshot.id}`, {manifest.rows:,} rows, {len(snapshot.schema.columns)} columns",
-        f"- parts: {', '.join(f'{name} {count:,}' for name, count in manifest.parts.items() if count)}",
-        f"- classes: {', '.join(f'{label} {count:,}' for label, count in manifest.classes.items())}",
+        message("card.snapshot", snapshot=snapshot.id, rows=manifest.rows, columns=columns),
+        message("card.parts", parts=_counted(manifest.parts)),
+        message("card.classes", classes=_counted(manifest.classes)),
     ]
     if manifest.time_range:
-        lines.append(f"- time: {manifest.time_range[0]} to {manifest.time_range[1]}")
+        lines.append(message("card.time", first=manifest.time_range[0], last=manifest.time_range[1]))
     if manifest.labelled.given:
-        lines.append(f"- labelled production rows: {manifest.labelled.given:,}")
-    return "\n".join(lines)
+        lines.append(message("card.labelled", n=manifest.labelled.given))
+    return [block("item", line) for line in lines]
 
 
-def _scores(metrics: ModelMetrics) -> str:
-    head = f"On {metrics.rows:,} test rows, with {metrics.confidence:.0%} bootstrap intervals.\n\n"
-    rows = [f"| {name} | {_interval(measured)} |" for name, measured in metrics.metrics.items()]
-    calibrated = (
-        f"The calibration error is without its upward bias. p-value of “the probabilities are true”: "
-        f"{metrics.calibration_p_value:.3f}; a small one speaks against them.\n\n"
-    )
-    return head + calibrated + "\n".join(["| metric | value |", "|---|---|", *rows])
+def _counted(counts: dict[str, int]) -> list[Message]:
+    return [message("card.counted", name=name, n=count) for name, count in counts.items() if count]
 
 
-def _interval(measured: Interval) -> str:
+def _scores(metrics: ModelMetrics) -> list[Block]:
+    rows: list[list[Text]] = [[message("card.metric"), message("card.value")]]
+    rows += [[name, _interval(value)] for name, value in metrics.metrics.items()]
+    return [
+        block("text", message("card.test_rows", n=metrics.rows, confidence=metrics.confidence)),
+        block("text", message("card.calibration_p", p=metrics.calibration_p_value)),
+        Block("table", rows),
+    ]
+
+
+def _interval(measured: Interval) -> Message:
     if measured.value is None:
-        return "undefined on these rows"
+        return message("card.undefined")
     if measured.low is None or measured.high is None:
-        return f"{measured.value:.4f}"
-    return f"{measured.value:.4f} ({measured.low:.4f} to {measured.high:.4f})"
+        return message("card.figure", value=measured.value)
+    return message("card.measured", value=measured.value, low=measured.low, high=measured.high)
 
 
-def _slices(metrics: ModelMetrics) -> str:
+def _slices(metrics: ModelMetrics) -> list[Block]:
     measured = [s for s in metrics.slices if s.metrics["log_loss"].value is not None]
     if not measured:
-        return "No slice has enough rows to be measured by itself."
+        return [block("text", message("card.no_slices"))]
     measured.sort(key=lambda s: -(s.metrics["log_loss"].value or 0.0))
-    rows = [
-        f"| {_escaped(s.column)} | {_escaped(s.value)} | {s.rows:,} | {_interval(s.metrics['log_loss'])} |"
-        for s in measured[:5]
+    rows: list[list[Text]] = [
+        [message("card.column"), message("card.rows_with"), message("card.rows"), "log-loss"],
     ]
-    return "\n".join(["| column | rows with | rows | log-loss |", "|---|---|---|---|", *rows])
+    for one in measured[:5]:
+        count, loss = message("card.count", n=one.rows), _interval(one.metrics["log_loss"])
+        rows.append([_escaped(one.column), one.shared or _escaped(one.value), count, loss])
+    return [Block("table", rows)]
 
 
-def _importance(found: dict[str, float]) -> str:
+def _importance(found: dict[str, float]) -> list[Block]:
     if not found:
-        return "Not measured: there are no test rows, no background rows, or very many columns."
-    rows = [f"| {_escaped(name)} | {value:.3f} |" for name, value in list(found.items())[:_SHOWN]]
-    head = (
-        "How far each column moves the score of a test row from the average one: mean absolute Shapley value, in "
-        "log-odds. It tells what the model uses, not what causes the outcome.\n\n"
-    )
-    more = f"\n\n… and {len(found) - _SHOWN} more, in `metrics.json`." if len(found) > _SHOWN else ""
-    return head + "\n".join(["| column | importance |", "|---|---|", *rows]) + more
+        return [block("text", message("card.no_importance"))]
+    rows: list[list[Text]] = [[message("card.column"), message("card.importance_of")]]
+    rows += [[_escaped(name), message("card.moved", value=value)] for name, value in list(found.items())[:_SHOWN]]
+    more = len(found) - _SHOWN
+    return [
+        block("text", message("card.importance_text")),
+        Block("table", rows),
+        *([block("text", message("card.more_importance", n=more))] if more > 0 else []),
+    ]
 
 
-def _columns(columns: Sequence[Any]) -> str:
-    rows = [f"| {_escaped(c.name)} | {c.kind} | {_range(c)} | {c.missing_share:.1%} |" for c in columns[:_SHOWN]]
-    more = [f"\n… and {len(columns) - _SHOWN} more, in `schema.json`."] if len(columns) > _SHOWN else []
-    return "\n".join(["| column | kind | seen in training | missing |", "|---|---|---|---|", *rows, *more])
+def _columns(columns: Sequence[Column]) -> list[Block]:
+    kinds = {"number": message("card.kind_number"), "category": message("card.kind_category")}
+    rows: list[list[Text]] = [
+        [message("card.column"), message("card.kind"), message("card.seen"), message("card.missing")],
+    ]
+    rows += [
+        [_escaped(c.name), kinds[c.kind], _range(c), message("card.share", share=c.missing_share)]
+        for c in columns[:_SHOWN]
+    ]
+    more = len(columns) - _SHOWN
+    return [Block("table", rows), *([block("text", message("card.more_columns", n=more))] if more > 0 else [])]
 
 
-def _range(column: Any) -> str:
+def _range(column: Column) -> Text:
     if column.kind == "number":
-        return "–" if column.minimum is None else f"{column.minimum:.6g} to {column.maximum:.6g}"
-    shown = ", ".join(_escaped(level) for level in column.categories[:5])
-    return shown + (f" and {len(column.categories) - 5} more" if len(column.categories) > 5 else "")
+        return "–" if column.minimum is None else message("evaluation.range", low=column.minimum, high=column.maximum)
+    levels, more = [_escaped(level) for level in column.categories[:5]], len(column.categories) - 5
+    return message("card.more_levels", levels=levels, n=more) if more > 0 else message("card.levels", levels=levels)
 
 
-def _search(metrics: ModelMetrics, trials: Sequence[Trial]) -> str:
+def _search(metrics: ModelMetrics, trials: Sequence[Trial]) -> Block:
     done = sum(trial.status == "ok" for trial in trials)
+    known: dict[str, Any] = {"n": len(trials), "done": done, "best": metrics.validation_log_loss}
     baseline = metrics.baseline_log_loss  # None when no baseline was among the complete trials
-    compared = "no untuned baseline was complete" if baseline is None else f"the best untuned baseline {baseline:.4f}"
-    return (
-        f"{len(trials)} trials ({done} complete) by held-out log-loss: the winner "
-        f"{metrics.validation_log_loss:.4f}, {compared}. The test rows were not used to choose."
-    )
+    if baseline is None:
+        return block("text", message("card.trials_alone", **known))
+    return block("text", message("card.trials", baseline=baseline, **known))
 
 
 def _escaped(text: str) -> str:

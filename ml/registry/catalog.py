@@ -7,12 +7,14 @@ from typing import Any
 import msgspec
 
 from ml import tracking
+from ml.messages import Message, Text
 from ml.settings import Settings
 from ml.storage import locks
 
 SHA256 = "refit.sha256"
 VERDICT = "refit.verdict"
 SENTENCE = "refit.sentence"
+MESSAGE = "refit.message"  # the sentence by code, as JSON
 SNAPSHOT = "refit.snapshot"  # the id of what it was made from
 CONTRACT = "refit.contract"  # `Schema.contract_id`
 QUARANTINED = "refit.quarantined"
@@ -109,10 +111,26 @@ def versions(settings: Settings, *, limit: int = 100) -> list[VersionInfo]:
         return [info_of(v) for v in found]
 
 
-def note_verdict(settings: Settings, number: str, verdict: str, sentence: str) -> None:
+def verdict_tags(verdict: str, sentence: Text) -> dict[str, str]:
+    """The tags of a version that hold what was decided of it, in English and by code.
+
+    >>> sorted(verdict_tags("refused", "too many complaints"))
+    ['refit.message', 'refit.sentence', 'refit.verdict']
+    """
+    code = msgspec.json.encode(sentence).decode() if isinstance(sentence, Message) else ""
+    return {VERDICT: verdict, SENTENCE: str(sentence), MESSAGE: code}
+
+
+def sentence_of(tags: dict[str, str]) -> Text:
+    """What was decided of a version, by code where it is a sentence of ours."""
+    found = tags.get(MESSAGE)
+    return msgspec.json.decode(found, type=Message) if found else tags.get(SENTENCE, "")
+
+
+def note_verdict(settings: Settings, number: str, verdict: str, sentence: Text) -> None:
     """What was decided of a version after it was registered: the newest verdict stands in its tags."""
     with tracking.errors(tracking.uri(settings)):
-        for key, value in ((VERDICT, verdict), (SENTENCE, sentence)):
+        for key, value in verdict_tags(verdict, sentence).items():
             tracking.client(settings).set_model_version_tag(settings.registry.model_name, number, key, value)
 
 

@@ -11,6 +11,7 @@ import msgspec
 from ml.bundle.reader import Bundle
 from ml.data import snapshot
 from ml.errors import BundleError, DataError, RegistryError
+from ml.messages import Message, message
 from ml.registry import ledger
 from ml.registry.aliases import champion
 from ml.registry.cache import download
@@ -42,12 +43,10 @@ def serving(settings: Settings) -> VersionInfo | None:
     try:
         return version(settings, served)
     except RegistryError as error:
-        raise RegistryError(
-            f"version {served} serves on, but the alias and the version were deleted in MLflow's registry"
-        ) from error
+        raise RegistryError(message("release.serving_deleted", version=served)) from error
 
 
-def changes(settings: Settings, old: VersionInfo, new: VersionInfo) -> list[str]:
+def changes(settings: Settings, old: VersionInfo, new: VersionInfo) -> list[Message]:
     """What callers would feel of one version in the place of another; empty within one contract.
 
     Where a version cannot be loaded, so that it is not known, that is a change too.
@@ -58,7 +57,7 @@ def changes(settings: Settings, old: VersionInfo, new: VersionInfo) -> list[str]
     try:
         return contract_changes(*(of(settings, info).schema for info in (old, new)))
     except RegistryError as error:
-        return [f"not known: {error}"]
+        return [message("release.contract_not_known", error=error.explanation)]
 
 
 def in_force(settings: Settings) -> Contract | None:
@@ -92,20 +91,19 @@ def of(settings: Settings, info: VersionInfo) -> Contract:
             schema = snapshot.open(settings, made_from).schema
         except DataError:
             raise RegistryError(
-                f"version {info.version} cannot be loaded, and so its columns and classes are not known ({damaged}); "
-                'restore it, go back to another version, or begin anew with data.schema = "infer"'
+                message("release.contract_lost", version=info.version, error=damaged.explanation)
             ) from damaged
         return Contract(version=info.version, schema=schema, snapshot=made_from)
 
 
-def border(settings: Settings, old: str, info: VersionInfo) -> list[str]:
+def border(settings: Settings, old: str, info: VersionInfo) -> list[Message]:
     """What callers would feel of a version in the place of the one that serves ("" for none)."""
     if not old or old == info.version:
         return []
     try:
         return changes(settings, version(settings, old), info)
     except RegistryError:
-        return [f"not known: version {old}, which serves, was deleted in MLflow's registry"]
+        return [message("release.serving_deleted", version=old)]
 
 
 def before(settings: Settings, current: str) -> VersionInfo | None:
@@ -116,14 +114,15 @@ def before(settings: Settings, current: str) -> VersionInfo | None:
             found = version(settings, number)
         except RegistryError:
             continue  # deleted since
-        if not found.quarantined and not changes(settings, now, found):
+        changed = [change.code for change in changes(settings, now, found)]
+        if not found.quarantined and changed in ([], ["release.contract_not_known"]):  # that one, loading it will tell
             return found
     return None
 
 
-def note_border(settings: Settings, move: int, who: str, old: str, new: str, changed: list[str]) -> None:
+def note_border(settings: Settings, move: int, who: str, old: str, new: str, changed: list[Message]) -> None:
     """The event at which comparison, history and the way back stop, in a row of its own after that of the move."""
     ledger.append(
-        settings, ledger.NEW_CONTRACT, who=who, why="; ".join(changed), from_version=old, to_version=new,
-        numbers={"move": move, "changes": changed},
+        settings, ledger.NEW_CONTRACT, who=who, why=message("release.contract", changes=changed), from_version=old,
+        to_version=new, numbers={"move": move, "changes": [str(change) for change in changed]},
     )  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from ml.messages import Message, Text
 from ml.registry import chain
 from ml.settings import Settings
 from ml.storage import database
@@ -32,6 +33,7 @@ ROLLBACK_FAILED = "rollback failed"
 QUARANTINED = "quarantined"
 RELEASED = "released from quarantine"
 ALIAS_GONE = "alias deleted"  # in MLflow's registry: what served, serves on
+NOT_COMPARED = "not compared"  # a promotion that cannot be watched beside what it replaced
 NEW_CONTRACT = "new contract"  # the move before it changed what callers send or get: history stops here
 NOT_SERVED = "not served"  # a service did not take over what the alias names: altered, not signed, does not load
 INTENTIONS = (PROMOTING, ROLLING_BACK)
@@ -51,13 +53,17 @@ table = sa.Table(
     sa.Column("run_key", sa.Text, nullable=False, server_default=""),
     sa.Column("intention", sa.Integer, nullable=True),  # id of the row that this one is the outcome of
     sa.Column("model_name", sa.Text, nullable=False, server_default=""),
-    sa.Column("numbers", sa.Text, nullable=False, server_default="{}"),  # JSON: what the verdict rested on
+    # JSON: what the verdict rested on, and "message": `why` by code, where it is a sentence of ours
+    sa.Column("numbers", sa.Text, nullable=False, server_default="{}"),
     sa.Index("ledger_by_intention", "intention"),
 )
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One row. `time` is seconds since 1970 UTC; versions are "" where there is none."""
+    """One row. `time` is seconds since 1970 UTC; versions are "" where there is none.
+
+    `message` is what `why` says in English, by code; None where that is in a person's words alone.
+    """
 
     id: int
     time: float
@@ -70,6 +76,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     intention: int | None = None
     model_name: str = ""
     numbers: dict[str, Any] = {}
+    message: Message | None = None
+
+    @property
+    def because(self) -> Text:
+        """Why, by code where it is a sentence of ours."""
+        return self.message or self.why
 
 
 def append(
@@ -77,7 +89,7 @@ def append(
     what: str,
     *,
     who: str,
-    why: str = "",
+    why: Text = "",
     from_version: str = "",
     to_version: str = "",
     run_key: str = "",
@@ -91,17 +103,18 @@ def append(
     StoreUnavailable
         The database does not answer: nothing was written.
     """
+    facts = {**(numbers or {}), **({"message": msgspec.to_builtins(why)} if isinstance(why, Message) else {})}
     values = {
         "time": time.time(),
         "who": who,
         "what": what,
         "from_version": from_version,
         "to_version": to_version,
-        "why": why,
+        "why": str(why),
         "run_key": run_key,
         "intention": intention,
         "model_name": settings.registry.model_name,
-        "numbers": json.dumps(numbers or {}, default=str),
+        "numbers": json.dumps(facts, default=str),
     }
     engine = database.engine(settings)
     with database.unavailable_as_transient(), engine.begin() as connection:
@@ -158,4 +171,10 @@ def _read(settings: Settings, query: Any) -> list[Event]:
     engine = database.engine(settings)
     with database.unavailable_as_transient(), engine.connect() as connection:
         rows = connection.execute(query).mappings().all()
-    return [Event(**{**row, "numbers": json.loads(row["numbers"])}) for row in rows]
+    return [_event(dict(row)) for row in rows]
+
+
+def _event(row: dict[str, Any]) -> Event:
+    numbers = json.loads(row["numbers"])
+    message = numbers.pop("message", None)
+    return Event(**row | {"numbers": numbers, "message": msgspec.convert(message, Message | None)})

@@ -11,9 +11,10 @@ import contextlib
 
 from ml import alerts
 from ml.errors import RegistryError
+from ml.messages import Message, message
 from ml.registry import aliases, ledger
 from ml.registry.aliases import champion
-from ml.registry.catalog import SENTENCE, VERDICT, VersionInfo, version
+from ml.registry.catalog import VERDICT, VersionInfo, sentence_of, version
 from ml.registry.contract import before, border, note_border
 from ml.registry.ledger import Event
 from ml.registry.quarantine import quarantine, release
@@ -21,6 +22,7 @@ from ml.settings import Settings, load
 from ml.storage import locks
 
 LOCK = "promotion"  # around every move of the alias
+MOVED = "moved in MLflow"  # an alert's kind
 IN_MLFLOW = "in MLflow's registry"  # who and where, as far as MLflow knows: an alias has no author
 
 
@@ -46,28 +48,30 @@ def notice_locked(settings: Settings) -> Event | None:
         return None
     back = current.version in ledger.served_before(settings, served)
     changed = border(settings, served, current)
-    doubts = _doubts(current) + [f"it changes what callers send and get: {change}" for change in changed]
-    why = "; ".join([f"the alias was moved {IN_MLFLOW}", *doubts])
+    doubts = _doubts(current) + ([message("release.alters", changes=changed)] if changed else [])
+    why = message("release.moved_with_doubts", doubts=doubts) if doubts else message("release.moved_in_mlflow")
+    # Before the row, which ends the search for this move: whatever is cut short here is done again.
+    _follow(settings, served, current, changed, back=back)
     row = ledger.append(
         settings, ledger.ROLLED_BACK if back else ledger.PROMOTED, who=IN_MLFLOW, why=why, from_version=served,
-        to_version=current.version, run_key=current.run_key, numbers={"in_mlflow": True, "doubts": doubts},
+        to_version=current.version, run_key=current.run_key,
+        numbers={"in_mlflow": True, "doubts": [str(doubt) for doubt in doubts]},
     )  # fmt: skip
-    _follow(settings, served, current, changed, back=back)
     if changed:
         note_border(settings, row, IN_MLFLOW, served, current.version, changed)
     if doubts and served:
-        what = f"version {current.version} was {'rolled back to' if back else 'promoted'} {IN_MLFLOW}"
-        alerts.send(settings, what, doubts, model_version=current.version)
+        alerts.send(settings, MOVED, [f"Version {current.version}: {why}"], model_version=current.version)
     return next(event for event in ledger.events(settings, limit=5, what=ledger.SERVED) if event.id == row)
 
 
-def _follow(settings: Settings, served: str, current: VersionInfo, changed: list[str], *, back: bool) -> None:
+def _follow(settings: Settings, served: str, current: VersionInfo, changed: list[Message], *, back: bool) -> None:
     """What our own promotion or rollback does after the alias has moved."""
     if current.quarantined:
-        release(settings, current.version, who=IN_MLFLOW, why="the alias was pointed at it")
+        release(settings, current.version, who=IN_MLFLOW, why=message("release.moved_in_mlflow"))
     if back:
         with contextlib.suppress(RegistryError):  # deleted meanwhile
-            quarantine(settings, served, who=IN_MLFLOW, why=f"rolled back to version {current.version} {IN_MLFLOW}")
+            why = message("release.rolled_back", version=current.version, reason=message("release.moved_in_mlflow"))
+            quarantine(settings, served, who=IN_MLFLOW, why=why)
         earlier = before(settings, current.version)
         aliases.set_previous(settings, earlier.version if earlier else "")
     elif served:
@@ -77,13 +81,13 @@ def _follow(settings: Settings, served: str, current: VersionInfo, changed: list
             aliases.set_previous(settings, "")
 
 
-def _doubts(info: VersionInfo) -> list[str]:
+def _doubts(info: VersionInfo) -> list[Message]:
     """What people should hear of a version that was promoted past the gate."""
-    found = [f"it was quarantined ({info.quarantined})"] if info.quarantined else []
+    found = [message("release.was_quarantined", reason=info.quarantined)] if info.quarantined else []
     if info.tags.get(VERDICT) == "refused":
-        found.append(f"the gate had refused it: {info.tags.get(SENTENCE, '')}")
+        found.append(message("release.was_refused", verdict=sentence_of(info.tags)))
     elif not info.tags.get(VERDICT):
-        found.append("it was never judged")
+        found.append(message("release.never_judged"))
     return found
 
 
@@ -94,11 +98,11 @@ def _gone(settings: Settings, served: str) -> Event | None:
         return None
     try:
         version(settings, served)
-        why = f"the alias was deleted {IN_MLFLOW}; version {served} serves on"
+        why = message("release.alias_deleted", version=served)
     except RegistryError:
-        why = f"the alias and version {served} were deleted {IN_MLFLOW}; it serves on from the service's own copy"
+        why = message("release.serving_deleted", version=served)
     ledger.append(settings, ledger.ALIAS_GONE, who=IN_MLFLOW, why=why, from_version=served)
-    alerts.send(settings, ledger.ALIAS_GONE, [why], model_version=served)
+    alerts.send(settings, ledger.ALIAS_GONE, [str(why)], model_version=served)
     return ledger.events(settings, limit=1, what=[ledger.ALIAS_GONE])[0]
 
 

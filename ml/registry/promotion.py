@@ -14,6 +14,7 @@ from typing import Any
 
 from ml.bundle.reader import Bundle
 from ml.errors import ChampionChanged, PromotionError, RegistryError
+from ml.messages import Message, Text, message
 from ml.registry import aliases, ledger
 from ml.registry.aliases import CHAMPION, champion
 from ml.registry.cache import download
@@ -26,8 +27,6 @@ from ml.registry.rollout import Confirmation, verify
 from ml.settings import Settings
 from ml.storage import locks
 
-_FORCE = "say force if that is meant"
-
 Confirm = Callable[[Settings, str], Confirmation]
 
 
@@ -36,7 +35,7 @@ def promote(
     number: str,
     *,
     who: str,
-    why: str,
+    why: Text,
     run_key: str = "",
     expected_champion: str | None = None,
     force: bool = False,
@@ -79,20 +78,17 @@ def promote(
         if current is not None and old == number:
             return _already(settings, number, who, why, run_key)
         if expected_champion is not None and old != expected_champion:
-            reason = (
-                f"version {number} was judged against {_named(expected_champion)}, but by now {_named(old)} serves: "
-                "run the evaluation again"
-            )
+            reason = message("release.champion_changed", version=number, old=_named(expected_champion), now=_named(old))
             _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
             raise ChampionChanged(reason)
         if info.quarantined and not force:
-            reason = f"version {number} is quarantined ({info.quarantined}); promote it with force to lift that"
+            reason = message("release.quarantined_needs_force", version=number, reason=info.quarantined)
             _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
             raise PromotionError(reason)
         _check_loads(settings, info)
         changed = border(settings, old, info)
         if changed and not (force or across):
-            reason = f"version {number} would change what callers send and get: {'; '.join(changed)}; {_FORCE}"
+            reason = message("release.changes_contract", version=number, changes=changed)
             _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
             raise PromotionError(reason)
         if info.quarantined:
@@ -107,7 +103,7 @@ def rollback(
     to: str | None = None,
     *,
     who: str,
-    why: str,
+    why: Text,
     force: bool = False,
     confirm_with: Confirm = verify,
 ) -> Event:
@@ -130,18 +126,16 @@ def rollback(
         notice_locked(settings)
         current = serving(settings)
         if current is None:
-            raise PromotionError("there is no champion to roll back from")
+            raise PromotionError(message("release.no_champion"))
         target = version(settings, to) if to else before(settings, current.version)
         if target is None:
             raise PromotionError(_nothing_before(settings, current.version))
         if target.version == current.version:
-            raise PromotionError(f"version {target.version} is the champion already")
+            raise PromotionError(message("release.champion_already", version=target.version))
         _check_loads(settings, target)
         changed = changes(settings, current, target)
         if changed and not force:
-            raise PromotionError(
-                f"version {target.version} would change what callers send and get: {'; '.join(changed)}; {_FORCE}"
-            )
+            raise PromotionError(message("release.changes_contract", version=target.version, changes=changed))
         intention = _outcome(settings, ledger.ROLLING_BACK, who, why, current.version, target.version, "")
         return _move(settings, _intention(settings, intention), confirm_with, {}, changed)
 
@@ -163,14 +157,12 @@ def reconcile_locked(settings: Settings, confirm_with: Confirm) -> Event | None:
             changed = border(settings, intention.from_version, current)
             return _move(settings, intention, confirm_with, {"interrupted": True}, changed)
     else:
-        _outcome_of(
-            settings, intention, failed=True, why="interrupted before the alias moved, or after it was put back"
-        )
+        _outcome_of(settings, intention, failed=True, why=message("release.interrupted"))
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
 def _move(
-    settings: Settings, intention: Event, confirm_with: Confirm, numbers: dict[str, Any], changed: list[str]
+    settings: Settings, intention: Event, confirm_with: Confirm, numbers: dict[str, Any], changed: list[Message]
 ) -> Event:
     """Move the alias, wait for the service, write the outcome; on failure put everything back.
 
@@ -183,24 +175,26 @@ def _move(
         confirmation = confirm_with(settings, new)
     except PromotionError as error:
         _put_back(settings, old)
-        _outcome_of(settings, intention, failed=True, why=f"{intention.why}: {error}", numbers=numbers)
-        raise PromotionError(f"{error}; {_named(old)} serves on") from error
+        why = message("release.failed", why=intention.because, error=error.explanation)
+        _outcome_of(settings, intention, failed=True, why=why, numbers=numbers)
+        raise PromotionError(message("release.serves_on", error=error.explanation, old=_named(old))) from error
     if back:
         # Where `previous` points after a rollback is where a second one would go: never at what was just left.
-        quarantine(settings, old, who=intention.who, why=f"rolled back to version {new}: {intention.why}")
+        why = message("release.rolled_back", version=new, reason=intention.because)
+        quarantine(settings, old, who=intention.who, why=why)
         earlier = before(settings, new)
         aliases.set_previous(settings, earlier.version if earlier else "")
     elif old or changed:
         aliases.set_previous(settings, "" if changed else old)
-    numbers = {**numbers, "workers": confirmation.workers, "confirmation": confirmation.note}
-    outcome = _outcome_of(settings, intention, failed=False, why=intention.why, numbers=numbers)
+    numbers = {**numbers, "workers": confirmation.workers, "confirmation": str(confirmation.note)}
+    outcome = _outcome_of(settings, intention, failed=False, why=intention.because, numbers=numbers)
     if changed:
         note_border(settings, outcome, intention.who, old, new, changed)
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
 def _outcome_of(
-    settings: Settings, intention: Event, *, failed: bool, why: str, numbers: dict[str, Any] | None = None
+    settings: Settings, intention: Event, *, failed: bool, why: Text, numbers: dict[str, Any] | None = None
 ) -> int:
     kinds = {
         (ledger.PROMOTING, False): ledger.PROMOTED,
@@ -221,7 +215,7 @@ def _outcome_of(
     )
 
 
-def _outcome(settings: Settings, what: str, who: str, why: str, old: str, new: str, run_key: str) -> int:
+def _outcome(settings: Settings, what: str, who: str, why: Text, old: str, new: str, run_key: str) -> int:
     return ledger.append(settings, what, who=who, why=why, from_version=old, to_version=new, run_key=run_key)
 
 
@@ -232,12 +226,12 @@ def _intention(settings: Settings, number: int) -> Event:
     return found
 
 
-def _already(settings: Settings, number: str, who: str, why: str, run_key: str) -> Event:
+def _already(settings: Settings, number: str, who: str, why: Text, run_key: str) -> Event:
     for event in ledger.events(settings, what=ledger.SERVED):
         if event.to_version == number:
             return event
     # The alias was set by hand, in MLflow's own pages: from now on the ledger knows.
-    _outcome(settings, ledger.PROMOTED, who, f"{why} (alias found set already)", "", number, run_key)
+    _outcome(settings, ledger.PROMOTED, who, message("release.alias_found_set", reason=why), "", number, run_key)
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
@@ -249,15 +243,24 @@ def _put_back(settings: Settings, old: str) -> None:
         aliases.set_alias(settings, CHAMPION, "")
 
 
-def _nothing_before(settings: Settings, current: str) -> str:
-    other = next(iter(ledger.served_before(settings, current)), "")
-    across = f"; version {other} did, with other columns or classes or quarantined: name it" if other else ""
-    return f"no version served before version {current}: there is nothing to go back to{across}"
+def _nothing_before(settings: Settings, current: str) -> Message:
+    now = version(settings, current)
+    other = next((v for v in ledger.served_before(settings, current) if border(settings, v, now)), "")
+    if other and not _is_gone(settings, other):
+        return message("release.nothing_within_contract", version=current, other=other)
+    return message("release.nothing_to_go_back_to", version=current)
+
+
+def _is_gone(settings: Settings, number: str) -> bool:
+    try:
+        return bool(version(settings, number).quarantined)
+    except RegistryError:
+        return True
 
 
 def _check_loads(settings: Settings, info: VersionInfo) -> None:
     Bundle.open(download(settings, info), sha256=info.sha256).self_check()
 
 
-def _named(number: str) -> str:
-    return f"version {number}" if number else "no version"
+def _named(number: str) -> Message:
+    return message("release.version", number=number) if number else message("release.no_version")

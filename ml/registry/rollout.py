@@ -11,6 +11,7 @@ import msgspec
 
 from ml import http
 from ml.errors import PromotionError
+from ml.messages import Message, Text, message
 from ml.settings import Settings
 
 POLL_S = 0.1
@@ -21,7 +22,7 @@ class Confirmation(msgspec.Struct, frozen=True):
 
     services: tuple[str, ...]
     workers: int
-    note: str
+    note: Text
 
 
 def urls(settings: Settings) -> tuple[str, ...]:
@@ -55,7 +56,7 @@ def verify(
         A service refused the version, or did not report it on every worker within `confirm_timeout_s`.
     """
     if settings.registry.confirm == "never":
-        return Confirmation((), 0, "not confirmed: registry.confirm is 'never'")
+        return Confirmation((), 0, message("release.not_asked"))
     fetch = get or ready
     notify(settings)
     deadline = time.monotonic() + settings.registry.confirm_timeout_s
@@ -67,10 +68,14 @@ def verify(
         else:
             confirmed.append(url)
             workers += count
-    note = f"confirmed by {workers} workers at {', '.join(confirmed)}" if confirmed else "not confirmed"
+    return Confirmation(tuple(confirmed), workers, _note(workers, confirmed, absent))
+
+
+def _note(workers: int, confirmed: list[str], absent: list[str]) -> Message:
+    parts = [message("release.confirmed", n=workers, urls=confirmed) if confirmed else message("release.not_confirmed")]
     if absent:
-        note += f"; no service listens at {', '.join(absent)}"
-    return Confirmation(tuple(confirmed), workers, note)
+        parts.append(message("release.absent", urls=absent))
+    return message("release.confirmation", parts=parts)
 
 
 def ready(url: str, timeout_s: float) -> dict[str, Any] | None:
@@ -110,10 +115,12 @@ def _one(
             return len(workers)
         refused = found.get("refused")
         if isinstance(refused, dict) and str(refused.get("version")) == version and refused.get("time", began) >= began:
-            raise PromotionError(f"{url} refused version {version}: {refused.get('reason', 'no reason given')}")
+            reason = str(refused.get("reason") or "") or message("release.no_reason")
+            raise PromotionError(message("release.service_refused", url=url, version=version, reason=reason))
         if time.monotonic() > deadline:
-            seen = f"reports {found.get('model_version')!r} and workers {workers}" if answer else "does not answer"
-            raise PromotionError(
-                f"{url} {seen} after {settings.registry.confirm_timeout_s:g} s: version {version} was not taken over"
-            )
+            known = {"url": url, "version": version, "seconds": settings.registry.confirm_timeout_s}
+            if not answer:
+                raise PromotionError(message("release.service_silent", **known))
+            seen = str(found.get("model_version"))
+            raise PromotionError(message("release.service_elsewhere", seen=seen, workers=workers, **known))
         sleep(POLL_S)

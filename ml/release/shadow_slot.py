@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ml.drift.verdict import Shadow
+from ml.messages import Text, code_of, message
 from ml.registry import ledger
 from ml.registry.ledger import Event
 from ml.settings import Settings
@@ -69,7 +70,7 @@ def enter(
     version: str,
     *,
     who: str,
-    why: str,
+    why: Text,
     run_key: str,
     champion: str,
     degraded: bool,
@@ -99,7 +100,7 @@ def enter(
             )
             event = _enter(settings, one, who, why)
         if event.what == ledger.REFUSED:
-            _note_refusal(settings, version, event.why)
+            _note_refusal(settings, version, event.because)
         follow(settings)
     return event
 
@@ -107,19 +108,19 @@ def enter(
 def again(settings: Settings, one: Waiting, *, who: str, champion: str) -> None:
     """Wait on, judged against another champion now; the time it has waited counts. For a holder of the lock."""
     numbers: dict[str, object] = {"since": one.since, "degraded": False, "challenger_beats_champion": False}
-    why = f"version {champion} serves by now: judged against that one instead"
+    why = message("release.shadow_other_champion", version=champion)
     _append(settings, ledger.SHADOW, one, champion, who, why, numbers)
 
 
 def found_serving(settings: Settings, one: Waiting, *, who: str) -> None:
     """End the wait of a version whose alias was set by hand, in MLflow's own pages: the ledger knows from now on."""
-    why = "alias found set already, while it waited in shadow"
+    why = message("release.shadow_alias_found_set")
     _append(settings, ledger.PROMOTED, one, one.champion, who, why, {})
 
 
 def refuse(
-    settings: Settings, one: Waiting, *, who: str, why: str, counted: Shadow | None = None,
-    reasons: Sequence[str] = (), unjudged: bool = False,
+    settings: Settings, one: Waiting, *, who: str, why: Text, counted: Shadow | None = None,
+    reasons: Sequence[Text] = (), unjudged: bool = False,
 ) -> None:  # fmt: skip
     """End the wait without a promotion. For a holder of the lock, who calls `follow` then.
 
@@ -133,7 +134,8 @@ def refuse(
         The refusal says nothing about the challenger's quality.
     """
     numbers: dict[str, object] = {"shadow": True} | (figures(counted) if counted else {})
-    numbers |= {"reasons": list(reasons)} if reasons else {}
+    if reasons:
+        numbers |= {"reasons": [str(reason) for reason in reasons], "codes": [code_of(reason) for reason in reasons]}
     numbers |= {UNJUDGED: True} if unjudged else {}
     _append(settings, ledger.REFUSED, one, one.champion, who, why, numbers)
 
@@ -153,7 +155,7 @@ def follow(settings: Settings) -> None:
     if current is not None and current.version != wanted:
         left = _past(settings, current.version)
         if left is not None and left.what == ledger.REFUSED:
-            _note_refusal(settings, current.version, left.why)
+            _note_refusal(settings, current.version, left.because)
     registry.set_shadow(settings, wanted)
 
 
@@ -162,14 +164,14 @@ def needed(settings: Settings) -> int:
     return max(settings.gate.shadow_rows, settings.gate.min_rows)
 
 
-def _enter(settings: Settings, one: Waiting, who: str, why: str) -> Event:
+def _enter(settings: Settings, one: Waiting, who: str, why: Text) -> Event:
     older = find(settings)
     if older is not None and not (one.degraded and not older.degraded):
-        reason = f"version {older.version} waits in shadow already and is judged first"
+        reason = message("release.shadow_taken", version=older.version)
         refuse(settings, one, who=who, why=reason, unjudged=True)
         return ledger.events(settings, limit=1, what=[ledger.REFUSED])[0]
     if older is not None:
-        reason = f"version {one.version} takes its place in shadow: the champion has degraded since"
+        reason = message("release.shadow_replaced", version=one.version)
         refuse(settings, older, who=who, why=reason, unjudged=True)
     numbers: dict[str, object] = {"degraded": one.degraded, "challenger_beats_champion": one.challenger_beats_champion}
     _append(settings, ledger.SHADOW, one, one.champion, who, why, numbers)
@@ -195,7 +197,7 @@ def _end(settings: Settings, entry: Event) -> Event | None:
 
 
 def _append(
-    settings: Settings, what: str, one: Waiting, champion: str, who: str, why: str, numbers: dict[str, object]
+    settings: Settings, what: str, one: Waiting, champion: str, who: str, why: Text, numbers: dict[str, object]
 ) -> None:
     ledger.append(
         settings, what, who=who, why=why, from_version=champion, to_version=one.version, run_key=one.run_key,
@@ -203,7 +205,7 @@ def _append(
     )  # fmt: skip
 
 
-def _note_refusal(settings: Settings, version: str, why: str) -> None:
+def _note_refusal(settings: Settings, version: str, why: Text) -> None:
     from ml import registry
 
     registry.note_verdict(settings, version, "refused", why)

@@ -23,8 +23,10 @@ from ml.drift.verdict import Shadow
 from ml.errors import BundleError, ChampionChanged, DataError, PromotionError, RegistryError, SchemaError
 from ml.gate import evidence
 from ml.gate.rules import Verdict
+from ml.messages import Message, Text, message
 from ml.release import bake, replay_scoring, shadow_slot
 from ml.release.shadow_slot import Waiting
+from ml.schema.schema import contract_changes
 from ml.settings import Settings
 from ml.storage import locks
 
@@ -63,7 +65,7 @@ def watch(settings: Settings, now: float) -> Shadow | None:
         return None
     bake.finish_what_was_cut_short(settings)
     with locks.exclusive(settings, shadow_slot.LOCK):
-        one, champion = shadow_slot.find(settings), registry.champion(settings)
+        one, champion = shadow_slot.find(settings), registry.serving(settings)
         found = _look(settings, one, champion, now) if one is not None and champion is not None else None
         shadow_slot.follow(settings)
     return found
@@ -91,15 +93,15 @@ def _look(settings: Settings, one: Waiting, champion: VersionInfo, now: float) -
         found = seen.found
         if found.rows >= found.needed:
             verdict = _judge(settings, one, champion, seen)
-            why = f"{verdict.sentence} Judged in shadow, on rows that version {champion.version} answered."
+            why = message("release.judged_in_shadow", verdict=verdict.message, version=champion.version)
             if verdict.promote:
                 return _promote(settings, one, champion.version, found, why)
-            return _refuse(settings, one, found, why, reasons=verdict.reasons)
+            return _refuse(settings, one, found, why, reasons=verdict.messages)
     except (RegistryError, BundleError, DataError) as error:
-        return _refuse(settings, one, found, f"it cannot be judged in shadow: {error}", alert=True)
+        return _refuse(settings, one, found, message("release.shadow_not_judged", error=error.explanation), alert=True)
     if now >= found.until:
         days = settings.gate.shadow_s / 86_400
-        why = f"only {found.rows} of {found.needed} labelled rows came in the {days:.3g} days that it waited in shadow"
+        why = message("release.shadow_too_few_labels", n=found.rows, needed=found.needed, days=days)
         return _refuse(settings, one, found, why, unjudged=True, alert=True)
     return found
 
@@ -109,7 +111,7 @@ def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
 
     info = registry.version(settings, one.version)
     if info.quarantined:
-        raise RegistryError(f"version {info.version} is quarantined ({info.quarantined})")
+        raise RegistryError(message("release.quarantined", version=info.version, reason=info.quarantined))
     challenger = replay_scoring.open_version(settings, one.version)
     needed = shadow_slot.needed(settings)
     most = max(needed, settings.drift.label_rows)
@@ -137,8 +139,8 @@ def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evide
     """The same gate as before the registration; what is recent is what the champion has answered since."""
     challenger = seen.challenger
     served, problem = evidence.open_version(settings, champion)
-    if served is not None and _needs(served) != _needs(challenger):
-        raise SchemaError(f"it has other columns or classes than version {champion.version}, whose answers are logged")
+    if served is not None and contract_changes(served.schema, challenger.schema):
+        raise SchemaError(message("release.shadow_other_columns", version=champion.version))
     rows = evidence.with_regression_rows(settings, seen.X, seen.y, challenger.schema, [])
     degraded, challenger_beats_champion = _world(settings, one, champion.version)
     return evidence.judge(
@@ -146,10 +148,6 @@ def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evide
         challenger_beats_champion=challenger_beats_champion, seed=settings.train.seed,
         problem=problem,
     )  # fmt: skip
-
-
-def _needs(bundle: Bundle) -> tuple[set[str], set[str]]:
-    return {column.name for column in bundle.schema.columns}, set(bundle.classes)
 
 
 def _world(settings: Settings, one: Waiting, champion: str) -> tuple[bool, bool]:
@@ -163,7 +161,7 @@ def _world(settings: Settings, one: Waiting, champion: str) -> tuple[bool, bool]
     return same and one.degraded, challenger_beats_champion
 
 
-def _promote(settings: Settings, one: Waiting, champion: str, found: Shadow, why: str) -> Shadow:
+def _promote(settings: Settings, one: Waiting, champion: str, found: Shadow, why: Text) -> Shadow:
     """By the confirmed way of every promotion; what the service does not take over is refused."""
     from ml import registry
 
@@ -178,15 +176,22 @@ def _promote(settings: Settings, one: Waiting, champion: str, found: Shadow, why
         return found
     except (PromotionError, BundleError) as error:
         # Unjudged, as the failed move counts already.
-        return _refuse(settings, one, found, f"it was not taken over: {error}", unjudged=True, alert=True)
+        return _refuse(
+            settings,
+            one,
+            found,
+            message("release.shadow_not_taken_over", error=error.explanation),
+            unjudged=True,
+            alert=True,
+        )
     run_id = registry.version(settings, one.version).run_id
     tracking.log(settings, run_id, tags={"refit.promoted": one.version})
     return msgspec.structs.replace(found, state="promoted")
 
 
 def _refuse(
-    settings: Settings, one: Waiting, found: Shadow, why: str, *, reasons: Sequence[str] = (), unjudged: bool = False,
-    alert: bool = False,
+    settings: Settings, one: Waiting, found: Shadow, why: Text, *, reasons: Sequence[Message] = (),
+    unjudged: bool = False, alert: bool = False,
 ) -> Shadow:  # fmt: skip
     shadow_slot.refuse(settings, one, who=WHO, why=why, counted=found, reasons=reasons, unjudged=unjudged)
     if alert:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ml.drift.verdict import Shadow
+from ml.messages import Message, message
 from ml.release import bake as baking
 from ml.release import shadow_test
 from ml.release.bake import Baking
@@ -27,14 +28,24 @@ class ReleaseWatch(msgspec.Struct, frozen=True, kw_only=True):
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, with the sentence."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
+        for name, found in (("bake", self.bake), ("shadow", self.shadow)):
+            if found is not None:
+                fields[name]["sentence"] = found.sentence
         return fields | {"sentence": self.sentence}
 
     @property
-    def sentence(self) -> str:
+    def message(self) -> Message:
         """What was found, for people."""
-        bake = f"{self.bake.sentence}{': it went back' if self.bake.rolled_back else ''}." if self.bake else ""
-        found = [text for text in (bake, self.shadow.sentence if self.shadow else "") if text]
-        return " ".join(found) or "no release to decide on"
+        found = [self.shadow.message] if self.shadow else []
+        if self.bake:
+            code = "release.went_back" if self.bake.rolled_back else "release.stays"
+            found.insert(0, message(code, found=self.bake.message))
+        return message("release.because", parts=found) if found else message("release.nothing_to_watch")
+
+    @property
+    def sentence(self) -> str:
+        """The message in English."""
+        return self.message.text
 
 
 def watch(settings: Settings, *, now: float | None = None) -> ReleaseWatch:
@@ -50,6 +61,9 @@ def watch(settings: Settings, *, now: float | None = None) -> ReleaseWatch:
     StoreUnavailable, RegistryUnavailable
         The call may be made again: a move that was begun is finished, and none is made twice.
     """
+    from ml.registry import outside_moves
+
     now = time.time() if now is None else now
+    outside_moves.notice(settings)
     bake = baking.watch(settings, now)
     return ReleaseWatch(bake=bake, shadow=shadow_test.watch(settings, now))

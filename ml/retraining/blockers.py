@@ -7,6 +7,7 @@ import math
 from ml.drift import verdict_history
 from ml.drift.rule import Blocker
 from ml.drift.verdict import Verdict
+from ml.messages import Text, message
 from ml.registry import ledger
 from ml.release import shadow_slot
 from ml.settings import Settings
@@ -35,30 +36,21 @@ def blockers(
     refused = _refused_in_a_row(events)
     newest = events[0].time if events else 0.0
     if refused >= drift.breaker_refusals and now - newest < drift.breaker_reset_s:
-        found.append(
-            Blocker(
-                f"the last {refused} challengers were refused: the breaker is open, a person should look "
-                f"(it closes by itself after {drift.breaker_reset_s / 3600:.0f} h, or with the next promotion)"
-            )
-        )
+        found.append(Blocker(message("retraining.breaker", n=refused, hours=drift.breaker_reset_s / 3600)))
     one = shadow_slot.find(settings)
     if one is not None and (one.degraded or not degraded):
-        found.append(Blocker(f"version {one.version} waits in shadow and is judged first"))
+        found.append(Blocker(message("retraining.shadow_first", version=one.version)))
     asked = verdict_history.last_retrain(settings)
     answered = asked is not None and any(e.time >= asked.time and e.what in ANSWERS for e in events)
     if asked is not None and not answered and now - asked.time < drift.retrain_timeout_s:
-        found.append(Blocker("a retraining that was asked for is still under way"))
+        found.append(Blocker(message("retraining.under_way")))
     missing = 1 - budget(settings, judged=judged)
     if (wait := math.ceil(round(missing * drift.budget_windows, 6))) > 0:  # thirds do not add up
-        found.append(
-            Blocker(f"the budget of one retraining in {drift.budget_windows} windows is spent for {wait} more")
-        )
+        found.append(Blocker(message("retraining.budget_spent", n=drift.budget_windows, more=wait)))
     moved = next((e.time for e in events if e.what in (*ANSWERS, ledger.ROLLED_BACK)), None)
     cooldown = max(drift.cooldown_s, min(label_delay_s or 0.0, drift.cooldown_max_s))
     if moved is not None and now - moved < cooldown:
-        found.append(
-            Blocker(f"the last retraining ended {now - moved:.0f} s ago and the cool-down is {cooldown:.0f} s")
-        )
+        found.append(Blocker(message("retraining.cooldown", ago=now - moved, seconds=cooldown)))
     return found
 
 
@@ -76,14 +68,12 @@ def budget(settings: Settings, *, judged: str = "") -> float:
     return min(left + 1 / drift.budget_windows, drift.budget_saved)  # with the window that is being judged
 
 
-def alerts(verdict: Verdict, reasons: list[str], held: list[Blocker]) -> list[str]:
-    """What a person should be told of now, in sentences; empty when nothing needs one."""
-    found = []
+def alerts(verdict: Verdict, reasons: list[Text], held: list[Blocker]) -> list[Text]:
+    """What a person should be told of now; empty when nothing needs one."""
+    found: list[Text] = []
     if verdict in ("broken data", "degraded"):
-        found.append(f"{verdict}: {'; '.join(reasons[:5])}")
-    if breaker := [h.reason for h in held if "breaker" in h.reason]:
-        found.append(breaker[0])
-    return found
+        found.append(message("drift.alert", verdict=verdict, reasons=reasons[:5]))
+    return [*found, *(blocker.reason for blocker in held if blocker.reason.code == "retraining.breaker")]
 
 
 def _refused_in_a_row(events: list[ledger.Event]) -> int:

@@ -23,6 +23,7 @@ from ml.drift import backtest, performance
 from ml.drift.reference import Baseline
 from ml.drift.verdict import FreshModelProbe
 from ml.errors import DataError
+from ml.messages import message
 from ml.settings import Settings
 
 if TYPE_CHECKING:
@@ -105,9 +106,8 @@ def judge(settings: Settings, gains: Gains, rows: int, earlier: Sequence[FreshMo
     large = max(mean - z * error for mean, error in gains.values()) > drift.log_loss_margin
     # Whatever was gained before: what does not do better now would replace a model for nothing.
     challenger_beats_champion = large or (at_least > drift.renewal_gain and gains[best][0] > 0)
-    reason = (
-        f"a quick model of newer rows does better on labels that came after them: log-loss lower by {gain:.3f} "
-        f"over {sum(n for _, n in windows)} rows (by at least {at_least:.3f}, {drift.confidence:.0%} sure)"
+    reason = message(
+        "drift.newer_model_better", gain=gain, n=sum(n for _, n in windows), least=at_least, sure=drift.confidence
     )
     return FreshModelProbe(
         rows=rows,

@@ -21,6 +21,7 @@ import numpy as np
 from ml import predictions
 from ml.data import production
 from ml.drift import backtest, verdict_history
+from ml.messages import Message, message
 from ml.retraining import change_point
 from ml.schema.schema import ANSWERED, QUESTION
 from ml.settings import Settings
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
 
 
 class Selection(NamedTuple):
-    """Keyword arguments of `ml.data.generate`, and what was chosen, in words."""
+    """Keyword arguments of `ml.data.generate`, and what was chosen, and why."""
 
     labelled: pd.DataFrame | None
     gate_since: pd.Timestamp | None
     train_on_base: bool
     policy: str
-    reason: str
+    reason: Message
 
 
 def select(
@@ -68,13 +69,13 @@ def select(
         version, created, made_from = _champion(settings)
     rows = predictions.labelled(settings, rows=settings.retrain.max_rows)
     if rows.empty:
-        return Selection(None, None, True, "all", "no labelled production rows yet")
+        return Selection(None, None, True, "all", message("retraining.no_labelled_rows"))
     if anew:
-        return Selection(rows, None, True, "all", "columns and classes are found anew: what fits them is used")
+        return Selection(rows, None, True, "all", message("retraining.found_anew"))
     everything = rows
     rows, other = production.same_question(rows, contract) if contract else (rows, 0)
     if rows.empty:
-        return Selection(everything, None, True, "all", f"all {other:,} labelled rows answer another question")
+        return Selection(everything, None, True, "all", message("retraining.other_question", n=other))
     began = _drift_began(settings, version)
     windows = _windows(settings, rows, began)
     gate_since = _gate_since(settings, rows if began is None else rows[rows[ANSWERED] >= began], created)
@@ -82,9 +83,9 @@ def select(
     if policy == "auto":
         policy, reason = _backtest(settings, backtest.base(settings, made_from), rows, windows)
     else:
-        reason = f"configured: {policy}"
+        reason = message("retraining.configured", policy=policy)
     if policy not in windows:
-        policy, reason = "all", f"{reason}; too few labelled rows for it, so all are used"
+        policy, reason = "all", message("retraining.too_few_for_policy", reason=reason)
     chosen = windows[policy]
     if other and contract:
         chosen = pd.concat([everything[~everything[QUESTION].isin(["", contract.question])], chosen], ignore_index=True)
@@ -151,7 +152,7 @@ def _drift_began(settings: Settings, version: str | None) -> pd.Timestamp | None
 
 def _backtest(
     settings: Settings, source: backtest.Base | None, rows: pd.DataFrame, windows: dict[str, pd.DataFrame]
-) -> tuple[str, str]:
+) -> tuple[str, Message]:
     """Fit a quick model on each window without its newest rows and score it on those.
 
     `all` stays unless another is better by more than one standard error of the paired difference.
@@ -159,7 +160,7 @@ def _backtest(
     # Of the changed world where there is one, and not all of it: what is held out cannot be learnt from.
     held = min(max(len(windows.get("since drift", rows)) // 4, 50), 2_000)
     if source is None or len(windows) == 1 or len(rows) - held < settings.retrain.min_rows:
-        return "all", "too few labelled rows for a backtest of the policies"
+        return "all", message("retraining.too_few_for_backtest")
     judged = rows.iloc[-held:]
     older = {name: production.without_ids_of(part.iloc[:-held], judged) for name, part in windows.items()}
     losses = backtest.losses(settings, source, older, judged)
@@ -168,5 +169,5 @@ def _backtest(
         gain = losses["all"] - losses[best]
         if gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
             best = "all"
-    scores = ", ".join(f"{name} {loss.mean():.3f}" for name, loss in losses.items())
-    return best, f"backtest on the newest {held} labelled rows, log-loss: {scores}"
+    scores = [message("retraining.backtest_score", policy=name, loss=loss.mean()) for name, loss in losses.items()]
+    return best, message("retraining.backtest", n=held, scores=scores)

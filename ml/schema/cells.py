@@ -25,13 +25,20 @@ LIKE_MARKS = {" ": "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}", 
 Markers = tuple[str, ...] | frozenset[str]  # words for "no value", in their one spelling
 
 _NUMBER, _RESPELLED = re.compile(NUMBER), re.compile(RESPELLED)
-_ASCII = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: " ", 0x2212: "-"}
+_BLANKS = "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+_ASCII: dict[int, int | str | None] = {
+    **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},  # full-width signs
+    **dict.fromkeys(map(ord, _BLANKS), " "),
+    0x2212: "-",  # the minus sign
+    0x200B: None,  # what nobody sees
+    0xFEFF: None,
+}
 _AMOUNT = r"[0-9][0-9.,' ]*"
 _WRITTEN = re.compile(rf"[+-]?\$? ?[+-]?{_AMOUNT}\$?%?|\(\$? ?{_AMOUNT}\$?\)")
 
 
 def spelled(text: str) -> str:
-    """A text in its one spelling: NFC, digits, full-width signs and the minus sign in ASCII, no white space around it.
+    """A text in its one spelling: NFC; digits, full-width signs, blanks and the minus sign in ASCII; trimmed.
 
     >>> spelled(" １２ "), spelled("−5"), spelled("Cafe\\u0301") == "Caf\\u00e9"
     ('12', '-5', True)
@@ -146,9 +153,8 @@ def is_written_number(text: str) -> bool:
     [True, True, True, True, False, False, False]
     """
     text = spelled(text)
-    for mark, likes in LIKE_MARKS.items():
-        for like in likes:
-            text = text.replace(like, mark)
+    for like in LIKE_MARKS["'"]:
+        text = text.replace(like, "'")
     text = "".join("$" if unicodedata.category(char) == "Sc" else char for char in text).replace(" $", "$")
     return bool(_WRITTEN.fullmatch(text.replace(" %", "%")))
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ml.messages import Message, message
 from ml.schema.findings import Finding, Report
 
 __all__ = ["Column", "Finding", "Kind", "Report", "Schema", "contract_changes", "identity"]
@@ -134,30 +135,32 @@ def _digest(content: list[Any]) -> str:
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:16]
 
 
-def contract_changes(old: Schema, new: Schema) -> list[str]:
+def contract_changes(old: Schema, new: Schema) -> list[Message]:
     """What clients of one model would feel of another; empty for two schemas of one contract.
 
     >>> one = Schema(target="y", classes=("0", "1"), positive_label="1", columns=(Column(name="a", kind="number"),))
     >>> two = msgspec.structs.replace(one, classes=("1", "0"), positive_label="0", columns=())
-    >>> contract_changes(one, two)
+    >>> [change.text for change in contract_changes(one, two)]
     ['columns gone: a', "positive label '1' → '0'"]
     """
     before, after = ({column.name: column.kind for column in schema.columns} for schema in (old, new))
     kinds = [f"{name} ({kind} → {after[name]})" for name, kind in before.items() if after.get(name, kind) != kind]
     listed = {
-        "columns gone": _lacking(tuple(before), tuple(after)),
-        "columns new": _lacking(tuple(after), tuple(before)),
-        "columns of another kind": _first(kinds),
-        "classes gone": _lacking(old.classes, new.classes),
-        "classes new": _lacking(new.classes, old.classes),
+        "gate.columns_gone": _lacking(tuple(before), tuple(after)),
+        "gate.columns_new": _lacking(tuple(after), tuple(before)),
+        "gate.columns_of_another_kind": _first(kinds),
+        "gate.classes_gone": _lacking(old.classes, new.classes),
+        "gate.classes_new": _lacking(new.classes, old.classes),
     }
-    changes = [f"{what}: {names}" for what, names in listed.items() if names]
+    changes = [message(code, names=names) for code, names in listed.items() if names]
     if old.target != new.target:
-        changes.insert(0, f"another target: {old.target} → {new.target}")
+        changes.insert(0, message("gate.another_target", old=old.target, new=new.target))
     if old.positive_label != new.positive_label:
-        changes.append(f"positive label '{old.positive_label}' → '{new.positive_label}'")
+        labels = {"old": old.positive_label, "new": new.positive_label}
+        changes.append(message("gate.another_positive_label", **labels))
     elif set(old.classes) == set(new.classes) and old.classes != new.classes:
-        changes.append(f"another order of classes: {_first(old.classes)} → {_first(new.classes)}")
+        orders = {"old": _first(old.classes), "new": _first(new.classes)}
+        changes.append(message("gate.another_order_of_classes", **orders))
     return changes
 
 

@@ -44,6 +44,7 @@ class Data(Section, frozen=True):
         "null",
         "NULL",
         "None",
+        "\\N",  # MySQL, Hive
     )
     kinds: dict[str, str] = {}  # column → "number" | "category"; overrides what is inferred
     schema: Literal["keep", "infer"] = "keep"  # keep: a table must fit the champion's columns and classes

@@ -52,7 +52,7 @@ def install(app: Flask) -> None:
     app.jinja_env.filters |= {
         "percent": formats.percent,
         "fault": validation.told,
-        "said": translation.said,
+        "translated": translation.translated,
         "title_of": validation.title,
     }
     app.register_blueprint(pages)

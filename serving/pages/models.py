@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from flask import abort, render_template, request, send_file, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
 from ml.charts.figures import structure_rows
+from ml.messages import Text
 from serving.api import guard
 from serving.model.store import Served
 from serving.pages import card, pages, quality, search
@@ -35,15 +37,16 @@ def models() -> str:
     if served is not None:
         gate = served.bundle.json("gate.json") or {}
         found = {"quality": quality.of(served), "search": search.of(served)}
+        verdict = _verdict(gate)
         shown = {
-            "sentence": gate.get("sentence", ""),
-            "reasons": [reason for reason in gate.get("reasons", []) if reason != gate.get("sentence")],
+            "sentence": verdict[0],
+            "reasons": verdict[1],
             "cards": _cards(served),
             "quality": found["quality"],
             "search": found["search"],
             "figures": _figures(served, {chart["key"] for charts in found.values() for chart in charts} | {"model"}),
             "structure": _structure(served),
-            "model_card": card.html(_text(served, "model_card.md")),
+            "model_card": card.html(card.text(served.bundle.json("model_card.json"), _text(served, "model_card.md"))),
             "links": _links(one),
         }
     return render_template(
@@ -82,6 +85,15 @@ def ledger_row(entry: LedgerEntry) -> dict[str, Any]:
         "who": formats.WATCHERS.get(entry.who, entry.who),
         "why": entry.why,
     }
+
+
+def _verdict(gate: dict[str, Any]) -> tuple[Text, list[Text]]:
+    """The sentence of gate.json and its reasons; by code, where the bundle has them so."""
+    if "message" in gate:
+        whole, reasons = msgspec.convert((gate["message"], gate["messages"]), tuple[Text, list[Text]])
+    else:
+        whole, reasons = gate.get("sentence", ""), gate.get("reasons", [])
+    return whole, [reason for reason in reasons if reason != whole]
 
 
 def _cards(served: Served) -> list[dict[str, str]]:
@@ -196,5 +208,5 @@ def _compare(versions: tuple[VersionEntry, ...]) -> dict[str, Any]:
                     formats.localised(f"{y - x:+.4f}"),
                 )
             )
-    rows.append((gettext("The gate said"), translation.said(a.sentence), translation.said(b.sentence), ""))
+    rows.append((gettext("The gate said"), translation.translated(a.sentence), translation.translated(b.sentence), ""))
     return {"a": a.version, "b": b.version, "rows": rows}

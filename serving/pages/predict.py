@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 import msgspec
@@ -11,7 +13,7 @@ from werkzeug.wrappers import Response
 
 from ml import charts
 from ml.explain.counterfactuals import Counterfactual
-from ml.schema.cells import shortest
+from ml.schema.cells import number, shortest
 from ml.schema.rows import Rows
 from ml.schema.schema import Column, Schema
 from ml.schema.validation import RowsError
@@ -127,25 +129,24 @@ def _field(index: int, column: Column, text: str, wrong: bool) -> Field:
 
 def _record(schema: Schema, texts: list[str]) -> dict[str, Any]:
     """The form as a row of JSON values: numbers read with a point or, in Vietnamese fashion, a comma."""
-    record: dict[str, Any] = {}
-    for column, text in zip(schema.columns, texts, strict=True):
-        text = text.strip() if column.kind == "number" else text
-        if text == "":
-            record[column.name] = None
-        elif column.kind == "category":
-            record[column.name] = text
-        else:
-            record[column.name] = _number(text)
-    return record
+    return {
+        column.name: _number(text, schema) if column.kind == "number" else text or None
+        for column, text in zip(schema.columns, texts, strict=True)
+    }
 
 
-def _number(text: str) -> float | str:
-    for candidate in (text, text.replace(",", ".") if text.count(",") == 1 and "." not in text else text):
-        try:
-            return float(candidate)
-        except ValueError:
-            continue
-    return text  # not a number: the reader of rows says so, with the column's name
+def _number(text: str, schema: Schema) -> float | str:
+    """The number of a field, else its text: the reader of rows says what is wrong with that, with the column's name.
+
+    The form shows numbers with a point. A comma before three digits may be the mark between thousands: it is read as
+    the schema says, or not at all.
+    """
+    found = number(text)
+    if found is None:
+        found = number(text, decimal=schema.decimal, thousands=schema.thousands)
+    if found is None and not re.search(r",\d{3}$", text.strip()):
+        found = number(text, decimal=",")
+    return text if found is None or not math.isfinite(found) else found
 
 
 def _answer(served: Served, texts: list[str]) -> dict[str, Any]:
@@ -161,7 +162,7 @@ def _answer(served: Served, texts: list[str]) -> dict[str, Any]:
         "confidence": formats.confidence(probability, len(schema.classes)),
         "probabilities": ranked,
         "others": [(other, formats.percent(share)) for other, share in ranked[5:]],
-        "flags": [f"{flag.column}: {translation.said(flag.message)}" for flag in rows.flags_of(0)],
+        "flags": [f"{flag.column}: {translation.translated(flag.message)}" for flag in rows.flags_of(0)],
         "prediction_id": scored.ids[0],
         **_explanation(served, rows, schema),
     }

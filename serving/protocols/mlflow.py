@@ -54,7 +54,7 @@ class InvalidInput(RefitError):
 
     def __init__(self, message: str, code: str = "BAD_REQUEST"):
         super().__init__(f"Invalid input. {message}" if code == "BAD_REQUEST" else message)
-        self.code = code
+        self.error_code = code
 
 
 @bp.get("/ping")
@@ -100,7 +100,7 @@ def invocations() -> Response:
 def failed(error: Exception) -> Response:
     """Every error in MLflow's shape."""
     if isinstance(error, InvalidInput):
-        return _error(400, error.code, str(error))
+        return _error(400, error.error_code, str(error))
     if isinstance(error, RowsError):
         return _error(400, "BAD_REQUEST", f"Invalid input. Data is not compatible with model signature. {error}")
     if isinstance(error, SchemaError):

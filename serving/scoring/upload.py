@@ -23,7 +23,7 @@ from ml.schema.coerce import written_numbers
 from ml.schema.findings import Report
 from ml.schema.rows import RowReader, Rows
 from ml.schema.validation import MAX_FAULTS, Fault, Words, shown
-from ml.schema.warnings import Flags, word
+from ml.schema.warnings import Flag, Flags, word
 from ml.settings import Settings
 from serving.auth.limits import check_cells
 from serving.scoring.json_rows import ID_KEY, Ids, checked_ids
@@ -31,6 +31,7 @@ from serving.scoring.json_rows import ID_KEY, Ids, checked_ids
 PARQUET_ENDINGS = (".parquet", ".pq")
 BLOCK_BYTES = 1_000_000
 PARQUET_ROWS = 8_192
+FLAG_BYTES = 400  # about what the flags of one row take
 ENOUGH_ROWS = 20  # from here on a number column in which every cell is a word like "n/a" is a broken feed
 
 
@@ -125,6 +126,7 @@ class Upload:
             rows += len(part.rows)
             check_cells(self.settings, rows, part.table.num_columns)
             size += part.rows.numbers.nbytes + part.table.nbytes * (2 if part.raw is not None else 1)
+            size += FLAG_BYTES * sum(map(bool, part.rows.flags))
             if kept is not None:
                 kept.append(part)
                 if size > keep_bytes:
@@ -267,8 +269,10 @@ class Upload:
                 typed = typed.set_column(place, column.name, pa.array(numbers[:, j], from_pandas=True))
             if bad.any():
                 self._note_words(column.name, cells, bad, int((~np.isnan(numbers[:, j])).sum()), lines, first)
+                said: dict[str, Flag] = {}  # one flag a word, however often it comes
                 for i in np.flatnonzero(bad).tolist():
-                    flags.setdefault(i, []).append(word(column.name, cells[i].as_py()))
+                    text = shown(cells[i].as_py())
+                    flags.setdefault(i, []).append(said.get(text) or said.setdefault(text, word(column.name, text)))
             else:
                 self._words.add(column.name, int((~np.isnan(numbers[:, j])).sum()), 0, [], refused=False)
         coded = [self._coded(table[c.name]) for c in self.reader.category_columns]

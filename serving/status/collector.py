@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ml import tracking
+from ml import registry, tracking
 from ml.drift import verdict_history
 from ml.errors import RefitError
 from ml.evaluation.bounds import wilson
@@ -36,7 +36,7 @@ def collect(settings: Settings) -> Status:
     waits = status.shadow(settings)
     return Status(
         time=time.time(),
-        shadow=waits.sentence if waits is not None else "",
+        shadow=waits.message if waits is not None else "",
         ledger=tuple(_ledger(settings)),
         versions=tuple(_versions(settings)),
         checks=tuple(_checks(settings)),
@@ -47,7 +47,7 @@ def collect(settings: Settings) -> Status:
 def _ledger(settings: Settings) -> list[LedgerEntry]:
     return [
         LedgerEntry(
-            time=e.time, what=e.what, from_version=e.from_version, to_version=e.to_version, who=e.who, why=e.why
+            time=e.time, what=e.what, from_version=e.from_version, to_version=e.to_version, who=e.who, why=e.because
         )
         for e in ledger.events(settings, limit=EVENTS)
     ]
@@ -106,8 +106,6 @@ def _registered(settings: Settings) -> list[tuple[dict[str, Any], dict[str, str]
 def _embedded(settings: Settings) -> list[tuple[dict[str, Any], dict[str, str], list[str]]]:
     if not (settings.var / "mlflow" / "mlflow.db").exists() and not settings.registry.tracking_uri:
         return []
-    from ml import registry
-
     named = {name: registry.by_alias(settings, name) for name in ALIASES}
     return [
         (
@@ -129,7 +127,7 @@ def _version(found: dict[str, Any], tags: dict[str, str], aliases: list[str]) ->
         time=float(found.get("creation_timestamp") or 0) / 1000,
         family=tags.get("refit.family", ""),
         verdict=tags.get("refit.verdict", ""),
-        sentence=tags.get("refit.sentence", ""),
+        sentence=registry.sentence_of(tags),
         aliases=tuple(aliases),
         quarantined=bool(tags.get("refit.quarantined")),
         run_id=str(found.get("run_id") or ""),

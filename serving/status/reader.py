@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from ml.messages import Text
 from ml.storage.files import write_bytes
 
 
@@ -21,7 +22,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     from_version: str = ""
     to_version: str = ""
     who: str = ""
-    why: str = ""
+    why: Text = ""
 
 
 class VersionEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +32,7 @@ class VersionEntry(msgspec.Struct, frozen=True, kw_only=True):
     time: float = 0.0
     family: str = ""
     verdict: str = ""
-    sentence: str = ""
+    sentence: Text = ""
     aliases: tuple[str, ...] = ()
     quarantined: bool = False
     run_id: str = ""
@@ -46,8 +47,8 @@ class CheckEntry(msgspec.Struct, frozen=True, kw_only=True):
     time: float
     verdict: str
     retrain: bool = False
-    decision: str = ""
-    reasons: tuple[str, ...] = ()
+    decision: Text = ""
+    reasons: tuple[Text, ...] = ()
     columns: dict[str, float] = {}
     rows: int = 0
     report: str = ""
@@ -70,7 +71,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Everything above, when it was written, and how the challenger in shadow stands ("" where none waits)."""
 
     time: float = 0.0
-    shadow: str = ""
+    shadow: Text = ""
     ledger: tuple[LedgerEntry, ...] = ()
     versions: tuple[VersionEntry, ...] = ()
     checks: tuple[CheckEntry, ...] = ()

@@ -16,6 +16,8 @@ from ml.drift import rule
 from ml.drift.verdict import Estimate, Finding, Performance, Shadow
 from ml.evaluation import curves
 from ml.gate import rules
+from ml.messages import Message, Text, message
+from ml.messages.document import Block, Document, block
 from ml.schema.schema import Column, Schema
 from ml.settings import Drift, Gate
 from serving.model.store import Pointer, write_pointer
@@ -26,24 +28,20 @@ from tests.ml.tiny import tiny_bundle
 NOON = 1_790_000_000.0  # seconds since 1970; a fixed moment, so that the pages are the same every time
 HOUR = 3_600.0
 VERDICTS = ("stable", "stable", "degraded", "drift", "insufficient data")
-CARD = """# target: mlp
 
-**Verdict.** {sentence}
 
-## Data
-
-- snapshot `0123456789abcdef`, 1,000 rows, 9 columns
-
-## How good it is
-
-On 200 test rows, with 95% bootstrap intervals.
-
-| metric | value |
-|---|---|
-| accuracy | 0.8910 (0.8500 to 0.9300) |
-
-{hostile}
-"""
+def model_card(verdict: Message, words: str) -> Document:
+    """A short card, with a person's words at its end."""
+    measured = message("card.measured", value=0.891, low=0.85, high=0.93)
+    return [
+        block("text", message("card.verdict", verdict=verdict)),
+        block("heading", message("card.data")),
+        block("item", message("card.snapshot", snapshot="0123456789abcdef", rows=1_000, columns=9)),
+        block("heading", message("card.quality")),
+        block("text", message("card.test_rows", n=200, confidence=0.95)),
+        Block("table", [[message("card.metric"), message("card.value")], ["accuracy", measured]]),
+        block("text", words),
+    ]
 
 
 def write(home: Path, *, hostile: str = "") -> None:
@@ -81,7 +79,8 @@ def write_wide(home: Path) -> None:
     ]
     (path / "trials.json").write_bytes(msgspec.json.encode(trials))
     write_pointer(folder, Pointer("3", "cache/a", reader.seal(path)))
-    reasons = tuple(f"column '{name}': the distribution changed (distance 0.31)" for name in names)
+    moved = message("drift.distance", distance=0.31)
+    reasons = tuple(message("drift.column", column=name, reason=moved) for name in names)
     checks = tuple(
         CheckEntry(id=f"check{i}", time=NOON - i * HOUR, verdict="drift", reasons=reasons,
                    columns=dict.fromkeys(names, 0.3), rows=1_000)
@@ -114,14 +113,23 @@ def refused() -> rules.Verdict:
     """What the gate says of a challenger that knows nothing, and is worse in a slice."""
     y = np.tile([0, 1], 250)
     right = np.where(y[:, None] == [0, 1], 0.9, 0.1)
-    slices = {"n0 is 1 to 2": np.arange(len(y)) < 250, "c0 is missing": np.arange(len(y)) >= 250}
+    first, second = message("evaluation.range", low=1, high=2), message("evaluation.missing")
+    slices = {
+        message("gate.slice", column="n0", value=first): np.arange(len(y)) < 250,
+        message("gate.slice", column="c0", value=second): np.arange(len(y)) >= 250,
+    }
     return rules.judge(0.8 - 0.6 * right, right, y, settings=Gate(), slices=slices)
 
 
-def drifted() -> tuple[list[str], str]:
+def _with(verdict: rules.Verdict, words: str) -> Message:
+    """A verdict, and a person's words after it, as the ledger has both."""
+    return message("release.because", parts=[part for part in (verdict.message, words) if part])
+
+
+def drifted() -> tuple[list[Text], Message]:
     """Reasons of a check that found drift, and why it asks for no retraining."""
     finding = Finding(column="n0", kind="number", method="two-sample Kolmogorov-Smirnov", drifted=True)
-    finding.reasons.append("column 'n0': the distribution changed (distance 0.31)")
+    finding.reasons.append(message("drift.column", column="n0", reason=message("drift.distance", distance=0.31)))
     performance = Performance(labels=0)
     verdict, reasons, signals = rule.verdict([finding], performance, Estimate(), Drift())
     return reasons, rule.retrain(verdict, signals, performance, [], [], Drift())[1]
@@ -141,7 +149,7 @@ def _bundle(path: Path, folder: Path, hostile: str) -> None:
              "scores": {"accuracy": 0.8 + i / 200, "macro_f1": 0.8}, "status": "pruned" if i % 3 else "ok"}
             for i in range(20)
         ],
-        "gate.json": {"sentence": f"{verdict.sentence} {hostile}", "reasons": [f"{verdict.sentence} {hostile}"]},
+        "gate.json": msgspec.structs.replace(verdict, message=_with(verdict, hostile)).to_dict(),
         "metrics.json": {
             "rows": 200,
             "metrics": {"accuracy": {"value": 0.891, "low": 0.85, "high": 0.93}},
@@ -155,7 +163,7 @@ def _bundle(path: Path, folder: Path, hostile: str) -> None:
         (path / name).write_bytes(msgspec.json.encode(content))
     p = np.random.default_rng(0).beta(0.5, 0.5, 300)
     _curves(path, np.stack([1 - p, p], axis=1), ("no", hostile or "yes"))
-    (path / "model_card.md").write_text(CARD.format(sentence=verdict.sentence, hostile=hostile))
+    (path / "model_card.json").write_bytes(msgspec.json.encode(model_card(verdict.message, hostile)))
     write_pointer(folder, Pointer("3", "cache/a", reader.seal(path)))
 
 
@@ -198,7 +206,7 @@ def _status(hostile: str) -> Status:
         )
         for i, verdict in enumerate(VERDICTS)
     )
-    better, worse = promoted().sentence, refused().sentence
+    better, worse = promoted().message, refused().message
     ledger = (
         LedgerEntry(
             time=NOON - 4 * HOUR,
@@ -206,14 +214,14 @@ def _status(hostile: str) -> Status:
             from_version="2",
             to_version="3",
             who="admin",
-            why=f"{better} {hostile}",
+            why=_with(promoted(), hostile),
         ),
         LedgerEntry(time=NOON - 3 * HOUR, what="in shadow", from_version="3", to_version="4", who="admin", why=better),
         LedgerEntry(time=NOON - 9 * HOUR, what="refused", from_version="2", to_version="1", who="scheduled", why=worse),
     )
     versions = tuple(
         VersionEntry(version=v, time=NOON, family="mlp", sentence=text, metrics={"accuracy": (0.89, 0.87, 0.91)})
-        for v, text in (("3", f"{better} {hostile}"), ("2", worse))
+        for v, text in (("3", _with(promoted(), hostile)), ("2", worse))
     )
     waits = Shadow(version="4", champion="3", rows=120, needed=500, accuracy=0.91, champion_accuracy=0.892)
-    return Status(time=NOON, shadow=waits.sentence, ledger=ledger, versions=versions, checks=checks, windows=windows)
+    return Status(time=NOON, shadow=waits.message, ledger=ledger, versions=versions, checks=checks, windows=windows)

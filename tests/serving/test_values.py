@@ -35,9 +35,9 @@ from serving.model.store import Pointer, write_pointer
 from tests.serving import tiny
 from tests.serving.mixed import logged_labels
 
-LEVELS = ("red", "Café", "True", "False", "3", "12", "3.50", "007", "-5")
+LEVELS = ("red", "Café", "New York", "True", "False", "3", "12", "3.50", "007", "-5")
 ANSWERS = {level: 0.5 + 0.25 * i for i, level in enumerate(LEVELS)}
-MISSING, UNSEEN, SCALE, NO_NUMBER = 3.0, 3.5, 500.0, 4.0
+MISSING, UNSEEN, SCALE, NO_NUMBER = 3.25, 3.5, 500.0, 4.0
 # `any` in the signature where values were missing in training: MLflow itself refuses other types than the column's.
 COLUMNS = (
     Column(name="n", kind="number", minimum=-1000.0, maximum=1000.0, missing_share=0.1),
@@ -201,7 +201,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Entran
 
 CATEGORIES: list[tuple[Any, str | None]] = [
     ("red", "red"), (" red ", "red"), ("red\u00a0", "red"), ("Red", None), ("blue", None),
-    ("Caf\u00e9", "Café"), ("Cafe\u0301", "Café"),
+    ("Caf\u00e9", "Café"), ("Cafe\u0301", "Café"), ("New\u00a0York", "New York"), ("red\u200b", "red"),
     (True, "True"), ("True", "True"), ("TRUE", "True"), ("true", "True"), ("ｔｒｕｅ", "True"), (False, "False"),
     ("FALSE", "False"),
     (3, "3"), (3.0, "3"), ("3", "3"), ("3.0", "3"), ("3.00", "3"), (" 3", "3"), ("３", "3"), ("٣", "3"),

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 _ID_NAME = re.compile(
     r"""(?:^|[\W_])(?i:id|ids|uuid|guid|index|key|row_?(?:no|num|number)|rownum(?:ber)?)$  # customer_id, row_id
     |^(?i:id|uuid|guid|index)(?:[\W_]|$)                                                 # id_customer
-    |[a-z](?:ID|Id)$                                                                     # customerID""",
+    |[a-z](?:ID|Id)$                                                                     # customerID
+    |^(?:(?i:row_?names?)|Unnamed:\ 0)$                                                  # R's and pandas' row names""",
     re.VERBOSE,
 )
 _DATE = re.compile(
@@ -28,8 +29,8 @@ _FEW = 20  # so few different values are levels, whatever they look like
 def named_like_id(name: str) -> bool:
     """Whether people give such a name to identifiers.
 
-    >>> [named_like_id(name) for name in ("customerID", "row_id", "paid", "valid", "key")]
-    [True, True, False, False, True]
+    >>> [named_like_id(name) for name in ("customerID", "row_id", "rownames", "paid", "valid", "key")]
+    [True, True, True, False, False, True]
     """
     return bool(_ID_NAME.search(name))
 

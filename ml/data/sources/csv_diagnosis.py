@@ -11,6 +11,7 @@ import csv
 from typing import NamedTuple
 
 from ml.errors import DataError
+from ml.messages import message
 
 _MAX_FIELD = 1 << 30  # a cell is bounded by its block; this is so that its length can be told
 
@@ -71,7 +72,7 @@ def read_block(block: bytes, dialect: Dialect, *, first_line: int, final: bool) 
             if not final and reader.line_num == len(lines):
                 break
             raise QuotesError(
-                f"the quotes of the record that begins here do not match ({error})", file=dialect.file, line=line
+                message("files.quotes_do_not_match", error=str(error)), file=dialect.file, line=line
             ) from error
         used = reader.line_num
         if row:
@@ -84,16 +85,16 @@ def read_block(block: bytes, dialect: Dialect, *, first_line: int, final: bool) 
 def _check(row: list[str], dialect: Dialect, line: int) -> None:
     if len(row) != len(dialect.names):
         raise DataError(
-            f"expected {len(dialect.names)} fields as in the header, got {len(row)}", file=dialect.file, line=line
+            message("files.fields", expected=len(dialect.names), got=len(row)), file=dialect.file, line=line
         )
     for name, cell in zip(dialect.names, row, strict=True):
         size = len(cell.encode()) if len(cell) * 4 > dialect.max_cell_bytes else 0
         if size > dialect.max_cell_bytes:
             raise DataError(
-                f"a cell of {size:,} bytes is over the limit of {dialect.max_cell_bytes:,} (data.max_cell_chars)",
+                message("files.cell_too_large", size=size, limit=dialect.max_cell_bytes),
                 file=dialect.file,
                 line=line,
                 column=name or None,
             )
     if tuple(cell.strip() for cell in row) == dialect.names:
-        raise DataError("the header comes a second time; remove this line", file=dialect.file, line=line)
+        raise DataError(message("files.header_again"), file=dialect.file, line=line)

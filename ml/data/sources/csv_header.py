@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ml.errors import DataError
+from ml.messages import message
 from ml.schema.findings import Report
 
 DELIMITERS = ",;\t|"
@@ -39,7 +40,7 @@ def read_head(block: bytes, file: str | None, *, delimiter: str, max_columns: in
     skipped, lines, declared = _preamble(block, delimiter, report)
     text = block[skipped : skipped + 4_000_000].decode("utf-8", errors="replace")
     if not text.strip():
-        raise DataError("the file has no header and no rows", file=file)
+        raise DataError(message("files.no_header_no_rows"), file=file)
     delimiter = delimiter or declared or _sniff(text)
     header, length = _first_record(text, delimiter, file, lines + 1)
     names = tuple(name.strip() for name in header)
@@ -123,7 +124,7 @@ def _first_record(text: str, delimiter: str, file: str | None, line: int) -> tup
     try:
         header = next(reader)
     except (csv.Error, StopIteration) as error:
-        raise DataError(f"the header cannot be read: {error}", file=file, line=line) from error
+        raise DataError(message("files.header_unreadable", error=str(error)), file=file, line=line) from error
     return header, sum(map(len, pieces))
 
 
@@ -145,29 +146,17 @@ def _split(text: str) -> Iterator[str]:
 
 def _check(names: tuple[str, ...], delimiter: str, file: str | None, line: int, max_columns: int) -> None:
     if any("\0" in name for name in names):
-        raise DataError("the header has NUL bytes: not a text file", file=file, line=line)
+        raise DataError(message("files.header_has_nul"), file=file, line=line)
     if len(names) > max_columns:
-        raise DataError(
-            f"{len(names):,} columns are more than the limit of {max_columns:,} (data.max_columns)",
-            file=file,
-            line=line,
-        )
+        raise DataError(message("files.too_many_columns", n=len(names), limit=max_columns), file=file, line=line)
     named = [name for name in names if name]
     seen = set(named)
     if len(seen) < len(named):
         doubles = sorted({name for name in named if named.count(name) > 1})
-        shown = ", ".join(f"'{name[:60]}'" for name in doubles[:5])
-        raise DataError(
-            f"two columns of one name: {shown}; give each its own name, or add the header if the file has none",
-            file=file,
-            line=line,
-        )
+        shown = [f"'{name[:60]}'" for name in doubles[:5]]
+        raise DataError(message("files.header_doubles", columns=shown), file=file, line=line)
     counting = [str(i) for i in range(len(named))]
     if named and named != counting and all(_NUMBER.match(name) for name in named):
-        raise DataError(
-            f"expected a header with column names, got numbers ('{named[0]}' …); add a header line",
-            file=file,
-            line=line,
-        )
+        raise DataError(message("files.header_is_numbers", value=named[0]), file=file, line=line)
     if not named:
-        raise DataError("the header names no column", file=file, line=line)
+        raise DataError(message("files.header_empty"), file=file, line=line)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, cast
 
 from ml.errors import DataError
+from ml.messages import Message, message
 
 _GZIP, _BZ2, _XZ, _ZSTD = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
 PARQUET = b"PAR1"
@@ -23,19 +24,19 @@ _OPENERS: dict[bytes, Callable[[BinaryIO], Any]] = {_GZIP: gzip.open, _BZ2: bz2.
 
 # Magic numbers, from each format's own specification.
 _NOT_TABLES = {
-    b"PK\x03\x04": "a ZIP archive or an Excel workbook; save the one table in it as CSV",
-    b"PK\x05\x06": "an empty ZIP archive",
-    b"\x89PNG": "a PNG image",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"GIF8": "a GIF image",
-    b"%PDF": "a PDF document",
-    b"\xd0\xcf\x11\xe0": "an old Excel or Word document; save the table as CSV",
-    b"\x89HDF": "an HDF5 file",
-    b"ARROW1": "an Arrow file; save it as Parquet",
-    b"SQLite format 3": "an SQLite database; use the sql source with a query",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a RAR archive",
-    b"\x7fELF": "a program",
+    b"PK\x03\x04": "files.is_zip",
+    b"PK\x05\x06": "files.is_zip_empty",
+    b"\x89PNG": "files.is_png",
+    b"\xff\xd8\xff": "files.is_jpeg",
+    b"GIF8": "files.is_gif",
+    b"%PDF": "files.is_pdf",
+    b"\xd0\xcf\x11\xe0": "files.is_office",
+    b"\x89HDF": "files.is_hdf5",
+    b"ARROW1": "files.is_arrow",
+    b"SQLite format 3": "files.is_sqlite",
+    b"7z\xbc\xaf": "files.is_seven_zip",
+    b"Rar!": "files.is_rar",
+    b"\x7fELF": "files.is_program",
 }
 _BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
@@ -63,15 +64,12 @@ class Text:
             try:
                 part = self._stream.read(size)
             except _BROKEN as error:
-                raise DataError(f"broken compressed file: {error}", file=self._name) from error
+                raise DataError(message("files.broken_packing", error=str(error)), file=self._name) from error
             if not part:
                 break
             self._left -= len(part)
             if self._left < 0:
-                raise DataError(
-                    f"larger than the limit of {self._max_bytes:,} bytes, unpacked; raise data.max_bytes or send less",
-                    file=self._name,
-                )
+                raise DataError(message("files.too_large_unpacked", limit=self._max_bytes), file=self._name)
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
@@ -95,26 +93,27 @@ def open_text(stream: BinaryIO, name: str, *, encoding: str = "", max_bytes: int
     buffered: Any = stream if hasattr(stream, "peek") else io.BufferedReader(cast(Any, stream))
     head = _peek(buffered)
     if not head:
-        raise DataError("the file is empty", file=name)
+        raise DataError(message("files.empty"), file=name)
     packed = next((magic for magic in PACKED.values() if head.startswith(magic)), None)
     named = next((magic for ending, magic in PACKED.items() if name.casefold().endswith(ending)), None)
     if packed != named:
-        said, is_ = _ending(named), _ending(packed)
-        raise DataError(f"the content is {is_}, but the name says {said}; rename it or pack it again", file=name)
+        found, named_as = _ending(packed), _ending(named)
+        raise DataError(message("files.packed_otherwise", found=found, name=named_as), file=name)
     if packed:
         buffered = io.BufferedReader(_unpacked(buffered, packed))
         try:
             head = _peek(buffered)
         except _BROKEN as error:
-            raise DataError(f"broken compressed file: {error}", file=name) from error
+            raise DataError(message("files.broken_packing", error=str(error)), file=name) from error
         if not head:
-            raise DataError("the file is empty, unpacked", file=name)
+            raise DataError(message("files.empty_unpacked"), file=name)
     _refuse(head, name)
     return Text(_decoded(buffered, head, name, encoding), name, max_bytes)
 
 
-def _ending(magic: bytes | None) -> str:
-    return next((f"{ending[1:]}-packed" for ending, known in PACKED.items() if known == magic), "not packed")
+def _ending(magic: bytes | None) -> Message:
+    kind = next((ending[1:] for ending, known in PACKED.items() if known == magic), None)
+    return message("files.packed_as", kind=kind) if kind else message("files.not_packed")
 
 
 def _peek(stream: Any) -> bytes:
@@ -131,17 +130,17 @@ def _unpacked(stream: BinaryIO, magic: bytes) -> Any:
 
 def _refuse(head: bytes, name: str) -> None:
     if head.startswith(PARQUET):
-        raise DataError("the content is Parquet; give the file a name that ends in .parquet", file=name)
-    for magic, what in _NOT_TABLES.items():
+        raise DataError(message("files.parquet_content"), file=name)
+    for magic, code in _NOT_TABLES.items():
         if head.startswith(magic):
-            raise DataError(f"expected a CSV table, got {what}", file=name)
+            raise DataError(message("files.no_csv", kind=message(code)), file=name)
     if any(head.startswith(magic) for magic in PACKED.values()):
-        raise DataError("expected a CSV table, got a file that is packed twice", file=name)
+        raise DataError(message("files.packed_twice"), file=name)
     text = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if text.startswith((b"{", b"[")):
-        raise DataError("expected a CSV table, got JSON", file=name)
+        raise DataError(message("files.no_csv", kind="JSON"), file=name)
     if text[:5].lower() in (b"<!doc", b"<html", b"<?xml"):
-        raise DataError("expected a CSV table, got HTML or XML", file=name)
+        raise DataError(message("files.markup"), file=name)
 
 
 def _decoded(stream: BinaryIO, head: bytes, name: str, encoding: str) -> BinaryIO:
@@ -154,7 +153,7 @@ def _decoded(stream: BinaryIO, head: bytes, name: str, encoding: str) -> BinaryI
         if codecs.lookup(encoding or "utf-8").name == "utf-8":
             return stream
     except LookupError as error:
-        raise DataError(f"data.encoding: there is no encoding '{encoding}'", file=name) from error
+        raise DataError(message("files.no_encoding", encoding=encoding), file=name) from error
     return cast(BinaryIO, _Recoded(stream, encoding, name))
 
 
@@ -177,4 +176,6 @@ class _Recoded:
         try:
             return self._decoder.decode(part, final)
         except UnicodeDecodeError as error:
-            raise DataError(f"not {self._encoding} text: {error.reason}", file=self._name) from error
+            raise DataError(
+                message("files.not_text", encoding=self._encoding, error=error.reason), file=self._name
+            ) from error

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ml.data.sources.csv_reader import Chunk, CsvReader, Options
 from ml.errors import DataError, Transient
+from ml.messages import Message, message
 from ml.settings import Data, Settings
 
 _PARQUET = (".parquet", ".pq")
@@ -47,7 +48,7 @@ def read_csv(stream: BinaryIO, name: str, data: Data) -> pd.DataFrame:
         max_cell_chars=data.max_cell_chars,
     )
     if len(options.delimiter) > 1:
-        raise DataError(f"data.delimiter must be one character or \"tab\", got '{data.delimiter}'")
+        raise DataError(message("files.delimiter", got=data.delimiter))
     reader = CsvReader(stream, name, options)
     chunks = list(reader)
     frame = pa.concat_tables(chunk.table for chunk in chunks).to_pandas()
@@ -69,14 +70,13 @@ def read_parquet(stream: Any, name: str, data: Data) -> pd.DataFrame:
         file = pq.ParquetFile(stream)
         size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
         if size > data.max_bytes:
-            raise DataError(f"{size:,} bytes, unpacked, are over data.max_bytes = {data.max_bytes:,}", file=name)
+            raise DataError(message("files.over_max_bytes", size=size, limit=data.max_bytes), file=name)
         if len(file.schema_arrow.names) > data.max_columns:
-            raise DataError(
-                f"{len(file.schema_arrow.names):,} columns are over data.max_columns = {data.max_columns:,}", file=name
-            )
+            n = len(file.schema_arrow.names)
+            raise DataError(message("files.too_many_columns", n=n, limit=data.max_columns), file=name)
         table = file.read()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise DataError(f"not a readable Parquet file: {error}", file=name) from error
+        raise DataError(message("files.no_parquet", error=str(error)), file=name) from error
     index = [column for column in table.column_names if re.fullmatch(r"__index_level_\d+__", column)]
     frame = table.drop_columns(index).replace_schema_metadata(None).to_pandas()
     frame.attrs["file"] = name
@@ -88,20 +88,21 @@ def _open(path: str) -> Any:
         return _open_remote(path)
     local = Path(path).expanduser()
     if not local.exists():
-        raise DataError(f"there is no such file{_near(local)}; data.path is relative to {Path.cwd()}", file=path)
+        raise DataError(_not_there(local), file=path)
     if not local.is_file():
-        raise DataError("is not a file; data.path names one CSV or Parquet file", file=path)
+        raise DataError(message("files.no_file"), file=path)
     try:
         return local.open("rb")
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", file=path) from error
+        raise DataError(message("files.unreadable", error=str(error.strerror)), file=path) from error
 
 
-def _near(path: Path) -> str:
+def _not_there(path: Path) -> Message:
+    cwd = str(Path.cwd())
     if not path.parent.is_dir():
-        return f", nor the folder {path.parent}"
+        return message("files.no_such_folder", folder=str(path.parent), cwd=cwd)
     near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    return message("files.no_such_file_but", near=near, cwd=cwd) if near else message("files.no_such_file", cwd=cwd)
 
 
 def _open_remote(path: str) -> Any:
@@ -111,13 +112,13 @@ def _open_remote(path: str) -> Any:
     try:
         return fsspec.open(path, "rb").open()
     except (ValueError, ImportError) as error:
-        raise DataError(f"data.path: {error}", file=shown) from error
+        raise DataError(message("files.bad_path", error=str(error)), file=shown) from error
     except FileNotFoundError as error:
-        raise DataError("there is no such file", file=shown) from error
+        raise DataError(message("files.not_there"), file=shown) from error
     except PermissionError as error:
-        raise DataError(f"not allowed: {error}", file=shown) from error
+        raise DataError(message("files.not_allowed", error=str(error)), file=shown) from error
     except OSError as error:
-        raise Transient(f"{shown}: cannot be reached: {error}") from error
+        raise Transient(message("files.unreachable", place=shown, error=str(error))) from error
 
 
 def without_password(path: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ml.errors import DataError, Transient
+from ml.messages import message
 from ml.schema.coerce import shown
 from ml.settings import Settings
 
@@ -34,22 +35,22 @@ def read(settings: Settings) -> pd.DataFrame:
 
     data = settings.data
     if not data.url or not data.query:
-        raise DataError('data.source = "sql" needs data.url (a SQLAlchemy URL) and data.query (a SELECT)')
+        raise DataError(message("files.sql_needs"))
     query = data.query.strip().rstrip("; \n\t")
     bare = _LITERAL.sub(" ", query).strip(" (\t\r\n")
     if ";" in bare or not re.match(r"(select|with|values|table)\b", bare, re.IGNORECASE):
-        raise DataError(f"data.query must be one SELECT (or WITH … SELECT), got '{shown(query)}'")
+        raise DataError(message("files.sql_no_select", query=shown(query)))
     place = without_password(data.url)
     engine = _engine(data.url, place)
     try:
         connection = engine.connect()
     except sa.exc.SQLAlchemyError as error:
-        raise Transient(f"{place}: cannot be reached: {_reason(error)}") from error
+        raise Transient(message("files.unreachable", place=place, error=_reason(error))) from error
     try:
         with connection:
             return _fetch(_read_only(connection), query, data.max_bytes, place)
     except sa.exc.SQLAlchemyError as error:
-        raise DataError(f"data.query: {_reason(error)}", file=place) from error
+        raise DataError(message("files.sql_refused", error=_reason(error)), file=place) from error
     finally:
         engine.dispose()
 
@@ -60,13 +61,10 @@ def _engine(url: str, place: str) -> sa.Engine:
     try:
         engine = sa.create_engine(url)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
-        raise DataError(
-            f"data.url: {_reason(error)}; expected a SQLAlchemy URL such as postgresql+psycopg2://user@host/name or "
-            "sqlite:////folder/file.db, with its driver installed"
-        ) from error
+        raise DataError(message("files.sql_url", error=_reason(error))) from error
     database = engine.url.database
     if engine.dialect.name == "sqlite" and database and database != ":memory:" and not Path(database).exists():
-        raise DataError("there is no such database file", file=place)  # SQLite would make an empty one
+        raise DataError(message("files.no_database"), file=place)  # SQLite would make an empty one
     return engine
 
 
@@ -89,10 +87,10 @@ def _fetch(connection: sa.Connection, query: str, max_bytes: int, place: str) ->
         part = pd.DataFrame([tuple(row) for row in rows], columns=names)
         size += int(part.memory_usage(deep=True).sum())
         if size > max_bytes:
-            raise DataError(f"the query gives more than {max_bytes:,} bytes (data.max_bytes)", file=place)
+            raise DataError(message("files.sql_too_large", limit=max_bytes), file=place)
         parts.append(part)
     if not parts:
-        raise DataError("data.query gives no rows", file=place)
+        raise DataError(message("files.sql_no_rows"), file=place)
     frame = pd.concat(parts, ignore_index=True)
     frame.attrs["file"] = place
     return frame

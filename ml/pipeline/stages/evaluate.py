@@ -65,9 +65,8 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
         model=place(_saved(settings, space), settings),
         family=made.metrics["family"],
         promote=verdict.promote,
-        sentence=verdict.sentence,
-        reasons=tuple(verdict.reasons),
-        code=verdict.code,
+        message=verdict.message,
+        messages=tuple(verdict.messages),
         champion=against,
         metrics={name: found["value"] for name, found in made.metrics["metrics"].items() if found},
         run_id=run_id,
@@ -113,13 +112,15 @@ def _make(
     trials = tune.trials(space)
     curves = evaluation.curves(probabilities, test.y, snapshot.schema)
     drawn = _figures(fitted.candidate, metrics, curves, trials, snapshot.schema)
+    card = model_card.document(snapshot, fitted.candidate, decision, metrics, verdict, trials)
     files = {
         "metrics.json": metrics,
         "history.json": fitted.candidate.history,
         "trials.json": [_trial(trial) for trial in trials],
         "curves.json": curves,
-        "gate.json": {**msgspec.to_builtins(verdict), "champion": against, "rows": rows},
-        "model_card.md": model_card.render(snapshot, fitted.candidate, decision, metrics, verdict, trials).encode(),
+        "gate.json": {**verdict.to_dict(), "champion": against, "rows": rows},
+        "model_card.json": msgspec.to_builtins(card),
+        "model_card.md": model_card.render(card, snapshot, fitted.candidate).encode(),
         "structure.json": fitted.candidate.model.describe(),
         WEIGHTS: saved / WEIGHTS,
         ARCHITECTURE: saved / ARCHITECTURE,

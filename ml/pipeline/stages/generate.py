@@ -49,7 +49,7 @@ def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
         classes=snapshot.schema.classes,
         labelled=manifest.labelled,
         policy=chosen.policy,
-        policy_reason=chosen.reason,
+        policy_message=chosen.reason,
         warnings=_warnings(manifest.report),
         origin=origin,
         run_id=run_id,

@@ -11,10 +11,13 @@ from typing import Any, Literal
 import msgspec
 
 from ml.data.manifest import Labelled
+from ml.messages import Message, Text
 from ml.models.base import Params
 from ml.origin import Origin
 from ml.training.candidate import CandidateSpec
 from ml.training.course_grid import GridPoint
+
+INCOMPARABLE = "gate.incomparable"  # of `ml.messages.gate`
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,17 +26,31 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, as `--json` prints it and an Airflow task returns it.
 
-        >>> Move(what="promoted", version="2", from_version="1", why="", who="ann", sentence="").to_dict()["version"]
+        >>> Move(what="promoted", version="2", from_version="1", why="", who="ann", message="").to_dict()["version"]
         '2'
         """
         plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))  # no tuples, no NaN
-        return plain
+        return plain | {
+            name: getattr(self, name) for name in ("sentence", "reasons", "policy_reason") if hasattr(self, name)
+        }
+
+
+class _Told:
+    """What records share that say in a message what came of it."""
+
+    __slots__ = ()
+    message: Text
+
+    @property
+    def sentence(self) -> str:
+        """The message in English."""
+        return str(self.message)
 
 
 class StageRecord(Record, frozen=True, kw_only=True, tag_field="stage"):
     """Base of the stages' records. `seconds` is the wall time of the stage; the decorator fills both fields in."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     run_key: str = ""
     seconds: float = 0.0
 
@@ -52,7 +69,7 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
 
     `contract_of` is the version whose columns and classes the table was held against, "" where they were found anew.
     `rows` counts all rows, `parts` those of each part; `labelled` tells of the production rows that were added;
-    `policy` is which of them are trained on, and `policy_reason` why.
+    `policy` is which of them are trained on, and `policy_message` why.
     """
 
     snapshot: str
@@ -64,11 +81,16 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     classes: tuple[str, ...]
     labelled: Labelled
     policy: str
-    policy_reason: str
+    policy_message: Message
     warnings: tuple[str, ...]
     origin: Origin
     run_id: str
     mlflow_url: str
+
+    @property
+    def policy_reason(self) -> str:
+        """Why it is that policy, in English."""
+        return self.policy_message.text
 
 
 class FittedCandidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,11 +144,11 @@ class TuningRecord(StageRecord, frozen=True, kw_only=True, tag="tune"):
     mlflow_url: str
 
 
-class EvaluationRecord(StageRecord, frozen=True, kw_only=True, tag="evaluate"):
+class EvaluationRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="evaluate"):
     """evaluate: the bundle, its test metrics (None: undefined on these rows) and the gate's verdict.
 
-    `code` is "incomparable" where there is a champion that could not be compared (`rules.INCOMPARABLE`), else "";
-    `champion` is the version it was judged against, "" for none; `bundle` and `model` are relative to the home.
+    `messages` are the gate's reasons; `champion` is the version it was judged against, "" for none; `bundle` and
+    `model` are relative to the home.
     """
 
     bundle: str
@@ -134,28 +156,37 @@ class EvaluationRecord(StageRecord, frozen=True, kw_only=True, tag="evaluate"):
     model: str
     family: str
     promote: bool
-    sentence: str
-    reasons: tuple[str, ...]
-    code: str
+    message: Text
+    messages: tuple[Message, ...]
     champion: str
     metrics: dict[str, float | None]
     run_id: str
     mlflow_url: str
 
+    @property
+    def reasons(self) -> list[str]:
+        """Every reason of the gate in English."""
+        return [reason.text for reason in self.messages]
 
-class RegistrationRecord(StageRecord, frozen=True, kw_only=True, tag="register"):
+    @property
+    def incomparable(self) -> bool:
+        """There is a champion, and it cannot be compared, whatever the policy made of that: a person may decide."""
+        return any(reason.code == INCOMPARABLE for reason in self.messages)
+
+
+class RegistrationRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="register"):
     """register: the version that the judged bundle became, and the verdict again, for a person who approves."""
 
     version: str
     model_uri: str
     sha256: str
     promote: bool
-    sentence: str
+    message: Text
     version_url: str
     mlflow_url: str
 
 
-class PromotionRecord(StageRecord, frozen=True, kw_only=True, tag="promote"):
+class PromotionRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="promote"):
     """promote: whether the version serves now (`promoted`), waits in shadow (`shadow`), or neither.
 
     `champion` is the version that serves in the end, "" for none; `replaced` the one that served before a promotion.
@@ -164,14 +195,14 @@ class PromotionRecord(StageRecord, frozen=True, kw_only=True, tag="promote"):
     version: str
     promoted: bool
     champion: str
-    sentence: str
+    message: Text
     shadow: bool = False
     replaced: str = ""
     version_url: str = ""
     mlflow_url: str = ""
 
 
-class Move(Record, frozen=True, kw_only=True):
+class Move(_Told, Record, frozen=True, kw_only=True):
     """A move of the alias that a person asked for: `what` is the ledger's word, the versions are from and to."""
 
     what: str
@@ -179,7 +210,7 @@ class Move(Record, frozen=True, kw_only=True):
     from_version: str
     why: str
     who: str
-    sentence: str
+    message: Text
     version_url: str = ""
 
 

@@ -12,6 +12,7 @@ from ml.bundle.mlflow_flavor import log_bundle
 from ml.bundle.reader import Bundle
 from ml.errors import ChampionChanged, Permanent
 from ml.gate import regression_rows
+from ml.messages import Message, Text, message
 from ml.origin import Origin
 from ml.pipeline.stages.generate import snapshot_of
 from ml.pipeline.stages.records import EvaluationRecord, Move, PromotionRecord, RegistrationRecord
@@ -30,7 +31,7 @@ def register(settings: Settings, space: Workspace) -> RegistrationRecord:
     run_id = tracking.run(settings, space.run_key)
     uri = log_bundle(settings, folder, run_id)
     verdict = "promote" if judged.promote else "refused"
-    tags = {registry.VERDICT: verdict, registry.SENTENCE: judged.sentence, "refit.family": judged.family}
+    tags = registry.verdict_tags(verdict, judged.message) | {"refit.family": judged.family}
     tags |= {registry.CONTRACT: opened.schema.contract_id, registry.SNAPSHOT: opened.metrics["snapshot"]}
     tags |= {f"refit.metric.{k}": f"{v:.6g}" for k, v in judged.metrics.items() if v is not None}
     info = registry.register(
@@ -39,7 +40,7 @@ def register(settings: Settings, space: Workspace) -> RegistrationRecord:
     )  # fmt: skip
     if not any(e.what == ledger.REGISTERED for e in ledger.events(settings, run_key=space.run_key)):
         ledger.append(
-            settings, ledger.REGISTERED, who=_who(space), why=judged.sentence, to_version=info.version,
+            settings, ledger.REGISTERED, who=_who(space), why=judged.message, to_version=info.version,
             run_key=space.run_key, numbers={"metrics": judged.metrics},
         )  # fmt: skip
     return RegistrationRecord(
@@ -47,7 +48,7 @@ def register(settings: Settings, space: Workspace) -> RegistrationRecord:
         model_uri=uri,
         sha256=info.sha256,
         promote=judged.promote,
-        sentence=judged.sentence,
+        message=judged.message,
         version_url=_version_url(settings, info.version),
         mlflow_url=tracking.link(settings, run_id),
     )
@@ -61,9 +62,9 @@ def promote(settings: Settings, space: Workspace, origin: Origin) -> PromotionRe
     """
     judged, registered = space.needed(EvaluationRecord), space.needed(RegistrationRecord)
     origin = msgspec.structs.replace(origin, who=origin.who or _who(space))
-    if not judged.promote:
-        _refuse(settings, space, origin.who, registered.version, judged, judged.sentence)
-        found = _record(registered, champion=judged.champion, sentence=judged.sentence)
+    if not judged.promote and not (origin.approved and judged.incomparable):
+        _refuse(settings, space, origin.who, registered.version, judged, judged.message)
+        found = _record(registered, champion=judged.champion, message=judged.message)
     elif _waits_first(settings, space, judged):
         found = _shadow(settings, space, registered, judged, origin)
     else:
@@ -79,14 +80,14 @@ def _promote(
     try:
         event = registry.promote(
             settings, version, who=origin.who, why=_why(space, origin.reason, judged), run_key=space.run_key,
-            expected_champion=judged.champion,
+            expected_champion=judged.champion, across=judged.incomparable,
         )  # fmt: skip
     except ChampionChanged:
         space.forget(EvaluationRecord)  # so that running it again, here or in Airflow, judges again
         raise
     _keep_regression_rows(settings, space)
     tracking.log(settings, tracking.run(settings, space.run_key), tags={"refit.promoted": version})
-    found = _record(registered, champion=version, sentence=_serves(event), promoted=True)
+    found = _record(registered, champion=version, message=_serves(event), promoted=True)
     return msgspec.structs.replace(found, replaced=event.from_version)
 
 
@@ -110,21 +111,21 @@ def _shadow(
         champion=judged.champion, degraded=degraded, challenger_beats_champion=challenger_beats_champion,
     )  # fmt: skip
     promoted = event.what == ledger.PROMOTED
-    sentence = {
-        ledger.SHADOW: f"Version {version} waits in shadow: {shadow_slot.needed(settings)} labelled live rows decide.",
-        ledger.PROMOTED: f"Version {version} is the champion.",
-    }.get(event.what, event.why)
-    found = _record(registered, champion=version if promoted else judged.champion, sentence=sentence, promoted=promoted)
+    said = {
+        ledger.SHADOW: message("release.in_shadow", version=version, needed=shadow_slot.needed(settings)),
+        ledger.PROMOTED: message("release.serves", version=version),
+    }.get(event.what, event.because)
+    found = _record(registered, champion=version if promoted else judged.champion, message=said, promoted=promoted)
     return msgspec.structs.replace(found, shadow=event.what == ledger.SHADOW)
 
 
-def _record(registered: RegistrationRecord, *, champion: str, sentence: str, promoted: bool = False) -> PromotionRecord:
+def _record(registered: RegistrationRecord, *, champion: str, message: Text, promoted: bool = False) -> PromotionRecord:
     return PromotionRecord(
         run_key=registered.run_key,
         version=registered.version,
         promoted=promoted,
         champion=champion,
-        sentence=sentence,
+        message=message,
         version_url=registered.version_url,
         mlflow_url=registered.mlflow_url,
     )
@@ -133,10 +134,12 @@ def _record(registered: RegistrationRecord, *, champion: str, sentence: str, pro
 def decline(settings: Settings, space: Workspace, origin: Origin) -> PromotionRecord:
     """Write a person's no in the ledger, once, and end the MLflow run."""
     judged, registered = space.needed(EvaluationRecord), space.needed(RegistrationRecord)
-    sentence = f"{origin.who} declined it{f': {origin.reason}' if origin.reason else '.'}"
-    _refuse(settings, space, origin.who, registered.version, judged, sentence)
+    said = message("release.declined", who=origin.who)
+    if origin.reason:
+        said = message("release.declined_because", who=origin.who, reason=origin.reason)
+    _refuse(settings, space, origin.who, registered.version, judged, said)
     tracking.end(settings, tracking.run(settings, space.run_key))
-    return _record(registered, champion=judged.champion, sentence=sentence)
+    return _record(registered, champion=judged.champion, message=said)
 
 
 def promote_version(settings: Settings, version: str, *, origin: Origin, force: bool = False) -> Move:
@@ -144,9 +147,9 @@ def promote_version(settings: Settings, version: str, *, origin: Origin, force: 
     return _moved(settings, registry.promote(settings, version, who=origin.who, why=origin.reason, force=force))
 
 
-def rollback(settings: Settings, to: str | None, origin: Origin) -> Move:
+def rollback(settings: Settings, to: str | None, origin: Origin, *, force: bool = False) -> Move:
     """Back to what really served before, or to a named version; without a name, as the user of this process."""
-    return _moved(settings, registry.rollback(settings, to, who=origin.who or _user(), why=origin.reason))
+    return _moved(settings, registry.rollback(settings, to, who=origin.who or _user(), why=origin.reason, force=force))
 
 
 def _moved(settings: Settings, event: Event) -> Move:
@@ -156,24 +159,24 @@ def _moved(settings: Settings, event: Event) -> Move:
         from_version=event.from_version,
         why=event.why,
         who=event.who,
-        sentence=_serves(event),
+        message=_serves(event),
         version_url=_version_url(settings, event.to_version),
     )
 
 
-def _serves(event: Event) -> str:
-    note = str(event.numbers.get("confirmation", ""))
-    return f"Version {event.to_version} is the champion{f' ({note})' if note else ''}."
+def _serves(event: Event) -> Message:
+    if note := str(event.numbers.get("confirmation", "")):
+        return message("release.serves_noted", version=event.to_version, note=note)
+    return message("release.serves", version=event.to_version)
 
 
-def _refuse(
-    settings: Settings, space: Workspace, who: str, version: str, judged: EvaluationRecord, sentence: str
-) -> None:
+def _refuse(settings: Settings, space: Workspace, who: str, version: str, judged: EvaluationRecord, why: Text) -> None:
     if any(e.what == ledger.REFUSED for e in ledger.events(settings, run_key=space.run_key)):
         return
+    numbers = {"reasons": judged.reasons, "codes": [reason.code for reason in judged.messages]}
     ledger.append(
-        settings, ledger.REFUSED, who=who, why=sentence, from_version=judged.champion, to_version=version,
-        run_key=space.run_key, numbers={"reasons": judged.reasons, "code": judged.code},
+        settings, ledger.REFUSED, who=who, why=why, from_version=judged.champion, to_version=version,
+        run_key=space.run_key, numbers=numbers,
     )  # fmt: skip
 
 
@@ -193,9 +196,10 @@ def _user() -> str:
         return "unknown"
 
 
-def _why(space: Workspace, why: str, judged: EvaluationRecord) -> str:
+def _why(space: Workspace, why: str, judged: EvaluationRecord) -> Text:
     reason = space.origin().reason
-    return " ".join(text for text in (judged.sentence, why, f"Started because: {reason}." if reason else "") if text)
+    parts = (judged.message, why, message("release.started_because", reason=reason) if reason else "")
+    return message("release.because", parts=[part for part in parts if part])
 
 
 def _bundle(settings: Settings, judged: EvaluationRecord) -> Path:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from flask_babel import get_locale, gettext
 
+from ml.messages.catalogue import TEMPLATES
+from ml.messages.message import Message, Text, fill
 from serving.pages.i18n import templates as sentences
 from serving.pages.i18n.formats import localised
 
@@ -57,10 +59,22 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile("".join(parts), re.DOTALL)
 
 
-PARTS = ("VERDICTS", "MOVES", "SHADOW", "DRIFT", "ROWS", "FILES", "SERVICE")
+PARTS = ("ROWS", "FILES", "SERVICE")
 TOLD = compiled(text for part in PARTS for text in getattr(sentences, part))
-PLACES = compiled(sentences.PLACES)
-CARD = compiled(sentences.CARD)
+
+
+def translated(text: Text) -> str:
+    """A message in the reader's language, numbers in the reader's format; a person's own words stay as they are.
+
+    One of another version of Refit, whose code or values this one does not know, is told in English.
+    """
+    if not isinstance(text, Message):
+        return said(text)
+    try:
+        template = gettext(TEMPLATES[text.code])
+        return fill(template, text.values, translate=translated, localise=localised)
+    except (KeyError, ValueError, TypeError):
+        return text.text
 
 
 def said(text: str, templates: Templates = TOLD) -> str:
@@ -122,7 +136,7 @@ def _value(name: str, text: str, locale: str, templates: Templates) -> str:
         return localised(text)
     if name == "reasons" or name in SENTENCES:
         return _partly(text, locale, templates) or text
-    return (_whole(text, locale, PLACES) or text) if name == "where" else text
+    return text
 
 
 def _parts(pieces: list[str], separator: str, known: Known, partly: Known | None = None) -> str | None:

@@ -17,6 +17,7 @@ from ml.cli import COMMANDS, main, show
 from ml.cli.options import merged, overrides
 from ml.cli.show import Bar
 from ml.errors import SettingsError
+from ml.evaluation.bootstrap import Interval
 from ml.pipeline import model_card
 from ml.pipeline.stages.records import EvaluationRecord
 from ml.settings import Settings
@@ -132,12 +133,12 @@ def test_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) ->
 def test_undefined_metric_is_shown_as_such() -> None:
     """A class that no test row has leaves some metrics undefined: a line says so, and nothing ends in a trace."""
     found = EvaluationRecord(
-        bundle="", sha256="", model="", family="mlp", promote=False, sentence="", reasons=(), code="", champion="",
+        bundle="", sha256="", model="", family="mlp", promote=False, message="", messages=(), champion="",
         metrics={"accuracy": 0.5, "roc_auc": None}, run_id="", mlflow_url="",
     )  # fmt: skip
     assert show.metrics_of(found) == "  accuracy   0.5000\n  roc_auc    undefined"
-    assert model_card._interval({"value": None, "low": None, "high": None}) == "undefined on these rows"
-    assert model_card._interval({"value": 0.5, "low": None, "high": None}) == "0.5000"
+    assert model_card._interval(Interval()).code == "card.undefined"
+    assert str(model_card._interval(Interval(0.5))) == "0.5000"
 
 
 def test_pipeline_then_status(tmp_path: Path) -> None:

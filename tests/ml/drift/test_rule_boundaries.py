@@ -8,6 +8,7 @@ import pytest
 
 from ml.drift.rule import Blocker, retrain, verdict
 from ml.drift.verdict import PREDICTION, Estimate, Finding, FreshModelProbe, Performance, Signals, Verdict
+from ml.messages import Message, message
 from ml.settings import Drift
 
 DRIFT = Drift()
@@ -54,7 +55,7 @@ def test_a_reason_of_its_own_makes_stable_say_it() -> None:
     """Performance may have something to say without being degraded."""
     performance = Performance(labels=5, reasons=["few labels"])
     assert verdict([STEADY], performance, NO, DRIFT)[:2] == ("stable", ["few labels"])
-    assert verdict([STEADY], FINE, NO, DRIFT)[1] == ["nothing that matters has changed since the champion was judged"]
+    assert verdict([STEADY], FINE, NO, DRIFT)[1] == [message("drift.nothing_changed")]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ CALM = Signals(judged=True)
 def ask(
     signals: Signals, *earlier: Signals, now: Verdict = "drift", performance: Performance = FINE, holds: Any = (),
     drift: Drift = DRIFT, **more: Any,
-) -> tuple[bool, str]:  # fmt: skip
+) -> tuple[bool, Message]:  # fmt: skip
     return retrain(now, signals, performance, earlier, holds, drift, **more)
 
 
@@ -114,14 +115,16 @@ def ask(
 def test_some_verdicts_never_retrain(now: Verdict) -> None:
     """Whatever the signals say; a broken feed says so."""
     assert ask(DEGRADED, DEGRADED, now=now)[0] is False
-    assert ("mend the feed" in ask(DEGRADED, DEGRADED, now=now)[1]) == (now == "broken data")
+    code = "retraining.broken_data" if now == "broken data" else "retraining.no_reason"
+    assert ask(DEGRADED, DEGRADED, now=now)[1].code == code
 
 
-UNCONFIRMED = "seen in 1 of the 2 windows that confirm it: waiting for the next"
-LABELS_COME = "the inputs drifted, but labels are coming and show no loss, and no newer model would do better"
-CONFIRMED = "the drop in labelled performance is confirmed"
-NEWER = "the gain of a newer model is confirmed"
-PERSISTS = "drift persists and labels do not come"
+UNCONFIRMED = message("retraining.not_confirmed_yet", n=1, needed=2)
+LABELS_COME = message("retraining.labels_show_no_loss")
+CONFIRMED = message("retraining.drop_confirmed")
+NEWER = message("retraining.gain_confirmed")
+PERSISTS = message("retraining.drift_persists")
+TOO_LITTLE = message("retraining.too_little_drift")
 
 
 @pytest.mark.parametrize(
@@ -147,11 +150,11 @@ PERSISTS = "drift persists and labels do not come"
         ([DRIFTED, DRIFTED, CALM], LABELS_COME),
         ([DRIFTED, DRIFTED, Signals(), CALM], PERSISTS),
         ([Signals(drifted=True, judged=True), DRIFTED], LABELS_COME),
-        ([Signals(), DRIFTED], "too little drifted to retrain for"),
-        ([CALM, DRIFTED], "too little drifted to retrain for"),
+        ([Signals(), DRIFTED], TOO_LITTLE),
+        ([CALM, DRIFTED], TOO_LITTLE),
     ],
 )
-def test_m_of_n_windows(windows: list[Signals], expected: str) -> None:
+def test_m_of_n_windows(windows: list[Signals], expected: Message) -> None:
     """Two of the last three, newest first."""
     yes = expected in (CONFIRMED, NEWER, PERSISTS)
     assert ask(*windows) == (yes, expected)
@@ -178,23 +181,21 @@ def test_m_and_n_are_settings(hits: int, windows: int, yes: bool) -> None:
 def test_a_large_drop_does_not_wait(fresh_model_probe: FreshModelProbe | None, yes: bool) -> None:
     """Unless no newer model would do better: that is perhaps only a hard stretch."""
     large = Performance(labels=500, judged=True, degraded=True, large=True)
-    expected = "the drop in labelled performance is large" if yes else UNCONFIRMED
+    expected = message("retraining.drop_large") if yes else UNCONFIRMED
     assert ask(DEGRADED, now="degraded", performance=large, fresh_model_probe=fresh_model_probe) == (yes, expected)
 
 
 def test_a_large_gain_does_not_wait() -> None:
     """Nor does it ask whether a retraining can be spared."""
     large = FreshModelProbe(challenger_beats_champion=True, large=True, gain=0.2)
-    assert ask(OUTRUN, fresh_model_probe=large, spare=False) == (True, "the gain of a newer model is large")
-    assert ask(DEGRADED, fresh_model_probe=large) == (True, "the drop in labelled performance is large")
+    assert ask(OUTRUN, fresh_model_probe=large, spare=False) == (True, message("retraining.gain_large"))
+    assert ask(DEGRADED, fresh_model_probe=large) == (True, message("retraining.drop_large"))
 
 
 def test_a_small_gain_waits_for_a_full_budget() -> None:
     """A drop does not; without a word the budget is full."""
     found, why = ask(OUTRUN, OUTRUN, spare=False)
-    assert (found, why) == (
-        False, "the gain of a newer model is small: it waits until the budget of retrainings is full",
-    )  # fmt: skip
+    assert (found, why) == (False, message("retraining.small_gain"))
     assert ask(OUTRUN, OUTRUN)[0]
     assert ask(DEGRADED, OUTRUN, spare=False)[0]
     assert ask(Signals(degraded=True, challenger_beats_champion=True, judged=True), OUTRUN, spare=False)[0]
@@ -210,6 +211,7 @@ def test_windows_judged_together_count_together(windows: int, yes: bool) -> None
 
 def test_a_hold_forbids_what_is_confirmed_and_is_named() -> None:
     """The first hold, after the reason; what is not confirmed says that instead."""
-    holds = [Blocker("the cool-down runs"), Blocker("another")]
-    assert ask(DEGRADED, DEGRADED, holds=holds) == (False, f"{CONFIRMED}, but the cool-down runs")
+    first = message("retraining.cooldown", ago=60, seconds=900)
+    holds = [Blocker(first), Blocker(message("retraining.under_way"))]
+    assert ask(DEGRADED, DEGRADED, holds=holds) == (False, message("retraining.blocked", why=CONFIRMED, reason=first))
     assert ask(DEGRADED, holds=holds) == (False, UNCONFIRMED)

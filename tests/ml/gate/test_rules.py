@@ -5,10 +5,16 @@ import numpy as np
 import pytest
 
 from ml.decision import softmax
-from ml.gate.rules import Servability, judge
+from ml.gate.rules import Servability, Verdict, judge
+from ml.messages import message
 from ml.settings import Gate
 
 GATE = Gate(n_bootstrap=500)
+
+
+def codes(verdict: Verdict) -> list[str]:
+    """Of its reasons."""
+    return [reason.code for reason in verdict.messages]
 
 
 def world(n, seed=0, *, champion=0.0, challenger=0.0):
@@ -36,13 +42,13 @@ def test_the_same_model_again_is_indistinguishable():
     champion, _, y = world(1_000)
     verdict = judge(champion, champion, y, settings=GATE)
     assert not verdict.promote
-    assert "indistinguishable" in verdict.sentence
+    assert codes(verdict) == ["gate.indistinguishable"]
 
 
 def test_a_worse_challenger_is_called_worse():
     """Not merely indistinguishable."""
     champion, challenger, y = world(1_000, challenger=1.0)
-    assert "worse than the champion" in judge(challenger, champion, y, settings=GATE).sentence
+    assert "gate.worse" in codes(judge(challenger, champion, y, settings=GATE))
 
 
 def test_where_the_champion_is_degraded_as_good_is_good_enough():
@@ -51,7 +57,7 @@ def test_where_the_champion_is_degraded_as_good_is_good_enough():
     assert not judge(challenger, champion, y, settings=GATE).promote
     verdict = judge(challenger, champion, y, settings=GATE, degraded=True)
     assert verdict.promote
-    assert "degraded" in verdict.sentence
+    assert verdict.message.code == "gate.not_worse_than_degraded"
 
 
 def test_degraded_does_not_let_a_worse_one_through():
@@ -65,7 +71,7 @@ def test_the_first_champion_only_needs_the_floor():
     _, challenger, y = world(200)
     verdict = judge(challenger, None, y, settings=GATE)
     assert verdict.promote
-    assert "first champion" in verdict.sentence
+    assert verdict.message.code == "gate.first"
 
 
 @pytest.mark.parametrize("n", [8, 40])
@@ -75,7 +81,7 @@ def test_a_model_that_knows_nothing_is_stopped_by_the_floor(n):
     p = np.random.default_rng(0).dirichlet([5, 5], n)
     verdict = judge(p, None, y, settings=GATE)
     assert not verdict.promote
-    assert "rows are few" in verdict.sentence
+    assert codes(verdict) == ["gate.below_floor_few"]
 
 
 def test_too_few_rows_keep_the_champion_and_say_so():
@@ -83,7 +89,7 @@ def test_too_few_rows_keep_the_champion_and_say_so():
     champion, challenger, y = world(50, champion=2.0)
     verdict = judge(challenger, champion, y, settings=GATE)
     assert not verdict.promote
-    assert "too few rows to judge: 50, at least 100" in verdict.sentence
+    assert message("gate.too_few_rows", n=50, needed=100) in verdict.messages
 
 
 def test_no_rows_at_all_is_a_refusal():
@@ -91,24 +97,24 @@ def test_no_rows_at_all_is_a_refusal():
     champion, challenger, y = world(300)
     verdict = judge(challenger, champion, y, settings=GATE, parts={"recent": np.zeros(300, bool)})
     assert not verdict.promote
-    assert "no labelled rows" in verdict.sentence
+    assert codes(verdict) == ["gate.no_rows"]
 
 
 @pytest.mark.parametrize(
-    ("found", "word"),
+    ("found", "code"),
     [
-        (Servability(problem="examples differ by 0.2"), "examples differ"),
-        (Servability(latency_ms=80), "too slow"),
-        (Servability(bundle_mb=900), "too large"),
+        (Servability(problem="examples differ by 0.2"), "gate.not_servable"),
+        (Servability(latency_ms=80), "gate.too_slow"),
+        (Servability(bundle_mb=900), "gate.too_large"),
     ],
 )
 @pytest.mark.parametrize("policy", ["gate", "always"])
-def test_what_cannot_be_served_is_never_promoted(found, word, policy):
+def test_what_cannot_be_served_is_never_promoted(found, code, policy):
     """Not even by policy, and not as the first champion."""
     _, challenger, y = world(300)
     verdict = judge(challenger, None, y, settings=Gate(policy=policy), servability=found)
     assert not verdict.promote
-    assert word in verdict.sentence
+    assert code in codes(verdict)
 
 
 def test_policies_never_and_always():
@@ -117,7 +123,7 @@ def test_policies_never_and_always():
     assert not judge(challenger, champion, y, settings=Gate(policy="never")).promote
     worse = judge(champion, challenger, y, settings=Gate(policy="always"))
     assert worse.promote
-    assert "although" in worse.sentence
+    assert worse.message == message("gate.always_although", reasons=worse.messages)
 
 
 def halves(n):
@@ -130,7 +136,7 @@ def test_forgetting_the_golden_rows_is_refused():
     champion[1_000:], challenger[1_000:] = challenger[1_000:].copy(), 1 - challenger[1_000:]
     verdict = judge(challenger, champion, y, settings=GATE, parts=halves(2_000))
     assert not verdict.promote
-    assert "forgets" in verdict.sentence
+    assert "gate.forgets" in codes(verdict)
 
 
 def test_a_changed_world_may_forget_the_old_one():
@@ -149,8 +155,7 @@ def test_golden_rows_give_way_where_newer_models_were_shown_to_do_better():
     same[1_000:] = challenger[1_000:]
     verdict = judge(same, champion, y, settings=GATE, parts=halves(2_000), challenger_beats_champion=True)
     assert not verdict.promote
-    assert "indistinguishable" in verdict.sentence
-    assert "forgets" in verdict.sentence
+    assert codes(verdict)[-2:] == ["gate.indistinguishable", "gate.forgets"]
 
 
 def test_a_large_slice_that_gets_much_worse_is_refused_by_name():

@@ -17,6 +17,7 @@ from ml.drift import features, performance, verdict_history
 from ml.drift.reference import Baseline, canonical
 from ml.drift.rule import Blocker, retrain, verdict
 from ml.drift.verdict import DriftVerdict, Estimate, Finding, FreshModelProbe, Performance, Signals
+from ml.messages import code_of, message
 from ml.monitoring import check as checking
 from ml.monitoring import evidently_report, request
 from ml.registry import ledger
@@ -68,7 +69,7 @@ def test_few_predictions_are_not_judged(found: Settings) -> None:
         verdict = window(found, hour, n=20)
         assert verdict.verdict == "insufficient data"
     assert len(drift.history(found)) == 1
-    assert "60 new predictions" in verdict.reasons[0]
+    assert verdict.reasons == [message("drift.too_few_predictions", n=60, version="1", needed=found.drift.min_rows)]
 
 
 def test_false_alarms_are_rare() -> None:
@@ -120,7 +121,7 @@ def test_drift_of_one_column_is_noticed_and_named(
     """A warning: with labels that show no loss, one moved column replaces no model."""
     verdict = window(found, 0, change=change, **world)
     assert verdict.verdict == "drift"
-    assert any(words in reason for reason in verdict.reasons)
+    assert any(words in str(reason) for reason in verdict.reasons)
     assert not verdict.retrain
 
 
@@ -129,7 +130,7 @@ def test_concept_drift_is_seen_by_labels_alone(found: Settings) -> None:
     verdict = window(found, 0, concept=0.6)
     assert verdict.verdict == "degraded"
     assert not any(f.drifted for f in verdict.findings)
-    assert "accuracy fell from" in verdict.reasons[0]
+    assert code_of(verdict.reasons[0]) == "drift.accuracy_fell"
 
 
 def test_estimate_is_marked_as_an_estimate() -> None:
@@ -139,7 +140,7 @@ def test_estimate_is_marked_as_an_estimate() -> None:
     unsure = 0.5 + (p - 0.5) * 0.6
     found = performance.estimate(kept, np.column_stack([1 - unsure, unsure]), Drift())
     assert found.dropped
-    assert found.reasons[0].startswith("estimate, not a measurement")
+    assert [code_of(reason) for reason in found.reasons] == ["drift.estimated_drop"]
 
 
 BROKEN = Finding(column="a", kind="number", method="", broken=True, reasons=["broken"])
@@ -214,8 +215,8 @@ def test_broken_feed_alerts_and_blocks_retraining(
     """Even when accuracy fell at the same time, which is told: retraining on it would make things worse."""
     verdict = window(found, 0, change=change, concept=1.0)
     assert verdict.verdict == "broken data"
-    assert any(words in reason for reason in verdict.reasons)
-    assert any("accuracy" in reason for reason in verdict.reasons)
+    assert any(words in str(reason) for reason in verdict.reasons)
+    assert any(code_of(reason) == "drift.accuracy_fell" for reason in verdict.reasons)
     assert (verdict.retrain, verdict.signals.degraded) == (False, True)
     sent = [json.loads(line) for line in (found.var / "logs" / "alerts.jsonl").read_text().splitlines()]
     assert [alert["kind"] for alert in sent] == ["broken data"]
@@ -238,7 +239,7 @@ def test_a_value_that_moves_with_time_may_fill_a_window(found: Settings) -> None
     for hour, year in enumerate([2025.0, 2025, 2026, 2027]):
         verdict = window(found, hour, change=lambda f, year=year: f.assign(x3=year), baseline=kept)
         assert verdict.verdict == "drift"
-        assert any("'x3': the distribution changed" in reason for reason in verdict.reasons)
+        assert any("'x3': the distribution changed" in str(reason) for reason in verdict.reasons)
 
 
 def test_a_whole_number_that_varied_and_stands_still_is_stuck(found: Settings) -> None:
@@ -276,7 +277,7 @@ def test_smaller_drop_is_confirmed_by_a_second_window(tmp_path: Path) -> None:
     found = worlds.settings(tmp_path, large_drop=1.0)
     first, second = window(found, 0, concept=0.6), window(found, 1, concept=0.6)
     assert (first.retrain, second.retrain) == (False, True)
-    assert "1 of the 2 windows" in first.decision
+    assert first.decision == message("retraining.not_confirmed_yet", n=1, needed=2)
 
 
 def test_confirmation_needs_new_labels(tmp_path: Path) -> None:
@@ -298,7 +299,7 @@ def test_persistent_drift_retrains_where_labels_never_come(found: Settings) -> N
     """Confirmed by a second window."""
     verdicts = [window(found, hour, labelled=False, shift=0.5) for hour in range(2)]
     assert [v.retrain for v in verdicts] == [False, True]
-    assert verdicts[1].decision == "drift persists and labels do not come"
+    assert verdicts[1].decision == message("retraining.drift_persists")
 
 
 def test_noise_never_retrains(found: Settings) -> None:
@@ -311,7 +312,8 @@ def test_one_retraining_at_a_time(found: Settings) -> None:
     first = window(found, 0, concept=1.0)
     second = window(found, 1, concept=1.0)
     assert (first.retrain, second.retrain) == (True, False)
-    assert "still under way" in second.decision
+    assert code_of(second.decision) == "retraining.blocked"
+    assert second.decision.values["reason"] == message("retraining.under_way")  # type: ignore[union-attr]
 
 
 def at(monkeypatch: pytest.MonkeyPatch, moment: float) -> None:
@@ -322,7 +324,7 @@ def test_cool_down_lasts_at_least_as_long_as_a_label_takes(found: Settings, monk
     """Before that, a new model cannot have been judged."""
     at(monkeypatch, worlds.START)
     ledger.append(found, ledger.PROMOTED, who="test", to_version="1")
-    assert "cool-down is 900 s" in blockers.blockers(found, worlds.START + 600, 900.0)[0].reason
+    assert blockers.blockers(found, worlds.START + 600, 900.0)[0].reason.values["seconds"] == 900
     assert not blockers.blockers(found, worlds.START + 901, 900.0)
     assert blockers.blockers(found, worlds.START + found.drift.cooldown_s - 1, None)
 
@@ -334,8 +336,11 @@ def test_breaker_opens_after_repeated_refusals(found: Settings, monkeypatch: pyt
         ledger.append(found, ledger.REFUSED, who="test")
     later = worlds.START + HOUR
     held = blockers.blockers(found, later, None)
-    assert "the breaker is open" in held[0].reason
-    assert any("breaker" in alert for alert in blockers.alerts("degraded", ["x"], held))
+    assert held[0].reason.code == "retraining.breaker"
+    assert [code_of(alert) for alert in blockers.alerts("degraded", ["x"], held)] == [
+        "drift.alert",
+        "retraining.breaker",
+    ]
     assert not blockers.blockers(found, worlds.START + found.drift.breaker_reset_s, None)
     ledger.append(found, ledger.PROMOTED, who="test", to_version="2")
     assert not blockers.blockers(found, later, None)
@@ -344,8 +349,13 @@ def test_breaker_opens_after_repeated_refusals(found: Settings, monkeypatch: pyt
 def test_a_hold_blocks_a_confirmed_drop() -> None:
     """And says which."""
     yes = Signals(degraded=True, judged=True)
-    asked = retrain("degraded", yes, Performance(labels=500), [yes], [Blocker("the breaker is open")], Drift())
-    assert asked == (False, "the drop in labelled performance is confirmed, but the breaker is open")
+    asked = retrain(
+        "degraded", yes, Performance(labels=500), [yes], [Blocker(message("retraining.under_way"))], Drift()
+    )
+    assert (asked[0], str(asked[1])) == (
+        False,
+        "the drop in labelled performance is confirmed, but a retraining that was asked for is still under way",
+    )
 
 
 # Killed between two steps, and run again
@@ -370,7 +380,7 @@ def test_a_step_done_again_comes_to_the_same_end(found: Settings, again: str) ->
     verdict = request.request(found, compared, now=now)
     if again == "request":
         assert request.request(found, compared, now=now + 30) == verdict
-    assert (verdict.retrain, verdict.decision) == (True, "the drop in labelled performance is large")
+    assert (verdict.retrain, verdict.decision) == (True, message("retraining.drop_large"))
     assert drift.history(found) == [verdict]
     assert [alert["check"] for alert in told(found)] == [verdict.id]
     assert blockers.budget(found) == pytest.approx(2 - 1 + 1 / 3), "one is spent, and the next window is earned"

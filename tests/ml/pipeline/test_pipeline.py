@@ -15,7 +15,8 @@ import pytest
 from ml import registry, tracking
 from ml.bundle.reader import Bundle
 from ml.errors import ChampionChanged, DataError, SchemaError, SettingsError
-from ml.gate import evidence, regression_rows, rules
+from ml.gate import evidence, regression_rows
+from ml.messages import message
 from ml.origin import Origin
 from ml.pipeline import pipeline
 from ml.pipeline.stages import release
@@ -29,7 +30,7 @@ from ml.pipeline.stages.records import (
     TuningRecord,
 )
 from ml.pipeline.workspace import STAGES, RecordError, StageMissing, Workspace
-from ml.registry import ledger
+from ml.registry import catalog, ledger
 from ml.settings import Settings, from_values
 from ml.tracking.trial_log import TRIAL
 from ml.training.candidate import load_candidate
@@ -175,11 +176,11 @@ def test_record_of_another_format_is_told(own: Settings) -> None:
     space = Workspace(own, "old")
     file = space.path / "generate.json"
     written = json.loads(file.read_text())
-    assert (written["stage"], written["format"], written["run_key"]) == ("generate", 1, "old")
-    file.write_text(json.dumps(written | {"format": 2}))
+    assert (written["stage"], written["format"], written["run_key"]) == ("generate", 2, "old")
+    file.write_text(json.dumps(written | {"format": 1}))
     with pytest.raises(RecordError, match="python -m ml generate --force --run old"):
         pipeline.generate(own, "old")
-    assert json.loads(file.read_text())["format"] == 2
+    assert json.loads(file.read_text())["format"] == 1
     assert pipeline.generate(own, "old", force=True).snapshot == written["snapshot"]
 
 
@@ -251,7 +252,7 @@ def test_same_data_again_is_refused_with_a_reason(own: Settings) -> None:
     assert champion is not None
     assert champion.run_key == "one"
     newest = registry.versions(own)[0]
-    assert (newest.run_key, newest.tags[registry.VERDICT]) == ("two", "refused")
+    assert (newest.run_key, newest.tags[catalog.VERDICT]) == ("two", "refused")
     assert [e.what for e in ledger.events(own)][:2] == [ledger.REFUSED, ledger.REGISTERED]
 
 
@@ -266,7 +267,7 @@ def test_challenger_of_an_old_champion_is_not_promoted(home: Path, own: Settings
     assert result.promoted is False, "it is the twin of the one that serves"
     assert "indistinguishable" in result.sentence
     assert len(registry.versions(own)) == versions
-    assert registry.version(own, result.version).tags[registry.VERDICT] == "refused"
+    assert registry.version(own, result.version).tags[catalog.VERDICT] == "refused"
 
 
 def test_approval_stops_before_the_alias(home: Path, own: Settings) -> None:
@@ -361,7 +362,7 @@ def test_rows_of_the_champion_do_not_judge(done: Settings) -> None:
     info, champion, problem = evidence.champion_bundle(done)
     assert info is not None
     assert champion is not None
-    assert problem == ""
+    assert problem is None
     other = msgspec.structs.replace(
         done, data=msgspec.structs.replace(done.data, seed=7), gate=msgspec.structs.replace(done.gate, min_rows=5)
     )
@@ -371,7 +372,7 @@ def test_rows_of_the_champion_do_not_judge(done: Settings) -> None:
     deciding = rows.parts["recent"]
     seen = np.isin(regression_rows.row_hashes(rows.X[deciding], rows.y[deciding], snapshot.schema), trained)
     assert not seen.any()
-    assert "left out" in rows.notes[0]
+    assert rows.notes[0].code == "gate.trained_on_left_out"
 
 
 def export(path: Path, *, score: bool = True, classes: tuple[str, str] = ("0", "1")) -> Path:
@@ -405,13 +406,13 @@ def test_champion_that_cannot_be_compared_is_kept(
     assert not Workspace(own, "kept").path.exists()
     refused = pipeline.run_all(later, "second")
     judged = Workspace(own, "second").needed(EvaluationRecord)
-    assert (judged.code, judged.champion, refused.promoted) == (rules.INCOMPARABLE, "1", False)
+    assert (judged.messages[0].code, judged.champion, refused.promoted) == ("gate.incomparable", "1", False)
     assert told in refused.sentence
     assert "first champion" not in refused.sentence
     champion = registry.champion(own)
     assert champion is not None
     assert champion.run_key == "first"
-    assert ledger.events(own, limit=1)[0].numbers["code"] == rules.INCOMPARABLE
+    assert ledger.events(own, limit=1)[0].numbers["codes"][0] == "gate.incomparable"
     decided = pipeline.run_all(of(tmp_path / "11.csv", "always"), "third")
     assert decided.promoted
     assert told in Workspace(own, "third").needed(EvaluationRecord).sentence
@@ -421,9 +422,10 @@ def test_champion_whose_bundle_is_damaged_is_kept(own: Settings, monkeypatch: py
     """What cannot be loaded may still serve, from the memory of the workers."""
     pipeline.run_all(own, "first")
     up_to(own, "second", "tune")
-    monkeypatch.setattr(evidence, "open_version", lambda *_: (None, "the champion, version 1, cannot be loaded"))
+    problem = message("gate.champion_not_loaded", version="1", error="damaged")
+    monkeypatch.setattr(evidence, "open_version", lambda *_: (None, problem))
     judged = pipeline.evaluate(own, "second")
-    assert (judged.code, judged.champion, judged.promote) == (rules.INCOMPARABLE, "1", False)
+    assert (judged.messages[0].code, judged.champion, judged.promote) == ("gate.incomparable", "1", False)
     assert "cannot be loaded" in judged.sentence
 
 
@@ -433,7 +435,8 @@ def test_champion_of_other_columns_is_told(done: Settings) -> None:
     assert champion is not None
     found, problem = evidence.champion_probabilities(champion, pd.DataFrame({"other": [1.0]}), champion.classes)
     assert found is None
-    assert "cannot score" in problem
+    assert problem is not None
+    assert problem.code == "gate.champion_cannot_score"
 
 
 def test_settings_of_a_run_are_remembered(done: Settings) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ml import registry
 from ml.errors import BundleError, ChampionChanged, PromotionError, RegistryError
-from ml.registry import ledger, promotion
+from ml.registry import ledger, outside_moves, promotion
 from ml.registry.ledger import Event
 from ml.registry.rollout import Confirmation
 from ml.settings import Settings, from_values
@@ -137,13 +137,12 @@ def test_the_champion_again_is_answered_with_its_own_event(own: Settings, store:
 
 
 def test_an_alias_that_was_set_by_hand_comes_into_the_ledger(own: Settings, store: memory.Registry) -> None:
-    """With who found it, and no version before."""
+    """As a move that was made in MLflow's registry, from what served; asking for it again is answered with that."""
     serve(own, "1")
     store.aliases["champion"] = "3"
     event = promote(own, "3")
-    assert moved(event) == (ledger.PROMOTED, "", "3")
-    assert (event.who, event.run_key, event.intention) == ("ann", "key", None)
-    assert str(event.why).startswith("because")
+    assert moved(event) == (ledger.PROMOTED, "1", "3")
+    assert (event.who, event.run_key, event.intention) == (outside_moves.IN_MLFLOW, "", None)
     assert promote(own, "3") == event
 
 

@@ -63,7 +63,7 @@ def test_worse_champion_goes_back(found: Settings, rollbacks: Rollbacks, monkeyp
     assert result is not None
     assert result.rolled_back
     assert [to for to, _ in rollbacks] == ["1"]
-    assert "version 1 would have been on" in rollbacks[0][1]
+    assert rollbacks[0][1].code == "release.baked_worse"
     assert '"kind": "rolled back"' in (found.var / "logs" / "alerts.jsonl").read_text()
 
 

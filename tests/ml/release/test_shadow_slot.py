@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from ml import data, drift, predictions, registry, tracking
 from ml.cli import loop, status
+from ml.messages import message
 from ml.monitoring import check, request
 from ml.monitoring import status as standing
 from ml.origin import Origin
@@ -200,7 +201,7 @@ def test_no_retraining_by_drift_while_one_waits(tmp_path: Path) -> None:
     found = worlds.settings(tmp_path)
     ledger.append(found, ledger.SHADOW, who="test", from_version="1", to_version="2")
     now = ledger.events(found)[0].time + found.drift.cooldown_s + 1
-    assert [h.reason for h in blockers.blockers(found, now, None)] == ["version 2 waits in shadow and is judged first"]
+    assert [h.reason for h in blockers.blockers(found, now, None)] == [message("retraining.shadow_first", version="2")]
     assert blockers.blockers(found, now, None, degraded=True) == []
     ledger.append(found, ledger.SHADOW, who="test", from_version="1", to_version="3", numbers={"degraded": True})
     now = ledger.events(found)[0].time + found.drift.cooldown_s + 1
@@ -216,4 +217,4 @@ def test_refusals_that_judge_nothing_do_not_open_the_breaker(tmp_path: Path) -> 
     assert blockers.blockers(found, now, None) == []
     for number in range(found.drift.breaker_refusals):
         ledger.append(found, ledger.REFUSED, who="test", to_version=str(number))
-    assert "breaker is open" in blockers.blockers(found, now, None)[0].reason
+    assert blockers.blockers(found, now, None)[0].reason.code == "retraining.breaker"

@@ -11,7 +11,8 @@ import pytest
 
 from ml import registry
 from ml.drift.verdict import Shadow
-from ml.registry import ledger
+from ml.messages import message
+from ml.registry import catalog, ledger
 from ml.registry.ledger import Event
 from ml.release import shadow_slot
 from ml.release.shadow_slot import Waiting
@@ -19,6 +20,7 @@ from ml.settings import Settings, from_values
 from tests.ml.registry import memory
 
 ONE = Waiting(version="2", run_key="key", champion="1", since=50.0, degraded=True, challenger_beats_champion=True)
+NO_ROWS = message("gate.no_rows")
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def rows(own: Settings) -> list[Event]:
 
 
 def noted(store: memory.Registry, version: str) -> str | None:
-    return store.tags(version).get(registry.VERDICT)
+    return store.tags(version).get(catalog.VERDICT)
 
 
 def test_nobody_waits_at_first(own: Settings) -> None:
@@ -134,11 +136,11 @@ def test_the_first_comes_first(own: Settings, store: memory.Registry, older: boo
     assert event.numbers == {"shadow": True, shadow_slot.UNJUDGED: True}
     assert (noted(store, "3"), noted(store, "2")) == ("refused", None)
     assert store.aliases["shadow"] == "2"
-    del store.tags("3")[registry.VERDICT]
+    del store.tags("3")[catalog.VERDICT]
     assert enter(own, "3") == event, "asked again, it is not written again"
     assert len(rows(own)) == 2
     assert noted(store, "3") == "refused", "but noted, which may have been missed"
-    assert store.tags("3")[registry.SENTENCE] == event.why
+    assert store.tags("3")[catalog.SENTENCE] == event.why
 
 
 def test_one_that_knows_of_the_degraded_champion_takes_the_place(own: Settings, store: memory.Registry) -> None:
@@ -152,7 +154,7 @@ def test_one_that_knows_of_the_degraded_champion_takes_the_place(own: Settings, 
     assert (entered.what, entered.to_version, entered.why) == (ledger.SHADOW, "3", "because")
     assert store.aliases["shadow"] == "3"
     assert (noted(store, "2"), noted(store, "3")) == ("refused", None)
-    assert store.tags("2")[registry.SENTENCE] == refused.why
+    assert store.tags("2")[catalog.SENTENCE] == refused.why
 
 
 def test_entering_after_the_end_finds_how_it_ended(own: Settings, store: memory.Registry) -> None:
@@ -218,7 +220,7 @@ FIGURES = {"rows": 120, "needed": 100, "accuracy": 0.9, "champion_accuracy": 0.8
     ("more", "numbers"),
     [
         ({}, {}),
-        ({"reasons": ["worse"]}, {"reasons": ["worse"]}),
+        ({"reasons": [NO_ROWS]}, {"reasons": [NO_ROWS.text], "codes": [NO_ROWS.code]}),
         ({"unjudged": True}, {"unjudged": True}),
         ({"counted": Shadow(version="2", champion="1", since=50.0, **FIGURES)}, FIGURES),
     ],
@@ -244,7 +246,7 @@ def test_the_alias_that_is_left_gets_its_verdict(own: Settings, store: memory.Re
     enter(own, "2")
     refuse(own, "2")
     shadow_slot.follow(own)
-    assert (noted(store, "2"), store.tags("2")[registry.SENTENCE]) == ("refused", "no good")
+    assert (noted(store, "2"), store.tags("2")[catalog.SENTENCE]) == ("refused", "no good")
     assert "shadow" not in store.aliases
 
 

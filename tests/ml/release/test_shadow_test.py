@@ -15,7 +15,7 @@ from ml import predictions, registry, tracking
 from ml.drift import backtest
 from ml.errors import PromotionError, RegistryUnavailable, StoreUnavailable
 from ml.gate import evidence, regression_rows
-from ml.registry import VersionInfo, ledger
+from ml.registry import VersionInfo, catalog, ledger
 from ml.registry.rollout import Confirmation
 from ml.release import replay_scoring, shadow_slot, shadow_test
 from ml.settings import Settings, from_values
@@ -179,7 +179,7 @@ def test_a_worse_one_is_refused_and_the_champion_stays(
     assert newest(own).what == ledger.REFUSED
     assert "worse than the champion" in newest(own).why
     tags = registry.version(own, worse.version).tags
-    assert (tags[registry.VERDICT], tags[registry.SENTENCE]) == ("refused", newest(own).why)
+    assert (tags[catalog.VERDICT], tags[catalog.SENTENCE]) == ("refused", newest(own).why)
     assert look(own, worse) is None
 
 
@@ -213,7 +213,7 @@ def test_the_first_comes_first(own: Settings, champion: VersionInfo, better: Ver
     assert event.why == f"version {better.version} waits in shadow already and is judged first"
     assert event.numbers[shadow_slot.UNJUDGED]
     assert in_shadow(own) == better.version
-    assert registry.version(own, worse.version).tags[registry.VERDICT] == "refused"
+    assert registry.version(own, worse.version).tags[catalog.VERDICT] == "refused"
     assert enter(own, worse).id == event.id, "asked again, it is not written again"
 
 
@@ -227,7 +227,7 @@ def test_one_made_for_a_degraded_champion_takes_the_place_of_an_older_one(
     assert (refused.to_version, refused.numbers[shadow_slot.UNJUDGED]) == (worse.version, True)
     assert refused.why == f"version {better.version} takes its place in shadow: the champion has degraded since"
     assert in_shadow(own) == better.version
-    assert registry.version(own, worse.version).tags[registry.VERDICT] == "refused"
+    assert registry.version(own, worse.version).tags[catalog.VERDICT] == "refused"
     assert enter(own, worse, degraded=True).what == ledger.REFUSED
     assert in_shadow(own) == better.version
 
@@ -410,7 +410,7 @@ def test_killed_at_any_moment_of_a_refusal(own: Settings, champion: VersionInfo,
         look(own, worse)
         assert (served(own), in_shadow(own)) == (champion.version, "")
         tags = registry.version(own, worse.version).tags
-        assert (tags[registry.VERDICT], "worse than the champion" in tags[registry.SENTENCE]) == ("refused", True)
+        assert (tags[catalog.VERDICT], "worse than the champion" in tags[catalog.SENTENCE]) == ("refused", True)
         assert len(ledger.events(own, what=[ledger.REFUSED])) == before + 1
         before += 1
         registry.note_verdict(own, worse.version, "promote", "")
@@ -432,7 +432,7 @@ def test_killed_at_any_moment_of_entering(
         found = shadow_slot.find(own)
         assert found is not None
         assert (found.version, found.degraded) == (better.version, True)
-        assert registry.version(own, worse.version).tags[registry.VERDICT] == "refused"
+        assert registry.version(own, worse.version).tags[catalog.VERDICT] == "refused"
         # As it was: the newer one has not come, the older one waits.
         with database.engine(own).begin() as connection:
             connection.execute(ledger.table.delete().where(ledger.table.c.what.in_([ledger.SHADOW, ledger.REFUSED])))

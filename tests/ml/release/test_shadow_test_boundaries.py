@@ -17,7 +17,8 @@ from ml.drift import backtest, verdict_history
 from ml.drift.verdict import DriftVerdict, Shadow, Signals, Verdict
 from ml.errors import BundleError, ChampionChanged, PromotionError, RegistryError
 from ml.gate import evidence, regression_rows, rules
-from ml.registry import ledger
+from ml.messages import message
+from ml.registry import catalog, ledger
 from ml.release import replay_scoring, shadow_slot, shadow_test
 from ml.settings import Settings, from_values
 from ml.storage import database
@@ -105,12 +106,16 @@ def alerts(own: Settings) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+REASONS = [message("gate.no_rows"), message("gate.more_worse_slices", n=2)]
+TWICE = message("gate.refused", reasons=REASONS)
+
+
 class Judge:
     """Stands for the gate: notes what it is asked, and answers as told."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, promote: bool = False) -> None:
         self.asked: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-        self.verdict = rules.Verdict(promote=promote, sentence="S.", reasons=["because", "of"], numbers={})
+        self.verdict = rules.Verdict(promote=promote, message=TWICE, messages=REASONS, numbers={})
         monkeypatch.setattr(evidence, "judge", self)
 
     def __call__(self, *args: Any, **more: Any) -> rules.Verdict:
@@ -226,7 +231,7 @@ def test_the_gate_is_asked_once_there_are_enough(
     assert rows.notes == ()
     assert (challenger.path.name, champion.path.name) == ("2", "1")
     assert more == {
-        "prior": None, "degraded": False, "challenger_beats_champion": False, "seed": 7, "problem": "",
+        "prior": None, "degraded": False, "challenger_beats_champion": False, "seed": 7, "problem": None,
     }  # fmt: skip
 
 
@@ -251,7 +256,7 @@ def test_one_of_other_columns_or_classes_is_refused(
     judge = Judge(monkeypatch, promote=True)
     schema = tiny_schema(numbers=3) if part == "columns" else msgspec.structs.replace(tiny_schema(), classes=("a", "b"))
     other = SimpleNamespace(schema=schema, classes=schema.classes)
-    monkeypatch.setattr(evidence, "open_version", lambda *_: (other, ""))
+    monkeypatch.setattr(evidence, "open_version", lambda *_: (other, None))
     found = look(own)
     assert found is not None
     assert found.state == "refused"
@@ -267,7 +272,7 @@ def test_columns_in_another_order_are_the_same(
     schema = tiny_schema()
     turned = msgspec.structs.replace(schema, columns=schema.columns[::-1], classes=schema.classes[::-1])
     other = SimpleNamespace(schema=turned, classes=turned.classes)
-    monkeypatch.setattr(evidence, "open_version", lambda *_: (other, ""))
+    monkeypatch.setattr(evidence, "open_version", lambda *_: (other, None))
     look(own)
     assert judge.asked
 
@@ -301,7 +306,10 @@ def test_one_that_the_gate_refuses_is_refused(
     assert (event.what, event.who, event.from_version, event.to_version) == (
         ledger.REFUSED, shadow_test.WHO, "1", "2",
     )  # fmt: skip
-    assert event.numbers == {"shadow": True, "reasons": ["because", "of"], **shadow_slot.figures(found)}
+    assert event.numbers == {
+        "shadow": True, "reasons": [reason.text for reason in REASONS], "codes": [reason.code for reason in REASONS],
+        **shadow_slot.figures(found),
+    }  # fmt: skip
     assert alerts(own) == []
     assert store.aliases == {"champion": "1"}
 
@@ -427,8 +435,8 @@ def test_the_alias_follows_before_the_verdict(
     store.aliases["shadow"] = "3"
     Judge(monkeypatch)
     look(own)
-    assert store.tags("2")[registry.VERDICT] == "refused"
-    assert registry.VERDICT not in store.tags("3")
+    assert store.tags("2")[catalog.VERDICT] == "refused"
+    assert catalog.VERDICT not in store.tags("3")
 
 
 CHECKS = [
@@ -462,6 +470,20 @@ def test_what_the_gate_is_told_of_the_champion(
     look(own)
     _, more = judge.asked[0]
     assert (more["degraded"], more["challenger_beats_champion"]) == told
+
+
+def test_as_many_checks_are_looked_at_as_is_set(
+    own: Settings, store: memory.Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older one may tell of another time."""
+    few = msgspec.structs.replace(own, drift=msgspec.structs.replace(own.drift, history=1))
+    check(own, "insufficient data", {})
+    check(own, "stable", {"degraded": True}, at=SINCE - 1)
+    serve(own, NEEDED)
+    judge = Judge(monkeypatch)
+    look(few)
+    _, more = judge.asked[0]
+    assert more["challenger_beats_champion"] is False
 
 
 def test_what_was_known_of_another_champion_is_not_told(

@@ -12,6 +12,7 @@ import pytest
 from ml.drift import rule, verdict_history
 from ml.drift.reference import Baseline
 from ml.drift.verdict import DriftVerdict, FreshModelProbe, Performance, Signals
+from ml.messages import code_of, message
 from ml.retraining import blockers, fresh_model_probe
 from ml.settings import Drift, Settings
 from tests.ml import worlds
@@ -46,8 +47,8 @@ def test_a_champion_that_never_was_good_is_outdone(found: Settings) -> None:
     assert (first.verdict, first.fresh_model_probe.rows) == ("stable", 0)  # no older labelled rows to learn from yet
     assert not second.performance.degraded
     assert (second.verdict, second.signals.challenger_beats_champion, second.retrain) == ("drift", True, True)
-    assert "a quick model of newer rows does better" in second.reasons[0]
-    assert second.decision == "the gain of a newer model is large"
+    assert code_of(second.reasons[0]) == "drift.newer_model_better"
+    assert second.decision == message("retraining.gain_large")
     assert second.fresh_model_probe.gain is not None
     assert second.fresh_model_probe.gain > second.fresh_model_probe.gain_at_least > found.drift.log_loss_margin  # type: ignore[operator]
 
@@ -133,28 +134,23 @@ def test_chance_outdoes_nobody(found: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("renewed", "spare", "asked", "words"),
+    ("renewed", "spare", "asked", "code"),
     [
-        (FreshModelProbe(challenger_beats_champion=True, large=True), False, True, "is large"),
-        (FreshModelProbe(challenger_beats_champion=True, windows=2), True, True, "is confirmed"),
-        (FreshModelProbe(challenger_beats_champion=True, windows=1), True, False, "waiting for the next"),
-        (
-            FreshModelProbe(challenger_beats_champion=True, windows=3),
-            False,
-            False,
-            "until the budget of retrainings is full",
-        ),
+        (FreshModelProbe(challenger_beats_champion=True, large=True), False, True, "gain_large"),
+        (FreshModelProbe(challenger_beats_champion=True, windows=2), True, True, "gain_confirmed"),
+        (FreshModelProbe(challenger_beats_champion=True, windows=1), True, False, "not_confirmed_yet"),
+        (FreshModelProbe(challenger_beats_champion=True, windows=3), False, False, "small_gain"),
     ],
     ids=["large", "over two windows", "over one", "small and no budget to spare"],
 )
-def test_when_an_outdone_champion_is_replaced(renewed: FreshModelProbe, spare: bool, asked: bool, words: str) -> None:
+def test_when_an_outdone_champion_is_replaced(renewed: FreshModelProbe, spare: bool, asked: bool, code: str) -> None:
     """Large at once; small when sure over windows, and when a retraining can be spared for it."""
     signals = Signals(challenger_beats_champion=True, judged=True)
     answer = rule.retrain(
         "drift", signals, Performance(labels=500), [], [], Drift(), fresh_model_probe=renewed, spare=spare
     )
     assert answer[0] is asked
-    assert words in answer[1]
+    assert answer[1].code == f"retraining.{code}"
 
 
 def test_large_drop_that_no_newer_model_mends_waits_for_a_second_window() -> None:
@@ -186,7 +182,7 @@ def test_budget_is_earned_by_windows_and_saved_up(found: Settings) -> None:
     checked(found, 1, retrain=True)
     assert blockers.budget(found) == pytest.approx(2 / 3)
     held = blockers.blockers(found, worlds.START + 90 * HOUR, None)
-    assert [h.reason for h in held] == ["the budget of one retraining in 3 windows is spent for 1 more"]
+    assert [h.reason for h in held] == [message("retraining.budget_spent", n=3, more=1)]
     checked(found, 2, retrain=False, verdict="insufficient data")
     assert blockers.budget(found) == pytest.approx(2 / 3)
     checked(found, 3, retrain=False)

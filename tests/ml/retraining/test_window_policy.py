@@ -201,7 +201,7 @@ def test_policy_with_too_few_rows_gives_way(found: Settings) -> None:
     degraded(found, 1)
     chosen = window_policy.select(found, version="1", created=MADE)
     assert chosen.policy == "all"
-    assert "too few labelled rows for it" in chosen.reason
+    assert chosen.reason.code == "retraining.too_few_for_policy"
 
 
 @pytest.mark.parametrize(("concept", "policy"), [(0.0, "all"), (1.0, "since drift")], ids=["same world", "turned"])
@@ -214,7 +214,7 @@ def test_auto_chooses_by_a_backtest(found: Settings, concept: float, policy: str
         degraded(found, hour)
     chosen = window_policy.select(found, version="1", created=MADE)
     assert chosen.policy == policy
-    assert "backtest on the newest" in chosen.reason
+    assert chosen.reason.code == "retraining.backtest"
 
 
 def test_labelled_rows_carry_what_generate_needs(found: Settings) -> None:

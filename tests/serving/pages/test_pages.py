@@ -106,6 +106,14 @@ def test_a_decimal_comma_is_understood(client: FlaskClient) -> None:
     assert with_point == with_comma != []
 
 
+@pytest.mark.parametrize("typed", ["1,500", "1_5", "1.5.0"])
+def test_a_number_that_may_be_another_is_refused(client: FlaskClient, typed: str) -> None:
+    """A comma before three digits may stand between thousands; 1.5 in silence would be wrong for half of the people."""
+    answer = client.post("/", data=ROW | {"c0": typed})
+    assert answer.status_code == 422
+    assert typed in answer.text
+
+
 def test_a_wrong_label_is_refused(client: FlaskClient) -> None:
     """Only the model's classes are labels."""
     answer = client.post("/label", data={"prediction_id": "a", "label": "perhaps"})

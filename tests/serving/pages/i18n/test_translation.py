@@ -11,97 +11,30 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from ml.messages import Message, message
 from serving.app import create_app
 from serving.pages.i18n import templates
-from serving.pages.i18n.translation import CARD, HOLE, TOLD, said
+from serving.pages.i18n.translation import HOLE, TOLD, said, translated
 from tests.conftest import CHECKOUT
 from tests.serving import showcase
 from tests.serving.tiny import settings_for
 
-# Where sentences are made that people read on the pages. These modules tell MLflow or Evidently, or nothing in words.
-TOLD_ELSEWHERE = {
-    "profile",
-    "stuck_feed",
-    "verdict_history",
-    "champion_reference",
-    "verdict",
-    "status",
-    "evidently_report",
-    "mlflow_figures",
-    "change_point",
-    "backtest",
-    "window_policy",
-}
-ROOMS = ("drift", "monitoring", "retraining")
+# Where sentences are made that people read on the pages, and that are no messages by code yet.
 MODULES = (
-    *(
-        "ml/gate/rules.py",
-        "ml/gate/evidence.py",
-        "ml/release/bake.py",
-        "ml/registry/rollout.py",
-        "ml/schema/rows.py",
-        "ml/schema/warnings.py",
-        "ml/data/sources/decompress.py",
-    ),
-    *(
-        "ml/release/shadow_test.py",
-        "ml/release/shadow_slot.py",
-        "ml/data/sources/csv_header.py",
-        "ml/data/sources/csv_diagnosis.py",
-        "ml/data/sources/csv_reader.py",
-        "serving/scoring/upload.py",
-    ),
-    *sorted(
-        f"ml/{room}/{file.name}"
-        for room in ROOMS
-        for file in (CHECKOUT / "ml" / room).glob("[a-z]*.py")
-        if file.stem not in TOLD_ELSEWHERE
-    ),
+    "ml/schema/rows.py",
+    "ml/schema/warnings.py",
+    "ml/data/sources/csv_reader.py",
+    "serving/scoring/upload.py",
 )
 # What stands in a sentence where the code fills in words of its own, by the source of the expression.
-JUDGED = "On 7 labelled rows that version 7 answered it is right on 7, and version 7 would have been on 7"
 FILLED = {
-    "name": "column 'a'",
-    "measure": "distance",
-    "few": "",
-    "sure": "95% sure of",
-    "why": "drift persists and labels do not come",
-    "what": "the drop in labelled performance",
-    "'; '.join(reasons)": "too slow: 7 ms a row, allowed 7 ms",
-    "seen": "does not answer",
     "said": "not packed",
     "is_": "not packed",
-    "problem or 'the reference has no such column'": "the reference has no such column",
-    "reason": "the reference has no such column",
-    "found.sentence": JUDGED,
-    "verdict.sentence": "Promoted: the policy is 'always'.",
     "' or '.join(map(repr, near))": "'a'",
     "c.kind": "number",
 }
 # Parts of the sentences above, which do not come alone.
-PARTS = {
-    *(
-        "; 7 rows are few",
-        "7 sure of",
-        JUDGED,
-        "share moved",
-        "cannot be served",
-        "too slow",
-        "too large",
-        "7: 7",
-        "7 (7)",
-    ),
-    *(
-        "Promoted: the policy is 'always'",
-        "the predictions",
-        "column '7'",
-        "column '7': 7",
-        "7 is 7",
-        "does not answer",
-    ),
-    *("reports 7 and workers 7", "the drop in labelled performance", "the gain of a newer model", "7-7-v7"),
-    *(", although too slow: 7 ms a row, allowed 7 ms.", "7 is the drop in labelled performance"),
-}
+PARTS = {"7: 7", "7 (7)", "column '7'", "column '7': 7", "7 is 7"}
 # What no page shows: notes for who trains, log lines, names of methods and of kinds.
 NOT_SHOWN = (
     *(
@@ -176,17 +109,27 @@ def test_every_sentence_of_the_library_is_known(module: str, vietnamese: None) -
 
 
 def test_the_values_are_filled_in_and_numbers_are_the_readers(vietnamese: None) -> None:
-    """Names stay, decimals get a comma, and parts of a list are told one by one."""
-    text = (
-        "Not promoted: worse than the champion: log-loss higher by 0.0123; worse where age is 18 to 27.5 (1,230 rows): "
-        "log-loss higher by 0.2. (40 rows that the champion was trained on, or others of their ids, are left out)"
-    )
-    told = said(text)
+    """Names stay, decimals get a comma, and messages inside of a message are told one by one."""
+    where = message("gate.slice", column="age", value=message("evaluation.range", low=18, high=27.5))
+    reasons = [message("gate.worse", loss=0.0123), message("gate.worse_slice", where=where, n=1230, loss=0.2)]
+    notes = [message("gate.trained_on_left_out", n=40)]
+    told = translated(message("gate.with_notes", verdict=message("gate.refused", reasons=reasons), notes=notes))
     assert told == (
-        "Không thăng cấp: tệ hơn mô hình đương nhiệm: log-loss cao hơn 0,0123; tệ hơn ở nơi age từ 18 đến 27,5 "
-        "(1.230 dòng): log-loss cao hơn 0,2. (bỏ ra 40 dòng mà mô hình đương nhiệm đã được huấn luyện trên đó, "
+        "Không thăng cấp: tệ hơn mô hình đương nhiệm: log-loss cao hơn 0,0123; tệ hơn ở nơi age có giá trị từ 18 đến "
+        "27,5 (1230 dòng): log-loss cao hơn 0,2000. (bỏ ra 40 dòng mà mô hình đương nhiệm đã được huấn luyện trên đó, "
         "hoặc có cùng mã định danh với các dòng ấy)"
     )
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [Message("gate.of_tomorrow", {}, "It is told."), Message("gate.worse", {"loss": None}, "It is told.")],
+    ids=["code", "values"],
+)
+def test_a_message_of_another_version_is_told_in_english(unknown: Message, vietnamese: None) -> None:
+    """A record outlives the catalogue that it was written with."""
+    assert translated(unknown) == "It is told."
+    assert translated(message("release.failed", why=unknown, error="x")) == "It is told.: x"
 
 
 @pytest.mark.parametrize(
@@ -198,18 +141,11 @@ def test_what_nobody_of_ours_wrote_stays_as_it_is(text: str, vietnamese: None) -
     assert said(text) == text
 
 
-def test_a_level_that_reads_like_a_range_stays_a_name(vietnamese: None) -> None:
-    """ "month to month" is a contract, 18 to 27 is a range."""
-    assert said("worse where contract is month to month (7 rows): log-loss higher by 0.1") == (
-        "tệ hơn ở nơi contract là month to month (7 dòng): log-loss cao hơn 0,1"
-    )
-    assert said("month to month", CARD) == "month to month"
-
-
 def test_a_persons_reason_stays_beside_our_words(vietnamese: None) -> None:
-    """The part that is ours is told, the other part is kept."""
-    assert said("new data (alias found set already)") == "new data (bí danh đã được đặt từ trước)"
-    assert said("rolled back to version 3: too many complaints") == "quay lui về phiên bản 3: too many complaints"
+    """The part that is ours is told, the other part is kept, whatever it reads like."""
+    for words in ("too many complaints", "18 to 27", "worse"):
+        told = translated(message("release.rolled_back", version="3", reason=words))
+        assert told == f"quay lui về phiên bản 3: {words}"
 
 
 @pytest.mark.parametrize(
@@ -221,9 +157,10 @@ def test_a_text_of_any_shape_is_answered(text: str, vietnamese: None) -> None:
 
 
 def test_english_readers_get_the_record_itself(app: Flask) -> None:
-    """Nothing is matched, nothing is changed."""
+    """The same words and numbers."""
     with app.test_request_context("/?lang=en"):
-        assert said("no reason to retrain") == "no reason to retrain"
+        slow = message("gate.too_slow", ms=1234.5, allowed=50)
+        assert translated(slow) == slow.text
 
 
 def test_translations_fill_every_hole() -> None:
@@ -233,7 +170,7 @@ def test_translations_fill_every_hole() -> None:
     file = Path(templates.__file__).parents[2] / "translations" / "vi" / "LC_MESSAGES" / "messages.po"
     with file.open("rb") as po:
         known = {message.id: message.string for message in read_po(po)}
-    for template in (*TOLD, *CARD):
+    for template in TOLD:
         assert sorted(HOLE.findall(template.text)) == sorted(HOLE.findall(known[template.text])), template.text
 
 

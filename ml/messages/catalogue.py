@@ -1,0 +1,62 @@
+"""The catalogue: the English templates of all rooms by code, and what makes a message of one."""
+
+from __future__ import annotations
+
+import functools
+import numbers
+from typing import Any
+
+from ml.messages import card, drift, evaluation, files, gate, release, retraining
+from ml.messages.message import Message, Value, fill, parsed
+
+ROOMS = (card, drift, evaluation, files, gate, release, retraining)
+TEMPLATES: dict[str, str] = {code: template for room in ROOMS for code, template in room.TEMPLATES.items()}
+
+
+@functools.cache
+def holes(code: str) -> frozenset[str]:
+    """The names of the values that a code's template takes.
+
+    >>> sorted(holes("gate.too_slow"))
+    ['allowed', 'ms']
+    """
+    return frozenset(name for _, name, _ in parsed(TEMPLATES[code]) if name is not None)
+
+
+def message(code: str, **values: Any) -> Message:
+    """Make a message.
+
+    Parameters
+    ----------
+    values
+        Those of the code's template: texts, numbers (NumPy's too), messages, or lists of texts and messages.
+
+    Raises
+    ------
+    KeyError
+        There is no such code.
+    TypeError
+        The values are not those of its template.
+
+    >>> message("gate.too_slow", ms=80, allowed=50.0).text
+    'too slow: 80.0 ms a row, allowed 50 ms'
+    """
+    if values.keys() != holes(code):
+        raise TypeError(f"{code} takes {sorted(holes(code))}, got {sorted(values)}")
+    plain = {name: _plain(value) for name, value in values.items()}
+    return Message(code, plain, fill(TEMPLATES[code], plain))
+
+
+def _plain(value: Any) -> Value:
+    """As JSON has it: no tuples, no numbers of NumPy."""
+    match value:
+        case bool() | str() | Message() | None:
+            return value
+        case numbers.Integral():
+            return int(value)
+        case numbers.Real():
+            return float(value)
+        case list() | tuple():
+            return [one if isinstance(one, Message) else str(one) for one in value]
+        case _:
+            raise TypeError(f"a message holds texts, numbers, messages and lists of them, not {type(value).__name__}")

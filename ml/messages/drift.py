@@ -1,0 +1,37 @@
+"""Drift verdicts: what a check found, column by column and in performance."""
+
+from ml.messages.message import N_
+
+TEMPLATES = {
+    "drift.nothing_changed": N_("nothing that matters has changed since the champion was judged"),
+    "drift.no_model": N_("no model has been promoted yet"),
+    "drift.too_few_predictions": N_("{n} new predictions of version {version}, {needed} are needed"),
+    "drift.alert": "{verdict}: {reasons:; }",
+    "drift.column": N_("column '{column}': {reason}"),
+    "drift.predictions": N_("the predictions: {reason}"),
+    "drift.distance": N_("the distribution changed (distance {distance:.2f})"),
+    "drift.share_moved": N_("the distribution changed (share moved {share:.2f})"),
+    "drift.missing": N_("missing values went from {before:.1%} to {now:.1%}"),
+    "drift.new_values": N_("{share:.1%} of the rows have a value never seen before"),
+    "drift.not_in_reference": N_("the reference has no such column"),
+    "drift.column_gone": N_("the column is not in the data any more"),
+    "drift.not_numbers": N_("{share:.1%} of the values are not numbers, for example '{example}'"),
+    "drift.feed_broken": N_("values are missing that were there: the feed is broken"),
+    "drift.feed_stuck": N_(
+        "every value is {value:.6g}, which {share:.1%} of the reference rows had: the feed is stuck"
+    ),
+    "drift.unknown_labels": N_("{n} labels are none of the model's classes and were left out"),
+    "drift.accuracy_fell": N_(
+        "accuracy fell from {before:.1%} to {now:.1%} on {n} labelled rows (by at least {least:.1%}, {sure:.0%} sure)"
+    ),
+    "drift.log_loss_rose": N_(
+        "log-loss rose from {before:.3f} to {now:.3f} on {n} labelled rows (by at least {least:.3f}, {sure:.0%} sure)"
+    ),
+    "drift.estimated_drop": N_(
+        "estimate, not a measurement: from the scores alone, accuracy fell by at least {least:.1%}"
+    ),
+    "drift.newer_model_better": N_(
+        "a quick model of newer rows does better on labels that came after them: log-loss lower by {gain:.3f} over "
+        "{n} rows (by at least {least:.3f}, {sure:.0%} sure)"
+    ),
+}

@@ -1,0 +1,36 @@
+"""Retraining: why a check asks for one or not, what forbids it, and which rows it learns from."""
+
+from ml.messages.message import N_
+
+TEMPLATES = {
+    "retraining.broken_data": N_("no retraining on broken data: mend the feed first"),
+    "retraining.no_reason": N_("no reason to retrain"),
+    "retraining.small_gain": N_("the gain of a newer model is small: it waits until the budget of retrainings is full"),
+    "retraining.too_little_drift": N_("too little drifted to retrain for"),
+    "retraining.labels_show_no_loss": N_(
+        "the inputs drifted, but labels are coming and show no loss, and no newer model would do better"
+    ),
+    "retraining.not_confirmed_yet": N_("seen in {n} of the {needed} windows that confirm it: waiting for the next"),
+    "retraining.drop_confirmed": N_("the drop in labelled performance is confirmed"),
+    "retraining.drop_large": N_("the drop in labelled performance is large"),
+    "retraining.gain_confirmed": N_("the gain of a newer model is confirmed"),
+    "retraining.gain_large": N_("the gain of a newer model is large"),
+    "retraining.drift_persists": N_("drift persists and labels do not come"),
+    "retraining.blocked": N_("{why}, but {reason}"),
+    "retraining.breaker": N_(
+        "the last {n} challengers were refused: the breaker is open, a person should look (it closes by itself after "
+        "{hours:.0f} h, or with the next promotion)"
+    ),
+    "retraining.shadow_first": N_("version {version} waits in shadow and is judged first"),
+    "retraining.under_way": N_("a retraining that was asked for is still under way"),
+    "retraining.budget_spent": N_("the budget of one retraining in {n} windows is spent for {more} more"),
+    "retraining.cooldown": N_("the last retraining ended {ago:.0f} s ago and the cool-down is {seconds:.0f} s"),
+    "retraining.no_labelled_rows": N_("no labelled production rows yet"),
+    "retraining.found_anew": N_("columns and classes are found anew: the labelled rows that fit them are used"),
+    "retraining.other_question": N_("all {n} labelled rows answer another question"),
+    "retraining.configured": N_("configured: {policy}"),
+    "retraining.too_few_for_policy": N_("{reason}; too few labelled rows for it, so all are used"),
+    "retraining.too_few_for_backtest": N_("too few labelled rows for a backtest of the policies"),
+    "retraining.backtest": N_("backtest on the newest {n} labelled rows, log-loss: {scores:, }"),
+    "retraining.backtest_score": "{policy} {loss:.3f}",
+}
