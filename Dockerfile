@@ -3,8 +3,11 @@ FROM python:3.11-slim-bookworm AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc g++ libc6-dev \
     && rm -rf /var/lib/apt/lists/*
-COPY requirements.txt /tmp/requirements.txt
-RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir -r /tmp/requirements.txt
+COPY ops/lock /tmp/lock
+COPY ops/environment.py /tmp/environment.py
+# As ops/environment.py installs it on any machine: pins with hashes, and NVIDIA's libraries only for a torch with CUDA.
+RUN python -m venv /opt/venv && cd /tmp && PIP_NO_CACHE_DIR=1 \
+    python -c "from pathlib import Path; import environment as e; e.install(Path('/opt/venv'), Path('/tmp/lock', e.RUNTIME))"
 
 FROM python:3.11-slim-bookworm
 # libgomp: LightGBM, scikit-learn and torch; tini: reaps what a worker's children leave.

@@ -4,13 +4,15 @@
 Needs Python's standard library alone (and pyarrow for .parquet). Rows go in parts; a part that fails for a reason
 that may pass is sent again with growing pauses; after an interruption the same command goes on where it stopped.
 
-The output has the input's columns and prediction_id, label, probability, probability_<class>, warnings.
-A row's prediction id is made from the file's content and the row's place, so a part that is sent twice is
-logged once. Until all is done the rows are in OUTPUT.part, with OUTPUT.part.json saying how far it is good.
+The output has the input's columns and prediction_id, label, probability (of that label), positive_probability (of
+the positive label, for two classes: what --rank orders by), probability_<class>, warnings. A row's prediction id is
+made from the table's cells and the row's place, so a part that is sent twice is logged once. Every answer is held to
+what was asked: its type, version and columns, as many rows, the same ids in the same order, all of it. Until all is
+done the rows are in OUTPUT.part, which one run at a time may write, with OUTPUT.part.json saying how far it is good.
 
-Exit codes: 0 done; 2 the command or the file is wrong; 3 the service refuses the rows, and says why;
-4 the service cannot be reached or stays busy; 5 the model changed on the way (see --allow-mixed);
-130 interrupted. After 4, 5 and 130 the same command goes on.
+Exit codes: 0 done; 2 the command or the file is wrong, or it changed while it was sent; 3 the service refuses the
+rows, and says why; 4 the service cannot be reached or stays busy; 5 the model changed on the way (see --allow-mixed);
+6 what came is no answer to what was asked; 130 interrupted. After 4, 5, 6 and 130 the same command goes on.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import argparse
 import bz2
 import contextlib
 import csv
+import email.utils
 import gzip
 import hashlib
 import http.client
@@ -27,6 +30,7 @@ import json
 import lzma
 import os
 import random
+import shutil
 import sys
 import time
 import urllib.error
@@ -36,7 +40,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+try:
+    import fcntl
+
+    def _hold(stream: IO[bytes]) -> None:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+except ImportError:  # Windows: two runs at once into one output are not noticed there
+
+    def _hold(stream: IO[bytes]) -> None:
+        pass
+
+
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+ID = "prediction_id"
+RANKED_BY = "positive_probability"
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -49,10 +67,20 @@ class Stop(Exception):
 
 
 class Chunk(NamedTuple):
-    """Consecutive rows: `first` counts from 0; cells as text."""
+    """Consecutive rows: `first` counts from 0; cells as text, one id a row."""
 
     first: int
+    names: list[str]
     rows: list[list[str]]
+    ids: list[str]
+
+
+class Answer(NamedTuple):
+    """A checked answer: its lines, those of the header first, and the names in it."""
+
+    content: bytes
+    names: list[str]
+    version: str
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--key", default=os.environ.get("REFIT_API_KEY", ""), help="API key (default $REFIT_API_KEY)")
     parser.add_argument("--restart", action="store_true", help="start again where an earlier run was interrupted")
     parser.add_argument("--allow-mixed", action="store_true", help="go on when the model version changes on the way")
+    parser.add_argument("--rank", action="store_true", help="highest probability of the positive label first")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     return parser
 
@@ -101,24 +130,27 @@ def run(options: argparse.Namespace) -> None:
         raise Stop(2, "the output is CSV; give it a name that ends in .csv, .csv.gz, .csv.bz2 or .csv.xz")
     if not options.url.startswith(("http://", "https://")):
         raise Stop(2, f"expected --url to begin with http:// or https://, got {options.url}")
-    digest = _digest(options.file)
-    journal = Journal(output, digest, restart=options.restart)
-    progress = Progress(options.quiet, journal.rows)
+    digest = _digest(options)
     with contextlib.ExitStack() as opened:
+        journal = opened.enter_context(Journal(output, digest, restart=options.restart))
+        progress = Progress(options.quiet, journal.rows)
         names, rows = _table(options, opened)
-        opened.enter_context(journal)
-        for chunk in _chunks(rows, options.chunk, journal.rows):
-            answer, version = _scored(options, digest, names, chunk)
-            if journal.version not in ("", version) and not options.allow_mixed:
+        seen = hashlib.sha256(_bytes(names))
+        for chunk in _chunks(names, _hashed(rows, seen), options.chunk, journal.rows, digest):
+            answer = _ask(options, chunk)
+            if journal.version not in ("", answer.version) and not options.allow_mixed:
                 raise Stop(
-                    5, f"the model changed from version {journal.version} to {version} after {journal.rows} rows; "
-                    "--restart scores all with one version, --allow-mixed goes on"
+                    5, f"the model changed from version {journal.version} to {answer.version} after {journal.rows} "
+                    "rows; --restart scores all with one version, --allow-mixed goes on"
                 )  # fmt: skip
-            journal.add(answer, len(chunk.rows), version)
+            if options.rank and not _rank_places(answer.names):
+                raise Stop(2, f"--rank needs a positive label, and model version {answer.version} has none")
+            journal.add(answer, len(chunk.rows))
             progress.show(journal.rows)
-        if not journal.rows:
-            raise Stop(2, f"{options.file} has a header but no rows")
-        journal.finish()
+        if seen.hexdigest()[:20] != digest:
+            journal.forget()
+            raise Stop(2, f"{options.file} changed while it was sent; nothing is kept of the output")
+        journal.finish(rank=options.rank)
     progress.done(journal.rows, journal.version, output)
 
 
@@ -186,41 +218,101 @@ def _cell(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:20]
+def _bytes(cells: list[str]) -> bytes:
+    """A row for the digest: no two rows have the same."""
+    return "".join(f"{len(cell)}:{cell}," for cell in [str(len(cells)), *cells]).encode("utf-8", "surrogatepass")
 
 
-def _chunks(rows: Iterator[list[str]], size: int, skip: int) -> Iterator[Chunk]:
-    """Chunks of the rows after the first `skip`, which an earlier run has scored."""
+def _digest(options: argparse.Namespace) -> str:
+    """SHA-256 over the names and cells as they are sent, however the file is packed; 20 digits of it."""
+    with contextlib.ExitStack() as opened:
+        names, rows = _table(options, opened)
+        seen = hashlib.sha256(_bytes(names))
+        for _ in _hashed(rows, seen):
+            pass
+    return seen.hexdigest()[:20]
+
+
+def _hashed(rows: Iterator[list[str]], seen: Any) -> Iterator[list[str]]:
+    for row in rows:
+        seen.update(_bytes(row))
+        yield row
+
+
+def _chunks(names: list[str], rows: Iterator[list[str]], size: int, skip: int, digest: str) -> Iterator[Chunk]:
+    """Chunks of the rows after the first `skip`, which an earlier run has scored; one without rows of no rows."""
+    own = names.index(ID) if ID in names else None
     first, chunk = skip, []
+
+    def made() -> Chunk:
+        ids = [f"{digest}-{first + i}" if own is None else row[own].strip() for i, row in enumerate(chunk)]
+        return Chunk(first, names, chunk, ids)
+
     for i, row in enumerate(rows):
         if i < skip:
             continue
         chunk.append(row)
         if len(chunk) == size:
-            yield Chunk(first, chunk)
+            yield made()
             first, chunk = first + size, []
-    if chunk:
-        yield Chunk(first, chunk)
+    if chunk or not first:
+        yield made()
 
 
 # ---- asking
 
 
-def _scored(options: argparse.Namespace, digest: str, names: list[str], chunk: Chunk) -> tuple[bytes, str]:
-    """The answer's CSV (header included) and the model version of one chunk."""
-    ids = [] if "prediction_id" in names else ["prediction_id"]
+def _ask(options: argparse.Namespace, chunk: Chunk) -> Answer:
+    """The checked answer of one chunk."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*ids, *names])
-    for i, row in enumerate(chunk.rows, start=chunk.first):
-        writer.writerow([*([f"{digest}-{i}"] if ids else []), *row])
-    body = gzip.compress(text.getvalue().encode(), 1)
-    return _ask(options, body, chunk)
+    own = ID in chunk.names
+    writer.writerow(chunk.names if own else [ID, *chunk.names])
+    writer.writerows(chunk.rows if own else ([key, *row] for key, row in zip(chunk.ids, chunk.rows, strict=True)))
+    content, headers = _post(options, gzip.compress(text.getvalue().encode(), 1), chunk)
+    try:
+        return _checked(content, headers, chunk)
+    except (ValueError, csv.Error) as error:
+        raise Stop(6, f"{options.url} gave no answer to what was asked: {error}") from error
 
 
-def _ask(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes, str]:
+def _checked(content: bytes, headers: Any, chunk: Chunk) -> Answer:
+    """The answer, if it is one to this chunk.
+
+    Raises
+    ------
+    ValueError, csv.Error
+        Saying what was expected and what came.
+    """
+    version = headers.get("X-Model-Version", "")
+    if (kind := headers.get_content_type()) != "text/csv":
+        raise ValueError(f"expected text/csv, got {kind}: is this the service, or a page before it?")
+    if not version:
+        raise ValueError("it names no model version: is this the service?")
+    if not content.endswith(b"\n"):
+        raise ValueError("it breaks off in the middle of a line")
+    names, *rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
+    sent = [name for name in (chunk.names if ID in chunk.names else [ID, *chunk.names]) if name]
+    came = [name.removeprefix("'") for name in names[: len(sent)]]  # in front of what a spreadsheet would run
+    added = {name.removeprefix("predicted_").removeprefix("predicted_") for name in names[len(sent) :]}
+    if came != [name.removeprefix("'") for name in sent] or not {"label", "probability"} <= added:
+        raise ValueError(f"expected the columns that were sent, label and probability; got {', '.join(names)[:200]}")
+    if len(rows) != len(chunk.rows):
+        raise ValueError(f"{len(chunk.rows)} rows were sent and {len(rows)} came back")
+    place = sent.index(ID)
+    for i, (row, key) in enumerate(zip(rows, chunk.ids, strict=True)):
+        if len(row) != len(names) or row[place].removeprefix("'") != key.removeprefix("'"):
+            raise ValueError(f"row {chunk.first + i + 1} came back as another one, or not whole")
+    return Answer(content, names, version)
+
+
+def _rank_places(names: list[str]) -> list[int]:
+    """Where the probability to rank by is; the input may have had a column of its name, so the last one counts."""
+    return [i for i, name in enumerate(names) if name.removeprefix("predicted_") == RANKED_BY][-1:]
+
+
+def _post(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes, Any]:
+    """Body and headers of the answer, tried again where the reason may pass."""
     headers = {"Content-Type": "text/csv", "Content-Encoding": "gzip", "Accept": "text/csv"}
     if options.key:
         headers["Authorization"] = f"Bearer {options.key}"
@@ -233,12 +325,12 @@ def _ask(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes,
         wait = min(30.0, 0.25 * 2**attempt) * (0.5 + random.random() / 2)
         try:
             with urllib.request.urlopen(request, timeout=options.timeout) as response:
-                return response.read(), response.headers.get("X-Model-Version", "")
+                return response.read(), response.headers
         except urllib.error.HTTPError as error:
             last = _reason(error, chunk)
             if error.code not in PASSING:
                 raise Stop(3, last) from error
-            wait = _retry_after(error, wait)
+            wait = _retry_after(error.headers.get("Retry-After", ""), wait)
         except (OSError, ValueError, http.client.HTTPException) as error:  # refused, reset, timed out, cut short
             last = f"{options.url} cannot be reached: {getattr(error, 'reason', error)}"
         if attempt < options.retries:
@@ -259,11 +351,16 @@ def _reason(error: urllib.error.HTTPError, chunk: Chunk) -> str:
     return f"HTTP {error.code}: row {chunk.first + lines[0] - 1} of the file (in its part, {detail})"
 
 
-def _retry_after(error: urllib.error.HTTPError, wait: float) -> float:
+def _retry_after(given: str, wait: float) -> float:
+    """Seconds to wait: as `given` says, in seconds or as a date, up to a minute, and at least `wait`."""
     try:
-        return max(wait, min(60.0, float(error.headers.get("Retry-After", 0))))
-    except (TypeError, ValueError):
-        return wait
+        asked = float(given)
+    except ValueError:
+        try:
+            asked = email.utils.parsedate_to_datetime(given).timestamp() - time.time()
+        except (TypeError, ValueError, OverflowError):
+            return wait
+    return min(60.0, asked) if asked > wait else wait
 
 
 # ---- writing
@@ -278,52 +375,102 @@ class Journal:
         self.state = output.with_name(output.name + ".part.json")
         self.digest = digest
         self.rows, self.bytes, self.version = 0, 0, ""
-        if not restart:
-            self._resume()
+        self._restart = restart
+        self._names: list[str] = []
         self._stream: IO[bytes] | None = None
 
     def __enter__(self) -> Journal:
         self.part.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = self.part.open("r+b" if self.rows else "wb")
-        self._stream.truncate(self.bytes)  # what an interrupted write left after the last whole part
-        self._stream.seek(self.bytes)
+        self._stream = self._locked()
+        try:
+            if not self._restart:
+                self._resume()
+            self._stream.truncate(self.bytes)  # what an interrupted write left after the last whole part
+            self._stream.seek(self.bytes)
+        except BaseException:
+            self._stream.close()
+            raise
         return self
 
+    def _locked(self) -> IO[bytes]:
+        """OUTPUT.part, open and held by this run alone."""
+        while True:
+            self.part.touch()
+            stream = self.part.open("r+b")
+            try:
+                _hold(stream)
+            except OSError:
+                stream.close()
+                raise Stop(2, f"another run writes {self.output} at this moment") from None
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(stream.fileno()), self.part.stat()):
+                    return stream
+            stream.close()  # that run has just ended, and given the file its name
+
     def __exit__(self, *_: object) -> None:
-        if self._stream is not None:
-            self._stream.close()
         if not self.rows:
             self.part.unlink(missing_ok=True)
+        if self._stream is not None:
+            self._stream.close()
 
-    def add(self, answer: bytes, rows: int, version: str) -> None:
+    def add(self, answer: Answer, rows: int) -> None:
         """Append a part, and then say that it is good."""
         assert self._stream is not None
-        if self.rows:
-            answer = answer.partition(b"\n")[2]  # the header is there already
-        self._stream.write(answer)
+        content = answer.content
+        if self.bytes:
+            if answer.names != self._names:
+                raise Stop(5, f"model version {answer.version} answers with other columns; --restart scores all anew")
+            content = _after_header(content)
+        self._names = answer.names
+        self._stream.write(content)
         self._stream.flush()
         os.fsync(self._stream.fileno())
-        self.rows, self.bytes, self.version = self.rows + rows, self.bytes + len(answer), version
+        self.rows, self.bytes, self.version = self.rows + rows, self.bytes + len(content), answer.version
         temporary = self.state.with_name(self.state.name + ".new")
-        state = {"file": self.digest, "rows": self.rows, "bytes": self.bytes, "version": version}
+        state = {
+            "file": self.digest, "rows": self.rows, "bytes": self.bytes, "version": self.version, "names": self._names
+        }  # fmt: skip
         with temporary.open("w") as stream:
             json.dump(state, stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, self.state)
 
-    def finish(self) -> None:
-        """Give the output its name."""
-        assert self._stream is not None
-        self._stream.close()
+    def forget(self) -> None:
+        """Leave nothing of the output."""
+        self.rows = 0
+        self.state.unlink(missing_ok=True)
+
+    def finish(self, *, rank: bool) -> None:
+        """Give the output its name, its rows ordered and packed where that is asked for."""
+        source = self.part
+        if rank:
+            source = self._ranked(*_rank_places(self._names))
         if self.output.suffix in OPENERS:
             packed = self.part.with_name(self.part.name + ".packed")
-            with self.part.open("rb") as plain, OPENERS[self.output.suffix](packed, "wb") as out:
-                while block := plain.read(1 << 20):
-                    out.write(block)
-            os.replace(packed, self.part)
-        os.replace(self.part, self.output)
-        self.state.unlink(missing_ok=True)
+            with source.open("rb") as plain, OPENERS[self.output.suffix](packed, "wb") as out:
+                shutil.copyfileobj(plain, out, 1 << 20)
+            source = packed
+        if os.name == "nt" and self._stream is not None:
+            self._stream.close()  # an open file cannot be renamed there
+        os.replace(source, self.output)
+        for left in (self.part, self.part.with_name(self.part.name + ".ranked"), self.state):
+            left.unlink(missing_ok=True)
+
+    def _ranked(self, place: int) -> Path:
+        """The part with its rows by the number at `place`, highest first, of equals the first; holds only places."""
+        ranked = self.part.with_name(self.part.name + ".ranked")
+        with self.part.open("rb") as stream, ranked.open("wb") as out:
+            records = _records(stream)
+            out.write(next(records))
+            found = []
+            for record in records:
+                cells = next(csv.reader(io.StringIO(record.decode(), newline="")))
+                found.append((-float(cells[place]), stream.tell() - len(record), len(record)))
+            for _, start, size in sorted(found):
+                stream.seek(start)
+                out.write(stream.read(size))
+        return ranked
 
     def _resume(self) -> None:
         try:
@@ -335,6 +482,22 @@ class Journal:
             raise Stop(2, f"{self.part} belongs to another input; --restart replaces it")
         if size >= state["bytes"]:
             self.rows, self.bytes, self.version = state["rows"], state["bytes"], state["version"]
+            self._names = state["names"]
+
+
+def _records(stream: IO[bytes]) -> Iterator[bytes]:
+    """The records of a CSV, each with its end; a line within quotes goes on with the next."""
+    record = b""
+    while line := stream.readline():
+        record += line
+        if record.count(b'"') % 2 == 0:
+            yield record
+            record = b""
+
+
+def _after_header(content: bytes) -> bytes:
+    header = next(_records(io.BytesIO(content)))
+    return content[len(header) :]
 
 
 class Progress:

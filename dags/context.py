@@ -70,4 +70,7 @@ def verdict_of(events: Mapping[Any, Any]) -> DriftVerdict | None:
 
 def report_url(settings: Settings, verdict: DriftVerdict) -> str:
     """Where the service shows a check's report; empty when the check made none."""
-    return f"http://127.0.0.1:{settings.serving_port}/monitoring/report/{verdict.id}" if verdict.report else ""
+    if not verdict.report:
+        return ""
+    base = settings.serving.public_url.rstrip("/") or f"http://127.0.0.1:{settings.serving_port}"
+    return f"{base}/monitoring/report/{verdict.id}"

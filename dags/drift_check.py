@@ -41,7 +41,7 @@ NEW_PREDICTIONS = Asset(
 )
 
 
-@task(execution_timeout=timedelta(minutes=30))
+@task(multiple_outputs=False, execution_timeout=timedelta(minutes=30))
 def watch_release(**context: Any) -> dict[str, Any]:
     """Judge a new champion and the challenger in shadow; the one task that may move the alias."""
     from ml.release import watch
@@ -52,7 +52,7 @@ def watch_release(**context: Any) -> dict[str, Any]:
     return release.to_dict()
 
 
-@task(execution_timeout=timedelta(minutes=30))
+@task(multiple_outputs=False, execution_timeout=timedelta(minutes=30))
 def compare(release: dict[str, Any]) -> dict[str, Any]:
     """Compare the current window of predictions with the champion's reference."""
     from ml.monitoring import check
@@ -63,7 +63,7 @@ def compare(release: dict[str, Any]) -> dict[str, Any]:
     return verdict.to_dict() | {"report_url": report_url(settings, verdict)}
 
 
-@task(outlets=[DRIFT], execution_timeout=timedelta(minutes=5))
+@task(multiple_outputs=False, outlets=[DRIFT], execution_timeout=timedelta(minutes=5))
 def request(compared: dict[str, Any], outlet_events: Any, ti: Any, **context: Any) -> dict[str, Any]:
     """Decide on the verdict and tell people; updates the drift asset, or is skipped when no retraining is asked for."""
     from ml.drift import DriftVerdict

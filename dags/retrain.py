@@ -38,7 +38,7 @@ SETTINGS = settings_of()
 _NOBODY = {"asset_triggered": "drift check", "scheduled": "schedule"}
 
 
-@task(execution_timeout=timedelta(hours=2))
+@task(multiple_outputs=False, execution_timeout=timedelta(hours=2))
 def generate(params: dict[str, Any], run_id: str, triggering_asset_events: Any, dag_run: Any) -> dict[str, Any]:
     """Read the source, add labelled production rows, validate, split, and write the snapshot."""
     from ml.origin import Origin
@@ -53,7 +53,7 @@ def generate(params: dict[str, Any], run_id: str, triggering_asset_events: Any, 
     return pipeline.generate(settings_of(overrides(params)), run_key(run_id), origin=origin).to_dict()
 
 
-@task(execution_timeout=timedelta(hours=6))
+@task(multiple_outputs=False, execution_timeout=timedelta(hours=6))
 def train(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Fit the logistic grid and the baseline of every family, with curves."""
     from ml.pipeline import pipeline, progress
@@ -62,7 +62,7 @@ def train(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     return pipeline.train(settings, key, progress=progress.writer(settings, key)).to_dict()
 
 
-@task(execution_timeout=timedelta(hours=12))
+@task(multiple_outputs=False, execution_timeout=timedelta(hours=12))
 def tune(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Search families and hyperparameters on validation log-loss; resumes where a killed search stopped."""
     from ml.pipeline import pipeline, progress
@@ -71,7 +71,7 @@ def tune(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     return pipeline.tune(settings, key, progress=progress.writer(settings, key)).to_dict()
 
 
-@task(execution_timeout=timedelta(hours=2))
+@task(multiple_outputs=False, execution_timeout=timedelta(hours=2))
 def evaluate(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Measure the challenger on the test split and judge it against the champion."""
     from ml.pipeline import pipeline, progress
@@ -80,7 +80,7 @@ def evaluate(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     return pipeline.evaluate(settings, key, progress=progress.writer(settings, key)).to_dict()
 
 
-@task(execution_timeout=timedelta(hours=1))
+@task(multiple_outputs=False, execution_timeout=timedelta(hours=1))
 def register(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Make the judged artifact a version of the registered model; once a run, however often it is tried."""
     from ml.pipeline import pipeline
@@ -88,7 +88,7 @@ def register(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     return pipeline.register(settings_of(overrides(params)), run_key(run_id)).to_dict()
 
 
-@task(execution_timeout=timedelta(minutes=30))
+@task(multiple_outputs=False, execution_timeout=timedelta(minutes=30))
 def promote(params: dict[str, Any], run_id: str, ti: Any) -> dict[str, Any]:
     """Move the alias when the gate said so, and put it back unless every service worker confirms."""
     from ml.pipeline import pipeline

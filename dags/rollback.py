@@ -17,7 +17,7 @@ from dags.alerting import TASK_DEFAULTS
 from dags.context import settings_of
 
 
-@task(execution_timeout=timedelta(minutes=30))
+@task(multiple_outputs=False, execution_timeout=timedelta(minutes=30))
 def roll_back(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
     """Move the alias back and wait for the service to confirm."""
     from ml.origin import Origin

@@ -22,10 +22,17 @@ and a detail that names the place.
 def page() -> str:
     """The Markdown of the page."""
     sys.path.insert(0, str(ROOT))
-    from serving.api import openapi
+    from ml.settings import Settings
+    from serving.api import openapi, operations
+    from serving.app import create_app
 
     document = openapi.document(
-        None, model_name="One_Customer_Classifier", model_version="", max_rows=10_000, keys=True
+        operations.of(create_app(Settings())),
+        None,
+        model_name="One_Customer_Classifier",
+        model_version="",
+        max_rows=10_000,
+        keys=True,
     )
     parts = [INTRODUCTION]
     for path, methods in document["paths"].items():

@@ -22,5 +22,9 @@ class StackError(Exception):
     """Raised when the stack cannot be started, asked or stopped; the message says what to do."""
 
 
+class NoChampion(StackError):
+    """Raised when a run ended well and nothing serves: its challenger was refused, and there is no earlier champion."""
+
+
 class RunFailed(Exception):
     """Raised when a DAG run ended badly; the message is the failed task's own error."""

@@ -18,7 +18,8 @@ def parser() -> argparse.ArgumentParser:
         description="Set up what is missing, start Airflow, MLflow and the service on this machine, run the retraining "
         "loop on Airflow, and end when the service answers with the champion. Running it again is safe.",
         epilog="Settings: refit.toml, then REFIT_* variables (REFIT_SERVING_PORT, REFIT_AIRFLOW_PORT, "
-        "REFIT_MLFLOW_PORT, REFIT_HOME, …). A choice made by --data stays until --data default.",
+        "REFIT_MLFLOW_PORT, REFIT_HOME, …). A choice made by --data stays until --data default. Exit codes: 0 the "
+        "service answers with the champion; 1 an error; 3 --status: nothing runs; 4 the run ended and nothing serves.",
     )
     action = made.add_mutually_exclusive_group()
     action.add_argument("--status", action="store_true", help="say what runs, and end")
@@ -70,10 +71,13 @@ def main(argv: list[str] | None = None) -> int:
     check(arguments, made)
 
     from ml.errors import RefitError
-    from ops import RunFailed, StackError, command
+    from ops import NoChampion, RunFailed, StackError, command
 
     try:
         return command.perform(arguments)
+    except NoChampion as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 4
     except (RefitError, StackError, RunFailed) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -41,6 +41,7 @@ def perform(arguments: argparse.Namespace) -> int:
             layout = Layout(choose_data(layout.settings, arguments))
         ensure_running(layout, terminal)
     if arguments.start:
+        close_loop(layout, terminal)
         addresses(layout, terminal)
         return 0
     run(layout, terminal, _conf(arguments))

@@ -20,6 +20,12 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 # Says that an installation was begun and not finished: such an environment is made anew.
 UNFINISHED = ".refit-unfinished"
+# What is installed: pins with hashes, made from requirements*.txt by ops/lock.sh. They are complete, so pip follows no
+# dependency by itself: it would take one that nobody has looked at.
+LOCKS = Path("ops", "lock")
+RUNTIME, DEV = "runtime.txt", "dev.txt"
+# The CPU build where a place of this machine has it (pip's find-links); else PyPI's, with what that needs on Linux.
+TORCH_CPU, TORCH, CUDA = "torch-cpu.txt", "torch.txt", "cuda.txt"
 # torch, pyspark and Airflow are the large ones; measured 2.3 GB installed, and pip unpacks beside it.
 NEEDED_GB = 5.0
 
@@ -37,7 +43,7 @@ def ensure(root: Path = ROOT, *, dev: bool = False) -> bool:
         No room on the disk, or pip failed: with pip's last lines.
     """
     venv = root / ".venv"
-    locks = [root / "requirements.txt"] + ([root / "requirements-dev.txt"] if dev else [])
+    locks = [root / LOCKS / name for name in ((RUNTIME, DEV) if dev else (RUNTIME,))]
     with _only_one(root):
         stamps = {lock: venv / f".refit-{lock.stem}" for lock in locks}
         if not (venv / UNFINISHED).exists() and all(_fresh(lock, stamp) for lock, stamp in stamps.items()):
@@ -45,7 +51,7 @@ def ensure(root: Path = ROOT, *, dev: bool = False) -> bool:
         _enough_disk(root)
         _make(venv)
         for lock, stamp in stamps.items():
-            _install(venv, lock)
+            install(venv, lock)
             stamp.write_text(_digest(lock), encoding="ascii")
         (venv / UNFINISHED).unlink()
     return True
@@ -58,9 +64,10 @@ def _fresh(lock: Path, stamp: Path) -> bool:
 
 
 def _digest(lock: Path) -> str:
-    """Of the lock and of the interpreter: another Python needs other wheels. A requirements-dev.txt
-    refers to requirements.txt, so a change there is seen by that file's own stamp."""
-    return hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
+    """Of the lock, of torch's and of the interpreter: another Python needs other wheels."""
+    with_it = [lock.with_name(name) for name in (TORCH_CPU, TORCH, CUDA)] if lock.name == RUNTIME else []
+    content = b"".join(file.read_bytes() for file in [lock, *with_it] if file.exists())
+    return hashlib.sha256(content + sys.version.encode()).hexdigest()
 
 
 def _make(venv: Path) -> None:
@@ -77,12 +84,30 @@ def _make(venv: Path) -> None:
     (venv / UNFINISHED).touch()
 
 
+def install(venv: Path, lock: Path) -> None:
+    """Install a lock; with that of the runtime also torch."""
+    _install(venv, lock)
+    if lock.name == RUNTIME:
+        try:
+            _install(venv, lock.with_name(TORCH_CPU))
+        except SetupError:  # there is no such place
+            _install(venv, lock.with_name(TORCH))
+            if _needs_cuda(venv):
+                _install(venv, lock.with_name(CUDA))
+
+
 def _install(venv: Path, lock: Path) -> None:
     print(f"Installing {lock.name} into .venv (a few minutes the first time) …", flush=True)
     started = time.monotonic()
     command = [venv / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off"]
-    _run([*map(str, command), "-r", str(lock)], f"installing {lock.name}")
+    _run([*map(str, command), "--require-hashes", "--no-deps", "-r", str(lock)], f"installing {lock.name}")
     print(f"Installed in {time.monotonic() - started:.0f} s.", flush=True)
+
+
+def _needs_cuda(venv: Path) -> bool:
+    """Whether the torch that this machine got is PyPI's for Linux, which needs NVIDIA's libraries to be imported."""
+    ask = "import sys, importlib.metadata as m; sys.exit(any('nvidia' in r for r in m.requires('torch') or ()))"
+    return subprocess.run([venv / "bin" / "python", "-c", ask], capture_output=True).returncode == 1
 
 
 def _run(command: list[str], what: str) -> None:

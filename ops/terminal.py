@@ -14,8 +14,9 @@ from typing import Any, TextIO
 
 from ml import http
 from ml.pipeline import progress
+from ml.pipeline.first_champion import without_champion
 from ml.pipeline.run_key import run_key
-from ops import RunFailed, StackError, stack
+from ops import NoChampion, RunFailed, StackError, stack
 from ops.airflow_api import AirflowApi
 from ops.layout import Layout
 
@@ -171,9 +172,13 @@ def summary(layout: Layout, terminal: Terminal, results: dict[str, Any]) -> None
     Raises
     ------
     StackError
-        The service does not answer with what the run promoted, or there is no champion at all.
+        The service does not answer with what the run promoted.
+    NoChampion
+        There is no champion at all: with what was decided, and what a first one would need.
     """
     promoted = results.get("promote") or {}
+    if promoted and not promoted.get("champion"):
+        raise NoChampion(without_champion(layout.settings, results.get("evaluate") or {}, promoted.get("version", "")))
     expected = str(promoted["version"]) if promoted.get("promoted") else None
     model, answer = _served(layout, expected)
     terminal.line()

@@ -12,20 +12,23 @@ import time
 from flask import Flask, Response, g, request
 
 from ml import settings as settings_module
+from ml.schema.validation import shown
 from ml.settings import Settings
 from serving import pages, problems
 from serving.api import guard
 from serving.auth import limits
+from serving.problems import Problem
 from serving.service import Service
 
-# Each names a module with a blueprint `bp`.
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+# Each names a module with a blueprint `bp`; in the order of the API's documentation.
 BLUEPRINTS = (
-    "serving.api.health",
     "serving.api.predict",
+    "serving.api.files",
     "serving.api.explain",
     "serving.api.feedback",
+    "serving.api.health",
     "serving.pages.documents",
-    "serving.api.files",
     "serving.protocols.mlflow",
     "serving.protocols.open_inference",
 )
@@ -47,10 +50,13 @@ def create_app(settings: Settings | None = None) -> Flask:
         g.started = time.perf_counter()
         g.context = guard.Context.of(request.headers.get)
         service.start()
+        if not request.environ.get("HTTP_RANGE", "bytes=").lower().startswith("bytes="):
+            del request.environ["HTTP_RANGE"]  # RFC 9110, 14.2: a unit that is not known is passed over
         request.max_content_length = limits.body_bytes(settings, request.path, request.content_type or "")
         address = request.remote_addr or ""
         refused = guard.check(service, request.method, app.scope(request.endpoint), request.headers.get, address)
-        return problems.response(refused) if refused is not None else None
+        refused = refused or _packed_form()
+        return problems.response(refused, request.path) if refused is not None else None
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -64,3 +70,11 @@ def create_app(settings: Settings | None = None) -> Flask:
         return response
 
     return app
+
+
+def _packed_form() -> Problem | None:
+    """415 for a packed form, which Flask would read as it came and find no field in."""
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if encoding == "identity" or request.mimetype not in FORMS:
+        return None
+    return Problem(415, f"expected a form without Content-Encoding, got {shown(encoding)}")

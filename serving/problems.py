@@ -1,17 +1,21 @@
 """Errors as `application/problem+json` (RFC 9457): a status, a title, and a detail that names the place.
 
+Under the paths of another server's protocol they have that protocol's form, whoever raised them: its clients take
+the body apart before they tell anything.
+
 Everything that can go wrong in a request ends here once: a `Problem` raised on purpose, rows that do not
 fit, an error of the library, Werkzeug's own HTTP errors, and a fault of ours (500, without its trace).
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from ml.errors import DataError, Permanent, RefitError, StoreUnavailable, Transient
@@ -19,6 +23,18 @@ from ml.schema.validation import Fault, RowsError
 from ml.storage.files import is_full
 
 MEDIA_TYPE = "application/problem+json"
+JSON = "application/json"
+# As mlflow.exceptions.HTTP_STATUS_TO_ERROR_CODE has them.
+MLFLOW_CODES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "ENDPOINT_NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+}
+MLFLOW_PATHS = ("/invocations", "/ping", "/health", "/version")
+OIP_PREFIX = "/v2"
 TABLE = "a table that fits the model"  # what is expected where an error is of a whole table
 
 _logger = logging.getLogger(__name__)
@@ -37,6 +53,8 @@ class Problem(RefitError):
         Each thing wrong with the rows that came.
     headers
         Further response headers, such as Retry-After.
+    error_code
+        MLflow's error code where its protocol has one of its own; "" for that of the status.
     """
 
     def __init__(
@@ -47,6 +65,7 @@ class Problem(RefitError):
         title: str = "",
         faults: tuple[Fault, ...] = (),
         headers: dict[str, str] | None = None,
+        error_code: str = "",
     ):
         super().__init__(detail)
         self.status = status
@@ -54,6 +73,7 @@ class Problem(RefitError):
         self.detail = detail
         self.faults = faults
         self.headers = headers or {}
+        self.error_code = error_code
 
 
 def body(problem: Problem) -> bytes:
@@ -72,9 +92,21 @@ def body(problem: Problem) -> bytes:
         return msgspec.json.encode(_cleaned(content))
 
 
-def response(problem: Problem) -> Response:
-    """The Flask response of a problem."""
-    return Response(body(problem), problem.status, headers=problem.headers, mimetype=MEDIA_TYPE)
+def answer_to(problem: Problem, path: str) -> tuple[int, bytes, str]:
+    """Status, body and content type of a problem, in the form of the protocol that `path` belongs to."""
+    status = 400 if problem.status == 422 else problem.status  # neither protocol has a 422
+    if path == OIP_PREFIX or path.startswith(f"{OIP_PREFIX}/"):
+        return status, _json({"error": problem.detail}), JSON
+    if path in MLFLOW_PATHS:
+        code = problem.error_code or MLFLOW_CODES.get(status, "BAD_REQUEST")
+        return status, _json({"error_code": code, "message": problem.detail}), JSON
+    return problem.status, body(problem), MEDIA_TYPE
+
+
+def response(problem: Problem, path: str) -> Response:
+    """The Flask response of a problem to a request of `path`."""
+    status, content, kind = answer_to(problem, path)
+    return Response(content, status, headers=problem.headers, mimetype=kind)
 
 
 def of(error: Exception) -> Problem:
@@ -115,7 +147,7 @@ def install(app: Flask) -> None:
         problem = of(error)
         if problem.status >= 500 and not isinstance(error, Problem | Transient | HTTPException):
             _logger.error("a request failed for an unforeseen reason", exc_info=error)
-        return response(problem)
+        return response(problem, request.path)
 
     app.register_error_handler(Exception, answer)
 
@@ -125,9 +157,13 @@ def _of_http(error: HTTPException) -> Problem:
     headers = {
         name: value
         for name, value in error.get_headers()
-        if name.lower() in ("allow", "retry-after", "www-authenticate")
+        if name.lower() in ("allow", "content-range", "retry-after", "www-authenticate")
     }
     return Problem(status, error.description or HTTPStatus(status).phrase, headers=headers)
+
+
+def _json(content: dict[str, str]) -> bytes:
+    return json.dumps(content).encode()  # ASCII: it may quote lone surrogates
 
 
 def _cleaned(value: Any) -> Any:

@@ -12,15 +12,17 @@ import logging
 import os
 import threading
 
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 
 from ml.settings import Settings
+from serving.auth import limits
 from serving.auth.keys import Keys, is_loopback
 from serving.auth.limits import RateLimit
 from serving.metrics import Metrics
 from serving.model.store import ModelStore, Served
 from serving.prediction_log.writer import LogUnavailable, PredictionLog
 from serving.problems import Problem
+from serving.scoring import bodies
 from serving.scoring.score import Scored
 
 logger = logging.getLogger("refit.serving")
@@ -36,7 +38,7 @@ class Service:
         self.store = ModelStore(self.folder, on_swap=self.metrics.swapped)
         self.log = PredictionLog(settings)
         self.keys = Keys(settings)
-        self.allowed_hosts = frozenset(settings.serving.allowed_hosts)
+        self.allowed_hosts = frozenset(map(str.lower, settings.serving.allowed_hosts))
         # Where a key protects what is reached from afar, a name need not; where names are listed, others may not come.
         self.checks_host = is_loopback(settings.serving.host) or not self.keys.required or bool(self.allowed_hosts)
         self.limits = RateLimit(settings.serving.rate_limit_per_s, settings.serving.rate_burst)
@@ -86,13 +88,26 @@ class Service:
             503: the log cannot take them and the settings say to refuse.
         """
         try:
-            self.log.append(served, scored)
+            if len(scored):
+                self.log.append(served, scored)
         except LogUnavailable as error:
             self.metrics.log_refused()
             raise Problem(
                 503, f"the prediction log cannot take the answer: {error}", headers={"Retry-After": "1"}
             ) from error
         self.metrics.scored(served.version, len(scored.ids), scored.rows.flags)
+
+
+def read_body() -> bytes:
+    """The body of the current request, without its Content-Encoding.
+
+    Raises
+    ------
+    Problem
+        As `bodies.unpacked`, with the limit of the route.
+    """
+    most = limits.body_bytes(service().settings, request.path, request.content_type or "")
+    return bodies.unpacked(request.get_data(cache=False), request.headers.get("Content-Encoding", ""), most)
 
 
 def no_model(service: Service) -> Problem:

@@ -19,7 +19,6 @@ HEAD = """\
 NAMES = 4  # named of each module; our choice
 
 BY_HAND = {
-    "ml/bundle/pyfunc.py": "tests/ml/registry/test_promotion.py: by stock MLflow, in a process of its own",
     "ml/cli/release.py": "tests/ml/cli/test_commands.py: by the names of its commands",
     "ml/pipeline/run_key.py": "tests/dags/test_tasks.py: by the keys of the runs that Airflow starts",
     "ml/tuning/worker.py": "tests/ml/tuning/test_processes.py: as the program of each trial's process",

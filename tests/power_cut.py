@@ -34,12 +34,12 @@ def unavailable() -> str:
 class Disk:
     """The disk in use: `home` lies on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, size_mb: int = SIZE_MB) -> None:
         self._folder, self._copies = folder, itertools.count()
         self._image, self._mount = folder / "disk", folder / "mounted"
         self._mount.mkdir(parents=True)
         with self._image.open("wb") as file:
-            file.truncate(SIZE_MB * 1_000_000)
+            file.truncate(size_mb * 1_000_000)
         _run("mkfs.ext4", "-q", "-F", str(self._image))
         _run("mount", "-o", OPTIONS, str(self._image), str(self._mount))
         self.home = self._mount / "home"
@@ -48,7 +48,7 @@ class Disk:
 
     def close(self) -> None:
         """Take it away."""
-        _run("umount", str(self._mount))
+        _run("umount", "--lazy", str(self._mount))
 
     def copy(self) -> Path:
         """The disk as it stands at this moment."""
@@ -66,7 +66,7 @@ def booted(image: Path) -> Iterator[Path]:
     try:
         yield mounted / "home"
     finally:
-        _run("umount", str(mounted))
+        _run("umount", "--lazy", str(mounted))
         mounted.rmdir()
         image.unlink()
 

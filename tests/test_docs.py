@@ -79,10 +79,11 @@ def _python(arguments: list[str]) -> None:
 def _curl(arguments: list[str]) -> None:
     """The address is a route of the service, by the method that is meant, and the body is JSON."""
     from serving.api import operations
+    from serving.app import create_app
 
     address = next(word for word in arguments if word.startswith("http"))
     body = arguments[arguments.index("-d") + 1] if "-d" in arguments else None
-    routes = {(op.method.upper(), op.path) for op in operations.operations()}
+    routes = {(op.method.upper(), op.path) for op in operations.of(create_app(settings.Settings()))}
     assert ("POST" if body else "GET", urlsplit(address).path) in routes
     if body:
         json.loads(body)

@@ -170,3 +170,35 @@ def test_every_direct_dependency_is_in_the_lock() -> None:
     direct = [re.split(r"[\[=<>~ #]", line, maxsplit=1)[0] for line in lines if line and not line.startswith("#")]
     locked = {name.lower().replace("_", "-") for name in pins("requirements.txt")}
     assert not [name for name in direct if name.lower().replace("_", "-") not in locked]
+
+
+HASHED = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)[^\n]*\\\n((?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.M)
+
+
+@pytest.mark.parametrize(
+    ("locks", "pinned"), [(("runtime", "torch"), "requirements.txt"), (("dev",), "requirements-dev.txt")]
+)
+def test_every_pin_is_installed_by_hash(locks: tuple[str, ...], pinned: str) -> None:
+    """The lock that the scripts install is the pins that people read, all of them and no other."""
+    text = "".join((ROOT / "ops" / "lock" / f"{lock}.txt").read_text(encoding="utf-8") for lock in locks)
+    locked = {match[1]: match[2] for match in HASHED.finditer(text)}
+    assert locked == pins(pinned), "renew it: ops/lock.sh --keep"
+    assert text.count("==") == len(locked)
+
+
+def test_torch_without_cuda_is_the_same_version() -> None:
+    (found,) = HASHED.findall((ROOT / "ops" / "lock" / "torch-cpu.txt").read_text(encoding="utf-8"))
+    assert found[1] == pins("requirements.txt")["torch"] + "+cpu"
+
+
+def test_cuda_lock_is_hashed_and_for_linux() -> None:
+    text = (ROOT / "ops" / "lock" / "cuda.txt").read_text(encoding="utf-8")
+    heads = [line for line in text.splitlines() if "==" in line]
+    assert len(heads) == len(HASHED.findall(text)) > 10
+    assert all('; platform_system == "Linux"' in head.split("==", 1)[1] for head in heads)
+
+
+def test_workflows_name_actions_by_commit() -> None:
+    for workflow in (ROOT / ".github" / "workflows").glob("*.yml"):
+        for action in re.findall(r"uses: (.*)", workflow.read_text(encoding="utf-8")):
+            assert re.fullmatch(r"[\w/.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), f"{workflow.name}: {action}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import email.utils
 import gzip
 import io
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -60,6 +62,7 @@ class Stub(ThreadingHTTPServer):
         self.script = script
         self.asked: list[list[dict[str, str]]] = []
         self.version = "3"
+        self.damage: Callable[[str], str] = lambda text: text  # what is done to a good answer on its way
         self.paths: list[tuple[str, dict[str, str]]] = []
 
     @property
@@ -78,10 +81,12 @@ class _Handler(BaseHTTPRequestHandler):
         if scripted is None:
             self.server.asked.append(rows)
             text = io.StringIO()
-            writer = csv.DictWriter(text, [*rows[0], "label"], lineterminator="\n")
+            names = next(csv.reader(io.StringIO(body.decode())))
+            writer = csv.DictWriter(text, [*names, "label", "probability"], lineterminator="\n")
             writer.writeheader()
-            writer.writerows(row | {"label": "yes"} for row in rows)
-            scripted = (200, {"X-Model-Version": self.server.version}, text.getvalue().encode())
+            writer.writerows(row | {"label": "yes", "probability": "0.9"} for row in rows)
+            told = {"X-Model-Version": self.server.version, "Content-Type": "text/csv; charset=utf-8"}
+            scripted = (200, told, self.server.damage(text.getvalue()).encode())
         status, headers, content = scripted
         self.send_response(status)
         for name, value in headers.items():
@@ -240,13 +245,12 @@ def test_ids_of_the_caller_are_left_alone(stub: Stub, tmp_path: Path) -> None:
     ("content", "said"),
     [
         (b"", "is empty"),
-        (b"a,b\n", "a header but no rows"),
         (b"a,a\n1,2\n", "two columns of one name"),
         (b"a,b\n1,2\n1\n", "line 3: expected 2 fields as in the header, got 1"),
         (b'a,b\n1,"2\n', "line 2"),
         (b"a,b\n\xff,2\n", "t.csv"),
     ],
-    ids=["empty", "header only", "doubles", "ragged", "quote", "utf-8"],
+    ids=["empty", "doubles", "ragged", "quote", "utf-8"],
 )
 def test_a_file_that_is_no_table_is_code_2(
     stub: Stub, tmp_path: Path, content: bytes, said: str, capsys: pytest.CaptureFixture[str]
@@ -285,3 +289,145 @@ def test_the_journal_says_how_far_the_output_is_good(stub: Stub, tmp_path: Path)
     state = json.loads((tmp_path / "out.csv.part.json").read_text())
     assert (state["rows"], state["version"]) == (20, "3")
     assert state["bytes"] == (tmp_path / "out.csv.part").stat().st_size
+
+
+def test_no_rows_are_an_empty_output(service: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,n0,n1,c0\n")
+    assert run(service, tmp_path / "t.csv", tmp_path / "out.csv") == 0
+    (line,) = (tmp_path / "out.csv").read_text().splitlines()
+    assert line.startswith("prediction_id,id,n0,n1,c0,label,probability,")
+
+
+DAMAGES: dict[str, tuple[Callable[[str], str], str]] = {
+    "cut": (lambda text: text[:-5], "breaks off"),
+    "cut at a line": (lambda text: text[: text.rindex("\n", 0, -1) + 1], "10 rows were sent and 9 came back"),
+    "doubled row": (lambda text: text + text.splitlines(keepends=True)[-1], "10 rows were sent and 11 came back"),
+    "one for another": (lambda text: "".join(_swapped(text.splitlines(keepends=True))), "came back as another one"),
+    "reversed": (lambda text: "".join(_reversed(text.splitlines(keepends=True))), "row 1 came back as another one"),
+    "no header": (lambda text: text.partition("\n")[2], "expected the columns that were sent"),
+    "no label": (lambda text: text.replace(",label,", ",other,"), "expected the columns that were sent"),
+    "empty": (lambda text: "", "breaks off"),
+}
+
+
+def _reversed(lines: list[str]) -> list[str]:
+    return [lines[0], *reversed(lines[1:])]
+
+
+def _swapped(lines: list[str]) -> list[str]:
+    return [*lines[:-1], lines[1]]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_answer_is_told_and_never_written(
+    stub: Stub, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the status 200 and all else in order: code 6, and no output."""
+    stub.damage, said = DAMAGES[damage]
+    assert run(stub.url, table(tmp_path / "t.csv"), tmp_path / "out.csv") == 6
+    assert said in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "said"),
+    [
+        ({"Content-Type": "text/html"}, b"<html>Log in</html>\n", "got text/html"),
+        ({"Content-Type": "text/csv"}, b"a,label,probability\n", "names no model version"),
+        ({"Content-Type": "application/json", "X-Model-Version": "3"}, b"{}\n", "got application/json"),
+    ],
+    ids=["login page", "no version", "json"],
+)
+def test_a_page_before_the_service_is_no_answer(
+    stub: Stub, tmp_path: Path, headers: dict[str, str], body: bytes, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub.script = lambda n: (200, headers, body)
+    assert run(stub.url, table(tmp_path / "t.csv"), tmp_path / "out.csv") == 6
+    assert said in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv"]
+
+
+def test_a_later_damaged_part_leaves_the_good_ones_to_go_on_from(stub: Stub, tmp_path: Path) -> None:
+    file, output = table(tmp_path / "t.csv"), tmp_path / "out.csv"
+    stub.damage = lambda text: text if len(stub.asked) < 2 else text[:-5]
+    assert run(stub.url, file, output) == 6
+    assert not output.exists()
+    stub.damage = lambda text: text
+    assert run(stub.url, file, output) == 0
+    assert [row["id"] for row in read(output)] == [row["id"] for row in ROWS]
+
+
+def test_retry_after_may_be_a_date() -> None:
+    """RFC 9110, 10.2.3; at most a minute is waited, and never less than the client's own pause."""
+    date = email.utils.formatdate(time.time() + 20, usegmt=True)
+    assert 15 < predict_client._retry_after(date, 0.5) <= 20
+    past = email.utils.formatdate(time.time() - 20, usegmt=True)
+    waits = [predict_client._retry_after(given, 0.5) for given in ("", "7", "900", "nan", "-1", "soon", past)]
+    assert waits == [0.5, 7.0, 60.0, 0.5, 0.5, 0.5, 0.5]
+
+
+def test_one_run_at_a_time_writes_an_output(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second is told so, and what the first has written stays."""
+    file, output = table(tmp_path / "t.csv"), tmp_path / "out.csv"
+    codes: list[int] = []
+
+    def second(n: int) -> None:
+        if n == 2:
+            codes.append(run(stub.url, file, output))
+
+    stub.script = second
+    assert run(stub.url, file, output) == 0
+    assert codes == [2]
+    assert "another run writes" in capsys.readouterr().err
+    assert len(read(output)) == N
+
+
+def test_a_file_that_changes_on_the_way_leaves_no_output(
+    stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ids were made of what it was: rows of two tables are never in one output."""
+    file = table(tmp_path / "t.csv", ROWS * 2_000)
+    changed = [dict(row, n0="9") for row in ROWS] * 2_000
+
+    def change(n: int) -> None:
+        if n == 1:
+            with file.open("r+", newline="") as stream:  # in place, as a program that appends or rewrites does
+                writer = csv.DictWriter(stream, list(ROWS[0]))
+                writer.writeheader()
+                writer.writerows(changed)
+                stream.truncate()
+
+    stub.script = change
+    assert run(stub.url, file, tmp_path / "out.csv", "--chunk", "20000") in (2, 6)
+    assert "changed" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv"]
+
+
+def test_the_same_table_packed_or_not_has_the_same_ids(stub: Stub, tmp_path: Path) -> None:
+    for name in ("t.csv", "t.csv.gz"):
+        assert run(stub.url, table(tmp_path / name), tmp_path / f"out-{name}.csv") == 0
+    ids = [[row["prediction_id"] for row in read(tmp_path / f"out-{name}.csv")] for name in ("t.csv", "t.csv.gz")]
+    assert ids[0] == ids[1]
+
+
+@pytest.mark.parametrize("output", ["out.csv", "out.csv.gz"])
+def test_rows_are_ranked_by_the_positive_labels_probability(service: str, tmp_path: Path, output: str) -> None:
+    """Whatever label was answered; a cell with a line end stays with its row."""
+    rows = [{"id": f"a\n{i}" if i % 3 else f"{i}", "n0": f"{(7 * i) % N / 5 - 4}", "n1": "0", "c0": ""}
+            for i in range(N)]  # fmt: skip
+    assert run(service, table(tmp_path / "t.csv", rows), tmp_path / output, "--rank") == 0
+    found = read(tmp_path / output)
+    ranked = [float(row["positive_probability"]) for row in found]
+    assert ranked == sorted(ranked, reverse=True)
+    assert [float(row["probability_yes"]) for row in found] == ranked
+    assert {row["label"] for row in found} == {"yes", "no"}
+    assert sorted(row["id"] for row in found) == sorted(row["id"] for row in rows)
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_ranking_without_a_positive_label_is_refused(
+    stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(stub.url, table(tmp_path / "t.csv"), tmp_path / "out.csv", "--rank") == 2
+    assert "--rank needs a positive label" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv"]

@@ -64,11 +64,11 @@ def log_bundle(settings: Settings, folder: Path, run_id: str) -> str:
                 return str(earlier.model_uri)
         with tempfile.TemporaryDirectory(prefix="refit-model-") as temporary:
             target = Path(temporary) / "model"
-            save(bundle, target)
-            signature.sign(settings, target / "artifacts" / NAME)
             model = client.create_logged_model(
                 where, name=NAME, source_run_id=run_id, tags={"refit.sha256": bundle.sha256}, model_type="classifier"
             )
+            save(bundle, target, run_id=run_id, model_id=str(model.model_id))
+            signature.sign(settings, target / "artifacts" / NAME)
             client.log_model_artifacts(model.model_id, str(target))
             client.finalize_logged_model(model.model_id, "READY")
         values = {k: v["value"] for k, v in bundle.metrics.get("metrics", {}).items() if v}
@@ -78,23 +78,33 @@ def log_bundle(settings: Settings, folder: Path, run_id: str) -> str:
         return str(model.model_uri)
 
 
-def save(bundle: Bundle, target: Path) -> None:
-    """Write the MLflow model folder: the pyfunc flavour from code, with the bundle as its artifact."""
+def save(bundle: Bundle, target: Path, *, run_id: str | None = None, model_id: str | None = None) -> None:
+    """Write the MLflow model folder: the pyfunc flavour from code, with the bundle as its artifact.
+
+    `run_id` and `model_id` are MLflow's, of the run and the logged model that the folder is for.
+    """
     rows = examples(bundle, 3)
     with _quiet(), _without_environment_check(), tempfile.TemporaryDirectory(prefix="refit-bundle-") as temporary:
         import mlflow.pyfunc
-        from mlflow.models import ModelSignature
+        from mlflow.models import Model, ModelSignature
 
         # MLflow keeps an artifact under its folder's own name; every bundle is found under the same one.
         named = Path(shutil.copytree(bundle.path, Path(temporary) / NAME))
+        # As MLflow's own log_model names a model in its MLmodel file.
+        described = Model(artifact_path=NAME if model_id else None, run_id=run_id, model_id=model_id)
         mlflow.pyfunc.save_model(
             path=str(target),
+            mlflow_model=described,
             python_model=str(_code(Path(temporary))),
             artifacts={NAME: str(named)},
             signature=ModelSignature(inputs=_inputs(bundle.schema), outputs=_outputs(bundle.schema)),
             input_example=rows if len(rows) else None,
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
         )
+        flavor = described.flavors[mlflow.pyfunc.FLAVOR_NAME]
+        flavor["model_code_path"] = CODE.name  # MLflow looks beside MLmodel, whatever folder is named
+        del flavor["artifacts"][NAME]["uri"]  # where the bundle was on this machine
+        described.save(str(target / "MLmodel"))
 
 
 def _code(folder: Path) -> Path:
@@ -123,33 +133,19 @@ def _inputs(schema: Schema) -> Any:
     from mlflow.types.schema import ColSpec
     from mlflow.types.schema import Schema as Signature
 
-    return Signature([ColSpec(type=_type(c), name=c.name, required=True) for c in schema.columns])
+    return Signature([ColSpec(type=_type(c, schema), name=c.name, required=True) for c in schema.columns])
 
 
-def _type(column: Column) -> Any:
-    """`any` where a table read by pandas may hold the column in several types, of which MLflow would refuse some.
+def _type(column: Column, schema: Schema) -> Any:
+    """A type that MLflow's CSV reader, Spark and MLServer know.
 
-    Whole numbers are floating as soon as one is missing, numbers are text as soon as a cell says "NA", and an
-    empty text column is floating. The model itself reads them all, with the service's rules.
+    In frames MLflow takes neither whole numbers for `double` nor numbers for `string`: the model casts them before
+    MLflow looks (`pyfunc.py`). Numbers that a file writes in a way of its own are text until the model has read them.
     """
-    from mlflow.types.schema import AnyType, DataType
+    from mlflow.types.schema import DataType
 
-    either: Any = AnyType  # untyped in MLflow
-    if column.kind == "number":
-        return either() if column.integer or column.missing_share > 0 else DataType.double
-    return either() if _numeric_levels(column) or column.missing_share > 0 else DataType.string
-
-
-def _numeric_levels(column: Column) -> bool:
-    """Levels such as "1" or "True" are numbers or booleans in many a table."""
-
-    def plain(level: str) -> bool:
-        with contextlib.suppress(ValueError):
-            float(level)
-            return True
-        return level.lower() in ("true", "false")
-
-    return any(plain(level) for level in column.categories)
+    plain = schema.decimal == "." and not schema.thousands
+    return DataType.double if column.kind == "number" and plain else DataType.string
 
 
 def _outputs(schema: Schema) -> Any:

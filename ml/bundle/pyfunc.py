@@ -5,15 +5,20 @@ it may import nothing but that, MLflow, ONNX Runtime, pandas and NumPy. Its numb
 
 `predict` returns one row a row of input, with the input's index, and the columns
 `label` (the decided class, text), `probability` (of that class) and `probability_<class>` for every class.
+
+The signature has the types that MLflow's CSV reader, Spark and MLServer know. Before `predict` MLflow holds a frame
+to them, and refuses whole numbers for `double` and numbers or booleans for `string`, as pandas makes them of many a
+table. So this model's own frames are cast first, by the model's rules (`_cast_before_check`).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mlflow
+import mlflow.pyfunc
 import numpy as np
 import onnxruntime as ort
 import pandas as pd
@@ -33,6 +38,16 @@ class RefitModel(PythonModel):
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = ort.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+        _cast_before_check(tuple(self._types().items()), self.cast)
+
+    def cast(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The columns of the signature in types that MLflow takes: numbers floating, everything else as objects."""
+        cast = frame.copy(deep=False)
+        for name, kind in self._types().items():
+            if list(frame.columns).count(name) == 1:  # what is absent or doubled is MLflow's to refuse
+                cells = frame[name]
+                cast[name] = self._number(cells) if kind == "double" else cells.astype(object)
+        return cast
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Label and probabilities of raw rows: a frame with the columns of the signature, in any order."""
@@ -60,6 +75,12 @@ class RefitModel(PythonModel):
             **{f"probability_{c}": probabilities[:, j] for j, c in enumerate(classes)},
         }
         return pd.DataFrame(answer, index=frame.index)
+
+    def _types(self) -> dict[str, str]:
+        """The signature, as `ml.bundle.mlflow_flavor` makes it."""
+        plain = self.schema["decimal"] == "." and not self.schema["thousands"]
+        columns = self.schema["columns"]
+        return {c["name"]: "double" if c["kind"] == "number" and plain else "string" for c in columns}
 
     def _number(self, cells: pd.Series) -> np.ndarray:
         """(n,) float32 with NaN for missing, as `ml.schema.arrow_cells` reads a number column."""
@@ -91,6 +112,27 @@ class RefitModel(PythonModel):
         if costs := self.decision.get("costs"):
             return np.asarray((probabilities @ np.asarray(costs)).argmin(axis=1))
         return np.asarray(probabilities.argmax(axis=1))
+
+
+def _cast_before_check(signature: tuple[Any, ...], cast: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Make MLflow cast frames with `cast` before it holds them to this signature. Models of other signatures see
+    nothing of it; where a later MLflow checks elsewhere, nothing is cast and it refuses as it would."""
+    check = getattr(mlflow.pyfunc, "_enforce_schema", None)
+    if check is None:
+        return
+    casts = getattr(check, "refit_casts", None)
+    if casts is None:
+        casts = {}
+
+        def cast_and_check(given: Any, schema: Any, *rest: Any, **named: Any) -> Any:
+            found = casts.get(tuple((one.name, repr(one.type)) for one in schema.inputs))
+            if found is not None and isinstance(given, pd.DataFrame):
+                given = found(given)
+            return check(given, schema, *rest, **named)
+
+        cast_and_check.refit_casts = casts  # type: ignore[attr-defined]
+        mlflow.pyfunc._enforce_schema = cast_and_check  # type: ignore[attr-defined]
+    casts[signature] = cast
 
 
 def _texts(cells: pd.Series, markers: list[str], known: list[str]) -> np.ndarray:

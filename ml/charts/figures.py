@@ -10,7 +10,7 @@ from ml.charts import model_quality, search_history
 from ml.charts.chart import Chart, cut, escape
 from ml.charts.document import document, note
 from ml.charts.model_quality import Curve
-from ml.charts.search_history import Trial
+from ml.charts.search_history import ScoredTrial
 
 MAX_PANELS = 12  # parameters of the search
 MAX_LINES = 40  # of the table of the model
@@ -21,7 +21,7 @@ LOSS = "held-out log-loss"
 def version_figures(
     *,
     history: Sequence[Mapping[str, float]],
-    trials: Sequence[Trial],
+    trials: Sequence[ScoredTrial],
     failed: int,
     structure: Mapping[str, Any],
     curves: Sequence[Curve],
@@ -134,7 +134,7 @@ def _quality(
     return {name: _file([chart] if chart else [], chart.title, one_class) for name, chart in charts.items()}
 
 
-def _search(trials: Sequence[Trial], failed: int) -> dict[str, bytes]:
+def _search(trials: Sequence[ScoredTrial], failed: int) -> dict[str, bytes]:
     title = "Tuning" + (f" ({failed} failed)" if failed else "")
     if above := search_history.not_drawn(trials):
         title += f"; {above} of the worst not drawn"
@@ -161,7 +161,7 @@ def _left_out(charts: Sequence[Chart]) -> str:
     return f" ({MAX_PANELS} of {len(charts)})" if len(charts) > MAX_PANELS else ""
 
 
-def _with_legend(charts: Sequence[Chart], trials: Sequence[Trial]) -> list[Chart]:
+def _with_legend(charts: Sequence[Chart], trials: Sequence[ScoredTrial]) -> list[Chart]:
     """The families' colours, under the first."""
     legend = search_history.family_key(trials)
     return [replace(charts[0], legend=legend), *charts[1:]] if charts else []

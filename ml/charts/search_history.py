@@ -21,7 +21,7 @@ HOPELESS = 0.9  # quantile of the losses above which a trial is in the table alo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class ScoredTrial:
     """A trial that has a loss, as `trials.json` of a bundle has it; `number` is its place on the axis."""
 
     number: int
@@ -32,7 +32,7 @@ class Trial:
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
-def family_colours(trials: Sequence[Trial]) -> dict[str, int]:
+def family_colours(trials: Sequence[ScoredTrial]) -> dict[str, int]:
     """Family → its place in the palette, from the second on: the first is the best so far."""
     return {name: place for place, name in enumerate(sorted({trial.family for trial in trials}), 2)}
 
@@ -66,7 +66,7 @@ def training_curves(
 
 
 def convergence(
-    trials: Sequence[Trial], *, best: str, title: str, x_label: str, y_label: str, localise: Localise = str
+    trials: Sequence[ScoredTrial], *, best: str, title: str, x_label: str, y_label: str, localise: Localise = str
 ) -> Chart:
     """Loss of each trial, by family, and the best so far (named `best`); a hollow dot was given up early.
 
@@ -85,17 +85,17 @@ def convergence(
     return line_chart(drawn, title=title, x_label=x_label, y_label=y_label, localise=localise)
 
 
-def not_drawn(trials: Sequence[Trial]) -> int:
+def not_drawn(trials: Sequence[ScoredTrial]) -> int:
     """How many trials `convergence` leaves out, for a caption that says so."""
     return sum(trial.loss > _highest_drawn(trials) for trial in trials)
 
 
-def _highest_drawn(trials: Sequence[Trial]) -> float:
+def _highest_drawn(trials: Sequence[ScoredTrial]) -> float:
     """The first trial's loss (the baseline's) at least; above the quantile a trial would press the others flat."""
     return max(trials[0].loss, _quantile([trial.loss for trial in trials])) if trials else 0.0
 
 
-def _best_so_far(trials: Sequence[Trial]) -> tuple[tuple[float, float], ...]:
+def _best_so_far(trials: Sequence[ScoredTrial]) -> tuple[tuple[float, float], ...]:
     """A step at each trial that was completed, to the last of all: not a slope."""
     points: list[tuple[float, float]] = []
     for trial in trials:
@@ -106,12 +106,12 @@ def _best_so_far(trials: Sequence[Trial]) -> tuple[tuple[float, float], ...]:
     return (*points, (float(trials[-1].number), points[-1][1])) if points else ()
 
 
-def best_trials(trials: Sequence[Trial]) -> list[Trial]:
+def best_trials(trials: Sequence[ScoredTrial]) -> list[ScoredTrial]:
     """The best of those that were completed, the best first."""
     return sorted((t for t in trials if t.status == "ok"), key=lambda trial: trial.loss)[:MAX_TRIALS]
 
 
-def comparison(trials: Sequence[Trial], metrics: Mapping[str, str], *, localise: Localise = str) -> list[Chart]:
+def comparison(trials: Sequence[ScoredTrial], metrics: Mapping[str, str], *, localise: Localise = str) -> list[Chart]:
     """The best trials side by side, a chart a metric.
 
     Parameters
@@ -128,7 +128,7 @@ def comparison(trials: Sequence[Trial], metrics: Mapping[str, str], *, localise:
     return [chart for chart in charts if chart]
 
 
-def search_space(trials: Sequence[Trial], family: str, *, localise: Localise = str) -> list[Chart]:
+def search_space(trials: Sequence[ScoredTrial], family: str, *, localise: Localise = str) -> list[Chart]:
     """Loss against each parameter of a family that varied, a chart each, in the order of their names."""
     colour = family_colours(trials)[family]
     own = [trial for trial in trials if trial.family == family]
@@ -142,7 +142,7 @@ def search_space(trials: Sequence[Trial], family: str, *, localise: Localise = s
     return charts
 
 
-def family_key(trials: Sequence[Trial]) -> tuple[Key, ...]:
+def family_key(trials: Sequence[ScoredTrial]) -> tuple[Key, ...]:
     """The legend of charts whose dots have their family's colour."""
     return tuple(Key(kind=str(colour), text=family) for family, colour in family_colours(trials).items())
 

@@ -38,6 +38,7 @@ def pipeline(run_key: str | None, reason: str, fail_if_refused: bool, as_json: b
     """
     from ml.origin import Origin
     from ml.pipeline import pipeline as stages
+    from ml.pipeline.first_champion import without_champion
     from ml.pipeline.stages.records import PromotionRecord
     from ml.pipeline.workspace import new_key
 
@@ -62,6 +63,8 @@ def pipeline(run_key: str | None, reason: str, fail_if_refused: bool, as_json: b
     else:
         click.echo(f"Waits for approval. Next: python -m ml promote --run {key}")
     if isinstance(found, PromotionRecord) and not found.champion and settings.gate.policy != "never":
+        judged = done["evaluate"].to_dict() if "evaluate" in done else {}
+        click.echo(without_champion(settings, judged, found.version), err=True)
         sys.exit(NO_CHAMPION)
     if fail_if_refused and not (isinstance(found, PromotionRecord) and (found.promoted or found.shadow)):
         sys.exit(REFUSED)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from ml.errors import TrainingError
 from ml.models.estimator import TabularClassifier, Task
@@ -18,7 +19,7 @@ from ml.schema.schema import Schema
 
 @dataclass(eq=False, repr=False)
 class BlendClassifier(TabularClassifier):
-    """Fits each member on the same rows; the probabilities' weighted mean is exported as one graph.
+    """Fits a copy of each member on the same rows; the probabilities' weighted mean is exported as one graph.
 
     Parameters
     ----------
@@ -41,17 +42,18 @@ class BlendClassifier(TabularClassifier):
                 f"and the weights {list(self.weights)}"
             )
         labels = task.classes[task.codes]
-        for _, model in self.members:
+        members = tuple((family, clone(model)) for family, model in self.members)
+        for _, model in members:
             model.fit(task.rows, labels, sample_weight=task.weight, validation=task.validation, on_epoch=task.on_epoch)
-        self.weights_ = weights / weights.sum()
-        histories = [self.members[i][1].history for i in np.argsort(-weights, kind="stable")]
+        self.members_, self.weights_ = members, weights / weights.sum()
+        histories = [members[i][1].history for i in np.argsort(-weights, kind="stable")]
         self.history_ = next((history for history in histories if history), [])
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n, C) float64: the members' weighted mean."""
         frame = self._rows(X)
         total = np.zeros((len(frame), len(self.classes_)))
-        for weight, (_, model) in zip(self.weights_, self.members, strict=True):
+        for weight, (_, model) in zip(self.weights_, self.members_, strict=True):
             total += weight * model.predict_proba(frame)
         return total
 
@@ -59,7 +61,7 @@ class BlendClassifier(TabularClassifier):
         """Each member's ops, then the weighted sum; preprocessing in common is written once."""
         parts = [
             graph.op("Mul", model.emit(graph), graph.float32(weight))
-            for weight, (_, model) in zip(self.weights_, self.members, strict=True)
+            for weight, (_, model) in zip(self.weights_, self.members_, strict=True)
         ]
         total = parts[0]
         for part in parts[1:]:
@@ -68,21 +70,21 @@ class BlendClassifier(TabularClassifier):
 
     def check_schema(self, schema: Schema) -> None:
         """Raises SchemaError when the members were fitted on other columns."""
-        for _, model in self.members:
+        for _, model in self.members_:
             model.check_schema(schema)
 
     def describe(self) -> Structure:
         """The members with their weights, and the number of parameters of all."""
         members = tuple(
             msgspec.structs.replace(model.describe(), weight=float(weight))
-            for weight, (_, model) in zip(self.weights_, self.members, strict=True)
+            for weight, (_, model) in zip(self.weights_, self.members_, strict=True)
         )
         return Structure(family="blend", parameters=sum(m.parameters for m in members), members=members)
 
     def to_state(self) -> tuple[BlendState, Arrays]:
         """Record and arrays, each member's under its number."""
         members, arrays = [], {}
-        for number, (_, model) in enumerate(self.members):
+        for number, (_, model) in enumerate(self.members_):
             state, own = model.to_state()
             members.append(state)
             arrays.update({f"{number}.{name}": value for name, value in own.items()})
@@ -100,6 +102,7 @@ def from_state(state: BlendState, members: list[Any]) -> BlendClassifier:
     """The fitted estimator that `to_state` described, around its restored members."""
     families = [str(member.__struct_config__.tag) for member in state.members]
     model = BlendClassifier(tuple(zip(families, members, strict=True)), state.weights, state.classes)
+    model.members_ = model.members
     model.weights_, model.classes_ = np.asarray(state.weights), np.asarray(state.classes)
     model.history_, model.n_features_in_ = [], members[0].n_features_in_
     return model

@@ -1,5 +1,8 @@
 """Evidently's report of one check: HTML that opens offline, and its numbers as JSON. The only importer of Evidently.
 
+The JSON is a snapshot of Evidently's own, which its workspace takes (`Snapshot.load`, then `Workspace.add_run`); the
+sentence, `metrics` and `tests` in short, and what was left out stand beside it.
+
 The tests shown are the rule's own (`ml.drift.features`), handed to Evidently as its drift method: what the
 report colours is what the verdict says. It is drawn from a seeded sample, so its cost is bounded.
 """
@@ -41,6 +44,7 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     metrics: list[Any] = []
     tests: list[Any] = []
     left_out: list[str] = []
+    snapshot: dict[str, Any] = {}  # written beside the others, at the top
 
 
 def write(
@@ -75,7 +79,8 @@ def write(
         log.warning("Evidently could not draw the report: %s: %s", type(error).__name__, error)
         page, numbers = _plain(sentence, findings, f"{type(error).__name__}: {error}"), Numbers(sentence=sentence)
     files.write_bytes(folder / f"{name}.html", page.encode("utf-8"))
-    files.write_json(folder / f"{name}.json", numbers)
+    content = msgspec.to_builtins(numbers)
+    files.write_json(folder / f"{name}.json", content.pop("snapshot") | content)
     return {"html": str(folder / f"{name}.html"), "json": str(folder / f"{name}.json")}
 
 
@@ -114,7 +119,10 @@ def _draw(
         page = run.get_html_str(as_iframe=False)
     banner = _banner(sentence, left_out, len(before), len(now))
     drawn = _plain_json(run.dict())
-    numbers = Numbers(sentence=sentence, metrics=drawn["metrics"], tests=drawn["tests"], left_out=left_out)
+    numbers = Numbers(
+        sentence=sentence, metrics=drawn["metrics"], tests=drawn["tests"], left_out=left_out,
+        snapshot=_plain_json(run.dump_dict()),
+    )  # fmt: skip
     return page.replace("<body>", f"<body>{banner}", 1), numbers
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from ml.bundle.reader import Bundle
+from ml.bundle.signature import SignatureError
 from ml.data import snapshot
 from ml.errors import BundleError, DataError, RegistryError
 from ml.messages import Message, message
@@ -106,6 +107,17 @@ def border(settings: Settings, old: str, info: VersionInfo) -> list[Message]:
         return [message("release.serving_deleted", version=old)]
 
 
+def is_signed(settings: Settings, info: VersionInfo) -> bool:
+    """False for what the alias only seemed to be on: set by hand, and never served."""
+    try:
+        download(settings, info)
+    except SignatureError:
+        return False
+    except BundleError:
+        pass
+    return True
+
+
 def before(settings: Settings, current: str) -> VersionInfo | None:
     """The version that served last before `current`, of those of its contract that are there and not quarantined."""
     now = version(settings, current)
@@ -115,7 +127,9 @@ def before(settings: Settings, current: str) -> VersionInfo | None:
         except RegistryError:
             continue  # deleted since
         changed = [change.code for change in changes(settings, now, found)]
-        if not found.quarantined and changed in ([], ["release.contract_not_known"]):  # that one, loading it will tell
+        if (
+            not found.quarantined and is_signed(settings, found) and changed in ([], ["release.contract_not_known"])
+        ):  # that one, loading it will tell
             return found
     return None
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 
 from ml import alerts
-from ml.errors import RegistryError
+from ml.bundle.reader import Bundle
+from ml.errors import BundleError, RegistryError
 from ml.messages import Message, message
 from ml.registry import aliases, ledger
 from ml.registry.aliases import champion
+from ml.registry.cache import download
 from ml.registry.catalog import VERDICT, VersionInfo, sentence_of, version
 from ml.registry.contract import before, border, note_border
 from ml.registry.ledger import Event
@@ -44,8 +46,8 @@ def notice_locked(settings: Settings) -> Event | None:
     current, served = champion(settings), ledger.serving(settings)
     if current is None:
         return _gone(settings, served) if served else None
-    if current.version == served:
-        return None
+    if current.version == served or not _loads(settings, current):
+        return None  # what does not load does not serve: the follower tells of it
     back = current.version in ledger.served_before(settings, served)
     changed = border(settings, served, current)
     doubts = _doubts(current) + ([message("release.alters", changes=changed)] if changed else [])
@@ -62,6 +64,14 @@ def notice_locked(settings: Settings) -> Event | None:
     if doubts and served:
         alerts.send(settings, MOVED, [f"Version {current.version}: {why}"], model_version=current.version)
     return next(event for event in ledger.events(settings, limit=5, what=ledger.SERVED) if event.id == row)
+
+
+def _loads(settings: Settings, info: VersionInfo) -> bool:
+    try:
+        Bundle.open(download(settings, info), sha256=info.sha256).self_check()
+    except BundleError:
+        return False
+    return True
 
 
 def _follow(settings: Settings, served: str, current: VersionInfo, changed: list[Message], *, back: bool) -> None:

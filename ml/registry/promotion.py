@@ -70,13 +70,13 @@ def promote(
     number = str(number)
     with locks.exclusive(settings, LOCK):
         reconcile_locked(settings, confirm_with)
-        notice_locked(settings)
         current = champion(settings)
-        served = ledger.serving(settings)
-        old = current.version if current else served
+        if current is None or current.version != number:
+            notice_locked(settings)
+        old = current.version if current else ledger.serving(settings)
         info = version(settings, number)
         if current is not None and old == number:
-            return _already(settings, number, who, why, run_key)
+            return _already(settings, info, who, why, run_key, confirm_with)
         if expected_champion is not None and old != expected_champion:
             reason = message("release.champion_changed", version=number, old=_named(expected_champion), now=_named(old))
             _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
@@ -226,12 +226,14 @@ def _intention(settings: Settings, number: int) -> Event:
     return found
 
 
-def _already(settings: Settings, number: str, who: str, why: Text, run_key: str) -> Event:
-    for event in ledger.events(settings, what=ledger.SERVED):
-        if event.to_version == number:
-            return event
-    # The alias was set by hand, in MLflow's own pages: from now on the ledger knows.
-    _outcome(settings, ledger.PROMOTED, who, message("release.alias_found_set", reason=why), "", number, run_key)
+def _already(settings: Settings, info: VersionInfo, who: str, why: Text, run_key: str, confirm_with: Confirm) -> Event:
+    newest = next(iter(ledger.events(settings, limit=1, what=ledger.SERVED)), None)
+    if newest is not None and newest.to_version == info.version:
+        return newest
+    # The alias was set by hand, in MLflow's own pages: the ledger says "promoted" only of what loads and serves.
+    _check_loads(settings, info)
+    confirm_with(settings, info.version)
+    _outcome(settings, ledger.PROMOTED, who, message("release.alias_found_set", reason=why), "", info.version, run_key)
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 

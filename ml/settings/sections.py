@@ -169,6 +169,7 @@ class Serving(Section, frozen=True):
     allowed_hosts: tuple[
         str, ...
     ] = ()  # names in Host beside localhost; checked on loopback, without keys, or where any is listed
+    public_url: str = ""  # where people reach the service, for links to it: https://…; empty: this machine's loopback
     urls: tuple[str, ...] = ()  # every service that must confirm a promotion; empty: the local one
     workers: int = 2
     worker_class: Literal["fast", "gthread", "sync"] = "fast"

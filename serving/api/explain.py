@@ -11,12 +11,12 @@ from ml.errors import BundleError
 from ml.explain.counterfactuals import Counterfactual, counterfactuals
 from ml.explain.explainer import Explainer, Explanation
 from ml.schema.rows import Rows
-from serving.api import guard, predict
+from serving.api import guard, operations, predict, schemas
 from serving.model.store import Served
 from serving.problems import Problem
 from serving.scoring import score
 from serving.scoring.score import VERSION_HEADER, Scored
-from serving.service import service
+from serving.service import read_body, service
 
 MAX_ROWS = 100  # one row costs some milliseconds, so a request stays well below a second
 
@@ -35,6 +35,14 @@ class Shown(msgspec.Struct, frozen=True):
 
 @bp.post("/explain")
 @guard.opens("predict")
+@operations.describe(
+    f"Why each of up to {MAX_ROWS} rows got its score.",
+    {operations.JSON: schemas.Explanations},
+    (*operations.BODY, 409),
+    operations.ROWS,
+    query={"changes": ["true", "false"]},
+    tag="predict",
+)
 def explain_rows() -> Response:
     """Attributions that add up to the score; the nearest changes that flip the label, unless `?changes=false`."""
     predict.check_content_type(request.content_type)
@@ -42,11 +50,11 @@ def explain_rows() -> Response:
     if with_changes not in ("true", "false"):
         raise Problem(422, f"expected changes=true or changes=false, got {with_changes[:80]!r}")
     served = service().served()
-    rows, ids = score.predict_body(served, service().settings.serving).read(request.get_data(cache=False))
+    rows, ids = score.predict_body(served, service().settings.serving).read(read_body())
     if len(rows) > MAX_ROWS:
         raise Problem(413, f"expected at most {MAX_ROWS} rows to explain in one request, got {len(rows)}")
     scored = score.score(served, rows, ids)
-    explanations = explainer(served).explain(rows)
+    explanations = explainer(served).explain(rows) if len(rows) else []
     found = counterfactuals(served.bundle, rows) if with_changes == "true" else [[] for _ in explanations]
     content = {
         "model_version": served.version,

@@ -18,11 +18,12 @@ from ml.errors import DataError
 from ml.schema.cells import label_names, same_label
 from ml.schema.findings import Report
 from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
-from serving.api import guard
+from serving.api import guard, operations, schemas
+from serving.api.operations import JSON
 from serving.prediction_log.writer import LogUnavailable
 from serving.problems import Problem
 from serving.scoring.json_rows import ID_KEY, MAX_ID_CHARS, strict_json
-from serving.service import service
+from serving.service import read_body, service
 
 MAX_LABELS = 100_000
 MAX_COLUMNS = 100  # a header with more than the two is told as it came
@@ -32,10 +33,17 @@ bp = Blueprint("feedback", __name__)
 
 @bp.post("/feedback")
 @guard.opens("feedback")
+@operations.describe(
+    "Send true labels by prediction id: one, many, or as CSV. Repeated ones change nothing; the latest counts.",
+    {JSON: schemas.Accepted},
+    operations.BODY,
+    {JSON: {"$ref": operations.REF.format(name="Labels")}, operations.CSV: operations.TEXT},
+    tag="feedback",
+)
 def add() -> Response:
     """Write the labels of one request to the log; the answer says how many."""
     found = service()
-    body = request.get_data(cache=False)
+    body = read_body()
     kind = request.mimetype
     if kind == "text/csv":
         items, lines = _from_csv(body)
@@ -45,7 +53,8 @@ def add() -> Response:
         raise Problem(415, f"expected Content-Type application/json or text/csv, got {shown(kind) or 'none'}")
     pairs = checked(items, found.served().bundle.schema.classes, lines)
     try:
-        found.log.append_feedback(pairs)
+        if pairs:
+            found.log.append_feedback(pairs)
     except LogUnavailable as error:
         raise Problem(503, f"the labels cannot be written: {error}", headers={"Retry-After": "1"}) from error
     return Response(msgspec.json.encode({"accepted": len(pairs)}), mimetype="application/json")
@@ -57,12 +66,10 @@ def checked(items: list[Any], classes: tuple[str, ...], lines: list[int]) -> lis
     Raises
     ------
     Problem
-        None or too many.
+        Too many.
     RowsError
         An id that is no text, a label that is none of `classes`, or another key.
     """
-    if not items:
-        raise Problem(422, "expected at least one label, got none")
     if len(items) > MAX_LABELS:
         raise Problem(413, f"expected at most {MAX_LABELS} labels in one request, got {len(items)}")
     names = label_names(classes)

@@ -6,18 +6,21 @@ is answered and nothing is logged. Memory stays bounded: what is large goes thro
 
 from __future__ import annotations
 
-import json
+import gzip
 import tempfile
+import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from flask import Blueprint, Response, request
 
 from ml.schema.validation import shown
-from serving.api import guard
+from serving.api import guard, operations, schemas
 from serving.api.guard import BODY_FILE
+from serving.api.operations import BINARY, CSV, JSON, PARQUET, TEXT
 from serving.problems import Problem
-from serving.scoring.file_names import ENDINGS, ending, plain_name
+from serving.scoring import responses
+from serving.scoring.file_names import ENDINGS, PARQUET_ENDINGS, ending, plain_name
 from serving.scoring.score import VERSION_HEADER
 from serving.service import service
 
@@ -38,6 +41,14 @@ bp = Blueprint("files", __name__)
 
 @bp.post("/predict/file")
 @guard.opens("predict")
+@operations.describe(
+    "Score a table: CSV (plain, gzip, bzip2, xz, zstd) or Parquet.",
+    {CSV: TEXT, PARQUET: BINARY, JSON: schemas.FilePredictions},
+    (*operations.BODY, 406),
+    {CSV: TEXT, "multipart/form-data": operations.FILE, PARQUET: BINARY, "application/gzip": BINARY},
+    query={"format": ["csv", "parquet", "json"]},
+    tag="predict",
+)
 def predict_file() -> Response:
     """Score an upload: the body itself, or the field `file` of a form; `?format=` or Accept says what comes back."""
     one = service()
@@ -75,18 +86,43 @@ def _received() -> tuple[BinaryIO, str]:
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
         raise Problem(415, f"expected Content-Encoding gzip or none, got {shown(encoding)}")
-    stream = request.environ.get(BODY_FILE) or _spooled_body()
-    named = plain_name(request.args.get("name", ""))
-    return stream, named or "upload" + ending(stream, request.mimetype, encoding)
+    stream = request.environ.get(BODY_FILE) or _spooled(cast(BinaryIO, request.stream))
+    name = plain_name(request.args.get("name", "")) or "upload" + ending(stream, request.mimetype, encoding)
+    if encoding == "gzip" and name.casefold().endswith(PARQUET_ENDINGS):
+        return _unpacked(stream), name
+    return stream, name
 
 
-def _spooled_body() -> BinaryIO:
+def _unpacked(stream: BinaryIO) -> BinaryIO:
+    """A Parquet file that came gzip-packed; its reader needs to jump about in it."""
+    try:
+        return _spooled(cast(BinaryIO, gzip.GzipFile(fileobj=stream, mode="rb")))
+    except (OSError, EOFError, zlib.error) as error:
+        raise Problem(400, f"expected a gzip-packed body: {shown(error)}") from error
+    finally:
+        stream.close()
+
+
+def _spooled(stream: BinaryIO) -> BinaryIO:
+    """What comes out of a stream, as a file that can be read twice.
+
+    Raises
+    ------
+    Problem
+        413: more than the largest body.
+    """
+    most = service().settings.serving.max_body_bytes
     into = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 (the caller closes it)
     try:
-        return spooled(cast(BinaryIO, request.stream), into)
+        while chunk := stream.read(1 << 18):
+            into.write(chunk)
+            if into.tell() > most:
+                raise Problem(413, f"expected at most {most} bytes, unpacked, got more")
+        into.seek(0)
     except BaseException:
         into.close()
         raise
+    return into
 
 
 def _format(is_parquet: bool) -> str:
@@ -125,8 +161,7 @@ def _answer(out: BinaryIO, writer: type[Writer], summary: dict[str, Any], name: 
     response.headers.set("Content-Disposition", "attachment", filename=f"{stem}-predictions{writer.ending}")
     response.headers[VERSION_HEADER] = summary["model_version"]
     response.headers["X-Rows"] = str(summary["rows"])
-    if summary["warnings"]:
-        response.headers["X-Warnings"] = json.dumps(summary["warnings"][:10])  # ASCII, as a header must be
+    response.headers.update(responses.warnings_header(summary["warnings"]))
     return response
 
 
@@ -134,11 +169,3 @@ def _stream(out: BinaryIO) -> Iterator[bytes]:
     with out:
         while block := out.read(1 << 18):
             yield block
-
-
-def spooled(stream: BinaryIO, into: BinaryIO) -> BinaryIO:
-    """Copy what came over the wire into a file that can be read twice."""
-    while chunk := stream.read(1 << 18):
-        into.write(chunk)
-    into.seek(0)
-    return into

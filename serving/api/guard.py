@@ -139,8 +139,10 @@ def check(service: Service, method: str, scope: Scope | None, header: Header, ad
 def _foreign(service: Service, method: str, header: Header) -> Problem | None:
     """A page of another site can make its reader's browser talk to a service on the reader's machine: by a form, or
     by a name of its own that resolves to 127.0.0.1 (DNS rebinding). Neither is any client of ours."""
-    host = header("Host") or ""
-    if service.checks_host and not is_local_name(host) and host.partition(":")[0] not in service.allowed_hosts:
+    given = header("Host")
+    host = given or ""
+    # Without a Host (HTTP/1.0) it is no browser.
+    if service.checks_host and given is not None and not (is_local_name(host) or _name(host) in service.allowed_hosts):
         return Problem(
             400, "the Host header names another machine; names that may come are listed in serving.allowed_hosts"
         )
@@ -161,14 +163,19 @@ def _is_own(origin: str, host: str, allowed_hosts: frozenset[str]) -> bool:
     default = {"http": ":80", "https": ":443"}.get(scheme, "")
     if default:
         name, host = name.removesuffix(default), host.removesuffix(default)
-    return bool(name) and (name.lower() == host.lower() or name.partition(":")[0] in allowed_hosts)
+    return bool(name) and (name.lower() == host.lower() or _name(name) in allowed_hosts)
 
 
 @functools.lru_cache(maxsize=256)
 def is_local_name(host: str) -> bool:
     """Whether a Host header means this machine: localhost or a loopback address, with or without a port."""
+    return is_loopback(_name(host))
+
+
+def _name(host: str) -> str:
+    """The name in a Host header as names are compared: without a port, in lower case, without the root's dot."""
     name = host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-    return is_loopback(name)
+    return name.lower().removesuffix(".")
 
 
 def _unauthorised(detail: str) -> Problem:

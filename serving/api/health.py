@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response
 
-from serving.api import guard
+from serving.api import guard, operations
+from serving.api.operations import JSON, OBJECT
 from serving.model.store import Refusal, read_refusals, worker_states
 from serving.prediction_log.records import backlog_bytes
 from serving.service import Service, service
@@ -20,6 +21,7 @@ bp = Blueprint("health", __name__)
 
 @bp.get("/health/live")
 @guard.opens(None)
+@operations.describe("Is the process alive?", {JSON: OBJECT}, tag="health")
 def live() -> Response:
     """The process runs and handles requests."""
     return _json({"status": "alive"})
@@ -27,6 +29,9 @@ def live() -> Response:
 
 @bp.get("/health/ready")
 @guard.opens(None)
+@operations.describe(
+    "Can it answer? With every worker's version.", {JSON: OBJECT}, also={503: {JSON: OBJECT}}, tag="health"
+)
 def ready() -> Response:
     """200 when a model is loaded and answers can be logged, else 503; either way with what is the case."""
     content, ok = readiness(service())
@@ -35,6 +40,7 @@ def ready() -> Response:
 
 @bp.get("/metrics")
 @guard.opens("admin")
+@operations.describe("Prometheus metrics.", {"text/plain": operations.TEXT}, tag="health")
 def metrics() -> Response:
     """Prometheus's text format."""
     return Response(service().metrics.render(), content_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,10 +1,11 @@
-"""`/openapi.json`, made from the answers' types, the served schema and the table of operations.
+"""`/openapi.json`, made from the answers' types, the served schema and what the routes say of themselves.
 
 schemathesis holds the service to the document.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,23 +13,40 @@ import msgspec
 from ml.schema.cells import shortest
 from ml.schema.schema import Column, Schema
 from serving.api import schemas as c
-from serving.api.operations import PROBLEM, REF, Content, Operation, operations
+from serving.api.operations import PROBLEM, REF, Content, Operation
 
 API_VERSION = "1"
 DOUBLE_MAX = 1.7e308
 
 
 def document(
-    schema: Schema | None, *, model_name: str, model_version: str, max_rows: int, keys: bool
+    operations: Sequence[Operation],
+    schema: Schema | None,
+    *,
+    model_name: str,
+    model_version: str,
+    max_rows: int,
+    keys: bool,
 ) -> dict[str, Any]:
-    """The OpenAPI 3.1 document; `schema` is the served model's, None before the first, and `model_version` then ""."""
-    found = operations()
-    types = {t for op in found for content in _contents(op) for t in content.values() if isinstance(t, type)}
+    """The OpenAPI 3.1 document.
+
+    Parameters
+    ----------
+    operations
+        As `operations.of` finds them on the routes.
+    schema, model_name, model_version
+        Of the served model; None and "" before the first.
+    max_rows
+        That one request may have.
+    keys
+        Whether API keys are required: documents the scheme and its refusals.
+    """
+    types = {t for op in operations for content in _contents(op) for t in content.values() if isinstance(t, type)}
     ordered = sorted({*types, c.Tensor, c.Label}, key=lambda t: t.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=REF)
     components |= {"Row": row_schema(schema), "Rows": _rows_schema(max_rows), "Labels": _labels_schema()}
     paths: dict[str, dict[str, Any]] = {}
-    for op in found:
+    for op in operations:
         paths.setdefault(op.path, {})[op.method] = _operation(op, keys, {"name": model_name, "version": model_version})
     content: dict[str, Any] = {
         "openapi": "3.1.0",
@@ -81,6 +99,7 @@ def _column_schema(column: Column) -> dict[str, Any]:
         }
     levels = ", ".join(column.categories[:20]) + (" …" if len(column.categories) > 20 else "")
     return {
+        # Types and no list of values: generators of clients stumble over an enum of numbers and booleans.
         "type": ["string", "number", "boolean", "null"],
         "description": f"A category; in training: {levels}. A number or a boolean is the category that it spells.",
         "examples": examples,
@@ -94,7 +113,6 @@ def _rows_schema(max_rows: int) -> dict[str, Any]:
         "properties": {
             "rows": {
                 "type": "array",
-                "minItems": 1,
                 "maxItems": max_rows,
                 "items": {"$ref": REF.format(name="Row")},
             },
@@ -110,7 +128,7 @@ def _rows_schema(max_rows: int) -> dict[str, Any]:
 
 def _labels_schema() -> dict[str, Any]:
     one = {"$ref": REF.format(name="Label")}
-    many = {"type": "array", "minItems": 1, "items": one}
+    many = {"type": "array", "items": one}
     wrapped = {
         "type": "object",
         "required": ["feedback"],

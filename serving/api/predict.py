@@ -9,12 +9,12 @@ from flask import Blueprint, Response, request
 
 from ml.schema.cells import shortest
 from serving import problems
-from serving.api import guard
+from serving.api import guard, operations, schemas
 from serving.model.store import Served
 from serving.problems import Problem
 from serving.scoring import responses, score
 from serving.scoring.score import VERSION_HEADER
-from serving.service import Service, service
+from serving.service import Service, read_body, service
 
 JSON = "application/json"
 
@@ -62,14 +62,16 @@ bp = Blueprint("predict", __name__)
 
 @bp.post("/predict")
 @guard.opens("predict")
+@operations.describe("Score rows.", {JSON: schemas.Predictions}, operations.BODY, operations.ROWS, tag="predict")
 def predict_rows() -> Response:
     """Score JSON rows. `serving.http.fast_path` answers the same through the same `answer`."""
-    reply = answer(service(), request.get_data(cache=False), request.content_type)
+    reply = answer(service(), read_body(), request.content_type)
     return Response(reply.body, reply.status, headers=reply.headers, content_type=reply.content_type)
 
 
 @bp.get("/model")
 @guard.opens("predict")
+@operations.describe("The version in service.", {JSON: schemas.Model}, (503,), tag="model")
 def model() -> Response:
     """The version in service: schema, decision, metrics, and a row that `/predict` takes as it is."""
     served = service().served()

@@ -33,6 +33,9 @@ class Prediction(Answer):
     label: Annotated[str, Meta(description="the decided class, by the model's threshold where it has one")]
     probability: Annotated[Probability, Meta(description="of `label`")]
     probabilities: Annotated[dict[str, Probability], Meta(description="of every class")]
+    positive_probability: Annotated[
+        Probability | None, Meta(description="of the positive label, whatever was answered; only where there is one")
+    ] = None
     warnings: list[Warning] = []
 
 
@@ -173,7 +176,8 @@ class Tensor(msgspec.Struct, omit_defaults=True):
     name: str
     shape: list[Annotated[int, Meta(ge=-1)]]
     datatype: str
-    data: list[Any] | None = None
+    # `items` is said although anything goes: generators of clients drop a route with an array that has none.
+    data: Annotated[list[Any], Meta(extra_json_schema={"items": {}})] | None = None
     parameters: dict[str, Any] | None = None
 
 

@@ -16,7 +16,7 @@ from ml.errors import DataError
 from ml.schema.findings import Finding
 from ml.schema.validation import shown
 from serving.model.store import Served
-from serving.scoring import score
+from serving.scoring import responses, score
 from serving.scoring.file_names import plain_name
 from serving.scoring.file_writers import WRITERS, Writer
 from serving.scoring.upload import Part, Upload
@@ -56,12 +56,9 @@ def score_upload(one: Service, served: Served, upload: Upload, writer: Writer) -
         except pa.ArrowException as error:  # a column beyond 2 GB, for one
             raise DataError(f"the result cannot be written: {shown(error)}", file=upload.name) from error
         rows += len(scored)
-        flagged.update((flag.column, flag.code) for flags in part.rows.flags for flag in flags)
+        flagged.update(responses.kinds(part.rows))
     warnings = [_warning(finding) for finding in upload.report.findings if finding.level == "warning"]
-    warnings += [
-        {"column": column, "message": f"{count} rows: {code.replace('_', ' ')}"}
-        for (column, code), count in flagged.items()
-    ]
+    warnings += responses.counted(flagged)
     summary = {"model_version": served.version, "rows": rows, "warnings": warnings}
     writer.close(summary)
     return summary

@@ -131,13 +131,13 @@ class Conversations:
 
     def _start(self, connection: Connection, request: Request) -> bool:
         """Begin a request. False when the client must be waited for."""
+        connection.request = request
         expects = request.expects_continue
         hot = self._hot.takes(request)
         if not hot:
-            path = request.target.decode("latin-1").partition("?")[0]
+            path = _path(request)
             most = limits.body_bytes(self._service.settings, path, request.header("content-type") or "")
             connection.body = Body(request.length, most)
-        connection.request = request
         connection.deadline = time.monotonic() + self._settings.body_timeout_s
         if expects and not connection.data and not connection.send(b"HTTP/1.1 100 Continue\r\n\r\n"):
             self._watch(connection, select.EPOLLOUT)
@@ -194,7 +194,7 @@ class Conversations:
             answer = wsgi.call(self._app, values, keep_alive=keep)
         except Exception as error:  # beyond Flask's reach: a full disk cannot hold the answer, for one
             self._log.exception("Error handling request %s", request.target.decode("latin-1"))
-            answer = _problem(problems.of(error))
+            answer = _problem(problems.of(error), _path(request))
         self._done.append((connection, answer))
         self._wake()
 
@@ -244,10 +244,11 @@ class Conversations:
     def _refuse(self, connection: Connection, error: Refused) -> None:
         """Answer what cannot be read on, and close."""
         self._service.metrics.answered("none", error.status, 0.0)
+        path = "" if connection.request is None else _path(connection.request)
         connection.request = None
         connection.data = b""
         try:
-            sent = connection.start_answer(_problem(Problem(error.status, error.detail)))
+            sent = connection.start_answer(_problem(Problem(error.status, error.detail), path))
         except OSError:
             self.close(connection)
             return
@@ -299,8 +300,12 @@ class Conversations:
         self._watch(connection, select.EPOLLIN)
 
 
-def _problem(problem: Problem) -> wsgi.Answer:
-    body = problems.body(problem)
-    fields = [("Content-Type", problems.MEDIA_TYPE), *problem.headers.items()]
-    head = wsgi.response_head(wsgi.phrase(problem.status), fields, len(body), False, 1, bodyless=False)
-    return wsgi.Answer(problem.status, head, body, None, 0, False)
+def _path(request: Request) -> str:
+    return request.target.decode("latin-1").partition("?")[0]
+
+
+def _problem(problem: Problem, path: str) -> wsgi.Answer:
+    status, body, kind = problems.answer_to(problem, path)
+    fields = [("Content-Type", kind), *problem.headers.items()]
+    head = wsgi.response_head(wsgi.phrase(status), fields, len(body), False, 1, bodyless=False)
+    return wsgi.Answer(status, head, body, None, 0, False)

@@ -30,8 +30,13 @@ class HotRoute:
         self.limit = service.settings.serving.big_body_bytes
 
     def takes(self, request: Request) -> bool:
-        """Whether this is a request for here: the exact path, and a body that is small and of known length."""
-        return request.target == TARGET and request.method == b"POST" and 0 < request.length <= self.limit
+        """Whether this is a request for here: the exact path, and a plain body that is small and of known length."""
+        return (
+            request.target == TARGET
+            and request.method == b"POST"
+            and 0 < request.length <= self.limit
+            and request.header("content-encoding") is None
+        )
 
     def answer(self, request: Request, body: bytes, address: str, keep_alive: bool) -> bytes:
         """The whole response."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response, render_template
+from flask import Blueprint, Response, current_app, render_template
 
-from serving.api import guard, openapi
+from serving.api import guard, openapi, operations
 from serving.api.predict import example
 from serving.pages import remember
 from serving.service import service
@@ -22,6 +22,7 @@ bp = Blueprint("documents", __name__)
 
 @bp.get("/openapi.json")
 @guard.opens("predict")
+@operations.describe("This document.", {operations.JSON: operations.OBJECT}, tag="documents")
 def openapi_json() -> Response:
     """The OpenAPI 3.1 document, with the columns of the model in service."""
     return Response(msgspec.json.encode(_document()), mimetype="application/json")
@@ -29,6 +30,7 @@ def openapi_json() -> Response:
 
 @bp.get("/docs")
 @guard.opens("predict")
+@operations.describe("This document as a page.", {"text/html": operations.TEXT}, tag="documents")
 def docs() -> Response:
     """The document as a page."""
     served = service().store.current()
@@ -53,6 +55,7 @@ def _document() -> dict[str, Any]:
     one = service()
     served = one.store.current()
     return openapi.document(
+        operations.of(current_app),
         served.bundle.schema if served else None,
         model_name=one.settings.registry.model_name,
         model_version=served.version if served else "",

@@ -14,6 +14,7 @@ from flask_babel import gettext
 from werkzeug.wrappers import Response
 
 from ml import charts
+from ml.errors import DataError
 from serving import problems
 from serving.api import guard
 from serving.pages import pages
@@ -45,7 +46,8 @@ def file() -> str | tuple[str, int]:
         table = score_file.open_upload(one, served, cast(BinaryIO, upload.stream), upload.filename)
         with place.open("xb") as out:
             preview = Preview(out)
-            score_file.score_upload(one, served, table, preview)
+            if not score_file.score_upload(one, served, table, preview)["rows"]:
+                raise DataError("the file has a header but no rows", file=table.name)
     except Exception as error:  # nothing half written is kept
         with contextlib.suppress(OSError):
             place.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from flask_babel import gettext
 from markupsafe import Markup
 
 from ml.charts import Chart, search_history
-from ml.charts.search_history import Trial
+from ml.charts.search_history import ScoredTrial
 from serving.model.store import Served
 from serving.pages.i18n import formats
 
@@ -21,7 +21,7 @@ Section = dict[str, Any]  # what the template's macro `chart` shows
 def of(served: Served) -> list[Section]:
     """Every chart that the bundle has the numbers for."""
     known = [t for t in served.bundle.json("trials.json") or [] if isinstance(t, dict) and t.get("loss") is not None]
-    trials = msgspec.convert([{**trial, "number": i} for i, trial in enumerate(known, 1)], list[Trial])
+    trials = msgspec.convert([{**trial, "number": i} for i, trial in enumerate(known, 1)], list[ScoredTrial])
     sections = [_training(served, "loss"), _training(served, "accuracy", "f1")]
     if len(trials) > 1:
         sections += [_convergence(trials), _comparison(trials), _space(trials)]
@@ -61,7 +61,7 @@ def _training(served: Served, *metrics: str) -> Section | None:
     }
 
 
-def _convergence(trials: list[Trial]) -> Section:
+def _convergence(trials: list[ScoredTrial]) -> Section:
     best = gettext("Best so far")
     chart = search_history.convergence(
         trials, best=best, title=gettext("Convergence of the search"), x_label=gettext("Trial"),
@@ -85,7 +85,7 @@ def _head() -> list[str]:
     return [gettext("Family"), gettext("Log-loss"), gettext("Accuracy"), gettext("Macro F1"), gettext("Parameters")]
 
 
-def _row(trial: Trial) -> list[str]:
+def _row(trial: ScoredTrial) -> list[str]:
     return [
         str(trial.number),
         trial.family,
@@ -99,7 +99,7 @@ def _shown(value: Any) -> str:
     return formats.localised(f"{value:.4g}") if isinstance(value, float) else str(value)
 
 
-def _comparison(trials: list[Trial]) -> Section | None:
+def _comparison(trials: list[ScoredTrial]) -> Section | None:
     best = search_history.best_trials(trials)
     if len(best) < 2:
         return None
@@ -117,7 +117,7 @@ def _comparison(trials: list[Trial]) -> Section | None:
     }
 
 
-def _space(trials: list[Trial]) -> Section | None:
+def _space(trials: list[ScoredTrial]) -> Section | None:
     """The winning family's parameters against the loss, a panel each."""
     family = min(trials, key=lambda trial: trial.loss).family
     panels = search_history.search_space(trials, family, localise=formats.localised)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
@@ -22,27 +23,20 @@ from ml.errors import DataError, RefitError, SchemaError
 from ml.schema.rows import Rows
 from ml.schema.validation import RowsError, shown
 from serving import problems
-from serving.api import guard
+from serving.api import guard, operations, schemas
+from serving.api.operations import BINARY, CSV, JSON, MLFLOW_ERROR, MLFLOW_REQUEST, NO_JSON, PARQUET, TEXT
 from serving.auth import limits
 from serving.model.store import Served
 from serving.problems import Problem
 from serving.protocols import lenient_rows
-from serving.scoring import score
+from serving.scoring import json_rows, responses, score
 from serving.scoring.score import VERSION_HEADER, Scored
-from serving.service import Service, service
+from serving.service import Service, read_body, service
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 UPLOADS = {"text/csv": "input.csv", "application/vnd.apache.parquet": "input.parquet"}
 KINDS = ["text/csv", "application/json", "application/vnd.apache.parquet"]
-# As mlflow.exceptions.HTTP_STATUS_TO_ERROR_CODE has them.
-CODES = {
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "ENDPOINT_NOT_FOUND",
-    429: "RESOURCE_EXHAUSTED",
-    500: "INTERNAL_ERROR",
-    503: "TEMPORARILY_UNAVAILABLE",
-}
+BAD_VALUE = "INVALID_PARAMETER_VALUE"
 
 _logger = logging.getLogger("refit.serving")
 
@@ -60,6 +54,7 @@ class InvalidInput(RefitError):
 @bp.get("/ping")
 @bp.get("/health")
 @guard.opens(None)
+@operations.describe("Is a model loaded?", NO_JSON, error=MLFLOW_ERROR, also={404: NO_JSON}, tag="mlflow")
 def ping() -> Response:
     """200 when a model is loaded, 404 when not; MLflow's body is one line end."""
     return Response("\n", 200 if service().store.current() is not None else 404, mimetype="application/json")
@@ -67,6 +62,7 @@ def ping() -> Response:
 
 @bp.get("/version")
 @guard.opens(None)
+@operations.describe("The version of MLflow.", NO_JSON, error=MLFLOW_ERROR, tag="mlflow")
 def version() -> Response:
     """The version of MLflow whose protocol this is."""
     return Response(metadata.version("mlflow"), mimetype="application/json")
@@ -74,49 +70,61 @@ def version() -> Response:
 
 @bp.post("/invocations")
 @guard.opens("predict")
+@operations.describe(
+    "MLflow's scoring protocol.",
+    {JSON: schemas.MlflowPredictions},
+    (400, 413, 503),
+    {JSON: MLFLOW_REQUEST, CSV: TEXT, PARQUET: BINARY},
+    error=MLFLOW_ERROR,
+    also={415: {"text/plain": TEXT}},
+    tag="mlflow",
+)
 def invocations() -> Response:
     """Score a payload of any form that MLflow's scoring server takes."""
     if (refused := _refused_content_type()) is not None:
         return refused
     one = service()
     served = one.served()
-    body = request.get_data(cache=False)
+    body = read_body()
     if request.mimetype == "application/json":
         parts: Iterator[Rows] = iter([_json_rows(one, served, body)])
     else:
         parts = iter(_table_rows(one, served, body))
     predictions: list[dict[str, Any]] = []
     ids: list[str] = []
+    unusual: Counter[tuple[str, str]] = Counter()
     for rows in parts:
         for scored in score.chunks(served, rows):
             one.record(served, scored)
             predictions += _records(scored)
             ids += scored.ids
+            unusual.update(responses.kinds(scored.rows))
     content = {"predictions": predictions, "model_version": served.version, "prediction_ids": ids}
-    return Response(msgspec.json.encode(content), mimetype="application/json", headers={VERSION_HEADER: served.version})
+    headers = {VERSION_HEADER: served.version, **responses.warnings_header(responses.counted(unusual))}
+    return Response(msgspec.json.encode(content), mimetype="application/json", headers=headers)
 
 
 @bp.errorhandler(Exception)
 def failed(error: Exception) -> Response:
     """Every error in MLflow's shape."""
-    if isinstance(error, InvalidInput):
-        return _error(400, error.error_code, str(error))
-    if isinstance(error, RowsError):
-        return _error(400, "BAD_REQUEST", f"Invalid input. Data is not compatible with model signature. {error}")
-    if isinstance(error, SchemaError):
-        return _error(400, "INVALID_PARAMETER_VALUE", f"Failed to enforce schema of data: {error}")
-    if isinstance(error, DataError):
-        return _error(400, "BAD_REQUEST", f"Failed to parse input as a table: {error}")
-    problem: Problem = problems.of(error)
+    problem = _problem(error)
     if problem.status == 500:
         _logger.error("a request failed for an unforeseen reason", exc_info=error)
-    status = 400 if problem.status == 422 else problem.status
-    return _error(status, CODES.get(status, "BAD_REQUEST"), problem.detail, problem.headers)
+    return problems.response(problem, request.path)
 
 
-def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
-    body = json.dumps({"error_code": code, "message": message})  # ASCII: it may quote lone surrogates
-    return Response(body, status, mimetype="application/json", headers=headers)
+def _problem(error: Exception) -> Problem:
+    match error:
+        case InvalidInput():
+            return Problem(400, str(error), error_code=error.error_code)
+        case RowsError():
+            return Problem(400, f"Invalid input. Data is not compatible with model signature. {error}")
+        case SchemaError():
+            return Problem(400, f"Failed to enforce schema of data: {error}", error_code=BAD_VALUE)
+        case DataError():
+            return Problem(400, f"Failed to parse input as a table: {error}")
+        case _:
+            return problems.of(error)
 
 
 def _refused_content_type() -> Response | None:
@@ -156,7 +164,8 @@ def _table_rows(one: Service, served: Served, body: bytes) -> list[Rows]:
 def _json_rows(one: Service, served: Served, body: bytes) -> Rows:
     limits.check_values(body, one.settings.serving.max_json_values)
     try:
-        content = json.loads(body)  # not the strict reader: MLflow's own client sends NaN for missing numbers
+        # Not the strict reader: MLflow's own client sends NaN for missing numbers.
+        content = json.loads(body, object_pairs_hook=json_rows.once)
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"Ensure that input is a valid JSON formatted string. Error: '{shown(error)}'") from error
     if not isinstance(content, dict):
@@ -165,14 +174,14 @@ def _json_rows(one: Service, served: Served, body: bytes) -> Rows:
     if len(found) != 1:
         raise InvalidInput(f"{_required()}. Received dictionary with input fields: {[shown(key) for key in content]}.")
     reader = score.reader(served)
+    if content[found[0]] in ([], {"data": []}):
+        return lenient_rows.rows(reader, {column.name: [] for column in reader.schema.columns}, 0)
     columns = _COLUMNS[found[0]](content[found[0]], [column.name for column in reader.schema.columns])
     absent = [column.name for column in reader.schema.columns if column.name not in columns]
     if absent:
         extra = [shown(name) for name in columns if name not in {column.name for column in reader.schema.columns}]
         note = f" Note that there were extra inputs: {extra}." if extra else ""
-        raise InvalidInput(
-            f"Failed to enforce schema of data: Model is missing inputs {absent}.{note}", "INVALID_PARAMETER_VALUE"
-        )
+        raise InvalidInput(f"Failed to enforce schema of data: Model is missing inputs {absent}.{note}", BAD_VALUE)
     n = len(columns[reader.schema.columns[0].name])
     if any(len(columns[column.name]) != n for column in reader.schema.columns):
         raise InvalidInput("The length of values for each input/column name are not the same")
@@ -193,13 +202,21 @@ def _split(value: Any, names: list[str]) -> dict[str, list[Any]]:
             "Dataframe split format must have 'data' field and optionally 'columns' and 'index' fields. "
             f"Got {sorted(map(shown, value))}."
         )
-    columns, data = value.get("columns"), value["data"]
+    columns, data, index = value.get("columns"), value["data"], value.get("index")
     if columns is None:
         columns = list(range(len(data[0]))) if isinstance(data, list) and data and isinstance(data[0], list) else []
     if not isinstance(columns, list) or not _is_matrix(data, len(columns)):
         raise InvalidInput(
             "Provided dataframe_split field is not a valid dataframe representation in 'split' format. "
             f"Error: 'expected data to be rows of {len(columns) if isinstance(columns, list) else '?'} values'"
+        )
+    names_came = Counter(map(str, columns))
+    if twice := [shown(name) for name, times in names_came.items() if times > 1]:
+        raise InvalidInput(f"Provided dataframe_split field names these columns more than once: {twice}.")
+    if index is not None and not (isinstance(index, list) and len(index) == len(data)):
+        came = f"{len(index)} values" if isinstance(index, list) else type(index).__name__
+        raise InvalidInput(
+            f"Provided dataframe_split field has {len(data)} rows; expected an index as long, got {came}."
         )
     return {str(name): [row[j] for row in data] for j, name in enumerate(columns)}
 
@@ -230,7 +247,7 @@ def _tensors(value: Any, names: list[str]) -> dict[str, list[Any]]:
         raise InvalidInput(
             f"Failed to enforce schema of data: Model is missing inputs {names}; "
             f"rows without names need {len(names)} values",
-            "INVALID_PARAMETER_VALUE",
+            BAD_VALUE,
         )
     return {name: [row[j] for row in value] for j, name in enumerate(names)}
 

@@ -8,9 +8,10 @@ Errors have the protocol's shape, `{"error": …}`.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
-import zlib
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -21,14 +22,16 @@ from ml.errors import DataError
 from ml.schema.rows import Rows
 from ml.schema.validation import shown
 from serving import problems
-from serving.api import guard
+from serving.api import guard, operations, schemas
+from serving.api.operations import INFER_REQUEST, JSON, OBJECT, OIP_ERROR
 from serving.auth import limits
 from serving.model.store import Served
+from serving.problems import Problem
 from serving.protocols import lenient_rows, tensors
 from serving.protocols.tensors import BYTES, DTYPES, TensorError
-from serving.scoring import score
+from serving.scoring import json_rows, responses, score
 from serving.scoring.score import VERSION_HEADER, Scored
-from serving.service import service
+from serving.service import read_body, service
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 OUTPUTS = {"label": BYTES, "probability": "FP64", "probabilities": "FP64", "prediction_id": BYTES}
@@ -36,10 +39,12 @@ OUTPUTS = {"label": BYTES, "probability": "FP64", "probabilities": "FP64", "pred
 _logger = logging.getLogger("refit.serving")
 
 bp = Blueprint("oip", __name__, url_prefix="/v2")
+_describe = functools.partial(operations.describe, tag="open inference", error=OIP_ERROR)
 
 
-@bp.get("")
+@bp.get("", strict_slashes=False)
 @guard.opens("predict")
+@_describe("Server metadata.", {JSON: OBJECT})
 def server() -> Response:
     """Server metadata."""
     return _json({"name": "refit", "version": "2", "extensions": ["binary_tensor_data"]})
@@ -47,6 +52,7 @@ def server() -> Response:
 
 @bp.get("/health/live")
 @guard.opens(None)
+@_describe("Is the process alive?", {JSON: OBJECT})
 def live() -> Response:
     """The process runs."""
     return _json({"live": True})
@@ -54,6 +60,7 @@ def live() -> Response:
 
 @bp.get("/health/ready")
 @guard.opens(None)
+@_describe("Is a model loaded?", {JSON: OBJECT}, also={503: {JSON: OBJECT}})
 def ready() -> Response:
     """A model is loaded: 200, else 503."""
     loaded = service().store.current() is not None
@@ -62,6 +69,7 @@ def ready() -> Response:
 
 @bp.get("/models")
 @guard.opens("predict")
+@_describe("Names of the models.", {JSON: OBJECT})
 def models() -> Response:
     """The one model."""
     return _json({"models": [service().settings.registry.model_name]})
@@ -70,6 +78,7 @@ def models() -> Response:
 @bp.get("/models/<name>")
 @bp.get("/models/<name>/versions/<version>")
 @guard.opens("predict")
+@_describe("Model metadata.", {JSON: OBJECT}, (404, 503))
 def model(name: str, version: str = "") -> Response:
     """Model metadata: inputs, outputs, and the version in service."""
     served = _served(name, version)
@@ -96,6 +105,7 @@ def model(name: str, version: str = "") -> Response:
 @bp.get("/models/<name>/ready")
 @bp.get("/models/<name>/versions/<version>/ready")
 @guard.opens("predict")
+@_describe("Does it answer?", {JSON: OBJECT}, (404, 503))
 def model_ready(name: str, version: str = "") -> Response:
     """Whether this model, and this version of it, answers."""
     _served(name, version)
@@ -105,11 +115,14 @@ def model_ready(name: str, version: str = "") -> Response:
 @bp.post("/models/<name>/infer")
 @bp.post("/models/<name>/versions/<version>/infer")
 @guard.opens("predict")
+@_describe(
+    "Score rows, a tensor a column.", {JSON: schemas.Inference}, (400, 404, 413, 415, 503), {JSON: INFER_REQUEST}
+)
 def infer(name: str, version: str = "") -> Response:
     """Score the rows of named tensors."""
     one = service()
     served = _served(name, version)
-    content, binary = _split(_body(one.settings.serving.max_body_bytes))
+    content, binary = _split(read_body())
     rows = _rows(served, content, binary)
     wanted = _wanted(content)
     head: dict[str, Any] = {"model_name": name, "model_version": served.version}
@@ -119,46 +132,28 @@ def infer(name: str, version: str = "") -> Response:
     for scored in score.chunks(served, rows):
         one.record(served, scored)
         parts.append(scored)
-    return _answer(head, _outputs(parts, len(served.bundle.schema.classes)), wanted, served)
+    unusual = Counter(kind for part in parts for kind in responses.kinds(part.rows))
+    headers = {VERSION_HEADER: served.version, **responses.warnings_header(responses.counted(unusual))}
+    return _answer(head, _outputs(parts, len(served.bundle.schema.classes)), wanted, headers)
 
 
 @bp.errorhandler(Exception)
 def failed(error: Exception) -> Response:
     """Every error in the protocol's shape."""
-    if isinstance(error, TensorError | DataError):
-        return _json({"error": str(error)}, 400)
-    problem = problems.of(error)
+    problem = Problem(400, str(error)) if isinstance(error, TensorError | DataError) else problems.of(error)
     if problem.status == 500:
         _logger.error("a request failed for an unforeseen reason", exc_info=error)
-    return _json({"error": problem.detail}, 400 if problem.status == 422 else problem.status, problem.headers)
+    return problems.response(problem, request.path)
 
 
 def _served(name: str, version: str) -> Served:
     one = service()
     if name != one.settings.registry.model_name:
-        raise problems.Problem(404, f"expected the model {one.settings.registry.model_name}, got '{shown(name)}'")
+        raise Problem(404, f"expected the model {one.settings.registry.model_name}, got '{shown(name)}'")
     served = one.served()
     if version not in ("", served.version):
-        raise problems.Problem(404, f"version {shown(version)} is not in service; version {served.version} is")
+        raise Problem(404, f"version {shown(version)} is not in service; version {served.version} is")
     return served
-
-
-def _body(limit: int) -> bytes:
-    """The request's body, unpacked where it says that it is packed."""
-    body = request.get_data(cache=False)
-    encoding = request.headers.get("Content-Encoding", "identity").lower()
-    if encoding == "identity":
-        return body
-    if encoding not in ("gzip", "deflate"):
-        raise problems.Problem(415, f"expected Content-Encoding gzip, deflate or none, got {shown(encoding)}")
-    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-    try:
-        unpacked = unpacker.decompress(body, limit)
-    except zlib.error as error:
-        raise TensorError(f"expected a {encoding}-packed body: {error}") from error
-    if unpacker.unconsumed_tail:
-        raise problems.Problem(413, f"the body is larger than {limit} bytes, unpacked")
-    return unpacked
 
 
 def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
@@ -175,7 +170,8 @@ def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
         head, rest = body, b""
     limits.check_values(head, service().settings.serving.max_json_values)
     try:
-        content = json.loads(head)  # as Python's clients write it: NaN is a missing number
+        # As Python's clients write it: NaN is a missing number.
+        content = json.loads(head, object_pairs_hook=json_rows.once)
     except (ValueError, RecursionError) as error:
         raise TensorError(f"expected a JSON object, got something else: {shown(error)}") from error
     if not isinstance(content, dict):
@@ -278,7 +274,9 @@ def _outputs(parts: list[Scored], n_classes: int) -> dict[str, Any]:
     }
 
 
-def _answer(head: dict[str, Any], outputs: dict[str, Any], wanted: dict[str, bool], served: Served) -> Response:
+def _answer(
+    head: dict[str, Any], outputs: dict[str, Any], wanted: dict[str, bool], headers: dict[str, str]
+) -> Response:
     described: list[dict[str, Any]] = []
     binary: list[bytes] = []
     for name, as_binary in wanted.items():
@@ -292,10 +290,9 @@ def _answer(head: dict[str, Any], outputs: dict[str, Any], wanted: dict[str, boo
             output["data"] = values.ravel().tolist() if isinstance(values, np.ndarray) else values
         described.append(output)
     encoded = msgspec.json.encode({**head, "outputs": described})
-    headers = {VERSION_HEADER: served.version}
     if not binary:
         return Response(encoded, mimetype="application/json", headers=headers)
-    headers[HEADER_LENGTH] = str(len(encoded))
+    headers = {**headers, HEADER_LENGTH: str(len(encoded))}
     return Response(encoded + b"".join(binary), mimetype="application/octet-stream", headers=headers)
 
 

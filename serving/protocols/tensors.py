@@ -58,7 +58,7 @@ def from_json(name: str, datatype: str, n: int, data: Any) -> Sequence[Any]:
     if datatype == BYTES:
         wrong = next((cell for cell in cells if cell is not None and not isinstance(cell, str)), None)
     else:
-        wrong = next((c for c in cells if c is not None and not isinstance(c, bool | int | float)), None)
+        wrong = next((c for c in cells if c is not None and not _fits(c, DTYPES[datatype])), None)
     if wrong is not None:
         raise TensorError(f"input '{shown(name)}': expected {datatype} values, got {shown(wrong)}")
     return cells
@@ -80,6 +80,19 @@ def to_binary(values: Sequence[str] | npt.NDArray[Any]) -> bytes:
         return values.tobytes()
     encoded = [value.encode() for value in values]
     return b"".join(struct.pack("<I", len(value)) + value for value in encoded)
+
+
+def _fits(cell: Any, code: str) -> bool:
+    """Whether a JSON value is one of the datatype: a whole number in its range, a number that it does not overflow."""
+    if not isinstance(cell, bool | int | float):
+        return False
+    kind = np.dtype(code)
+    if kind.kind == "b":
+        return cell in (0, 1)
+    if kind.kind == "f":
+        return not abs(cell) > float(np.finfo(kind).max) or cell in (float("inf"), float("-inf"))
+    limits = np.iinfo(kind)
+    return bool(limits.min <= cell <= limits.max and cell == int(cell))
 
 
 def _flat(data: Any, depth: int = 0) -> Iterator[Any]:

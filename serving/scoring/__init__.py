@@ -2,6 +2,7 @@
 
 | module | what is in it |
 |---|---|
+| `bodies` | Request bodies as their client wrote them: unpacked where Content-Encoding says that they are packed |
 | `file_names` | What an uploaded table is called, and what it is where it has no name |
 | `file_writers` | File writers: what came, with the prediction's columns added, as CSV or Parquet |
 | `json_rows` | JSON rows, request bodies read strictly: JSON without duplicate keys, and the rows of `POST /predict` |

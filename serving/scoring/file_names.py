@@ -15,6 +15,7 @@ ENDINGS = {
     "application/vnd.apache.parquet": ".parquet",
     "application/x-parquet": ".parquet",
 }
+PARQUET_ENDINGS = (".parquet", ".pq")
 MAGIC = {b"PAR1": ".parquet", b"\x1f\x8b": ".csv.gz", b"(\xb5/\xfd": ".csv.zst", b"BZh": ".csv.bz2"}
 
 

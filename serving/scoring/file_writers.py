@@ -130,13 +130,15 @@ def answer_columns(scored: Scored, taken: list[str]) -> pa.Table:
     """The columns that are added; one whose name is taken is called `predicted_…`.
 
     `prediction_id` (unless the caller's own ids came in a column of that name), `label`, `probability` (of the
-    label), `probability_<class>`, and `warnings`, empty where there are none.
+    label), `positive_probability` (where there is a positive label), `probability_<class>`, and `warnings`, empty
+    where there are none.
     """
     probabilities = scored.probabilities.astype("float64")
     columns: dict[str, Any] = {
         ID_KEY: pa.array(scored.ids, pa.string()),
         "label": pa.array(scored.labels, pa.string()),
         "probability": pa.array(scored.chosen.astype("float64")),
+        **({} if scored.positive is None else {"positive_probability": pa.array(probabilities[:, scored.positive])}),
         **{f"probability_{name}": pa.array(probabilities[:, j]) for j, name in enumerate(scored.schema.classes)},
         "warnings": _warnings(scored),
     }

@@ -51,19 +51,22 @@ def strict_json(body: bytes, most: int) -> Any:
     return value
 
 
+def once(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these keys and values, for `json.loads`; Problem (400) where a key comes twice: parsers differ in
+    which value they keep."""
+    made = dict(items)
+    if len(made) < len(items):
+        seen: set[str] = set()
+        twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise Problem(400, f"expected each key once in an object, got '{shown(twice)}' twice")
+    return made
+
+
 def refuse_duplicates(body: bytes) -> None:
-    """Raise Problem (400) where one object has a key twice; parsers differ in which value they keep."""
-
-    def pairs(items: list[tuple[str, Any]]) -> None:
-        keys = {key for key, _ in items}
-        if len(keys) < len(items):
-            seen: set[str] = set()
-            twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise Problem(400, f"expected each key once in an object, got '{shown(twice)}' twice")
-
+    """Raise Problem (400) where one object has a key twice."""
     try:
         # Numbers are not needed here, and int() refuses more than some thousand digits.
-        json.loads(body, object_pairs_hook=pairs, parse_int=str, parse_float=str)
+        json.loads(body, object_pairs_hook=once, parse_int=str, parse_float=str)
     except (ValueError, RecursionError) as error:
         raise Problem(400, f"expected JSON in UTF-8, got something else: {shown(error)}") from error
 
@@ -144,6 +147,8 @@ class PredictBody:
         return rows, self._checked(ids, n)
 
     def _many(self, columns: Sequence[Any], n: int) -> Rows:
+        if not n:
+            return self.reader.records([])
         texts = np.empty((n, self._m), object)
         for j in range(self._m):
             texts[:, j] = columns[self._k + j]
@@ -183,8 +188,6 @@ class PredictBody:
             self.reader.records(rows[: self.max_rows])
 
     def _check_count(self, n: int) -> None:
-        if n == 0:
-            raise Problem(422, "expected at least one row in rows, got none")
         if n > self.max_rows:
             raise Problem(
                 413, f"expected at most {self.max_rows} rows in one request, got {n}; send a file to /predict/file"

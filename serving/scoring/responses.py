@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
+from ml.schema.rows import Rows
 from serving.scoring.score import Scored
+
+WARNINGS_HEADER = "X-Warnings"
+WARNINGS_BYTES = 4_000
 
 
 class Answer(msgspec.Struct, gc=False):
-    """The answer for one row. `probabilities` has a probability for each class; `warnings` only where there are any."""
+    """The answer for one row. `probabilities` has a probability for each class; `positive_probability` is there only
+    where there is a positive label, `warnings` only where there are any."""
 
     prediction_id: str
     label: str
     probability: float
     probabilities: Any
+    positive_probability: float | msgspec.UnsetType = msgspec.UNSET
     warnings: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -38,13 +46,36 @@ def body(scored: Scored) -> bytes:
 
 def predictions(scored: Scored) -> list[Answer]:
     """The `predictions` list of an answer, one a row."""
-    by_class = map(_by_class(scored.schema.classes), *scored.probabilities.T.tolist())
-    answers = list(map(Answer, scored.ids, scored.labels, scored.chosen.tolist(), by_class))
+    columns = scored.probabilities.T.tolist()
+    by_class = map(_by_class(scored.schema.classes), *columns)
+    positive = () if scored.positive is None else (columns[scored.positive],)
+    answers = list(map(Answer, scored.ids, scored.labels, scored.chosen.tolist(), by_class, *positive))
     if scored.rows.flags:
         for answer, flags in zip(answers, scored.rows.flags, strict=True):
             if flags:
                 answer.warnings = [flag._asdict() for flag in flags]
     return answers
+
+
+def kinds(rows: Rows) -> Iterator[tuple[str, str]]:
+    """Column and code of each unusual value, to be counted."""
+    return ((flag.column, flag.code) for flags in rows.flags for flag in flags)
+
+
+def counted(counts: Counter[tuple[str, str]]) -> list[dict[str, str]]:
+    """How many values of each column were unusual, and how: as it is said of a whole answer."""
+    return [
+        {"column": column, "message": f"{count} rows: {code.replace('_', ' ')}"}
+        for (column, code), count in counts.items()
+    ]
+
+
+def warnings_header(warnings: Sequence[dict[str, str]]) -> dict[str, str]:
+    """The header X-Warnings with the first ten, or fewer where names of columns are long; none where there are none."""
+    told = list(warnings[:10])
+    while len(text := json.dumps(told)) > WARNINGS_BYTES:  # ASCII, as a header must be
+        told.pop()
+    return {WARNINGS_HEADER: text} if told else {}
 
 
 @functools.lru_cache(maxsize=8)

@@ -57,6 +57,12 @@ class Scored(msgspec.Struct, frozen=True, gc=False):
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def positive(self) -> int | None:
+        """The column of `probabilities` that is the positive label's; None where there is no such label."""
+        classes, label = self.schema.classes, self.schema.positive_label
+        return classes.index(label) if label in classes else None
+
 
 def reader(served: ServedModel) -> RowReader:
     """The row reader of a served version, made once."""
@@ -126,6 +132,8 @@ def chunks(served: ServedModel, rows: Rows) -> Iterator[Scored]:
 def run(bundle: Bundle, rows: Rows) -> npt.NDArray[np.float32]:
     """(n, C) float32 calibrated probabilities; the same bits for a row alone and among others."""
     n = len(rows)
+    if not n:
+        return np.empty((0, len(bundle.schema.classes)), np.float32)
     if n <= CHUNK_ROWS:
         return bundle.run(rows.numbers, rows.categories)
     parts = [rows.part(start, start + CHUNK_ROWS) for start in range(0, n, CHUNK_ROWS)]

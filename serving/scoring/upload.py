@@ -26,9 +26,9 @@ from ml.schema.validation import MAX_FAULTS, Fault, Words, shown
 from ml.schema.warnings import Flag, Flags, word
 from ml.settings import Settings
 from serving.auth.limits import check_cells
+from serving.scoring.file_names import PARQUET_ENDINGS
 from serving.scoring.json_rows import ID_KEY, Ids, checked_ids
 
-PARQUET_ENDINGS = (".parquet", ".pq")
 BLOCK_BYTES = 1_000_000
 PARQUET_ROWS = 8_192
 FLAG_BYTES = 400  # about what the flags of one row take
@@ -107,7 +107,7 @@ class Upload:
         return self.name.casefold().endswith(PARQUET_ENDINGS)
 
     def __iter__(self) -> Iterator[Part]:
-        """Parts of at least one row."""
+        """Parts of at least one row; one part without rows where the table has none."""
         try:
             yield from self._parquet() if self.is_parquet else self._csv()
         except pa.ArrowException as error:  # a column beyond 2 GB, for one
@@ -178,6 +178,7 @@ class Upload:
             numbers=frozenset(schema.numbers if self._as_numbers else ()),
             decimal=schema.decimal,
             missing_markers=schema.missing_markers,
+            may_be_empty=True,
         )
         return csv_reader.CsvReader(self._from_start(), self.name, options)
 
@@ -212,7 +213,8 @@ class Upload:
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"not a readable Parquet file: {shown(error)}", file=self.name) from error
         if not begun:
-            raise DataError("the file has columns but no rows", file=self.name)
+            rows, echoed = self._rows(file.schema_arrow.empty_table(), None)
+            yield Part(rows, echoed, None, None)
 
     def _batches(self, file: pq.ParquetFile) -> Iterator[pa.Table]:
         """Batches with their texts written out, once it is known how long they are: a page can say a long text in a

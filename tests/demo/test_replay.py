@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +13,11 @@ import pytest
 from demo import replay
 from demo.traffic import Client, Delayed, ServiceUnavailable
 from ml.errors import DataError, Permanent
+from tests import fake_http
 from tests.ml import worlds
 
 
-class Service(BaseHTTPRequestHandler):
+class Service(fake_http.Handler):
     """A service in small: answers "1" where x0 > 0. `failures` requests are cut off before an answer."""
 
     protocol_version = "HTTP/1.1"
@@ -27,50 +25,35 @@ class Service(BaseHTTPRequestHandler):
     failures = 0
 
     def do_GET(self) -> None:
-        self._answer(200, {"model_version": "1", "schema": msgspec.to_builtins(worlds.SCHEMA)})
+        self.answer(200, {"model_version": "1", "schema": msgspec.to_builtins(worlds.SCHEMA)})
 
     def do_POST(self) -> None:
         kind = type(self)
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.body()
         kind.log.append((self.path, body))
         if kind.failures:
             kind.failures -= 1
             self.close_connection = True
             return
         if self.path == "/feedback":
-            self._answer(200, {"accepted": len(body["feedback"])})
+            self.answer(200, {"accepted": len(body["feedback"])})
         elif any(row["x0"] is None for row in body["rows"]):
-            self._answer(422, {"detail": "row 0, column 'x0': missing"})
+            self.answer(422, {"detail": "row 0, column 'x0': missing"})
         else:
             found = [
                 {"prediction_id": key, "label": "1" if row["x0"] > 0 else "0"}
                 for key, row in zip(body["prediction_ids"], body["rows"], strict=True)
             ]
-            self._answer(200, {"model_version": "1", "predictions": found})
-
-    def _answer(self, status: int, value: Any) -> None:
-        content = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing printed."""
+            self.answer(200, {"model_version": "1", "predictions": found})
 
 
 @pytest.fixture
 def service() -> Iterator[tuple[Client, type[Service]]]:
     kind = type("Fresh", (Service,), {"log": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    client = Client(f"http://127.0.0.1:{server.server_port}")
-    yield client, kind
-    client.close()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with fake_http.serving(kind) as port:
+        client = Client(f"http://127.0.0.1:{port}")
+        yield client, kind
+        client.close()
 
 
 def table(n: int = 100) -> pd.DataFrame:

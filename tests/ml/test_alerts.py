@@ -3,44 +3,33 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ml import alerts
+from tests import fake_http
 from tests.ml import worlds
 
 
-class Receiver(BaseHTTPRequestHandler):
+class Receiver(fake_http.Handler):
     """Keeps what is posted; answers with `status`."""
 
     received: list[dict[str, Any]]
     status = 204
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        type(self).received.append(json.loads(body))
-        self.send_response(type(self).status)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing printed."""
+        type(self).received.append(self.body())
+        self.answer(type(self).status, b"")
 
 
 @pytest.fixture
 def receiver() -> Iterator[tuple[str, type[Receiver]]]:
     kind = type("Fresh", (Receiver,), {"received": []})
-    server = HTTPServer(("127.0.0.1", 0), kind)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/hook", kind
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with fake_http.serving(kind) as port:
+        yield f"http://127.0.0.1:{port}/hook", kind
 
 
 def test_alert_is_posted_and_kept(tmp_path: Path, receiver: tuple[str, type[Receiver]]) -> None:

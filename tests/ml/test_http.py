@@ -6,16 +6,16 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
 from ml import http
 from ml.http import HttpError
+from tests import fake_http
 
 
-class Echo(BaseHTTPRequestHandler):
+class Echo(fake_http.Handler):
     """Answers with what `answers` says of the path; `/echo` with method, headers and body."""
 
     answers: ClassVar[dict[str, tuple[int, bytes]]] = {
@@ -26,29 +26,16 @@ class Echo(BaseHTTPRequestHandler):
     }
 
     def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        echo = {"method": self.command, "body": json.loads(body or b"null"), "key": self.headers.get("Authorization")}
-        status, content = self.answers.get(self.path, (200, json.dumps(echo).encode()))
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        echo = {"method": self.command, "body": self.body(), "key": self.headers.get("Authorization")}
+        self.answer(*self.answers.get(self.path, (200, json.dumps(echo).encode())))
 
     do_POST = do_PATCH = do_GET
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing printed."""
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with fake_http.serving(Echo) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_json_goes_and_comes(url: str) -> None:

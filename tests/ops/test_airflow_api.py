@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +11,10 @@ import pytest
 from ml.settings import Settings
 from ops.airflow_api import AirflowApi, AirflowUnavailable
 from ops.layout import Layout, ensure_secrets
+from tests import fake_http
 
 
-class Airflow(BaseHTTPRequestHandler):
+class Airflow(fake_http.Handler):
     """Takes the newest token alone; keeps what was asked."""
 
     log: list[tuple[str, str, Any]]
@@ -25,41 +23,25 @@ class Airflow(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         kind = type(self)
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"null")
-        kind.log.append((self.command, self.path, body))
+        kind.log.append((self.command, self.path, self.body()))
         if self.path == "/auth/token":
             kind.logins += 1
-            self._answer(201, {"access_token": f"token {kind.logins}"})
+            self.answer(201, {"access_token": f"token {kind.logins}"})
         elif self.headers["Authorization"] != f"Bearer token {kind.logins}":
-            self._answer(401, {"detail": "expired"})
+            self.answer(401, {"detail": "expired"})
         else:
-            self._answer(*kind.answers.get(self.path.partition("?")[0], (404, {"detail": "no such thing"})))
+            self.answer(*kind.answers.get(self.path.partition("?")[0], (404, {"detail": "no such thing"})))
 
     do_POST = do_PATCH = do_GET
-
-    def _answer(self, status: int, value: Any) -> None:
-        content = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing printed."""
 
 
 @pytest.fixture
 def airflow(tmp_path: Path) -> Iterator[tuple[AirflowApi, type[Airflow]]]:
     kind = type("Fresh", (Airflow,), {"log": [], "answers": {}})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    layout = Layout(Settings(home=tmp_path, airflow_port=server.server_port))
-    ensure_secrets(layout)
-    yield AirflowApi(layout), kind
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with fake_http.serving(kind) as port:
+        layout = Layout(Settings(home=tmp_path, airflow_port=port))
+        ensure_secrets(layout)
+        yield AirflowApi(layout), kind
 
 
 def test_it_logs_in_once_and_again_when_the_token_has_expired(airflow: tuple[AirflowApi, type[Airflow]]) -> None:

@@ -5,42 +5,29 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from ops import containers
+from tests import fake_http
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-class Health(BaseHTTPRequestHandler):
+class Health(fake_http.Handler):
     """200 at /good, 503 elsewhere."""
 
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/good" else 503)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"OK")
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing printed."""
+        self.answer(200 if self.path == "/good" else 503, b"OK")
 
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), Health)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with fake_http.serving(Health) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_a_healthy_container_is_one_that_answers_200(url: str, capsys: pytest.CaptureFixture[str]) -> None:

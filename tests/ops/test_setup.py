@@ -111,8 +111,9 @@ class TestEnvironment:
 
     @pytest.fixture
     def root(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        (tmp_path / "requirements.txt").write_text("a==1\n", encoding="ascii")
-        (tmp_path / "requirements-dev.txt").write_text("b==1\n", encoding="ascii")
+        (tmp_path / "ops" / "lock").mkdir(parents=True)
+        (tmp_path / environment.LOCKS / environment.RUNTIME).write_text("a==1\n", encoding="ascii")
+        (tmp_path / environment.LOCKS / environment.DEV).write_text("b==1\n", encoding="ascii")
         self.commands: list[list[str]] = []
 
         def record(command: list[str], what: str) -> None:
@@ -126,16 +127,34 @@ class TestEnvironment:
 
     def test_the_second_time_does_nothing(self, root: Path) -> None:
         assert environment.ensure(root)
-        assert len(self.commands) == 2
+        assert len(self.commands) == 3
         assert not environment.ensure(root)
-        assert len(self.commands) == 2
+        assert len(self.commands) == 3
 
     def test_a_changed_lock_is_installed(self, root: Path) -> None:
         environment.ensure(root)
-        (root / "requirements.txt").write_text("a==2\n", encoding="ascii")
+        (root / environment.LOCKS / environment.RUNTIME).write_text("a==2\n", encoding="ascii")
         assert environment.ensure(root)
-        assert self.commands[-1][-1].endswith("requirements.txt")
-        assert len(self.commands) == 3
+        assert [Path(c[-1]).name for c in self.commands[-2:]] == ["runtime.txt", "torch-cpu.txt"]
+        assert all({"--require-hashes", "--no-deps"} <= set(command) for command in self.commands[1:])
+        assert len(self.commands) == 5
+
+    @pytest.mark.parametrize("cuda", [True, False])
+    def test_without_a_cpu_build_it_is_pypis_with_what_it_needs(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch, cuda: bool
+    ) -> None:
+        recorded = environment._run
+
+        def run(command: list[str], what: str) -> None:
+            recorded(command, what)
+            if command[-1].endswith(environment.TORCH_CPU):
+                raise environment.SetupError("no such build")
+
+        monkeypatch.setattr(environment, "_run", run)
+        monkeypatch.setattr(environment, "_needs_cuda", lambda venv: cuda)
+        environment.ensure(root, dev=True)
+        wanted = ["runtime.txt", "torch-cpu.txt", "torch.txt", *(["cuda.txt"] if cuda else []), "dev.txt"]
+        assert [Path(c[-1]).name for c in self.commands[1:]] == wanted
 
     def test_a_half_made_one_is_made_anew(self, root: Path) -> None:
         environment.ensure(root)

@@ -31,7 +31,8 @@ class Options(NamedTuple):
     """How to read, and where to stop. Sizes in bytes of unpacked UTF-8.
 
     `numbers` are columns that come as float64, null for one of `missing_markers`, in every chunk in which all their
-    cells are numbers with the mark `decimal`, or markers; the others come as text.
+    cells are numbers with the mark `decimal`, or markers; the others come as text. A file without rows is an error
+    unless it `may_be_empty`: then it is one chunk without rows.
     """
 
     delimiter: str = ""
@@ -44,6 +45,7 @@ class Options(NamedTuple):
     decimal: str = "."
     missing_markers: tuple[str, ...] = ("",)
     use_threads: bool = True
+    may_be_empty: bool = False
 
 
 class Records(NamedTuple):
@@ -105,18 +107,20 @@ class CsvReader:
             self.report.warn(f"{unnamed} column{'s' if unnamed > 1 else ''} without a name: ignored")
 
     def __iter__(self) -> Iterator[Chunk]:
-        """Chunks of at least one row.
+        """Chunks of at least one row each.
 
         Raises
         ------
         DataError
-            The first thing that is wrong, with its line; also when there is not one row.
+            The first thing that is wrong, with its line; also when there is not one row, unless that may be.
         """
         rows = 0
         for chunk in self._chunks():
             rows += len(chunk.lines)
             yield chunk
-        if not rows:
+        if not rows and self._options.may_be_empty:
+            yield Chunk(self._from_rows([]), np.empty(0, np.int64))
+        elif not rows:
             raise DataError("the file has a header but no rows", file=self._file)
 
     def _chunks(self) -> Iterator[Chunk]:

@@ -16,7 +16,7 @@ from ml.bundle import writer
 from ml.bundle.reader import Bundle
 from ml.charts import figures
 from ml.charts.model_quality import Curve
-from ml.charts.search_history import Trial as DrawnTrial
+from ml.charts.search_history import ScoredTrial
 from ml.decision import Decision, positive_code
 from ml.explain.explainer import Explainer, importance
 from ml.gate import evidence, regression_rows
@@ -190,7 +190,7 @@ def _figures(
     scored = [t for t in sorted(trials, key=lambda trial: trial.number) if t.loss is not None]
     return figures.version_figures(
         history=candidate.history,
-        trials=msgspec.convert(scored, list[DrawnTrial], from_attributes=True),
+        trials=msgspec.convert(scored, list[ScoredTrial], from_attributes=True),
         failed=len(trials) - len(scored),
         structure=msgspec.to_builtins(candidate.model.describe()),
         curves=curves,

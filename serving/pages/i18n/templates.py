@@ -51,7 +51,6 @@ FILES = (
     N_("the file is empty, unpacked"),
     N_("the file has no header and no rows"),
     N_("the file has a header but no rows"),
-    N_("the file has columns but no rows"),
     N_("the content is {found}, but the name says {said}; rename it or pack it again"),
     N_("the content is Parquet; give the file a name that ends in .parquet"),
     N_("expected a CSV table, got a file that is packed twice"),

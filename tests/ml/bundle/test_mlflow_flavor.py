@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml import tracking
 from ml.bundle import mlflow_flavor, reader
 from ml.bundle.reader import Bundle
+from ml.settings import from_values
 from tests.ml.tiny import tiny_bundle
 
 
@@ -88,3 +91,18 @@ def test_environment_check_is_left_out_and_put_back() -> None:
     with mlflow_flavor._without_environment_check():
         assert environment.warn_dependency_requirement_mismatches is not before
     assert environment.warn_dependency_requirement_mismatches is before
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_logged_model_names_its_run_and_itself(tmp_path: Path) -> None:
+    """In its MLmodel file, as MLflow's own log_model has it, so that `load_model` traces to where it came from."""
+    import mlflow.models
+
+    settings = from_values({"home": str(tmp_path), "mlflow_port": 1})
+    tiny_bundle(tmp_path / "b")
+    run_id = tracking.run(settings, "one")
+    uri = mlflow_flavor.log_bundle(settings, tmp_path / "b", run_id)
+    folder = tracking.client(settings).get_logged_model(uri.removeprefix("models:/")).artifact_location
+    found = mlflow.models.Model.load(folder)
+    assert (found.run_id, found.model_id) == (run_id, uri.removeprefix("models:/"))
+    assert str(tmp_path) not in (Path(folder.removeprefix("file://")) / "MLmodel").read_text()

@@ -12,7 +12,7 @@ import pytest
 from ml.charts import bars, document, figures, model_quality
 from ml.charts.chart import Chart, Key
 from ml.charts.model_quality import Curve
-from ml.charts.search_history import Trial
+from ml.charts.search_history import ScoredTrial
 from ml.decision import softmax
 from ml.evaluation import curves
 from ml.schema.schema import Schema
@@ -35,10 +35,10 @@ def points(n_classes: int, n: int = 200, *, one_class: bool = False) -> list[Cur
     return curves(p, y, schema)
 
 
-def trials() -> list[Trial]:
+def trials() -> list[ScoredTrial]:
     rng = np.random.default_rng(0)
     return [
-        Trial(
+        ScoredTrial(
             number=i,
             family=("mlp", "logistic")[i % 2],
             loss=float(rng.random()),
@@ -124,7 +124,7 @@ def test_one_class_only_says_why_there_is_no_curve(name: str) -> None:
 
 def test_nothing_to_draw_is_said_in_the_figure() -> None:
     """No finished trial, no parameter that varied, one epoch."""
-    found = version(trials=[Trial(number=0, family="mlp", loss=0.1, status="pruned", params={"a": 1})])
+    found = version(trials=[ScoredTrial(number=0, family="mlp", loss=0.1, status="pruned", params={"a": 1})])
     assert "No trial was finished." in texts(found["tuning_comparison.svg"])
     assert "No parameter varied." in texts(found["tuning_space.svg"])
     assert "One epoch gives no curve." in texts(figures.training_curves([{"epoch": 0.0, "loss": 0.5}]))
@@ -139,7 +139,8 @@ def test_what_there_is_nothing_of_has_no_figure() -> None:
 def test_what_is_left_out_is_counted() -> None:
     """Failed trials, lines of the model, parameters of the search."""
     many = [
-        Trial(number=i, family="mlp", loss=0.1 + i, params={f"p{j}": i * j for j in range(1, 20)}) for i in range(10)
+        ScoredTrial(number=i, family="mlp", loss=0.1 + i, params={f"p{j}": i * j for j in range(1, 20)})
+        for i in range(10)
     ]
     found = version(trials=many, structure={f"line{i}": i for i in range(50)})
     assert "Tuning (1 failed)" in texts(found["tuning_convergence.svg"])
@@ -183,7 +184,8 @@ def test_a_page_and_a_file_show_a_chart_without_a_legend_alike() -> None:
 def test_trials_that_are_not_drawn_are_counted_in_the_title() -> None:
     losses = [0.5, 0.4, 0.45, 0.42, 90.0]
     told = [
-        Trial(number=i, family="mlp", loss=loss, params={}, status="ok", scores={}) for i, loss in enumerate(losses)
+        ScoredTrial(number=i, family="mlp", loss=loss, params={}, status="ok", scores={})
+        for i, loss in enumerate(losses)
     ]
     picture = figures._search(told, failed=0)["tuning_convergence"].decode()
     assert "1 of the worst not drawn" in picture

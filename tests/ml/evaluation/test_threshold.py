@@ -336,7 +336,10 @@ def test_a_decision_is_calibrated_and_cut_without_its_own_rows(monkeypatch: pyte
     p, y = rare(400)
     skewed = p**2 / (p**2).sum(axis=1, keepdims=True)
     weight = np.linspace(0.5, 1.5, len(y))
+    seeds: list[int] = []
+    monkeypatch.setattr(threshold, "calibrate", lambda *a, **k: (seeds.append(k["seed"]), calibrate(*a, **k))[1])
     made = decide(skewed, y, weight=weight, seed=3)
+    assert seeds == [3]
     calibration = calibrate(skewed, y, weight=weight, seed=3)
     assert calibration.kind != "none"
     assert (made.calibration, made.objective, made.costs) == (calibration, "f1", None)

@@ -28,12 +28,12 @@ def world(n, seed=0, *, champion=0.0, challenger=0.0):
 
 
 def test_a_clearly_better_challenger_is_promoted_with_the_numbers():
-    """The sentence has both losses and the rows."""
+    """The message has both losses and the rows."""
     champion, challenger, y = world(1_000, champion=1.0)
     verdict = judge(challenger, champion, y, settings=GATE)
     assert verdict.promote
-    assert "1000 rows" in verdict.sentence
-    assert f"{verdict.numbers['log_loss']['champion']:.4f}" in verdict.sentence
+    assert (verdict.message.code, verdict.message.values["n"]) == ("gate.better", 1_000)
+    assert verdict.message.values["old"] == verdict.numbers["log_loss"]["champion"]
     msgspec.json.encode(verdict)  # gate.json
 
 
@@ -165,8 +165,8 @@ def test_a_large_slice_that_gets_much_worse_is_refused_by_name():
     champion[part], challenger[part] = challenger[part].copy(), champion[part].copy()
     verdict = judge(challenger, champion, y, settings=GATE, slices={"city = Huế": part, "city = rare": ~part})
     assert not verdict.promote
-    assert "worse where city = Huế (600 rows)" in verdict.sentence
-    assert "rare" not in verdict.sentence
+    [slice_] = [reason.values for reason in verdict.messages if reason.code == "gate.worse_slice"]
+    assert (slice_["where"], slice_["n"]) == ("city = Huế", 600)
 
 
 def test_a_degraded_champion_below_the_floor_may_be_replaced_by_a_better_one():

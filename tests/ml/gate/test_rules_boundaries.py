@@ -10,6 +10,7 @@ import pytest
 
 from ml.evaluation.metrics import GATE_FLOOR
 from ml.gate.rules import NAMED_SLICES, Servability, Verdict, judge
+from ml.messages import Message, message
 from ml.settings import Gate
 
 N = 200
@@ -26,6 +27,11 @@ def sure(p: Any, y: Any = Y) -> Any:
 def ask(challenger: Any, champion: Any, *, y: Any = Y, gate: dict[str, Any] | None = None, **more: Any) -> Verdict:
     first = None if champion is None else sure(champion, y)
     return judge(sure(challenger, y), first, y, settings=Gate(**{"n_bootstrap": 500} | (gate or {})), **more)
+
+
+def said(*messages: Message) -> list[tuple[str, dict[str, Any]]]:
+    """Codes and values, to compare with `pytest.approx` in them."""
+    return [(one.code, one.values) for one in messages]
 
 
 def exact(mean: float, rows: int = N) -> dict[str, Any]:
@@ -47,7 +53,7 @@ def test_all_numbers_of_a_promotion_are_kept() -> None:
     """The whole record, by name and value."""
     verdict = ask(0.8, 0.6, servability=Servability(latency_ms=3.0, bundle_mb=2.0))
     assert verdict.promote
-    assert verdict.reasons == [verdict.sentence]
+    assert verdict.messages == [verdict.message]
     assert verdict.numbers == {
         "rows": N,
         "confidence": 0.95,
@@ -63,9 +69,13 @@ def test_all_numbers_of_a_promotion_are_kept() -> None:
     }
 
 
-def test_losses_of_both_models_are_said_in_the_sentence() -> None:
+def test_losses_of_both_models_are_said() -> None:
     """The champion's is its own, not the challenger's."""
-    assert f"{-np.log(0.8):.4f} against {-np.log(0.6):.4f}" in ask(0.8, 0.6).sentence
+    losses = {"loss": pytest.approx(-np.log(0.8)), "old": pytest.approx(-np.log(0.6))}
+    gain = pytest.approx(np.log(0.8 / 0.6))
+    assert said(ask(0.8, 0.6).message) == [
+        ("gate.better", {"n": N, "gain": gain, "lower": gain, "sure": 0.95, **losses})
+    ]
 
 
 @pytest.mark.parametrize(
@@ -84,12 +94,20 @@ def test_budgets_of_serving_hold_at_their_value(found: Servability, reasons: int
     verdict = ask(0.8, 0.6, servability=found)
     assert verdict.promote == (reasons == 0)
     assert ("gain" in verdict.numbers) == (reasons == 0)
-    assert len(verdict.reasons) == max(reasons, 1)
+    assert len(verdict.messages) == max(reasons, 1)
+    if reasons == 3:
+        expected = [
+            message("gate.not_servable", reason="does not load"),
+            message("gate.too_slow", ms=51.0, allowed=50.0),
+            message("gate.too_large", mb=201.0, allowed=200.0),
+        ]
+        assert verdict.messages == expected
+        assert verdict.message == message("gate.refused", reasons=expected)
 
 
 def test_what_cannot_be_served_keeps_its_reason_beside_the_floors() -> None:
     """Neither reason hides the other."""
-    assert len(ask(0.5, 0.6, servability=Servability(problem="does not load")).reasons) == 2
+    assert len(ask(0.5, 0.6, servability=Servability(problem="does not load")).messages) == 2
 
 
 def test_the_floor_must_be_passed_not_met() -> None:
@@ -115,7 +133,7 @@ def test_the_floor_also_holds_beside_a_champion() -> None:
     prior = np.array([0.5, 0.5])
     verdict = ask(0.45, 0.4, prior=prior)
     assert not verdict.promote
-    assert len(verdict.reasons) == 1
+    assert len(verdict.messages) == 1
     assert ask(0.45, 0.4, prior=prior, degraded=True).promote
     # What the prior of rare classes is beaten by may still be worse than the shares of these rows.
     assert ask(0.45, 0.4, prior=np.array([0.9, 0.1])).promote
@@ -125,9 +143,9 @@ def test_below_the_floor_a_tie_is_not_better() -> None:
     """A degraded champion below the floor gives way to a better one only."""
     verdict = ask(0.45, 0.45, degraded=True)
     assert not verdict.promote
-    assert len(verdict.reasons) == 1
+    assert len(verdict.messages) == 1
     worse = ask(0.4, 0.45, degraded=True)
-    assert len(worse.reasons) == 2
+    assert len(worse.messages) == 2
 
 
 @pytest.mark.parametrize("seed", [0, 7])
@@ -158,25 +176,26 @@ def test_a_champion_is_replaced_on_min_rows_not_on_fewer(rows: int, promote: boo
     verdict = ask(0.8, 0.6, gate={"min_rows": rows})
     assert verdict.promote == promote
     if not promote:
-        assert verdict.reasons == [
-            f"too few rows to judge: {N}, at least {rows} are needed; the champion stays",
-        ]
+        assert verdict.messages == [message("gate.too_few_rows", n=N, needed=rows)]
 
 
 @pytest.mark.parametrize(("rows", "few"), [(N, False), (N + 1, True)])
 def test_the_floor_says_that_rows_are_few_below_min_rows_only(rows: int, few: bool) -> None:
     """The words follow the setting."""
     reason = ask(0.4, None, gate={"min_rows": rows}).messages[0]
-    assert reason.code == ("gate.below_floor_few" if few else "gate.below_floor")
-    assert str(reason).endswith(f"more than 0{f'; {N} rows are few' if few else ''})")
+    gain = pytest.approx(np.log(0.4 / 0.5))
+    values = {"gain": gain, "lower": gain, "asked": 0.0}
+    assert said(reason) == [("gate.below_floor_few", {"n": N, **values}) if few else ("gate.below_floor", values)]
 
 
 def test_a_tie_keeps_the_champion_and_a_hair_does_not() -> None:
     """Better means a bound above zero; the tie is not called worse."""
-    assert ask(0.8, 0.8).messages[0].code == "gate.indistinguishable"
+    nothing = pytest.approx(0.0)
+    tie = {"n": N, "gain": nothing, "lower": nothing, "upper": nothing}
+    assert said(*ask(0.8, 0.8).messages) == [("gate.indistinguishable", tie)]
     assert ask(0.8 + HAIR, 0.8).promote
     verdict = ask(0.6, 0.8)
-    assert verdict.reasons == [f"worse than the champion: log-loss higher by {np.log(0.8 / 0.6):.4f}"]
+    assert said(*verdict.messages) == [("gate.worse", {"loss": pytest.approx(np.log(0.8 / 0.6))})]
 
 
 def test_a_degraded_champion_is_matched_within_the_margin_not_at_it() -> None:
@@ -203,7 +222,7 @@ def test_accuracy_may_not_be_lost_by_more_than_its_margin() -> None:
     """A lower log-loss does not pay for it: the rule alone refuses."""
     verdict = accuracies(lost=30)
     assert not verdict.promote
-    assert verdict.reasons == ["accuracy is lower by 15.0 points"]
+    assert said(*verdict.messages) == [("gate.accuracy_lower", {"points": pytest.approx(15.0)})]
     assert verdict.numbers["accuracy_gain"]["mean"] == pytest.approx(-0.15)
 
 
@@ -230,10 +249,8 @@ def test_the_golden_margin_at_its_value(degraded: bool) -> None:
     found = ask(challenger, champion, y=TWICE, parts=SECOND)
     loss = found.numbers["golden_gain"]["upper"]
     assert found.numbers["golden_gain"] == exact(np.log(0.6 / 0.7))
-    assert found.reasons == [
-        f"forgets: log-loss on the {N} golden rows is worse by {-loss:.4f} "
-        f"(at least {-loss:.4f} with confidence; allowed 0.05)"
-    ]
+    lost = pytest.approx(-loss)
+    assert said(*found.messages) == [("gate.forgets", {"n": N, "loss": lost, "lower": lost, "allowed": 0.05})]
     margins = {-loss: True, -loss - HAIR: degraded}
     for margin, promote in margins.items():
         verdict = ask(challenger, champion, y=TWICE, parts=SECOND, degraded=degraded, gate={"golden_margin": margin})
@@ -304,7 +321,7 @@ def test_slice_margin_at_its_value() -> None:
     found = sliced(100)
     loss = found.numbers["slices_worse"]["bad"]["upper"]
     assert found.numbers["slices_worse"] == {"bad": exact(np.log(0.6 / 0.7), rows=100)}
-    assert found.reasons == [f"worse where bad (100 rows): log-loss higher by {-loss:.4f}"]
+    assert said(*found.messages) == [("gate.worse_slice", {"where": "bad", "n": 100, "loss": pytest.approx(-loss)})]
     assert sliced(100, gate={"slice_margin": -loss}).promote
     assert not sliced(100, gate={"slice_margin": -loss - HAIR}).promote
 
@@ -347,27 +364,27 @@ def test_the_worst_slices_are_named_and_the_rest_counted(bad: int, more: int) ->
     found = ask(challenger, champion, y=np.arange(n) % 2, slices=slices, gate={"accuracy_margin": 1.0})
     named = [reason.values["where"] for reason in found.messages if reason.code == "gate.worse_slice"]
     assert named == [f"part {bad - 1 - i}" for i in range(3)]
-    assert found.reasons[3:] == ([f"worse in {more} more slices"] if more else [])
+    assert found.messages[3:] == ([message("gate.more_worse_slices", n=more)] if more else [])
     assert len(found.numbers["slices_worse"]) == bad
 
 
 def test_the_policy_never_refuses_and_keeps_reasons_and_numbers() -> None:
     """Whatever the challenger is worth."""
     better = ask(0.8, 0.6, gate={"policy": "never"})
-    assert (better.promote, better.reasons, better.sentence) == (False, [], "Not promoted: the policy is 'never'.")
+    assert (better.promote, better.messages, better.message) == (False, [], message("gate.never"))
     assert better.numbers["policy"] == "never"
     assert "gain" in better.numbers
-    assert len(ask(0.6, 0.8, gate={"policy": "never"}).reasons) == 1
+    assert len(ask(0.6, 0.8, gate={"policy": "never"}).messages) == 1
 
 
 def test_the_policy_always_promotes_and_keeps_reasons_and_numbers() -> None:
     """The sentence says what spoke against it, where something did."""
     better = ask(0.8, 0.6, gate={"policy": "always"})
-    assert (better.promote, better.reasons, better.sentence) == (True, [], "Promoted: the policy is 'always'.")
+    assert (better.promote, better.messages, better.message) == (True, [], message("gate.always"))
     worse = ask(0.4, 0.6, gate={"policy": "always"})
     assert worse.promote
-    assert len(worse.reasons) == 3
-    assert worse.sentence == f"Promoted: the policy is 'always', although {'; '.join(worse.reasons)}."
+    assert len(worse.messages) == 3
+    assert worse.message == message("gate.always_although", reasons=worse.messages)
     assert worse.numbers["policy"] == "always"
     assert "gain" in worse.numbers
 
@@ -377,15 +394,14 @@ def test_the_first_champion_has_no_comparison() -> None:
     verdict = ask(0.8, None)
     assert verdict.promote
     assert set(verdict.numbers) == {"rows", "confidence", "degraded", "floor_gain", "policy"}
-    assert (
-        f"beats the class shares by {np.log(1.6):.4f} (95% sure of {np.log(1.6):.4f}) on {N} rows" in verdict.sentence
-    )
+    gain = pytest.approx(np.log(1.6))
+    assert said(verdict.message) == [("gate.first", {"gain": gain, "lower": gain, "n": N, "sure": 0.95})]
 
 
 def test_without_recent_rows_there_is_one_reason() -> None:
     """And no number is made up."""
     verdict = ask(0.8, 0.6, parts={"recent": np.zeros(N, bool)})
-    assert verdict.reasons == ["no labelled rows to judge on"]
+    assert verdict.messages == [message("gate.no_rows")]
     assert "floor_gain" not in verdict.numbers
     assert "gain" not in verdict.numbers
 

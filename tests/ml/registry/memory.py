@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ml import registry, tracking
-from ml.registry import contract, promotion
+from ml.registry import contract, outside_moves, promotion
 from ml.settings import Settings
 from ml.storage import locks
 from tests.ml.tiny import tiny_bundle
@@ -113,6 +113,7 @@ def install(monkeypatch: pytest.MonkeyPatch, own: Settings, folder: Path) -> Reg
     monkeypatch.setattr(registry, "download", download)
     monkeypatch.setattr(promotion, "download", download)
     monkeypatch.setattr(contract, "download", download)
+    monkeypatch.setattr(outside_moves, "download", download)
     return made
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from ml import registry
 from ml.errors import BundleError, ChampionChanged, PromotionError, RegistryError
-from ml.registry import ledger, outside_moves, promotion
+from ml.messages import Message, message
+from ml.registry import ledger, promotion
 from ml.registry.ledger import Event
 from ml.registry.rollout import Confirmation
 from ml.settings import Settings, from_values
@@ -82,6 +83,10 @@ OTHERS = (
 )  # fmt: skip
 
 
+def named(version: str) -> Message:
+    return message("release.version", number=version) if version else message("release.no_version")
+
+
 def moved(event: Event) -> tuple[str, str, str]:
     return event.what, event.from_version, event.to_version
 
@@ -141,8 +146,9 @@ def test_an_alias_that_was_set_by_hand_comes_into_the_ledger(own: Settings, stor
     serve(own, "1")
     store.aliases["champion"] = "3"
     event = promote(own, "3")
-    assert moved(event) == (ledger.PROMOTED, "1", "3")
-    assert (event.who, event.run_key, event.intention) == (outside_moves.IN_MLFLOW, "", None)
+    assert moved(event) == (ledger.PROMOTED, "", "3")
+    assert (event.who, event.run_key, event.intention) == ("ann", "key", None)
+    assert event.message == message("release.alias_found_set", reason="because")
     assert promote(own, "3") == event
 
 
@@ -153,9 +159,13 @@ def test_another_champion_than_expected_refuses(
     """And is told from any other refusal; the ledger has it, the alias stays."""
     serve(own, *served)
     serves = served[-1] if served else ""
-    with pytest.raises(ChampionChanged):
+    with pytest.raises(ChampionChanged) as caught:
         promote(own, "3", expected_champion=expected)
     newest = rows(own)[-1]
+    assert newest.message == caught.value.message
+    assert caught.value.message == message(
+        "release.champion_changed", version="3", old=named(expected), now=named(serves)
+    )
     assert moved(newest) == (ledger.REFUSED, serves, "3")
     assert (newest.who, newest.run_key, newest.intention) == ("ann", "key", None)
     assert store.aliases.get("champion", "") == serves
@@ -178,9 +188,11 @@ def test_a_quarantined_version_needs_force(own: Settings, store: memory.Registry
     assert moved(quarantined) == (ledger.QUARANTINED, "2", "")
     assert (quarantined.who, quarantined.why, quarantined.run_key) == ("eve", "a wrong column", "")
     assert store.tags("2")[registry.QUARANTINED] == "a wrong column"
-    with pytest.raises(PromotionError):
+    with pytest.raises(PromotionError) as caught:
         promote(own, "2")
     refused = rows(own)[-1]
+    assert refused.message == caught.value.message
+    assert refused.message == message("release.quarantined_needs_force", version="2", reason="a wrong column")
     assert moved(refused) == (ledger.REFUSED, "1", "2")
     assert (refused.who, refused.run_key) == ("ann", "key")
     assert store.aliases == {"champion": "1"}
@@ -251,9 +263,8 @@ def test_what_is_not_confirmed_is_put_back(own: Settings, store: memory.Registry
     intention, outcome = rows(own)[-2:]
     assert moved(outcome) == (ledger.PROMOTION_FAILED, serves, "2")
     assert (outcome.intention, outcome.numbers, outcome.run_key) == (intention.id, {"gain": 0.5}, "key")
-    assert "out of memory" in str(outcome.why)
-    assert str(outcome.why).startswith("because")
-    assert "out of memory" in str(caught.value)
+    assert outcome.message == message("release.failed", why="because", error="out of memory")
+    assert caught.value.message == message("release.serves_on", error="out of memory", old=named(serves))
     assert store.aliases == ({"champion": serves} if serves else {})
 
 
@@ -269,7 +280,8 @@ def test_a_rollback_quarantines_what_it_leaves(own: Settings, store: memory.Regi
     assert (outcome.intention, outcome.numbers) == (intention.id, DONE)
     assert {(e.who, e.run_key) for e in (intention, quarantined, outcome)} == {("bob", "")}
     assert {e.why for e in (intention, outcome)} == {"complaints"}
-    assert "complaints" in registry.version(own, "2").quarantined
+    assert quarantined.message == message("release.rolled_back", version="1", reason="complaints")
+    assert registry.version(own, "2").quarantined == str(quarantined.message)
     assert store.aliases == {"champion": "1"}
 
 
@@ -293,21 +305,26 @@ def test_previous_is_not_what_was_left_where_nothing_else_served(own: Settings, 
     assert store.aliases == {"champion": "3"}
 
 
-@pytest.mark.parametrize("served", [(), ("1",)], ids=["no champion", "no other"])
-def test_nothing_to_go_back_to(own: Settings, store: memory.Registry, served: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("served", "why"),
+    [((), message("release.no_champion")), (("1",), message("release.nothing_to_go_back_to", version="1"))],
+    ids=["no champion", "no other"],
+)
+def test_nothing_to_go_back_to(own: Settings, store: memory.Registry, served: tuple[str, ...], why: Message) -> None:
     """Is a refusal, and writes nothing."""
     serve(own, *served)
     before = rows(own)
-    with pytest.raises(PromotionError):
+    with pytest.raises(PromotionError) as caught:
         rollback(own)
-    assert rows(own) == before
+    assert (rows(own), caught.value.message) == (before, why)
 
 
 def test_a_rollback_to_the_champion_is_refused(own: Settings, store: memory.Registry) -> None:
     serve(own, "1", "2")
     before = rows(own)
-    with pytest.raises(PromotionError):
+    with pytest.raises(PromotionError) as caught:
         rollback(own, "2")
+    assert caught.value.message == message("release.champion_already", version="2")
     assert (rows(own), store.aliases["champion"]) == (before, "2")
 
 
@@ -381,7 +398,7 @@ def test_a_move_whose_alias_did_not_move_is_closed(
     assert event is not None
     assert moved(event) == (ledger.PROMOTION_FAILED, serves, "2")
     assert (event.who, event.run_key, event.numbers) == ("ann", "key", {})
-    assert event.why != "w"
+    assert event.message == message("release.interrupted")
     assert store.aliases.get("champion", "") == serves
 
 

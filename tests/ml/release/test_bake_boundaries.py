@@ -91,6 +91,7 @@ def test_what_is_found_is_told_in_figures(own: Settings, monkeypatch: pytest.Mon
     assert (found.accuracy, found.predecessor_accuracy) == (46 / 50, 47 / 50)
     assert found.worse_by == pytest.approx(bound, abs=1e-12)
     assert found.rolled_back is False
+    assert found.message == message("release.baked", n=50, version="2", accuracy=46 / 50, old="1", before=47 / 50)
     assert [(s, v) for s, v, _ in before.asked] == [(own, "1")]
 
 
@@ -136,7 +137,9 @@ def test_it_goes_back_where_it_is_worse_by_more_than_the_margin(
         assert (settings, to, more["who"], sorted(more)) == (own, "1", bake.WHO, ["who", "why"])
         (alert,) = alerts(own)
         assert (alert["kind"], alert["from_version"], alert["to_version"]) == ("rolled back", "2", "1")
-        assert found.sentence == more["why"]
+        assert found.message == more["why"]
+        assert (found.message.code, found.message.values["found"].code) == ("release.baked_worse", "release.baked")
+        assert (found.message.values["worse"], found.message.values["sure"]) == (margin + above, own.drift.confidence)
         assert str(more["why"]) in alert["text"]
 
 
@@ -153,7 +156,8 @@ def test_a_rollback_that_fails_is_told(own: Settings, monkeypatch: pytest.Monkey
     (alert,) = alerts(own)
     assert (alert["kind"], alert["from_version"], alert["to_version"]) == ("rollback failed", "2", "1")
     assert "not confirmed" in alert["text"]
-    assert str(found.sentence) in alert["text"]
+    assert found.message.code == "release.baked"
+    assert str(found.message) in alert["text"]
 
 
 @pytest.mark.parametrize("error", [RegistryError("gone"), BundleError("gone")])

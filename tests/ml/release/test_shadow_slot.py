@@ -86,7 +86,7 @@ def test_a_run_ends_in_shadow_and_a_drift_check_ends_the_shadow(own: Settings) -
     """Registered, waiting, compared, promoted; the same on every way of looking at it."""
     result = pipeline.promote(own, "two")
     assert (result.promoted, result.shadow, result.champion) == (False, True, "1")
-    assert result.sentence == f"Version 2 waits in shadow: {NEEDED} labelled live rows decide."
+    assert result.message == message("release.in_shadow", version="2", needed=NEEDED)
     assert champion(own) == "one"
     info = registry.by_alias(own, registry.SHADOW)
     assert info is not None
@@ -95,7 +95,7 @@ def test_a_run_ends_in_shadow_and_a_drift_check_ends_the_shadow(own: Settings) -
     assert tracking.client(own).get_run(info.run_id).info.status == "FINISHED"
     bare = standing.read(own).shadow
     assert bare is not None
-    assert bare.sentence == f"Version 2 waits in shadow: 0 of {NEEDED} labelled rows have come."
+    assert (bare.message.code, bare.rows, bare.needed) == ("release.waits", 0, NEEDED)
 
     serve(own, "1", info.created + 1)
     few = msgspec.structs.replace(own, gate=msgspec.structs.replace(own.gate, shadow_rows=10_000))
@@ -131,7 +131,7 @@ def test_only_the_watch_moves_the_alias_and_once(own: Settings) -> None:
     release = watch.watch(own, now=now)
     assert release.shadow is not None
     assert (release.shadow.state, champion(own)) == ("promoted", "two")
-    assert "Version 2 left the shadow to serve" in release.sentence
+    assert release.shadow.message.code == "release.left_shadow"
     assert msgspec.convert(json.loads(json.dumps(release.to_dict())), watch.ReleaseWatch) == release
     moved = ledger.events(own)
     assert worlds.watch_and_check(own, now=now + 60).model_version == "2"

@@ -134,6 +134,7 @@ def test_the_first_comes_first(own: Settings, store: memory.Registry, older: boo
         ledger.REFUSED, "ann", "1", "3", "key-3",
     )  # fmt: skip
     assert event.numbers == {"shadow": True, shadow_slot.UNJUDGED: True}
+    assert event.message == message("release.shadow_taken", version="2")
     assert (noted(store, "3"), noted(store, "2")) == ("refused", None)
     assert store.aliases["shadow"] == "2"
     del store.tags("3")[catalog.VERDICT]
@@ -150,6 +151,7 @@ def test_one_that_knows_of_the_degraded_champion_takes_the_place(own: Settings, 
     _, refused, entered = rows(own)
     assert (refused.what, refused.who, refused.from_version, refused.to_version) == (ledger.REFUSED, "ann", "1", "2")
     assert (refused.run_key, refused.numbers) == ("key-2", {"shadow": True, shadow_slot.UNJUDGED: True})
+    assert refused.message == message("release.shadow_replaced", version="3")
     assert event == entered
     assert (entered.what, entered.to_version, entered.why) == (ledger.SHADOW, "3", "because")
     assert store.aliases["shadow"] == "3"
@@ -202,6 +204,7 @@ def test_waiting_on_keeps_the_clock(own: Settings) -> None:
     (event,) = rows(own)
     assert (event.what, event.who, event.to_version, event.run_key) == (ledger.SHADOW, "bob", "2", "key")
     assert event.numbers == {"since": 50.0, "degraded": False, "challenger_beats_champion": False}
+    assert event.message == message("release.shadow_other_champion", version="7")
     assert shadow_slot.find(own) == Waiting(version="2", run_key="key", champion="7", since=50.0)
 
 
@@ -211,6 +214,7 @@ def test_one_that_serves_by_hand_has_ended(own: Settings) -> None:
     (event,) = rows(own)
     assert (event.what, event.who, event.from_version, event.to_version) == (ledger.PROMOTED, "bob", "1", "2")
     assert (event.run_key, event.numbers) == ("key", {})
+    assert event.message == message("release.shadow_alias_found_set")
 
 
 FIGURES = {"rows": 120, "needed": 100, "accuracy": 0.9, "champion_accuracy": 0.8, "agreement": 0.7}

@@ -15,6 +15,7 @@ from ml import predictions, registry, tracking
 from ml.drift import backtest
 from ml.errors import PromotionError, RegistryUnavailable, StoreUnavailable
 from ml.gate import evidence, regression_rows
+from ml.messages import Message, code_of, message
 from ml.registry import VersionInfo, catalog, ledger
 from ml.registry.rollout import Confirmation
 from ml.release import replay_scoring, shadow_slot, shadow_test
@@ -139,7 +140,6 @@ def test_a_better_one_is_promoted_after_enough_labels_not_before(
     found = look(own, better)
     assert (found.state, found.rows, found.needed) == ("waits", NEEDED - 1, NEEDED)
     assert found.accuracy > found.champion_accuracy
-    assert f"{NEEDED - 1} of {NEEDED} labelled rows" in found.sentence
     assert served(own) == champion.version
 
     serve(own, champion.version, 20, at=better.created + 200)
@@ -147,8 +147,11 @@ def test_a_better_one_is_promoted_after_enough_labels_not_before(
     assert (served(own), in_shadow(own)) == (better.version, "")
     event = newest(own)
     assert (event.what, event.who, event.from_version) == (ledger.PROMOTED, "shadow watch", champion.version)
-    assert f"on {NEEDED + 19} rows" in event.why
-    assert f"Judged in shadow, on rows that version {champion.version} answered." in event.why
+    assert event.message is not None
+    assert (event.message.code, event.message.values["version"]) == ("release.judged_in_shadow", champion.version)
+    verdict = event.message.values["verdict"]
+    assert isinstance(verdict, Message)
+    assert (verdict.code, verdict.values["n"]) == ("gate.better", NEEDED + 19)
     assert tracking.client(own).get_run(better.run_id).data.tags["refit.promoted"] == better.version
     assert look(own, better) is None
 
@@ -177,7 +180,7 @@ def test_a_worse_one_is_refused_and_the_champion_stays(
     assert look(own, worse).state == "refused"
     assert (served(own), in_shadow(own)) == (champion.version, "")
     assert newest(own).what == ledger.REFUSED
-    assert "worse than the champion" in newest(own).why
+    assert "gate.worse" in newest(own).numbers["codes"]
     tags = registry.version(own, worse.version).tags
     assert (tags[catalog.VERDICT], tags[catalog.SENTENCE]) == ("refused", newest(own).why)
     assert look(own, worse) is None
@@ -191,7 +194,7 @@ def test_without_labels_it_is_refused_when_its_time_is_up(
     serve(own, champion.version, NEEDED, at=better.created + 1, labelled=False)
     assert look(own, better, days=6.9).state == "waits"
     assert look(own, better, days=7.1).state == "refused"
-    assert newest(own).why == f"only 0 of {NEEDED} labelled rows came in the 7 days that it waited in shadow"
+    assert newest(own).message == message("release.shadow_too_few_labels", n=0, needed=NEEDED, days=7.0)
     assert "refused in shadow" in alerts(own)
     assert (served(own), in_shadow(own)) == (champion.version, "")
 
@@ -210,7 +213,7 @@ def test_the_first_comes_first(own: Settings, champion: VersionInfo, better: Ver
     enter(own, better)
     event = enter(own, worse)
     assert event.what == ledger.REFUSED
-    assert event.why == f"version {better.version} waits in shadow already and is judged first"
+    assert event.message == message("release.shadow_taken", version=better.version)
     assert event.numbers[shadow_slot.UNJUDGED]
     assert in_shadow(own) == better.version
     assert registry.version(own, worse.version).tags[catalog.VERDICT] == "refused"
@@ -225,7 +228,7 @@ def test_one_made_for_a_degraded_champion_takes_the_place_of_an_older_one(
     assert enter(own, better, degraded=True).what == ledger.SHADOW
     refused = ledger.events(own, limit=1, what=[ledger.REFUSED])[0]
     assert (refused.to_version, refused.numbers[shadow_slot.UNJUDGED]) == (worse.version, True)
-    assert refused.why == f"version {better.version} takes its place in shadow: the champion has degraded since"
+    assert refused.message == message("release.shadow_replaced", version=better.version)
     assert in_shadow(own) == better.version
     assert registry.version(own, worse.version).tags[catalog.VERDICT] == "refused"
     assert enter(own, worse, degraded=True).what == ledger.REFUSED
@@ -296,7 +299,7 @@ def test_a_damaged_or_deleted_one_is_refused_and_told(
     enter(own, worse)
     mlflow.MlflowClient(tracking.uri(own)).delete_model_version(own.registry.model_name, worse.version)
     assert look(own, worse).state == "refused"
-    assert newest(own).why.startswith("it cannot be judged in shadow: ")
+    assert code_of(newest(own).because) == "release.shadow_not_judged"
     assert (served(own), in_shadow(own)) == (champion.version, "")
 
 
@@ -305,7 +308,8 @@ def test_a_quarantined_one_is_refused(own: Settings, champion: VersionInfo, bett
     enter(own, better)
     registry.quarantine(own, better.version, who="ann", why="a wrong column")
     assert look(own, better).state == "refused"
-    assert "is quarantined (a wrong column)" in newest(own).why
+    why = message("release.quarantined", version=better.version, reason="a wrong column")
+    assert newest(own).message == message("release.shadow_not_judged", error=why)
 
 
 def test_what_the_service_does_not_take_over_is_refused(
@@ -334,7 +338,7 @@ def test_an_alias_that_was_set_by_hand_ends_the_wait(own: Settings, champion: Ve
     client = tracking.client(own)
     client.set_registered_model_alias(own.registry.model_name, registry.CHAMPION, better.version)
     assert look(own, better).state == "promoted"
-    assert newest(own).why == "alias found set already, while it waited in shadow"
+    assert newest(own).message == message("release.shadow_alias_found_set")
     assert in_shadow(own) == ""
 
 

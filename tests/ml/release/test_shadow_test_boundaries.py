@@ -211,6 +211,7 @@ def test_rows_of_its_own_training_do_not_count(
     (_, rows, _, _), _ = judge.asked[0]
     assert len(rows) == NEEDED
     assert rows.X.index.tolist() == list(range(NEEDED))
+    assert "index" not in rows.X
 
 
 def test_the_gate_is_asked_once_there_are_enough(
@@ -261,6 +262,8 @@ def test_one_of_other_columns_or_classes_is_refused(
     assert found is not None
     assert found.state == "refused"
     assert judge.asked == []
+    why = message("release.shadow_other_columns", version="1")
+    assert newest(own).message == message("release.shadow_not_judged", error=why)
     assert [a["kind"] for a in alerts(own)] == ["refused in shadow"]
 
 
@@ -286,7 +289,9 @@ def test_one_that_proves_better_is_promoted(own: Settings, store: memory.Registr
     event = newest(own)
     assert (event.what, event.who, event.run_key) == (ledger.PROMOTED, shadow_test.WHO, "key")
     assert (event.from_version, event.to_version) == ("1", "2")
-    assert event.why
+    assert event.message is not None
+    assert (event.message.code, event.message.values["version"]) == ("release.judged_in_shadow", "1")
+    assert event.message.values["verdict"].code == "gate.always_although"  # type: ignore[union-attr]
     assert event.numbers["shadow"] == shadow_slot.figures(found)
     assert store.run_tags == {"run-2": {"refit.promoted": "2"}}
     assert store.aliases == {"champion": "2", "previous": "1"}
@@ -310,6 +315,7 @@ def test_one_that_the_gate_refuses_is_refused(
         "shadow": True, "reasons": [reason.text for reason in REASONS], "codes": [reason.code for reason in REASONS],
         **shadow_slot.figures(found),
     }  # fmt: skip
+    assert event.message == message("release.judged_in_shadow", verdict=TWICE, version="1")
     assert alerts(own) == []
     assert store.aliases == {"champion": "1"}
 
@@ -369,7 +375,7 @@ def test_one_that_is_not_taken_over_is_refused_and_told(
     assert found.state == "refused"
     event = newest(own)
     assert (event.what, event.numbers[shadow_slot.UNJUDGED], event.numbers["rows"]) == (ledger.REFUSED, True, NEEDED)
-    assert "out of memory" in str(event.why)
+    assert event.message == message("release.shadow_not_taken_over", error="out of memory")
     (alert,) = alerts(own)
     assert (alert["kind"], alert["version"], alert["champion"]) == ("refused in shadow", "2", "1")
     assert str(event.why) in alert["text"]
@@ -388,6 +394,8 @@ def test_one_that_cannot_be_compared_is_refused_and_told(own: Settings, store: m
     assert (event.what, event.to_version, event.who) == (ledger.REFUSED, "2", shadow_test.WHO)
     figures = {"rows": 0, "needed": 0, "accuracy": None, "champion_accuracy": None, "agreement": None}
     assert event.numbers == {"shadow": True, **figures}
+    why = message("release.quarantined", version="2", reason="bad")
+    assert event.message == message("release.shadow_not_judged", error=why)
     (alert,) = alerts(own)
     assert (alert["version"], alert["champion"]) == ("2", "1")
 
@@ -416,6 +424,8 @@ def test_its_time_is_up_at_the_end_of_it(own: Settings, store: memory.Registry, 
     assert len(alerts(own)) == (state == "refused")
     if state == "refused":
         assert newest(own).numbers == {"shadow": True, shadow_slot.UNJUDGED: True, **shadow_slot.figures(found)}
+        few = message("release.shadow_too_few_labels", n=NEEDED - 1, needed=NEEDED, days=7.0)
+        assert newest(own).message == few
 
 
 def test_one_that_serves_already_has_ended(own: Settings, store: memory.Registry) -> None:

@@ -146,7 +146,7 @@ def test_a_blend_needs_a_weight_a_member(weights: tuple[float, ...]) -> None:
 def test_a_blend_is_its_members_weighted_mean() -> None:
     found = candidate("blend")
     X, _ = table(50, n_classes=3, seed=8)
-    parts = [model.predict_proba(X) for _, model in found.model.members]
+    parts = [model.predict_proba(X) for _, model in found.model.members_]
     np.testing.assert_allclose(found.model.predict_proba(X), 0.75 * parts[0] + 0.25 * parts[1], atol=1e-12)
 
 

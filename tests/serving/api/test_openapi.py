@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,9 +24,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from ml.schema.schema import Column, Schema
-from ml.settings import from_values
+from ml.settings import Settings, from_values
 from serving.api import openapi, operations
 from serving.app import create_app
+from tests.serving.environments import python_with
 from tests.serving.mixed import ROW, application
 
 PAGES = re.compile(r"^/(|file.*|label|models.*|monitoring.*|static/.*)$")
@@ -44,7 +47,7 @@ def test_every_route_of_the_api_is_described_and_every_description_routed(app: F
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if not PAGES.match(rule.rule)
     }
-    assert routed == {(one.method, one.path) for one in operations.operations()}
+    assert routed == {(one.method, one.path) for one in operations.of(app)}
 
 
 def test_the_row_is_that_of_the_model_in_service(app: Flask) -> None:
@@ -71,7 +74,8 @@ def test_a_category_may_come_as_a_number_or_a_boolean() -> None:
 
 
 def test_keys_are_documented_where_they_are_required(tmp_path: Path) -> None:
-    document = openapi.document(None, model_name="m", model_version="", max_rows=10, keys=True)
+    described = operations.of(create_app(from_values({"home": str(tmp_path)})))
+    document = openapi.document(described, None, model_name="m", model_version="", max_rows=10, keys=True)
     assert document["security"] == [{"key": []}]
     assert {"401", "403"} <= document["paths"]["/predict"]["post"]["responses"].keys()
 
@@ -108,7 +112,9 @@ def test_the_page_needs_no_other_host(app: Flask) -> None:
 
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-_SPEC = openapi.document(None, model_name="m", model_version="", max_rows=50, keys=False)
+_SPEC = openapi.document(
+    operations.of(create_app(Settings())), None, model_name="m", model_version="", max_rows=50, keys=False
+)
 OPERATIONS = sorted((path, method.upper()) for path, methods in _SPEC["paths"].items() for method in methods)
 
 
@@ -143,3 +149,35 @@ def test_the_document_is_valid_openapi(app: Flask) -> None:
     answer = app.test_client().post("/predict", json={"rows": [ROW]}).json
     resolved = {"$ref": "#/components/schemas/Predictions", "components": document["components"]}
     Draft202012Validator(resolved).validate(answer)
+
+
+GENERATOR = (
+    "openapi-python-client==0.29.1", "ruamel.yaml==0.19.1", "openapi-spec-validator==0.9.0",
+    "openapi-schema-validator==0.9.0", "jsonschema-path==0.5.0", "pathable==0.6.0", "pydantic-settings==2.16.3",
+    "lazy-object-proxy==1.13.0",
+)  # fmt: skip
+
+
+@pytest.mark.stack
+def test_a_generated_client_has_every_route_and_works(tmp_path: Path) -> None:
+    """openapi-python-client, unchanged, of a model with every kind of column; a valid document by another's word."""
+    python = python_with(*GENERATOR)
+    columns = (
+        Column(name="n0", kind="number", minimum=0.0, maximum=1.0, example=0.5),
+        Column(name="code", kind="category", categories=("0", "12", "007")),
+        Column(name="flag", kind="category", categories=("True", "False")),
+    )
+    schema = Schema(target="y", classes=("a", "b"), positive_label="b", columns=columns)
+    document = openapi.document(schema, model_name="m", model_version="3", max_rows=50, keys=True)
+    (tmp_path / "openapi.json").write_text(json.dumps(document))
+    check = [python, "-m", "openapi_spec_validator", "openapi.json"]
+    subprocess.run(check, cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    generate = [python, "-m", "openapi_python_client", "generate", "--path", "openapi.json", "--meta", "none"]
+    done = subprocess.run(
+        [*generate, "--output-path", "generated"], cwd=tmp_path, timeout=120, capture_output=True, text=True, check=True
+    )
+    assert "Endpoint will not be generated" not in done.stdout + done.stderr
+    assert "Unable to" not in done.stdout + done.stderr
+    routes = {path.stem for path in (tmp_path / "generated" / "api").rglob("*.py")} - {"__init__"}
+    named = {method["operationId"] for path in document["paths"].values() for method in path.values()}
+    assert routes == {name.replace(".", "_") for name in named}

@@ -207,6 +207,28 @@ def test_http_1_0_is_closed_unless_it_asks(server: Server) -> None:
     assert b"Connection: keep-alive" in kept
 
 
+def test_http_1_0_without_a_host_is_answered(server: Server) -> None:
+    """No browser, so no other site's page either; HTTP/1.0 knows no Host."""
+    assert status(server.raw(b"GET /health/live HTTP/1.0\r\n\r\n")) == 200
+    head = b"POST /predict HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+    assert status(server.raw(head + BODY)) == 200
+
+
+def test_packed_body_is_unpacked(server: Server) -> None:
+    """The fast path leaves it to Flask; the same on both."""
+    kind = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    assert server.request("POST", "/predict", gzip.compress(BODY), kind)[0] == 200
+
+
+def test_what_the_worker_refuses_has_the_protocols_form(server: Server) -> None:
+    """Too large a body under /v2 and /invocations, told before it has come."""
+    for path, key in ((b"/v2/models/m/infer", "error"), (b"/invocations", "error_code"), (b"/predict", "detail")):
+        head = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n" % path
+        answer = server.raw(head)
+        assert status(answer) == 413
+        assert key in json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
 def test_head_has_no_body_and_underscored_headers_are_dropped(server: Server) -> None:
     answer = server.raw(b"HEAD /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX_Api_Key: k\r\n\r\n")
     assert status(answer) == 200

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import subprocess
-import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
 
+from tests.serving.environments import python_with
 from tests.serving.mixed import publish
 from tests.serving.running import ROOT, serving
 
@@ -26,22 +22,8 @@ PACKAGES = (
 
 @pytest.fixture(scope="session")
 def kserve_python() -> Path:
-    """The Python of an environment with KServe, made once a machine (137 MB, under a minute) in the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "refit-tests"
-    folder = cache / f"{PACKAGES[0]}-py{sys.version_info[0]}.{sys.version_info[1]}"
-    python = folder / "bin" / "python"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            venv.create(folder, clear=True)
-            pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps"]
-            subprocess.run([*pip, *PACKAGES], check=True, timeout=280)
-            (folder / "complete").touch()
-        site = next((folder / "lib").glob("python*/site-packages"))
-        # After its own packages on the path, and renewed each time: the checkout may have moved.
-        (site / "zz_refit.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    return python
+    """The Python of an environment with KServe: 137 MB, under a minute the first time."""
+    return python_with(*PACKAGES)
 
 
 @pytest.mark.stack

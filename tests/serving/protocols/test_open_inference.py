@@ -209,4 +209,6 @@ def test_tritons_own_client_works_unchanged(tmp_path: Path) -> None:
         np.testing.assert_array_equal(*found)
         with pytest.raises(InferenceServerException, match="input 'c0'"):
             client.infer(name, tensors[:2])
+        with pytest.raises(InferenceServerException, match="not found"):  # a route that there is not
+            client.get_inference_statistics(name)
         client.close()
