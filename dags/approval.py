@@ -10,14 +10,13 @@ from airflow.sdk import Param
 
 from dags.context import settings_of
 from ml.pipeline.run_key import run_key
-from ml.pipeline.stages.records import INCOMPARABLE
 
 if TYPE_CHECKING:
     from ml.origin import Origin
 
 
 class Approval(ApprovalOperator):
-    """Asks about a challenger that the gate would promote, or cannot compare; passes one that the gate refused.
+    """Asks about a challenger that the gate would promote; passes one that the gate refused.
 
     A yes is handed on, with the person's name, to `promote`. A no is written in the ledger, and `promote` is skipped:
     the version stays registered.
@@ -39,8 +38,7 @@ class Approval(ApprovalOperator):
 
     def execute(self, context: Any) -> Any:
         """Wait for a person, unless there is nothing to decide."""
-        judged = context["ti"].xcom_pull(task_ids="evaluate")
-        if not judged["promote"] and not any(m["code"] == INCOMPARABLE for m in judged["messages"]):
+        if not context["ti"].xcom_pull(task_ids="register")["promote"]:
             self.log.info("The gate refused it: nobody is asked.")
             return None
         return super().execute(context)
@@ -69,8 +67,4 @@ def person(said: dict[str, Any] | None) -> Origin:
     from ml.origin import Origin
 
     user, given = (said or {}).get("responded_by_user") or {}, (said or {}).get("params_input") or {}
-    return Origin(
-        who=str(user.get("name") or user.get("id") or ""),
-        reason=str(given.get("reason") or ""),
-        approved=said is not None,
-    )
+    return Origin(who=str(user.get("name") or user.get("id") or ""), reason=str(given.get("reason") or ""))

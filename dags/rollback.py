@@ -25,7 +25,7 @@ def roll_back(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
 
     who = getattr(dag_run, "triggering_user_name", None) or "airflow"
     origin = Origin(who=who, reason=params["reason"])
-    return pipeline.rollback(settings_of(), to=params["version"], origin=origin, force=bool(params["force"])).to_dict()
+    return pipeline.rollback(settings_of(), to=params["version"], origin=origin).to_dict()
 
 
 @dag(
@@ -40,13 +40,6 @@ def roll_back(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
             title="Version",
             section="Where to",
             description="A registered version, such as 3. Empty: the version that served before.",
-        ),
-        "force": Param(
-            False,
-            type="boolean",
-            title="Force",
-            section="Where to",
-            description="Also to a version of other columns or classes: callers will feel it. Refused without.",
         ),
         "reason": Param(
             type="string",

@@ -20,16 +20,13 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
         The verdict that asked for the run; None where a person or the schedule did.
     airflow_run_url
         The run's page in Airflow; "" outside of it.
-    approved
-        A person was asked and said yes: also to what only a person may decide, a version that cannot be compared.
 
     >>> import msgspec
     >>> msgspec.json.decode(msgspec.json.encode(Origin(who="vi")), type=Origin)
-    Origin(who='vi', reason='', drift=None, airflow_run_url='', approved=False)
+    Origin(who='vi', reason='', drift=None, airflow_run_url='')
     """
 
     who: str = ""
     reason: str = ""
     drift: DriftVerdict | None = None
     airflow_run_url: str = ""
-    approved: bool = False

@@ -62,7 +62,7 @@ def promote(settings: Settings, space: Workspace, origin: Origin) -> PromotionRe
     """
     judged, registered = space.needed(EvaluationRecord), space.needed(RegistrationRecord)
     origin = msgspec.structs.replace(origin, who=origin.who or _who(space))
-    if not judged.promote and not (origin.approved and judged.incomparable):
+    if not judged.promote:
         _refuse(settings, space, origin.who, registered.version, judged, judged.message)
         found = _record(registered, champion=judged.champion, message=judged.message)
     elif _waits_first(settings, space, judged):
