@@ -86,7 +86,7 @@ def promote(
             _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
             raise PromotionError(reason)
         _check_loads(settings, info)
-        changed = border(settings, old, info)
+        changed = border(settings, ledger.serving(settings) or old, info)  # what really serves, as others may move it
         if changed and not (force or across):
             reason = message("release.changes_contract", version=number, changes=changed)
             _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
