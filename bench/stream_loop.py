@@ -23,7 +23,7 @@ from ml.data.snapshot import Snapshot
 from ml.drift.reference import Baseline
 from ml.gate.rules import judge
 from ml.models import FAMILIES
-from ml.monitoring import request
+from ml.monitoring import retraining_decision
 from ml.monitoring.check import compare
 from ml.registry import ledger
 from ml.retraining import window_policy
@@ -131,7 +131,7 @@ def refit(stream: Stream, first: Model) -> Outcome:
     ledger.append(s, ledger.PROMOTED, who="bench", to_version=first.version)
     for window in range(FIRST, len(stream.windows)):
         outcome.predicted.append(answer(stream, champion, window))
-        verdict = request.request(s, compare(s, baseline=champion.baseline()))
+        verdict = retraining_decision.decide(s, compare(s, baseline=champion.baseline()))
         if window == len(stream.windows) - 1 or not verdict.retrain:
             outcome.events.append(f"{window}: {verdict.verdict}; {verdict.decision}")
             continue

@@ -67,11 +67,11 @@ def compare(release: dict[str, Any]) -> dict[str, Any]:
 def request(compared: dict[str, Any], outlet_events: Any, ti: Any, **context: Any) -> dict[str, Any]:
     """Decide on the verdict and tell people; updates the drift asset, or is skipped when no retraining is asked for."""
     from ml.drift import DriftVerdict
-    from ml.monitoring import request as retraining_request
+    from ml.monitoring import retraining_decision
 
     settings = settings_of()
     with notifying(settings, {**context, "ti": ti}):
-        verdict = retraining_request.request(settings, msgspec.convert(compared, DriftVerdict))
+        verdict = retraining_decision.decide(settings, msgspec.convert(compared, DriftVerdict))
     if not verdict.retrain:
         ti.xcom_push(key="return_value", value=verdict.to_dict())  # a skipped task returns nothing: the run's note
         raise AirflowSkipException(f"{verdict.verdict}: {'; '.join(map(str, verdict.reasons))}")

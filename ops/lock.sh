@@ -75,6 +75,6 @@ done
 
 mkdir -p var
 "$tools/bin/cyclonedx-py" requirements requirements.txt --output-format JSON --output-file var/sbom.json
-"$tools/bin/pip-audit" --disable-pip --require-hashes -r ops/lock/runtime.txt -r ops/lock/torch.txt ||
+"$tools/bin/pip-audit" --strict --disable-pip --require-hashes -r ops/lock/runtime.txt -r ops/lock/torch.txt ||
   echo "The audit found something, or could not ask: see above." >&2
 [[ " $* " == *" --no-tests "* ]] || ./run_tests.sh

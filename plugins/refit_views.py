@@ -61,7 +61,7 @@ def page(dag_id: str, report: str = "") -> str:
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True)
     environment.filters["when"] = when
     environment.globals["tones"] = TONES
-    known, trouble, reports, approval = status.Standing(), "", list[str](), False
+    known, trouble, reports, approval = status.Status(), "", list[str](), False
     try:
         settings = settings_module.load()
         known, approval = status.read(settings), settings.approval == "required"

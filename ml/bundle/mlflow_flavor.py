@@ -126,6 +126,8 @@ def examples(bundle: Bundle, n: int) -> pd.DataFrame:
     for column in bundle.schema.columns:
         cells = frame[column.name]
         frame[column.name] = cells.astype("float64") if column.kind == "number" else cells.astype("object")
+        if column.kind == "number" and not _is_plain(bundle.schema):
+            frame[column.name] = _written(frame[column.name], bundle.schema.decimal)
     return frame
 
 
@@ -144,8 +146,17 @@ def _type(column: Column, schema: Schema) -> Any:
     """
     from mlflow.types.schema import DataType
 
-    plain = schema.decimal == "." and not schema.thousands
-    return DataType.double if column.kind == "number" and plain else DataType.string
+    return DataType.double if column.kind == "number" and _is_plain(schema) else DataType.string
+
+
+def _is_plain(schema: Schema) -> bool:
+    """Whether files write numbers as Python does."""
+    return schema.decimal == "." and not schema.thousands
+
+
+def _written(cells: pd.Series, decimal: str) -> pd.Series:
+    """Numbers as the model's files write them, None for missing."""
+    return cells.map(lambda value: None if value != value else repr(value).replace(".", decimal)).astype("object")
 
 
 def _outputs(schema: Schema) -> Any:

@@ -19,7 +19,7 @@ def drift_check(as_json: bool, **given: Any) -> None:
     and its report kept; then it is decided whether a retraining is asked for. Kill it anywhere and run it again.
     The verdict is `insufficient data`, `stable`, `drift`, `degraded` or `broken data`. Exit code 0 for each.
     """
-    from ml.monitoring import check, request
+    from ml.monitoring import check, retraining_decision
     from ml.release import watch
 
     def say(line: str) -> None:
@@ -31,7 +31,7 @@ def drift_check(as_json: bool, **given: Any) -> None:
     say(f"watch the release: {release.sentence}")
     verdict = check.compare(settings, shadow=release.shadow)
     say(f"compare: {verdict.summary}")
-    decided = request.request(settings, verdict)
+    decided = retraining_decision.decide(settings, verdict)
     pages = "".join(f"\n{kind}: {path}" for kind, path in decided.report.items())
     text = f"request: {'a retraining' if decided.retrain else 'no retraining'}, {decided.decision}{pages}"
     show.result(decided.to_dict(), as_json=as_json, text=text)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from ml.cli import show
 from ml.cli.options import options, settings_for
 from ml.settings import Settings
+
+if TYPE_CHECKING:
+    from ml.registry.catalog import VersionInfo
+    from ml.registry.ledger import Event
 
 EVENTS = 10
 
@@ -23,8 +29,57 @@ def status(n_events: int, as_json: bool, **given: Any) -> None:
     show.result(found, as_json=as_json, text=_text(found))
 
 
-def gather(settings: Settings, n_events: int = EVENTS) -> dict[str, Any]:
-    """Everything that `status` tells, JSON-able.
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered version. `created` is seconds since 1970 UTC; `metrics` are those of the test rows."""
+
+    version: str
+    created: float
+    family: str
+    sha256: str
+    run_key: str
+    sentence: str
+    metrics: dict[str, float]
+
+
+class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of the ledger: when, what, who, from which version to which, and why."""
+
+    time: float
+    what: str
+    who: str
+    from_version: str
+    to_version: str
+    why: str
+    run_key: str
+
+
+class LastCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest drift check."""
+
+    time: float
+    verdict: str
+    sentence: str
+
+
+class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that `status` tells. `versions` counts them, `quarantined` maps a version to the reason; a service
+    that does not run has the answer None."""
+
+    model: str
+    mlflow: str
+    champion: Version | None
+    previous: Version | None
+    shadow: dict[str, Any] | None
+    versions: int
+    quarantined: dict[str, str]
+    unfinished: LedgerLine | None
+    ledger: list[LedgerLine]
+    last_check: LastCheck | None
+    services: dict[str, Mapping[str, Any] | None]
+
+
+def gather(settings: Settings, n_events: int = EVENTS) -> StatusReport:
+    """What the database knows (`ml.monitoring.status`), and what the registry and the services say.
 
     Raises
     ------
@@ -32,67 +87,53 @@ def gather(settings: Settings, n_events: int = EVENTS) -> dict[str, Any]:
         The registry or the database does not answer.
     """
     from ml import registry, tracking
-    from ml.registry import ledger
+    from ml.monitoring import status as kept
     from ml.registry.rollout import ready, urls
 
-    champion, lost = _serving(settings)
-    previous = registry.by_alias(settings, registry.PREVIOUS)
+    champion, previous = registry.champion(settings), registry.by_alias(settings, registry.PREVIOUS)
     known = registry.versions(settings, limit=100) if champion or previous else []
-    return {
-        "model": settings.registry.model_name,
-        "mlflow": tracking.uri(settings).split("@")[-1],
-        "champion": _version(champion),
-        "alias_problem": lost,
-        "previous": _version(previous),
-        "shadow": _shadow(settings, champion.version if champion else ""),
-        "versions": len(known),
-        "quarantined": {v.version: v.quarantined for v in known if v.quarantined},
-        "unfinished": _unfinished(settings),
-        "ledger": [_event(e) for e in ledger.events(settings, limit=n_events)],
-        "last_check": _last_check(settings),
-        "services": {url: ready(url, 1.0) for url in urls(settings)},
-    }
+    found = kept.read(settings, events=n_events, checks=1)
+    return StatusReport(
+        model=settings.registry.model_name,
+        mlflow=tracking.uri(settings).split("@")[-1],
+        champion=_version(champion),
+        previous=_version(previous),
+        shadow=_shadow(settings, champion.version if champion else ""),
+        versions=len(known),
+        quarantined={v.version: v.quarantined for v in known if v.quarantined},
+        unfinished=_line(found.unfinished) if found.unfinished else None,
+        ledger=[_line(event) for event in found.ledger],
+        last_check=next((msgspec.convert(check, LastCheck, from_attributes=True) for check in found.checks), None),
+        services={url: ready(url, 1.0) for url in urls(settings)},
+    )
 
 
-def _serving(settings: Settings) -> tuple[Any, str]:
-    """The version that serves, and "" or what became of its alias in MLflow."""
-    from ml import registry
-    from ml.errors import RegistryError
-    from ml.messages import message
-
-    try:
-        info = registry.serving(settings)
-    except RegistryError as error:
-        return None, str(error)
-    lost = info is not None and registry.champion(settings) is None
-    return info, str(message("release.alias_deleted", version=info.version)) if info is not None and lost else ""
-
-
-def _version(info: Any) -> dict[str, Any] | None:
+def _version(info: VersionInfo | None) -> Version | None:
     if info is None:
         return None
     prefix = "refit.metric."
-    metrics = {k.removeprefix(prefix): float(v) for k, v in info.tags.items() if k.startswith(prefix)}
-    return {
-        "version": info.version,
-        "created": info.created,
-        "family": info.tags.get("refit.family", ""),
-        "sha256": info.sha256,
-        "run_key": info.run_key,
-        "sentence": info.tags.get("refit.sentence", ""),
-        "metrics": metrics,
-    }
+    return Version(
+        version=info.version,
+        created=info.created,
+        family=info.tags.get("refit.family", ""),
+        sha256=info.sha256,
+        run_key=info.run_key,
+        sentence=info.tags.get("refit.sentence", ""),
+        metrics={k.removeprefix(prefix): float(v) for k, v in info.tags.items() if k.startswith(prefix)},
+    )
+
+
+def _line(event: Event) -> LedgerLine:
+    return msgspec.convert(event, LedgerLine, from_attributes=True)
 
 
 def _shadow(settings: Settings, champion: str) -> dict[str, Any] | None:
     """The challenger that waits, compared now; with `problem` where it cannot be."""
-    import msgspec
-
     from ml.errors import BundleError, DataError, RegistryError
-    from ml.monitoring import status as standing
+    from ml.monitoring import status as kept
     from ml.release import shadow_slot, shadow_test
 
-    one, found, problem = shadow_slot.find(settings), standing.shadow(settings), ""
+    one, found, problem = shadow_slot.find(settings), kept.shadow(settings), ""
     if one is None:
         return None
     try:
@@ -104,58 +145,34 @@ def _shadow(settings: Settings, champion: str) -> dict[str, Any] | None:
     return {**msgspec.to_builtins(found), "sentence": found.sentence, "problem": problem}
 
 
-def _event(event: Any) -> dict[str, Any]:
-    return {
-        name: getattr(event, name) for name in ("time", "what", "who", "from_version", "to_version", "why", "run_key")
-    }
-
-
-def _unfinished(settings: Settings) -> dict[str, Any] | None:
-    from ml.registry import ledger
-
-    found = ledger.open_intention(settings)
-    return None if found is None else _event(found)
-
-
-def _last_check(settings: Settings) -> dict[str, Any] | None:
-    from ml import drift
-
-    found = drift.latest(settings)
-    return None if found is None else {"time": found.time, "verdict": found.verdict, "sentence": found.sentence}
-
-
-def _text(found: dict[str, Any]) -> str:
-    lines = [f"model      {found['model']}  ({found['mlflow']})"]
-    champion, previous = found["champion"], found["previous"]
-    if found["alias_problem"]:
-        lines.append(f"registry   {found['alias_problem']}")
-    if champion is None and not found["alias_problem"]:
+def _text(found: StatusReport) -> str:
+    lines = [f"model      {found.model}  ({found.mlflow})"]
+    champion = found.champion
+    if champion is None:
         lines.append("champion   none yet; next: python -m ml pipeline")
-    elif champion is not None:
-        shown = [name for name in ("accuracy", "roc_auc", "log_loss") if name in champion["metrics"]]
-        numbers = ", ".join(f"{name} {champion['metrics'][name]:.4f}" for name in shown)
-        lines.append(
-            f"champion   version {champion['version']}, {champion['family']}, made {_when(champion['created'])}"
-        )
+    else:
+        named = [name for name in ("accuracy", "roc_auc", "log_loss") if name in champion.metrics]
+        numbers = ", ".join(f"{name} {champion.metrics[name]:.4f}" for name in named)
+        lines.append(f"champion   version {champion.version}, {champion.family}, made {_when(champion.created)}")
         lines.append(f"           test {numbers}")
-        lines.append(f"           {champion['sentence']}")
-    lines.append(f"previous   {'version ' + previous['version'] if previous else 'none'}")
-    if found["shadow"]:
-        lines.append(f"shadow     {found['shadow']['sentence']} Until {_when(found['shadow']['until'])}.")
-        if found["shadow"]["problem"]:
-            lines.append(f"           it cannot be compared: {found['shadow']['problem']}")
-    lines += [f"quarantine version {v}: {why}" for v, why in found["quarantined"].items()]
-    if found["unfinished"]:
+        lines.append(f"           {champion.sentence}")
+    lines.append(f"previous   {'version ' + found.previous.version if found.previous else 'none'}")
+    if found.shadow:
+        lines.append(f"shadow     {found.shadow['sentence']} Until {_when(found.shadow['until'])}.")
+        if found.shadow["problem"]:
+            lines.append(f"           it cannot be compared: {found.shadow['problem']}")
+    lines += [f"quarantine version {v}: {why}" for v, why in found.quarantined.items()]
+    if found.unfinished:
         lines.append("unfinished a move of the alias was cut short; the next promote or rollback settles it")
-    lines += [f"service    {url}: {_service(answer)}" for url, answer in found["services"].items()]
-    if found["last_check"]:
-        lines.append(f"last check {_when(found['last_check']['time'])}: {found['last_check']['sentence']}")
+    lines += [f"service    {url}: {_service(answer)}" for url, answer in found.services.items()]
+    if found.last_check:
+        lines.append(f"last check {_when(found.last_check.time)}: {found.last_check.sentence}")
     lines.append("ledger")
-    lines += [_ledger_line(event) for event in found["ledger"]] or ["  empty"]
+    lines += [_ledger_line(event) for event in found.ledger] or ["  empty"]
     return "\n".join(lines)
 
 
-def _service(answer: dict[str, Any] | None) -> str:
+def _service(answer: Mapping[str, Any] | None) -> str:
     if answer is None:
         return "does not run"
     workers = [str(w.get("model_version")) for w in answer.get("workers", []) if isinstance(w, dict)]
@@ -163,9 +180,9 @@ def _service(answer: dict[str, Any] | None) -> str:
     return f"{state}, version {version}, workers {', '.join(workers) or 'none'}"
 
 
-def _ledger_line(event: dict[str, Any]) -> str:
-    arrow = f"{event['from_version'] or '–'} → {event['to_version'] or '–'}"
-    return f"  {_when(event['time'])}  {event['what']:<16} {arrow:<8} {event['who']}: {event['why']}"
+def _ledger_line(event: LedgerLine) -> str:
+    arrow = f"{event.from_version or '–'} → {event.to_version or '–'}"
+    return f"  {_when(event.time)}  {event.what:<16} {arrow:<8} {event.who}: {event.why}"
 
 
 def _when(moment: float) -> str:

@@ -30,7 +30,19 @@ def verdict(
     *,
     fresh_model_probe: FreshModelProbe | None = None,
 ) -> tuple[Verdict, list[Text], Signals]:
-    """The verdict on one window, its reasons, and the signals for later windows."""
+    """The verdict on one window, its reasons, and the signals for later windows.
+
+    Parameters
+    ----------
+    findings
+        One a column, and one of the predictions.
+    performance, estimate
+        On the rows with labels; and what is guessed of those without.
+    drift
+        The thresholds.
+    fresh_model_probe
+        Whether models of newer rows beat the champion; None where that was not tried.
+    """
     columns = [f for f in findings if f.column != PREDICTION]
     drifted = [f for f in columns if f.drifted]
     prediction = any(f.drifted for f in findings if f.column == PREDICTION)

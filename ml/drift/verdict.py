@@ -131,8 +131,8 @@ class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What one check found.
 
     `time` in seconds; `retrain` says whether a retraining should start and `decision` why or why not, once `decided`
-    (`ml.monitoring.request`); `numbers` are the figures that go to MLflow; `report` maps "html" and "json" to files
-    (empty without one).
+    (`ml.monitoring.retraining_decision`); `numbers` are the figures that go to MLflow; `report` maps "html" and "json"
+    to files (empty without one).
     """
 
     id: str

@@ -18,17 +18,12 @@ SMALL = 1e-12
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """A mean with its one-sided lower and upper confidence bounds."""
+    """A mean with its one-sided lower and upper confidence bounds; JSON has null for one that is not known."""
 
     mean: float
     lower: float
     upper: float
     rows: int
-
-    def plain(self) -> dict[str, float | None]:
-        """JSON has no infinity: a bound that is not known is None."""
-        values = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
 def bound(d: npt.NDArray[np.float64], *, confidence: float, n_bootstrap: int, seed: int, tests: int = 1) -> Bound:

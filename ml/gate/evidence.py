@@ -177,8 +177,16 @@ def judge(
 ) -> Verdict:  # fmt: skip
     """The gate's verdict over rows that both models score now, each with its own preprocessing.
 
-    `prior`: shares of the classes in training (n_classes,), the floor; None: those of the rows that decide.
-    `problem`: why there is no bundle of a champion that serves; None where there is one, or none serves.
+    Parameters
+    ----------
+    rows
+        As `rows_to_judge` gave them for this champion.
+    prior
+        (n_classes,) shares of the classes in training, the floor; None: those of the rows that decide.
+    degraded, challenger_beats_champion
+        What the drift check that started the run knew of the champion: see `rules.judge`.
+    problem
+        Why there is no bundle of a champion that serves; None where there is one, or none serves.
     """
     from ml.evaluation.slices import slices
 
@@ -203,7 +211,7 @@ def judge(
     return msgspec.structs.replace(
         verdict,
         message=message("gate.with_notes", verdict=verdict.message, notes=rows.notes),
-        numbers=verdict.numbers | {"notes": [note.text for note in rows.notes]},
+        numbers=msgspec.structs.replace(verdict.numbers, notes=tuple(note.text for note in rows.notes)),
     )
 
 

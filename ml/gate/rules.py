@@ -52,13 +52,42 @@ class Servability(msgspec.Struct, frozen=True, kw_only=True):
 NOT_SERVABLE = frozenset({"gate.not_servable", "gate.too_slow", "gate.too_large"})
 
 
+class LogLosses(msgspec.Struct, frozen=True, kw_only=True):
+    """Mean log-loss on the recent rows, nats."""
+
+    challenger: float
+    champion: float
+
+
+class GateNumbers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a verdict rests on; None, and left out of gate.json, where a rule was not come to.
+
+    `floor_gain` is over the class shares, `gain` and `accuracy_gain` over the champion on the recent rows,
+    `golden_gain` over it on the regression rows; `slices_worse` has those that lost too much by their names.
+    """
+
+    rows: int
+    confidence: float
+    degraded: bool
+    policy: str
+    servability: Servability | None = None
+    floor_gain: Bound | None = None
+    log_loss: LogLosses | None = None
+    gain: Bound | None = None
+    accuracy_gain: Bound | None = None
+    golden_gain: Bound | None = None
+    slices_checked: int | None = None
+    slices_worse: dict[str, Bound] | None = None
+    notes: tuple[str, ...] = ()
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The answer, a sentence, every reason, and the numbers behind them."""
 
     promote: bool
     message: Message
     messages: list[Message]
-    numbers: dict[str, Any]
+    numbers: GateNumbers
 
     @property
     def sentence(self) -> str:
@@ -110,38 +139,54 @@ def judge(
         Why the champion that serves has no probabilities here; empty where it has, or where none serves.
     degraded
         The champion's labelled performance is known to have dropped.
-    changed
+    challenger_beats_champion
         The champion is known to be outdone by models of newer rows: the golden rows tell of a world that has passed.
     """
     y = np.asarray(y, dtype=np.int64)
     reasons: list[Message] = _servability(servability, settings)
-    numbers: dict[str, Any] = {"rows": len(y), "confidence": settings.confidence, "degraded": degraded}
-    if servability is not None:
-        numbers["servability"] = msgspec.to_builtins(servability)
     loss = log_losses(challenger, y, GATE_FLOOR)
     everything = np.arange(len(y))
     recent = _rows((parts or {}).get("recent"), everything)
-    below = _floor(loss[recent], y[recent], prior, settings, numbers, seed)
+    floor_gain = _floor_gain(loss[recent], y[recent], prior, settings, seed)
+    below = _below_floor(floor_gain, settings)
+    numbers = GateNumbers(
+        rows=len(y),
+        confidence=settings.confidence,
+        degraded=degraded,
+        policy=settings.policy,
+        servability=servability,
+        floor_gain=floor_gain,
+    )
     if incomparable:
         return _verdict([*reasons, message("gate.incomparable", why=incomparable), *below], numbers, settings)
     if champion is None or reasons or not len(recent):
         return _verdict(reasons + below, numbers, settings, first=champion is None)
     gain = log_losses(champion, y, GATE_FLOOR) - loss
     right = (challenger.argmax(axis=1) == y).astype(float) - (champion.argmax(axis=1) == y)
-    numbers["log_loss"] = {"challenger": float(loss[recent].mean()), "champion": float((gain + loss)[recent].mean())}
     better = _bound(gain[recent], settings, seed)
     accuracy = _bound(right[recent], settings, seed)
-    numbers["gain"], numbers["accuracy_gain"] = better.plain(), accuracy.plain()
     if below and not (
-        degraded and better.lower > 0 and _floor((gain + loss)[recent], y[recent], prior, settings, {}, seed)
+        degraded
+        and better.lower > 0
+        and _below_floor(_floor_gain((gain + loss)[recent], y[recent], prior, settings, seed), settings)
     ):
         reasons += below
     reasons += _against_champion(better, accuracy, settings, degraded)
     golden = gain[_rows((parts or {}).get("golden"), everything[:0])]
-    reasons += _forgets(
-        golden, settings, numbers, seed, excused=(degraded or challenger_beats_champion) and better.lower > 0
+    golden_gain = _bound(golden, settings, seed) if len(golden) else None
+    if golden_gain is not None and not ((degraded or challenger_beats_champion) and better.lower > 0):
+        reasons += _forgets(golden_gain, settings)
+    checked, worse = _worse_slices(gain, slices or {}, settings, seed)
+    reasons += _slices(worse)
+    numbers = msgspec.structs.replace(
+        numbers,
+        log_loss=LogLosses(challenger=float(loss[recent].mean()), champion=float((gain + loss)[recent].mean())),
+        gain=better,
+        accuracy_gain=accuracy,
+        golden_gain=golden_gain,
+        slices_checked=checked,
+        slices_worse={str(name): bound for name, bound in worse.items()},
     )
-    reasons += _slices(gain, slices or {}, len(y), settings, numbers, seed)
     return _verdict(reasons, numbers, settings, first=False)
 
 
@@ -163,21 +208,25 @@ def _servability(found: Servability | None, settings: Gate) -> list[Message]:
     return out
 
 
-def _floor(
-    loss: npt.NDArray[np.float64], y: npt.NDArray[np.int64], prior: Floats | None, settings: Gate,
-    numbers: dict[str, Any], seed: int,
-) -> list[Message]:  # fmt: skip
-    """Must beat answering the class shares, by `floor_gain`, with confidence."""
+def _floor_gain(
+    loss: npt.NDArray[np.float64], y: npt.NDArray[np.int64], prior: Floats | None, settings: Gate, seed: int
+) -> Bound | None:
+    """How much better than answering the class shares; None without rows."""
     if not len(y):
-        return [message("gate.no_rows")]
+        return None
     shares = np.bincount(y, minlength=int(y.max()) + 1) / len(y) if prior is None else np.asarray(prior)
-    gain = _bound(log_losses_of_label(shares[y], GATE_FLOOR) - loss, settings, seed)
-    numbers["floor_gain"] = gain.plain()
+    return _bound(log_losses_of_label(shares[y], GATE_FLOOR) - loss, settings, seed)
+
+
+def _below_floor(gain: Bound | None, settings: Gate) -> list[Message]:
+    """Must beat answering the class shares, by `floor_gain`, with confidence."""
+    if gain is None:
+        return [message("gate.no_rows")]
     if gain.lower > settings.floor_gain:
         return []
-    found: dict[str, Any] = {"gain": gain.mean, "lower": gain.lower, "asked": settings.floor_gain}
-    if len(y) < settings.min_rows:
-        return [message("gate.below_floor_few", n=len(y), **found)]
+    found = {"gain": gain.mean, "lower": gain.lower, "asked": settings.floor_gain}
+    if gain.rows < settings.min_rows:
+        return [message("gate.below_floor_few", n=gain.rows, **found)]
     return [message("gate.below_floor", **found)]
 
 
@@ -199,36 +248,27 @@ def _against_champion(better: Bound, accuracy: Bound, settings: Gate, degraded: 
     return out
 
 
-def _forgets(
-    gain: npt.NDArray[np.float64], settings: Gate, numbers: dict[str, Any], seed: int, *, excused: bool
-) -> list[Message]:
-    """Worse on the golden rows by more than `golden_margin`; `excused` where the world has changed since."""
-    if not len(gain):
+def _forgets(gain: Bound, settings: Gate) -> list[Message]:
+    """Worse on the golden rows by more than `golden_margin`."""
+    if gain.upper >= -settings.golden_margin:
         return []
-    remembered = _bound(gain, settings, seed)
-    numbers["golden_gain"] = remembered.plain()
-    if excused or remembered.upper >= -settings.golden_margin:
-        return []
-    found = {"loss": -remembered.mean, "lower": -remembered.upper, "allowed": settings.golden_margin}
-    return [message("gate.forgets", n=len(gain), **found)]
+    found = {"loss": -gain.mean, "lower": -gain.upper, "allowed": settings.golden_margin}
+    return [message("gate.forgets", n=gain.rows, **found)]
 
 
-def _slices(
-    gain: npt.NDArray[np.float64],
-    slices: Mapping[Text, Rows],
-    n: int,
-    settings: Gate,
-    numbers: dict[str, Any],
-    seed: int,
-) -> list[Message]:
-    """Slices of at least `slice_min_rows` rows and 5% of all that lose more than `slice_margin`."""
+def _worse_slices(
+    gain: npt.NDArray[np.float64], slices: Mapping[Text, Rows], settings: Gate, seed: int
+) -> tuple[int, dict[Text, Bound]]:
+    """How many slices have at least `slice_min_rows` rows and 5% of all, and which lose more than `slice_margin`."""
+    n = len(gain)
     everything = np.arange(n)
     large = {name: _rows(rows, everything) for name, rows in slices.items()}
     large = {name: rows for name, rows in large.items() if len(rows) >= max(settings.slice_min_rows, 0.05 * n)}
     bounds = {name: _bound(gain[rows], settings, seed, tests=len(large)) for name, rows in large.items()}
-    worse = {name: found for name, found in bounds.items() if found.upper < -settings.slice_margin}
-    numbers["slices_checked"] = len(large)
-    numbers["slices_worse"] = {str(name): found.plain() for name, found in worse.items()}
+    return len(large), {name: found for name, found in bounds.items() if found.upper < -settings.slice_margin}
+
+
+def _slices(worse: Mapping[Text, Bound]) -> list[Message]:
     # A bad challenger is bad everywhere: the sentence names the worst, the numbers hold all.
     ranked = sorted(worse.items(), key=lambda item: item[1].mean)
     out = [
@@ -242,8 +282,7 @@ def _bound(d: npt.NDArray[np.float64], settings: Gate, seed: int, *, tests: int 
     return bound(d, confidence=settings.confidence, n_bootstrap=settings.n_bootstrap, seed=seed, tests=tests)
 
 
-def _verdict(reasons: list[Message], numbers: dict[str, Any], settings: Gate, *, first: bool = False) -> Verdict:
-    numbers["policy"] = settings.policy
+def _verdict(reasons: list[Message], numbers: GateNumbers, settings: Gate, *, first: bool = False) -> Verdict:
     blocked = any(reason.code in NOT_SERVABLE for reason in reasons)
     if settings.policy == "never":
         return _made(False, message("gate.never"), reasons, numbers)
@@ -256,18 +295,21 @@ def _verdict(reasons: list[Message], numbers: dict[str, Any], settings: Gate, *,
     return _made(True, whole, [whole], numbers)
 
 
-def _first(numbers: dict[str, Any], settings: Gate) -> Message:
-    floor = numbers["floor_gain"]
-    return message("gate.first", gain=floor["mean"], lower=floor["lower"], n=floor["rows"], sure=settings.confidence)
+def _first(numbers: GateNumbers, settings: Gate) -> Message:
+    floor = numbers.floor_gain
+    assert floor is not None  # without rows there is a reason against it
+    return message("gate.first", gain=floor.mean, lower=floor.lower, n=floor.rows, sure=settings.confidence)
 
 
-def _better(numbers: dict[str, Any], settings: Gate) -> Message:
-    gain, loss = numbers["gain"], numbers["log_loss"]
-    found = {"n": gain["rows"], "gain": gain["mean"], "lower": gain["lower"], "sure": settings.confidence}
-    if gain["lower"] > 0:
-        return message("gate.better", loss=loss["challenger"], old=loss["champion"], **found)
+def _better(numbers: GateNumbers, settings: Gate) -> Message:
+    gain, loss = numbers.gain, numbers.log_loss
+    assert gain is not None  # they were compared
+    assert loss is not None
+    found = {"n": gain.rows, "gain": gain.mean, "lower": gain.lower, "sure": settings.confidence}
+    if gain.lower > 0:
+        return message("gate.better", loss=loss.challenger, old=loss.champion, **found)
     return message("gate.not_worse_than_degraded", margin=settings.margin, **found)
 
 
-def _made(promote: bool, whole: Message, reasons: list[Message], numbers: dict[str, Any]) -> Verdict:
+def _made(promote: bool, whole: Message, reasons: list[Message], numbers: GateNumbers) -> Verdict:
     return Verdict(promote=promote, message=whole, messages=reasons, numbers=numbers)

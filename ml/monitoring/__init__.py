@@ -3,7 +3,7 @@
 | module | what is in it |
 |---|---|
 | `check` | the drift check: champion and prediction log in, verdict out |
-| `request` | the decision on a verdict: is a retraining asked for, and who is told |
+| `retraining_decision` | the decision on a verdict: is a retraining asked for, and who is told |
 | `status` | how things stand, from the database alone: light to import |
 | `evidently_report` | Evidently's page of a check; the only importer of Evidently |
 | `mlflow_figures` | the figures of the checks as curves in MLflow |

@@ -1,7 +1,7 @@
 """Compare what the champion has answered lately with what it was judged on, and record the verdict. Moves nothing.
 
 One step of three: `ml.release.watch` looks after the release before it, and whether to retrain is decided after it
-(`ml.monitoring.request`), from what is recorded here.
+(`ml.monitoring.retraining_decision`), from what is recorded here.
 """
 
 from __future__ import annotations

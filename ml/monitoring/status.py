@@ -6,8 +6,6 @@ the alias in MLflow by hand is not seen until Refit's next move or look records 
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from ml.drift import verdict_history
@@ -18,7 +16,7 @@ from ml.release import shadow_slot
 from ml.settings import Settings
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class Status(msgspec.Struct, frozen=True, kw_only=True):
     """`champion` is the move that brought what serves, None before the first; lists are newest first.
 
     `metrics` are the champion's on its test rows; `unfinished` is a move of the alias that was cut short;
@@ -34,7 +32,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     checks: list[DriftVerdict] = []
 
 
-def read(settings: Settings, *, events: int = 30, checks: int = 20) -> Standing:
+def read(settings: Settings, *, events: int = 30, checks: int = 20) -> Status:
     """The newest `events` rows of the ledger and `checks` verdicts, with what follows from them.
 
     Raises
@@ -44,7 +42,7 @@ def read(settings: Settings, *, events: int = 30, checks: int = 20) -> Standing:
     """
     champion = next(iter(ledger.events(settings, limit=1, what=ledger.SERVED)), None)
     before = ledger.served_before(settings, champion.to_version) if champion else []
-    return Standing(
+    return Status(
         champion=champion,
         previous=before[0] if before else "",
         metrics=_metrics(settings, champion.to_version) if champion else {},
@@ -72,6 +70,6 @@ def _metrics(settings: Settings, version: str) -> dict[str, float]:
     """As the ledger has them since the version was registered."""
     for event in ledger.events(settings, what=[ledger.REGISTERED]):
         if event.to_version == version:
-            found: dict[str, Any] = event.numbers.get("metrics") or {}
-            return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+            metrics = event.numbers.get("metrics") or {}
+            return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
     return {}

@@ -57,6 +57,19 @@ def register(
 ) -> VersionInfo:
     """Make a version of a logged model; a second call for the same run key finds the first one's version.
 
+    Parameters
+    ----------
+    model_uri
+        Of the logged model: `models:/m-…`.
+    run_id, run_key
+        MLflow's run and Refit's key of it.
+    sha256
+        Of the bundle: it tells a second call from another model of the same run.
+    tags
+        Further ones; those of a version that is there already are renewed.
+    description
+        Shown in MLflow's pages.
+
     Raises
     ------
     RegistryUnavailable

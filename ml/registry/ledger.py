@@ -98,6 +98,19 @@ def append(
 ) -> int:
     """Add a row; returns its id.
 
+    Parameters
+    ----------
+    what
+        One of the words above.
+    who, why
+        A person or a part of Refit; a reason in their words, or by code.
+    from_version, to_version
+        "" where there is none.
+    intention
+        The id of the row that this one is the outcome of.
+    numbers
+        JSON-able: what it rests on.
+
     Raises
     ------
     StoreUnavailable

@@ -111,8 +111,14 @@ def rollback(
 
     Parameters
     ----------
+    to
+        A version; None: the newest that served before, is still there and is not quarantined.
+    who, why
+        For the ledger; `why` is also the reason of the quarantine.
     force
         Also to a version of another contract, which callers will feel; only one that is named.
+    confirm_with
+        Waits until the service has taken the version over.
 
     Raises
     ------

@@ -78,6 +78,15 @@ def enter(
 ) -> Event:
     """Let a version wait in shadow; a second call finds what became of the first.
 
+    Parameters
+    ----------
+    who, why, run_key
+        For the ledger.
+    champion
+        The version that serves now, which it is to be held against.
+    degraded, challenger_beats_champion
+        What the gate knew of the champion (`gate.rules.judge`): kept with the wait.
+
     Returns
     -------
     The ledger's event: "in shadow", or "refused" where another one waits, or how a wait that is over has ended.

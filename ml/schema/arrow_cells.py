@@ -140,11 +140,11 @@ def _unmarked(array: pa.Array, decimal: str, thousands: str) -> pa.Array:
         wrong = misplaced if wrong is None else pc.or_(wrong, misplaced)
         array = pc.replace_substring(array, thousands, "")
     if decimal != ".":
-        array = _swapped(array, decimal, ".")
+        array = swapped(array, decimal, ".")
     return pc.if_else(wrong, pa.scalar("?", array.type), array) if pc.any(wrong).as_py() else array
 
 
-def _swapped(array: pa.Array, old: str, new: str) -> pa.Array:
+def swapped(array: pa.Array, old: str, new: str) -> pa.Array:
     """The cells with one ASCII sign for another; ten times as fast as `replace_substring` (measured)."""
     valid, offsets, content = array.buffers()
     if content is None:

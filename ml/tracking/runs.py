@@ -62,8 +62,23 @@ def log(
 ) -> None:
     """Log everything in as few batches as MLflow takes.
 
-    A parameter that the run has already is left as it is (MLflow refuses another value for it).
-    `history` has one mapping an epoch; each numeric entry becomes a curve.
+    Parameters
+    ----------
+    params
+        May be nested; one that the run has already is left as it is (MLflow refuses another value for it).
+    metrics
+        Finite numbers; others are left out.
+    history
+        One mapping an epoch; each numeric entry becomes a curve.
+    tags
+        Values that are not text are kept as JSON.
+    model_id
+        The logged model that the metrics are of.
+
+    Raises
+    ------
+    RegistryUnavailable
+        MLflow does not answer; the call may be made again.
     """
     from mlflow.entities import Param, RunTag
 
@@ -96,7 +111,30 @@ def child(
     started: float | None = None,
     model: Path | None = None,
 ) -> str:
-    """One finished nested run: made, filled by one batch, with the files of `model`, and ended. Returns its id."""
+    """One finished nested run: made, filled by one batch, and ended.
+
+    Parameters
+    ----------
+    parent
+        The id of the run it is nested in.
+    params, metrics, history, tags
+        As `log`, but cut at what one batch takes: 1,000 points and 100 parameters.
+    failed
+        Ends as FAILED.
+    started
+        Seconds since 1970; now by default.
+    model
+        A folder whose files become its artifacts.
+
+    Returns
+    -------
+    Its id.
+
+    Raises
+    ------
+    RegistryUnavailable
+        MLflow does not answer.
+    """
     from mlflow.entities import Param
 
     found, where = connection.client(settings), experiment(settings)

@@ -76,7 +76,19 @@ class TrialLog:
         seconds: float = 0.0,
         model: Path | None = None,
     ) -> None:
-        """Queue one finished nested run; `key` names it within the parent, `model` is the folder it was saved to."""
+        """Queue one finished nested run.
+
+        Parameters
+        ----------
+        name
+            As MLflow's pages show it.
+        key
+            Its name within the parent: one that is there already is passed over.
+        params, metrics, history, tags, failed, model
+            As `tracking.child`.
+        seconds
+            How long it ran; it ended now.
+        """
         if key in self._known or self._error is not None:
             return
         self._known.add(key)

@@ -18,7 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from ml.schema import arrow_cells
 from ml.schema.cells import NUMBER
+from ml.schema.schema import Schema
 from serving.scoring import responses as answers
 from serving.scoring.json_rows import ID_KEY
 from serving.scoring.score import Scored
@@ -70,7 +72,7 @@ class Csv:
                 last = np.frombuffer(offsets, np.int32)[len(lines)]
                 self.out.write(memoryview(content)[:last])
                 return
-        joined = [*_escaped(part.table, numbers).columns, *answers.columns]
+        joined = [*_escaped(_as_written(part.table, scored.schema), numbers).columns, *answers.columns]
         self.out.write(_lines(pa.table(joined, names=[str(i) for i in range(len(joined))])))
 
     def close(self, summary: dict[str, Any]) -> None:
@@ -210,6 +212,17 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 def _safe_name(name: str) -> str:
     return f"'{name}" if name[:1] in tuple("=+-@\t\r\n") else name
+
+
+def _as_written(table: pa.Table, schema: Schema) -> pa.Table:
+    """Numbers with the decimal mark of the model's tables, so that the file can be sent again as it is."""
+    if schema.decimal == ".":
+        return table
+    for place, column in enumerate(table.columns):
+        if table.column_names[place] in schema.numbers and pa.types.is_floating(column.type):
+            texts = arrow_cells.swapped(arrow_cells.flat(column.cast(pa.string())), ".", schema.decimal)
+            table = table.set_column(place, table.column_names[place], texts)
+    return table
 
 
 def _lines(table: pa.Table) -> bytes:

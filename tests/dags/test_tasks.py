@@ -190,10 +190,10 @@ def test_an_event_is_emitted_only_when_a_retraining_is_asked_for(
     from airflow.sdk.exceptions import AirflowSkipException
 
     from dags.context import DRIFT
-    from ml.monitoring import request
+    from ml.monitoring import retraining_decision
 
     decided = verdict(retrain=retrain, decision="because")
-    monkeypatch.setattr(request, "request", lambda _settings, compared: decided)
+    monkeypatch.setattr(retraining_decision, "decide", lambda _settings, compared: decided)
     events, ti = {DRIFT: SimpleNamespace(extra=None)}, Pushed()
     task = _function(dagbag, "drift_check", "request")
     if retrain:

@@ -13,7 +13,7 @@ from ml import data, predictions
 from ml.drift import DriftVerdict
 from ml.drift.reference import Baseline
 from ml.monitoring import check as checking
-from ml.monitoring import request
+from ml.monitoring import retraining_decision
 from ml.release import watch
 from ml.schema.schema import Column, Schema
 from ml.settings import Settings, from_values
@@ -87,13 +87,13 @@ def decide(p: np.ndarray) -> np.ndarray:
 
 def check(found: Settings, *, now: float | None = None, baseline: Baseline | None = None) -> DriftVerdict:
     """Compare and decide, both at one moment."""
-    return request.request(found, checking.compare(found, now=now, baseline=baseline), now=now)
+    return retraining_decision.decide(found, checking.compare(found, now=now, baseline=baseline), now=now)
 
 
 def watch_and_check(found: Settings, *, now: float | None = None) -> DriftVerdict:
     """The three steps of a drift check, as the command does them."""
     shadow = watch.watch(found, now=now).shadow
-    return request.request(found, checking.compare(found, now=now, shadow=shadow), now=now)
+    return retraining_decision.decide(found, checking.compare(found, now=now, shadow=shadow), now=now)
 
 
 def serve(

@@ -6,6 +6,7 @@ a stock MLflow user loads it. What was read is seen in the answer, which no two 
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import logging
@@ -187,6 +188,7 @@ ENTRANCES = ("training", "predict", "csv", "parquet", "invocations", "invocation
 AS_TEXT = ("csv", "invocations_csv")
 MADE: dict[str, Callable[[Path], Entrances]] = {
     "plain": lambda folder: Entrances(folder, missing_markers=("", " ", "NA", "-999")),
+    "comma": lambda folder: Entrances(folder, missing_markers=("", " ", "NA", "-999"), decimal=","),
     "german": lambda folder: Entrances(folder, missing_markers=("", " ", "NA", "-999"), **GERMAN),
 }
 
@@ -278,6 +280,19 @@ def test_a_few_words_are_missing_at_every_entrance(
     else:
         assert "expected a" in found[0].sentence
         assert "'?'" in found[0].sentence
+
+
+@pytest.mark.parametrize("content", ["n;c\n12,5;red\n;red\n", "n;c\n12,5;red\nNA;red\n1.234;red\n"])
+def test_a_file_with_a_decimal_comma_comes_back_with_one(doors: dict[str, Entrances], content: str) -> None:
+    """It can be sent again as it is."""
+    client = doors["comma"].client if "." not in content else doors["german"].client
+    answer = client.post("/predict/file", data={"file": (io.BytesIO(content.encode()), "t.csv")})
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert rows[0]["n"] == "12,5"
+    again = client.post("/predict/file", data={"file": (io.BytesIO(answer.data), "t.csv")})
+    assert [row["probability_1"] for row in csv.DictReader(io.StringIO(again.text))] == [
+        row["probability_1"] for row in rows
+    ]
 
 
 LABELS: list[tuple[Any, str | None]] = [

@@ -33,7 +33,7 @@ def test_a_clearly_better_challenger_is_promoted_with_the_numbers():
     verdict = judge(challenger, champion, y, settings=GATE)
     assert verdict.promote
     assert (verdict.message.code, verdict.message.values["n"]) == ("gate.better", 1_000)
-    assert verdict.message.values["old"] == verdict.numbers["log_loss"]["champion"]
+    assert verdict.message.values["old"] == verdict.numbers.log_loss.champion
     msgspec.json.encode(verdict)  # gate.json
 
 

@@ -12,6 +12,7 @@ from ml.evaluation.metrics import GATE_FLOOR
 from ml.gate.rules import NAMED_SLICES, Servability, Verdict, judge
 from ml.messages import Message, message
 from ml.settings import Gate
+from ml.storage.files import to_json
 
 N = 200
 Y = np.arange(N) % 2
@@ -49,12 +50,19 @@ RECENT = np.arange(2 * N) < N
 SECOND = {"recent": RECENT, "golden": ~RECENT}
 
 
+def test_a_bound_that_is_not_known_is_null_in_gate_json() -> None:
+    """One row bounds nothing, and JSON has no infinity."""
+    verdict = ask(0.8, None, y=np.array([1]), prior=np.array([0.5, 0.5]))
+    assert verdict.numbers.floor_gain.lower == -np.inf
+    assert msgspec.json.decode(to_json(verdict.to_dict()))["numbers"]["floor_gain"]["lower"] is None
+
+
 def test_all_numbers_of_a_promotion_are_kept() -> None:
     """The whole record, by name and value."""
     verdict = ask(0.8, 0.6, servability=Servability(latency_ms=3.0, bundle_mb=2.0))
     assert verdict.promote
     assert verdict.messages == [verdict.message]
-    assert verdict.numbers == {
+    assert msgspec.to_builtins(verdict.numbers) == {
         "rows": N,
         "confidence": 0.95,
         "degraded": False,
@@ -93,7 +101,7 @@ def test_budgets_of_serving_hold_at_their_value(found: Servability, reasons: int
     """What exceeds one is not compared with the champion at all."""
     verdict = ask(0.8, 0.6, servability=found)
     assert verdict.promote == (reasons == 0)
-    assert ("gain" in verdict.numbers) == (reasons == 0)
+    assert (verdict.numbers.gain is not None) == (reasons == 0)
     assert len(verdict.messages) == max(reasons, 1)
     if reasons == 3:
         expected = [
@@ -112,7 +120,7 @@ def test_what_cannot_be_served_keeps_its_reason_beside_the_floors() -> None:
 
 def test_the_floor_must_be_passed_not_met() -> None:
     """By more than `floor_gain`."""
-    gain = ask(0.6, None).numbers["floor_gain"]["lower"]
+    gain = ask(0.6, None).numbers.floor_gain.lower
     assert not ask(0.6, None, gate={"floor_gain": gain}).promote
     assert ask(0.6, None, gate={"floor_gain": gain - HAIR}).promote
 
@@ -121,11 +129,11 @@ def test_the_floor_is_the_prior_where_one_is_given() -> None:
     """Else the shares of the classes in the rows."""
     prior = np.array([0.75, 0.25])
     gains = -np.log(prior[Y]) + np.log(0.6)
-    assert ask(0.6, None, prior=prior).numbers["floor_gain"]["mean"] == pytest.approx(gains.mean())
+    assert ask(0.6, None, prior=prior).numbers.floor_gain.mean == pytest.approx(gains.mean())
     y = (np.arange(N) % 4 == 0).astype(np.int64)
     shares = np.array([0.75, 0.25])
     expected = (-np.log(shares[y]) + np.log(0.6)).mean()
-    assert ask(0.6, None, y=y).numbers["floor_gain"]["mean"] == pytest.approx(expected)
+    assert ask(0.6, None, y=y).numbers.floor_gain.mean == pytest.approx(expected)
 
 
 def test_the_floor_also_holds_beside_a_champion() -> None:
@@ -151,17 +159,17 @@ def test_below_the_floor_a_tie_is_not_better() -> None:
 @pytest.mark.parametrize("seed", [0, 7])
 def test_absurd_answers_count_the_cap_and_no_more(seed: int) -> None:
     """One row's loss is at most -log(GATE_FLOOR), of the model and of the floor."""
-    assert ask(0.0, 0.6, seed=seed).numbers["log_loss"]["challenger"] == pytest.approx(-np.log(GATE_FLOOR))
+    assert ask(0.0, 0.6, seed=seed).numbers.log_loss.challenger == pytest.approx(-np.log(GATE_FLOOR))
     prior = np.array([1.0, 0.0])
     gains = -np.log(np.clip(prior[Y], GATE_FLOOR, 1)) + np.log(0.6)
-    assert ask(0.6, None, prior=prior).numbers["floor_gain"]["mean"] == pytest.approx(gains.mean())
+    assert ask(0.6, None, prior=prior).numbers.floor_gain.mean == pytest.approx(gains.mean())
 
 
 def test_float32_answers_are_judged_in_double() -> None:
     """Services answer float32."""
     single = sure(0.8).astype(np.float32)
     verdict = judge(single, sure(0.6), Y, settings=Gate())
-    assert verdict.numbers["log_loss"]["challenger"] == pytest.approx(-np.log(np.float64(np.float32(0.8))), rel=1e-12)
+    assert verdict.numbers.log_loss.challenger == pytest.approx(-np.log(np.float64(np.float32(0.8))), rel=1e-12)
 
 
 def test_class_codes_may_come_as_a_list() -> None:
@@ -200,7 +208,7 @@ def test_a_tie_keeps_the_champion_and_a_hair_does_not() -> None:
 
 def test_a_degraded_champion_is_matched_within_the_margin_not_at_it() -> None:
     """And the sentence says by which rule it was replaced."""
-    gain = ask(0.6, 0.61, degraded=True).numbers["gain"]["lower"]
+    gain = ask(0.6, 0.61, degraded=True).numbers.gain.lower
     at = ask(0.6, 0.61, degraded=True, gate={"margin": -gain})
     assert not at.promote
     assert (at.messages[0].code, at.messages[0].values["asked"]) == ("gate.worse_than_degraded", gain)
@@ -208,7 +216,7 @@ def test_a_degraded_champion_is_matched_within_the_margin_not_at_it() -> None:
     assert within.promote
     assert within.message.code == "gate.not_worse_than_degraded"
     assert ask(0.6, 0.6, degraded=True).message.code == "gate.not_worse_than_degraded"  # a tie is not better
-    assert within.numbers["degraded"] is True
+    assert within.numbers.degraded is True
     assert ask(0.62, 0.61, degraded=True).message.code == "gate.better"
 
 
@@ -223,12 +231,12 @@ def test_accuracy_may_not_be_lost_by_more_than_its_margin() -> None:
     verdict = accuracies(lost=30)
     assert not verdict.promote
     assert said(*verdict.messages) == [("gate.accuracy_lower", {"points": pytest.approx(15.0)})]
-    assert verdict.numbers["accuracy_gain"]["mean"] == pytest.approx(-0.15)
+    assert verdict.numbers.accuracy_gain.mean == pytest.approx(-0.15)
 
 
 def test_accuracy_margin_at_its_value() -> None:
     """Exactly the margin is allowed, a hair more is not; a loss below it is no reason."""
-    upper = accuracies(lost=30).numbers["accuracy_gain"]["upper"]
+    upper = accuracies(lost=30).numbers.accuracy_gain.upper
     assert upper < -0.01
     assert accuracies(lost=30, gate={"accuracy_margin": -upper}).promote
     assert not accuracies(lost=30, gate={"accuracy_margin": -upper - HAIR}).promote
@@ -239,7 +247,7 @@ def test_accuracy_gained_is_a_gain() -> None:
     """Right where the champion is wrong counts for the challenger, the other way round against it."""
     wrong = np.arange(N) < N // 4
     found = ask(0.9, np.where(wrong, 0.4, 0.6))
-    assert found.numbers["accuracy_gain"]["mean"] == pytest.approx(0.25)
+    assert found.numbers.accuracy_gain.mean == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("degraded", [False, True])
@@ -247,8 +255,8 @@ def test_the_golden_margin_at_its_value(degraded: bool) -> None:
     """Old rows may lose the margin itself; more is forgetting, unless the world has changed."""
     challenger, champion = other_rows(0.6, 0.7)
     found = ask(challenger, champion, y=TWICE, parts=SECOND)
-    loss = found.numbers["golden_gain"]["upper"]
-    assert found.numbers["golden_gain"] == exact(np.log(0.6 / 0.7))
+    loss = found.numbers.golden_gain.upper
+    assert msgspec.to_builtins(found.numbers.golden_gain) == exact(np.log(0.6 / 0.7))
     lost = pytest.approx(-loss)
     assert said(*found.messages) == [("gate.forgets", {"n": N, "loss": lost, "lower": lost, "allowed": 0.05})]
     margins = {-loss: True, -loss - HAIR: degraded}
@@ -268,7 +276,7 @@ def test_golden_rows_that_gain_are_not_forgotten(margin: float) -> None:
 
 def test_without_golden_rows_nothing_is_remembered() -> None:
     """Neither a number nor a reason."""
-    assert "golden_gain" not in ask(0.8, 0.6, parts={"recent": np.ones(N, bool)}).numbers
+    assert ask(0.8, 0.6, parts={"recent": np.ones(N, bool)}).numbers.golden_gain is None
 
 
 @pytest.mark.parametrize(
@@ -289,7 +297,7 @@ def test_parts_may_be_masks_or_row_numbers() -> None:
     asked = [ask(challenger, champion, y=TWICE, parts=parts) for parts in (SECOND, numbers)]
     assert asked[0] == asked[1]
     zeros = {"recent": np.arange(N), "golden": np.arange(N)}  # row 0 is a row
-    assert ask(challenger, champion, y=TWICE, parts=zeros).numbers["golden_gain"]["rows"] == N
+    assert ask(challenger, champion, y=TWICE, parts=zeros).numbers.golden_gain.rows == N
     listed = {"recent": [float(i) for i in range(N)]}
     assert ask(challenger, champion, y=TWICE, parts=listed).promote  # type: ignore[arg-type]
 
@@ -306,21 +314,21 @@ def sliced(rows: int, n: int = 2 * N, gate: dict[str, Any] | None = None, more: 
 def test_slices_are_guarded_from_100_rows_and_5_percent_on(rows: int, n: int, guarded: int) -> None:
     """The larger of both, and exactly that many are enough."""
     verdict = sliced(rows, n)
-    assert verdict.numbers["slices_checked"] == guarded
+    assert verdict.numbers.slices_checked == guarded
     assert verdict.promote == (not guarded)
 
 
 def test_slice_min_rows_is_a_setting() -> None:
     """Smaller slices are guarded where it is smaller."""
-    assert sliced(40, gate={"slice_min_rows": 40}).numbers["slices_checked"] == 1
-    assert sliced(40, gate={"slice_min_rows": 41}).numbers["slices_checked"] == 0
+    assert sliced(40, gate={"slice_min_rows": 40}).numbers.slices_checked == 1
+    assert sliced(40, gate={"slice_min_rows": 41}).numbers.slices_checked == 0
 
 
 def test_slice_margin_at_its_value() -> None:
     """Exactly the margin is allowed."""
     found = sliced(100)
-    loss = found.numbers["slices_worse"]["bad"]["upper"]
-    assert found.numbers["slices_worse"] == {"bad": exact(np.log(0.6 / 0.7), rows=100)}
+    loss = found.numbers.slices_worse["bad"].upper
+    assert msgspec.to_builtins(found.numbers.slices_worse) == {"bad": exact(np.log(0.6 / 0.7), rows=100)}
     assert said(*found.messages) == [("gate.worse_slice", {"where": "bad", "n": 100, "loss": pytest.approx(-loss)})]
     assert sliced(100, gate={"slice_margin": -loss}).promote
     assert not sliced(100, gate={"slice_margin": -loss - HAIR}).promote
@@ -331,7 +339,7 @@ def test_a_slice_that_loses_less_than_the_margin_is_no_reason() -> None:
     bad = np.arange(N) < N // 2
     found = ask(np.where(bad, 0.6, 0.9), np.where(bad, 0.61, 0.6), slices={"bad": bad})
     assert found.promote
-    assert found.numbers["slices_worse"] == {}
+    assert found.numbers.slices_worse == {}
 
 
 def test_slices_share_the_confidence() -> None:
@@ -344,12 +352,12 @@ def test_slices_share_the_confidence() -> None:
     def upper(more: int) -> float:
         slices: dict[str, Any] = {"bad": half} | {f"good {i}": np.flatnonzero(~half) for i in range(more)}
         found = ask(challenger, champion, y=TWICE, slices=slices).numbers
-        assert found["slices_checked"] == 1 + more
-        return float(found["slices_worse"]["bad"]["upper"])
+        assert found.slices_checked == 1 + more
+        return float(found.slices_worse["bad"].upper)
 
     assert upper(0) < upper(3)
-    alone = ask(challenger, champion, y=TWICE, parts={"recent": ~half, "golden": half}).numbers["golden_gain"]
-    assert upper(0) == alone["upper"]  # one slice alone is one test
+    alone = ask(challenger, champion, y=TWICE, parts={"recent": ~half, "golden": half}).numbers.golden_gain
+    assert upper(0) == alone.upper  # one slice alone is one test
 
 
 @pytest.mark.parametrize(("bad", "more"), [(NAMED_SLICES, 0), (NAMED_SLICES + 1, 1), (NAMED_SLICES + 3, 3)])
@@ -365,15 +373,15 @@ def test_the_worst_slices_are_named_and_the_rest_counted(bad: int, more: int) ->
     named = [reason.values["where"] for reason in found.messages if reason.code == "gate.worse_slice"]
     assert named == [f"part {bad - 1 - i}" for i in range(3)]
     assert found.messages[3:] == ([message("gate.more_worse_slices", n=more)] if more else [])
-    assert len(found.numbers["slices_worse"]) == bad
+    assert len(found.numbers.slices_worse) == bad
 
 
 def test_the_policy_never_refuses_and_keeps_reasons_and_numbers() -> None:
     """Whatever the challenger is worth."""
     better = ask(0.8, 0.6, gate={"policy": "never"})
     assert (better.promote, better.messages, better.message) == (False, [], message("gate.never"))
-    assert better.numbers["policy"] == "never"
-    assert "gain" in better.numbers
+    assert better.numbers.policy == "never"
+    assert better.numbers.gain is not None
     assert len(ask(0.6, 0.8, gate={"policy": "never"}).messages) == 1
 
 
@@ -385,15 +393,15 @@ def test_the_policy_always_promotes_and_keeps_reasons_and_numbers() -> None:
     assert worse.promote
     assert len(worse.messages) == 3
     assert worse.message == message("gate.always_although", reasons=worse.messages)
-    assert worse.numbers["policy"] == "always"
-    assert "gain" in worse.numbers
+    assert worse.numbers.policy == "always"
+    assert worse.numbers.gain is not None
 
 
 def test_the_first_champion_has_no_comparison() -> None:
     """The floor's number, and nothing of a champion."""
     verdict = ask(0.8, None)
     assert verdict.promote
-    assert set(verdict.numbers) == {"rows", "confidence", "degraded", "floor_gain", "policy"}
+    assert set(msgspec.to_builtins(verdict.numbers)) == {"rows", "confidence", "degraded", "floor_gain", "policy"}
     gain = pytest.approx(np.log(1.6))
     assert said(verdict.message) == [("gate.first", {"gain": gain, "lower": gain, "n": N, "sure": 0.95})]
 
@@ -402,8 +410,8 @@ def test_without_recent_rows_there_is_one_reason() -> None:
     """And no number is made up."""
     verdict = ask(0.8, 0.6, parts={"recent": np.zeros(N, bool)})
     assert verdict.messages == [message("gate.no_rows")]
-    assert "floor_gain" not in verdict.numbers
-    assert "gain" not in verdict.numbers
+    assert verdict.numbers.floor_gain is None
+    assert verdict.numbers.gain is None
 
 
 def noisy(**more: Any) -> Verdict:
@@ -421,5 +429,5 @@ def test_every_bound_repeats_with_its_seed_and_depends_on_it() -> None:
     first, again, other = noisy(), noisy(seed=0), noisy(seed=1)
     assert msgspec.to_builtins(first) == msgspec.to_builtins(again)
     for name in ("floor_gain", "gain", "golden_gain"):
-        assert first.numbers[name] != other.numbers[name]
-    assert first.numbers["slices_worse"]["second"] != other.numbers["slices_worse"]["second"]
+        assert getattr(first.numbers, name) != getattr(other.numbers, name)
+    assert first.numbers.slices_worse["second"] != other.numbers.slices_worse["second"]

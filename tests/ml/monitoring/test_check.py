@@ -19,7 +19,7 @@ from ml.drift.rule import Blocker, retrain, verdict
 from ml.drift.verdict import DriftVerdict, Estimate, Finding, FreshModelProbe, Performance, Signals
 from ml.messages import Message, code_of, message
 from ml.monitoring import check as checking
-from ml.monitoring import evidently_report, request
+from ml.monitoring import evidently_report, retraining_decision
 from ml.registry import ledger
 from ml.retraining import blockers
 from ml.settings import Drift, Settings
@@ -387,9 +387,9 @@ def test_a_step_done_again_comes_to_the_same_end(found: Settings, again: str) ->
     if again == "compare":
         later = checking.compare(found, now=now + 30, baseline=worlds.baseline())
         assert later == compared
-    verdict = request.request(found, compared, now=now)
+    verdict = retraining_decision.decide(found, compared, now=now)
     if again == "request":
-        assert request.request(found, compared, now=now + 30) == verdict
+        assert retraining_decision.decide(found, compared, now=now + 30) == verdict
     assert (verdict.retrain, verdict.decision) == (True, message("retraining.drop_large"))
     assert drift.history(found) == [verdict]
     assert [alert["check"] for alert in told(found)] == [verdict.id]
@@ -403,7 +403,7 @@ def test_a_verdict_cut_short_on_its_way_is_decided_on_whole(found: Settings) -> 
     worlds.serve(found, frame, p, labels=y)
     compared = checking.compare(found, now=worlds.START + 60, baseline=worlds.baseline())
     carried = msgspec.structs.replace(compared, findings=compared.findings[:1])
-    assert request.request(found, carried, now=worlds.START + 60).findings == compared.findings
+    assert retraining_decision.decide(found, carried, now=worlds.START + 60).findings == compared.findings
 
 
 def test_what_was_left_undecided_of_a_former_champion_is_let_be(found: Settings) -> None:

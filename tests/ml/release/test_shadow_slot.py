@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from ml import data, drift, predictions, registry, tracking
 from ml.cli import loop, status
 from ml.messages import message
-from ml.monitoring import check, request
+from ml.monitoring import check, retraining_decision
 from ml.monitoring import status as standing
 from ml.origin import Origin
 from ml.pipeline import pipeline
@@ -104,7 +104,7 @@ def test_a_run_ends_in_shadow_and_a_drift_check_ends_the_shadow(own: Settings) -
     assert found is not None
     assert (found.rows, found.champion_accuracy) == (160, 1.0)
     assert standing.read(few).shadow == found
-    told = status.gather(few)["shadow"]
+    told = status.gather(few).shadow
     assert (told["version"], told["rows"], told["accuracy"], told["problem"]) == ("2", 160, found.accuracy, "")
     assert f"shadow     {found.sentence} Until" in status._text(status.gather(few))
 
@@ -113,7 +113,7 @@ def test_a_run_ends_in_shadow_and_a_drift_check_ends_the_shadow(own: Settings) -
     assert decided.shadow.state == "promoted"
     assert decided.model_version == "2", "what is checked is what serves by now"
     assert champion(own) == "two"
-    assert status.gather(own)["shadow"] is None
+    assert status.gather(own).shadow is None
     assert standing.read(own).shadow is None
 
 
@@ -126,7 +126,7 @@ def test_only_the_watch_moves_the_alias_and_once(own: Settings) -> None:
     now = info.created + 3_600
     before = ledger.events(own)
     compared = check.compare(own, now=now)
-    request.request(own, compared, now=now)
+    retraining_decision.decide(own, compared, now=now)
     assert (ledger.events(own), champion(own)) == (before, "one")
     release = watch.watch(own, now=now)
     assert release.shadow is not None
@@ -191,7 +191,7 @@ def test_what_cannot_be_compared_is_told_by_status(own: Settings) -> None:
     """It does not fail."""
     pipeline.promote(own, "two")
     registry.quarantine(own, "2", who="ann", why="a wrong column")
-    told = status.gather(own)["shadow"]
+    told = status.gather(own).shadow
     assert told["problem"] == "version 2 is quarantined (a wrong column)"
     assert "it cannot be compared: version 2 is quarantined" in status._text(status.gather(own))
 

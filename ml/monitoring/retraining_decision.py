@@ -19,7 +19,7 @@ from ml.retraining import blockers
 from ml.settings import Settings
 
 
-def request(settings: Settings, verdict: DriftVerdict, *, now: float | None = None) -> DriftVerdict:
+def decide(settings: Settings, verdict: DriftVerdict, *, now: float | None = None) -> DriftVerdict:
     """Decide on a verdict, tell people, and record the decision.
 
     A verdict is decided on once: one that is recorded as decided is returned as it is recorded. An alert goes out
