@@ -16,7 +16,7 @@ from ml.cli.stages import REFUSED
 @click.option("--run", "run_key", metavar="KEY", help="Promote what this run registered, if its gate said so.")
 @click.option("--version", metavar="N", help="Promote this version, whatever a gate said: your decision.")
 @click.option("--reason", default="", help="Why; kept in the ledger. Needed with --version.")
-@click.option("--force", is_flag=True, help="Also a quarantined version; lifts the quarantine.")
+@click.option("--force", is_flag=True, help="Also a quarantined version, or one of other columns or classes.")
 @click.option("--fail-if-refused", is_flag=True, help="Exit with 3 when the gate keeps the champion.")
 @options()
 def promote(
@@ -53,11 +53,12 @@ def promote(
 @click.command()
 @click.option("--to", metavar="N", help="The version to go back to. Default: the one that really served before.")
 @click.option("--reason", required=True, help="Why; kept in the ledger.")
+@click.option("--force", is_flag=True, help="Also to a version of other columns or classes, which callers will feel.")
 @options()
-def rollback(to: str | None, reason: str, as_json: bool, **given: Any) -> None:
+def rollback(to: str | None, reason: str, force: bool, as_json: bool, **given: Any) -> None:
     """Go back to an earlier version, after it was loaded and checked; the present one is quarantined."""
     from ml.origin import Origin
     from ml.pipeline import pipeline
 
-    found = pipeline.rollback(settings_for(given), to, origin=Origin(who=who(), reason=reason))
+    found = pipeline.rollback(settings_for(given), to, origin=Origin(who=who(), reason=reason), force=force)
     show.result(found, as_json=as_json, text=found.sentence)

@@ -15,7 +15,7 @@ from ml.data.snapshot import Rows
 from ml.errors import SchemaError
 from ml.schema.findings import Report
 from ml.schema.frame_coerce import canonical
-from ml.schema.schema import ANSWERED, PREDICTION_ID, QUESTION, ROW_ID, Schema
+from ml.schema.schema import ANSWERED, PREDICTION_ID, QUESTION, RESERVED, ROW_ID, Schema
 from ml.settings import Data
 
 
@@ -67,7 +67,7 @@ def add(
     ids = _ids(labelled)
     held = np.zeros(len(y), bool) if rows.ids is None else np.isin(ids, rows.ids[parts == split.TEST])
     labelled, y, ids = labelled[~held].reset_index(drop=True), y[~held], ids[~held]
-    x, found = canonical(labelled, schema)
+    x, found = canonical(labelled[[name for name in labelled.columns if not name.startswith(RESERVED)]], schema)
     report.extend(found.findings)
     times = labelled[ANSWERED].to_numpy()
     since = None if gate_since is None else np.datetime64(gate_since.tz_convert(None), "us")

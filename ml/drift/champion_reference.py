@@ -13,7 +13,7 @@ from ml.settings import Settings
 
 
 def load(settings: Settings) -> Baseline | None:
-    """The reference of the version that the alias `champion` names now; None before the first promotion.
+    """The reference of the version that serves; None before the first promotion.
 
     Raises
     ------
@@ -21,10 +21,12 @@ def load(settings: Settings) -> Baseline | None:
         The registry does not answer.
     BundleError
         The registered bundle is incomplete or altered.
+    RegistryError
+        The version that serves was deleted in MLflow's registry: nothing can be compared with it.
     """
     from ml import registry
 
-    found = registry.champion(settings)
+    found = registry.serving(settings)
     if found is None:
         return None
     return _read(registry.download(settings, found), found.version)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ml import registry
 from ml.bundle.reader import Bundle
 from ml.bundle.writer import rows_of
-from ml.errors import BundleError, SchemaError
+from ml.errors import BundleError, RegistryError, SchemaError
 from ml.gate import regression_rows, rules
 from ml.gate.rules import Servability, Verdict
 from ml.messages import Message, Text, message
@@ -108,9 +108,15 @@ def champion_bundle(
 ) -> tuple[VersionInfo | None, Bundle | None, Message | None]:
     """The champion, its bundle, and None or why the bundle cannot be used.
 
+    A champion whose alias was deleted in MLflow is the champion still: it serves on.
+
     A run (`but_of`) that is the champion by now is held against what it replaced, not against itself.
     """
-    info = registry.champion(settings)
+    try:
+        info = registry.serving(settings)
+    except RegistryError:  # deleted in MLflow: it serves on, and is no reason for a "first champion"
+        lost = VersionInfo(version=ledger.serving(settings), run_id="", source="", created=0.0, tags={})
+        return lost, None, message("release.serving_deleted", version=lost.version)
     if info is not None and but_of and info.run_key == but_of:
         moves = ledger.events(settings, what=ledger.SERVED)
         before = next((e.from_version for e in moves if e.to_version == info.version), "")

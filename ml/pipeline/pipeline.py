@@ -173,11 +173,11 @@ def decline(settings: Settings, run_key: str, *, origin: Origin) -> PromotionRec
     return release.decline(settings, Workspace(settings, run_key), origin)
 
 
-def rollback(settings: Settings, to: str | None = None, *, origin: Origin = NOBODY) -> Move:
+def rollback(settings: Settings, to: str | None = None, *, origin: Origin = NOBODY, force: bool = False) -> Move:
     """Go back to the version that really served before, or to a named one; see `ml.registry.rollback`."""
     from ml.pipeline.stages import release
 
-    return release.rollback(settings, to or None, origin)
+    return release.rollback(settings, to or None, origin, force=force)
 
 
 def run_all(

@@ -12,7 +12,9 @@ people can look at it: its tag `refit.verdict` says `refused`, and no alias poin
 | `chain` | The hash chain over the ledger: each row's entry holds the hash of the entry before |
 | `contract` | The contract that is in force: that of the champion, also where its bundle or its alias is lost |
 | `ledger` | The ledger: every registration, verdict, promotion and rollback, with who, when and why |
+| `outside_moves` | Outside moves: promotions and rollbacks that were made in MLflow's registry |
 | `promotion` | Promotion and the way back: the alias moves last, and every move is in the ledger before and after |
+| `quarantine` | Quarantine: a version that is not promoted again by itself |
 | `rollout` | Rollout verification: has every worker taken over the new version? |
 """
 
@@ -32,7 +34,9 @@ from ml.registry.catalog import (
     version,
     versions,
 )
-from ml.registry.promotion import Confirm, promote, quarantine, reconcile, release, rollback
+from ml.registry.contract import serving
+from ml.registry.promotion import Confirm, promote, reconcile, rollback
+from ml.registry.quarantine import quarantine, release
 
 __all__ = [
     "CHAMPION",
@@ -57,6 +61,7 @@ __all__ = [
     "release",
     "rollback",
     "sentence_of",
+    "serving",
     "set_shadow",
     "verdict_tags",
     "version",

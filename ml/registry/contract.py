@@ -9,13 +9,15 @@ from __future__ import annotations
 import msgspec
 
 from ml.bundle.reader import Bundle
+from ml.bundle.signature import SignatureError
 from ml.data import snapshot
 from ml.errors import BundleError, DataError, RegistryError
+from ml.messages import Message, message
 from ml.registry import ledger
 from ml.registry.aliases import champion
 from ml.registry.cache import download
-from ml.registry.catalog import SNAPSHOT, VersionInfo, version
-from ml.schema.schema import Schema
+from ml.registry.catalog import CONTRACT, SNAPSHOT, VersionInfo, version
+from ml.schema.schema import Schema, contract_changes
 from ml.settings import Settings
 
 
@@ -42,9 +44,21 @@ def serving(settings: Settings) -> VersionInfo | None:
     try:
         return version(settings, served)
     except RegistryError as error:
-        raise RegistryError(
-            f"version {served} serves on, but the alias and the version were deleted in MLflow's registry"
-        ) from error
+        raise RegistryError(message("release.serving_deleted", version=served)) from error
+
+
+def changes(settings: Settings, old: VersionInfo, new: VersionInfo) -> list[Message]:
+    """What callers would feel of one version in the place of another; empty within one contract.
+
+    Where a version cannot be loaded, so that it is not known, that is a change too.
+    """
+    known = old.tags.get(CONTRACT, "")
+    if known and known == new.tags.get(CONTRACT, ""):
+        return []
+    try:
+        return contract_changes(*(of(settings, info).schema for info in (old, new)))
+    except RegistryError as error:
+        return [message("release.contract_not_known", error=error.explanation)]
 
 
 def in_force(settings: Settings) -> Contract | None:
@@ -78,7 +92,51 @@ def of(settings: Settings, info: VersionInfo) -> Contract:
             schema = snapshot.open(settings, made_from).schema
         except DataError:
             raise RegistryError(
-                f"the champion, version {info.version}, cannot be loaded, and so its columns and classes are not known "
-                f'({damaged}); restore it, go back to another version, or begin anew with data.schema = "infer"'
+                message("release.contract_lost", version=info.version, error=damaged.explanation)
             ) from damaged
         return Contract(version=info.version, schema=schema, snapshot=made_from)
+
+
+def border(settings: Settings, old: str, info: VersionInfo) -> list[Message]:
+    """What callers would feel of a version in the place of the one that serves ("" for none)."""
+    if not old or old == info.version:
+        return []
+    try:
+        return changes(settings, version(settings, old), info)
+    except RegistryError:
+        return [message("release.serving_deleted", version=old)]
+
+
+def is_signed(settings: Settings, info: VersionInfo) -> bool:
+    """False for what the alias only seemed to be on: set by hand, and never served."""
+    try:
+        download(settings, info)
+    except SignatureError:
+        return False
+    except BundleError:
+        pass
+    return True
+
+
+def before(settings: Settings, current: str) -> VersionInfo | None:
+    """The version that served last before `current`, of those of its contract that are there and not quarantined."""
+    now = version(settings, current)
+    for number in ledger.served_before(settings, current):
+        try:
+            found = version(settings, number)
+        except RegistryError:
+            continue  # deleted since
+        changed = [change.code for change in changes(settings, now, found)]
+        if (
+            not found.quarantined and is_signed(settings, found) and changed in ([], ["release.contract_not_known"])
+        ):  # that one, loading it will tell
+            return found
+    return None
+
+
+def note_border(settings: Settings, move: int, who: str, old: str, new: str, changed: list[Message]) -> None:
+    """The event at which comparison, history and the way back stop, in a row of its own after that of the move."""
+    ledger.append(
+        settings, ledger.NEW_CONTRACT, who=who, why=message("release.contract", changes=changed), from_version=old,
+        to_version=new, numbers={"move": move, "changes": [str(change) for change in changed]},
+    )  # fmt: skip

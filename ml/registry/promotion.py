@@ -12,21 +12,20 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from ml import tracking
 from ml.bundle.reader import Bundle
-from ml.bundle.signature import SignatureError
 from ml.errors import ChampionChanged, PromotionError, RegistryError
 from ml.messages import Message, Text, message
 from ml.registry import aliases, ledger
 from ml.registry.aliases import CHAMPION, champion
 from ml.registry.cache import download
-from ml.registry.catalog import QUARANTINED, VersionInfo, version
+from ml.registry.catalog import VersionInfo, version
+from ml.registry.contract import before, border, changes, note_border, serving
 from ml.registry.ledger import Event
+from ml.registry.outside_moves import LOCK, notice_locked
+from ml.registry.quarantine import quarantine, release
 from ml.registry.rollout import Confirmation, verify
 from ml.settings import Settings
 from ml.storage import locks
-
-LOCK = "promotion"
 
 Confirm = Callable[[Settings, str], Confirmation]
 
@@ -40,6 +39,7 @@ def promote(
     run_key: str = "",
     expected_champion: str | None = None,
     force: bool = False,
+    across: bool = False,
     numbers: dict[str, Any] | None = None,
     confirm_with: Confirm = verify,
 ) -> Event:
@@ -51,7 +51,10 @@ def promote(
         The version the challenger was judged against ("" for none). Another one by now is a refusal.
         None: not checked (a person's decision).
     force
-        Also a quarantined version; the quarantine is lifted.
+        Also a quarantined version, whose quarantine is lifted, and one of another contract.
+    across
+        Also a version of another contract: callers will feel it, and a person has said so. The way back is not
+        open by itself then: `previous` points at none.
 
     Returns
     -------
@@ -68,9 +71,11 @@ def promote(
     with locks.exclusive(settings, LOCK):
         reconcile_locked(settings, confirm_with)
         current = champion(settings)
-        old = current.version if current else ""
+        if current is None or current.version != number:
+            notice_locked(settings)
+        old = current.version if current else ledger.serving(settings)
         info = version(settings, number)
-        if old == number:
+        if current is not None and old == number:
             return _already(settings, info, who, why, run_key, confirm_with)
         if expected_champion is not None and old != expected_champion:
             reason = message("release.champion_changed", version=number, old=_named(expected_champion), now=_named(old))
@@ -81,14 +86,26 @@ def promote(
             _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
             raise PromotionError(reason)
         _check_loads(settings, info)
+        changed = border(settings, ledger.serving(settings) or old, info)  # what really serves, as others may move it
+        if changed and not (force or across):
+            reason = message("release.changes_contract", version=number, changes=changed)
+            _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
+            raise PromotionError(reason)
         if info.quarantined:
             release(settings, number, who=who, why=why)
+        old = "" if old == number else old  # only the alias was lost
         intention = _outcome(settings, ledger.PROMOTING, who, why, old, number, run_key)
-        return _move(settings, _intention(settings, intention), confirm_with, numbers or {})
+        return _move(settings, _intention(settings, intention), confirm_with, numbers or {}, changed)
 
 
 def rollback(
-    settings: Settings, to: str | None = None, *, who: str, why: Text, confirm_with: Confirm = verify
+    settings: Settings,
+    to: str | None = None,
+    *,
+    who: str,
+    why: Text,
+    force: bool = False,
+    confirm_with: Confirm = verify,
 ) -> Event:
     """Go back to the version that really served before (or to a named one), and quarantine the present one.
 
@@ -98,6 +115,8 @@ def rollback(
         A version; None: the newest that served before, is still there and is not quarantined.
     who, why
         For the ledger; `why` is also the reason of the quarantine.
+    force
+        Also to a version of another contract, which callers will feel; only one that is named.
     confirm_with
         Waits until the service has taken the version over.
 
@@ -110,17 +129,21 @@ def rollback(
     """
     with locks.exclusive(settings, LOCK):
         reconcile_locked(settings, confirm_with)
-        current = champion(settings)
+        notice_locked(settings)
+        current = serving(settings)
         if current is None:
             raise PromotionError(message("release.no_champion"))
-        target = version(settings, to) if to else _before(settings, current.version)
+        target = version(settings, to) if to else before(settings, current.version)
         if target is None:
-            raise PromotionError(message("release.nothing_to_go_back_to", version=current.version))
+            raise PromotionError(_nothing_before(settings, current.version))
         if target.version == current.version:
             raise PromotionError(message("release.champion_already", version=target.version))
         _check_loads(settings, target)
+        changed = changes(settings, current, target)
+        if changed and not force:
+            raise PromotionError(message("release.changes_contract", version=target.version, changes=changed))
         intention = _outcome(settings, ledger.ROLLING_BACK, who, why, current.version, target.version, "")
-        return _move(settings, _intention(settings, intention), confirm_with, {})
+        return _move(settings, _intention(settings, intention), confirm_with, {}, changed)
 
 
 def reconcile(settings: Settings, confirm_with: Confirm = verify) -> Event | None:
@@ -137,37 +160,27 @@ def reconcile_locked(settings: Settings, confirm_with: Confirm) -> Event | None:
     current = champion(settings)
     if current is not None and current.version == intention.to_version:
         with contextlib.suppress(PromotionError):
-            return _move(settings, intention, confirm_with, {"interrupted": True})
+            changed = border(settings, intention.from_version, current)
+            return _move(settings, intention, confirm_with, {"interrupted": True}, changed)
     else:
         _outcome_of(settings, intention, failed=True, why=message("release.interrupted"))
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
-def quarantine(settings: Settings, number: str, *, who: str, why: Text) -> None:
-    """Keep a version from being promoted again by itself."""
-    with tracking.errors(tracking.uri(settings)):
-        tracking.client(settings).set_model_version_tag(
-            settings.registry.model_name, number, QUARANTINED, str(why) or "yes"
-        )
-    _outcome(settings, ledger.QUARANTINED, who, why, number, "", "")
+def _move(
+    settings: Settings, intention: Event, confirm_with: Confirm, numbers: dict[str, Any], changed: list[Message]
+) -> Event:
+    """Move the alias, wait for the service, write the outcome; on failure put everything back.
 
-
-def release(settings: Settings, number: str, *, who: str, why: Text) -> None:
-    """Lift a quarantine."""
-    with tracking.errors(tracking.uri(settings)):
-        tracking.client(settings).delete_model_version_tag(settings.registry.model_name, number, QUARANTINED)
-    _outcome(settings, ledger.RELEASED, who, why, number, "", "")
-
-
-def _move(settings: Settings, intention: Event, confirm_with: Confirm, numbers: dict[str, Any]) -> Event:
-    """Move the alias, wait for the service, write the outcome; on failure put everything back."""
+    `changed` is what callers feel of it: `previous` never stands on the other side of that by itself.
+    """
     back = intention.what == ledger.ROLLING_BACK
     old, new = intention.from_version, intention.to_version
     aliases.set_alias(settings, CHAMPION, new)
     try:
         confirmation = confirm_with(settings, new)
     except PromotionError as error:
-        aliases.set_alias(settings, CHAMPION, old)
+        _put_back(settings, old)
         why = message("release.failed", why=intention.because, error=error.explanation)
         _outcome_of(settings, intention, failed=True, why=why, numbers=numbers)
         raise PromotionError(message("release.serves_on", error=error.explanation, old=_named(old))) from error
@@ -175,25 +188,27 @@ def _move(settings: Settings, intention: Event, confirm_with: Confirm, numbers: 
         # Where `previous` points after a rollback is where a second one would go: never at what was just left.
         why = message("release.rolled_back", version=new, reason=intention.because)
         quarantine(settings, old, who=intention.who, why=why)
-        before = _before(settings, new)
-        aliases.set_previous(settings, before.version if before else "")
-    else:
-        aliases.set_previous(settings, old)
+        earlier = before(settings, new)
+        aliases.set_previous(settings, earlier.version if earlier else "")
+    elif old or changed:
+        aliases.set_previous(settings, "" if changed else old)
     numbers = {**numbers, "workers": confirmation.workers, "confirmation": str(confirmation.note)}
-    _outcome_of(settings, intention, failed=False, why=intention.because, numbers=numbers)
+    outcome = _outcome_of(settings, intention, failed=False, why=intention.because, numbers=numbers)
+    if changed:
+        note_border(settings, outcome, intention.who, old, new, changed)
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
 def _outcome_of(
     settings: Settings, intention: Event, *, failed: bool, why: Text, numbers: dict[str, Any] | None = None
-) -> None:
+) -> int:
     kinds = {
         (ledger.PROMOTING, False): ledger.PROMOTED,
         (ledger.PROMOTING, True): ledger.PROMOTION_FAILED,
         (ledger.ROLLING_BACK, False): ledger.ROLLED_BACK,
         (ledger.ROLLING_BACK, True): ledger.ROLLBACK_FAILED,
     }
-    ledger.append(
+    return ledger.append(
         settings,
         kinds[intention.what, failed],
         who=intention.who,
@@ -228,25 +243,27 @@ def _already(settings: Settings, info: VersionInfo, who: str, why: Text, run_key
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
-def _before(settings: Settings, current: str) -> VersionInfo | None:
-    """The version that served last before `current`, of those that are still there and not quarantined."""
-    for number in ledger.served_before(settings, current):
-        try:
-            found = version(settings, number)
-        except RegistryError:
-            continue  # deleted since
-        if not found.quarantined and _is_signed(settings, found):
-            return found
-    return None
-
-
-def _is_signed(settings: Settings, info: VersionInfo) -> bool:
-    """False for what the alias only seemed to be on: set by hand, and never served."""
+def _put_back(settings: Settings, old: str) -> None:
+    """Point the alias where it was; at none where that version was deleted meanwhile."""
     try:
-        download(settings, info)
-    except SignatureError:
-        return False
-    return True
+        aliases.set_alias(settings, CHAMPION, old)
+    except RegistryError:
+        aliases.set_alias(settings, CHAMPION, "")
+
+
+def _nothing_before(settings: Settings, current: str) -> Message:
+    now = version(settings, current)
+    other = next((v for v in ledger.served_before(settings, current) if border(settings, v, now)), "")
+    if other and not _is_gone(settings, other):
+        return message("release.nothing_within_contract", version=current, other=other)
+    return message("release.nothing_to_go_back_to", version=current)
+
+
+def _is_gone(settings: Settings, number: str) -> bool:
+    try:
+        return bool(version(settings, number).quarantined)
+    except RegistryError:
+        return True
 
 
 def _check_loads(settings: Settings, info: VersionInfo) -> None:

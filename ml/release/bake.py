@@ -8,7 +8,7 @@ would blame the new model for a world that has become harder.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -16,11 +16,14 @@ import numpy as np
 from ml import alerts, predictions
 from ml.errors import BundleError, PromotionError, RegistryError
 from ml.evaluation import two_sample
-from ml.messages import Message, message
+from ml.messages import Message, Text, message
 from ml.registry import ledger
 from ml.release import replay_scoring
 from ml.settings import Settings
 from ml.storage import database
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ class Baking(msgspec.Struct, frozen=True, kw_only=True):
     predecessor: str
     labels: int
     accuracy: float
-    predecessor_accuracy: float
+    predecessor_accuracy: float | None  # None where it cannot be compared
     worse_by: float
     rolled_back: bool
     message: Message
@@ -50,7 +53,8 @@ def watch(settings: Settings, now: float) -> Baking | None:
 
     Returns
     -------
-    None where there is nothing to judge: no predecessor, the watch is over, or too few labels yet.
+    None where there is nothing to judge: no predecessor, the watch is over, or too few labels yet. A predecessor that
+    cannot be compared (other columns or classes, damaged, deleted) is told in the message, and once to people.
 
     Raises
     ------
@@ -71,13 +75,36 @@ def watch(settings: Settings, now: float) -> Baking | None:
     )
     if len(rows) < settings.drift.min_labels:
         return None
+    if changed := _border(settings, event):
+        return _not_compared(settings, event, rows, changed)
     try:
         before, _ = replay_scoring.score(settings, event.from_version, rows)
     except (RegistryError, BundleError) as error:  # deleted or damaged: there is nothing to go back to
-        log.warning("version %s cannot be compared with its successor: %s", event.from_version, error)
-        return None
+        return _not_compared(settings, event, rows, error.explanation)
     found = judge(settings, event, rows["actual"].to_numpy(object), rows["label"].to_numpy(object), before)
     return _roll_back(settings, found) if found.worse_by > settings.drift.accuracy_margin else found
+
+
+def _border(settings: Settings, event: ledger.Event) -> Text:
+    """What callers felt of the promotion, as the ledger has it; "" within one contract."""
+    newest = next(iter(ledger.events(settings, limit=1, what=[ledger.NEW_CONTRACT])), None)
+    same = newest is not None and (newest.from_version, newest.to_version) == (event.from_version, event.to_version)
+    return newest.because if newest is not None and same and newest.id > event.id else ""
+
+
+def _not_compared(settings: Settings, event: ledger.Event, rows: pd.DataFrame, why: Text) -> Baking:
+    """A predecessor that is there and cannot be compared is told, once: it is not the same as having none."""
+    said = message("release.bake_not_compared", version=event.to_version, old=event.from_version, why=why)
+    old, new = event.from_version, event.to_version
+    told = ledger.events(settings, limit=1, what=[ledger.NOT_COMPARED])
+    if not told or (told[0].from_version, told[0].to_version) != (old, new):
+        ledger.append(settings, ledger.NOT_COMPARED, who=WHO, why=said, from_version=old, to_version=new)
+        alerts.send(settings, ledger.NOT_COMPARED, [str(said)], from_version=old, to_version=new)
+    right = rows["label"].to_numpy(object) == rows["actual"].to_numpy(object)
+    return Baking(
+        version=event.to_version, predecessor=event.from_version, labels=len(rows), accuracy=float(right.mean()),
+        predecessor_accuracy=None, worse_by=0.0, rolled_back=False, message=said,
+    )  # fmt: skip
 
 
 def finish_what_was_cut_short(settings: Settings) -> None:

@@ -64,7 +64,7 @@ def watch(settings: Settings, now: float) -> Shadow | None:
         return None
     bake.finish_what_was_cut_short(settings)
     with locks.exclusive(settings, shadow_slot.LOCK):
-        one, champion = shadow_slot.find(settings), registry.champion(settings)
+        one, champion = shadow_slot.find(settings), registry.serving(settings)
         found = _look(settings, one, champion, now) if one is not None and champion is not None else None
         shadow_slot.follow(settings)
     return found
@@ -138,7 +138,7 @@ def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evide
     """The same gate as before the registration; what is recent is what the champion has answered since."""
     challenger = seen.challenger
     served, problem = evidence.open_version(settings, champion)
-    if served is not None and _needs(served) != _needs(challenger):
+    if served is not None and served.schema.question != challenger.schema.question:
         raise SchemaError(message("release.shadow_other_columns", version=champion.version))
     rows = evidence.with_regression_rows(settings, seen.X, seen.y, challenger.schema, [])
     degraded, challenger_beats_champion = _world(settings, one, champion.version)
@@ -147,10 +147,6 @@ def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evide
         challenger_beats_champion=challenger_beats_champion, seed=settings.train.seed,
         problem=problem,
     )  # fmt: skip
-
-
-def _needs(bundle: Bundle) -> tuple[set[str], set[str]]:
-    return {column.name for column in bundle.schema.columns}, set(bundle.classes)
 
 
 def _world(settings: Settings, one: Waiting, champion: str) -> tuple[bool, bool]:

@@ -61,6 +61,9 @@ def watch(settings: Settings, *, now: float | None = None) -> ReleaseWatch:
     StoreUnavailable, RegistryUnavailable
         The call may be made again: a move that was begun is finished, and none is made twice.
     """
+    from ml.registry import outside_moves
+
     now = time.time() if now is None else now
+    outside_moves.notice(settings)
     bake = baking.watch(settings, now)
     return ReleaseWatch(bake=bake, shadow=shadow_test.watch(settings, now))

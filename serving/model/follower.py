@@ -13,8 +13,11 @@ import contextlib
 import logging
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -37,16 +40,27 @@ RETRY_REFUSED_S = 30.0  # a refused version is tried again: its artifact may hav
 CHECK_WORKERS_S = 1.0
 KEPT_BUNDLES = 5
 MAX_REFUSALS = 20
+STOP_RECORDER_S = 10.0
 MAX_WAIT_S = 5.0  # between two questions to a registry that does not answer
+
+
+def _record() -> subprocess.Popen[bytes]:
+    """Record a move of the alias: in a process of its own, as it waits for others and needs MLflow's 240 MB."""
+    return subprocess.Popen([sys.executable, "-m", "ml.registry.outside_moves"])
 
 
 class Follower:
     """One round is `step`; `run` repeats it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, record: Callable[[], subprocess.Popen[bytes]] = _record) -> None:
         self.settings = settings
+        self._record = record
+        self._recorder: subprocess.Popen[bytes] | None = None
+        self._recorded_at = -RETRY_REFUSED_S
+        self._in_ledger: str | None = None  # what the alias named when the ledger was last seen to know it
         self.folder = settings.var / "serving"
         self.cache = self.folder / "cache"
+        self._found: Champion | None = None
         self._refused_at: dict[Champion, float] = {}
         self._reachable = True
         self._notified = self._notified_at()
@@ -60,7 +74,7 @@ class Follower:
         RegistryUnavailable
             Nothing could be asked; what serves, serves on.
         """
-        found = champion_lookup.champion(self.settings)
+        found = self._found = champion_lookup.champion(self.settings)
         pointer = self._pointer()
         if found is None:
             return False
@@ -87,6 +101,34 @@ class Follower:
         log.info("champion published", extra={"model_version": found.version, "sha256": found.sha256})
         return True
 
+    def look_for_outside_move(self) -> None:
+        """Have a move recorded that was made in MLflow's registry, once it serves; or that the alias is gone.
+
+        One of our own has its intention in the ledger first, and is left alone.
+        """
+        if self._recorder is not None:
+            if self._recorder.poll() is None:
+                return
+            self._recorder = None
+        found, pointer = self._found, self._pointer()
+        named = found.version if found is not None else ""
+        if named == self._in_ledger or (found is not None and (pointer is None or pointer.version != named)):
+            return
+        from ml.registry import ledger
+
+        try:
+            if ledger.open_intention(self.settings) is not None:
+                return
+            known = next(iter(ledger.events(self.settings, limit=1, what=[*ledger.SERVED, ledger.ALIAS_GONE])), None)
+        except StoreUnavailable as error:
+            log.warning("whether the ledger knows version %s is not known yet: %s", named or "none", error)
+            return
+        if (known.to_version if known is not None else "") == named:  # that of a row about a lost alias is ""
+            self._in_ledger = named
+        elif time.monotonic() - self._recorded_at >= RETRY_REFUSED_S:
+            self._recorded_at = time.monotonic()
+            self._recorder = self._record()
+
     def fetch(self, found: Champion) -> Path:
         """The champion's bundle in the cache: whole, of the registered hash, and signed by a trusted key."""
         if not found.sha256:
@@ -111,6 +153,7 @@ class Follower:
             try:
                 self.step()
                 self._tell_reachable(True)
+                self.look_for_outside_move()
                 wait = self.settings.serving.reload_interval_s
             except RegistryUnavailable as error:
                 self._tell_reachable(False, error)
@@ -123,6 +166,16 @@ class Follower:
             if time.monotonic() >= next_check:
                 next_check = time.monotonic() + CHECK_WORKERS_S
                 self._suspect = self._suspect or self._workers_refuse()
+        self._end_recorder()
+
+    def _end_recorder(self) -> None:
+        """Let it finish; what it cannot is done at the next start."""
+        if self._recorder is not None:
+            try:
+                self._recorder.wait(STOP_RECORDER_S)
+            except subprocess.TimeoutExpired:
+                self._recorder.kill()
+                self._recorder.wait()
 
     def _pointer(self) -> Pointer | None:
         try:

@@ -24,6 +24,30 @@ TEMPLATES = {
     "release.shadow_taken": N_("version {version} waits in shadow already and is judged first"),
     "release.shadow_replaced": N_("version {version} takes its place in shadow: the champion has degraded since"),
     "release.quarantined": N_("version {version} is quarantined ({reason})"),
+    "release.changes_contract": N_(
+        "version {version} would change what callers send and get: {changes:; }; do it with force if that is meant"
+    ),
+    "release.contract": "{changes:; }",
+    "release.contract_not_known": N_("not known: {error}"),
+    "release.contract_lost": N_(
+        "version {version} cannot be loaded, and so its columns and classes are not known ({error}); restore it, go "
+        "back to another version, or begin anew with --schema infer"
+    ),
+    "release.nothing_within_contract": N_(
+        "no version of the same columns and classes served before version {version}; version {other} did: name it, "
+        "with force"
+    ),
+    "release.moved_in_mlflow": N_("the alias was moved in MLflow's registry"),
+    "release.moved_with_doubts": N_("the alias was moved in MLflow's registry; {doubts:; }"),
+    "release.was_quarantined": N_("it was quarantined ({reason})"),
+    "release.was_refused": N_("the gate had refused it: {verdict}"),
+    "release.never_judged": N_("it was never judged"),
+    "release.alters": N_("it changes what callers send and get: {changes:; }"),
+    "release.alias_deleted": N_("the alias was deleted in MLflow's registry; version {version} serves on"),
+    "release.serving_deleted": N_("version {version} was deleted in MLflow's registry; the service serves it on"),
+    "release.bake_not_compared": N_(
+        "version {version} is not watched: version {old}, which it replaced, cannot be compared with it ({why})"
+    ),
     "release.version": N_("version {number}"),
     "release.no_version": N_("no version"),
     "release.champion_changed": N_(

@@ -17,6 +17,8 @@ from ml.origin import Origin
 from ml.training.candidate import CandidateSpec
 from ml.training.course_grid import GridPoint
 
+INCOMPARABLE = "gate.incomparable"  # of `ml.messages.gate`
+
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base of what the pipeline's functions return."""
@@ -165,6 +167,11 @@ class EvaluationRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="evalu
     def reasons(self) -> list[str]:
         """Every reason of the gate in English."""
         return [reason.text for reason in self.messages]
+
+    @property
+    def incomparable(self) -> bool:
+        """There is a champion, and it cannot be compared, whatever the policy made of that: a person may decide."""
+        return any(reason.code == INCOMPARABLE for reason in self.messages)
 
 
 class RegistrationRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="register"):

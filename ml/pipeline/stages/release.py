@@ -80,7 +80,7 @@ def _promote(
     try:
         event = registry.promote(
             settings, version, who=origin.who, why=_why(space, origin.reason, judged), run_key=space.run_key,
-            expected_champion=judged.champion,
+            expected_champion=judged.champion, across=judged.incomparable,
         )  # fmt: skip
     except ChampionChanged:
         space.forget(EvaluationRecord)  # so that running it again, here or in Airflow, judges again
@@ -147,9 +147,9 @@ def promote_version(settings: Settings, version: str, *, origin: Origin, force: 
     return _moved(settings, registry.promote(settings, version, who=origin.who, why=origin.reason, force=force))
 
 
-def rollback(settings: Settings, to: str | None, origin: Origin) -> Move:
+def rollback(settings: Settings, to: str | None, origin: Origin, *, force: bool = False) -> Move:
     """Back to what really served before, or to a named version; without a name, as the user of this process."""
-    return _moved(settings, registry.rollback(settings, to, who=origin.who or _user(), why=origin.reason))
+    return _moved(settings, registry.rollback(settings, to, who=origin.who or _user(), why=origin.reason, force=force))
 
 
 def _moved(settings: Settings, event: Event) -> Move:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ml import registry, tracking
-from ml.registry import promotion
+from ml.registry import contract, outside_moves, promotion
 from ml.settings import Settings
 from ml.storage import locks
 from tests.ml.tiny import tiny_bundle
@@ -112,6 +112,8 @@ def install(monkeypatch: pytest.MonkeyPatch, own: Settings, folder: Path) -> Reg
     monkeypatch.setattr(tracking, "log", log)
     monkeypatch.setattr(registry, "download", download)
     monkeypatch.setattr(promotion, "download", download)
+    monkeypatch.setattr(contract, "download", download)
+    monkeypatch.setattr(outside_moves, "download", download)
     return made
 
 

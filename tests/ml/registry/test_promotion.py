@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -333,3 +334,26 @@ def test_the_way_back_passes_by_what_nobody_signed(own: Settings, tmp_path: Path
     registry_aliases.set_alias(own, registry.CHAMPION, forged.version)
     registry.promote(own, last.version, who="ann", why="away from it", confirm_with=agree)
     assert registry.rollback(own, who="ann", why="back", confirm_with=agree).to_version == first.version
+
+
+def test_an_alias_moved_by_mlflows_own_client_is_a_promotion(own: Settings, tmp_path: Path) -> None:
+    """As MLflow's page does it; recorded by the process that the service's follower starts, and once."""
+    first, second = (make_version(own, tmp_path, slope) for slope in (1.0, 2.0))
+    promote(own, first)
+    tracking.client(own).set_registered_model_alias(own.registry.model_name, "champion", second.version)
+    variables = {
+        "REFIT_HOME": str(own.home),
+        "REFIT_MLFLOW_PORT": "1",
+        "REFIT_REGISTRY__MODEL_NAME": own.registry.model_name,
+    }
+    command = [sys.executable, "-m", "ml.registry.outside_moves"]
+    both = [subprocess.Popen(command, env={**os.environ, **variables}) for _ in range(2)]
+    assert [one.wait(120) for one in both] == [0, 0]
+    moves = ledger.events(own, what=ledger.SERVED)
+    assert [(e.what, e.from_version, e.to_version) for e in moves][:1] == [
+        (ledger.PROMOTED, first.version, second.version)
+    ]
+    assert len(moves) == 2
+    assert aliases(own) == (second.version, first.version)
+    tracking.client(own).delete_registered_model_alias(own.registry.model_name, "champion")
+    assert registry.serving(own) == registry.version(own, second.version)

@@ -142,7 +142,7 @@ def test_the_champion_again_is_answered_with_its_own_event(own: Settings, store:
 
 
 def test_an_alias_that_was_set_by_hand_comes_into_the_ledger(own: Settings, store: memory.Registry) -> None:
-    """With who found it, and no version before."""
+    """As a move that was made in MLflow's registry, from what served; asking for it again is answered with that."""
     serve(own, "1")
     store.aliases["champion"] = "3"
     event = promote(own, "3")

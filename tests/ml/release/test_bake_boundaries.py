@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -162,20 +161,35 @@ def test_a_rollback_that_fails_is_told(own: Settings, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("error", [RegistryError("gone"), BundleError("gone")])
-def test_a_predecessor_that_is_gone_ends_the_look(
-    own: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+def test_a_predecessor_that_is_gone_is_told_once(
+    own: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """There is nothing to go back to; the log says of which version and why."""
+    """There is nothing to go back to, which is not the same as having had no predecessor."""
 
     def gone(*_: Any) -> Any:
         raise error
 
     monkeypatch.setattr(replay_scoring, "score", gone)
     serve(own, 50, wrong=30)
-    with caplog.at_level(logging.WARNING):
-        assert bake.watch(own, NOW) is None
-    (record,) = [r for r in caplog.records if r.name == bake.log.name]
-    assert record.args == ("1", error)
+    for _ in range(2):
+        found = bake.watch(own, NOW)
+        assert found is not None
+        assert (found.rolled_back, found.predecessor_accuracy) == (False, None)
+        assert "version 1, which it replaced, cannot be compared with it (gone)" in str(found.message)
+    assert len(ledger.events(own, what=[ledger.NOT_COMPARED])) == 1
+    assert len((own.var / "logs" / "alerts.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_predecessor_of_another_contract_is_not_compared(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its missing columns would be filled with nothing, and it would look bad in silence."""
+    monkeypatch.setattr(replay_scoring, "score", None)
+    serve(own, 50, wrong=30)
+    why = message("release.contract", changes=[message("gate.columns_gone", names="score")])
+    ledger.append(own, ledger.NEW_CONTRACT, who="ann", why=why, from_version="1", to_version="2")
+    found = bake.watch(own, NOW)
+    assert found is not None
+    assert "columns gone: score" in str(found.message)
+    assert not found.rolled_back
 
 
 @pytest.mark.parametrize(("age", "watched"), [(999.0, True), (1_000.0, True), (1_000.5, False)])

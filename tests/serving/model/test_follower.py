@@ -304,7 +304,8 @@ def test_running_follower_sees_the_alias_move_and_stops_when_told(settings: Sett
     registry.register("2", bias=1.0)
     registry.champion = "1"
     stop = threading.Event()
-    thread = threading.Thread(target=Follower(settings).run, args=(stop,))
+    follower = Follower(settings, record=Recorder())  # type: ignore[arg-type]
+    thread = threading.Thread(target=follower.run, args=(stop,))
     thread.start()
     try:
         wait_for(lambda: pointed(settings) == "1", what="version 1")
@@ -330,3 +331,90 @@ def test_an_answer_of_the_registry_that_breaks_off_is_no_answer() -> None:
         with pytest.raises(RegistryUnavailable, match="does not answer"):
             champion_lookup.get(f"http://127.0.0.1:{server.getsockname()[1]}", "registered-models/alias", name="refit")
         thread.join()
+
+
+class Recorder:
+    """Stands for the process that records a move: what it was asked, and when it is done."""
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.done: int | None = 0
+
+    def __call__(self) -> Recorder:
+        self.started += 1
+        return self
+
+    def poll(self) -> int | None:
+        return self.done
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        return self.done
+
+
+def look(follower: Follower) -> None:
+    follower.step()
+    follower.look_for_outside_move()
+
+
+def test_a_move_in_mlflow_is_recorded_by_another_process_once_it_serves(
+    settings: Settings, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One at a time, again while the ledger does not know it, and not at all once it does; also after a restart."""
+    monkeypatch.setattr(followers, "RETRY_REFUSED_S", 0.0)
+    recorder = Recorder()
+    follower = Follower(settings, record=recorder)  # type: ignore[arg-type]
+    look(follower)
+    assert recorder.started == 0, "an empty registry is no move"
+    registry.register("3")
+    registry.champion = "3"
+    recorder.done = None
+    look(follower)
+    look(follower)
+    assert recorder.started == 1
+    recorder.done = 1
+    look(follower)
+    assert recorder.started == 2, "the first could not: it is tried again"
+    ledger.append(settings, ledger.PROMOTED, who="in MLflow's registry", to_version="3")
+    recorder.done = 0
+    for one in (follower, Follower(settings, record=recorder)):  # type: ignore[arg-type]
+        look(one)
+        look(one)
+    assert recorder.started == 2
+
+
+def test_a_promotion_of_our_own_is_left_alone(settings: Settings, registry: Registry) -> None:
+    recorder = Recorder()
+    follower = Follower(settings, record=recorder)  # type: ignore[arg-type]
+    registry.register("3")
+    intention = ledger.append(settings, ledger.PROMOTING, who="ann", to_version="3")
+    registry.champion = "3"
+    look(follower)
+    assert (pointed(settings), recorder.started) == ("3", 0)
+    ledger.append(settings, ledger.PROMOTED, who="ann", to_version="3", intention=intention)
+    look(follower)
+    assert recorder.started == 0
+
+
+def test_a_version_that_does_not_serve_is_no_promotion(settings: Settings, registry: Registry) -> None:
+    recorder = Recorder()
+    registry.register("3")
+    damage(registry.bundle("3"))
+    registry.champion = "3"
+    look(Follower(settings, record=recorder))  # type: ignore[arg-type]
+    assert (pointed(settings), recorder.started) == (None, 0)
+
+
+def test_a_deleted_alias_is_told_and_the_service_keeps_serving(settings: Settings, registry: Registry) -> None:
+    recorder = Recorder()
+    follower = Follower(settings, record=recorder)  # type: ignore[arg-type]
+    registry.register("3")
+    registry.champion = "3"
+    ledger.append(settings, ledger.PROMOTED, who="ann", to_version="3")
+    look(follower)
+    registry.champion = ""
+    look(follower)
+    assert (pointed(settings), recorder.started) == ("3", 1)
+    ledger.append(settings, ledger.ALIAS_GONE, who="in MLflow's registry", from_version="3")
+    look(follower)
+    look(follower)
+    assert recorder.started == 1
