@@ -12,9 +12,7 @@ TEMPLATES = {
     "requests.nothing_lost": N_("{error}: nothing was lost; try again in a moment"),
     "requests.database_silent": N_("the database does not answer: {error}; it is tried again later"),
     "requests.disk_full": N_("the disk is full: send it again when there is room"),
-    "requests.tables_waiting": N_(
-        "the database has not taken the rows of earlier tables; send it again in a while"
-    ),
+    "requests.tables_waiting": N_("the database has not taken the rows of earlier tables; send it again in a while"),
     "requests.fault": N_("a fault of the service, which is in its log; the request may be sent again"),
     "requests.no_finite_probability": N_(
         "rows[{row}]: the model gives no finite probability for it; nothing was answered"
