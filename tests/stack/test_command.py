@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from ml.settings import chosen_file
 from ops import supervision
 from tests.stack.conftest import Stack
 
@@ -110,14 +111,27 @@ def test_what_waits_for_a_paused_dag_runs_in_turn_and_a_worse_challenger_does_no
 def test_a_failed_task_ends_it_with_the_tasks_own_error(running: Stack, tmp_path: Path) -> None:
     file = tmp_path / "bad.csv"
     file.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
+    running.choose({"data": {"source": "file", "path": str(file), "target": "churned"}})
     try:
-        done = running.command("--data", str(file), "--target", "churned")
+        done = running.command()
     finally:
         running.choose()
     assert done.returncode == 1
     assert "The task generate failed: DataError" in done.stderr
     assert "churned" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_choice_of_data_that_does_not_fit_is_told_at_once_and_not_kept(running: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
+    kept = chosen_file(running.layout.home).read_bytes()
+    done = running.command("--data", str(file), "--target", "churned")
+    assert done.returncode == 1
+    assert "bad.csv" in done.stderr
+    assert "churned" in done.stderr
+    assert "Running retrain" not in done.stdout
+    assert chosen_file(running.layout.home).read_bytes() == kept
 
 
 def test_a_prediction_moves_into_the_database(running: Stack) -> None:

@@ -159,6 +159,7 @@ def test_stage_run_again_after_its_record_was_lost(done: Settings, record: type[
     (space.path / f"{stage}.json").unlink()
     after = getattr(pipeline, stage)(done, "first", origin=origin).to_dict()
     differ = {"seconds", "candidates", "bundle"}  # times; and a registered bundle is read from the cache
+    differ |= {"contract_of"}  # by now the run's own model is the champion, and `generate` is held to its contract
     assert {k: v for k, v in after.items() if k not in differ} == {k: v for k, v in before.items() if k not in differ}
     assert len(registry.versions(done)) == 1
     assert [e.what for e in ledger.events(done)] == [ledger.PROMOTED, ledger.REGISTERED]
