@@ -10,7 +10,6 @@ import msgspec
 
 from ml.bundle.reader import Bundle
 from ml.bundle.signature import SignatureError
-from ml.data import snapshot
 from ml.errors import BundleError, DataError, RegistryError
 from ml.messages import Message, message
 from ml.registry import ledger
@@ -81,6 +80,8 @@ def of(settings: Settings, info: VersionInfo) -> Contract:
     RegistryError
         Neither its bundle nor its snapshot can be read.
     """
+    from ml.data import snapshot  # pandas, which the log shipper and the DAG files do not load
+
     made_from = info.tags.get(SNAPSHOT, "")
     try:
         bundle = Bundle.open(download(settings, info), sha256=info.sha256)

@@ -122,7 +122,7 @@ class TestEveryDag:
 def test_the_form_is_typed_sectioned_and_documented(dagbag: Any) -> None:
     form = dagbag.dags["retrain"].params
     assert set(form) == {
-        "source", "path", "target", "rows", "families", "max_evals", "seed", "policy", "reason",
+        "source", "path", "target", "schema", "rows", "families", "max_evals", "seed", "policy", "reason",
     }  # fmt: skip
     for name in form:
         schema = form.get_param(name).schema

@@ -118,6 +118,6 @@ def test_a_wrong_cell_is_named_by_row_and_column(app: Flask, rows: list[Any], at
     spoiled = [row | ({"n1": value} if i == at else {}) for i, row in enumerate(rows)]
     answer = app.test_client().post("/predict", json={"rows": spoiled})
     assert answer.status_code == 422
-    assert answer.json["errors"][0] | {"got": ""} == {
-        "row": at, "column": "n1", "expected": "a finite number or null", "got": "",
-    }  # fmt: skip
+    fault = answer.json["errors"][0]
+    assert (fault["row"], fault["column"], fault["expected"]) == (at, "n1", "a finite number or null")
+    assert fault["expected_code"] == "rows.finite_number"

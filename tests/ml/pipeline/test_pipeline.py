@@ -30,7 +30,7 @@ from ml.pipeline.stages.records import (
     TuningRecord,
 )
 from ml.pipeline.workspace import STAGES, RecordError, StageMissing, Workspace
-from ml.registry import catalog, ledger
+from ml.registry import catalog, ledger, promotion
 from ml.settings import Settings, from_values
 from ml.tracking.trial_log import TRIAL
 from ml.training.candidate import load_candidate
@@ -236,7 +236,7 @@ def test_promote_killed_in_the_middle_is_finished(own: Settings, monkeypatch: py
     """The alias had moved, the record had not been written: the next call finishes and writes one promotion."""
     up_to(own, "k", "register")
     with monkeypatch.context() as patch:
-        patch.setattr(registry.aliases, "set_previous", kill)
+        patch.setattr(promotion, "_outcome_of", kill)
         with pytest.raises(Killed):
             pipeline.promote(own, "k")
     assert pipeline.promote(own, "k").promoted is True

@@ -102,14 +102,17 @@ def test_nothing_is_judged_on_few_labels(
 def test_predecessor_that_is_gone_is_no_way_back(
     found: Settings, rollbacks: Rollbacks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A deleted version cannot be compared with."""
+    """A deleted version cannot be compared with, which is told."""
     promoted(found, monkeypatch, wrong=0.5, wrong_before=0.0)
 
     def gone(*_: Any) -> Any:
         raise RegistryError("no such version")
 
     monkeypatch.setattr(replay_scoring, "score", gone)
-    assert bake.watch(found, worlds.START + 60) is None
+    result = bake.watch(found, worlds.START + 60)
+    assert result is not None
+    assert (result.message.code, result.predecessor_accuracy) == ("release.bake_not_compared", None)
+    assert not result.rolled_back
     assert not rollbacks
 
 

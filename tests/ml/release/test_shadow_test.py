@@ -355,7 +355,7 @@ def test_a_shadow_alias_that_was_moved_by_hand_goes_back(
 @pytest.mark.parametrize(
     ("where", "name", "error"),
     [
-        (registry, "champion", RegistryUnavailable),
+        (registry, "serving", RegistryUnavailable),
         (registry, "download", RegistryUnavailable),
         (registry, "promote", RegistryUnavailable),
         (predictions, "window", StoreUnavailable),

@@ -60,14 +60,14 @@ def test_a_champion_that_holds_is_not_outdone(found: Settings) -> None:
     assert verdicts[-1].fresh_model_probe.windows == 3  # 2,000 rows at most
 
 
-def test_a_broken_feed_is_not_asked_about(found: Settings) -> None:
-    """Nor is one without new labels."""
+def test_a_broken_feed_is_asked_about_and_retrained_for_by_nobody(found: Settings) -> None:
+    """Its labels are heard; rows without new labels ask nothing more."""
     kept = poor(0.6)
     window(found, 0, kept, concept=0.6)
     frame, y, p = worlds.draw(600, 300, concept=0.6)
     worlds.serve(found, frame.assign(x1=np.nan), p, at=worlds.START + HOUR, labels=y)
     verdict = check(found, now=worlds.START + HOUR + 60, baseline=kept)
-    assert (verdict.verdict, verdict.fresh_model_probe.rows, verdict.retrain) == ("broken data", 0, False)
+    assert (verdict.verdict, verdict.fresh_model_probe.rows, verdict.retrain) == ("broken data", 600, False)
     worlds.serve(found, *worlds.draw(600, 301)[::2], at=worlds.START + 2 * HOUR)
     assert check(found, now=worlds.START + 2 * HOUR + 60, baseline=kept).fresh_model_probe.rows == 0
 
