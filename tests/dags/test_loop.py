@@ -69,7 +69,7 @@ def test_bad_data_fails_at_once_and_says_what_is_wrong(
     state, returned = results(source="file", path=str(file), target="churned")
     assert state == "failed"
     assert returned == {}
-    said = capfd.readouterr().out
+    said = "".join(capfd.readouterr())
     assert "DataError" in said
     assert "churned" in said
     alert = json.loads((airflow.settings.var / "logs" / "alerts.jsonl").read_text(encoding="utf-8").splitlines()[-1])
