@@ -117,7 +117,7 @@ def test_a_failed_task_ends_it_with_the_tasks_own_error(running: Stack, tmp_path
     finally:
         running.choose()
     assert done.returncode == 1
-    assert "The task generate failed: DataError" in done.stderr
+    assert "The task generate failed: SchemaError" in done.stderr
     assert "churned" in done.stderr
     assert "Traceback" not in done.stderr
 
