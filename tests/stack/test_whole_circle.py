@@ -77,7 +77,7 @@ def test_a_broken_feed_alerts_and_does_not_retrain(running: Stack, world: World,
     verdict, run = checked(running, world.ask(rows))
     assert run["run_type"] == "asset_triggered", "new predictions start a check by themselves"
     assert verdict.verdict == "broken data"
-    assert any("f0" in reason for reason in verdict.reasons)
+    assert any("f0" in str(reason) for reason in verdict.reasons)
     assert not verdict.retrain
     alerts = (running.layout.logs / "alerts.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(alerts[-1])["kind"] == "broken data"
