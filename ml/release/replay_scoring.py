@@ -68,8 +68,8 @@ def compare(settings: Settings, version: str, *, against: str, rows: int = 2_000
 
 def live(settings: Settings, bundle: Bundle, *, against: str, rows: int, since: float | None = None) -> pd.DataFrame:
     """The newest rows that version `against` answered (from `since` on, seconds) and whose label the bundle knows."""
-    found = predictions.window(database.engine(settings), since=since, rows=rows, version=against, labelled_only=True)
-    return found[found["actual"].isin(bundle.classes)].reset_index(drop=True)
+    window = predictions.window(database.engine(settings), since=since, rows=rows, version=against, labelled_only=True)
+    return window[window["actual"].isin(bundle.classes)].reset_index(drop=True)
 
 
 def beside(bundle: Bundle, rows: pd.DataFrame) -> Comparison:

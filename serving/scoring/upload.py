@@ -23,7 +23,7 @@ from ml.schema import arrow_cells
 from ml.schema.coerce import written_numbers
 from ml.schema.findings import Report
 from ml.schema.rows import RowReader, Rows
-from ml.schema.validation import MAX_FAULTS, Fault, Words, shown
+from ml.schema.validation_errors import MAX_FAULTS, Fault, Words, shown
 from ml.schema.warnings import Flag, Flags, word
 from ml.settings import Settings
 from serving.auth.limits import check_cells

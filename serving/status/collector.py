@@ -21,7 +21,7 @@ from ml.storage import database
 from serving.model import champion_lookup
 from serving.status.reader import CheckEntry, LedgerEntry, Status, VersionEntry, Window
 
-log = logging.getLogger("refit.mover")
+log = logging.getLogger("refit.log_shipper")
 
 EVENTS = 100
 CHECKS = 50

@@ -80,7 +80,7 @@ def run(
         beside_report=beside,
         validation_rows=len(valid.y),
         saved=saved,
-        left_out_golden=view.left_out,
+        left_out_regression=view.left_out,
         mlflow_url=tracking.link(settings, run_id),
     )
 
