@@ -1,4 +1,4 @@
-"""The service: a Flask application for gunicorn, a follower of the registry, and a log shipper of the prediction log.
+"""The service: a Flask application for gunicorn, a follower of the registry, and a log shipper.
 
 Processes, one machine:
 
