@@ -26,5 +26,9 @@ class NoChampion(StackError):
     """Raised when a run ended well and nothing serves: its challenger was refused, and there is no earlier champion."""
 
 
+class Interrupted(Exception):
+    """Raised on Ctrl-C where more can be said than that: what is stopped by now, and what goes on."""
+
+
 class RunFailed(Exception):
     """Raised when a DAG run ended badly; the message is the failed task's own error."""

@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+ACTIONS = ("--status", "--stop", "--cancel", "--start", "--demo-drift")  # without one: start, and run
+
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
@@ -24,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     action = command_parser.add_mutually_exclusive_group()
     action.add_argument("--status", action="store_true", help="say what runs, and end")
     action.add_argument("--stop", action="store_true", help="stop everything")
+    action.add_argument("--cancel", action="store_true", help="end the runs of retrain that are active or wait")
     action.add_argument("--start", action="store_true", help="start everything and run nothing")
     action.add_argument("--demo-drift", action="store_true", help="show the closed loop under simulated live traffic")
     data = command_parser.add_argument_group("own data")
@@ -52,6 +55,11 @@ def check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> Non
     """What argparse cannot say; ends the program with a sentence."""
     own = {"--target": arguments.target, "--positive": arguments.positive, "--id": arguments.id,
            "--time": arguments.time, "--exclude": arguments.exclude}  # fmt: skip
+    action = next((name for name in ACTIONS if getattr(arguments, name.removeprefix("--").replace("-", "_"))), "")
+    run = {name: getattr(arguments, name.removeprefix("--")) for name in ("--evals", "--seed", "--policy", "--reason")}
+    ignored = run if action == "--start" else {**run, "--data": arguments.data, "--schema": arguments.schema}
+    if action and (given := [name for name, value in ignored.items() if value is not None]):
+        parser.error(f"{given[0]} does nothing with {action}: leave one of them out")
     if arguments.data is None or arguments.data == "default":
         if given := [name for name, value in own.items() if value]:
             parser.error(f"{given[0]} goes with --data FILE")
@@ -71,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     check(arguments, command_line)
 
     from ml.errors import RefitError
-    from ops import NoChampion, RunFailed, StackError, command
+    from ops import Interrupted, NoChampion, RunFailed, StackError, command
 
     try:
         return command.perform(arguments)
@@ -84,8 +92,11 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` for example, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Interrupted as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 130
     except KeyboardInterrupt:
-        print("\nLeft. What was started goes on: ./run_pipeline.sh --status, --stop", file=sys.stderr)
+        print("\nInterrupted. What runs is said by ./run_pipeline.sh --status", file=sys.stderr)
         return 130
 
 

@@ -83,6 +83,10 @@ class AirflowApi:
         """Start a run; returns its id."""
         return str(self.call("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"])
 
+    def cancel(self, dag_id: str, run_id: str) -> None:
+        """Mark an active run as failed: Airflow ends its running tasks at their next heartbeat and starts no others."""
+        self.call("PATCH", f"/dags/{dag_id}/dagRuns/{_quoted(run_id)}?update_mask=state", {"state": "failed"})
+
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """One run."""
         return dict(self.call("GET", f"/dags/{dag_id}/dagRuns/{_quoted(run_id)}"))

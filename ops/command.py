@@ -15,7 +15,7 @@ from ml import settings as settings_module
 from ml.errors import SettingsError
 from ml.settings import Settings, chosen_file
 from ml.settings.options import RUN_OPTIONS, RunOption
-from ops import StackError, stack, supervision
+from ops import Interrupted, StackError, stack, supervision
 from ops.airflow_api import AirflowApi
 from ops.layout import Layout, write_private
 from ops.terminal import Terminal, Watch, addresses, champion, summary
@@ -32,6 +32,8 @@ def perform(arguments: argparse.Namespace) -> int:
         return status(layout, terminal)
     if arguments.demo_drift:
         demo_drift(layout)
+    if arguments.cancel:
+        return cancel(layout, terminal)
     with only_one(layout):
         if arguments.stop:
             terminal.line("Stopping …")
@@ -69,6 +71,21 @@ def status(layout: Layout, terminal: Terminal) -> int:
     return 0 if all(state.running for state in states) else 1
 
 
+def cancel(layout: Layout, terminal: Terminal) -> int:
+    """End the runs of `retrain` that are active or queued, in Airflow; exit code 3 when nothing runs."""
+    if not supervision.states(layout):
+        terminal.line("Nothing runs.")
+        return 3
+    api = AirflowApi(layout)
+    runs = api.active_runs("retrain")
+    for run_id in runs:
+        api.cancel("retrain", run_id)
+        terminal.line(f"Cancelled: {api.page('retrain', run_id)}")
+    terminal.line("What its task was doing ends within seconds." if runs else "No run is active.")
+    champion(layout, terminal)
+    return 0
+
+
 def ensure_running(layout: Layout, terminal: Terminal) -> None:
     """Start the stack, or take the one that runs; starts it anew when code or settings have changed."""
     running = bool(supervision.states(layout))
@@ -82,10 +99,12 @@ def ensure_running(layout: Layout, terminal: Terminal) -> None:
             raise StackError("\n".join(troubles))
         terminal.line("Starting Airflow, MLflow and the service …")
         try:
-            with terminal.step("started") as say:
+            with terminal.step("started", stack.START_STEPS, layout.settings.var / "start_seconds") as say:
                 stack.start(layout, say)
-        except (StackError, KeyboardInterrupt):
+        except (StackError, KeyboardInterrupt) as error:
             stack.stop(layout)  # half a stack serves nobody
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted("Interrupted: what had been started was stopped again.") from None
             raise
         addresses(layout, terminal)
     else:
@@ -110,7 +129,13 @@ def run(layout: Layout, terminal: Terminal, conf: dict[str, Any]) -> None:
     run_id = api.trigger("retrain", conf)
     if earlier:
         terminal.line(f"Another run is active and goes first: {', '.join(earlier)}")
-    results = Watch(api, layout, terminal, "retrain", run_id).to_the_end()
+    try:
+        results = Watch(api, layout, terminal, "retrain", run_id).to_the_end()
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"Left. The run goes on: {api.page('retrain', run_id)}\n"
+            "./run_pipeline.sh --cancel ends it; --stop stops everything."
+        ) from None
     summary(layout, terminal, results)
 
 

@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 
-from ml.settings import load
+from ml.settings import from_values, load
+from ml.settings.addresses import mlflow_page
 from ops import stack, supervision
 from ops.layout import Layout
 
@@ -19,16 +20,16 @@ def main(argv: list[str] | None = None) -> int:
     layout = Layout(load())
     port = arguments.port or layout.ports["mlflow"]
     name = layout.settings.registry.model_name
-    page = "/?workflowType=machine_learning#"
     if any(state.name == "mlflow" and state.running for state in supervision.states(layout)):
-        print(f"MLflow runs already: {layout.url('mlflow')}{page}/models/{name}")
+        print(f"MLflow runs already: {mlflow_page(layout.settings, f'models/{name}')}")
         return 0
     if stack.listens(port):
         print(f"Port {port} is taken: name another with --port", file=sys.stderr)
         return 1
     (layout.mlflow_home / "artifacts").mkdir(parents=True, exist_ok=True)
     program = supervision.mlflow(layout, port=port)
-    print(f"MLflow: http://127.0.0.1:{port}{page}/models/{name}   (Ctrl-C ends it)", flush=True)
+    here = from_values({"mlflow_port": port, "registry": {"model_name": name}})
+    print(f"MLflow: {mlflow_page(here, f'models/{name}')}   (Ctrl-C ends it)", flush=True)
     os.execve(program.command[0], program.command, stack.environment(layout) | program.environment)
 
 

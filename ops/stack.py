@@ -26,6 +26,7 @@ from ops.supervision import last_lines, process_of, states, supervisor
 # 60 CPU seconds, most of them imports.
 START_LIMIT_S = 600
 # Measured on the running stack during a default run; see docs/why.md.
+START_STEPS = 6  # what `start` says, one after the other
 NEEDED_MEMORY_GB = 3.0
 NEEDED_DISK_GB = 1.0
 
@@ -133,7 +134,8 @@ def start(layout: Layout, say: Callable[[str], None]) -> None:
     control = _wait_for(lambda: supervisor(layout), 20, "the supervisor does not answer", layout, "supervisord")
     write_private(layout.fingerprint_file, json.dumps(supervision.fingerprint(layout)))
     # MLflow, the service and its helpers are coming up meanwhile.
-    migrate(layout, say)
+    say("preparing Airflow's database")
+    migrate(layout)
     for name in supervision.AIRFLOW_PROGRAMS:
         control.startProcess(name, False)
     say("waiting for mlflow")
@@ -143,7 +145,7 @@ def start(layout: Layout, say: Callable[[str], None]) -> None:
     wait_until_ready(layout, say)
 
 
-def migrate(layout: Layout, say: Callable[[str], None]) -> None:
+def migrate(layout: Layout) -> None:
     """Make or upgrade Airflow's database; nothing to do when this version did it before."""
     from importlib.metadata import version
 
@@ -151,7 +153,6 @@ def migrate(layout: Layout, say: Callable[[str], None]) -> None:
     wanted = version("apache-airflow-core")
     if stamp.exists() and stamp.read_text(encoding="ascii") == wanted and (layout.airflow_home / "airflow.db").exists():
         return
-    say("preparing Airflow's database")
     command = [str(layout.bin / "airflow"), "db", "migrate"]
     done = subprocess.run(command, env=environment(layout), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     (layout.logs / "airflow-migrate.log").write_text(done.stdout, encoding="utf-8")
@@ -176,7 +177,7 @@ def wait_until_ready(layout: Layout, say: Callable[[str], None]) -> None:
         _wait_for(
             partial(_runs, layout, state.name), START_LIMIT_S, f"{state.name} does not stay up", layout, state.name
         )
-    say("Airflow's scheduler")
+    say("waiting for Airflow's scheduler")
     _wait_for(
         lambda: _scheduler_healthy(layout), START_LIMIT_S, "the scheduler gives no sign", layout, "airflow-scheduler"
     )

@@ -202,7 +202,7 @@ def process_of(control: Any) -> psutil.Process | None:
 
 
 def memory_mb(layout: Layout) -> float:
-    """Resident memory of the whole stack, MB; shared pages are counted once a process."""
+    """Memory of the whole stack, MB: proportional set size, so that a shared page is counted once in all."""
     control = supervisor(layout)
     process = process_of(control) if control else None
     if process is None:
@@ -210,7 +210,8 @@ def memory_mb(layout: Layout) -> float:
     total = 0
     for child in [process, *process.children(recursive=True)]:
         with contextlib.suppress(psutil.Error):
-            total += child.memory_info().rss
+            memory = child.memory_full_info()
+            total += getattr(memory, "pss", memory.rss)  # Linux alone knows it
     return total / 1e6
 
 

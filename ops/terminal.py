@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 from ml import http
 from ml.pipeline import progress
 from ml.pipeline.first_champion import without_champion
 from ml.pipeline.run_key import run_key
+from ml.settings.addresses import mlflow_page
 from ops import NoChampion, RunFailed, StackError, stack
 from ops.airflow_api import AirflowApi
 from ops.layout import Layout
@@ -39,6 +43,7 @@ class Terminal:
 
     def live(self, text: str) -> None:
         """What is going on at the moment."""
+        text = text[: shutil.get_terminal_size().columns - 1]  # a line that wraps cannot be drawn over
         if self._tty and text != self._live:
             self._clear()
             self._out.write(text)
@@ -46,18 +51,58 @@ class Terminal:
             self._live = text
 
     @contextmanager
-    def step(self, done: str) -> Iterator[Callable[[str], None]]:
-        """Time a step: gives a function for its live line, and says `done (12 s)` when it took a while."""
-        started = time.monotonic()
+    def step(self, done: str, steps: int = 0, kept: Path | None = None) -> Iterator[Callable[[str], None]]:
+        """Time what takes a while: gives a function for its live line, and says `done (12 s)` at its end.
+
+        Parameters
+        ----------
+        steps
+            How many different texts will be said: `step 3 of 6`; 0 leaves that out.
+        kept
+            A file with the seconds that it took the last time, told as an estimate, and written where it succeeds.
+        """
+        started, said = time.monotonic(), [""]
+        usual = f" of about {kept.read_text(encoding='ascii')}" if kept is not None and kept.exists() else ""
+
+        def draw() -> None:
+            if len(said) == 1:
+                return  # nothing has been said yet
+            place = f"step {len(said) - 1} of {steps}: " if steps else ""
+            self.live(f"  {place}{said[-1]} ({time.monotonic() - started:.0f}{usual} s)")
 
         def say(text: str) -> None:
-            self.live(f"  {text} ({time.monotonic() - started:.0f} s)")
+            if text != said[-1]:
+                said.append(text)
+            draw()
 
-        yield say
-        if (seconds := time.monotonic() - started) >= 1:
+        with self._ticking(draw):
+            yield say
+        seconds = time.monotonic() - started
+        if kept is not None:
+            kept.write_text(f"{seconds:.0f}", encoding="ascii")
+        if seconds >= 1:
             self.line(f"  {done} ({seconds:.0f} s)")
         else:
             self._clear()
+
+    @contextmanager
+    def _ticking(self, draw: Callable[[], None]) -> Iterator[None]:
+        """Draw the live line every second, whatever the caller waits for; on a terminal alone."""
+        ended = threading.Event()
+
+        def tick() -> None:
+            while not ended.wait(1.0):
+                draw()
+
+        clock = threading.Thread(target=tick, name="clock", daemon=True)
+        if self._tty:
+            clock.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            if self._tty:
+                clock.join()
 
     def _clear(self) -> None:
         if self._live:
@@ -82,7 +127,7 @@ class Watch:
             The run failed: with the error of the task that failed first.
         """
         self._terminal.line(f"Running {self._dag_id}: {self._api.page(self._dag_id, self._run_id)}")
-        started = time.monotonic()
+        started, before = time.monotonic(), self._before()
         while True:
             state = self._api.run(self._dag_id, self._run_id)["state"]
             tasks = self._in_order(self._api.tasks(self._dag_id, self._run_id))
@@ -90,7 +135,7 @@ class Watch:
                 self._show(task)
             if state in ("success", "failed"):
                 break
-            self._live(tasks, time.monotonic() - started)
+            self._live(tasks, time.monotonic() - started, before)
             time.sleep(POLL_INTERVAL_S)
         if state == "failed":
             raise RunFailed(self._failure(tasks))
@@ -116,14 +161,20 @@ class Watch:
         elif state == "awaiting_input":
             self._terminal.line(f"  … {name:<10} waits for a person: {self._layout.url('airflow')}/required_actions")
 
-    def _live(self, tasks: list[dict[str, Any]], elapsed: float) -> None:
+    def _before(self) -> str:
+        """What the last run that succeeded took, told beside the clock; empty before the first."""
+        for run in self._api.runs(self._dag_id):
+            if run["state"] == "success" and run["start_date"] and run["end_date"]:
+                took = datetime.fromisoformat(run["end_date"]) - datetime.fromisoformat(run["start_date"])
+                return f"; the last run took {took.total_seconds():.0f} s"
+        return ""
+
+    def _live(self, tasks: list[dict[str, Any]], elapsed: float, before: str) -> None:
+        done = sum(task["state"] in ("success", "failed", "skipped") for task in tasks)
         now = next((task for task in tasks if task["state"] == "running"), None)
-        if now is None:
-            self._terminal.live(f"    … {elapsed:.0f} s")
-            return
-        since = datetime.fromisoformat(now["start_date"])
-        seconds = (datetime.now(since.tzinfo) - since).total_seconds()
-        self._terminal.live(f"    {now['task_id']:<10} {seconds:5.1f} s {self._stage_progress(now['task_id'])}")
+        progress_of = self._stage_progress(now["task_id"]) if now else ""
+        doing = f"{now['task_id']} {progress_of}".strip() if now else "waiting for a task"
+        self._terminal.live(f"    step {min(done + 1, len(tasks))} of {len(tasks)}: {doing} ({elapsed:.0f} s{before})")
 
     def _stage_progress(self, task_id: str) -> str:
         """What the stage itself last said, such as `12 of 50`; from its workspace."""
@@ -157,12 +208,11 @@ class Watch:
 
 def addresses(layout: Layout, terminal: Terminal) -> None:
     """URLs and where the password lies."""
-    name = layout.settings.registry.model_name
-    # MLflow opens in another mode, with the registry hidden, without this parameter.
-    workflow = "workflowType=machine_learning"
+    models = mlflow_page(layout.settings, f"models/{layout.settings.registry.model_name}")
     terminal.line(f"  Service   {layout.url('service')}/        pages, API: {layout.url('service')}/docs")
     terminal.line(f"  Airflow   {layout.url('airflow')}/        user admin, password in {layout.password_file}")
-    terminal.line(f"  MLflow    {layout.url('mlflow')}/?{workflow}#/models/{name}")
+    terminal.line(f"  MLflow    {models}")
+    terminal.line(f"            its client: export MLFLOW_TRACKING_URI={layout.url('mlflow')}")
     terminal.line(f"  Logs      {layout.logs}")
 
 

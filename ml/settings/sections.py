@@ -153,6 +153,7 @@ class Registry(Section, frozen=True):
     """MLflow."""
 
     tracking_uri: str = ""  # empty: the local server on mlflow_port where it runs, else SQLite under REFIT_HOME
+    public_url: str = ""  # where people open MLflow, for links to it; empty: tracking_uri, else mlflow_port here
     model_name: str = "One_Customer_Classifier"
     experiment: str = "refit"
     signatures: Literal["required", "off"] = "required"  # required: only bundles signed by a trusted key are served

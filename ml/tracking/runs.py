@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.settings import Settings
+from ml.settings.addresses import mlflow_page
 from ml.storage import locks
 from ml.tracking import connection
 from ml.tracking.connection import errors, uri
@@ -225,9 +226,8 @@ def end(settings: Settings, run_id: str, status: str = "FINISHED") -> None:
 
 
 def link(settings: Settings, run_id: str) -> str:
-    """Where a person finds the run in MLflow's pages; the query asks for the mode that shows the registry."""
-    base = uri(settings) if uri(settings).startswith("http") else f"http://127.0.0.1:{settings.mlflow_port}"
-    return f"{base}/?workflowType=machine_learning#/experiments/{experiment(settings)}/runs/{run_id}"
+    """Where a person finds the run in MLflow's pages."""
+    return mlflow_page(settings, f"experiments/{experiment(settings)}/runs/{run_id}")
 
 
 def _points(

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 
 from ml.charts.figures import structure_rows
 from ml.messages import Text
+from ml.settings.addresses import mlflow_page
 from serving.api import guard
 from serving.model.store import Served
 from serving.pages import card, pages, quality, search
@@ -157,13 +158,10 @@ def _structure(served: Served) -> list[tuple[str, str]]:
     )
 
 
-def _links(one: Service) -> dict[str, str]:
-    mlflow = one.settings.registry.tracking_uri or f"http://127.0.0.1:{one.settings.mlflow_port}"
-    if not mlflow.startswith("http"):
-        mlflow = f"http://127.0.0.1:{one.settings.mlflow_port}"
+def _links(service: Service) -> dict[str, str]:
     return {
-        "mlflow": f"{mlflow}/#/models/{one.settings.registry.model_name}?workflowType=machine_learning",
-        "airflow": f"http://127.0.0.1:{one.settings.airflow_port}/dags/retrain",
+        "mlflow": mlflow_page(service.settings, f"models/{service.settings.registry.model_name}"),
+        "airflow": f"http://127.0.0.1:{service.settings.airflow_port}/dags/retrain",
     }
 
 

@@ -10,9 +10,11 @@ import urllib.request
 from pathlib import Path
 
 import psutil
+from playwright.sync_api import expect
 
 from ml.settings import chosen_file
 from ops import supervision
+from tests.stack import browser
 from tests.stack.conftest import Stack
 
 
@@ -172,3 +174,29 @@ def test_mlflow_ui_says_where_the_running_one_is(running: Stack) -> None:
     done = running.command(script="mlflow_ui.sh")
     assert done.returncode == 0
     assert f"http://127.0.0.1:{running.layout.ports['mlflow']}" in done.stdout
+
+
+def test_its_mlflow_address_opens_the_registry(running: Stack) -> None:
+    """MLflow hides it unless it is asked for in the right place."""
+    address = re.findall(r"MLflow\s+(http\S+)", running.output)[-1]
+    with browser.chromium() as opened, browser.page(opened) as (page, _):
+        page.goto(address)
+        expect(page.get_by_text("Model registry", exact=True)).to_be_visible(timeout=60_000)
+
+
+def test_a_run_is_cancelled(running: Stack) -> None:
+    api, before = running.api, running.get("/model")["model_version"]
+    run_id = api.trigger("retrain", {"max_evals": 1, "families": ["logistic"]})
+
+    def busy() -> bool:
+        return any(task["state"] == "running" for task in api.tasks("retrain", run_id))
+
+    running.until(busy, "no task of the run began")
+    done = running.command("--cancel")
+    assert done.returncode == 0, done.stderr
+    assert api.page("retrain", run_id) in done.stdout
+    assert f"version {before}" in done.stdout
+    assert api.run("retrain", run_id)["state"] == "failed"
+    assert api.active_runs("retrain") == []
+    assert not busy()
+    assert running.get("/model")["model_version"] == before

@@ -21,6 +21,7 @@ from ml.registry import ledger
 from ml.registry.ledger import Event
 from ml.release import shadow_slot
 from ml.settings import Settings
+from ml.settings.addresses import mlflow_page
 
 
 def register(settings: Settings, space: Workspace) -> RegistrationRecord:
@@ -219,6 +220,4 @@ def _bundle(settings: Settings, judged: EvaluationRecord) -> Path:
 
 
 def _version_url(settings: Settings, version: str) -> str:
-    address = tracking.uri(settings)
-    base = address if address.startswith("http") else f"http://127.0.0.1:{settings.mlflow_port}"
-    return f"{base}/?workflowType=machine_learning#/models/{settings.registry.model_name}/versions/{version}"
+    return mlflow_page(settings, f"models/{settings.registry.model_name}/versions/{version}")

@@ -1,0 +1,81 @@
+"""What a person sees while something takes a while."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml.settings import load
+from ops import terminal
+from ops.layout import Layout
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_step_says_how_far_it_is_and_what_it_took_the_last_time(tmp_path: Path) -> None:
+    screen, kept = Screen(), tmp_path / "seconds"
+    kept.write_text("38", encoding="ascii")
+    with terminal.Terminal(screen).step("started", 2, kept) as say:
+        say("waiting for mlflow")
+        say("waiting for mlflow")
+        say("waiting for the service")
+    assert "step 1 of 2: waiting for mlflow (0 of about 38 s)" in screen.getvalue()
+    assert "step 2 of 2: waiting for the service" in screen.getvalue()
+    assert "step 3" not in screen.getvalue()
+    assert kept.read_text(encoding="ascii") == "0"
+
+
+def test_a_step_that_failed_is_no_estimate(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="gone"), terminal.Terminal(Screen()).step("started", 2, tmp_path / "s"):
+        raise OSError("gone")
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_clock_ticks_while_nothing_is_said() -> None:
+    screen = Screen()
+    shown = terminal.Terminal(screen)
+    with shown.step("done") as say:
+        say("waiting")
+        while "(1 s)" not in screen.getvalue():
+            time.sleep(0.05)
+    assert screen.getvalue().endswith("  done (1 s)\n")
+
+
+def test_a_run_says_its_step_and_what_the_last_one_took(tmp_path: Path) -> None:
+    begin, end = "2026-11-26T10:00:00+00:00", "2026-11-26T10:01:35+00:00"
+    states = iter(["running", "success"])
+    tasks = [
+        {"task_id": name, "state": state, "start_date": begin, "duration": 1.0, "try_number": 1}
+        for name, state in (("generate", "success"), ("train", "running"), ("tune", None))
+    ]
+
+    class Api:
+        def page(self, *_: str) -> str:
+            return "http://airflow/run"
+
+        def run(self, *_: str) -> dict[str, Any]:
+            return {"state": next(states)}
+
+        def runs(self, _: str) -> list[dict[str, Any]]:
+            return [
+                {"state": "running", "start_date": begin, "end_date": None},
+                {"state": "success", "start_date": begin, "end_date": end},
+            ]
+
+        def tasks(self, *_: str) -> list[dict[str, Any]]:
+            return tasks
+
+        def result(self, *_: str) -> str:
+            return "made"
+
+    screen, layout = Screen(), Layout(load({"REFIT_HOME": str(tmp_path)}))
+    watch = terminal.Watch(Api(), layout, terminal.Terminal(screen), "retrain", "r1")  # type: ignore[arg-type]
+    assert watch.to_the_end() == {"generate": "made"}
+    assert "step 2 of 3: train (0 s; the last run took 95 s)" in screen.getvalue()
