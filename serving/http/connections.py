@@ -201,13 +201,18 @@ class Conversations:
                 trusted=connection.address in self._cfg.forwarded_allow_ips,
             )
             values[CLIENT_GONE] = connection.client_has_gone
-            answer = wsgi.call(self._app, values, keep_alive=keep)
+            answer = wsgi.call(self._app, values, keep_alive=keep, room=self._room)
         except Exception as error:  # beyond Flask's reach: a full disk cannot hold the answer, for one
             self._log.exception("Error handling request %s", request.target.decode("latin-1"))
             answer = _problem(problems.of(error), _path(request))
         self._done.append((connection, answer))
         self._wake()
         self._grown = self._grown or body.size > limits.HEAVY_BYTES or answer.file is not None
+
+    def _room(self) -> int:
+        """What is left in memory for large answers that a full disk does not take; asked in an executor thread."""
+        waiting = sum(len(out) for c in list(self.connections.values()) if (out := c.out) is not None)
+        return wsgi.FULL_DISK_BYTES - waiting - sum(len(answer.body) for _, answer in list(self._done))
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):  # full: the loop is about to wake anyway

@@ -32,7 +32,7 @@ from serving.scoring.json_rows import ID_KEY, Ids, checked_ids
 
 BLOCK_BYTES = 1_000_000
 PARQUET_ROWS = 8_192
-FLAG_BYTES = 300  # of memory, about, with its message
+FLAG_BYTES = 150  # of memory, about, with its value and its place
 ENOUGH_ROWS = 20  # from here on a number column in which every cell is a word like "n/a" is a broken feed
 
 
@@ -109,6 +109,7 @@ class Upload:
         self.settings = settings
         self.echo = echo
         self.report = Report()
+        self.rows = 0  # once it was checked
         self._words = Words(reader.schema.max_bad_share)
         self._as_numbers = not self.is_parquet and not reader.schema.thousands
 
@@ -144,6 +145,7 @@ class Upload:
                     kept = None
             written |= self._has_value(part)
         self._words.check()
+        self.rows = rows
         if rows >= ENOUGH_ROWS and not written.all():
             if self._as_numbers:
                 self._as_numbers = False  # words that are markers came as missing: read again, they are kept
