@@ -185,7 +185,13 @@ class Conversations:
         self._watch(connection, 0)  # not read on meanwhile: a client cannot pile up requests here
         kind, packed = request.header("content-type") or "", request.header("content-encoding") is not None
         heavy = limits.is_heavy(request.target.decode("latin-1"), kind, packed, body.size)
-        (self._heavy if heavy else self._pool).submit(self._work, connection, request, body)
+        pool, work = (self._heavy, self._work_heavily) if heavy else (self._pool, self._work)
+        pool.submit(work, connection, request, body)
+
+    def _work_heavily(self, connection: Connection, request: Request, body: Body) -> None:
+        """Give memory back before the next one takes it: what two of them need does not add up."""
+        self._work(connection, request, body)
+        give_back_memory()
 
     def _work(self, connection: Connection, request: Request, body: Body) -> None:
         """In an executor thread: one WSGI call."""
