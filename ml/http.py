@@ -55,6 +55,11 @@ def get(address: str, *, headers: Mapping[str, str] | None = None, timeout_s: fl
 def post(address: str, body: Any, *, headers: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S) -> Any:
     """Post a JSON-able value; returns the JSON of the answer, None where that is empty.
 
+    Parameters
+    ----------
+    body
+        Sent as JSON; None sends no body.
+
     Raises
     ------
     HttpError
@@ -104,6 +109,11 @@ def exchange(
     timeout_s: float = TIMEOUT_S,
 ) -> tuple[int, bytes]:
     """One request; returns status and body of a 2xx answer as they came, the body up to `MAX_ANSWER_BYTES`.
+
+    Parameters
+    ----------
+    body
+        Sent as JSON; None sends no body.
 
     Raises
     ------

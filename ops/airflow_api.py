@@ -30,6 +30,13 @@ class AirflowApi:
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """One request to `/api/v2`; a token that has expired is renewed once.
 
+        Parameters
+        ----------
+        path
+            Below `/api/v2`, with its query.
+        body
+            Sent as JSON; None sends no body.
+
         Raises
         ------
         AirflowUnavailable

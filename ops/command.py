@@ -95,6 +95,11 @@ def ensure_running(layout: Layout, terminal: Terminal) -> None:
 def run(layout: Layout, terminal: Terminal, conf: dict[str, Any]) -> None:
     """Trigger `retrain`, show it, and end when the service answers with the champion.
 
+    Parameters
+    ----------
+    conf
+        Parameters of the DAG run.
+
     Raises
     ------
     RunFailed

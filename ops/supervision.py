@@ -215,7 +215,13 @@ def memory_mb(layout: Layout) -> float:
 
 
 def last_lines(layout: Layout, program: str, count: int = 8) -> str:
-    """The end of a program's log."""
+    """The end of a program's log.
+
+    Parameters
+    ----------
+    program
+        As supervisor calls it.
+    """
     path = layout.logs / f"{program}.log"
     if not path.exists():
         return "(no log)"

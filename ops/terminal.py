@@ -169,6 +169,11 @@ def addresses(layout: Layout, terminal: Terminal) -> None:
 def summary(layout: Layout, terminal: Terminal, results: dict[str, Any]) -> None:
     """After a successful run: wait for the service to answer with the champion, and print the summary.
 
+    Parameters
+    ----------
+    results
+        Task → what it returned.
+
     Raises
     ------
     StackError

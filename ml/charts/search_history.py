@@ -129,7 +129,15 @@ def comparison(trials: Sequence[ScoredTrial], metrics: Mapping[str, str], *, loc
 
 
 def search_space(trials: Sequence[ScoredTrial], family: str, *, localise: Localise = str) -> list[Chart]:
-    """Loss against each parameter of a family that varied, a chart each, in the order of their names."""
+    """Loss against each parameter of a family that varied, a chart each, in the order of their names.
+
+    Parameters
+    ----------
+    trials
+        Of all families, so that a family has one colour in every chart.
+    family
+        Whose parameters are drawn.
+    """
     colour = family_colours(trials)[family]
     own = [trial for trial in trials if trial.family == family]
     top = _quantile([trial.loss for trial in own])

@@ -140,6 +140,13 @@ def champion_probabilities(
     """The champion's probabilities in the challenger's order of classes, with its own preprocessing.
 
     None and the reason where it cannot score these rows (other columns), or knows other classes.
+
+    Parameters
+    ----------
+    X
+        Canonical rows of the challenger's schema.
+    classes
+        The challenger's, in its order.
     """
     from ml.schema.frame_coerce import canonical
 
@@ -225,6 +232,15 @@ def seen_in_training(
     """Which of canonical rows (n, columns) with codes (n,) a version was fitted on, or on others of their ids (n,).
 
     None of them where the version does not say.
+
+    Parameters
+    ----------
+    bundle
+        Of the version in question; None where there is none.
+    y
+        (n,) codes in the order of the schema's classes.
+    ids
+        (n,) who each row is about; None where nobody is named.
     """
     file = bundle.path / TRAINED_ON if bundle is not None else None
     if file is None or not file.exists() or not len(y):

@@ -31,7 +31,15 @@ Hashes = npt.NDArray[np.uint64]
 
 
 def row_hashes(X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema) -> Hashes:
-    """(n,) uint64, equal for rows of equal inputs and label."""
+    """(n,) uint64, equal for rows of equal inputs and label.
+
+    Parameters
+    ----------
+    X
+        (n, columns) canonical; columns that are not the schema's do not count.
+    y
+        (n,) codes in the order of the schema's classes.
+    """
     import pandas as pd
 
     columns = [c.name for c in schema.columns]

@@ -51,6 +51,13 @@ class Workspace:
 
         With `force` the stage's own record and those of all later stages are forgotten first.
 
+        Parameters
+        ----------
+        kind
+            Class of the stage's record, which names the file.
+        work
+            Makes the record; called only where there is none.
+
         Raises
         ------
         RecordError

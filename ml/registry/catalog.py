@@ -141,7 +141,15 @@ def sentence_of(tags: dict[str, str]) -> Text:
 
 
 def note_verdict(settings: Settings, number: str, verdict: str, sentence: Text) -> None:
-    """What was decided of a version after it was registered: the newest verdict stands in its tags."""
+    """What was decided of a version after it was registered: the newest verdict stands in its tags.
+
+    Parameters
+    ----------
+    verdict
+        A word of the gate or of the shadow test, kept as it is.
+    sentence
+        Why; its English and its code are kept.
+    """
     with tracking.errors(tracking.uri(settings)):
         for key, value in verdict_tags(verdict, sentence).items():
             tracking.client(settings).set_model_version_tag(settings.registry.model_name, number, key, value)

@@ -99,7 +99,15 @@ def of(settings: Settings, info: VersionInfo) -> Contract:
 
 
 def border(settings: Settings, old: str, info: VersionInfo) -> list[Message]:
-    """What callers would feel of a version in the place of the one that serves ("" for none)."""
+    """What callers would feel of a version in the place of the one that serves ("" for none).
+
+    Parameters
+    ----------
+    old
+        The version that serves.
+    info
+        The one to take its place.
+    """
     if not old or old == info.version:
         return []
     try:
@@ -136,7 +144,17 @@ def before(settings: Settings, current: str) -> VersionInfo | None:
 
 
 def note_border(settings: Settings, move: int, who: str, old: str, new: str, changed: list[Message]) -> None:
-    """The event at which comparison, history and the way back stop, in a row of its own after that of the move."""
+    """The event at which comparison, history and the way back stop, in a row of its own after that of the move.
+
+    Parameters
+    ----------
+    move
+        Number of the ledger's row of the move.
+    old, new
+        Versions before and after.
+    changed
+        What callers feel (`changes`).
+    """
     ledger.append(
         settings, ledger.NEW_CONTRACT, who=who, why=message("release.contract", changes=changed), from_version=old,
         to_version=new, numbers={"move": move, "changes": [str(change) for change in changed]},

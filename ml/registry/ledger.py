@@ -142,7 +142,17 @@ def append(
 def events(
     settings: Settings, *, limit: int | None = None, what: Iterable[str] = (), run_key: str | None = None
 ) -> list[Event]:
-    """Rows of this model, newest first; intentions only when asked for by name."""
+    """Rows of this model, newest first; intentions only when asked for by name.
+
+    Parameters
+    ----------
+    limit
+        At most so many; None: all.
+    what
+        Kinds of events; none: every kind but intentions.
+    run_key
+        Of one run; None: of all.
+    """
     query = sa.select(table).where(table.c.model_name == settings.registry.model_name).order_by(table.c.id.desc())
     wanted = list(what)
     query = query.where(table.c.what.in_(wanted) if wanted else table.c.what.not_in(INTENTIONS))

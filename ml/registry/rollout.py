@@ -50,6 +50,13 @@ def verify(
     `settings.registry.confirm` is `never` (ask nobody), `auto` (a service that does not listen is passed over
     and the note says so) or `required` (every service must answer).
 
+    Parameters
+    ----------
+    get
+        Asks an address within so many seconds for its JSON, None where nobody listens; by default `ready`.
+    sleep
+        Waits between two looks, in seconds.
+
     Raises
     ------
     PromotionError

@@ -115,7 +115,13 @@ def enter(
 
 
 def again(settings: Settings, one: Waiting, *, who: str, champion: str) -> None:
-    """Wait on, judged against another champion now; the time it has waited counts. For a holder of the lock."""
+    """Wait on, judged against another champion now; the time it has waited counts. For a holder of the lock.
+
+    Parameters
+    ----------
+    champion
+        The version that is to be beaten from now on.
+    """
     numbers: dict[str, object] = {"since": one.since, "degraded": False, "challenger_beats_champion": False}
     why = message("release.shadow_other_champion", version=champion)
     _append(settings, ledger.SHADOW, one, champion, who, why, numbers)

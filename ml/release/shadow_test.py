@@ -73,6 +73,11 @@ def watch(settings: Settings, now: float) -> Shadow | None:
 def progress(settings: Settings, one: Waiting, champion: str) -> Shadow:
     """How a waiting challenger stands beside the champion.
 
+    Parameters
+    ----------
+    champion
+        The version that serves.
+
     Raises
     ------
     RegistryError, BundleError, DataError

@@ -69,7 +69,15 @@ def budget(settings: Settings, *, judged: str = "") -> float:
 
 
 def alerts(verdict: Verdict, reasons: list[Text], held: list[Blocker]) -> list[Text]:
-    """What a person should be told of now; empty when nothing needs one."""
+    """What a person should be told of now; empty when nothing needs one.
+
+    Parameters
+    ----------
+    reasons
+        Of the verdict; the first five are told.
+    held
+        Blockers of a retraining; of these only the breaker is a person's business.
+    """
     found: list[Text] = []
     if verdict in ("broken data", "degraded"):
         found.append(message("drift.alert", verdict=verdict, reasons=reasons[:5]))

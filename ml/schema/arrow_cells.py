@@ -95,6 +95,15 @@ def numbers(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Read a column as numbers.
 
+    Parameters
+    ----------
+    column
+        A pandas series, an Arrow array or a chunked one, of text or of numbers.
+    markers
+        Texts that say "missing".
+    decimal, thousands
+        The signs in use; "" is no sign.
+
     Returns
     -------
     values
@@ -145,7 +154,15 @@ def _unmarked(array: pa.Array, decimal: str, thousands: str) -> pa.Array:
 
 
 def swapped(array: pa.Array, old: str, new: str) -> pa.Array:
-    """The cells with one ASCII sign for another; ten times as fast as `replace_substring` (measured)."""
+    """The cells with one ASCII sign for another; ten times as fast as `replace_substring` (measured).
+
+    Parameters
+    ----------
+    array
+        Text, without nulls that hold content.
+    old, new
+        One ASCII character each.
+    """
     valid, offsets, content = array.buffers()
     if content is None:
         return array

@@ -99,6 +99,13 @@ def number(value: Any, markers: Markers = ("",), decimal: str = ".", thousands: 
 
     A boolean is 1 or 0.
 
+    Parameters
+    ----------
+    markers
+        Texts, as `spelled` writes them, that say "missing".
+    decimal, thousands
+        The signs in use; "" is no sign.
+
     >>> number("1.234,5", decimal=",", thousands="."), number("12.5", decimal=","), number("１２"), number(True)
     (1234.5, None, 12.0, 1.0)
     """

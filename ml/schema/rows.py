@@ -135,6 +135,13 @@ class RowReader:
 
         Infinity is missing, as it was in training; beyond float32's range is the end of that range. `flags` are those
         that the reading of the cells has given.
+
+        Parameters
+        ----------
+        numbers
+            (n, K) in the order of `number_columns`; NaN for missing.
+        only_numbers
+            Leave the texts as they are.
         """
         flags = {} if flags is None else flags
         if self.missing_numbers:
@@ -192,7 +199,13 @@ class RowReader:
         texts: Sequence[tuple[Sequence[str | None], npt.NDArray[np.int64]]],
         flags: Flags | None = None,
     ) -> Rows:
-        """As `arrays`, with each category column as its distinct values and (n,) indices into them: for many rows."""
+        """As `arrays`, with each category column as its distinct values and (n,) indices into them: for many rows.
+
+        Parameters
+        ----------
+        texts
+            For each category column (its distinct values, (n,) indices into them).
+        """
         flags = {} if flags is None else flags
         rows = self.arrays(numbers, np.empty((len(numbers), 0), object), flags, only_numbers=True)
         canonical = np.empty((len(numbers), len(self.category_columns)), object)

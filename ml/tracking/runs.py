@@ -40,7 +40,13 @@ def experiment(settings: Settings) -> str:
 
 
 def run(settings: Settings, run_key: str, *, tags: Mapping[str, str] | None = None) -> str:
-    """Id of the parent run of a run key, made where it is missing. The same key gives the same run."""
+    """Id of the parent run of a run key, made where it is missing. The same key gives the same run.
+
+    Parameters
+    ----------
+    tags
+        Set where the run is made; a run that is there keeps its own.
+    """
     found, where = connection.client(settings), experiment(settings)
     with errors(uri(settings)), locks.exclusive(settings, f"run-{run_key}"):
         existing = found.search_runs([where], f"tags.`{RUN_KEY}` = '{run_key}'", max_results=1)
@@ -176,13 +182,27 @@ def log_files(settings: Settings, run_id: str, folder: Path, into: str) -> None:
 
 
 def log_text(settings: Settings, run_id: str, text: str, name: str) -> None:
-    """Upload a text (or a rendered table: JSON that MLflow's UI shows) as an artifact."""
+    """Upload a text (or a rendered table: JSON that MLflow's UI shows) as an artifact.
+
+    Parameters
+    ----------
+    name
+        Path of the artifact in the run.
+    """
     with errors(uri(settings)):
         connection.client(settings).log_text(run_id, text, name)
 
 
 def log_snapshot(settings: Settings, run_id: str, path: Path, *, rows: int, columns: Sequence[str]) -> None:
-    """`mlflow.log_input` of a snapshot: its hash, where it lies and its size."""
+    """`mlflow.log_input` of a snapshot: its hash, where it lies and its size.
+
+    Parameters
+    ----------
+    path
+        The snapshot's file, whose stem is its hash.
+    rows, columns
+        How many, and their names.
+    """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     dataset = Dataset(

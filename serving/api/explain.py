@@ -123,7 +123,13 @@ def _content(scored: Scored, i: int, explanation: Explanation, flips: list[Count
 
 
 def row_values(rows: Rows, i: int, scored: Scored) -> dict[str, float | str | None]:
-    """The values that the model saw, by column; None where one is missing."""
+    """The values that the model saw, by column; None where one is missing.
+
+    Parameters
+    ----------
+    i
+        Row, from 0.
+    """
     numbers = dict(zip(scored.schema.numbers, rows.numbers[i].tolist(), strict=True))
     texts = dict(zip(scored.schema.categories, rows.categories[i].tolist(), strict=True))
     return {

@@ -67,6 +67,15 @@ def add() -> Response:
 def checked(items: list[Any], classes: tuple[str, ...], lines: list[int]) -> list[tuple[str, str]]:
     """Pairs of prediction id and label.
 
+    Parameters
+    ----------
+    items
+        What should be objects `{"prediction_id": …, "label": …}`.
+    classes
+        Of the served model; none: no model serves, and every label that is text will do.
+    lines
+        Of each item in the file it came from; empty: it came as JSON, and places are told by row.
+
     Raises
     ------
     Problem

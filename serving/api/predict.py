@@ -30,7 +30,15 @@ class Reply(NamedTuple):
 
 
 def answer(service: Service, body: bytes, content_type: str | None) -> Reply:
-    """Read, score, log, answer. Errors become problems here, so that both callers answer them alike."""
+    """Read, score, log, answer. Errors become problems here, so that both callers answer them alike.
+
+    Parameters
+    ----------
+    body
+        As it came.
+    content_type
+        The header; None where it is absent.
+    """
     try:
         check_content_type(content_type)
         served = service.served()

@@ -125,7 +125,15 @@ def read(file: Path) -> list[Key]:
 
 
 def create(settings: Settings, scopes: tuple[Scope, ...], name: str) -> str:
-    """Make a key, keep its hash, return it: it cannot be shown again."""
+    """Make a key, keep its hash, return it: it cannot be shown again.
+
+    Parameters
+    ----------
+    scopes
+        What the key opens.
+    name
+        What people call it in listings.
+    """
     file = settings.var / "secrets" / FILE
     presented = "rk_" + secrets.token_urlsafe(32)
     digest = hashlib.sha256(presented.encode()).hexdigest()

@@ -69,6 +69,13 @@ def local_bundle(settings: Settings, version: str) -> Path | None:
 def get(address: str, call: str, **query: str) -> dict[str, Any] | None:
     """One GET of the REST interface; None where MLflow says that there is no such thing.
 
+    Parameters
+    ----------
+    call
+        Path below `/api/2.0/mlflow/`.
+    query
+        Parameters of the call.
+
     Raises
     ------
     RegistryUnavailable

@@ -23,6 +23,11 @@ from ml.schema.warnings import Flags, word
 def rows(reader: RowReader, columns: Mapping[str, Any], n: int) -> Rows:
     """Rows from columns of `n` cells (lists or arrays); every column of the schema must be there.
 
+    Parameters
+    ----------
+    columns
+        Column → its cells; others than the schema's are passed over.
+
     Raises
     ------
     RowsError

@@ -11,6 +11,11 @@ from serving.problems import Problem
 def unpacked(body: bytes, encoding: str, most: int) -> bytes:
     """`body` without its Content-Encoding: gzip (RFC 1952: all members of it), deflate, or none ("").
 
+    Parameters
+    ----------
+    encoding
+        The header Content-Encoding, in any case.
+
     Raises
     ------
     Problem

@@ -76,6 +76,13 @@ class PredictBody:
     """Reads `{"rows": [{column: value, …}, …]}` for one schema. Built once a served version.
 
     A row may carry its own `prediction_id`; `prediction_ids`, a list as long as `rows`, does the same.
+
+    Parameters
+    ----------
+    max_rows
+        More are refused with 413.
+    max_values
+        So is a body of more JSON values (`serving.auth.limits.check_values`).
     """
 
     def __init__(self, reader: RowReader, *, max_rows: int, max_values: int):

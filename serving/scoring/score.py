@@ -85,6 +85,13 @@ def predict_body(served: ServedModel, limits: Serving) -> PredictBody:
 def predict(served: ServedModel, body: bytes, limits: Serving) -> Scored:
     """Read and score a `POST /predict` body.
 
+    Parameters
+    ----------
+    body
+        JSON, unpacked.
+    limits
+        Of rows and values.
+
     Raises
     ------
     Problem, RowsError

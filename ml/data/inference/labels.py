@@ -26,6 +26,11 @@ def find_classes(frame: pd.DataFrame, data: Data, report: Report) -> tuple[tuple
     Labels that differ only in case or surrounding space are one class, written as most rows write it.
     Two classes come as (negative, positive); more are sorted, numbers by value.
 
+    Parameters
+    ----------
+    frame
+        Raw, with the column `data.target`.
+
     Raises
     ------
     DataError

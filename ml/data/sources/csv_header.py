@@ -32,6 +32,19 @@ class Head(NamedTuple):
 def read_head(block: bytes, file: str | None, *, delimiter: str, max_columns: int, report: Report) -> Head:
     """Find the header in the first block of a file, which begins with whole lines of UTF-8.
 
+    Parameters
+    ----------
+    block
+        The file's first bytes, whole lines.
+    file
+        With which messages begin.
+    delimiter
+        One character; "" finds it.
+    max_columns
+        More are an error.
+    report
+        Gets lines before the header that were passed over.
+
     Raises
     ------
     DataError

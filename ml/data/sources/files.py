@@ -40,7 +40,15 @@ def read(settings: Settings) -> pd.DataFrame:
 
 
 def read_csv(stream: BinaryIO, name: str, data: Data) -> pd.DataFrame:
-    """A CSV stream as text columns, indexed by line; see `ml.data.sources.csv_reader.CsvReader`."""
+    """A CSV stream as text columns, indexed by line; see `ml.data.sources.csv_reader.CsvReader`.
+
+    Parameters
+    ----------
+    stream
+        Read from where it stands.
+    name
+        File name, with which messages begin.
+    """
     options = Options(
         delimiter={"tab": "\t", "\\t": "\t"}.get(data.delimiter, data.delimiter),
         encoding=data.encoding,
@@ -66,7 +74,15 @@ def _line_index(chunks: list[Chunk]) -> Any:
 
 
 def read_parquet(stream: Any, name: str, data: Data) -> pd.DataFrame:
-    """A Parquet file; its size is looked up before it is unpacked, and counted while it is."""
+    """A Parquet file; its size is looked up before it is unpacked, and counted while it is.
+
+    Parameters
+    ----------
+    stream
+        Seekable.
+    name
+        File name, with which messages begin.
+    """
     try:
         file = pq.ParquetFile(stream)
         size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))

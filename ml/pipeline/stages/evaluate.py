@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from ml.gate.regression_rows import SnapshotWithoutHoldout
 from ml.gate.rules import Verdict
 from ml.pipeline import model_card
 from ml.pipeline.model_card import ModelMetrics
+from ml.pipeline.progress import Progress
 from ml.pipeline.stages import tune
 from ml.pipeline.stages.records import EvaluationRecord, TuningRecord
 from ml.pipeline.workspace import Workspace, place
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from ml.data.snapshot import Snapshot
 
-Progress = Callable[[str, int, int, str], None]
 STEPS = 5
 IMPORTANCE_ROWS = 50  # of the test part, which is in random order or the oldest of the newest; our choice
 IMPORTANCE_COLUMNS = 200  # the work for one row grows with their square

@@ -148,7 +148,13 @@ def promote_version(settings: Settings, version: str, *, origin: Origin, force: 
 
 
 def rollback(settings: Settings, to: str | None, origin: Origin, *, force: bool = False) -> Move:
-    """Back to what really served before, or to a named version; without a name, as the user of this process."""
+    """Back to what really served before, or to a named version; without a name, as the user of this process.
+
+    Parameters
+    ----------
+    to
+        A version; None: the one that really served before.
+    """
     return _moved(settings, registry.rollback(settings, to, who=origin.who or _user(), why=origin.reason, force=force))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from ml import tracking, tuning
 from ml.gate.regression_rows import SnapshotWithoutHoldout
+from ml.pipeline.progress import Progress
 from ml.pipeline.stages.records import Member, TuningRecord
 from ml.pipeline.workspace import Workspace
 from ml.settings import Settings
@@ -33,9 +33,7 @@ class HeldOut(msgspec.Struct, frozen=True):
     weight: npt.NDArray[np.float64] | None
 
 
-def run(
-    settings: Settings, space: Workspace, snapshot: Snapshot, progress: Callable[[str, int, int, str], None]
-) -> TuningRecord:
+def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Progress) -> TuningRecord:
     """Search; returns the winner's spec, the losses, and counts."""
     best = np.inf
 
