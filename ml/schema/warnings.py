@@ -9,7 +9,7 @@ import msgspec
 from ml.messages import Message, message
 from ml.schema.cells import FLOAT32_LIMIT
 from ml.schema.schema import Column
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 
 
 class Flag(msgspec.Struct, frozen=True, gc=False):
