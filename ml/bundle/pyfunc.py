@@ -134,19 +134,24 @@ def _cast_before_check(signature: tuple[Any, ...], rules: str, cast: Callable[[p
         cast_and_predict.refit = True  # type: ignore[attr-defined]
         mlflow.pyfunc.PyFuncModel.predict = cast_and_predict
     check = getattr(mlflow.pyfunc, "_enforce_schema", None)
-    if check is not None and not hasattr(check, "refit_models"):
-        models: dict[tuple[Any, ...], dict[str, Any]] = {}
+    if check is None:
+        return
+    if not hasattr(check, "refit_models"):
+        mlflow.pyfunc._enforce_schema = _cast_and_check(check)  # type: ignore[attr-defined]
+    mlflow.pyfunc._enforce_schema.refit_models.setdefault(signature, {})[rules] = cast  # type: ignore[attr-defined]
 
-        def cast_and_check(given: Any, schema: Any, *rest: Any, **named: Any) -> Any:
-            found = list(models.get(tuple((one.name, repr(one.type)) for one in schema.inputs), {}).values())
-            if len(found) == 1 and isinstance(given, pd.DataFrame):
-                given = found[0](given)
-            return check(given, schema, *rest, **named)
 
-        cast_and_check.refit_models = models  # type: ignore[attr-defined]
-        mlflow.pyfunc._enforce_schema = check = cast_and_check  # type: ignore[attr-defined]
-    if check is not None:
-        check.refit_models.setdefault(signature, {})[rules] = cast
+def _cast_and_check(check: Callable[..., Any]) -> Callable[..., Any]:
+    models: dict[tuple[Any, ...], dict[str, Callable[[pd.DataFrame], pd.DataFrame]]] = {}
+
+    def cast_and_check(given: Any, schema: Any, *rest: Any, **named: Any) -> Any:
+        found = list(models.get(tuple((one.name, repr(one.type)) for one in schema.inputs), {}).values())
+        if len(found) == 1 and isinstance(given, pd.DataFrame):
+            given = found[0](given)
+        return check(given, schema, *rest, **named)
+
+    cast_and_check.refit_models = models  # type: ignore[attr-defined]
+    return cast_and_check
 
 
 def _texts(cells: pd.Series, markers: list[str], known: list[str]) -> np.ndarray:
