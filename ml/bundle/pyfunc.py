@@ -93,15 +93,15 @@ class RefitModel(PythonModel):
         else:
             read = [number(cell, markers, self.schema["decimal"], self.schema["thousands"]) for cell in _cells(cells)]
             self._check_words(cells, read)
-            values = np.array([np.nan if one is None else one for one in read], np.float64)
+            values = np.array([np.nan if value is None else value for value in read], np.float64)
         return np.clip(np.where(np.isinf(values), np.nan, values), -FLOAT32_LIMIT, FLOAT32_LIMIT).astype(np.float32)
 
     def _check_words(self, cells: pd.Series, read: list[float | None]) -> None:
         """A few words are missing values, as in training; more are refused, and numbers with marks that cannot be."""
-        words = [cell for cell, one in zip(_cells(cells), read, strict=True) if one is None]
+        words = [cell for cell, cell_value in zip(_cells(cells), read, strict=True) if cell_value is None]
         lost = [word for word in words if not isinstance(word, str) or is_written_number(word)]
-        said = sum(one is None or one == one for one in read)
-        if lost or len(words) > self.schema["max_bad_share"] * said:
+        present = sum(cell_value is None or cell_value == cell_value for cell_value in read)
+        if lost or len(words) > self.schema["max_bad_share"] * present:
             raise ValueError(f"column '{cells.name}': expected a number, got '{str((lost or words)[0])[:60]}'")
 
     def _codes(self, probabilities: np.ndarray) -> np.ndarray:
@@ -138,7 +138,7 @@ def _cast_before_check(signature: tuple[Any, ...], rules: str, cast: Callable[[p
         return
     if not hasattr(check, "refit_models"):
         mlflow.pyfunc._enforce_schema = _cast_and_check(check)  # type: ignore[attr-defined]
-    mlflow.pyfunc._enforce_schema.refit_models.setdefault(signature, {})[rules] = cast  # type: ignore[attr-defined]
+    mlflow.pyfunc._enforce_schema.refit_models.setdefault(signature, {})[rules] = cast
 
 
 def _cast_and_check(check: Callable[..., Any]) -> Callable[..., Any]:
@@ -162,8 +162,8 @@ def _texts(cells: pd.Series, markers: list[str], known: list[str]) -> np.ndarray
 
 
 def _text(cell: Any) -> str:
-    found = level(cell)
-    return found if found is not None else level(str(cell)) or ""
+    category = level(cell)
+    return category if category is not None else level(str(cell)) or ""
 
 
 def _cells(cells: pd.Series) -> list[Any]:

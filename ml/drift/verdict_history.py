@@ -37,7 +37,15 @@ def save(settings: Settings, verdict: DriftVerdict) -> None:
 
 
 def history(settings: Settings, n: int = 100, *, version: str | None = None, sha256: str = "") -> list[DriftVerdict]:
-    """The last n checks, newest first; of one model version where that is given, with its hash of that very bundle."""
+    """The last n checks, newest first; of one model version where that is given.
+
+    Parameters
+    ----------
+    n
+        At most so many.
+    version, sha256
+        None: of every version. With its hash: of that very bundle.
+    """
     query = sa.select(checks.c.body).order_by(checks.c.time.desc(), checks.c.id.desc()).limit(n)
     if version is not None:
         query = query.where(checks.c.model_version == version)

@@ -36,10 +36,10 @@ def serving(settings: Settings) -> VersionInfo | None:
     RegistryError
         That version was deleted as well: it serves on, and nothing can be compared with it.
     """
-    found = champion(settings)
-    newest = ledger.newest_move(settings) if found is None else None
+    info = champion(settings)
+    newest = ledger.newest_move(settings) if info is None else None
     if newest is None:
-        return found
+        return info
     try:
         return version(settings, newest.to_version, newest.to_sha256)
     except RegistryError as error:
@@ -99,7 +99,15 @@ def of(settings: Settings, info: VersionInfo) -> Contract:
 
 
 def border(settings: Settings, old: str, info: VersionInfo, old_sha256: str = "") -> list[Message]:
-    """What callers would feel of a version in the place of the one that serves ("" for none)."""
+    """What callers would feel of a version in the place of the one that serves ("" for none).
+
+    Parameters
+    ----------
+    old, old_sha256
+        The version that serves, and the hash of its bundle.
+    info
+        The one to take its place.
+    """
     if not old or ledger.same((old, old_sha256), (info.version, info.sha256)):
         return []
     try:
@@ -124,19 +132,29 @@ def before(settings: Settings, current: str) -> VersionInfo | None:
     now = version(settings, current)
     for number, sha256 in ledger.served_before(settings, current, now.sha256).items():
         try:
-            found = version(settings, number, sha256)
+            info = version(settings, number, sha256)
         except RegistryError:
             continue  # deleted since, or another registry's
-        changed = [change.code for change in changes(settings, now, found)]
+        changed = [change.code for change in changes(settings, now, info)]
         if (
-            not found.quarantined and is_signed(settings, found) and changed in ([], ["release.contract_not_known"])
+            not info.quarantined and is_signed(settings, info) and changed in ([], ["release.contract_not_known"])
         ):  # that one, loading it will tell
-            return found
+            return info
     return None
 
 
 def note_border(settings: Settings, move: int, who: str, old: str, new: str, changed: list[Message]) -> None:
-    """The event at which comparison, history and the way back stop, in a row of its own after that of the move."""
+    """The event at which comparison, history and the way back stop, in a row of its own after that of the move.
+
+    Parameters
+    ----------
+    move
+        Number of the ledger's row of the move.
+    old, new
+        Versions before and after.
+    changed
+        What callers feel (`changes`).
+    """
     ledger.append(
         settings, ledger.NEW_CONTRACT, who=who, why=message("release.contract", changes=changed), from_version=old,
         to_version=new, numbers={"move": move, "changes": [str(change) for change in changed]},
