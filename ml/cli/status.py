@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml.registry.catalog import VersionInfo
     from ml.registry.ledger import Event
 
-EVENTS = 10
+EVENTS = 10  # of the ledger, that fit a terminal
 
 
 @click.command()

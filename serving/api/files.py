@@ -28,7 +28,7 @@ from serving.service import service
 if TYPE_CHECKING:
     from serving.scoring.file_writers import Writer
 
-SPOOL_BYTES = 8_000_000
+SPOOL_BYTES = 8_000_000  # a larger upload is kept on disk; our choice
 MEMORY_BYTES = 262_144  # a larger answer waits in a file for its reader
 FORMATS = {
     "text/csv": "csv",

@@ -23,10 +23,10 @@ from serving.status.reader import CheckEntry, LedgerEntry, Status, VersionEntry,
 
 log = logging.getLogger("refit.mover")
 
-EVENTS = 100
-CHECKS = 50
-VERSIONS = 30
-SLICES = 48
+EVENTS = 100  # newest rows of the ledger
+CHECKS = 50  # newest
+VERSIONS = 30  # newest
+SLICES = 48  # of time, in the chart of how it went
 NEWEST_ROWS = 50_000  # what the slices are made of: bounds the query on a log of any length
 ALIASES = ("champion", "previous", "shadow")
 
