@@ -138,8 +138,8 @@ def matrix(
         One a row and column; long ones are cut.
     """
     n = len(names)
-    shown = [cut(name, LONGEST_CLASS) for name in names]
-    longest = max((len(name) for name in shown), default=0)
+    labels = [cut(name, LONGEST_CLASS) for name in names]
+    longest = max((len(name) for name in labels), default=0)
     left, top = 34 + 7.5 * longest, 8.0
     cell = (SIDE - left) / n
     parts: list[str] = []
@@ -147,12 +147,12 @@ def matrix(
         y, total = top + i * cell, max(sum(row), 1)
         parts.append(
             f'<text class="tick" x="{left - 6:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="end">'
-            f"{escape(shown[i])}</text>"
+            f"{escape(labels[i])}</text>"
         )
         parts += [_cell(left + j * cell, y, cell, n, count, total, localise) for j, count in enumerate(row)]
     bottom = top + n * cell
     slanted = n > 4
-    parts += [_column(left + (j + 0.5) * cell, bottom, name, slanted=slanted) for j, name in enumerate(shown)]
+    parts += [_column(left + (j + 0.5) * cell, bottom, name, slanted=slanted) for j, name in enumerate(labels)]
     height = bottom + (24 + 6.5 * longest if slanted else 24) + 18
     parts.append(
         f'<text class="axis" x="{(left + SIDE) / 2:.1f}" y="{height - 6:.1f}" text-anchor="middle">'

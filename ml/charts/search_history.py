@@ -81,8 +81,8 @@ def convergence(
             own = [t for t in trials if t.family == family and t.loss <= top and (t.status != "ok") is hollow]
             points = tuple((float(t.number), t.loss) for t in own)
             series.append(Series(name=family, points=points, dots=True, line=False, colour=colour, hollow=hollow))
-    drawn = [one for one in series if one.points]
-    return line_chart(drawn, title=title, x_label=x_label, y_label=y_label, localise=localise)
+    lines = [line for line in series if line.points]
+    return line_chart(lines, title=title, x_label=x_label, y_label=y_label, localise=localise)
 
 
 def not_drawn(trials: Sequence[ScoredTrial]) -> int:

@@ -36,10 +36,10 @@ def serving(settings: Settings) -> VersionInfo | None:
     RegistryError
         That version was deleted as well: it serves on, and nothing can be compared with it.
     """
-    found = champion(settings)
-    served = "" if found is not None else ledger.serving(settings)
+    info = champion(settings)
+    served = "" if info is not None else ledger.serving(settings)
     if not served:
-        return found
+        return info
     try:
         return version(settings, served)
     except RegistryError as error:
@@ -132,14 +132,14 @@ def before(settings: Settings, current: str) -> VersionInfo | None:
     now = version(settings, current)
     for number in ledger.served_before(settings, current):
         try:
-            found = version(settings, number)
+            info = version(settings, number)
         except RegistryError:
             continue  # deleted since
-        changed = [change.code for change in changes(settings, now, found)]
+        changed = [change.code for change in changes(settings, now, info)]
         if (
-            not found.quarantined and is_signed(settings, found) and changed in ([], ["release.contract_not_known"])
+            not info.quarantined and is_signed(settings, info) and changed in ([], ["release.contract_not_known"])
         ):  # that one, loading it will tell
-            return found
+            return info
     return None
 
 

@@ -171,8 +171,8 @@ def open_intention(settings: Settings) -> Event | None:
         .order_by(table.c.id.desc())
         .limit(1)
     )
-    found = _read(settings, query)
-    return found[0] if found else None
+    newest = _read(settings, query)
+    return newest[0] if newest else None
 
 
 def serving(settings: Settings) -> str:

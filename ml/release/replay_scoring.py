@@ -84,8 +84,8 @@ def live(settings: Settings, bundle: Bundle, *, against: str, rows: int, since: 
     rows
         At most so many are read; those with a label that the bundle does not know are dropped then.
     """
-    found = predictions.window(database.engine(settings), since=since, rows=rows, version=against, labelled_only=True)
-    return found[found["actual"].isin(bundle.classes)].reset_index(drop=True)
+    window = predictions.window(database.engine(settings), since=since, rows=rows, version=against, labelled_only=True)
+    return window[window["actual"].isin(bundle.classes)].reset_index(drop=True)
 
 
 def beside(bundle: Bundle, rows: pd.DataFrame) -> Comparison:

@@ -86,8 +86,8 @@ def marked(column: Any, markers: tuple[str, ...]) -> dict[str, int]:
         return {}
     array = pc.utf8_trim_whitespace(array)
     words = pa.array(sorted({cells.spelled(marker) for marker in markers} - {""}), array.type)
-    said = array.filter(pc.is_in(array, value_set=words))
-    return {entry["values"]: entry["counts"] for entry in pc.value_counts(said).to_pylist()}
+    marked_cells = array.filter(pc.is_in(array, value_set=words))
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(marked_cells).to_pylist()}
 
 
 def numbers(
@@ -193,10 +193,10 @@ def _odd_numbers(
     foreign = bad & ~_to_numpy(pc.fill_null(pc.string_is_ascii(trimmed), True)).astype(bool)
     if foreign.any():
         encoded = pc.dictionary_encode(trimmed.filter(pa.array(foreign)))
-        found = [number(text) for text in encoded.dictionary.to_pylist()]
+        parsed = [number(text) for text in encoded.dictionary.to_pylist()]
         indices = encoded.indices.to_numpy()
-        values[foreign] = np.array([np.nan if one is None else one for one in found])[indices]
-        bad[foreign] = np.array([one is None for one in found])[indices]
+        values[foreign] = np.array([np.nan if value is None else value for value in parsed])[indices]
+        bad[foreign] = np.array([value is None for value in parsed])[indices]
     return values, bad
 
 
@@ -232,8 +232,8 @@ def coded(column: Any, *, markers: tuple[str, ...] = ("",)) -> tuple[pa.Array, p
 def _exact(array: pa.Array) -> list[Any]:
     """Floats as Python has them, those of 32 bits with the digits that were written."""
     if pa.types.is_float64(array.type):
-        found: list[Any] = array.to_pylist()
-        return found
+        values: list[Any] = array.to_pylist()
+        return values
     return [None if cell is None or cell != cell else cells.shortest(cell) for cell in array.to_pylist()]
 
 

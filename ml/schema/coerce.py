@@ -20,7 +20,7 @@ from ml.schema import arrow_cells
 from ml.schema.cells import FLOAT32_LIMIT, is_written_number, level
 from ml.schema.findings import Report
 from ml.schema.schema import Column, Schema
-from ml.schema.validation import printable
+from ml.schema.validation_errors import printable
 
 # A single row may well lack a value; a whole file without any value of a usual column is broken.
 _ENOUGH_ROWS = 20
@@ -159,12 +159,12 @@ def refused_word(array: pa.Array, bad: NDArray[np.bool_], numbers: int, share: f
 
 def written_numbers(array: pa.Array, bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(n_rows,) which of the bad cells are numbers with signs that were not read; see `is_written_number`."""
-    found = np.zeros(len(array), bool)
+    mask = np.zeros(len(array), bool)
     if bad.any() and arrow_cells.is_text(array):
         encoded = pc.dictionary_encode(array.filter(pa.array(bad)))
         written = np.array([is_written_number(word) for word in encoded.dictionary.to_pylist()], bool)
-        found[bad] = written[encoded.indices.to_numpy(zero_copy_only=False)]
-    return found
+        mask[bad] = written[encoded.indices.to_numpy(zero_copy_only=False)]
+    return mask
 
 
 def _judge_empty(array: pa.Array, column: Column, place: Place, report: Report) -> None:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ml.messages import message
 from ml.schema.cells import FLOAT32_LIMIT, edge, is_written_number, level, missing_numbers, number, spelled
 from ml.schema.schema import Column, Schema, identity
-from ml.schema.validation import MAX_FAULTS, Fault, RowsError, Words, kind_of, shown
+from ml.schema.validation_errors import MAX_FAULTS, Fault, RowsError, Words, kind_of, shown
 from ml.schema.warnings import Flag, Flags, out_of_range, packed, unseen, word
 
 Floats = npt.NDArray[np.float32]
@@ -237,7 +237,7 @@ class RowReader:
             near = difflib.get_close_matches(str(name), self._names, n=3)
             expected = message("rows.model_column")
             if near:
-                expected = message("rows.model_column_near", columns=[f"'{shown(one)}'" for one in near])
+                expected = message("rows.model_column_near", columns=[f"'{shown(near_name)}'" for near_name in near])
             faults.append(Fault(row, str(name), expected, message("rows.unknown_column")))
         return faults
 
@@ -267,11 +267,11 @@ class RowReader:
             faults.extend(self.name_faults(record, i))
         for j, column in enumerate(self.number_columns):
             value = record.get(column.name)
-            found = self.number(value)
-            if found is None or (isinstance(value, int | float) and (math.isinf(found) or value != value)):
+            parsed = self.number(value)
+            if parsed is None or (isinstance(value, int | float) and (math.isinf(parsed) or value != value)):
                 words.append((Fault(i, column.name, message("rows.finite_number"), kind_of(value)), value))
             else:
-                numbers[j] = found
+                numbers[j] = parsed
         for j, column in enumerate(self.category_columns):
             value = record.get(column.name)
             text = level(value)

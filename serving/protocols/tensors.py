@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import RefitError
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 
 DTYPES: dict[str, str] = {
     "BOOL": "?",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 from serving.problems import Problem
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 
 ENDINGS = {
     "text/csv": ".csv",

@@ -21,7 +21,7 @@ from ml.storage import database
 from serving.model import champion_lookup
 from serving.status.reader import CheckEntry, LedgerEntry, Status, VersionEntry, Window
 
-log = logging.getLogger("refit.mover")
+log = logging.getLogger("refit.log_shipper")
 
 EVENTS = 100  # newest rows of the ledger
 CHECKS = 50  # newest
@@ -68,15 +68,15 @@ def _check(check: DriftVerdict) -> CheckEntry:
 def _versions(settings: Settings) -> list[VersionEntry]:
     address = tracking.uri(settings)
     try:
-        found = _over_rest(settings, address) if address.startswith("http") else _embedded(settings)
+        registered = _over_rest(settings, address) if address.startswith("http") else _embedded(settings)
     except RefitError as error:
         log.info("no versions in the overview: %s", error)
         return []
-    return [_version(info, aliases) for info, aliases in found]
+    return [_version(info, aliases) for info, aliases in registered]
 
 
 def _over_rest(settings: Settings, address: str) -> list[tuple[VersionInfo, list[str]]]:
-    """The newest versions, each with its aliases; as MLflow's client would ask, which is not light."""
+    """The newest versions, each with its aliases, without MLflow's client, which is not light."""
     name = settings.registry.model_name
     model = champion_lookup.get(address, "registered-models/get", name=name)
     if model is None:

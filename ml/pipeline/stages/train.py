@@ -78,7 +78,7 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
         beside_report=beside,
         validation_rows=len(valid.y),
         saved=saved,
-        left_out_golden=view.left_out,
+        left_out_regression=view.left_out,
         mlflow_url=tracking.link(settings, run_id),
     )
 

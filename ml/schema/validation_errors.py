@@ -86,8 +86,8 @@ class Words:
         """
         self._numbers[column] += numbers
         self._words[column] += words
-        kept = (self._refused if refused else self._faults)[column]
-        kept += faults[: MAX_FAULTS - len(kept)]
+        seen = (self._refused if refused else self._faults)[column]
+        seen += faults[: MAX_FAULTS - len(seen)]
 
     def check(self) -> None:
         """Raise RowsError, by place, where a column has more words than a few, or one that is refused."""
