@@ -91,8 +91,8 @@ def _over_rest(settings: Settings, address: str) -> list[tuple[VersionInfo, list
         max_results=str(VERSIONS),
         order_by="version_number DESC",
     )
-    found = [_info(entry) for entry in (page or {}).get("model_versions", ())]
-    return [(info, aliases.get(info.version, [])) for info in found]
+    infos = [_info(entry) for entry in (page or {}).get("model_versions", ())]
+    return [(info, aliases.get(info.version, [])) for info in infos]
 
 
 def _info(entry: dict[str, Any]) -> VersionInfo:
