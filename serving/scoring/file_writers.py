@@ -37,6 +37,7 @@ class Writer(Protocol):
 
     mimetype: str
     ending: str
+    out: BinaryIO
 
     def add(self, part: Part, scored: Scored) -> None: ...
 

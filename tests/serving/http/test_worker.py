@@ -156,6 +156,8 @@ def test_chunk_extension_and_trailer_are_passed_over(server: Server) -> None:
         "chunk size with sign": (chunked(end=b"+4\r\n1234\r\n0\r\n\r\n"), 400),
         "chunk size in 0x": (chunked(end=b"0x4\r\n1234\r\n0\r\n\r\n"), 400),
         "chunk size that overflows": (chunked(end=b"10000000000000004\r\n1234\r\n0\r\n\r\n"), 400),
+        "chunk size with a trailing blank": (chunked(end=b"4 \r\n1234\r\n0\r\n\r\n"), 400),
+        "chunk size with a trailing tab": (chunked(end=b"4\t\r\n1234\r\n0\r\n\r\n"), 400),
         "empty chunk size": (chunked(end=b"\r\n"), 400),
         "chunk longer than it says": (chunked(end=b"3\r\n1234\r\n0\r\n\r\n"), 400),
         "chunk line with a bare line feed": (chunked(end=b"4\n1234\r\n0\r\n\r\n"), 400),
