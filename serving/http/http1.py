@@ -26,6 +26,8 @@ MEMORY_BYTES = 1_000_000  # a larger body waits in an unnamed temporary file
 
 MAX_FRAMING_BYTES = 65_536  # of all chunk lines; beyond it, half of the bytes that they hold
 
+# Readers differ in which of two they take: of these a request has one. Searched once for a head that comes again.
+_ONCE = re.compile(rb"\n(authorization|x-api-key|origin|sec-fetch-site|content-type)[ \t]*:", re.IGNORECASE)
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,12})(?:[ \t]*;[^\r\n]*)?")
 _NEXT_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,12})\r\n")  # a chunk's end and the next one's line, as most are
 _REASONS = (
@@ -115,6 +117,9 @@ def read_head(data: bytes) -> Request | None:
         raise Refused(400, "a line feed without a carriage return in the request head")
     if b"\n " in head or b"\n\t" in head:
         raise Refused(400, "a header folded over two lines")
+    found = [name.lower() for name in _ONCE.findall(head)]
+    if len(found) > len(set(found)):
+        raise Refused(400, "a header twice that may come once")
     get = parsed.get_header
     if parsed.minor_version == 1 and get("host") is None:
         raise Refused(400, "expected a Host header")
