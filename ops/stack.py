@@ -28,7 +28,7 @@ from ops.supervision import last_lines, process_of, states, supervisor
 START_LIMIT_S = 600
 # Measured on the running stack during a default run; see docs/why.md.
 NEEDED_MEMORY_GB = 3.0
-NEEDED_DISK_GB = 1.0
+NEEDED_DISK_GB = 1.0  # for databases, logs and the first bundles; our choice
 
 
 def environment(layout: Layout) -> dict[str, str]:
