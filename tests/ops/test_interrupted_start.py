@@ -147,11 +147,11 @@ def test_airflows_database_that_was_half_made_is_made_anew_and_no_other(
 
     monkeypatch.setattr(subprocess, "run", migrate)
     with pytest.raises(KeyboardInterrupt):
-        stack.migrate(layout, print)
-    stack.migrate(layout, print)
-    stack.migrate(layout, print)
+        stack.migrate(layout)
+    stack.migrate(layout)
+    stack.migrate(layout)
     (layout.airflow_home / "migrated").write_text("2.0", encoding="ascii")
-    stack.migrate(layout, print)
+    stack.migrate(layout)
     assert seen == ["", "", "half"], "an older version's database keeps what is in it"
 
 
