@@ -228,7 +228,7 @@ def _outcome(settings: Settings, what: str, who: str, why: Text, old: str, new: 
 def _intention(settings: Settings, number: int) -> Event:
     found = ledger.open_intention(settings)
     if found is None or found.id != number:  # the lock makes this impossible
-        raise RegistryError("the ledger does not hold the intention that was just written")
+        raise RegistryError(message("ledger.no_intention"))
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ml.cli import options, show
+from ml.messages import code_of, message
 
 ALTERED = 5  # exit code
 
@@ -26,8 +27,14 @@ def command(all_versions: bool, as_json: bool, **given: Any) -> int:
     settings = options.settings_for(given)
     checked, faults = checks.check(settings, all_versions=all_versions)
     head = chain.read_head(settings)
-    result = {"checked": checked, "faults": faults, "ledger_head": head.hash if head else ""}
-    known = f" The ledger's newest hash is {head.hash}: note it elsewhere." if head else ""
-    text = "\n".join([*faults, f"{checked}: {len(faults)} not as written.{known}"])
+    result = {
+        "checked": checked.text,
+        "faults": list(map(str, faults)),
+        "codes": list(map(code_of, faults)),
+        "ledger_head": head.hash if head else "",
+    }
+    end = [message("ledger.as_written", checked=checked, n=len(faults))]
+    end += [message("ledger.head", hash=head.hash)] if head else []
+    text = "\n".join([*map(str, faults), " ".join(map(str, end))])
     show.result(result, as_json=as_json, text=text)
     return ALTERED if faults else 0
