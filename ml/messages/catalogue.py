@@ -10,7 +10,7 @@ from typing import Any
 from ml.messages.message import Message, Text, Value, fill, parsed
 from ml.messages.templates import bundle, card, drift, evaluation, gate, ledger, release, retraining
 from ml.messages.templates.service import connections, http, protocols, requests
-from ml.messages.templates.tables import files, rows
+from ml.messages.templates.tables import data, files, findings, rows
 
 PLAIN = frozenset({str, int, float, bool, NoneType, Message})  # what a record holds as it is
 ROOMS = (
@@ -26,7 +26,9 @@ ROOMS = (
     http,
     protocols,
     requests,
+    data,
     files,
+    findings,
     rows,
 )
 TEMPLATES: dict[str, str] = {code: template for room in ROOMS for code, template in room.TEMPLATES.items()}

@@ -20,7 +20,7 @@ from ml.data.sources import csv_reader
 from ml.errors import DataError, SchemaError
 from ml.messages import code_of, message
 from ml.schema import arrow_cells
-from ml.schema.coerce import written_numbers
+from ml.schema.coerce import listing, written_numbers
 from ml.schema.findings import Report
 from ml.schema.rows import RowReader, Rows
 from ml.schema.validation import MAX_FAULTS, Fault, Words, shown
@@ -255,8 +255,7 @@ class Upload:
             raise SchemaError(message("files.lacks_columns", **known), file=self.name, column=absent[0])
         unknown = [shown(fault.column) for fault in faults if fault.column != ID_KEY]
         if unknown:
-            listed = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
-            self.report.warn(f"columns that the model does not know are ignored: {listed}")
+            self.report.warn(message("findings.unknown_columns", columns=listing(unknown, 5)))
 
     def _rows(self, table: pa.Table, lines: npt.NDArray[np.int64] | None, first: int = 0) -> tuple[Rows, pa.Table]:
         """The rows, and the table with its number columns as numbers where they are read so."""
