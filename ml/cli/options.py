@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from ml.errors import SettingsError
+from ml.messages import message
 from ml.settings import Settings, from_environment, from_values, load, to_values
 from ml.settings import options as run_options
 from ml.settings.options import RUN_OPTIONS, RunOption
@@ -113,7 +114,7 @@ def run_of(run_key: str | None) -> str:
 
     found = run_key or latest(load())
     if found is None:
-        raise SettingsError("there is no run yet; next: python -m ml generate, or python -m ml pipeline for all stages")
+        raise SettingsError(message("training.no_run"))
     return found
 
 

@@ -8,7 +8,18 @@ from types import NoneType
 from typing import Any
 
 from ml.messages.message import Message, Text, Value, fill, parsed
-from ml.messages.templates import bundle, card, drift, evaluation, gate, ledger, release, retraining
+from ml.messages.templates import (
+    bundle,
+    card,
+    drift,
+    evaluation,
+    gate,
+    ledger,
+    release,
+    retraining,
+    settings,
+    training,
+)
 from ml.messages.templates.service import connections, http, protocols, requests
 from ml.messages.templates.tables import data, files, findings, rows
 
@@ -22,6 +33,8 @@ ROOMS = (
     ledger,
     release,
     retraining,
+    settings,
+    training,
     connections,
     http,
     protocols,

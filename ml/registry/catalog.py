@@ -18,6 +18,7 @@ MESSAGE = "refit.message"  # the sentence by code, as JSON
 SNAPSHOT = "refit.snapshot"  # the id of what it was made from
 CONTRACT = "refit.contract"  # `Schema.contract_id`
 QUARANTINED = "refit.quarantined"
+QUARANTINE_MESSAGE = "refit.quarantine_message"  # JSON: the same by code, where it is a sentence of ours
 
 
 class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,9 +41,14 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
         return self.tags.get(tracking.RUN_KEY, "")
 
     @property
-    def quarantined(self) -> str:
-        """Why it must not be promoted again by itself; "" where it may."""
-        return self.tags.get(QUARANTINED, "")
+    def quarantined(self) -> Text:
+        """Why it must not be promoted again by itself, by code where it is a sentence of ours; "" where it may."""
+        why = self.tags.get(QUARANTINED, "")
+        try:
+            known = msgspec.json.decode(self.tags.get(QUARANTINE_MESSAGE, ""), type=Message)
+        except msgspec.DecodeError:  # none, or another version's
+            return why
+        return known if known.text == why else why  # a person may have written the tag anew
 
 
 def register(

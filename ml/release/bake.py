@@ -99,7 +99,7 @@ def _not_compared(settings: Settings, event: ledger.Event, rows: pd.DataFrame, w
     told = ledger.events(settings, limit=1, what=[ledger.NOT_COMPARED])
     if not told or (told[0].from_version, told[0].to_version) != (old, new):
         ledger.append(settings, ledger.NOT_COMPARED, who=WHO, why=said, from_version=old, to_version=new)
-        alerts.send(settings, ledger.NOT_COMPARED, [str(said)], from_version=old, to_version=new)
+        alerts.send(settings, ledger.NOT_COMPARED, [said], from_version=old, to_version=new)
     right = rows["label"].to_numpy(object) == rows["actual"].to_numpy(object)
     return Baking(
         version=event.to_version, predecessor=event.from_version, labels=len(rows), accuracy=float(right.mean()),

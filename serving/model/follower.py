@@ -215,7 +215,7 @@ class Follower:
         alerts.send(
             self.settings,
             ledger.NOT_SERVED,
-            [message("release.not_served", version=version, reason=reason)],
+            [message("release.of_version", version=version, reason=reason)],
             model_version=version,
         )
 
