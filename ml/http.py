@@ -57,6 +57,11 @@ def get(address: str, *, headers: Mapping[str, str] | None = None, timeout_s: fl
 def post(address: str, body: Any, *, headers: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S) -> Any:
     """Post a JSON-able value; returns the JSON of the answer, None where that is empty.
 
+    Parameters
+    ----------
+    body
+        Sent as JSON; None sends no body.
+
     Raises
     ------
     HttpError
@@ -106,6 +111,11 @@ def exchange(
     timeout_s: float = TIMEOUT_S,
 ) -> tuple[int, bytes]:
     """One request; returns status and body of a 2xx answer as they came, the body up to `MAX_ANSWER_BYTES`.
+
+    Parameters
+    ----------
+    body
+        Sent as JSON; None sends no body.
 
     Raises
     ------
@@ -167,7 +177,7 @@ def _rest_of(error: urllib.error.HTTPError) -> bytes:
 def _answered(status: int, method: str, content: bytes) -> Message:
     """What a refusal says: the `detail` of a problem, else its first bytes."""
     try:
-        said = str(json.loads(content)["detail"])
+        detail = str(json.loads(content)["detail"])
     except (ValueError, KeyError, TypeError):
         said = content[:SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
     if not said:

@@ -13,7 +13,7 @@ from flask import Flask, Response, g, request
 
 from ml import settings as settings_module
 from ml.messages import message
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 from ml.settings import Settings
 from serving import pages, problems
 from serving.api import guard

@@ -68,11 +68,11 @@ def options(*, data: bool = False, learning: bool = False) -> Callable[[Function
 
 def overrides(given: dict[str, Any]) -> dict[str, Any]:
     """Nested settings from the options that were given."""
-    told = {**given, "families": [name.strip() for name in (given.get("families") or "").split(",") if name.strip()]}
+    chosen = {**given, "families": [name.strip() for name in (given.get("families") or "").split(",") if name.strip()]}
     if given.get("data"):
-        told |= {"data": _absolute(given["data"])}
-        told["source"] = given.get("source") or "file"
-    nested: dict[str, Any] = {**run_options.overrides(told)}
+        chosen |= {"data": _absolute(given["data"])}
+        chosen["source"] = given.get("source") or "file"
+    nested: dict[str, Any] = {**run_options.overrides(chosen)}
     for section, values in from_environment(_as_variables(given.get("more") or ())).items():
         if isinstance(values, dict):
             nested.setdefault(section, {}).update(values)

@@ -56,9 +56,9 @@ def link(connection: sa.Connection, ledger: sa.Table, row: int) -> Head:
     newest = connection.execute(sa.select(links).order_by(links.c.position.desc()).limit(1)).mappings().first()
     wanted = sa.select(ledger).where(ledger.c.id == row if newest else ledger.c.id <= row).order_by(ledger.c.id)
     previous, position = (newest["hash"], newest["position"]) if newest else ("", 0)
-    for found in connection.execute(wanted).mappings().all():
-        made, position = entry_hash(previous, found), position + 1
-        connection.execute(links.insert().values(position=position, row=found["id"], previous=previous, hash=made))
+    for stored in connection.execute(wanted).mappings().all():
+        made, position = entry_hash(previous, stored), position + 1
+        connection.execute(links.insert().values(position=position, row=stored["id"], previous=previous, hash=made))
         previous = made
     return Head(position, row, previous)
 

@@ -17,7 +17,7 @@ import gunicorn_h1c as h1c
 from gunicorn_h1c._parser_fast import IncompleteError, ParseError
 
 from ml.messages import Message, message
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 
 MAX_HEAD_BYTES = 65_536
 MAX_LINE_BYTES = 8_190
@@ -67,14 +67,14 @@ class Request:
             return self._found[name]
         except KeyError:
             value = self._parsed.get_header(name)
-            found = self._found[name] = None if value is None else value.decode("latin-1")
-            return found
+            text = self._found[name] = None if value is None else value.decode("latin-1")
+            return text
 
     @property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """All headers, in order."""
-        found: tuple[tuple[bytes, bytes], ...] = self._parsed.headers
-        return found
+        headers: tuple[tuple[bytes, bytes], ...] = self._parsed.headers
+        return headers
 
     @property
     def expects_continue(self) -> bool:
@@ -216,7 +216,7 @@ class Body:
                 raise Refused(431, message("http.trailers"))
             self.complete = not line  # trailers are read past: nothing here acts on one
         else:
-            found = _CHUNK_LINE.fullmatch(line)
-            if found is None or b"\r" in line:
+            size_line = _CHUNK_LINE.fullmatch(line)
+            if size_line is None or b"\r" in line:
                 raise Refused(400, message("http.chunk_size"))
-            self._chunk = int(found[1], 16) or -2
+            self._chunk = int(size_line[1], 16) or -2

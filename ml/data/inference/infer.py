@@ -40,13 +40,13 @@ def infer(frame: pd.DataFrame, data: Data) -> tuple[Schema, Report]:
     ignored = dict.fromkeys(name for name in reserved if name)
     ids = list(data.id_columns)
     for name in (name for name in frame.columns if name not in ignored):
-        found = find_kind(frame[name], data, place_of(frame), report)
-        if found.kind is None:
+        outcome = find_kind(frame[name], data, place_of(frame), report)
+        if outcome.kind is None:
             ignored[name] = None
         else:
-            kinds[name] = found.kind
-            tell_markers(frame[name], found.kind, data, report)
-        if found.groups and not ids:
+            kinds[name] = outcome.kind
+            tell_markers(frame[name], outcome.kind, data, report)
+        if outcome.groups and not ids:
             ids.append(name)
             report.warn(message("findings.kept_together"), name)
     schema = Schema(
@@ -85,18 +85,18 @@ def _no_input(report: Report, target: str) -> Message:
 def _without_leaks(
     schema: Schema, frame: pd.DataFrame, y: NDArray[np.int64], data: Data, file: str | None, report: Report
 ) -> Schema:
-    found = leaks.find(frame, y, data.leak_auc)
-    if not found:
+    suspects = leaks.find(frame, y, data.leak_auc)
+    if not suspects:
         return schema
     if data.leaks == "reject":
-        raise DataError(message("data.leaks", columns=listing(found)), file=file)
+        raise DataError(message("data.leaks", columns=listing(suspects)), file=file)
     left_out = data.leaks == "exclude"
-    for name, auc in found.items():
+    for name, auc in suspects.items():
         report.warn(message("findings.leak_left_out" if left_out else "findings.leak_kept", auc=auc), name)
     if not left_out:
         return schema
     return msgspec.structs.replace(
         schema,
-        columns=tuple(column for column in schema.columns if column.name not in found),
-        ignored=(*schema.ignored, *found),
+        columns=tuple(column for column in schema.columns if column.name not in suspects),
+        ignored=(*schema.ignored, *suspects),
     )

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml.data.inference import checks
+from ml.data.inference import column_heuristics
 from ml.errors import DataError
 from ml.messages import Message, message
 from ml.schema import arrow_cells
@@ -73,7 +73,7 @@ def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Fo
     if not np.isfinite(cells).any() and not bad.any():
         return _nothing(name, array, data, place, report)
     coded = override is None and arrow_cells.is_text(array)
-    zeros = checks.leading_zeros(array) if coded else np.zeros(len(array), bool)
+    zeros = column_heuristics.leading_zeros(array) if coded else np.zeros(len(array), bool)
     if zeros.sum() > data.max_bad_share * present:
         report.info(message("findings.leading_zeros"), name)
         return _category(name, array, False, data, report)
@@ -100,14 +100,14 @@ def tell_markers(series: pd.Series, kind: Kind, data: Data, report: Report) -> N
 
     In a category column that is a warning: NA is a country, too.
     """
-    said = arrow_cells.marked(series, data.missing_markers)
-    if sum(said.values()) <= data.max_bad_share * len(series):
+    markers_seen = arrow_cells.marked(series, data.missing_markers)
+    if sum(markers_seen.values()) <= data.max_bad_share * len(series):
         return
-    counts = {"n": sum(said.values()), "rows": len(series)}
+    counts = {"n": sum(markers_seen.values()), "rows": len(series)}
     if kind == "number":
-        report.info(message("findings.markers", words=listing(said), **counts), str(series.name))
+        report.info(message("findings.markers", words=listing(markers_seen), **counts), str(series.name))
     else:
-        report.warn(message("findings.markers_in_category", words=listing(said), **counts), str(series.name))
+        report.warn(message("findings.markers_in_category", words=listing(markers_seen), **counts), str(series.name))
 
 
 def _number(name: str, cells: NDArray[np.float64], forced: bool, report: Report) -> Found:
@@ -120,7 +120,7 @@ def _number(name: str, cells: NDArray[np.float64], forced: bool, report: Report)
     if len(present) == len(cells) and present.min() == present.max():
         report.warn(message("findings.constant", value=present[0]), name)
         return _OUT
-    if checks.is_row_number(name, present):
+    if column_heuristics.is_row_number(name, present):
         report.warn(message("findings.row_numbers"), name)
         return Found(None, groups=len(np.unique(present)) < len(present))
     return Found("number")
@@ -141,12 +141,12 @@ def _category(name: str, array: pa.Array, forced: bool, data: Data, report: Repo
     if len(counts) == 1 and not missing:
         report.warn(message("findings.constant_text", value=shown(next(iter(counts)))), name)
         return _OUT
-    if checks.is_dates(array, counts):
+    if column_heuristics.is_dates(array, counts):
         report.warn(message("findings.dates"), name)
         return _OUT
-    if checks.is_free_text(len(counts), present):
+    if column_heuristics.is_free_text(len(counts), present):
         report.warn(message("findings.free_text", n=len(counts), rows=present), name)
-        return Found(None, groups=len(counts) < present and checks.named_like_id(name))
+        return Found(None, groups=len(counts) < present and column_heuristics.named_like_id(name))
     if len(counts) > data.max_categories:
         report.warn(message("findings.many_levels", n=len(counts), kept=data.max_categories), name)
     return Found("category")
@@ -178,11 +178,11 @@ def _report_either_mark(name: str, array: pa.Array, data: Data, report: Report) 
     """Where every point stands before three digits, as in 8.423, it may be the mark between thousands; who knows?"""
     if not arrow_cells.is_text(array) or data.decimal != "." or data.thousands:
         return
-    said = pc.drop_null(pc.utf8_trim_whitespace(array))
-    markers = pa.array([marker.strip() for marker in data.missing_markers], said.type)
-    said = said.filter(pc.invert(pc.is_in(said, value_set=markers)))
-    pointed = said.filter(pc.match_substring(said, "."))
-    if len(pointed) > 1 and pc.all(pc.match_substring_regex(said, _EITHER_MARK)).as_py():
+    texts = pc.drop_null(pc.utf8_trim_whitespace(array))
+    markers = pa.array([marker.strip() for marker in data.missing_markers], texts.type)
+    texts = texts.filter(pc.invert(pc.is_in(texts, value_set=markers)))
+    pointed = texts.filter(pc.match_substring(texts, "."))
+    if len(pointed) > 1 and pc.all(pc.match_substring_regex(texts, _EITHER_MARK)).as_py():
         cell = pointed[0].as_py()
         report.warn(message("findings.points_before_three", cell=cell, other=cell.replace(".", "")), name)
 

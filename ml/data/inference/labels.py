@@ -27,6 +27,11 @@ def find_classes(frame: pd.DataFrame, data: Data, report: Report) -> tuple[tuple
     Labels that differ only in case or surrounding space are one class, written as most rows write it.
     Two classes come as (negative, positive); more are sorted, numbers by value.
 
+    Parameters
+    ----------
+    frame
+        Raw, with the column `data.target`.
+
     Raises
     ------
     DataError
@@ -40,8 +45,8 @@ def find_classes(frame: pd.DataFrame, data: Data, report: Report) -> tuple[tuple
     for entry in counted:
         if entry["values"]:
             spellings[same_label(entry["values"])][entry["values"]] = entry["counts"]
-    classes = {found.most_common(1)[0][0]: found.total() for found in spellings.values()}
-    merged = [listing(found) for found in spellings.values() if len(found) > 1]
+    classes = {counts.most_common(1)[0][0]: counts.total() for counts in spellings.values()}
+    merged = [listing(counts) for counts in spellings.values() if len(counts) > 1]
     if merged:
         report.warn(message("findings.merged_labels", merged=merged[:8]), data.target)
     ordered = sorted(_large_enough(classes, data, file), key=_sort_key)
@@ -109,19 +114,19 @@ def _texts(frame: pd.DataFrame, target: str, markers: tuple[str, ...]) -> pa.Arr
 
 def _large_enough(classes: dict[str, int], data: Data, file: str | None) -> list[str]:
     rows = sum(classes.values())
-    kept = [label for label, count in classes.items() if count >= data.min_class_rows]
+    frequent = [label for label, count in classes.items() if count >= data.min_class_rows]
     if not rows:
         problem = message("data.no_label")
-    elif len(kept) > data.max_classes or (len(classes) > 20 and len(classes) > rows / 5):
+    elif len(frequent) > data.max_classes or (len(classes) > 20 and len(classes) > rows / 5):
         counts = {"n": len(classes), "rows": rows, "limit": data.max_classes}
         problem = message("data.too_many_labels", labels=listing(classes, 4), **counts)
     elif len(classes) == 1:
         problem = message("data.one_label", label=shown(next(iter(classes))))
-    elif len(kept) < 2:
+    elif len(frequent) < 2:
         found = [message("data.class_rows", label=shown(one), n=count) for one, count in list(classes.items())[:8]]
         problem = message("data.small_classes", least=data.min_class_rows, found=found)
     else:
-        return kept
+        return frequent
     raise DataError(problem, file=file, column=data.target)
 
 

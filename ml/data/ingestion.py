@@ -75,7 +75,7 @@ def generate(
     if copies:
         report.info(message("findings.copies", n=copies, rows=len(rows.y)))
     schema = profile(schema, rows.X[parts == split.TRAIN], max_categories=data.max_categories)
-    made = snapshot.write(
+    written = snapshot.write(
         rows,
         schema,
         report,
@@ -86,9 +86,9 @@ def generate(
         split=method,
         labelled=added,
     )
-    pickle_export.write(made, settings)
-    _remember(made, settings)
-    return made
+    pickle_export.write(written, settings)
+    _remember(written, settings)
+    return written
 
 
 def check(settings: Settings, contract: Schema | None = None) -> Schema:
