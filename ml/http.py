@@ -179,7 +179,7 @@ def _answered(status: int, method: str, content: bytes) -> Message:
     try:
         detail = str(json.loads(content)["detail"])
     except (ValueError, KeyError, TypeError):
-        said = content[:SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
-    if not said:
+        detail = content[:SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
+    if not detail:
         return message("connections.status", status=status, method=method)
-    return message("connections.status_saying", status=status, method=method, answer=said[:SHOWN_CHARACTERS])
+    return message("connections.status_saying", status=status, method=method, answer=detail[:SHOWN_CHARACTERS])
