@@ -170,7 +170,7 @@ def _of_http(error: HTTPException) -> Problem:
     known = {
         400: message("http.bad_request"),
         404: message("http.not_found"),
-        405: message("http.method_not_allowed", method=request.method),
+        405: message("http.method_not_allowed"),
         413: message("http.too_large"),
     }
     own = error.description if error.description != type(error).description else None

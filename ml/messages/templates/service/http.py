@@ -22,7 +22,7 @@ TEMPLATES = {
     "http.too_slow": N_("the request did not arrive in time"),
     "http.client_gone": N_("the client has gone; the rest was not scored"),
     "http.not_found": N_("there is nothing at this address"),
-    "http.method_not_allowed": N_("this address does not take {method}"),
+    "http.method_not_allowed": N_("this address does not take the method of the request"),
     "http.bad_request": N_("the request cannot be read"),
     "http.too_large": N_("the request is larger than this address takes"),
     "http.packed_form": N_("expected a form without Content-Encoding, got {got}"),

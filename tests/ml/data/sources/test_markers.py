@@ -37,7 +37,7 @@ def every(n: int, word: str, other: str) -> Any:
 def test_a_country_called_na_is_told() -> None:
     told = findings(frame(country=every(4, "NA", "Z")))
     assert [(f.level, f.column) for f in told] == [("warning", "country")]
-    assert told[0].message == (
+    assert str(told[0].message) == (
         "50 of 200 rows say 'NA': taken as missing; if that is a value, leave it out of data.missing_markers"
     )
 
