@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from ml import tracking
-from ml.messages import Message, Text
+from ml.errors import RegistryError
+from ml.messages import Message, Text, message
 from ml.settings import Settings
 from ml.storage import locks
 
@@ -109,16 +110,19 @@ def of_run(settings: Settings, run_id: str, run_key: str) -> VersionInfo | None:
         return next(iter(_of_run(settings, run_id, run_key)), None)
 
 
-def version(settings: Settings, number: str) -> VersionInfo:
-    """One version.
+def version(settings: Settings, number: str, sha256: str = "") -> VersionInfo:
+    """One version; with `sha256` the one of that bundle.
 
     Raises
     ------
     RegistryError
-        There is no such version.
+        There is no such version, or this registry's of that number is another one.
     """
     with tracking.errors(tracking.uri(settings)):
-        return info_of(tracking.client(settings).get_model_version(settings.registry.model_name, str(number)))
+        found = info_of(tracking.client(settings).get_model_version(settings.registry.model_name, str(number)))
+    if sha256 and found.sha256 and found.sha256 != sha256:
+        raise RegistryError(message("release.other_bundle", version=found.version))
+    return found
 
 
 def versions(settings: Settings, *, limit: int = 100) -> list[VersionInfo]:

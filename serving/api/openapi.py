@@ -76,7 +76,11 @@ def row_schema(schema: Schema | None) -> dict[str, Any]:
         "description": "One value a column; null where it is missing.",
         "required": list(properties),
         "properties": {
-            "prediction_id": {"type": ["string", "null"], "maxLength": 200, "description": "Your own id of this row."},
+            "prediction_id": {
+                "type": ["string", "integer", "null"],
+                "maxLength": 200,
+                "description": "Your own id of this row.",
+            },
             **passed_over,
             **properties,
         },
@@ -118,7 +122,7 @@ def _rows_schema(max_rows: int) -> dict[str, Any]:
             },
             "prediction_ids": {
                 "type": ["array", "null"],
-                "items": {"type": ["string", "null"], "minLength": 1, "maxLength": 200},
+                "items": {"type": ["string", "integer", "null"], "minLength": 1, "maxLength": 200},
                 "description": "Your own ids, as many as rows; another way to give them.",
             },
         },

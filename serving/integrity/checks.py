@@ -11,7 +11,7 @@ from ml.errors import BundleError
 from ml.messages import Message, Text, message, moved
 from ml.registry import VersionInfo, chain, ledger
 from ml.settings import Settings
-from serving.prediction_log import segments
+from serving.prediction_log import repair, segments
 
 CACHES = ("var/serving/cache", "var/cache/bundles")
 
@@ -21,6 +21,7 @@ def check(settings: Settings, *, all_versions: bool = False) -> tuple[Message, l
     logged = segments.segments(settings.var / "serving" / "segments")
     cached = [b for place in CACHES for b in sorted((settings.home / place).glob("[0-9a-f]*")) if b.is_dir()]
     faults: list[Text] = [fault for segment in logged for fault in segment_faults(segment)]
+    faults += [message("ledger.put_aside", file=str(segment)) for segment in repair.put_aside(settings)]
     faults += [fault for bundle in cached for fault in bundle_faults(settings, bundle, bundle.name)]
     versions, found = _registered(settings, all_versions=all_versions)
     faults += [*found, *chain.faults(settings, ledger.table)]

@@ -124,7 +124,8 @@ class Follower:
         except StoreUnavailable as error:
             log.warning("whether the ledger knows version %s is not known yet: %s", named or "none", error)
             return
-        if (known.to_version if known is not None else "") == named:  # that of a row about a lost alias is ""
+        sha256 = found.sha256 if found is not None else ""
+        if known.is_to(named, sha256) if known is not None else not named:  # that of a row about a lost alias is ""
             self._in_ledger = named
         elif time.monotonic() - self._recorded_at >= RETRY_REFUSED_S:
             self._recorded_at = time.monotonic()

@@ -49,6 +49,7 @@ def file() -> str | tuple[str, int]:
             preview = Preview(out)
             if not score_file.score_upload(service, served, table, preview)["rows"]:
                 raise DataError(message("files.header_no_rows"), file=table.name)
+            out.truncate(out.tell())  # the rest of what was reserved
     except Exception as error:  # nothing half written is kept
         with contextlib.suppress(OSError):
             place.unlink(missing_ok=True)

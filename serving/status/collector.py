@@ -62,7 +62,7 @@ def _checks(settings: Settings) -> list[CheckEntry]:
             retrain=check.retrain,
             decision=check.decision,
             reasons=tuple(check.reasons),
-            columns={finding.column: finding.effect for finding in check.findings},
+            columns=check.effects,
             rows=check.window.rows,
             report=Path(check.report["html"]).name if check.report.get("html") else "",
         )

@@ -14,6 +14,7 @@ TEMPLATES = {
     "ledger.all_rewritten": N_("ledger row {row}: rewritten with all before it, or {file} was altered"),
     "ledger.no_intention": N_("the ledger does not hold the intention that was just written"),
     "ledger.segment": N_("{file}: bytes {first} to {last}: altered, or torn by a kill"),
+    "ledger.put_aside": N_("{file}: put aside by the log shipper: python -m ml verify --repair reads back what can be"),
     "ledger.of_version": N_("version {version}: {fault}"),
     "ledger.checked": N_("{segments} segments, {bundles} cached bundles, {versions} versions, the ledger"),
     "ledger.as_written": N_("{checked}: {n} not as written."),

@@ -41,7 +41,7 @@ def register(settings: Settings, space: Workspace) -> RegistrationRecord:
     if not any(e.what == ledger.REGISTERED for e in ledger.events(settings, run_key=space.run_key)):
         ledger.append(
             settings, ledger.REGISTERED, who=_who(space), why=judged.message, to_version=info.version,
-            run_key=space.run_key, numbers={"metrics": judged.metrics},
+            to_sha256=info.sha256, run_key=space.run_key, numbers={"metrics": judged.metrics},
         )  # fmt: skip
     return RegistrationRecord(
         version=info.version,
@@ -108,7 +108,8 @@ def _shadow(
     version = registered.version
     event = shadow_slot.enter(
         settings, version, who=origin.who, why=_why(space, origin.reason, judged), run_key=space.run_key,
-        champion=judged.champion, degraded=degraded, challenger_beats_champion=challenger_beats_champion,
+        champion=judged.champion, sha256=registered.sha256, degraded=degraded,
+        challenger_beats_champion=challenger_beats_champion,
     )  # fmt: skip
     promoted = event.what == ledger.PROMOTED
     explanation = {

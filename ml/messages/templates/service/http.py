@@ -8,6 +8,8 @@ TEMPLATES = {
     "http.not_acceptable": N_("not an acceptable HTTP request: {error}"),
     "http.bare_line_feed": N_("a line feed without a carriage return in the request head"),
     "http.folded": N_("a header folded over two lines"),
+    "http.header_twice": N_("a header twice that may come once"),
+    "http.small_chunks": N_("more bytes of chunk lines than of content: send larger chunks"),
     "http.no_host": N_("expected a Host header"),
     "http.transfer_coding": N_("the only transfer coding understood is chunked"),
     "http.length_digits": N_("a Content-Length of more digits than any body has"),
