@@ -25,7 +25,8 @@ def roll_back(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
 
     who = getattr(dag_run, "triggering_user_name", None) or "airflow"
     origin = Origin(who=who, reason=params["reason"])
-    return pipeline.rollback(settings_of(), to=params["version"], origin=origin).to_dict()
+    moved = pipeline.rollback(settings_of(), to=params["version"], origin=origin, force=bool(params["force"]))
+    return moved.to_dict()
 
 
 @dag(
@@ -48,6 +49,13 @@ def roll_back(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
             title="Reason",
             section="Where to",
             description="Why; kept in the ledger and shown on the pages.",
+        ),
+        "force": Param(
+            False,
+            type="boolean",
+            title="Also to other columns or classes",
+            section="Where to",
+            description="Callers will feel it: such a version is refused otherwise. It must be named above.",
         ),
     },
     default_args=TASK_DEFAULTS,

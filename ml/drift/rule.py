@@ -48,6 +48,7 @@ def verdict(
     prediction = any(f.drifted for f in findings if f.column == PREDICTION)
     many = bool(columns) and len(drifted) >= drift.drifted_share * len(columns) and bool(drifted)
     fresh_model_probe = fresh_model_probe or FreshModelProbe()
+    not_compared = [fresh_model_probe.problem] if fresh_model_probe.problem else []
     broken = [reason for f in findings if f.broken for reason in f.reasons]
     signals = Signals(
         degraded=performance.degraded,
@@ -56,14 +57,15 @@ def verdict(
         judged=performance.judged,
     )
     if broken:  # what labels say is evidence all the same: it is told, and counts once the feed is mended
-        return "broken data", [*broken, *performance.reasons, *fresh_model_probe.reasons], signals
+        return "broken data", [*broken, *performance.reasons, *fresh_model_probe.reasons, *not_compared], signals
     moved = [reason for f in findings for reason in f.reasons]
-    reasons = [*performance.reasons, *fresh_model_probe.reasons, *moved, *estimate.reasons]
+    found = [*performance.reasons, *fresh_model_probe.reasons, *moved, *estimate.reasons]
+    reasons = [*(found or [message("drift.nothing_changed")]), *not_compared]
     if performance.degraded:
         return "degraded", reasons, signals
     if moved or estimate.dropped or fresh_model_probe.challenger_beats_champion:
         return "drift", reasons, signals
-    return "stable", reasons or [message("drift.nothing_changed")], signals
+    return "stable", reasons, signals
 
 
 def retrain(

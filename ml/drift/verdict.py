@@ -72,6 +72,7 @@ class FreshModelProbe(msgspec.Struct, frozen=True, kw_only=True):
     gain_at_least: float | None = None
     challenger_beats_champion: bool = False
     large: bool = False  # so much on the newest labels alone that nothing need be waited for
+    problem: Text = ""  # why champion and newer rows could not be compared, which is not the same as no newer rows
     reasons: list[Text] = []
 
 

@@ -16,8 +16,10 @@ from ml import predictions
 from ml.drift import champion_reference, features, performance, rule, verdict_history
 from ml.drift.reference import Baseline, canonical
 from ml.drift.verdict import DriftVerdict, FreshModelProbe, Performance, Shadow, Window
+from ml.errors import BundleError, RegistryError
 from ml.messages import Message, message
 from ml.monitoring import evidently_report, mlflow_figures
+from ml.registry import ledger
 from ml.retraining import fresh_model_probe
 from ml.settings import Drift, Settings
 from ml.storage import database
@@ -53,9 +55,11 @@ def compare(
     ------
     StoreUnavailable, RegistryUnavailable
         Nothing was recorded; the call may be made again.
+    BundleError, RegistryError
+        The champion's bundle is damaged, or its version deleted: recorded as the verdict's reason.
     """
     now = time.time() if now is None else now
-    baseline = champion_reference.load(settings) if baseline is None else baseline
+    baseline = _reference(settings, now, shadow) if baseline is None else baseline
     if baseline is None:
         return _saved(settings, _insufficient(settings, now, "", message("drift.no_model"), shadow))
     if (left := _left_undecided(settings, baseline.version)) is not None:
@@ -74,6 +78,16 @@ def compare(
         return _saved(settings, _insufficient(settings, now, baseline.version, reason, shadow))
     verdict = _examine(settings, now, baseline, current, counted)
     return _saved(settings, msgspec.structs.replace(verdict, shadow=shadow))
+
+
+def _reference(settings: Settings, now: float, shadow: Shadow | None) -> Baseline | None:
+    """The champion's; one that is there and cannot be read is told on the pages too, and is an error."""
+    try:
+        return champion_reference.load(settings)
+    except (BundleError, RegistryError) as error:
+        reason = message("drift.champion_not_readable", error=error.explanation)
+        _saved(settings, _insufficient(settings, now, ledger.serving(settings), reason, shadow))
+        raise
 
 
 def _left_undecided(settings: Settings, version: str) -> DriftVerdict | None:

@@ -23,7 +23,7 @@ from ml.drift import backtest, performance
 from ml.drift.reference import Baseline
 from ml.drift.verdict import FreshModelProbe
 from ml.errors import DataError
-from ml.messages import message
+from ml.messages import Text, message
 from ml.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ def examine(
 ) -> FreshModelProbe:
     """Compare the champion with quick models on rows that none of them was trained on.
 
+    Where there are rows enough and no comparison (other columns or classes, a snapshot that is not known), `problem`
+    says why: the check tells it.
+
     Parameters
     ----------
     fresh
@@ -49,21 +52,26 @@ def examine(
     """
     classes = baseline.schema.classes
     fresh = fresh[fresh["actual"].isin(classes)]
-    source = backtest.base(settings, baseline.made_from, baseline.schema if baseline.made_from else None)
-    if len(fresh) < settings.drift.min_labels or source is None or source.schema.classes != classes:
+    if len(fresh) < settings.drift.min_labels:
         return FreshModelProbe()
+    source = backtest.base(settings, baseline.made_from, baseline.schema if baseline.made_from else None)
+    if source is None:
+        return _not_compared(message("drift.probe_no_snapshot"))
+    if source.schema.classes != classes:
+        return _not_compared(message("drift.probe_other_classes"))
     older = predictions.labelled(settings, until=float(fresh["time"].min()), rows=settings.retrain.backtest_rows)
     held = predictions.training_rows(settings, fresh)
-    older, _ = production.same_question(older, baseline.schema)
+    older, other = production.same_question(older, baseline.schema)
     older = production.without_ids_of(older, held)
-    if len(older) < settings.retrain.min_rows:
-        return FreshModelProbe()
+    if len(older) < (needed := settings.retrain.min_rows):
+        too_few = message("drift.probe_other_question", n=other, left=len(older), needed=needed)
+        return _not_compared(too_few) if len(older) + other >= needed else FreshModelProbe()
     windows = {"all": older, "sliding": older.iloc[-settings.retrain.sliding_rows :]}
     try:
         losses = backtest.losses(settings, source, windows, held, families=2)
     except DataError as error:  # logged rows of other columns: a strange row must not cost the verdict
         log.warning("no newer model could be tried: %s", error)
-        return FreshModelProbe()
+        return _not_compared(error.explanation)
     _, served = performance.scores(
         fresh["actual"].to_numpy(object),
         fresh["label"].to_numpy(object),
@@ -76,6 +84,10 @@ def examine(
         if len(loss) == len(served) and math.isfinite(loss.sum())
     }
     return judge(settings, gains, len(served), earlier)
+
+
+def _not_compared(why: Text) -> FreshModelProbe:
+    return FreshModelProbe(problem=message("drift.probe_not_compared", why=why))
 
 
 def judge(settings: Settings, gains: Gains, rows: int, earlier: Sequence[FreshModelProbe] = ()) -> FreshModelProbe:

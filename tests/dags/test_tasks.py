@@ -154,10 +154,16 @@ def test_a_yes_writes_nothing_down_before_promote_does(approval: Any, calls: Cal
     assert calls.seen == []
 
 
-def test_rollback_hands_on_who_where_and_why(dagbag: Any, calls: Calls) -> None:
-    dag_run = SimpleNamespace(triggering_user_name="vi")
-    _function(dagbag, "rollback", "roll_back")(params={"version": "2", "reason": "complaints"}, dag_run=dag_run)
-    assert calls.seen[0][2] == {"to": "2", "origin": Origin(who="vi", reason="complaints")}
+@pytest.mark.parametrize("force", [False, True])
+def test_rollback_hands_on_who_where_and_why(dagbag: Any, calls: Calls, force: bool) -> None:
+    """With the form's own fields: a person says here, too, that callers will feel it."""
+    form = dagbag.dags["rollback"].params
+    params = {"version": "2", "reason": "complaints"} | ({"force": True} if force else {})
+    filled = {
+        name: form.get_param(name).resolve(**({"value": params[name]} if name in params else {})) for name in form
+    }
+    _function(dagbag, "rollback", "roll_back")(params=filled, dag_run=SimpleNamespace(triggering_user_name="vi"))
+    assert calls.seen[0][2] == {"to": "2", "origin": Origin(who="vi", reason="complaints"), "force": force}
 
 
 def test_an_event_made_by_hand_starts_a_run_without_a_verdict(airflow: Any, caplog: pytest.LogCaptureFixture) -> None:

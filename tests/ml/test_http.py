@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -103,16 +101,8 @@ def test_an_address_answers_with_200_or_not(url: str, path: str, good: bool) -> 
 
 def test_an_answer_that_breaks_off_is_told() -> None:
     """`http.client` raises an error of its own kind for it, which is no OSError."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(10_000)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        with pytest.raises(HttpError, match="does not answer GET: IncompleteRead"):
-            http.get(f"http://127.0.0.1:{server.getsockname()[1]}/")
-        thread.join()
+    with (
+        fake_http.breaking_off() as port,
+        pytest.raises(HttpError, match="does not answer GET: IncompleteRead"),
+    ):
+        http.get(f"http://127.0.0.1:{port}/")

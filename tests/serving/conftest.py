@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from serving.app import create_app
 from tests.serving import tiny
+from tests.serving.fake_registry import Registry
 from tests.serving.mixed import application
 
 Make = Callable[..., FlaskClient]
@@ -45,3 +46,11 @@ def app(tmp_path: Path) -> Iterator[Flask]:
 def client(app: Flask) -> FlaskClient:
     """A client of `app`."""
     return app.test_client()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    """A registry behind MLflow's REST answers, for a service at `tmp_path / "home"`."""
+    made = Registry(tmp_path / "registry", tmp_path / "home")
+    yield made
+    made.close()

@@ -30,6 +30,14 @@ TEMPLATES = {
     "drift.estimated_drop": N_(
         "estimate, not a measurement: from the scores alone, accuracy fell by at least {least:.1%}"
     ),
+    "drift.champion_not_readable": N_("the champion's reference cannot be read, so nothing was compared: {error}"),
+    "drift.probe_not_compared": N_("whether a newer model would do better could not be compared: {why}"),
+    "drift.probe_no_snapshot": N_("the snapshot that the champion was made from is not known"),
+    "drift.probe_other_classes": N_("the champion's snapshot has other classes than the champion"),
+    "drift.probe_other_question": N_(
+        "{n} older labelled rows answer another question (target, columns, classes), {left} are left and {needed} are "
+        "needed"
+    ),
     "drift.newer_model_better": N_(
         "a quick model of newer rows does better on labels that came after them: log-loss lower by {gain:.3f} over "
         "{n} rows (by at least {least:.3f}, {sure:.0%} sure)"

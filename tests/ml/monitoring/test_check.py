@@ -17,6 +17,7 @@ from ml.drift import features, performance, verdict_history
 from ml.drift.reference import Baseline, canonical
 from ml.drift.rule import Blocker, retrain, verdict
 from ml.drift.verdict import DriftVerdict, Estimate, Finding, FreshModelProbe, Performance, Signals
+from ml.errors import BundleError
 from ml.messages import Message, code_of, message
 from ml.monitoring import check as checking
 from ml.monitoring import evidently_report, retraining_decision
@@ -70,6 +71,22 @@ def test_few_predictions_are_not_judged(found: Settings) -> None:
         assert verdict.verdict == "insufficient data"
     assert len(drift.history(found)) == 1
     assert verdict.reasons == [message("drift.too_few_predictions", n=60, version="1", needed=found.drift.min_rows)]
+
+
+def test_a_champion_that_cannot_be_read_is_not_a_missing_one(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check fails, and the pages tell why; not again at every check."""
+    ledger.append(found, ledger.PROMOTED, who="vi", to_version="3")
+
+    def damaged(_settings: Settings) -> Baseline | None:
+        raise BundleError("reference.parquet is altered")
+
+    monkeypatch.setattr(checking.champion_reference, "load", damaged)
+    for minute in range(2):
+        with pytest.raises(BundleError, match="altered"):
+            checking.compare(found, now=worlds.START + 60 * minute)
+    [kept] = drift.history(found)
+    assert (kept.verdict, kept.model_version, kept.decided) == ("insufficient data", "3", False)
+    assert kept.reasons == [message("drift.champion_not_readable", error="reference.parquet is altered")]
 
 
 def test_false_alarms_are_rare() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ml import registry, tracking
 from ml.registry import contract, outside_moves, promotion
-from ml.settings import Settings
+from ml.settings import Settings, from_values
 from ml.storage import locks
 from tests.ml.tiny import tiny_bundle
 
@@ -82,6 +82,11 @@ class Registry:
 
     def _mine(self, name: str) -> None:
         assert name == self.name, f"another model: {name}"
+
+
+def settings(home: Path) -> Settings:
+    """Of a model "M" in this registry."""
+    return from_values({"home": str(home), "registry": {"tracking_uri": URI, "model_name": "M"}})
 
 
 def install(monkeypatch: pytest.MonkeyPatch, own: Settings, folder: Path) -> Registry:

@@ -15,13 +15,13 @@ from ml.registry import catalog, ledger, outside_moves
 from ml.registry.ledger import Event
 from ml.registry.rollout import Confirmation
 from ml.release import bake
-from ml.settings import Settings, from_values
+from ml.settings import Settings
 from tests.ml.registry import memory
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Settings:
-    return from_values({"home": str(tmp_path / "home"), "registry": {"tracking_uri": memory.URI, "model_name": "M"}})
+    return memory.settings(tmp_path / "home")
 
 
 @pytest.fixture

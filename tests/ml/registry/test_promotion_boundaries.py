@@ -15,7 +15,7 @@ from ml.messages import Message, message
 from ml.registry import ledger, promotion
 from ml.registry.ledger import Event
 from ml.registry.rollout import Confirmation
-from ml.settings import Settings, from_values
+from ml.settings import Settings
 from tests.ml.registry import memory
 
 DONE = {"workers": 3, "confirmation": "by three"}
@@ -23,7 +23,7 @@ DONE = {"workers": 3, "confirmation": "by three"}
 
 @pytest.fixture
 def own(tmp_path: Path) -> Settings:
-    return from_values({"home": str(tmp_path / "home"), "registry": {"tracking_uri": memory.URI, "model_name": "M"}})
+    return memory.settings(tmp_path / "home")
 
 
 @pytest.fixture

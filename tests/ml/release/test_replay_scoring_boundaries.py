@@ -12,7 +12,7 @@ import pytest
 from ml import registry
 from ml.bundle.reader import Bundle
 from ml.release import replay_scoring
-from ml.settings import Settings, from_values
+from ml.settings import Settings
 from tests.ml import worlds
 from tests.ml.registry import memory
 from tests.ml.tiny import tiny_schema
@@ -22,7 +22,7 @@ START = worlds.START
 
 @pytest.fixture
 def own(tmp_path: Path) -> Settings:
-    return from_values({"home": str(tmp_path / "home"), "registry": {"tracking_uri": memory.URI, "model_name": "M"}})
+    return memory.settings(tmp_path / "home")
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ NO_ROWS = message("gate.no_rows")
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     clock = iter(range(100, 10_000, 100))
     monkeypatch.setattr(ledger, "time", SimpleNamespace(time=lambda: float(next(clock))))
-    return from_values({"home": str(tmp_path / "home"), "registry": {"tracking_uri": memory.URI, "model_name": "M"}})
+    return memory.settings(tmp_path / "home")
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 
 from ml.drift import rule, verdict_history
@@ -79,15 +81,42 @@ def test_strange_older_rows_cost_the_question_and_not_the_verdict(
     frame, y, p = worlds.draw(600, 200)
     worlds.serve(found, frame.drop(columns="x1").assign(x2="much"), p, at=worlds.START - HOUR, labels=y, version="0")
     verdict = window(found, 1, worlds.baseline())
-    assert (verdict.verdict, verdict.fresh_model_probe) == ("stable", FreshModelProbe())
+    assert (verdict.verdict, verdict.fresh_model_probe.rows) == ("stable", 0)
+    assert not_compared(verdict) is not None
     assert "no newer model could be tried" in caplog.text
 
 
-def test_without_a_snapshot_nothing_is_asked(tmp_path: Path) -> None:
+def not_compared(verdict: DriftVerdict) -> Any:
+    """Why, as the verdict's last reason tells it."""
+    assert [code_of(reason) for reason in verdict.reasons] == ["drift.nothing_changed", "drift.probe_not_compared"]
+    assert verdict.reasons[-1] == verdict.fresh_model_probe.problem
+    return verdict.reasons[-1].values["why"]  # type: ignore[union-attr]
+
+
+def test_without_a_snapshot_nothing_is_asked_and_that_is_told(tmp_path: Path) -> None:
     """The check stands without it."""
     found = worlds.settings(tmp_path)
-    assert window(found, 0, worlds.baseline()).fresh_model_probe == FreshModelProbe()
-    assert window(found, 1, worlds.baseline()).fresh_model_probe == FreshModelProbe()
+    for hour in range(2):
+        assert not_compared(window(found, hour, worlds.baseline())).code == "drift.probe_no_snapshot"
+
+
+def test_a_snapshot_of_other_classes_is_no_silence(found: Settings) -> None:
+    """The newest snapshot may be of a table that has been given another class since."""
+    kept = worlds.baseline()
+    schema = msgspec.structs.replace(kept.schema, classes=("no", "perhaps"))
+    fresh = pd.DataFrame({"actual": ["no"] * 600})
+    other = fresh_model_probe.examine(found, msgspec.structs.replace(kept, schema=schema), fresh)
+    assert other.problem.values["why"].code == "drift.probe_other_classes"  # type: ignore[union-attr]
+
+
+def test_older_rows_of_another_question_are_told_where_they_leave_too_few(
+    found: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that an earlier champion, of other columns, has answered."""
+    window(found, 0, worlds.baseline())
+    monkeypatch.setattr(fresh_model_probe.production, "same_question", lambda rows, _schema: (rows.iloc[:0], len(rows)))
+    why = not_compared(window(found, 1, worlds.baseline()))
+    assert (why.code, why.values["left"]) == ("drift.probe_other_question", 0)
 
 
 def judged(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -23,13 +22,6 @@ from serving.prediction_log import segments
 from serving.prediction_log.writer import PredictionLog
 from tests.serving import tiny
 from tests.serving.fake_registry import Registry
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    made = Registry(tmp_path / "registry", tmp_path / "home")
-    yield made
-    made.close()
 
 
 @pytest.fixture

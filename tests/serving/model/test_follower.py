@@ -6,9 +6,8 @@ import base64
 import json
 import os
 import shutil
-import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,10 @@ from serving.model import champion_lookup
 from serving.model import follower as followers
 from serving.model.follower import Follower
 from serving.model.store import ModelStore, read_pointer, read_refusals
+from tests import fake_http
 from tests.serving import tiny
 from tests.serving.fake_registry import Registry
 from tests.serving.running import wait_for
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    made = Registry(tmp_path / "registry", tmp_path / "home")
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -318,19 +311,8 @@ def test_running_follower_sees_the_alias_move_and_stops_when_told(settings: Sett
 
 
 def test_an_answer_of_the_registry_that_breaks_off_is_no_answer() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(10_000)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        with pytest.raises(RegistryUnavailable, match="does not answer"):
-            champion_lookup.get(f"http://127.0.0.1:{server.getsockname()[1]}", "registered-models/alias", name="refit")
-        thread.join()
+    with fake_http.breaking_off() as port, pytest.raises(RegistryUnavailable, match="does not answer"):
+        champion_lookup.get(f"http://127.0.0.1:{port}", "registered-models/alias", name="refit")
 
 
 class Recorder:
