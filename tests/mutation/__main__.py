@@ -27,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 MUTMUT = "mutmut==3.8.1"
-# Of pytest, what no guard needs: collecting the garbage of all that is imported takes longer than the tests of a mutant.
+# Of pytest, what no guard needs: collecting the garbage of all that is imported took longer than a mutant's tests.
 SPARED = ("unraisableexception", "schemathesis", "hypothesispytest", "faker", "xdist", "anyio", "cacheprovider")
 COPIED = ("ml", "serving", "dags", "plugins", "ops", "tests", "config", "refit.toml", "pyproject.toml")
 SURVIVED, NO_TEST, NOT_RUN = 0, 33, None  # exit codes of mutmut's records
