@@ -80,20 +80,20 @@ def full_disk(server: Server) -> None:
 
 
 def locked_database(server: Server) -> None:
-    """Another program holds the database's write lock for two seconds; the mover waits, answers go on."""
-    mover = subprocess.Popen([sys.executable, "-m", "serving.prediction_log.shipper"], cwd=ROOT, env=server.env)
+    """Another program holds the database's write lock for two seconds; the log shipper waits, answers go on."""
+    shipper = subprocess.Popen([sys.executable, "-m", "serving.prediction_log.shipper"], cwd=ROOT, env=server.env)
     try:
         folder = server.home / "var" / "serving" / "segments"
-        wait_for(lambda: moved(server.home) > 0, what="the mover works")
+        wait_for(lambda: moved(server.home) > 0, what="the log shipper works")
         with contextlib.closing(sqlite3.connect(server.home / "var" / "refit.db")) as lock:
             lock.execute("BEGIN EXCLUSIVE")
             time.sleep(2)
             lock.rollback()
         behind = backlog_bytes(folder)
-        wait_for(lambda: backlog_bytes(folder) < max(behind / 2, 100_000), 60, what="the mover catches up")
+        wait_for(lambda: backlog_bytes(folder) < max(behind / 2, 100_000), 60, what="the log shipper catches up")
     finally:
-        mover.terminate()
-        mover.wait(timeout=60)
+        shipper.terminate()
+        shipper.wait(timeout=60)
 
 
 def moved(home: Path) -> int:

@@ -50,7 +50,7 @@ from serving.model import champion_lookup
 from serving.model.champion_lookup import Champion
 from serving.model.follower import Follower
 from serving.model.store import ModelStore, read_refusals
-from serving.prediction_log.shipper import Mover
+from serving.prediction_log.shipper import LogShipper
 from serving.prediction_log.writer import LogUnavailable, PredictionLog
 from serving.scoring import score
 from tests.serving import tiny
@@ -161,7 +161,7 @@ class World:
         """Start every process."""
         self.logs = [PredictionLog(self.settings) for _ in range(WORKERS)]
         self.stores = [_Store(self.settings.var / "serving", i) for i in range(WORKERS)]
-        self.movers = [Mover(self.settings) for _ in range(SHIPPERS)]
+        self.shippers = [LogShipper(self.settings) for _ in range(SHIPPERS)]
         self.follower = Follower(self.settings)
 
     def kill_worker(self, i: int) -> None:
@@ -224,9 +224,9 @@ class World:
         i = self.chance.randrange(SHIPPERS)
 
         def died() -> None:
-            self.movers[i] = Mover(self.settings)
+            self.shippers[i] = LogShipper(self.settings)
 
-        self.within(self.movers[i].step, died)
+        self.within(self.shippers[i].step, died)
 
     def follow(self) -> None:
         """The follower makes a round, and the workers look."""
@@ -319,7 +319,7 @@ class World:
             self.kill_worker(i)
         self.boot()
         self.look()
-        self.movers[0].step()
+        self.shippers[0].step()
         self.follower.step()
         with contextlib.suppress(PromotionError):
             registry.reconcile(self.settings, self.confirm)

@@ -203,7 +203,7 @@ def gate(
     x = pd.concat([recent.X, test.X], ignore_index=True)
     y = np.concatenate([recent.y, test.y])
     is_recent = np.arange(len(y)) < len(recent.y)
-    parts = {"recent": is_recent, "golden": ~is_recent} if len(recent.y) else {}
+    parts = {"recent": is_recent, "regression": ~is_recent} if len(recent.y) else {}
     train = challenger.snapshot.part("train").y
     verdict = judge(
         challenger.estimator.predict_proba(x),

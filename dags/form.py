@@ -29,15 +29,15 @@ def overrides(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _param(option: RunOption, settings: Settings) -> Param:
-    told = [option.help, option.note]
+    texts = [option.help, option.note]
     if option.settings and option.kind != "choice":
-        told.append(f"Empty: as configured ({_configured(option, settings)}).")
+        texts.append(f"Empty: as configured ({_configured(option, settings)}).")
     return Param(
         None,
         type=["null", _TYPES.get(option.kind, "string")],
         section=option.group,
         title=option.title,
-        description=" ".join(filter(None, told)),
+        description=" ".join(filter(None, texts)),
         **_limits(option, settings),
     )
 
@@ -45,8 +45,8 @@ def _param(option: RunOption, settings: Settings) -> Param:
 def _limits(option: RunOption, settings: Settings) -> dict[str, Any]:
     """What Airflow's form knows of a field beyond its type."""
     if option.kind == "choice":
-        shown = {choice: _SHOWN[choice] for choice in option.choices if choice in _SHOWN}
-        display = {None: f"as configured ({_configured(option, settings)})", **shown}
+        labels = {choice: _SHOWN[choice] for choice in option.choices if choice in _SHOWN}
+        display = {None: f"as configured ({_configured(option, settings)})", **labels}
         return {"enum": [None, *option.choices], "values_display": display}
     if option.kind == "whole":
         return {"minimum": option.minimum, "maximum": option.maximum}

@@ -5,6 +5,7 @@ heavy libraries are imported inside the functions that need them.
 
 | room | what is in it |
 |---|---|
+| `messages` | Messages: every sentence for people, by code |
 | `errors` | The error tree |
 | `http` | Get and post JSON with the standard library |
 | `settings` | Settings: what can be set (`sections`), and where it is read from (`loading`) |

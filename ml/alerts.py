@@ -56,7 +56,7 @@ def send(settings: Settings, kind: str, sentences: Sequence[Text], **facts: Any)
         "kind": kind,
         "text": f"Refit: {kind}. " + " ".join(map(str, sentences)),
         "time": time.time(),
-        "messages": [msgspec.to_builtins(one) for one in sentences if isinstance(one, Message)],
+        "messages": [msgspec.to_builtins(item) for item in sentences if isinstance(item, Message)],
         **facts,
     }
     log.warning("%s", message["text"])

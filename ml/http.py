@@ -55,6 +55,11 @@ def get(address: str, *, headers: Mapping[str, str] | None = None, timeout_s: fl
 def post(address: str, body: Any, *, headers: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S) -> Any:
     """Post a JSON-able value; returns the JSON of the answer, None where that is empty.
 
+    Parameters
+    ----------
+    body
+        Sent as JSON; None sends no body.
+
     Raises
     ------
     HttpError
@@ -105,6 +110,11 @@ def exchange(
 ) -> tuple[int, bytes]:
     """One request; returns status and body of a 2xx answer as they came, the body up to `MAX_ANSWER_BYTES`.
 
+    Parameters
+    ----------
+    body
+        Sent as JSON; None sends no body.
+
     Raises
     ------
     HttpError
@@ -125,9 +135,9 @@ def exchange(
             return int(answer.status), content
     except urllib.error.HTTPError as error:
         with error:
-            found = _rest_of(error)
+            refusal = _rest_of(error)
         raise HttpError(
-            address, f"answers {error.code} to {method}{_detail(found)}", status=error.code, content=found
+            address, f"answers {error.code} to {method}{_detail(refusal)}", status=error.code, content=refusal
         ) from error
     except (ValueError, http.client.InvalidURL) as error:  # whose text repeats the address
         raise HttpError(address, f"cannot be asked: {type(error).__name__}") from error
@@ -151,8 +161,8 @@ def parsed(address: str, content: bytes) -> Any:
     try:
         return json.loads(content) if content.strip() else None
     except ValueError as error:
-        shown = content[:SHOWN_CHARACTERS].decode("utf-8", "replace")
-        raise HttpError(address, f"answers with what is no JSON: {shown!r}", status=200, content=content) from error
+        excerpt = content[:SHOWN_CHARACTERS].decode("utf-8", "replace")
+        raise HttpError(address, f"answers with what is no JSON: {excerpt!r}", status=200, content=content) from error
 
 
 def _rest_of(error: urllib.error.HTTPError) -> bytes:
@@ -165,7 +175,7 @@ def _rest_of(error: urllib.error.HTTPError) -> bytes:
 def _detail(content: bytes) -> str:
     """What a refusal says: the `detail` of a problem, else its first bytes."""
     try:
-        said = str(json.loads(content)["detail"])
+        detail = str(json.loads(content)["detail"])
     except (ValueError, KeyError, TypeError):
-        said = content[:SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
-    return f": {said[:SHOWN_CHARACTERS]}" if said else ""
+        detail = content[:SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
+    return f": {detail[:SHOWN_CHARACTERS]}" if detail else ""

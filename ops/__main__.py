@@ -13,7 +13,7 @@ from pathlib import Path
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    made = argparse.ArgumentParser(
+    command_parser = argparse.ArgumentParser(
         prog="./run_pipeline.sh",
         description="Set up what is missing, start Airflow, MLflow and the service on this machine, run the retraining "
         "loop on Airflow, and end when the service answers with the champion. Running it again is safe.",
@@ -21,25 +21,25 @@ def parser() -> argparse.ArgumentParser:
         "REFIT_MLFLOW_PORT, REFIT_HOME, …). A choice made by --data stays until --data default. Exit codes: 0 the "
         "service answers with the champion; 1 an error; 3 --status: nothing runs; 4 the run ended and nothing serves.",
     )
-    action = made.add_mutually_exclusive_group()
+    action = command_parser.add_mutually_exclusive_group()
     action.add_argument("--status", action="store_true", help="say what runs, and end")
     action.add_argument("--stop", action="store_true", help="stop everything")
     action.add_argument("--start", action="store_true", help="start everything and run nothing")
     action.add_argument("--demo-drift", action="store_true", help="show the closed loop under simulated live traffic")
-    data = made.add_argument_group("own data")
+    data = command_parser.add_argument_group("own data")
     data.add_argument("--data", metavar="FILE", help="CSV or Parquet to learn from; 'default': as in refit.toml again")
     data.add_argument("--target", metavar="COLUMN", help="the column to predict")
     data.add_argument("--positive", metavar="LABEL", help="the label that counts as positive (default: the rarer)")
     data.add_argument("--id", metavar="COLUMN", action="append", help="a column that names the row; may be repeated")
     data.add_argument("--time", metavar="COLUMN", help="a column to order and split by")
     data.add_argument("--exclude", metavar="COLUMN", action="append", help="a column to leave out; may be repeated")
-    run = made.add_argument_group("this run")
+    run = command_parser.add_argument_group("this run")
     run.add_argument("--evals", metavar="N", type=_positive, help="evaluations of the search, for this run alone")
     run.add_argument("--seed", metavar="N", type=int, help="seed, for this run alone")
     run.add_argument("--schema", choices=("keep", "infer"), help="infer: find columns and classes anew, in this run")
     run.add_argument("--policy", choices=("gate", "always", "never"), help="when it may replace the champion")
     run.add_argument("--reason", metavar="TEXT", help="why; kept in the ledger")
-    return made
+    return command_parser
 
 
 def _positive(text: str) -> int:
@@ -66,9 +66,9 @@ def check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> Non
 
 
 def main(argv: list[str] | None = None) -> int:
-    made = parser()
-    arguments = made.parse_args(argv)
-    check(arguments, made)
+    command_line = parser()
+    arguments = command_line.parse_args(argv)
+    check(arguments, command_line)
 
     from ml.errors import RefitError
     from ops import NoChampion, RunFailed, StackError, command

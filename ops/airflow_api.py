@@ -30,6 +30,13 @@ class AirflowApi:
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """One request to `/api/v2`; a token that has expired is renewed once.
 
+        Parameters
+        ----------
+        path
+            Below `/api/v2`, with its query.
+        body
+            Sent as JSON; None sends no body.
+
         Raises
         ------
         AirflowUnavailable
@@ -60,13 +67,13 @@ class AirflowApi:
 
     def has_dag(self, dag_id: str) -> bool:
         """Whether the DAG processor has read it."""
-        found = self.call("GET", f"/dags?dag_id_pattern={urllib.parse.quote(dag_id)}")
-        return any(dag["dag_id"] == dag_id for dag in found["dags"])
+        dags = self.call("GET", f"/dags?dag_id_pattern={urllib.parse.quote(dag_id)}")
+        return any(dag["dag_id"] == dag_id for dag in dags["dags"])
 
     def import_errors(self) -> list[str]:
         """Errors of DAG files, as `file: last line of the trace`."""
-        found = self.call("GET", "/importErrors")["import_errors"]
-        return [f"{error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}" for error in found]
+        errors = self.call("GET", "/importErrors")["import_errors"]
+        return [f"{error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}" for error in errors]
 
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler start runs of a DAG."""
@@ -90,8 +97,8 @@ class AirflowApi:
 
     def active_runs(self, dag_id: str) -> list[str]:
         """Ids of the runs that are queued or running, oldest first."""
-        found = self.call("GET", f"/dags/{dag_id}/dagRuns?state=running&state=queued&order_by=run_after")
-        return [run["dag_run_id"] for run in found["dag_runs"]]
+        runs = self.call("GET", f"/dags/{dag_id}/dagRuns?state=running&state=queued&order_by=run_after")
+        return [run["dag_run_id"] for run in runs["dag_runs"]]
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Task instances of a run."""

@@ -35,7 +35,7 @@ def backup(home: Path, folder: Path) -> int:
     """Copy `home` to `folder`, which must not exist; returns the bytes written.
 
     Answers that are not in the database yet are copied before it and everything that it refers to after it: a record
-    may come twice, which the mover settles, but none is missing, and no version without its artifact.
+    may come twice, which the log shipper settles, but none is missing, and no version without its artifact.
 
     Raises
     ------
@@ -108,9 +108,11 @@ def _file(source: Path, target: Path) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    made = argparse.ArgumentParser(prog="python -m ops.backup", description="Copy the state of the embedded stack.")
-    made.add_argument("folder", type=Path, help="where to; made anew")
-    return made
+    arguments = argparse.ArgumentParser(
+        prog="python -m ops.backup", description="Copy the state of the embedded stack."
+    )
+    arguments.add_argument("folder", type=Path, help="where to; made anew")
+    return arguments
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -50,8 +50,8 @@ def perform(arguments: argparse.Namespace) -> int:
 
 def status(layout: Layout, terminal: Terminal) -> int:
     """Say what runs; exit code 3 when nothing does, as for an init script."""
-    found = supervision.states(layout)
-    if not found:
+    states = supervision.states(layout)
+    if not states:
         left = stack.left_listening(layout)
         if not left:
             terminal.line("Nothing runs. Start it with ./run_pipeline.sh")
@@ -61,12 +61,12 @@ def status(layout: Layout, terminal: Terminal) -> int:
         terminal.line("The supervisor is gone: nothing restarts these. ./run_pipeline.sh --stop ends them,")
         terminal.line("./run_pipeline.sh --start ends them and starts everything anew.")
         return 1
-    for state in found:
+    for state in states:
         terminal.line(f"  {state.name:<22} {state.state:<9} {state.description}")
     terminal.line(f"  memory of all: {supervision.memory_mb(layout):,.0f} MB")
     addresses(layout, terminal)
     champion(layout, terminal)
-    return 0 if all(state.running for state in found) else 1
+    return 0 if all(state.running for state in states) else 1
 
 
 def ensure_running(layout: Layout, terminal: Terminal) -> None:
@@ -94,6 +94,11 @@ def ensure_running(layout: Layout, terminal: Terminal) -> None:
 
 def run(layout: Layout, terminal: Terminal, conf: dict[str, Any]) -> None:
     """Trigger `retrain`, show it, and end when the service answers with the champion.
+
+    Parameters
+    ----------
+    conf
+        Parameters of the DAG run.
 
     Raises
     ------

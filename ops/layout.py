@@ -84,8 +84,8 @@ class Layout:
         digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
         private = Path(tempfile.gettempdir()) / f"refit-{os.getuid()}-{digest}"
         private.mkdir(mode=0o700, exist_ok=True)
-        found = private.lstat()
-        if found.st_uid != os.getuid() or found.st_mode & 0o077:
+        stat = private.lstat()
+        if stat.st_uid != os.getuid() or stat.st_mode & 0o077:
             raise StackError(f"{private} is not ours alone: remove it, or set TMPDIR to a directory of your own")
         return private / "supervisor.sock"
 

@@ -32,12 +32,12 @@ NEEDED_DISK_GB = 1.0
 
 def environment(layout: Layout) -> dict[str, str]:
     """What every program gets: the caller's environment without Python's and Airflow's own settings in it."""
-    kept = {
+    stack_environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("AIRFLOW_", "PYTHON", "SUPERVISOR_")) and name != "VIRTUAL_ENV"
     }
-    return kept | {
+    return stack_environment | {
         "REFIT_HOME": str(layout.home),
         "AIRFLOW_HOME": str(layout.airflow_home),
         # `config` holds airflow_local_settings.py.
@@ -53,25 +53,25 @@ def environment(layout: Layout) -> dict[str, str]:
 
 def troubles(layout: Layout) -> list[str]:
     """Looked at before the start: a sentence on each thing that would stop it; empty is good."""
-    found = (*_ports(layout), _memory(), _disk(layout), _python(), _unwritable_path(layout))
-    return [sentence for sentence in found if sentence]
+    problems = (*_ports(layout), _memory(), _disk(layout), _python(), _unwritable_path(layout))
+    return [sentence for sentence in problems if sentence]
 
 
 def _ports(layout: Layout) -> list[str]:
     variables = {"service": "REFIT_SERVING_PORT", "mlflow": "REFIT_MLFLOW_PORT"}
-    found = []
+    problems = []
     seen: dict[int, str] = {}
     for name, port in layout.ports.items():
         variable = variables.get(name, "REFIT_AIRFLOW_PORT")
         if not 1 <= port <= 65535:
-            found.append(f"Port {port} for {name} is not between 1 and 65535: set {variable}.")
+            problems.append(f"Port {port} for {name} is not between 1 and 65535: set {variable}.")
         elif port in seen:
-            found.append(f"Port {port} is wanted by {seen[port]} and by {name}: set {variable} to another.")
+            problems.append(f"Port {port} is wanted by {seen[port]} and by {name}: set {variable} to another.")
         elif listens(port):
             holder = _port_holder(port)
-            found.append(f"Port {port} for {name} is taken{holder}: stop that, or set {variable} to another.")
+            problems.append(f"Port {port} for {name} is taken{holder}: stop that, or set {variable} to another.")
         seen.setdefault(port, name)
-    return found
+    return problems
 
 
 def _port_holder(port: int) -> str:
@@ -206,7 +206,7 @@ def left_listening(layout: Layout) -> dict[str, psutil.Process]:
     and by their working directory, the checkout, which the supervisor gives them and nothing in them changes.
     """
     names = {port: name for name, port in layout.ports.items()}
-    found: dict[str, psutil.Process] = {}
+    processes: dict[str, psutil.Process] = {}
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr.port in names:
@@ -214,8 +214,8 @@ def left_listening(layout: Layout) -> dict[str, psutil.Process]:
                     process = psutil.Process(connection.pid)
                     ours = os.path.realpath(process.cwd()) == os.path.realpath(layout.checkout)
                     if ours and process.uids().real == os.getuid() and process.pid not in _own_line():
-                        found[names[connection.laddr.port]] = process
-    return found
+                        processes[names[connection.laddr.port]] = process
+    return processes
 
 
 def sweep(layout: Layout) -> int:

@@ -71,7 +71,7 @@ def service(layout: Layout) -> list[Program]:
         # Where no server answers, its client makes MLflow's tables itself, and breaks the server that is doing so.
         Program("follower", [python, "-m", "serving.model.follower"], at_once=False),
         Program("service", [str(layout.bin / "gunicorn"), "-c", config, "serving.app:create_app()"], stop_s=30),
-        Program("mover", [python, "-m", "serving.prediction_log.shipper"]),
+        Program("log-shipper", [python, "-m", "serving.prediction_log.shipper"]),
     ]
 
 
@@ -215,7 +215,13 @@ def memory_mb(layout: Layout) -> float:
 
 
 def last_lines(layout: Layout, program: str, count: int = 8) -> str:
-    """The end of a program's log."""
+    """The end of a program's log.
+
+    Parameters
+    ----------
+    program
+        As supervisor calls it.
+    """
     path = layout.logs / f"{program}.log"
     if not path.exists():
         return "(no log)"

@@ -169,6 +169,11 @@ def addresses(layout: Layout, terminal: Terminal) -> None:
 def summary(layout: Layout, terminal: Terminal, results: dict[str, Any]) -> None:
     """After a successful run: wait for the service to answer with the champion, and print the summary.
 
+    Parameters
+    ----------
+    results
+        Task → what it returned.
+
     Raises
     ------
     StackError
@@ -232,12 +237,12 @@ def _served(layout: Layout, expected: str | None) -> tuple[dict[str, Any], dict[
 
 def _headline(metrics: dict[str, Any]) -> dict[str, str]:
     """The metrics a person asks for first, with their interval where there is one."""
-    shown = {}
+    figures = {}
     for name in ("log_loss", "roc_auc", "accuracy", "f1", "macro_f1", "brier"):
-        found = metrics.get(name)
-        if isinstance(found, dict) and "value" in found:
-            interval = f"  [{found['low']:.3f}, {found['high']:.3f}]" if found.get("low") is not None else ""
-            shown[name] = f"{found['value']:.3f}{interval}"
-        elif isinstance(found, int | float):
-            shown[name] = f"{found:.3f}"
-    return shown
+        metric = metrics.get(name)
+        if isinstance(metric, dict) and "value" in metric:
+            interval = f"  [{metric['low']:.3f}, {metric['high']:.3f}]" if metric.get("low") is not None else ""
+            figures[name] = f"{metric['value']:.3f}{interval}"
+        elif isinstance(metric, int | float):
+            figures[name] = f"{metric:.3f}"
+    return figures

@@ -67,8 +67,8 @@ def _result(dag_id: str, run_id: str, task_id: str, session: Any = None) -> dict
         with create_session() as own:
             return _result(dag_id, run_id, task_id, own)
     query = XComModel.get_many(run_id=run_id, key="return_value", task_ids=task_id, dag_ids=dag_id)
-    found = session.scalars(query).first()
-    value = XComModel.deserialize_value(found) if found is not None else None
+    run = session.scalars(query).first()
+    value = XComModel.deserialize_value(run) if run is not None else None
     return value if isinstance(value, dict) else {}
 
 

@@ -1,9 +1,9 @@
-"""The service: a Flask application for gunicorn, a follower of the registry, and a mover of the prediction log.
+"""The service: a Flask application for gunicorn, a follower of the registry, and a log shipper.
 
 Processes, one machine:
 
 ```
-gunicorn master ─┬─ worker (Flask + ONNX Runtime) ── appends ──► var/serving/segments ── mover ──► database
+gunicorn master ─┬─ worker (Flask + ONNX Runtime) ── appends ──► var/serving/segments ── log shipper ──► database
                  └─ worker …     ▲ follows
                                  var/serving/current.json ◄── follower ◄── registry
 ```

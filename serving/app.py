@@ -12,7 +12,7 @@ import time
 from flask import Flask, Response, g, request
 
 from ml import settings as settings_module
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 from ml.settings import Settings
 from serving import pages, problems
 from serving.api import guard

@@ -88,7 +88,13 @@ class Metrics:
         self._answered.append((route, status, seconds))
 
     def scored(self, version: str, rows: int, flags: tuple[tuple[Flag, ...], ...]) -> None:
-        """Count the rows of an answer and what was unusual about them."""
+        """Count the rows of an answer and what was unusual about them.
+
+        Parameters
+        ----------
+        flags
+            For each row what was unusual about it.
+        """
         self._scored.append((version, rows, flags))
 
     def swapped(self, version: str) -> None:

@@ -20,7 +20,7 @@ from werkzeug.exceptions import HTTPException
 
 from ml.errors import DataError, Permanent, RefitError, StoreUnavailable, Transient
 from ml.messages import Text, message
-from ml.schema.validation import Fault, RowsError
+from ml.schema.validation_errors import Fault, RowsError
 from ml.storage.files import is_full
 
 MEDIA_TYPE = "application/problem+json"

@@ -117,7 +117,7 @@ def read_body() -> bytes:
     Problem
         As `bodies.unpacked`, with the limit of the route.
     """
-    most = limits.body_bytes(service().settings, request.path, request.content_type or "")
+    most = limits.body_bytes(current_service().settings, request.path, request.content_type or "")
     return bodies.unpacked(request.get_data(cache=False), request.headers.get("Content-Encoding", ""), most)
 
 
@@ -130,7 +130,7 @@ def no_model(service: Service) -> Problem:
     return Problem(503, why, headers={"Retry-After": "5"})
 
 
-def service(app: Flask | None = None) -> Service:
+def current_service(app: Flask | None = None) -> Service:
     """The service of `app`, or of the application that handles the current request."""
-    found: Service = (app or current_app).extensions["refit"]
-    return found
+    service: Service = (app or current_app).extensions["refit"]
+    return service

@@ -12,7 +12,7 @@ from bench import histories
 from bench.fault_disk import FaultDisk
 from ml.bundle import signature
 from serving.prediction_log import shipper
-from serving.prediction_log.shipper import Mover
+from serving.prediction_log.shipper import LogShipper
 from serving.prediction_log.writer import PredictionLog
 
 
@@ -37,12 +37,12 @@ def test_a_log_that_does_not_sync_loses_answers() -> None:
 
 
 def test_a_shipper_that_forgets_before_the_commit_loses_answers() -> None:
-    def note_first(self: Mover, segment: Path, batch: Any) -> None:
+    def note_first(self: LogShipper, segment: Path, batch: Any) -> None:
         shipper._write_offset(segment, batch.end)
         real(self, segment, batch)
 
-    real = Mover._commit
-    with mock.patch.object(Mover, "_commit", note_first):
+    real = LogShipper._commit
+    with mock.patch.object(LogShipper, "_commit", note_first):
         assert play(20)["lost"]
 
 

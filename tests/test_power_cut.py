@@ -23,7 +23,7 @@ from ml.storage import database, files
 from ml.storage.secrets import secret
 from ops import backup
 from serving.model.store import Pointer, read_pointer, write_pointer
-from serving.prediction_log.shipper import Mover
+from serving.prediction_log.shipper import LogShipper
 from serving.prediction_log.writer import PredictionLog
 from tests import power_cut
 from tests.power_cut import Disk
@@ -71,31 +71,31 @@ def _close_databases(home: Path) -> None:
 
 
 def stored(settings: Settings) -> set[str]:
-    """Labels that are in the database once the mover has run, as after a boot."""
-    Mover(settings).step()
+    """Labels that are in the database once the log shipper has run, as after a boot."""
+    LogShipper(settings).step()
     with database.engine(settings).connect() as connection:
         return set(connection.execute(sa.select(predictions.feedback.c.prediction_id)).scalars())
 
 
-def answering(settings: Settings, log: PredictionLog, mover: Mover, answered: set[str]) -> None:
+def answering(settings: Settings, log: PredictionLog, shipper: LogShipper, answered: set[str]) -> None:
     """Labels are answered, moved, and answered again."""
     for n in range(3):
         for i in range(4):
             key = f"{len(answered)}-{n}-{i}"
             log.append_feedback([(key, "1")])
             answered.add(key)
-        mover.step()
+        shipper.step()
 
 
 def test_answered_is_in_the_database_or_in_a_segment(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Machine durability: at no call of writer or mover is an answered label nowhere."""
+    """Machine durability: at no call of writer or log shipper is an answered label nowhere."""
     settings, answered = settings_of(disk.home), set[str]()
-    log, mover = PredictionLog(settings), Mover(settings)
+    log, shipper = PredictionLog(settings), LogShipper(settings)
     moments: list[tuple[Path, set[str]]] = []
     with power_cut.cut_at_calls(disk, monkeypatch, lambda image: moments.append((image, set(answered)))):
-        answering(settings, log, mover, answered)
+        answering(settings, log, shipper, answered)
         log.close()
-        mover.step()
+        shipper.step()
     moments.append((disk.copy(), set(answered)))
     assert len(moments) > MAX_CUTS
     kept = random.Random(7).sample(moments, MAX_CUTS)
@@ -122,16 +122,16 @@ def test_the_cut_is_one_that_loses_what_is_not_synced(disk: Disk, monkeypatch: p
     log.close()
 
     settings = settings_of(disk.home)
-    log, mover = PredictionLog(settings), Mover(settings)
+    log, shipper = PredictionLog(settings), LogShipper(settings)
 
     def normal(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute("PRAGMA synchronous=NORMAL")
 
     sa.event.listen(database.engine(settings), "connect", normal)
     database.engine(settings).dispose()
-    answering(settings, log, mover, answered)
+    answering(settings, log, shipper, answered)
     log.close()
-    mover.step()
+    shipper.step()
     with power_cut.booted(disk.copy()) as home:
         assert answered - stored(settings_of(home))
         _close_databases(home)

@@ -82,6 +82,13 @@ def save(bundle: Bundle, target: Path, *, run_id: str | None = None, model_id: s
     """Write the MLflow model folder: the pyfunc flavour from code, with the bundle as its artifact.
 
     `run_id` and `model_id` are MLflow's, of the run and the logged model that the folder is for.
+
+    Parameters
+    ----------
+    target
+        Folder to be made; it must not exist.
+    run_id, model_id
+        MLflow's, of the run and the logged model that the folder is for; None: of none.
     """
     rows = examples(bundle, 3)
     with _quiet(), _without_environment_check(), tempfile.TemporaryDirectory(prefix="refit-bundle-") as temporary:

@@ -91,15 +91,15 @@ class RefitModel(PythonModel):
         else:
             read = [number(cell, markers, self.schema["decimal"], self.schema["thousands"]) for cell in _cells(cells)]
             self._check_words(cells, read)
-            values = np.array([np.nan if one is None else one for one in read], np.float64)
+            values = np.array([np.nan if value is None else value for value in read], np.float64)
         return np.clip(np.where(np.isinf(values), np.nan, values), -FLOAT32_LIMIT, FLOAT32_LIMIT).astype(np.float32)
 
     def _check_words(self, cells: pd.Series, read: list[float | None]) -> None:
         """A few words are missing values, as in training; more are refused, and numbers with marks that cannot be."""
-        words = [cell for cell, one in zip(_cells(cells), read, strict=True) if one is None]
+        words = [cell for cell, cell_value in zip(_cells(cells), read, strict=True) if cell_value is None]
         lost = [word for word in words if not isinstance(word, str) or is_written_number(word)]
-        said = sum(one is None or one == one for one in read)
-        if lost or len(words) > self.schema["max_bad_share"] * said:
+        present = sum(cell_value is None or cell_value == cell_value for cell_value in read)
+        if lost or len(words) > self.schema["max_bad_share"] * present:
             raise ValueError(f"column '{cells.name}': expected a number, got '{str((lost or words)[0])[:60]}'")
 
     def _codes(self, probabilities: np.ndarray) -> np.ndarray:
@@ -125,9 +125,9 @@ def _cast_before_check(signature: tuple[Any, ...], cast: Callable[[pd.DataFrame]
         casts = {}
 
         def cast_and_check(given: Any, schema: Any, *rest: Any, **named: Any) -> Any:
-            found = casts.get(tuple((one.name, repr(one.type)) for one in schema.inputs))
-            if found is not None and isinstance(given, pd.DataFrame):
-                given = found(given)
+            cast = casts.get(tuple((column.name, repr(column.type)) for column in schema.inputs))
+            if cast is not None and isinstance(given, pd.DataFrame):
+                given = cast(given)
             return check(given, schema, *rest, **named)
 
         cast_and_check.refit_casts = casts  # type: ignore[attr-defined]
@@ -143,8 +143,8 @@ def _texts(cells: pd.Series, markers: list[str], known: list[str]) -> np.ndarray
 
 
 def _text(cell: Any) -> str:
-    found = level(cell)
-    return found if found is not None else level(str(cell)) or ""
+    category = level(cell)
+    return category if category is not None else level(str(cell)) or ""
 
 
 def _cells(cells: pd.Series) -> list[Any]:

@@ -67,7 +67,13 @@ class Examples(EncodedRows, frozen=True):
 
 
 class Bundle:
-    """An opened bundle. Safe to share between threads: nothing changes after `open`."""
+    """An opened bundle. Safe to share between threads: nothing changes after `open`.
+
+    Parameters
+    ----------
+    session
+        ONNX Runtime's session of `model.onnx`.
+    """
 
     def __init__(self, path: Path, sha256: str, schema: Schema, decision: Decision, session: Any) -> None:
         self.path = path

@@ -48,7 +48,13 @@ def bars(
 
 
 def signed_bars(items: Sequence[tuple[str, float]], *, title: str, localise: Localise = str) -> Chart:
-    """Horizontal bars around zero, in the given order: what pushed the score up or down."""
+    """Horizontal bars around zero, in the given order: what pushed the score up or down.
+
+    Parameters
+    ----------
+    items
+        (name, value) from top to bottom, in any unit: the longest bar fills its half.
+    """
     if not items:
         return Chart(title=title)
     height = ROW * len(items) + 12
@@ -79,7 +85,13 @@ def _value(index: int, x: float, anchor: str, text: str) -> str:
 
 
 def dot_plot(items: Sequence[tuple[str, float, int]], *, title: str, localise: Localise = str) -> Chart:
-    """(name, value, colour) as dots on a common scale that starts where the values do: for values close together."""
+    """(name, value, colour) as dots on a common scale that starts where the values do: for values close together.
+
+    Parameters
+    ----------
+    items
+        (name, value, index of a colour of the palette) from top to bottom.
+    """
     if not items:
         return Chart(title=title)
     left = 10 + 7.2 * max(len(cut(name, LONGEST_DOT)) for name, _, _ in items)
@@ -116,10 +128,18 @@ def matrix(
     y_label: str,
     localise: Localise = str,
 ) -> Chart:
-    """A square of cells, the darker the larger the share of its row. `counts` is rows × columns, one name a row."""
+    """A square of cells, the darker the larger the share of its row. `counts` is rows × columns, one name a row.
+
+    Parameters
+    ----------
+    counts
+        Rows × columns, both in the order of `names`.
+    names
+        One a row and column; long ones are cut.
+    """
     n = len(names)
-    shown = [cut(name, LONGEST_CLASS) for name in names]
-    longest = max((len(name) for name in shown), default=0)
+    labels = [cut(name, LONGEST_CLASS) for name in names]
+    longest = max((len(name) for name in labels), default=0)
     left, top = 34 + 7.5 * longest, 8.0
     cell = (SIDE - left) / n
     parts: list[str] = []
@@ -127,12 +147,12 @@ def matrix(
         y, total = top + i * cell, max(sum(row), 1)
         parts.append(
             f'<text class="tick" x="{left - 6:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="end">'
-            f"{escape(shown[i])}</text>"
+            f"{escape(labels[i])}</text>"
         )
         parts += [_cell(left + j * cell, y, cell, n, count, total, localise) for j, count in enumerate(row)]
     bottom = top + n * cell
     slanted = n > 4
-    parts += [_column(left + (j + 0.5) * cell, bottom, name, slanted=slanted) for j, name in enumerate(shown)]
+    parts += [_column(left + (j + 0.5) * cell, bottom, name, slanted=slanted) for j, name in enumerate(labels)]
     height = bottom + (24 + 6.5 * longest if slanted else 24) + 18
     parts.append(
         f'<text class="axis" x="{(left + SIDE) / 2:.1f}" y="{height - 6:.1f}" text-anchor="middle">'

@@ -89,12 +89,12 @@ def structure_rows(
 def structure_table(structure: Mapping[str, Any]) -> bytes:
     """Structure and parameters of the saved model, a line each; those after the first 40 are counted."""
     rows = list(structure_rows(structure))
-    shown = rows[:MAX_LINES]
-    if len(rows) > len(shown):
-        shown.append(("…", f"and {len(rows) - len(shown)} more"))
+    lines = rows[:MAX_LINES]
+    if len(rows) > len(lines):
+        lines.append(("…", f"and {len(rows) - len(lines)} more"))
     title = f"Saved model: {cut(str(structure.get('family', 'model')), LONGEST_NAME)}"
-    body = "".join(_row(i, name, value) for i, (name, value) in enumerate(shown))
-    return document([Chart(title=title, body=body, width=800, height=ROW * len(shown))], title=title)
+    body = "".join(_row(i, name, value) for i, (name, value) in enumerate(lines))
+    return document([Chart(title=title, body=body, width=800, height=ROW * len(lines))], title=title)
 
 
 def _row(index: int, name: str, value: str) -> str:

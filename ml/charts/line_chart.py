@@ -50,6 +50,13 @@ class Region:
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Round positions between low and high (Heckbert's nice numbers, Graphics Gems 1990).
 
+    Parameters
+    ----------
+    low, high
+        Ends of the data's range; where they are not finite or not in order, one tick at `low` (else at 0).
+    count
+        About how many; the step is round.
+
     >>> ticks(0.0, 10.0)
     [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
     """
@@ -64,7 +71,17 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 class Axes:
-    """Two linear scales from data units to the picture, and the drawing of their grid, ticks and names."""
+    """Two linear scales from data units to the picture, and the drawing of their grid, ticks and names.
+
+    Parameters
+    ----------
+    x, y
+        (lowest, highest) value of the data; widened where both are one.
+    width, height
+        Of the picture, in its pixels.
+    left
+        Pixels at the left for the names of y's ticks.
+    """
 
     def __init__(
         self,

@@ -41,7 +41,13 @@ class Curve:
 def roc(
     curves: Sequence[Curve], names: Sequence[str], *, title: str, x_label: str, y_label: str, localise: Localise = str
 ) -> Chart:
-    """True against false positive rate, a curve a class; the diagonal is chance."""
+    """True against false positive rate, a curve a class; the diagonal is chance.
+
+    Parameters
+    ----------
+    curves, names
+        One a class, in one order; those beyond MAX_CURVES are left out.
+    """
     series = _series(curves, names, "roc")
     return _shares(series, title=title, x_label=x_label, y_label=y_label, diagonal=True, localise=localise)
 
@@ -49,13 +55,25 @@ def roc(
 def precision_recall(
     curves: Sequence[Curve], names: Sequence[str], *, title: str, x_label: str, y_label: str, localise: Localise = str
 ) -> Chart:
-    """Precision against recall, a curve a class."""
+    """Precision against recall, a curve a class.
+
+    Parameters
+    ----------
+    curves, names
+        One a class, in one order; those beyond MAX_CURVES are left out.
+    """
     series = _series(curves, names, "precision_recall")
     return _shares(series, title=title, x_label=x_label, y_label=y_label, localise=localise)
 
 
 def calibration(curves: Sequence[Curve], *, title: str, x_label: str, y_label: str, localise: Localise = str) -> Chart:
-    """Mean probability against the share that came, in bins; the area of a dot grows with its rows."""
+    """Mean probability against the share that came, in bins; the area of a dot grows with its rows.
+
+    Parameters
+    ----------
+    curves
+        One a class; those beyond MAX_CURVES are left out, and so are bins of fewer than MIN_ROWS rows.
+    """
     total = max((sum(rows for *_, rows in curve.calibration) for curve in curves), default=1)
     series = []
     for curve in curves[:MAX_CURVES]:
@@ -75,14 +93,26 @@ def confusion(
     y_label: str,
     localise: Localise = str,
 ) -> Chart:
-    """Rows by true class (down) and answered class (across); nothing where the sizes do not agree."""
+    """Rows by true class (down) and answered class (across); nothing where the sizes do not agree.
+
+    Parameters
+    ----------
+    counts
+        (classes, classes) rows, in the order of `classes`.
+    """
     if not counts or len(counts) != len(classes):
         return Chart(title=title)
     return matrix(counts, classes, title=title, x_label=x_label, y_label=y_label, localise=localise)
 
 
 def importance(contributions: Mapping[str, float], *, title: str, localise: Localise = str) -> Chart:
-    """Mean absolute contribution by column, the largest first."""
+    """Mean absolute contribution by column, the largest first.
+
+    Parameters
+    ----------
+    contributions
+        Column → mean absolute contribution; the MAX_BARS largest are drawn.
+    """
     ordered = sorted(contributions.items(), key=lambda pair: -pair[1])
     return bars(ordered[:MAX_BARS], title=title, localise=localise)
 

@@ -81,8 +81,8 @@ def convergence(
             own = [t for t in trials if t.family == family and t.loss <= top and (t.status != "ok") is hollow]
             points = tuple((float(t.number), t.loss) for t in own)
             series.append(Series(name=family, points=points, dots=True, line=False, colour=colour, hollow=hollow))
-    drawn = [one for one in series if one.points]
-    return line_chart(drawn, title=title, x_label=x_label, y_label=y_label, localise=localise)
+    lines = [line for line in series if line.points]
+    return line_chart(lines, title=title, x_label=x_label, y_label=y_label, localise=localise)
 
 
 def not_drawn(trials: Sequence[ScoredTrial]) -> int:
@@ -129,7 +129,15 @@ def comparison(trials: Sequence[ScoredTrial], metrics: Mapping[str, str], *, loc
 
 
 def search_space(trials: Sequence[ScoredTrial], family: str, *, localise: Localise = str) -> list[Chart]:
-    """Loss against each parameter of a family that varied, a chart each, in the order of their names."""
+    """Loss against each parameter of a family that varied, a chart each, in the order of their names.
+
+    Parameters
+    ----------
+    trials
+        Of all families, so that a family has one colour in every chart.
+    family
+        Whose parameters are drawn.
+    """
     colour = family_colours(trials)[family]
     own = [trial for trial in trials if trial.family == family]
     top = _quantile([trial.loss for trial in own])

@@ -67,11 +67,11 @@ def options(*, data: bool = False, learning: bool = False) -> Callable[[Function
 
 def overrides(given: dict[str, Any]) -> dict[str, Any]:
     """Nested settings from the options that were given."""
-    told = {**given, "families": [name.strip() for name in (given.get("families") or "").split(",") if name.strip()]}
+    chosen = {**given, "families": [name.strip() for name in (given.get("families") or "").split(",") if name.strip()]}
     if given.get("data"):
-        told |= {"data": _absolute(given["data"])}
-        told["source"] = given.get("source") or "file"
-    nested: dict[str, Any] = {**run_options.overrides(told)}
+        chosen |= {"data": _absolute(given["data"])}
+        chosen["source"] = given.get("source") or "file"
+    nested: dict[str, Any] = {**run_options.overrides(chosen)}
     for section, values in from_environment(_as_variables(given.get("more") or ())).items():
         if isinstance(values, dict):
             nested.setdefault(section, {}).update(values)
@@ -111,10 +111,10 @@ def run_of(run_key: str | None) -> str:
     """
     from ml.pipeline.workspace import latest
 
-    found = run_key or latest(load())
-    if found is None:
+    key = run_key or latest(load())
+    if key is None:
         raise SettingsError("there is no run yet; next: python -m ml generate, or python -m ml pipeline for all stages")
-    return found
+    return key
 
 
 def who() -> str:

@@ -44,9 +44,9 @@ def promote(
         show.result(moved, as_json=as_json, text=moved.sentence)
         return
     key = run_of(run_key)
-    found = pipeline.promote(settings_for(given, run_key=key), key, origin=Origin(reason=reason))
-    show.result(found, as_json=as_json, text=found.sentence)
-    if fail_if_refused and not (found.promoted or found.shadow):
+    result = pipeline.promote(settings_for(given, run_key=key), key, origin=Origin(reason=reason))
+    show.result(result, as_json=as_json, text=result.sentence)
+    if fail_if_refused and not (result.promoted or result.shadow):
         sys.exit(REFUSED)
 
 
@@ -60,5 +60,5 @@ def rollback(to: str | None, reason: str, force: bool, as_json: bool, **given: A
     from ml.origin import Origin
     from ml.pipeline import pipeline
 
-    found = pipeline.rollback(settings_for(given), to, origin=Origin(who=who(), reason=reason), force=force)
-    show.result(found, as_json=as_json, text=found.sentence)
+    result = pipeline.rollback(settings_for(given), to, origin=Origin(who=who(), reason=reason), force=force)
+    show.result(result, as_json=as_json, text=result.sentence)

@@ -36,7 +36,15 @@ class Bar:
         self.close()
 
     def update(self, stage: str, done: int, total: int, note: str) -> None:
-        """Called by the pipeline after each step."""
+        """Called by the pipeline after each step.
+
+        Parameters
+        ----------
+        done, total
+            Steps of the stage; a new total begins a new bar.
+        note
+            Behind the bar: what the step is, or the best score yet.
+        """
         if self._hidden:
             return
         if stage != self._stage or (self._bar is not None and self._bar.total != total):

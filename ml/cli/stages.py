@@ -55,18 +55,18 @@ def pipeline(run_key: str | None, reason: str, fail_if_refused: bool, as_json: b
                 _tell(found)
 
         origin = Origin(who=who(), reason=reason)
-        found = stages.run_all(settings, key, bar.update, origin=origin, on_stage=on_stage)
+        result = stages.run_all(settings, key, bar.update, origin=origin, on_stage=on_stage)
     if as_json:
         show.result({"run_key": key, "stages": done}, as_json=True, text="")
-    elif isinstance(found, PromotionRecord):
-        click.echo(f"MLflow    {found.mlflow_url}")
+    elif isinstance(result, PromotionRecord):
+        click.echo(f"MLflow    {result.mlflow_url}")
     else:
         click.echo(f"Waits for approval. Next: python -m ml promote --run {key}")
-    if isinstance(found, PromotionRecord) and not found.champion and settings.gate.policy != "never":
+    if isinstance(result, PromotionRecord) and not result.champion and settings.gate.policy != "never":
         judged = done["evaluate"].to_dict() if "evaluate" in done else {}
-        click.echo(without_champion(settings, judged, found.version), err=True)
+        click.echo(without_champion(settings, judged, result.version), err=True)
         sys.exit(NO_CHAMPION)
-    if fail_if_refused and not (isinstance(found, PromotionRecord) and (found.promoted or found.shadow)):
+    if fail_if_refused and not (isinstance(result, PromotionRecord) and (result.promoted or result.shadow)):
         sys.exit(REFUSED)
 
 
@@ -83,9 +83,9 @@ def generate(run_key: str | None, reason: str, as_json: bool, force: bool, **giv
     from ml.pipeline.workspace import new_key
 
     settings = settings_for(given, run_key=run_key)
-    found = stages.generate(settings, run_key or new_key(), origin=Origin(who=who(), reason=reason), force=force)
-    text = f"{show.stage_line(found)}\n{show.warnings_of(found)}".rstrip()
-    show.result(found, as_json=as_json, text=f"{text}\nnext: python -m ml train --run {found.run_key}")
+    result = stages.generate(settings, run_key or new_key(), origin=Origin(who=who(), reason=reason), force=force)
+    text = f"{show.stage_line(result)}\n{show.warnings_of(result)}".rstrip()
+    show.result(result, as_json=as_json, text=f"{text}\nnext: python -m ml train --run {result.run_key}")
 
 
 start_option = click.option("--start", is_flag=True, help="Start a new run first (generate), unless --run names one.")
@@ -100,8 +100,8 @@ def train(run_key: str | None, start: bool, as_json: bool, force: bool, **given:
     """Fit the logistic grid and the baseline of every family, with curves."""
     from ml.pipeline import pipeline as stages
 
-    found = _staged(stages.train, _started(run_key, start, given), as_json, force, given)
-    show.result(found, as_json=as_json, text=show.stage_line(found) + "\n" + show.grid_text(found))
+    result = _staged(stages.train, _started(run_key, start, given), as_json, force, given)
+    show.result(result, as_json=as_json, text=show.stage_line(result) + "\n" + show.grid_text(result))
 
 
 @click.command()
@@ -113,8 +113,8 @@ def tune(run_key: str | None, start: bool, as_json: bool, force: bool, **given: 
     """Search all families on held-out log-loss; goes on where an interrupted search was."""
     from ml.pipeline import pipeline as stages
 
-    found = _staged(stages.tune, _started(run_key, start, given), as_json, force, given)
-    show.result(found, as_json=as_json, text=show.stage_line(found))
+    result = _staged(stages.tune, _started(run_key, start, given), as_json, force, given)
+    show.result(result, as_json=as_json, text=show.stage_line(result))
 
 
 @click.command()
@@ -126,8 +126,8 @@ def evaluate(run_key: str | None, as_json: bool, force: bool, **given: Any) -> N
     """Fit the winner, measure it on the test rows, and judge it against the champion."""
     from ml.pipeline import pipeline as stages
 
-    found = _staged(stages.evaluate, run_key, as_json, force, given)
-    show.result(found, as_json=as_json, text=f"{show.stage_line(found)}\n{show.metrics_of(found)}")
+    result = _staged(stages.evaluate, run_key, as_json, force, given)
+    show.result(result, as_json=as_json, text=f"{show.stage_line(result)}\n{show.metrics_of(result)}")
 
 
 @click.command()
@@ -138,8 +138,8 @@ def register(run_key: str | None, as_json: bool, force: bool, **given: Any) -> N
     """Make the judged model a version in MLflow's registry; once a run."""
     from ml.pipeline import pipeline as stages
 
-    found = _staged(stages.register, run_key, as_json, force, given)
-    show.result(found, as_json=as_json, text=f"{show.stage_line(found)}\n{found.version_url}")
+    result = _staged(stages.register, run_key, as_json, force, given)
+    show.result(result, as_json=as_json, text=f"{show.stage_line(result)}\n{result.version_url}")
 
 
 def _started(run_key: str | None, start: bool, given: dict[str, Any]) -> str | None:

@@ -25,8 +25,8 @@ EVENTS = 10
 @options()
 def status(n_events: int, as_json: bool, **given: Any) -> None:
     """The champion and its numbers, what it replaced, the ledger, quarantine, and who serves."""
-    found = gather(settings_for(given), n_events)
-    show.result(found, as_json=as_json, text=_text(found))
+    facts = gather(settings_for(given), n_events)
+    show.result(facts, as_json=as_json, text=_text(facts))
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +92,7 @@ def gather(settings: Settings, n_events: int = EVENTS) -> StatusReport:
 
     champion, previous = registry.champion(settings), registry.by_alias(settings, registry.PREVIOUS)
     known = registry.versions(settings, limit=100) if champion or previous else []
-    found = kept.read(settings, events=n_events, checks=1)
+    facts = kept.read(settings, events=n_events, checks=1)
     return StatusReport(
         model=settings.registry.model_name,
         mlflow=tracking.uri(settings).split("@")[-1],
@@ -101,9 +101,9 @@ def gather(settings: Settings, n_events: int = EVENTS) -> StatusReport:
         shadow=_shadow(settings, champion.version if champion else ""),
         versions=len(known),
         quarantined={v.version: v.quarantined for v in known if v.quarantined},
-        unfinished=_line(found.unfinished) if found.unfinished else None,
-        ledger=[_line(event) for event in found.ledger],
-        last_check=next((msgspec.convert(check, LastCheck, from_attributes=True) for check in found.checks), None),
+        unfinished=_line(facts.unfinished) if facts.unfinished else None,
+        ledger=[_line(event) for event in facts.ledger],
+        last_check=next((msgspec.convert(check, LastCheck, from_attributes=True) for check in facts.checks), None),
         services={url: ready(url, 1.0) for url in urls(settings)},
     )
 
@@ -133,16 +133,16 @@ def _shadow(settings: Settings, champion: str) -> dict[str, Any] | None:
     from ml.monitoring import status as kept
     from ml.release import shadow_slot, shadow_test
 
-    one, found, problem = shadow_slot.find(settings), kept.shadow(settings), ""
+    one, progress, problem = shadow_slot.find(settings), kept.shadow(settings), ""
     if one is None:
         return None
     try:
-        found = shadow_test.progress(settings, one, champion)
+        progress = shadow_test.progress(settings, one, champion)
     except (RegistryError, BundleError, DataError) as error:
         problem = str(error)
-    if found is None:  # it was decided on at this moment
+    if progress is None:  # it was decided on at this moment
         return None
-    return {**msgspec.to_builtins(found), "sentence": found.sentence, "problem": problem}
+    return {**msgspec.to_builtins(progress), "sentence": progress.sentence, "problem": problem}
 
 
 def _text(found: StatusReport) -> str:

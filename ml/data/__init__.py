@@ -3,7 +3,7 @@
 | module | what is in it |
 |---|---|
 | `contract` | The model's contract: what a later table must be, whatever file or query it comes from |
-| `generation` | generate: read, infer or hold against the contract, split, keep |
+| `ingestion` | generate: read, infer or hold against the contract, split, keep |
 | `inference` | Schema inference: what the columns of a raw table are |
 | `manifest` | The manifest of a snapshot: where a table came from and what it holds |
 | `pickle_export` | Pickle export in the course format: one pickle with X_train, X_val, X_test, y_train, y_val, y_test |
@@ -35,8 +35,8 @@ def generate(
     gate_since: pd.Timestamp | None = None,
     train_on_base: bool = True,
 ) -> Snapshot:
-    """Read, validate, split and keep the configured table; see `ml.data.generation.generate`."""
-    from ml.data.generation import generate as run  # pandas: not at import
+    """Read, validate, split and keep the configured table; see `ml.data.ingestion.generate`."""
+    from ml.data.ingestion import generate as run  # pandas: not at import
 
     return run(
         settings, contract=contract, parent=parent, labelled=labelled, gate_since=gate_since,

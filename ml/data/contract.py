@@ -28,6 +28,17 @@ ANEW = (
 def fit(raw: pd.DataFrame, contract: Schema, data: Data, report: Report) -> tuple[pd.DataFrame, Schema, pd.DataFrame]:
     """Hold a raw table against a contract.
 
+    Parameters
+    ----------
+    raw
+        Columns as the source has them, cells as text or numbers.
+    contract
+        The champion's schema.
+    data
+        Today's settings: where they contradict the contract, that is an error.
+    report
+        Gets what was mended or left out.
+
     Returns
     -------
     raw

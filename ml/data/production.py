@@ -152,8 +152,8 @@ def _ids(labelled: pd.DataFrame) -> NDArray[np.object_]:
     own = np.array([f"\x1fprediction {key}" for key in labelled[PREDICTION_ID]], dtype=object)
     if ROW_ID not in labelled.columns:
         return own
-    said = labelled[ROW_ID].fillna("").to_numpy(dtype=object)
-    return np.where(said == "", own, said)
+    sent_ids = labelled[ROW_ID].fillna("").to_numpy(dtype=object)
+    return np.where(sent_ids == "", own, sent_ids)
 
 
 def _joined(rows: Rows, x: pd.DataFrame, y: NDArray[np.int64], ids: NDArray[np.object_], times: NDArray[Any]) -> Rows:

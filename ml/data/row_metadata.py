@@ -23,6 +23,11 @@ Facts = tuple[NDArray[np.float64] | None, NDArray[np.object_] | None, NDArray[An
 def read(frame: pd.DataFrame, schema: Schema, data: Data) -> Facts:
     """(weight, ids, time) of every row, each None where the schema names no such column.
 
+    Parameters
+    ----------
+    frame
+        Raw, with unique column names.
+
     Raises
     ------
     DataError
@@ -77,7 +82,15 @@ def identifiers(frame: pd.DataFrame, schema: Schema) -> NDArray[np.object_]:
 
 
 def times(frame: pd.DataFrame, name: str, data: Data) -> NDArray[Any]:
-    """(n_rows,) datetime64[us] in UTC, or float64 where the column holds plain numbers."""
+    """(n_rows,) datetime64[us] in UTC, or float64 where the column holds plain numbers.
+
+    Parameters
+    ----------
+    frame
+        Raw.
+    name
+        The column with the times: numbers, or text as `data.time_format` says, else ISO 8601; without a zone it is UTC.
+    """
     array = arrow_cells.flat(frame[name])
     cells, bad = arrow_cells.numbers(array, markers=data.missing_markers)
     if not bad.any() and not np.isnan(cells).any():

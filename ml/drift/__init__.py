@@ -2,9 +2,12 @@
 
 | module | what is in it |
 |---|---|
-| `verdict`, `verdict_history` | a check's verdict as data, and the table of verdicts: light to import |
-| `reference`, `champion_reference` | the reference window: the champion's own held-out rows with its scores |
-| `profile`, `features` | a column as counts; the columns of a window compared with the reference |
+| `verdict` | a check's verdict as data: light to import |
+| `verdict_history` | the table of verdicts: light to import |
+| `reference` | the reference window: held-out rows with the champion's scores |
+| `champion_reference` | the reference of the champion, from its registered bundle |
+| `profile` | a column as counts |
+| `features` | the columns of a window compared with the reference |
 | `stuck_feed` | a number column that says one value in every row |
 | `performance` | measured where labels have come, estimated where they have not |
 | `backtest` | what quick models of labelled rows would have answered to later ones |

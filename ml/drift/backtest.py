@@ -43,11 +43,11 @@ def base(settings: Settings, made_from: str = "", schema: Schema | None = None) 
     schema
         The champion's, where the snapshot itself is not on this machine; None: then there is no base.
     """
-    from ml.data import generation
+    from ml.data import ingestion
     from ml.data import snapshot as snapshots
 
     try:
-        snapshot = snapshots.open(settings, made_from) if made_from else generation.latest(settings)
+        snapshot = snapshots.open(settings, made_from) if made_from else ingestion.latest(settings)
     except DataError:
         snapshot = None
     if snapshot is None:
@@ -79,7 +79,7 @@ def losses(
     """
     x_held, y_held = canonical(held, source.schema)
     quick = [name for name in QUICK if name in settings.train.families][:families] or ["logistic"]
-    found = {}
+    gains = {}
     for name, rows in windows.items():
         x, y = canonical(rows, source.schema)
         if name == "all" and source.rows is not None:
@@ -88,8 +88,8 @@ def losses(
             continue
         for family in quick:
             loss = _losses(family, x, y, x_held, y_held, source.schema, settings)
-            found[name if families == 1 else f"{name} ({family})"] = loss
-    return found
+            gains[name if families == 1 else f"{name} ({family})"] = loss
+    return gains
 
 
 def canonical(rows: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, Any]:

@@ -26,18 +26,18 @@ def load(settings: Settings) -> Baseline | None:
     """
     from ml import registry
 
-    found = registry.serving(settings)
-    if found is None:
+    info = registry.serving(settings)
+    if info is None:
         return None
-    return _read(registry.download(settings, found), found.version)
+    return _read(registry.download(settings, info), info.version)
 
 
 def of_version(settings: Settings, version: str) -> Baseline:
     """The reference of any registered version."""
     from ml import registry
 
-    found = registry.version(settings, version)
-    return _read(registry.download(settings, found), version)
+    info = registry.version(settings, version)
+    return _read(registry.download(settings, info), version)
 
 
 @functools.lru_cache(maxsize=4)

@@ -112,6 +112,11 @@ def estimate(baseline: Baseline, probabilities: Any, drift: Drift) -> Estimate:
 
     The expected accuracy of a calibrated model is the mean of its largest probability. What the model is
     over- or underconfident by on the reference is assumed to hold. Source: NannyML's CBPE; Guillory et al. 2021.
+
+    Parameters
+    ----------
+    probabilities
+        (n, classes) of today's rows, as they were answered.
     """
     if not len(baseline.probabilities) or not len(probabilities):
         return Estimate()

@@ -70,11 +70,11 @@ def categories(values: npt.NDArray[Any]) -> CategoryProfile:
     """Count a category column: (n,) object of str, "" for missing."""
     import pandas as pd
 
-    found = {
+    statistics = {
         str(level): int(count) for level, count in pd.Series(values, dtype=object).value_counts(sort=False).items()
     }
-    missing = found.pop("", 0)
-    return CategoryProfile(found, missing)
+    missing = statistics.pop("", 0)
+    return CategoryProfile(statistics, missing)
 
 
 def _quantiles(ordered: Floats) -> Floats:

@@ -62,14 +62,14 @@ def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[s
             continue
         values = frame[column.name]
         if column.kind == "number":
-            found = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-            bad = np.isnan(found) & values.notna().to_numpy()
+            numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+            bad = np.isnan(numbers) & values.notna().to_numpy()
             if bad.any():
                 bad &= ~values.isin(schema.missing_markers).to_numpy()
             if share := float(bad.mean()) if len(bad) else 0.0:
                 example = str(values[bad].iloc[0])[:40]
                 problems[column.name] = message("drift.not_numbers", share=share, example=example)
-            columns[column.name] = np.where(np.isinf(found), np.nan, found)
+            columns[column.name] = np.where(np.isinf(numbers), np.nan, numbers)
         else:
             text = values.where(values.notna(), "").astype(str)
             columns[column.name] = text.where(~text.isin(schema.missing_markers), "").to_numpy(dtype=object)

@@ -85,7 +85,7 @@ def retrain(
     ----------
     earlier
         Signals of the same champion's earlier windows, newest first; windows do not overlap.
-    holds
+    blockers
         What forbids a retraining at this moment (cool-down, one under way, breaker).
     fresh_model_probe
         Whether a newer model would do better, where that was asked.

@@ -45,6 +45,15 @@ def moves_with_time(value: float, before: Floats, earlier: Floats) -> bool:
     `earlier` is what the service was sent just before the window, in order: there, neighbours in time are alike far
     more often than chance has it (half of the way to always). Where too little came before, the reference decides:
     whole numbers of which this one is as common as the others, or lies behind the last by no more than their range.
+
+    Parameters
+    ----------
+    value
+        The one that the window's rows all have.
+    before
+        (n,) values of the reference, in any order.
+    earlier
+        (m,) values just before the window, in the order of time.
     """
     levels, counts = np.unique(before, return_counts=True)
     if len(earlier) > len(levels) + 1:

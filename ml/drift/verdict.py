@@ -162,9 +162,9 @@ class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
         """
         telling = sorted(self.findings, key=lambda f: (not f.broken, not f.drifted, -f.effect))[:20]
         short = msgspec.structs.replace(self, findings=telling, reasons=self.reasons[:20])
-        found: dict[str, Any] = english(msgspec.to_builtins(short))
+        record: dict[str, Any] = english(msgspec.to_builtins(short))
         codes = {"reasons": [code_of(reason) for reason in short.reasons], "decision": code_of(self.decision)}
-        return found | {"codes": codes, "sentence": self.sentence}
+        return record | {"codes": codes, "sentence": self.sentence}
 
     @property
     def summary(self) -> str:

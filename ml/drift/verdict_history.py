@@ -37,7 +37,15 @@ def save(settings: Settings, verdict: DriftVerdict) -> None:
 
 
 def history(settings: Settings, n: int = 100, *, version: str | None = None) -> list[DriftVerdict]:
-    """The last n checks, newest first; of one model version where that is given."""
+    """The last n checks, newest first; of one model version where that is given.
+
+    Parameters
+    ----------
+    n
+        At most so many.
+    version
+        None: of every version.
+    """
     query = sa.select(checks.c.body).order_by(checks.c.time.desc(), checks.c.id.desc()).limit(n)
     if version is not None:
         query = query.where(checks.c.model_version == version)

@@ -19,6 +19,13 @@ CONFIDENCE = 0.95
 class Resamples:
     """Bootstrap weights over (a subset of) n rows.
 
+    Parameters
+    ----------
+    weight
+        (n,) sample weights.
+    max_rows
+        Of more rows so many are drawn once, without replacement, and resampled.
+
     Attributes
     ----------
     rows

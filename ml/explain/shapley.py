@@ -205,6 +205,15 @@ class Walks:
     The mean of a walk and its reverse is the Shapley value itself as long as no more than two columns interact.
     `known` is (n, K): which columns of each inner point come from the row; `other` is (n,): the other row of the
     point. Both walks share their ends, which are not among the n = 2 · B · (K − 1) points.
+
+    Parameters
+    ----------
+    k
+        Columns.
+    b
+        Other rows, one pair of walks each.
+    rng
+        Draws the orders.
     """
 
     def __init__(self, k: int, b: int, rng: np.random.Generator) -> None:

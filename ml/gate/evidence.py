@@ -55,7 +55,7 @@ def predict(bundle: Bundle, X: pd.DataFrame) -> Probabilities:
 
 
 def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | None) -> Rows:
-    """The recent part where there is one, else the test part; and the golden rows.
+    """The recent part where there is one, else the test part; and the regression rows.
 
     Rows that the champion was trained on are left out of the part that decides, as long as enough remain.
     """
@@ -74,7 +74,7 @@ def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | Non
 def with_regression_rows(
     settings: Settings, X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema, notes: list[Message]
 ) -> Rows:
-    """The rows that decide ("recent"), with the golden ones behind them where there are any of this schema.
+    """The rows that decide ("recent"), with the regression rows behind them where there are any of this schema.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def with_regression_rows(
     everything = pd.concat([X, old[0]], ignore_index=True)
     codes = np.concatenate([y, old[1]])
     return Rows(
-        everything, codes, {"recent": np.arange(len(codes)) < n, "golden": np.arange(len(codes)) >= n}, tuple(notes)
+        everything, codes, {"recent": np.arange(len(codes)) < n, "regression": np.arange(len(codes)) >= n}, tuple(notes)
     )
 
 
@@ -140,6 +140,13 @@ def champion_probabilities(
     """The champion's probabilities in the challenger's order of classes, with its own preprocessing.
 
     None and the reason where it cannot score these rows (other columns), or knows other classes.
+
+    Parameters
+    ----------
+    X
+        Canonical rows of the challenger's schema.
+    classes
+        The challenger's, in its order.
     """
     from ml.schema.frame_coerce import canonical
 
@@ -163,9 +170,9 @@ def servability(bundle: Bundle) -> Servability:
     rows = opened.background
     taken = []
     for i in range(100):
-        one = rows.part(i % len(rows), i % len(rows) + 1)
+        row = rows.part(i % len(rows), i % len(rows) + 1)
         started = time.perf_counter()
-        opened.run(one.numbers, one.categories)
+        opened.run(row.numbers, row.categories)
         taken.append(time.perf_counter() - started)
     return Servability(latency_ms=1000 * statistics.median(taken), bundle_mb=size)
 
@@ -225,6 +232,15 @@ def seen_in_training(
     """Which of canonical rows (n, columns) with codes (n,) a version was fitted on, or on others of their ids (n,).
 
     None of them where the version does not say.
+
+    Parameters
+    ----------
+    bundle
+        Of the version in question; None where there is none.
+    y
+        (n,) codes in the order of the schema's classes.
+    ids
+        (n,) who each row is about; None where nobody is named.
     """
     file = bundle.path / TRAINED_ON if bundle is not None else None
     if file is None or not file.exists() or not len(y):

@@ -1,4 +1,4 @@
-"""The regression rows (golden rows): held out since the first promotion and never trained on.
+"""The regression rows (golden set): held out since the first promotion and never trained on.
 
 A challenger that is better on new rows must not have forgotten the old ones; this is what shows it.
 """
@@ -24,14 +24,22 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 2_000
 LABEL = "__refit_actual"
-# More equal rows than this share are no memory of the golden ones: the table repeats itself (few, coarse columns).
+# More equal rows than this share are no memory of the regression rows: the table repeats itself (few, coarse columns).
 MOST_EQUAL = 0.5
 
 Hashes = npt.NDArray[np.uint64]
 
 
 def row_hashes(X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema) -> Hashes:
-    """(n,) uint64, equal for rows of equal inputs and label."""
+    """(n,) uint64, equal for rows of equal inputs and label.
+
+    Parameters
+    ----------
+    X
+        (n, columns) canonical; columns that are not the schema's do not count.
+    y
+        (n,) codes in the order of the schema's classes.
+    """
     import pandas as pd
 
     columns = [c.name for c in schema.columns]
@@ -41,7 +49,7 @@ def row_hashes(X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema) -> Has
 
 
 def load(settings: Settings, schema: Schema) -> tuple[pd.DataFrame, npt.NDArray[np.int64]] | None:
-    """The golden rows and their codes in a schema; None where there are none of its contract."""
+    """The regression rows and their codes in a schema; None where there are none of its contract."""
     import pandas as pd
 
     from ml.schema.frame_coerce import canonical
@@ -57,7 +65,7 @@ def load(settings: Settings, schema: Schema) -> tuple[pd.DataFrame, npt.NDArray[
 
 
 def keep(settings: Settings, snapshot: Snapshot) -> bool:
-    """Keep rows of the test part as the golden ones, unless there are some already; True when they were kept now."""
+    """Keep rows of the test part as the regression rows, unless there are some; True when they were kept now."""
     file = _file(settings, snapshot.schema)
     if file.exists():
         return False
@@ -74,19 +82,19 @@ def keep(settings: Settings, snapshot: Snapshot) -> bool:
 
 
 class SnapshotWithoutHoldout:
-    """A snapshot without the golden rows in what is trained and tuned on; otherwise the snapshot itself."""
+    """A snapshot without the regression rows in what is trained and tuned on; otherwise the snapshot itself."""
 
     def __init__(self, snapshot: Snapshot, settings: Settings) -> None:
         self._snapshot = snapshot
         self.schema, self.manifest, self.path = snapshot.schema, snapshot.manifest, snapshot.path
-        found = load(settings, snapshot.schema)
-        self._hashes = np.empty(0, np.uint64) if found is None else np.unique(row_hashes(*found, snapshot.schema))
+        rows = load(settings, snapshot.schema)
+        self._hashes = np.empty(0, np.uint64) if rows is None else np.unique(row_hashes(*rows, snapshot.schema))
         digest = hashlib.sha256(self._hashes.tobytes()).hexdigest()[:8] if len(self._hashes) else ""
         self.id = f"{snapshot.id}{'-' if digest else ''}{digest}"
         self.left_out = 0
 
     def part(self, name: str) -> Part:
-        """As `Snapshot.part`; golden rows are left out of "train" and "validation"."""
+        """As `Snapshot.part`; regression rows are left out of "train" and "validation"."""
         part = self._snapshot.part(name)
         if name not in ("train", "validation") or not len(self._hashes):
             return part

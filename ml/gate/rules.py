@@ -15,7 +15,7 @@ In order, and each "no" is a reason in the verdict:
    degraded, not worse by more than a margin. Indistinguishable keeps the champion;
    a degraded champion that is below the floor itself gives way to a better one below it;
 5. accuracy not significantly and materially worse;
-6. nothing old forgotten: not significantly and materially worse on the golden rows (waived where the
+6. nothing old forgotten: not significantly and materially worse on the regression rows (waived where the
    world has changed, that is the champion is degraded or outdone by models of newer rows, and the challenger is
    better on the recent rows);
 7. no large slice significantly and materially worse (Bonferroni over the slices).
@@ -63,7 +63,7 @@ class GateNumbers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What a verdict rests on; None, and left out of gate.json, where a rule was not come to.
 
     `floor_gain` is over the class shares, `gain` and `accuracy_gain` over the champion on the recent rows,
-    `golden_gain` over it on the regression rows; `slices_worse` has those that lost too much by their names.
+    `regression_gain` over it on the regression rows; `slices_worse` has those that lost too much by their names.
     """
 
     rows: int
@@ -75,7 +75,7 @@ class GateNumbers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     log_loss: LogLosses | None = None
     gain: Bound | None = None
     accuracy_gain: Bound | None = None
-    golden_gain: Bound | None = None
+    regression_gain: Bound | None = None
     slices_checked: int | None = None
     slices_worse: dict[str, Bound] | None = None
     notes: tuple[str, ...] = ()
@@ -129,8 +129,8 @@ def judge(
     y
         (n_rows,) class codes.
     parts
-        "recent": the rows that decide (the newest labelled ones); "golden": the fixed old ones that must
-        not be forgotten. Without "recent" all rows decide; without "golden" nothing is remembered.
+        "recent": the rows that decide (the newest labelled ones); "regression": the fixed old ones that must
+        not be forgotten. Without "recent" all rows decide; without "regression" nothing is remembered.
     prior
         (n_classes,) shares of the classes in training: the floor. None: the shares in `y`.
     slices
@@ -140,7 +140,7 @@ def judge(
     degraded
         The champion's labelled performance is known to have dropped.
     challenger_beats_champion
-        The champion is known to be outdone by models of newer rows: the golden rows tell of a world that has passed.
+        The champion is known to lose to models of newer rows: the regression rows tell of a world that has passed.
     """
     y = np.asarray(y, dtype=np.int64)
     reasons: list[Message] = _servability(servability, settings)
@@ -172,10 +172,10 @@ def judge(
     ):
         reasons += below
     reasons += _against_champion(better, accuracy, settings, degraded)
-    golden = gain[_rows((parts or {}).get("golden"), everything[:0])]
-    golden_gain = _bound(golden, settings, seed) if len(golden) else None
-    if golden_gain is not None and not ((degraded or challenger_beats_champion) and better.lower > 0):
-        reasons += _forgets(golden_gain, settings)
+    remembered = gain[_rows((parts or {}).get("regression"), everything[:0])]
+    regression_gain = _bound(remembered, settings, seed) if len(remembered) else None
+    if regression_gain is not None and not ((degraded or challenger_beats_champion) and better.lower > 0):
+        reasons += _forgets(regression_gain, settings)
     checked, worse = _worse_slices(gain, slices or {}, settings, seed)
     reasons += _slices(worse)
     numbers = msgspec.structs.replace(
@@ -183,7 +183,7 @@ def judge(
         log_loss=LogLosses(challenger=float(loss[recent].mean()), champion=float((gain + loss)[recent].mean())),
         gain=better,
         accuracy_gain=accuracy,
-        golden_gain=golden_gain,
+        regression_gain=regression_gain,
         slices_checked=checked,
         slices_worse={str(name): bound for name, bound in worse.items()},
     )
@@ -224,10 +224,10 @@ def _below_floor(gain: Bound | None, settings: Gate) -> list[Message]:
         return [message("gate.no_rows")]
     if gain.lower > settings.floor_gain:
         return []
-    found = {"gain": gain.mean, "lower": gain.lower, "asked": settings.floor_gain}
+    values = {"gain": gain.mean, "lower": gain.lower, "asked": settings.floor_gain}
     if gain.rows < settings.min_rows:
-        return [message("gate.below_floor_few", n=gain.rows, **found)]
-    return [message("gate.below_floor", **found)]
+        return [message("gate.below_floor_few", n=gain.rows, **values)]
+    return [message("gate.below_floor", **values)]
 
 
 def _against_champion(better: Bound, accuracy: Bound, settings: Gate, degraded: bool) -> list[Message]:
@@ -236,24 +236,24 @@ def _against_champion(better: Bound, accuracy: Bound, settings: Gate, degraded: 
     out = []
     if degraded:
         if better.lower <= -settings.margin:
-            found = {"gain": better.mean, "lower": better.lower, "asked": -settings.margin}
-            out.append(message("gate.worse_than_degraded", **found))
+            values = {"gain": better.mean, "lower": better.lower, "asked": -settings.margin}
+            out.append(message("gate.worse_than_degraded", **values))
     elif better.upper < 0:
         out.append(message("gate.worse", loss=-better.mean))
     elif better.lower <= 0:
-        found = {"gain": better.mean, "lower": better.lower, "upper": better.upper}
-        out.append(message("gate.indistinguishable", n=better.rows, **found))
+        values = {"gain": better.mean, "lower": better.lower, "upper": better.upper}
+        out.append(message("gate.indistinguishable", n=better.rows, **values))
     if accuracy.upper < -settings.accuracy_margin:
         out.append(message("gate.accuracy_lower", points=-100 * accuracy.mean))
     return out
 
 
 def _forgets(gain: Bound, settings: Gate) -> list[Message]:
-    """Worse on the golden rows by more than `golden_margin`."""
+    """Worse on the regression rows by more than `golden_margin`."""
     if gain.upper >= -settings.golden_margin:
         return []
-    found = {"loss": -gain.mean, "lower": -gain.upper, "allowed": settings.golden_margin}
-    return [message("gate.forgets", n=gain.rows, **found)]
+    values = {"loss": -gain.mean, "lower": -gain.upper, "allowed": settings.golden_margin}
+    return [message("gate.forgets", n=gain.rows, **values)]
 
 
 def _worse_slices(
@@ -305,10 +305,10 @@ def _better(numbers: GateNumbers, settings: Gate) -> Message:
     gain, loss = numbers.gain, numbers.log_loss
     assert gain is not None  # they were compared
     assert loss is not None
-    found = {"n": gain.rows, "gain": gain.mean, "lower": gain.lower, "sure": settings.confidence}
+    values = {"n": gain.rows, "gain": gain.mean, "lower": gain.lower, "sure": settings.confidence}
     if gain.lower > 0:
-        return message("gate.better", loss=loss.challenger, old=loss.champion, **found)
-    return message("gate.not_worse_than_degraded", margin=settings.margin, **found)
+        return message("gate.better", loss=loss.challenger, old=loss.champion, **values)
+    return message("gate.not_worse_than_degraded", margin=settings.margin, **values)
 
 
 def _made(promote: bool, whole: Message, reasons: list[Message], numbers: GateNumbers) -> Verdict:

@@ -63,6 +63,6 @@ def _plain(value: Any) -> Value:
         case numbers.Real():
             return float(value)
         case list() | tuple():
-            return [one if isinstance(one, Message) else str(one) for one in value]
+            return [item if isinstance(item, Message) else str(item) for item in value]
         case _:
             raise TypeError(f"a message holds texts, numbers, messages and lists of them, not {type(value).__name__}")

@@ -39,16 +39,16 @@ def markdown(document: Sequence[Block], translate: Callable[[Text], str] = str) 
     """
     parts = []
     for kind, blocks in groupby(document, key=lambda one: one.kind):
-        told = [[[translate(cell) for cell in row] for row in one.rows] for one in blocks]
+        translated = [[[translate(cell) for cell in row] for row in section.rows] for section in blocks]
         match kind:
             case "item":
-                parts.append("\n".join(f"- {rows[0][0]}" for rows in told))
+                parts.append("\n".join(f"- {rows[0][0]}" for rows in translated))
             case "heading":
-                parts += [f"## {rows[0][0]}" for rows in told]
+                parts += [f"## {rows[0][0]}" for rows in translated]
             case "text":
-                parts += [rows[0][0] for rows in told]
+                parts += [rows[0][0] for rows in translated]
             case "table":
-                parts += [_table(rows) for rows in told]
+                parts += [_table(rows) for rows in translated]
     return "\n\n".join(parts) + "\n"
 
 

@@ -42,9 +42,9 @@ def english(value: Any) -> Any:
         case {"code": str(), "values": {}, "text": str(text), **rest} if not rest:
             return text
         case dict():
-            return {key: english(one) for key, one in value.items()}
+            return {key: english(item) for key, item in value.items()}
         case list():
-            return [english(one) for one in value]
+            return [english(item) for item in value]
         case _:
             return value
 

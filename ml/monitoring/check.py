@@ -180,8 +180,8 @@ def _renewal(
 def _before(settings: Settings, baseline: Baseline, current: pd.DataFrame) -> pd.DataFrame | None:
     """Canonical rows that came before the window, whichever version answered them."""
     start, rows = float(current["time"].iloc[0]), settings.drift.window_rows
-    found = predictions.window(database.engine(settings), until=start, rows=rows)
-    return canonical(predictions.inputs_frame(found), baseline.schema)[0] if len(found) else None
+    window = predictions.window(database.engine(settings), until=start, rows=rows)
+    return canonical(predictions.inputs_frame(window), baseline.schema)[0] if len(window) else None
 
 
 def _measured(baseline: Baseline, rows: pd.DataFrame, drift: Drift) -> Performance:

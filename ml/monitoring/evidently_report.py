@@ -136,7 +136,7 @@ def _tables(
     pick_before, pick_now = _sample(len(baseline.frame), rows, rng), _sample(len(frame), rows, rng)
     before: dict[str, NDArray[Any]] = {}
     now: dict[str, NDArray[Any]] = {}
-    shown: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for finding in findings:
         if finding.column == PREDICTION:
             a, b = baseline.probabilities.max(axis=1), current["confidence"].to_numpy(dtype=np.float64)
@@ -150,14 +150,14 @@ def _tables(
             continue
         name = _unique(harmless(finding.column), before)
         before[name], now[name] = (_values(values, number) for values in (a, b))
-        shown[finding.column] = name
+        labels[finding.column] = name
     for side, actual, label, pick in (
         (before, baseline.actual, baseline.label, pick_before),
         (now, current["actual"].to_numpy(dtype=object), current["label"].to_numpy(dtype=object), pick_now),
     ):
         side["actual label"] = np.array([None if v is None else harmless(v) for v in actual[pick]], dtype=object)
         side["predicted label"] = np.array([harmless(v) for v in label[pick]], dtype=object)
-    return pd.DataFrame(before), pd.DataFrame(now), shown
+    return pd.DataFrame(before), pd.DataFrame(now), labels
 
 
 def _definition(

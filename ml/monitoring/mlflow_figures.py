@@ -20,7 +20,7 @@ def numbers(verdict: DriftVerdict) -> dict[str, float]:
     """The figures of a check by metric name; only finite ones."""
     columns = [f for f in verdict.findings if f.column != PREDICTION]
     measured, guessed = verdict.performance, verdict.estimate
-    found: dict[str, float | None] = {
+    figures: dict[str, float | None] = {
         "level": LEVELS[verdict.verdict],
         "retrain": float(verdict.retrain) if verdict.decided else None,
         "rows": float(verdict.window.rows),
@@ -37,7 +37,7 @@ def numbers(verdict: DriftVerdict) -> dict[str, float]:
         "log_loss": measured.log_loss,
         "estimated_accuracy": guessed.accuracy,
     }
-    return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
+    return {name: float(value) for name, value in figures.items() if value is not None and math.isfinite(value)}
 
 
 def log(settings: Settings, verdict: DriftVerdict) -> bool:

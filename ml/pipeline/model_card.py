@@ -129,9 +129,9 @@ def _slices(metrics: ModelMetrics) -> list[Block]:
     rows: list[list[Text]] = [
         [message("card.column"), message("card.rows_with"), message("card.rows"), "log-loss"],
     ]
-    for one in measured[:5]:
-        count, loss = message("card.count", n=one.rows), _interval(one.metrics["log_loss"])
-        rows.append([_escaped(one.column), one.shared or _escaped(one.value), count, loss])
+    for metric in measured[:5]:
+        count, loss = message("card.count", n=metric.rows), _interval(metric.metrics["log_loss"])
+        rows.append([_escaped(metric.column), metric.shared or _escaped(metric.value), count, loss])
     return [Block("table", rows)]
 
 

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from ml.origin import Origin
+from ml.pipeline.progress import Progress
 from ml.pipeline.stages.records import (
     EvaluationRecord,
     Move,
@@ -28,8 +29,6 @@ from ml.pipeline.stages.records import (
 from ml.pipeline.workspace import STAGES, Workspace
 from ml.settings import Settings
 
-# (stage, steps done, steps in all, what is at hand)
-Progress = Callable[[str, int, int, str], None]
 NOBODY = Origin()
 R = TypeVar("R", bound=StageRecord)
 R_co = TypeVar("R_co", bound=StageRecord, covariant=True)
@@ -174,7 +173,15 @@ def decline(settings: Settings, run_key: str, *, origin: Origin) -> PromotionRec
 
 
 def rollback(settings: Settings, to: str | None = None, *, origin: Origin = NOBODY, force: bool = False) -> Move:
-    """Go back to the version that really served before, or to a named one; see `ml.registry.rollback`."""
+    """Go back to the version that really served before, or to a named one; see `ml.registry.rollback`.
+
+    Parameters
+    ----------
+    to
+        A version; None or "": the one that really served before.
+    force
+        Also where the bundle's examples or the contract speak against it.
+    """
     from ml.pipeline.stages import release
 
     return release.rollback(settings, to or None, origin, force=force)
@@ -191,6 +198,17 @@ def run_all(
     """All six stages; the record of the last one done.
 
     With `approval = "required"` it stops before `promote`: a person runs that.
+
+    Parameters
+    ----------
+    run_key
+        Of the run to begin or to resume: what is recorded is not done again.
+    progress
+        Called after each step.
+    origin
+        Who or what asks, for the ledger and MLflow.
+    on_stage
+        Called with each stage's record, also where it was there before.
     """
     stages = PIPELINE[:-1] if settings.approval == "required" else PIPELINE
     for name, call in zip(STAGES, stages, strict=False):

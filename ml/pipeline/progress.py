@@ -10,6 +10,8 @@ import msgspec
 
 from ml.settings import Settings
 
+Progress = Callable[[str, int, int, str], None]  # told the stage, its steps done, its steps in all, what is at hand
+
 # Seconds between two writes; a stage may report thousands of steps.
 _INTERVAL_S = 0.3
 
@@ -23,7 +25,7 @@ class Report(msgspec.Struct, frozen=True):
     note: str
 
 
-def writer(settings: Settings, run_key: str) -> Callable[[str, int, int, str], None]:
+def writer(settings: Settings, run_key: str) -> Progress:
     """A progress function for the stages of the pipeline. Losing a report costs nothing: nothing is synced."""
     file, last = _file(settings, run_key), 0.0
 

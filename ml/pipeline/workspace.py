@@ -51,6 +51,13 @@ class Workspace:
 
         With `force` the stage's own record and those of all later stages are forgotten first.
 
+        Parameters
+        ----------
+        kind
+            Class of the stage's record, which names the file.
+        work
+            Makes the record; called only where there is none.
+
         Raises
         ------
         RecordError
@@ -60,9 +67,9 @@ class Workspace:
         """
         if force:
             self.forget(kind)
-        found = self.result(kind)
-        if found is not None:
-            return found
+        result = self.result(kind)
+        if result is not None:
+            return result
         started = time.time()
         try:
             done = work()
@@ -106,18 +113,18 @@ class Workspace:
         StageMissing
             It is not done: says which command does it.
         """
-        found = self.result(kind)
-        if found is None:
+        result = self.result(kind)
+        if result is None:
             name = kind.stage_name()
             raise StageMissing(
                 f"run '{self.run_key}' has no {name} yet; next: python -m ml {name} --run {self.run_key}"
             )
-        return found
+        return result
 
     def drift(self) -> tuple[bool, bool]:
         """What the drift check that started the run knew: the champion is degraded, it is outdone by newer models."""
-        found = self.origin().drift
-        return (found.verdict == "degraded", found.signals.challenger_beats_champion) if found else (False, False)
+        drift = self.origin().drift
+        return (drift.verdict == "degraded", drift.signals.challenger_beats_champion) if drift else (False, False)
 
     def origin(self) -> Origin:
         """What started the run, as its first stage was told."""

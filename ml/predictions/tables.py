@@ -1,4 +1,4 @@
-"""The tables of the prediction log, and what writes them. The mover calls this, so it is light to import."""
+"""The tables of the prediction log, and what writes them. The log shipper calls this, so it is light to import."""
 
 from __future__ import annotations
 
@@ -164,8 +164,8 @@ def _drop_repeated(engine: sa.Engine, ids: list[str] | None) -> int:
     runs = sa.select(f.id, f.label, before)
     if ids is not None:
         runs = runs.where(f.prediction_id.in_(ids))
-    found = runs.subquery()
-    query = sa.select(found.c.id).where(found.c.label == found.c.before)
+    ranked = runs.subquery()
+    query = sa.select(ranked.c.id).where(ranked.c.label == ranked.c.before)
     with database.unavailable_as_transient(), engine.begin() as connection:
         repeated = list(connection.execute(query).scalars())
         for i in range(0, len(repeated), BATCH_ROWS):

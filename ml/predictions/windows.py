@@ -81,6 +81,13 @@ def labelled(
 ) -> pd.DataFrame:
     """Predictions whose label has come, as raw training rows: what `generate(labelled=…)` adds.
 
+    Parameters
+    ----------
+    since, until
+        Seconds since the epoch between which the prediction was answered; None: no bound.
+    rows
+        At most so many, the newest; None: all.
+
     Returns
     -------
     DataFrame
@@ -148,7 +155,17 @@ class LabelCounts(msgspec.Struct, frozen=True, kw_only=True):
 def counts(
     engine: sa.Engine, *, until: float | None = None, version: str | None = None, rows: int | None = None
 ) -> LabelCounts:
-    """How many of the newest predictions are labelled, and how long labels take."""
+    """How many of the newest predictions are labelled, and how long labels take.
+
+    Parameters
+    ----------
+    until
+        Seconds since the epoch; later predictions do not count. None: no bound.
+    version
+        That answered; None: any.
+    rows
+        So many of the newest predictions are looked at; None: all.
+    """
     p, f = predictions.c, feedback.c
     first = sa.select(sa.func.min(f.received_at)).where(f.prediction_id == p.prediction_id).scalar_subquery()
     query = sa.select(first - p.time).where(*_bounds(None, until, version)).order_by(p.time.desc()).limit(rows)

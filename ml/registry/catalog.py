@@ -84,7 +84,7 @@ def register(
                     if existing.tags.get(key) != value:
                         found.set_model_version_tag(name, existing.version, key, value)
                 return version(settings, existing.version)
-        made = found.create_model_version(
+        created = found.create_model_version(
             name,
             model_uri,
             run_id=run_id,
@@ -94,7 +94,7 @@ def register(
             # A server refuses a `models:/m-…` source that does not come with the id in it.
             model_id=model_uri.removeprefix("models:/") if model_uri.startswith("models:/m-") else None,
         )
-        return version(settings, str(made.version))
+        return version(settings, str(created.version))
 
 
 def of_run(settings: Settings, run_id: str, run_key: str) -> VersionInfo | None:
@@ -118,10 +118,10 @@ def version(settings: Settings, number: str) -> VersionInfo:
 def versions(settings: Settings, *, limit: int = 100) -> list[VersionInfo]:
     """The newest versions, newest first."""
     with tracking.errors(tracking.uri(settings)):
-        found = tracking.client(settings).search_model_versions(
+        candidates = tracking.client(settings).search_model_versions(
             f"name = '{settings.registry.model_name}'", max_results=limit, order_by=["version_number DESC"]
         )
-        return [info_of(v) for v in found]
+        return [info_of(v) for v in candidates]
 
 
 def verdict_tags(verdict: str, sentence: Text) -> dict[str, str]:
@@ -136,12 +136,20 @@ def verdict_tags(verdict: str, sentence: Text) -> dict[str, str]:
 
 def sentence_of(tags: dict[str, str]) -> Text:
     """What was decided of a version, by code where it is a sentence of ours."""
-    found = tags.get(MESSAGE)
-    return msgspec.json.decode(found, type=Message) if found else tags.get(SENTENCE, "")
+    text = tags.get(MESSAGE)
+    return msgspec.json.decode(text, type=Message) if text else tags.get(SENTENCE, "")
 
 
 def note_verdict(settings: Settings, number: str, verdict: str, sentence: Text) -> None:
-    """What was decided of a version after it was registered: the newest verdict stands in its tags."""
+    """What was decided of a version after it was registered: the newest verdict stands in its tags.
+
+    Parameters
+    ----------
+    verdict
+        A word of the gate or of the shadow test, kept as it is.
+    sentence
+        Why; its English and its code are kept.
+    """
     with tracking.errors(tracking.uri(settings)):
         for key, value in verdict_tags(verdict, sentence).items():
             tracking.client(settings).set_model_version_tag(settings.registry.model_name, number, key, value)
@@ -149,8 +157,8 @@ def note_verdict(settings: Settings, number: str, verdict: str, sentence: Text) 
 
 def _of_run(settings: Settings, run_id: str, run_key: str) -> list[VersionInfo]:
     wanted = f"name = '{settings.registry.model_name}' and run_id = '{run_id}'"
-    found = [info_of(v) for v in tracking.client(settings).search_model_versions(wanted)]
-    return sorted((v for v in found if v.run_key == run_key), key=lambda v: -int(v.version))
+    infos = [info_of(v) for v in tracking.client(settings).search_model_versions(wanted)]
+    return sorted((v for v in infos if v.run_key == run_key), key=lambda v: -int(v.version))
 
 
 def _ensure_model(settings: Settings) -> None:

@@ -55,9 +55,9 @@ def link(connection: sa.Connection, ledger: sa.Table, row: int) -> Head:
     newest = connection.execute(sa.select(links).order_by(links.c.position.desc()).limit(1)).mappings().first()
     wanted = sa.select(ledger).where(ledger.c.id == row if newest else ledger.c.id <= row).order_by(ledger.c.id)
     previous, position = (newest["hash"], newest["position"]) if newest else ("", 0)
-    for found in connection.execute(wanted).mappings().all():
-        made, position = entry_hash(previous, found), position + 1
-        connection.execute(links.insert().values(position=position, row=found["id"], previous=previous, hash=made))
+    for stored in connection.execute(wanted).mappings().all():
+        made, position = entry_hash(previous, stored), position + 1
+        connection.execute(links.insert().values(position=position, row=stored["id"], previous=previous, hash=made))
         previous = made
     return Head(position, row, previous)
 
@@ -112,19 +112,19 @@ class Link(msgspec.Struct, frozen=True):
 
 
 def _broken(rows: Mapping[int, Mapping[Any, Any]], chain: list[Link]) -> list[str]:
-    found = []
+    breaks = []
     for entry in chain:
         row = rows.get(entry.row)
         if row is None:
-            found.append(f"ledger row {entry.row}: missing")
+            breaks.append(f"ledger row {entry.row}: missing")
         elif entry_hash(entry.previous, row) != entry.hash:
-            found.append(f"ledger row {entry.row}: altered")
+            breaks.append(f"ledger row {entry.row}: altered")
     if chain and chain[0].previous:
-        found.append(f"ledger: what stood before row {chain[0].row} was removed")
+        breaks.append(f"ledger: what stood before row {chain[0].row} was removed")
     for before, entry in pairwise(chain):
         if entry.previous != before.hash:
-            found.append(f"ledger row {before.row}: rewritten or followed by removed rows; row {entry.row} tells")
-    return found
+            breaks.append(f"ledger row {before.row}: rewritten or followed by removed rows; row {entry.row} tells")
+    return breaks
 
 
 def _unchained(rows: Mapping[int, Mapping[Any, Any]], chain: list[Link]) -> list[str]:

@@ -36,10 +36,10 @@ def serving(settings: Settings) -> VersionInfo | None:
     RegistryError
         That version was deleted as well: it serves on, and nothing can be compared with it.
     """
-    found = champion(settings)
-    served = "" if found is not None else ledger.serving(settings)
+    info = champion(settings)
+    served = "" if info is not None else ledger.serving(settings)
     if not served:
-        return found
+        return info
     try:
         return version(settings, served)
     except RegistryError as error:
@@ -99,7 +99,15 @@ def of(settings: Settings, info: VersionInfo) -> Contract:
 
 
 def border(settings: Settings, old: str, info: VersionInfo) -> list[Message]:
-    """What callers would feel of a version in the place of the one that serves ("" for none)."""
+    """What callers would feel of a version in the place of the one that serves ("" for none).
+
+    Parameters
+    ----------
+    old
+        The version that serves.
+    info
+        The one to take its place.
+    """
     if not old or old == info.version:
         return []
     try:
@@ -124,19 +132,29 @@ def before(settings: Settings, current: str) -> VersionInfo | None:
     now = version(settings, current)
     for number in ledger.served_before(settings, current):
         try:
-            found = version(settings, number)
+            info = version(settings, number)
         except RegistryError:
             continue  # deleted since
-        changed = [change.code for change in changes(settings, now, found)]
+        changed = [change.code for change in changes(settings, now, info)]
         if (
-            not found.quarantined and is_signed(settings, found) and changed in ([], ["release.contract_not_known"])
+            not info.quarantined and is_signed(settings, info) and changed in ([], ["release.contract_not_known"])
         ):  # that one, loading it will tell
-            return found
+            return info
     return None
 
 
 def note_border(settings: Settings, move: int, who: str, old: str, new: str, changed: list[Message]) -> None:
-    """The event at which comparison, history and the way back stop, in a row of its own after that of the move."""
+    """The event at which comparison, history and the way back stop, in a row of its own after that of the move.
+
+    Parameters
+    ----------
+    move
+        Number of the ledger's row of the move.
+    old, new
+        Versions before and after.
+    changed
+        What callers feel (`changes`).
+    """
     ledger.append(
         settings, ledger.NEW_CONTRACT, who=who, why=message("release.contract", changes=changed), from_version=old,
         to_version=new, numbers={"move": move, "changes": [str(change) for change in changed]},

@@ -142,7 +142,17 @@ def append(
 def events(
     settings: Settings, *, limit: int | None = None, what: Iterable[str] = (), run_key: str | None = None
 ) -> list[Event]:
-    """Rows of this model, newest first; intentions only when asked for by name."""
+    """Rows of this model, newest first; intentions only when asked for by name.
+
+    Parameters
+    ----------
+    limit
+        At most so many; None: all.
+    what
+        Kinds of events; none: every kind but intentions.
+    run_key
+        Of one run; None: of all.
+    """
     query = sa.select(table).where(table.c.model_name == settings.registry.model_name).order_by(table.c.id.desc())
     wanted = list(what)
     query = query.where(table.c.what.in_(wanted) if wanted else table.c.what.not_in(INTENTIONS))
@@ -161,8 +171,8 @@ def open_intention(settings: Settings) -> Event | None:
         .order_by(table.c.id.desc())
         .limit(1)
     )
-    found = _read(settings, query)
-    return found[0] if found else None
+    newest = _read(settings, query)
+    return newest[0] if newest else None
 
 
 def serving(settings: Settings) -> str:

@@ -93,12 +93,12 @@ def _follow(settings: Settings, served: str, current: VersionInfo, changed: list
 
 def _doubts(info: VersionInfo) -> list[Message]:
     """What people should hear of a version that was promoted past the gate."""
-    found = [message("release.was_quarantined", reason=info.quarantined)] if info.quarantined else []
+    messages = [message("release.was_quarantined", reason=info.quarantined)] if info.quarantined else []
     if info.tags.get(VERDICT) == "refused":
-        found.append(message("release.was_refused", verdict=sentence_of(info.tags)))
+        messages.append(message("release.was_refused", verdict=sentence_of(info.tags)))
     elif not info.tags.get(VERDICT):
-        found.append(message("release.never_judged"))
-    return found
+        messages.append(message("release.never_judged"))
+    return messages
 
 
 def _gone(settings: Settings, served: str) -> Event | None:

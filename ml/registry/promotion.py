@@ -226,10 +226,10 @@ def _outcome(settings: Settings, what: str, who: str, why: Text, old: str, new: 
 
 
 def _intention(settings: Settings, number: int) -> Event:
-    found = ledger.open_intention(settings)
-    if found is None or found.id != number:  # the lock makes this impossible
+    intention = ledger.open_intention(settings)
+    if intention is None or intention.id != number:  # the lock makes this impossible
         raise RegistryError("the ledger does not hold the intention that was just written")
-    return found
+    return intention
 
 
 def _already(settings: Settings, info: VersionInfo, who: str, why: Text, run_key: str, confirm_with: Confirm) -> Event:

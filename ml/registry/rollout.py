@@ -50,6 +50,13 @@ def verify(
     `settings.registry.confirm` is `never` (ask nobody), `auto` (a service that does not listen is passed over
     and the note says so) or `required` (every service must answer).
 
+    Parameters
+    ----------
+    get
+        Asks an address within so many seconds for its JSON, None where nobody listens; by default `ready`.
+    sleep
+        Waits between two looks, in seconds.
+
     Raises
     ------
     PromotionError
@@ -84,15 +91,15 @@ def ready(url: str, timeout_s: float) -> dict[str, Any] | None:
     A service that listens and answers something else gives an empty mapping.
     """
     try:
-        found = http.get(f"{url.rstrip('/')}/health/ready", timeout_s=timeout_s)
+        response = http.get(f"{url.rstrip('/')}/health/ready", timeout_s=timeout_s)
     except http.HttpError as error:
         if error.refused:
             return None
         try:
-            found = json.loads(error.content)  # 503 "not ready" carries the same JSON
+            response = json.loads(error.content)  # 503 "not ready" carries the same JSON
         except ValueError:
             return {}
-    return found if isinstance(found, dict) else {}
+    return response if isinstance(response, dict) else {}
 
 
 def _one(
@@ -109,11 +116,11 @@ def _one(
         answer = fetch(url, 2.0)
         if answer is None and settings.registry.confirm == "auto":
             return None
-        found = answer or {}
-        workers = [str(w.get("model_version")) for w in found.get("workers", []) if isinstance(w, dict)]
-        if str(found.get("model_version")) == version and workers and set(workers) == {version}:
+        state = answer or {}
+        workers = [str(w.get("model_version")) for w in state.get("workers", []) if isinstance(w, dict)]
+        if str(state.get("model_version")) == version and workers and set(workers) == {version}:
             return len(workers)
-        refused = found.get("refused")
+        refused = state.get("refused")
         if isinstance(refused, dict) and str(refused.get("version")) == version and refused.get("time", began) >= began:
             reason = str(refused.get("reason") or "") or message("release.no_reason")
             raise PromotionError(message("release.service_refused", url=url, version=version, reason=reason))
@@ -121,6 +128,6 @@ def _one(
             known = {"url": url, "version": version, "seconds": settings.registry.confirm_timeout_s}
             if not answer:
                 raise PromotionError(message("release.service_silent", **known))
-            seen = str(found.get("model_version"))
+            seen = str(state.get("model_version"))
             raise PromotionError(message("release.service_elsewhere", seen=seen, workers=workers, **known))
         sleep(POLL_S)

@@ -81,8 +81,8 @@ def watch(settings: Settings, now: float) -> Baking | None:
         before, _ = replay_scoring.score(settings, event.from_version, rows)
     except (RegistryError, BundleError) as error:  # deleted or damaged: there is nothing to go back to
         return _not_compared(settings, event, rows, error.explanation)
-    found = judge(settings, event, rows["actual"].to_numpy(object), rows["label"].to_numpy(object), before)
-    return _roll_back(settings, found) if found.worse_by > settings.drift.accuracy_margin else found
+    verdict = judge(settings, event, rows["actual"].to_numpy(object), rows["label"].to_numpy(object), before)
+    return _roll_back(settings, verdict) if verdict.worse_by > settings.drift.accuracy_margin else verdict
 
 
 def _border(settings: Settings, event: ledger.Event) -> Text:
@@ -94,16 +94,16 @@ def _border(settings: Settings, event: ledger.Event) -> Text:
 
 def _not_compared(settings: Settings, event: ledger.Event, rows: pd.DataFrame, why: Text) -> Baking:
     """A predecessor that is there and cannot be compared is told, once: it is not the same as having none."""
-    said = message("release.bake_not_compared", version=event.to_version, old=event.from_version, why=why)
+    reason = message("release.bake_not_compared", version=event.to_version, old=event.from_version, why=why)
     old, new = event.from_version, event.to_version
-    told = ledger.events(settings, limit=1, what=[ledger.NOT_COMPARED])
-    if not told or (told[0].from_version, told[0].to_version) != (old, new):
-        ledger.append(settings, ledger.NOT_COMPARED, who=WHO, why=said, from_version=old, to_version=new)
-        alerts.send(settings, ledger.NOT_COMPARED, [str(said)], from_version=old, to_version=new)
+    earlier = ledger.events(settings, limit=1, what=[ledger.NOT_COMPARED])
+    if not earlier or (earlier[0].from_version, earlier[0].to_version) != (old, new):
+        ledger.append(settings, ledger.NOT_COMPARED, who=WHO, why=reason, from_version=old, to_version=new)
+        alerts.send(settings, ledger.NOT_COMPARED, [str(reason)], from_version=old, to_version=new)
     right = rows["label"].to_numpy(object) == rows["actual"].to_numpy(object)
     return Baking(
         version=event.to_version, predecessor=event.from_version, labels=len(rows), accuracy=float(right.mean()),
-        predecessor_accuracy=None, worse_by=0.0, rolled_back=False, message=said,
+        predecessor_accuracy=None, worse_by=0.0, rolled_back=False, message=reason,
     )  # fmt: skip
 
 

@@ -61,15 +61,31 @@ def score(settings: Settings, version: str, rows: pd.DataFrame) -> tuple[Any, An
 
 
 def compare(settings: Settings, version: str, *, against: str, rows: int = 2_000) -> Comparison:
-    """A version beside the one that answered, on the newest labelled rows of that one: see `beside`."""
+    """A version beside the one that answered, on the newest labelled rows of that one: see `beside`.
+
+    Parameters
+    ----------
+    version
+        The one to be tried.
+    against
+        The version whose answers it is held against.
+    rows
+        At most so many, the newest.
+    """
     bundle = open_version(settings, version)
     return beside(bundle, live(settings, bundle, against=against, rows=rows))
 
 
 def live(settings: Settings, bundle: Bundle, *, against: str, rows: int, since: float | None = None) -> pd.DataFrame:
-    """The newest rows that version `against` answered (from `since` on, seconds) and whose label the bundle knows."""
-    found = predictions.window(database.engine(settings), since=since, rows=rows, version=against, labelled_only=True)
-    return found[found["actual"].isin(bundle.classes)].reset_index(drop=True)
+    """The newest rows that version `against` answered (from `since` on, seconds) and whose label the bundle knows.
+
+    Parameters
+    ----------
+    rows
+        At most so many are read; those with a label that the bundle does not know are dropped then.
+    """
+    window = predictions.window(database.engine(settings), since=since, rows=rows, version=against, labelled_only=True)
+    return window[window["actual"].isin(bundle.classes)].reset_index(drop=True)
 
 
 def beside(bundle: Bundle, rows: pd.DataFrame) -> Comparison:

@@ -99,7 +99,7 @@ def enter(
     with locks.exclusive(settings, LOCK):
         event = _past(settings, version)
         if event is None:
-            one = Waiting(
+            occupant = Waiting(
                 version=version,
                 run_key=run_key,
                 champion=champion,
@@ -107,7 +107,7 @@ def enter(
                 degraded=degraded,
                 challenger_beats_champion=challenger_beats_champion,
             )
-            event = _enter(settings, one, who, why)
+            event = _enter(settings, occupant, who, why)
         if event.what == ledger.REFUSED:
             _note_refusal(settings, version, event.because)
         follow(settings)
@@ -115,7 +115,13 @@ def enter(
 
 
 def again(settings: Settings, one: Waiting, *, who: str, champion: str) -> None:
-    """Wait on, judged against another champion now; the time it has waited counts. For a holder of the lock."""
+    """Wait on, judged against another champion now; the time it has waited counts. For a holder of the lock.
+
+    Parameters
+    ----------
+    champion
+        The version that is to be beaten from now on.
+    """
     numbers: dict[str, object] = {"since": one.since, "degraded": False, "challenger_beats_champion": False}
     why = message("release.shadow_other_champion", version=champion)
     _append(settings, ledger.SHADOW, one, champion, who, why, numbers)
@@ -201,8 +207,8 @@ def _past(settings: Settings, version: str) -> Event | None:
 
 def _end(settings: Settings, entry: Event) -> Event | None:
     """What ended a wait: the version was refused, or serves. A move that failed does not, it may be tried again."""
-    found = ledger.events(settings, what=[ledger.REFUSED, ledger.PROMOTED])  # newest first
-    return next((e for e in reversed(found) if e.id > entry.id and e.to_version == entry.to_version), None)
+    events = ledger.events(settings, what=[ledger.REFUSED, ledger.PROMOTED])  # newest first
+    return next((e for e in reversed(events) if e.id > entry.id and e.to_version == entry.to_version), None)
 
 
 def _append(

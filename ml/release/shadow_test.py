@@ -1,9 +1,9 @@
 """The shadow test: a challenger in shadow is judged on live rows, then promoted or refused.
 
 The champion answers, the challenger is scored on the same rows from the log (`ml.release.replay_scoring`). As soon as
-enough of those that came after its registration have labels, the gate is asked once, on them and on the golden rows;
-asking it at every check would give chance as many tries. It is also refused when its time is up, when its bundle is
-damaged or gone, and when the log cannot tell. Whatever kills a look, the next one finds who waits in the ledger and
+enough of those that came after its registration have labels, the gate is asked once, on them and on the regression
+rows; asking it at every check would give chance as many tries. It is also refused when its time is up, when its bundle
+is damaged or gone, and when the log cannot tell. Whatever kills a look, the next one finds who waits in the ledger and
 goes on.
 """
 
@@ -65,13 +65,18 @@ def watch(settings: Settings, now: float) -> Shadow | None:
     bake.finish_what_was_cut_short(settings)
     with locks.exclusive(settings, shadow_slot.LOCK):
         one, champion = shadow_slot.find(settings), registry.serving(settings)
-        found = _look(settings, one, champion, now) if one is not None and champion is not None else None
+        outcome = _look(settings, one, champion, now) if one is not None and champion is not None else None
         shadow_slot.follow(settings)
-    return found
+    return outcome
 
 
 def progress(settings: Settings, one: Waiting, champion: str) -> Shadow:
     """How a waiting challenger stands beside the champion.
+
+    Parameters
+    ----------
+    champion
+        The version that serves.
 
     Raises
     ------
@@ -82,27 +87,29 @@ def progress(settings: Settings, one: Waiting, champion: str) -> Shadow:
 
 
 def _look(settings: Settings, one: Waiting, champion: VersionInfo, now: float) -> Shadow:
-    found = Shadow(version=one.version, champion=champion.version)
+    outcome = Shadow(version=one.version, champion=champion.version)
     if champion.version == one.version:
         shadow_slot.found_serving(settings, one, who=WHO)
-        return msgspec.structs.replace(found, state="promoted")
+        return msgspec.structs.replace(outcome, state="promoted")
     try:
         seen = _evidence(settings, one, champion.version)
         shadow_slot.follow(settings)  # the version that the alias leaves is the one whose verdict is noted
-        found = seen.found
-        if found.rows >= found.needed:
+        outcome = seen.found
+        if outcome.rows >= outcome.needed:
             verdict = _judge(settings, one, champion, seen)
             why = message("release.judged_in_shadow", verdict=verdict.message, version=champion.version)
             if verdict.promote:
-                return _promote(settings, one, champion.version, found, why)
-            return _refuse(settings, one, found, why, reasons=verdict.messages)
+                return _promote(settings, one, champion.version, outcome, why)
+            return _refuse(settings, one, outcome, why, reasons=verdict.messages)
     except (RegistryError, BundleError, DataError) as error:
-        return _refuse(settings, one, found, message("release.shadow_not_judged", error=error.explanation), alert=True)
-    if now >= found.until:
+        return _refuse(
+            settings, one, outcome, message("release.shadow_not_judged", error=error.explanation), alert=True
+        )
+    if now >= outcome.until:
         days = settings.gate.shadow_s / 86_400
-        why = message("release.shadow_too_few_labels", n=found.rows, needed=found.needed, days=days)
-        return _refuse(settings, one, found, why, unjudged=True, alert=True)
-    return found
+        why = message("release.shadow_too_few_labels", n=outcome.rows, needed=outcome.needed, days=days)
+        return _refuse(settings, one, outcome, why, unjudged=True, alert=True)
+    return outcome
 
 
 def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
@@ -120,7 +127,7 @@ def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
     new = ~evidence.seen_in_training(challenger, X, y, challenger.schema, rows["row_id"].to_numpy(object))
     X, y, rows = X[new].reset_index(drop=True), y[new], rows[new].reset_index(drop=True)
     beside = replay_scoring.beside(challenger, rows)
-    found = Shadow(
+    outcome = Shadow(
         version=one.version,
         champion=champion,
         rows=len(rows),
@@ -131,7 +138,7 @@ def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
         since=one.since,
         until=one.since + settings.gate.shadow_s,
     )
-    return _Evidence(challenger, X, y, found)
+    return _Evidence(challenger, X, y, outcome)
 
 
 def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evidence) -> Verdict:
@@ -150,7 +157,7 @@ def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evide
 
 
 def _world(settings: Settings, one: Waiting, champion: str) -> tuple[bool, bool]:
-    """Is this champion known to be degraded; has the world changed since the golden rows?"""
+    """Is this champion known to be degraded; has the world changed since the regression rows?"""
     checks = verdict_history.history(settings, settings.drift.history, version=champion)
     last = next((check.signals for check in checks if check.verdict != "insufficient data"), None)
     same = champion == one.champion

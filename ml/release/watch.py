@@ -36,11 +36,11 @@ class ReleaseWatch(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def message(self) -> Message:
         """What was found, for people."""
-        found = [self.shadow.message] if self.shadow else []
+        messages = [self.shadow.message] if self.shadow else []
         if self.bake:
             code = "release.went_back" if self.bake.rolled_back else "release.stays"
-            found.insert(0, message(code, found=self.bake.message))
-        return message("release.because", parts=found) if found else message("release.nothing_to_watch")
+            messages.insert(0, message(code, found=self.bake.message))
+        return message("release.because", parts=messages) if messages else message("release.nothing_to_watch")
 
     @property
     def sentence(self) -> str:

@@ -32,26 +32,26 @@ def blockers(
     """
     drift = settings.drift
     events = ledger.events(settings, limit=50, what=[*ANSWERS, ledger.ROLLED_BACK])
-    found = []
+    reasons = []
     refused = _refused_in_a_row(events)
     newest = events[0].time if events else 0.0
     if refused >= drift.breaker_refusals and now - newest < drift.breaker_reset_s:
-        found.append(Blocker(message("retraining.breaker", n=refused, hours=drift.breaker_reset_s / 3600)))
-    one = shadow_slot.find(settings)
-    if one is not None and (one.degraded or not degraded):
-        found.append(Blocker(message("retraining.shadow_first", version=one.version)))
+        reasons.append(Blocker(message("retraining.breaker", n=refused, hours=drift.breaker_reset_s / 3600)))
+    occupant = shadow_slot.find(settings)
+    if occupant is not None and (occupant.degraded or not degraded):
+        reasons.append(Blocker(message("retraining.shadow_first", version=occupant.version)))
     asked = verdict_history.last_retrain(settings)
     answered = asked is not None and any(e.time >= asked.time and e.what in ANSWERS for e in events)
     if asked is not None and not answered and now - asked.time < drift.retrain_timeout_s:
-        found.append(Blocker(message("retraining.under_way")))
+        reasons.append(Blocker(message("retraining.under_way")))
     missing = 1 - budget(settings, judged=judged)
     if (wait := math.ceil(round(missing * drift.budget_windows, 6))) > 0:  # thirds do not add up
-        found.append(Blocker(message("retraining.budget_spent", n=drift.budget_windows, more=wait)))
+        reasons.append(Blocker(message("retraining.budget_spent", n=drift.budget_windows, more=wait)))
     moved = next((e.time for e in events if e.what in (*ANSWERS, ledger.ROLLED_BACK)), None)
     cooldown = max(drift.cooldown_s, min(label_delay_s or 0.0, drift.cooldown_max_s))
     if moved is not None and now - moved < cooldown:
-        found.append(Blocker(message("retraining.cooldown", ago=now - moved, seconds=cooldown)))
-    return found
+        reasons.append(Blocker(message("retraining.cooldown", ago=now - moved, seconds=cooldown)))
+    return reasons
 
 
 def budget(settings: Settings, *, judged: str = "") -> float:
@@ -69,11 +69,19 @@ def budget(settings: Settings, *, judged: str = "") -> float:
 
 
 def alerts(verdict: Verdict, reasons: list[Text], held: list[Blocker]) -> list[Text]:
-    """What a person should be told of now; empty when nothing needs one."""
-    found: list[Text] = []
+    """What a person should be told of now; empty when nothing needs one.
+
+    Parameters
+    ----------
+    reasons
+        Of the verdict; the first five are told.
+    held
+        Blockers of a retraining; of these only the breaker is a person's business.
+    """
+    blocking: list[Text] = []
     if verdict in ("broken data", "degraded"):
-        found.append(message("drift.alert", verdict=verdict, reasons=reasons[:5]))
-    return [*found, *(blocker.reason for blocker in held if blocker.reason.code == "retraining.breaker")]
+        blocking.append(message("drift.alert", verdict=verdict, reasons=reasons[:5]))
+    return [*blocking, *(blocker.reason for blocker in held if blocker.reason.code == "retraining.breaker")]
 
 
 def _refused_in_a_row(events: list[ledger.Event]) -> int:

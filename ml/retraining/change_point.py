@@ -43,8 +43,8 @@ def began(settings: Settings, version: str, run: list[DriftVerdict], judged_unti
     start = first.window.start
     if start is None or seen.empty or (seen["time"] < start).mean() <= LATE:
         return start
-    found = _in_rows(settings, rows, newest.performance)
-    return start if found is None else found
+    point = _in_rows(settings, rows, newest.performance)
+    return start if point is None else point
 
 
 def _in_rows(settings: Settings, rows: pd.DataFrame, found: Performance) -> float | None:

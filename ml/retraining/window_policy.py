@@ -95,10 +95,10 @@ def select(
 def _champion(settings: Settings) -> tuple[str | None, float | None, str]:
     from ml import registry
 
-    found = registry.champion(settings)
-    if found is None:
+    champion = registry.champion(settings)
+    if champion is None:
         return None, None, ""
-    return found.version, found.created, found.tags.get(registry.SNAPSHOT, "")
+    return champion.version, champion.created, champion.tags.get(registry.SNAPSHOT, "")
 
 
 def _gate_since(settings: Settings, new: pd.DataFrame, created: float | None) -> pd.Timestamp | None:
@@ -110,10 +110,10 @@ def _gate_since(settings: Settings, new: pd.DataFrame, created: float | None) ->
 
     if created is None:
         return None
-    made = pd.Timestamp(created, unit="s", tz="UTC")
+    created_at = pd.Timestamp(created, unit="s", tz="UTC")
     held = min(max(production.held_out(len(new), settings.data), settings.data.recent_min_rows), len(new))
-    newest: pd.Timestamp = new[ANSWERED].iloc[-held] if held else made
-    return newest if newest > made else made
+    newest: pd.Timestamp = new[ANSWERED].iloc[-held] if held else created_at
+    return newest if newest > created_at else created_at
 
 
 def _windows(settings: Settings, rows: pd.DataFrame, began: pd.Timestamp | None) -> dict[str, pd.DataFrame]:

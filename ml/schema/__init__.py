@@ -10,6 +10,6 @@
 | `frames` | Naming places in a frame, and checking that the columns of the settings are there |
 | `rows` | Rows as the model takes them: validated against a schema, with what is unusual about each one flagged |
 | `schema` | What a row is: named, typed columns, the classes, and the limits that a model was trained within |
-| `validation` | Validation errors: what is wrong with rows, by place, in words that are fit to be shown |
+| `validation_errors` | Validation errors: what is wrong with rows, by place, in words that are fit to be shown |
 | `warnings` | Row warnings, what is unusual about a row that is scored all the same |
 """

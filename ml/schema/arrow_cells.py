@@ -86,14 +86,23 @@ def marked(column: Any, markers: tuple[str, ...]) -> dict[str, int]:
         return {}
     array = pc.utf8_trim_whitespace(array)
     words = pa.array(sorted({cells.spelled(marker) for marker in markers} - {""}), array.type)
-    said = array.filter(pc.is_in(array, value_set=words))
-    return {entry["values"]: entry["counts"] for entry in pc.value_counts(said).to_pylist()}
+    marked_cells = array.filter(pc.is_in(array, value_set=words))
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(marked_cells).to_pylist()}
 
 
 def numbers(
     column: Any, *, markers: tuple[str, ...] = ("",), decimal: str = ".", thousands: str = ""
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Read a column as numbers.
+
+    Parameters
+    ----------
+    column
+        A pandas series, an Arrow array or a chunked one, of text or of numbers.
+    markers
+        Texts that say "missing".
+    decimal, thousands
+        The signs in use; "" is no sign.
 
     Returns
     -------
@@ -145,7 +154,15 @@ def _unmarked(array: pa.Array, decimal: str, thousands: str) -> pa.Array:
 
 
 def swapped(array: pa.Array, old: str, new: str) -> pa.Array:
-    """The cells with one ASCII sign for another; ten times as fast as `replace_substring` (measured)."""
+    """The cells with one ASCII sign for another; ten times as fast as `replace_substring` (measured).
+
+    Parameters
+    ----------
+    array
+        Text, without nulls that hold content.
+    old, new
+        One ASCII character each.
+    """
     valid, offsets, content = array.buffers()
     if content is None:
         return array
@@ -176,10 +193,10 @@ def _odd_numbers(
     foreign = bad & ~_to_numpy(pc.fill_null(pc.string_is_ascii(trimmed), True)).astype(bool)
     if foreign.any():
         encoded = pc.dictionary_encode(trimmed.filter(pa.array(foreign)))
-        found = [number(text) for text in encoded.dictionary.to_pylist()]
+        parsed = [number(text) for text in encoded.dictionary.to_pylist()]
         indices = encoded.indices.to_numpy()
-        values[foreign] = np.array([np.nan if one is None else one for one in found])[indices]
-        bad[foreign] = np.array([one is None for one in found])[indices]
+        values[foreign] = np.array([np.nan if value is None else value for value in parsed])[indices]
+        bad[foreign] = np.array([value is None for value in parsed])[indices]
     return values, bad
 
 
@@ -215,8 +232,8 @@ def coded(column: Any, *, markers: tuple[str, ...] = ("",)) -> tuple[pa.Array, p
 def _exact(array: pa.Array) -> list[Any]:
     """Floats as Python has them, those of 32 bits with the digits that were written."""
     if pa.types.is_float64(array.type):
-        found: list[Any] = array.to_pylist()
-        return found
+        values: list[Any] = array.to_pylist()
+        return values
     return [None if cell is None or cell != cell else cells.shortest(cell) for cell in array.to_pylist()]
 
 

@@ -99,6 +99,13 @@ def number(value: Any, markers: Markers = ("",), decimal: str = ".", thousands: 
 
     A boolean is 1 or 0.
 
+    Parameters
+    ----------
+    markers
+        Texts, as `spelled` writes them, that say "missing".
+    decimal, thousands
+        The signs in use; "" is no sign.
+
     >>> number("1.234,5", decimal=",", thousands="."), number("12.5", decimal=","), number("１２"), number(True)
     (1234.5, None, 12.0, 1.0)
     """
@@ -109,15 +116,15 @@ def number(value: Any, markers: Markers = ("",), decimal: str = ".", thousands: 
         if text in markers:
             return float("nan")
         plain = _unmarked(text, decimal, thousands)
-        found = float(plain) if plain is not None and _NUMBER.match(plain) else None
+        parsed = float(plain) if plain is not None and _NUMBER.match(plain) else None
     elif isinstance(value, bool | int | float | np.number | np.bool_):
         try:
-            found = float(value)
+            parsed = float(value)
         except OverflowError:
-            found = float("inf") if value > 0 else float("-inf")
+            parsed = float("inf") if value > 0 else float("-inf")
     else:
         return None
-    return float("nan") if found in missing_numbers(markers) else found
+    return float("nan") if parsed in missing_numbers(markers) else parsed
 
 
 def _unmarked(text: str, decimal: str, thousands: str) -> str | None:

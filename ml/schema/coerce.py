@@ -20,7 +20,7 @@ from ml.schema import arrow_cells
 from ml.schema.cells import FLOAT32_LIMIT, is_written_number, level
 from ml.schema.findings import Report
 from ml.schema.schema import Column, Schema
-from ml.schema.validation import printable
+from ml.schema.validation_errors import printable
 
 # A single row may well lack a value; a whole file without any value of a usual column is broken.
 _ENOUGH_ROWS = 20
@@ -43,12 +43,28 @@ class Place(NamedTuple):
         return f"row {position + 1}" if line is None else f"line {line}"
 
     def error(self, message: str, position: int, column: str, kind: type[DataError] = DataError) -> DataError:
-        """An error that names the file, and the line where there are lines."""
+        """An error that names the file, and the line where there are lines.
+
+        Parameters
+        ----------
+        position
+            Row, from 0.
+        kind
+            Class of the error.
+        """
         return kind(message, file=self.file, line=self.line(position), column=column)
 
 
 def match_names(names: Iterable[Any], schema: Schema, report: Report, file: str | None = None) -> list[str]:
-    """The names without surrounding space, once every input column was found exactly once."""
+    """The names without surrounding space, once every input column was found exactly once.
+
+    Parameters
+    ----------
+    names
+        The table's columns, in order.
+    report
+        Gets the columns that the schema does not have.
+    """
     stripped = [str(name).strip() for name in names]
     present = set(stripped)
     if len(present) < len(stripped):
@@ -68,7 +84,17 @@ def match_names(names: Iterable[Any], schema: Schema, report: Report, file: str 
 
 
 def number_column(raw: Any, column: Column, schema: Schema, place: Place, report: Report) -> NDArray[np.float32]:
-    """(n_rows,) float32; a few words become missing with a warning, more are an error."""
+    """(n_rows,) float32; a few words become missing with a warning, more are an error.
+
+    Parameters
+    ----------
+    raw
+        Cells as the source has them: a pandas series or an Arrow array, of text or numbers.
+    place
+        Where they stand, for errors.
+    report
+        Gets what became missing, was infinite, or was cut to float32's range.
+    """
     array = arrow_cells.flat(raw)
     cells, bad = arrow_cells.numbers(
         array, markers=schema.missing_markers, decimal=schema.decimal, thousands=schema.thousands
@@ -113,6 +139,17 @@ def refused_word(array: pa.Array, bad: NDArray[np.bool_], numbers: int, share: f
 
     They may up to `share` of the cells that say something (`numbers` and words), unless one is a number with signs
     that were not read.
+
+    Parameters
+    ----------
+    array
+        The column's cells.
+    bad
+        (n_rows,) bool: which are words.
+    numbers
+        How many are numbers.
+    share
+        In [0, 1].
     """
     written = written_numbers(array, bad)
     if written.any():
@@ -122,12 +159,12 @@ def refused_word(array: pa.Array, bad: NDArray[np.bool_], numbers: int, share: f
 
 def written_numbers(array: pa.Array, bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(n_rows,) which of the bad cells are numbers with signs that were not read; see `is_written_number`."""
-    found = np.zeros(len(array), bool)
+    mask = np.zeros(len(array), bool)
     if bad.any() and arrow_cells.is_text(array):
         encoded = pc.dictionary_encode(array.filter(pa.array(bad)))
         written = np.array([is_written_number(word) for word in encoded.dictionary.to_pylist()], bool)
-        found[bad] = written[encoded.indices.to_numpy(zero_copy_only=False)]
-    return found
+        mask[bad] = written[encoded.indices.to_numpy(zero_copy_only=False)]
+    return mask
 
 
 def _judge_empty(array: pa.Array, column: Column, place: Place, report: Report) -> None:
@@ -143,7 +180,15 @@ def _judge_empty(array: pa.Array, column: Column, place: Place, report: Report) 
 
 
 def category_column(raw: Any, column: Column, schema: Schema, report: Report) -> pa.Array:
-    """Text with "" for missing; levels that training did not see are kept and counted."""
+    """Text with "" for missing; levels that training did not see are kept and counted.
+
+    Parameters
+    ----------
+    raw
+        Cells as the source has them: a pandas series or an Arrow array, of text or numbers.
+    report
+        Gets the levels that training did not see.
+    """
     array = arrow_cells.flat(raw)
     texts = arrow_cells.texts(array, markers=schema.missing_markers)
     for written in column.categories:  # of a schema by hand

@@ -16,6 +16,13 @@ from ml.schema.schema import Schema
 def canonical(frame: pd.DataFrame, schema: Schema, *, file: str | None = None) -> tuple[pd.DataFrame, Report]:
     """Coerce a raw table to the columns, order and types of a schema.
 
+    Parameters
+    ----------
+    frame
+        Raw; columns that the schema does not have are dropped with a warning.
+    file
+        With which messages begin; by default the name that the reader left at the frame.
+
     Returns
     -------
     frame

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ml.messages import message
 from ml.schema.cells import FLOAT32_LIMIT, edge, is_written_number, level, missing_numbers, number, spelled
 from ml.schema.schema import Column, Schema, identity
-from ml.schema.validation import MAX_FAULTS, Fault, RowsError, Words, kind_of, shown
+from ml.schema.validation_errors import MAX_FAULTS, Fault, RowsError, Words, kind_of, shown
 from ml.schema.warnings import Flag, Flags, out_of_range, packed, unseen, word
 
 Floats = npt.NDArray[np.float32]
@@ -134,6 +134,13 @@ class RowReader:
 
         Infinity is missing, as it was in training; beyond float32's range is the end of that range. `flags` are those
         that the reading of the cells has given.
+
+        Parameters
+        ----------
+        numbers
+            (n, K) in the order of `number_columns`; NaN for missing.
+        only_numbers
+            Leave the texts as they are.
         """
         flags = {} if flags is None else flags
         if self.missing_numbers:
@@ -191,7 +198,13 @@ class RowReader:
         texts: Sequence[tuple[Sequence[str | None], npt.NDArray[np.int64]]],
         flags: Flags | None = None,
     ) -> Rows:
-        """As `arrays`, with each category column as its distinct values and (n,) indices into them: for many rows."""
+        """As `arrays`, with each category column as its distinct values and (n,) indices into them: for many rows.
+
+        Parameters
+        ----------
+        texts
+            For each category column (its distinct values, (n,) indices into them).
+        """
         rows = self.arrays(numbers, np.empty((len(numbers), 0), object), flags, only_numbers=True)
         flags = {i: list(found) for i, found in enumerate(rows.flags) if found}
         canonical = np.empty((len(numbers), len(self.category_columns)), object)
@@ -224,7 +237,7 @@ class RowReader:
             near = difflib.get_close_matches(str(name), self._names, n=3)
             expected = message("rows.model_column")
             if near:
-                expected = message("rows.model_column_near", columns=[f"'{shown(one)}'" for one in near])
+                expected = message("rows.model_column_near", columns=[f"'{shown(near_name)}'" for near_name in near])
             faults.append(Fault(row, str(name), expected, message("rows.unknown_column")))
         return faults
 
@@ -254,11 +267,11 @@ class RowReader:
             faults.extend(self.name_faults(record, i))
         for j, column in enumerate(self.number_columns):
             value = record.get(column.name)
-            found = self.number(value)
-            if found is None or (isinstance(value, int | float) and (math.isinf(found) or value != value)):
+            parsed = self.number(value)
+            if parsed is None or (isinstance(value, int | float) and (math.isinf(parsed) or value != value)):
                 words.append((Fault(i, column.name, message("rows.finite_number"), kind_of(value)), value))
             else:
-                numbers[j] = found
+                numbers[j] = parsed
         for j, column in enumerate(self.category_columns):
             value = record.get(column.name)
             text = level(value)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ml.messages import Message, message
 from ml.schema.cells import FLOAT32_LIMIT
 from ml.schema.schema import Column
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 
 
 class Flag(NamedTuple):

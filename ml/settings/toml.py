@@ -63,12 +63,12 @@ def _comments(kind: type[Section]) -> dict[str, str]:
     lines = source.splitlines()
     body = ast.parse(source).body[0]
     assert isinstance(body, ast.ClassDef)
-    found = {}
+    values = {}
     for node in body.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.end_lineno:
             rest = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode().strip()
-            found[node.target.id] = rest.removeprefix("#").strip()
-    return found
+            values[node.target.id] = rest.removeprefix("#").strip()
+    return values
 
 
 def _value(value: Any) -> str:

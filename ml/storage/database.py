@@ -32,12 +32,12 @@ def engine(settings: Settings) -> sa.Engine:
     """One engine a URL and process; the tables that are known by now are made where they are missing."""
     if not settings.database_url:
         settings.var.mkdir(parents=True, exist_ok=True)
-    found = _engine(url(settings))
+    engine_ = _engine(url(settings))
     if not settings.database_url and not (settings.var / "refit.db").exists():
         make_private(settings.var / "refit.db")
     with unavailable_as_transient():
-        _make_tables(found)
-    return found
+        _make_tables(engine_)
+    return engine_
 
 
 def _make_tables(found: sa.Engine) -> None:
@@ -61,10 +61,10 @@ def _add_columns(found: sa.Engine, tables: int) -> None:
         there = {column["name"] for column in inspector.get_columns(table.name)}
         for column in table.columns:
             if column.name not in there:
-                made = sa.schema.CreateColumn(column).compile(dialect=found.dialect)
+                column_ddl = sa.schema.CreateColumn(column).compile(dialect=found.dialect)
                 try:
                     with found.begin() as connection:
-                        connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {made}"))
+                        connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column_ddl}"))
                 except DBAPIError as error:
                     if not any(word in str(error.orig) for word in ("duplicate column", "already exists")):
                         raise  # else another process was faster
@@ -72,10 +72,10 @@ def _add_columns(found: sa.Engine, tables: int) -> None:
 
 @functools.cache
 def _engine(address: str) -> sa.Engine:
-    made = sa.create_engine(address, pool_pre_ping=not address.startswith("sqlite"))
-    if made.dialect.name == "sqlite":
-        event.listen(made, "connect", _sqlite_pragmas)
-    return made
+    new_engine = sa.create_engine(address, pool_pre_ping=not address.startswith("sqlite"))
+    if new_engine.dialect.name == "sqlite":
+        event.listen(new_engine, "connect", _sqlite_pragmas)
+    return new_engine
 
 
 def _sqlite_pragmas(connection: Any, _record: Any) -> None:

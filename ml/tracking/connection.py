@@ -110,13 +110,13 @@ def _quiet_environment() -> None:
 
 
 def _as_default(address: str) -> MlflowClient:
-    made = _client(address)
+    client_ = _client(address)
     import mlflow
 
     if mlflow.get_tracking_uri() != address:
         mlflow.set_tracking_uri(address)
         mlflow.set_registry_uri(address)
-    return made
+    return client_
 
 
 @functools.cache
@@ -128,9 +128,9 @@ def _client(address: str) -> MlflowClient:
 
     for noisy in ("mlflow.store", "mlflow.utils", "alembic", "mlflow.tracking", "mlflow.types"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    made = mlflow.MlflowClient(address, registry_uri=address)
-    made.search_experiments(max_results=1)  # opens the store here, where an error is understood
-    return made
+    client_ = mlflow.MlflowClient(address, registry_uri=address)
+    client_.search_experiments(max_results=1)  # opens the store here, where an error is understood
+    return client_
 
 
 def _prepare_local(var: Path) -> None:
@@ -148,8 +148,8 @@ def _serves_this_home(server: str, settings: Settings) -> bool:
     """Does the server's experiment keep its artifacts under this home? Another home may use the same port."""
     query = urllib.parse.urlencode({"experiment_name": settings.registry.experiment})
     try:
-        found = http.get(f"{server}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout_s=3)
-        location = found["experiment"]["artifact_location"]
+        response = http.get(f"{server}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout_s=3)
+        location = response["experiment"]["artifact_location"]
     except (http.HttpError, KeyError, TypeError):
         return False
     path = urllib.parse.urlsplit(str(location)).path

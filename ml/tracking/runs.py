@@ -25,22 +25,28 @@ _PARAM_CHARS = 6000
 
 def experiment(settings: Settings) -> str:
     """Id of the experiment, made where it is missing."""
-    found = connection.client(settings)
+    client = connection.client(settings)
     name = settings.registry.experiment
     with errors(uri(settings)):
-        if existing := found.get_experiment_by_name(name):
+        if existing := client.get_experiment_by_name(name):
             return str(existing.experiment_id)
         # A server of ours and direct clients share absolute file paths; another server decides for itself.
         elsewhere = settings.registry.tracking_uri.startswith("http")
         location = None if elsewhere else str(connection.artifact_root(settings))
         with locks.exclusive(settings, "experiment"):
-            if existing := found.get_experiment_by_name(name):
+            if existing := client.get_experiment_by_name(name):
                 return str(existing.experiment_id)
-            return str(found.create_experiment(name, artifact_location=location))
+            return str(client.create_experiment(name, artifact_location=location))
 
 
 def run(settings: Settings, run_key: str, *, tags: Mapping[str, str] | None = None) -> str:
-    """Id of the parent run of a run key, made where it is missing. The same key gives the same run."""
+    """Id of the parent run of a run key, made where it is missing. The same key gives the same run.
+
+    Parameters
+    ----------
+    tags
+        Set where the run is made; a run that is there keeps its own.
+    """
     found, where = connection.client(settings), experiment(settings)
     with errors(uri(settings)), locks.exclusive(settings, f"run-{run_key}"):
         existing = found.search_runs([where], f"tags.`{RUN_KEY}` = '{run_key}'", max_results=1)
@@ -82,15 +88,15 @@ def log(
     """
     from mlflow.entities import Param, RunTag
 
-    found = connection.client(settings)
+    client = connection.client(settings)
     points = _points(metrics or {}, history, model_id=model_id, run_id=run_id)
     with errors(uri(settings)):
-        known = found.get_run(run_id).data.params if params else {}
+        known = client.get_run(run_id).data.params if params else {}
         new = [Param(k, _text(v)) for k, v in _flat(params or {}).items() if k not in known]
         labels = [RunTag(k, _text(v)) for k, v in (tags or {}).items()]
         rounds = max(-(-len(points) // _METRICS_A_BATCH), -(-len(new) // _PARAMS_A_BATCH), 1 if labels else 0)
         for i in range(rounds):
-            found.log_batch(
+            client.log_batch(
                 run_id,
                 metrics=points[i * _METRICS_A_BATCH : (i + 1) * _METRICS_A_BATCH],
                 params=new[i * _PARAMS_A_BATCH : (i + 1) * _PARAMS_A_BATCH],
@@ -141,8 +147,8 @@ def child(
     with errors(uri(settings)):
         begin = int((started or time.time()) * 1000)
         labels = {PARENT: parent, "refit.kind": "trial", **{k: _text(v) for k, v in (tags or {}).items()}}
-        made = found.create_run(where, start_time=begin, tags=labels, run_name=name)
-        run_id = str(made.info.run_id)
+        created = found.create_run(where, start_time=begin, tags=labels, run_name=name)
+        run_id = str(created.info.run_id)
         found.log_batch(
             run_id,
             metrics=_points(metrics, history)[:_METRICS_A_BATCH],
@@ -176,13 +182,27 @@ def log_files(settings: Settings, run_id: str, folder: Path, into: str) -> None:
 
 
 def log_text(settings: Settings, run_id: str, text: str, name: str) -> None:
-    """Upload a text (or a rendered table: JSON that MLflow's UI shows) as an artifact."""
+    """Upload a text (or a rendered table: JSON that MLflow's UI shows) as an artifact.
+
+    Parameters
+    ----------
+    name
+        Path of the artifact in the run.
+    """
     with errors(uri(settings)):
         connection.client(settings).log_text(run_id, text, name)
 
 
 def log_snapshot(settings: Settings, run_id: str, path: Path, *, rows: int, columns: Sequence[str]) -> None:
-    """`mlflow.log_input` of a snapshot: its hash, where it lies and its size."""
+    """`mlflow.log_input` of a snapshot: its hash, where it lies and its size.
+
+    Parameters
+    ----------
+    path
+        The snapshot's file, whose stem is its hash.
+    rows, columns
+        How many, and their names.
+    """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     dataset = Dataset(

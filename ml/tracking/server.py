@@ -19,6 +19,13 @@ SAFE = ("GET", "HEAD")
 def is_foreign(method: str, origin: str, host: str) -> bool:
     """Whether a request comes from a page of another origin and may change something.
 
+    Parameters
+    ----------
+    origin
+        The header Origin; "" where it is absent, as from other programs than browsers.
+    host
+        The header Host.
+
     >>> is_foreign("POST", "http://localhost:9999", "localhost:5000"), is_foreign("POST", "", "localhost:5000")
     (True, False)
     """

@@ -22,6 +22,13 @@ class TrialLog:
 
     Use as a context manager; leaving it waits for what is queued.
 
+    Parameters
+    ----------
+    parent
+        Id of MLflow's run below which the trials are logged.
+    stage
+        "train" or "tune": the tag that tells their trials apart.
+
     Raises
     ------
     RegistryUnavailable

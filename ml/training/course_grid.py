@@ -32,20 +32,20 @@ def table(points: Sequence[GridPoint], *, beside_report: bool = True) -> str:
     The report's data was made by make_classification: beside another table its numbers would say nothing.
     """
     solvers = list(dict.fromkeys(point.solver for point in points))
-    found = {(point.C, point.solver): point.accuracy for point in points}
+    accuracy_at = {(point.C, point.solver): point.accuracy for point in points}
     report = {(c, solver): accuracy for c, solver, accuracy in REPORT} if beside_report else {}
     width = 22
     lines = ["C".rjust(8) + "".join(solver.rjust(width) for solver in solvers)]
-    for c in sorted({key[0] for key in found}):
-        cells = [_cell(found.get((c, solver)), report.get((c, solver))) for solver in solvers]
+    for c in sorted({key[0] for key in accuracy_at}):
+        cells = [_cell(accuracy_at.get((c, solver)), report.get((c, solver))) for solver in solvers]
         lines.append(f"{c:g}".rjust(8) + "".join(cell.rjust(width) for cell in cells))
     return "\n".join(lines)
 
 
 def comparison(points: Sequence[GridPoint], n_rows: int) -> str:
     """One sentence on how the grid compares with the report's five rows."""
-    found = {(point.C, point.solver): point.accuracy for point in points if point.accuracy is not None}
-    pairs = [(found[c, solver], accuracy) for c, solver, accuracy in REPORT if (c, solver) in found]
+    measured = {(point.C, point.solver): point.accuracy for point in points if point.accuracy is not None}
+    pairs = [(measured[c, solver], accuracy) for c, solver, accuracy in REPORT if (c, solver) in measured]
     if not pairs:
         return "The report's grid could not be fitted on this table."
     ours = [pair[0] for pair in pairs]

@@ -81,5 +81,15 @@ def spec(members: Sequence[tuple[CandidateSpec, float]], seed: int) -> Candidate
 
 
 def loss(p: Floats, y: npt.NDArray[np.int64], weight: Floats | None) -> float:
-    """Mean log-loss."""
+    """Mean log-loss.
+
+    Parameters
+    ----------
+    p
+        (n, classes) probabilities.
+    y
+        (n,) codes.
+    weight
+        (n,) sample weights; None: all alike.
+    """
     return float(np.average(log_losses(p, y), weights=weight))

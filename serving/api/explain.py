@@ -17,7 +17,7 @@ from serving.model.store import Served
 from serving.problems import Problem
 from serving.scoring import score
 from serving.scoring.score import VERSION_HEADER, Scored
-from serving.service import read_body, service
+from serving.service import current_service, read_body
 
 MAX_ROWS = 100  # one row costs some milliseconds, so a request stays well below a second
 
@@ -50,16 +50,18 @@ def explain_rows() -> Response:
     with_changes = request.args.get("changes", "true")
     if with_changes not in ("true", "false"):
         raise Problem(422, message("requests.changes", got=with_changes[:80]))
-    served = service().served()
-    rows, ids = score.predict_body(served, service().settings.serving).read(read_body())
+    served = current_service().served()
+    rows, ids = score.predict_body(served, current_service().settings.serving).read(read_body())
     if len(rows) > MAX_ROWS:
         raise Problem(413, message("requests.too_many_to_explain", limit=MAX_ROWS, got=len(rows)))
     scored = score.score(served, rows, ids)
     explanations = explainer(served).explain(rows) if len(rows) else []
-    found = counterfactuals(served.bundle, rows) if with_changes == "true" else [[] for _ in explanations]
+    alternatives = counterfactuals(served.bundle, rows) if with_changes == "true" else [[] for _ in explanations]
     content = {
         "model_version": served.version,
-        "explanations": [_content(scored, i, *pair) for i, pair in enumerate(zip(explanations, found, strict=True))],
+        "explanations": [
+            _content(scored, i, *pair) for i, pair in enumerate(zip(explanations, alternatives, strict=True))
+        ],
     }
     return Response(msgspec.json.encode(content), mimetype="application/json", headers={VERSION_HEADER: served.version})
 
@@ -72,25 +74,25 @@ def explainer(served: Served) -> Explainer:
     Problem
         409: the version carries no background rows to explain against, or its own graphs disagree.
     """
-    found: Explainer | None = served.derived.get("explainer")
-    if found is None:
+    cached: Explainer | None = served.derived.get("explainer")
+    if cached is None:
         if not len(served.bundle.background):
             raise Problem(409, message("requests.no_background", version=served.version))
         try:
-            found = served.derived.setdefault("explainer", Explainer.of(served.bundle))
+            cached = served.derived.setdefault("explainer", Explainer.of(served.bundle))
         except BundleError as error:
             why = message("requests.cannot_explain", version=served.version, error=error.explanation)
             raise Problem(409, why) from error
-    return found
+    return cached
 
 
 def of_row(served: Served, rows: Rows) -> Shown:
     """What the page shows of the only row of `rows`."""
-    one = explainer(served)
-    (explanation,) = one.explain(rows)
+    local_explainer = explainer(served)
+    (explanation,) = local_explainer.explain(rows)
     return Shown(
         toward=explanation.explained_class,
-        contributions=dict(zip(one.columns, explanation.attributions.tolist(), strict=True)),
+        contributions=dict(zip(local_explainer.columns, explanation.attributions.tolist(), strict=True)),
         error=float(explanation.standard_errors.max(initial=0.0)),
         changes=counterfactuals(served.bundle, rows)[0],
     )
@@ -123,7 +125,13 @@ def _content(scored: Scored, i: int, explanation: Explanation, flips: list[Count
 
 
 def row_values(rows: Rows, i: int, scored: Scored) -> dict[str, float | str | None]:
-    """The values that the model saw, by column; None where one is missing."""
+    """The values that the model saw, by column; None where one is missing.
+
+    Parameters
+    ----------
+    i
+        Row, from 0.
+    """
     numbers = dict(zip(scored.schema.numbers, rows.numbers[i].tolist(), strict=True))
     texts = dict(zip(scored.schema.categories, rows.categories[i].tolist(), strict=True))
     return {

@@ -18,13 +18,13 @@ from ml.errors import DataError
 from ml.messages import message
 from ml.schema.cells import label_names, same_label
 from ml.schema.findings import Report
-from ml.schema.validation import MAX_FAULTS, Fault, RowsError, shown
+from ml.schema.validation_errors import MAX_FAULTS, Fault, RowsError, shown
 from serving.api import guard, operations, schemas
 from serving.api.operations import JSON
 from serving.prediction_log.writer import LogUnavailable
 from serving.problems import Problem
 from serving.scoring.json_rows import ID_KEY, MAX_ID_CHARS, strict_json
-from serving.service import read_body, service
+from serving.service import current_service, read_body
 
 MAX_LABELS = 100_000
 MAX_COLUMNS = 100  # a header with more than the two is told as it came
@@ -43,21 +43,21 @@ bp = Blueprint("feedback", __name__)
 )
 def add() -> Response:
     """Write the labels of one request to the log; the answer says how many."""
-    found = service()
+    service = current_service()
     body = read_body()
     kind = request.mimetype
     if kind == "text/csv":
         items, lines = _from_csv(body)
     elif kind == "application/json":
-        items, lines = _from_json(strict_json(body, found.settings.serving.max_json_values)), []
+        items, lines = _from_json(strict_json(body, service.settings.serving.max_json_values)), []
     else:
         raise Problem(
             415, message("requests.content_type", expected="application/json or text/csv", got=shown(kind) or "none")
         )
-    pairs = checked(items, found.served().bundle.schema.classes, lines)
+    pairs = checked(items, service.served().bundle.schema.classes, lines)
     try:
         if pairs:
-            found.log.append_feedback(pairs)
+            service.log.append_feedback(pairs)
     except LogUnavailable as error:
         why = message("requests.labels_not_written", error=error.explanation)
         raise Problem(503, why, headers={"Retry-After": "1"}) from error
@@ -66,6 +66,15 @@ def add() -> Response:
 
 def checked(items: list[Any], classes: tuple[str, ...], lines: list[int]) -> list[tuple[str, str]]:
     """Pairs of prediction id and label.
+
+    Parameters
+    ----------
+    items
+        What should be objects `{"prediction_id": …, "label": …}`.
+    classes
+        Of the served model; none: no model serves, and every label that is text will do.
+    lines
+        Of each item in the file it came from; empty: it came as JSON, and places are told by row.
 
     Raises
     ------
@@ -81,9 +90,9 @@ def checked(items: list[Any], classes: tuple[str, ...], lines: list[int]) -> lis
     faults: list[Fault] = []
     for i, item in enumerate(items):
         line = lines[i] if lines else None
-        found = list(_faults(item, names, None if lines else i, line))
-        faults += found
-        if not found:
+        item_faults = list(_faults(item, names, None if lines else i, line))
+        faults += item_faults
+        if not item_faults:
             pairs.append((item[ID_KEY], names[same_label(item["label"])]))
         if len(faults) > MAX_FAULTS:
             break
@@ -131,11 +140,11 @@ def _from_csv(body: bytes) -> tuple[list[Any], list[int]]:
             known = {"line": head.lines, "columns": [ID_KEY, "label"], "got": shown(", ".join(head.names))}
             raise Problem(422, message("requests.feedback_columns", **known))
         dialect = csv_diagnosis.Dialect(None, ",", head.names, len(content))
-        found = csv_diagnosis.read_block(content[head.size :], dialect, first_line=head.lines + 1, final=True)
+        diagnosis = csv_diagnosis.read_block(content[head.size :], dialect, first_line=head.lines + 1, final=True)
     except (UnicodeDecodeError, csv_diagnosis.QuotesError) as error:
         raise Problem(400, message("requests.no_utf8_csv", error=shown(error))) from error
     except DataError as error:
         raise Problem(422, error.explanation) from error
-    if len(found.rows) > MAX_LABELS:
-        raise Problem(413, message("requests.too_many_labels", limit=MAX_LABELS, got=len(found.rows)))
-    return [dict(zip(head.names, row, strict=True)) for row in found.rows], found.lines
+    if len(diagnosis.rows) > MAX_LABELS:
+        raise Problem(413, message("requests.too_many_labels", limit=MAX_LABELS, got=len(diagnosis.rows)))
+    return [dict(zip(head.names, row, strict=True)) for row in diagnosis.rows], diagnosis.lines

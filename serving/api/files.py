@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from flask import Blueprint, Response, request
 
 from ml.messages import message
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 from serving.api import guard, operations, schemas
 from serving.api.guard import BODY_FILE
 from serving.api.operations import BINARY, CSV, JSON, PARQUET, TEXT
@@ -23,7 +23,7 @@ from serving.problems import Problem
 from serving.scoring import responses
 from serving.scoring.file_names import ENDINGS, PARQUET_ENDINGS, ending, plain_name
 from serving.scoring.score import VERSION_HEADER
-from serving.service import service
+from serving.service import current_service
 
 if TYPE_CHECKING:
     from serving.scoring.file_writers import Writer
@@ -52,18 +52,18 @@ bp = Blueprint("files", __name__)
 )
 def predict_file() -> Response:
     """Score an upload: the body itself, or the field `file` of a form; `?format=` or Accept says what comes back."""
-    one = service()
-    served = one.served()
+    service = current_service()
+    served = service.served()
     stream, name = _received()
     from serving.api import score_file  # Arrow: a worker that never sees a table does without
 
     try:
-        upload = score_file.open_upload(one, served, stream, name)
+        upload = score_file.open_upload(service, served, stream, name)
         kind = _format(upload.is_parquet)
         upload.echo, writer_class = kind != "json", score_file.WRITERS[kind]
         out = spool()
         try:
-            summary = score_file.score_upload(one, served, upload, writer_class(out))
+            summary = score_file.score_upload(service, served, upload, writer_class(out))
         except BaseException:
             out.close()
             raise
@@ -110,7 +110,7 @@ def _spooled(stream: BinaryIO) -> BinaryIO:
     Problem
         413: more than the largest body.
     """
-    most = service().settings.serving.max_body_bytes
+    most = current_service().settings.serving.max_body_bytes
     into = spool()
     try:
         while chunk := stream.read(1 << 18):

@@ -111,19 +111,19 @@ class Context(NamedTuple):
         """Taken from the headers where they are well-formed, else made."""
         given = header("X-Request-ID")
         request_id = given if given and REQUEST_ID.fullmatch(given) else token()[:16]
-        found = TRACEPARENT.fullmatch(header("traceparent") or "")
-        if found is None:
+        trace = TRACEPARENT.fullmatch(header("traceparent") or "")
+        if trace is None:
             return cls(request_id, "", "")
-        trace_id, flags = found.groups()
+        trace_id, flags = trace.groups()
         return cls(request_id, trace_id, f"00-{trace_id}-{token()[:16]}-{flags}")
 
 
 def check(service: Service, method: str, scope: Scope | None, header: Header, address: str) -> Problem | None:
     """Why the request must not go on: 400 and 403 for what a foreign page makes a browser send, 401 and 403 for a
     missing, wrong or too narrow key, 429 for too many requests."""
-    found = _foreign(service, method, header)
-    if found is not None:
-        return found
+    refusal = _foreign(service, method, header)
+    if refusal is not None:
+        return refusal
     keys, limits = service.keys, service.limits
     if not keys.required and not limits.rate:
         return None

@@ -14,7 +14,7 @@ from serving.api import guard, operations
 from serving.api.operations import JSON, OBJECT
 from serving.model.store import Refusal, read_refusals, worker_states
 from serving.prediction_log.records import backlog_bytes
-from serving.service import Service, service
+from serving.service import Service, current_service
 
 bp = Blueprint("health", __name__)
 
@@ -34,7 +34,7 @@ def live() -> Response:
 )
 def ready() -> Response:
     """200 when a model is loaded and answers can be logged, else 503; either way with what is the case."""
-    content, ok = readiness(service())
+    content, ok = readiness(current_service())
     return _json(content, 200 if ok else 503)
 
 
@@ -43,7 +43,7 @@ def ready() -> Response:
 @operations.describe("Prometheus metrics.", {"text/plain": operations.TEXT}, tag="health")
 def metrics() -> Response:
     """Prometheus's text format."""
-    return Response(service().metrics.render(), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(current_service().metrics.render(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def readiness(found: Service) -> tuple[dict[str, Any], bool]:

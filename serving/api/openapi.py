@@ -127,15 +127,15 @@ def _rows_schema(max_rows: int) -> dict[str, Any]:
 
 
 def _labels_schema() -> dict[str, Any]:
-    one = {"$ref": REF.format(name="Label")}
-    many = {"type": "array", "items": one}
+    label = {"$ref": REF.format(name="Label")}
+    many = {"type": "array", "items": label}
     wrapped = {
         "type": "object",
         "required": ["feedback"],
         "properties": {"feedback": many},
         "additionalProperties": False,
     }
-    return {"anyOf": [one, many, wrapped]}
+    return {"anyOf": [label, many, wrapped]}
 
 
 def _contents(op: Operation) -> list[Content]:

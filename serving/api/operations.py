@@ -92,7 +92,27 @@ def describe(
     error: Content = PROBLEM_ERROR,
     also: dict[int, Content] | None = None,
 ) -> Callable[[View], View]:
-    """Describe a route for the OpenAPI document: what an `Operation` has but method and path. Below its scope."""
+    """Describe a route for the OpenAPI document: what an `Operation` has but method and path. Below its scope.
+
+    Parameters
+    ----------
+    summary
+        One line, the operation's title.
+    answer
+        Media type → schema of the answer when all is well.
+    refuses
+        Statuses that are answered with a problem.
+    request
+        Media type → schema of the body; None: no body.
+    tag
+        Group of the document.
+    query
+        Parameter → its values.
+    error
+        Media type → schema of a refusal.
+    also
+        Status → content of further answers.
+    """
     operation = Operation(
         summary=summary, tag=tag, answer=answer, refuses=refuses, request=request, query=query or {}, error=error,
         also=also or {},

@@ -15,7 +15,7 @@ from serving.model.store import Served
 from serving.problems import Problem
 from serving.scoring import responses, score
 from serving.scoring.score import VERSION_HEADER
-from serving.service import Service, read_body, service
+from serving.service import Service, current_service, read_body
 
 JSON = "application/json"
 
@@ -30,7 +30,15 @@ class Reply(NamedTuple):
 
 
 def answer(service: Service, body: bytes, content_type: str | None) -> Reply:
-    """Read, score, log, answer. Errors become problems here, so that both callers answer them alike."""
+    """Read, score, log, answer. Errors become problems here, so that both callers answer them alike.
+
+    Parameters
+    ----------
+    body
+        As it came.
+    content_type
+        The header; None where it is absent.
+    """
     try:
         check_content_type(content_type)
         served = service.served()
@@ -66,7 +74,7 @@ bp = Blueprint("predict", __name__)
 @operations.describe("Score rows.", {JSON: schemas.Predictions}, operations.BODY, operations.ROWS, tag="predict")
 def predict_rows() -> Response:
     """Score JSON rows. `serving.http.fast_path` answers the same through the same `answer`."""
-    reply = answer(service(), read_body(), request.content_type)
+    reply = answer(current_service(), read_body(), request.content_type)
     return Response(reply.body, reply.status, headers=reply.headers, content_type=reply.content_type)
 
 
@@ -75,7 +83,7 @@ def predict_rows() -> Response:
 @operations.describe("The version in service.", {JSON: schemas.Model}, (503,), tag="model")
 def model() -> Response:
     """The version in service: schema, decision, metrics, and a row that `/predict` takes as it is."""
-    served = service().served()
+    served = current_service().served()
     body: bytes | None = served.derived.get("model_document")
     if body is None:
         body = served.derived.setdefault("model_document", msgspec.json.encode(describe(served)))

@@ -15,7 +15,7 @@ from ml.data.sources import csv_reader
 from ml.errors import DataError
 from ml.messages import message
 from ml.schema.findings import Finding
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 from serving.api import guard
 from serving.model.store import Served
 from serving.scoring import responses, score
@@ -52,10 +52,10 @@ def open_upload(one: Service, served: Served, stream: BinaryIO, name: str, *, ec
 def score_upload(one: Service, served: Served, upload: Upload, writer: Writer) -> dict[str, Any]:
     """Check all of it, then score, log and write it part by part; returns what to say about the whole."""
     one.check_room_for_table()
-    kept = upload.checked(KEEP_BYTES)
+    parts = upload.checked(KEEP_BYTES)
     flagged: Counter[tuple[str, str]] = Counter()
     rows = 0
-    for part in _pieces(kept if kept is not None else upload):
+    for part in _pieces(parts if parts is not None else upload):
         guard.stop_if_gone()
         scored = score.score(served, part.rows, part.ids)
         one.record(served, scored)

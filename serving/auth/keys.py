@@ -59,11 +59,11 @@ class Keys:
             return
         self._next_look = now + 1.0
         try:
-            found = self.file.stat()
+            stat = self.file.stat()
         except OSError:
             self._keys, self._seen = {}, None
             return
-        identity = (found.st_ino, found.st_mtime_ns)
+        identity = (stat.st_ino, stat.st_mtime_ns)
         if identity != self._seen:
             self._keys = {key.sha256: key for key in read(self.file)}
             self._seen = identity
@@ -125,7 +125,15 @@ def read(file: Path) -> list[Key]:
 
 
 def create(settings: Settings, scopes: tuple[Scope, ...], name: str) -> str:
-    """Make a key, keep its hash, return it: it cannot be shown again."""
+    """Make a key, keep its hash, return it: it cannot be shown again.
+
+    Parameters
+    ----------
+    scopes
+        What the key opens.
+    name
+        What people call it in listings.
+    """
     file = settings.var / "secrets" / FILE
     presented = "rk_" + secrets.token_urlsafe(32)
     digest = hashlib.sha256(presented.encode()).hexdigest()
@@ -137,10 +145,10 @@ def revoke(settings: Settings, key_id: str) -> bool:
     """Forget a key; workers follow within a second. False when there is none of that id."""
     file = settings.var / "secrets" / FILE
     keys = read(file)
-    kept = [key for key in keys if key.id != key_id]
-    if len(kept) == len(keys):
+    remaining = [key for key in keys if key.id != key_id]
+    if len(remaining) == len(keys):
         return False
-    _write(file, kept)
+    _write(file, remaining)
     return True
 
 
@@ -167,8 +175,8 @@ def commands() -> Any:
     @group.command("list", help="Show the keys that are in force, without the keys themselves.")
     def _list() -> None:
         for key in read(settings_module.load().var / "secrets" / FILE):
-            made = time.strftime("%Y-%m-%d", time.gmtime(key.created))
-            click.echo(f"{key.id}  {made}  {','.join(key.scopes)}  {key.name}")
+            created = time.strftime("%Y-%m-%d", time.gmtime(key.created))
+            click.echo(f"{key.id}  {created}  {','.join(key.scopes)}  {key.name}")
 
     @group.command("revoke", help="Forget a key.")
     @click.argument("key_id")

@@ -55,6 +55,11 @@ def is_heavy(target: str, content_type: str, packed: bool, size: int) -> bool:
     """Whether a request may take many times the memory of a single row's: long, packed, or a table of unknown length.
 
     `target` is the request's with its query, `packed` whether it has a Content-Encoding, `size` that of its body.
+
+    Parameters
+    ----------
+    content_type
+        The header; "" where it is absent.
     """
     if size > HEAVY_BYTES or packed:
         return True
@@ -66,6 +71,11 @@ def is_heavy(target: str, content_type: str, packed: bool, size: int) -> bool:
 
 def check_tensors(settings: Settings, rows: int, columns: int) -> None:
     """Refuse rows × (columns in and out) that are held in memory as wholes, unlike a file's, beyond the setting.
+
+    Parameters
+    ----------
+    columns
+        In and out, together.
 
     Raises
     ------

@@ -22,6 +22,15 @@ class Connection:
 
     It is in one of four phases: waiting for a head (`request` and `answer` are None), reading a body (`body`),
     working (`busy`: an executor thread has it), or writing (`out` or `file`).
+
+    Parameters
+    ----------
+    sock
+        Accepted, and not blocking.
+    peer
+        Its address, as `accept` gave it.
+    deadline
+        On the monotonic clock: when to give up the phase it is in.
     """
 
     __slots__ = (

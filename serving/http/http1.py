@@ -64,14 +64,14 @@ class Request:
             return self._found[name]
         except KeyError:
             value = self._parsed.get_header(name)
-            found = self._found[name] = None if value is None else value.decode("latin-1")
-            return found
+            text = self._found[name] = None if value is None else value.decode("latin-1")
+            return text
 
     @property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """All headers, in order."""
-        found: tuple[tuple[bytes, bytes], ...] = self._parsed.headers
-        return found
+        headers: tuple[tuple[bytes, bytes], ...] = self._parsed.headers
+        return headers
 
     @property
     def expects_continue(self) -> bool:
@@ -213,7 +213,7 @@ class Body:
                 raise Refused(431, "trailers larger than any that are needed")
             self.complete = not line  # trailers are read past: nothing here acts on one
         else:
-            found = _CHUNK_LINE.fullmatch(line)
-            if found is None or b"\r" in line:
+            size_line = _CHUNK_LINE.fullmatch(line)
+            if size_line is None or b"\r" in line:
                 raise Refused(400, "a chunk size that is not one")
-            self._chunk = int(found[1], 16) or -2
+            self._chunk = int(size_line[1], 16) or -2

@@ -23,7 +23,13 @@ SERVER = b"gunicorn"
 
 
 class Answer:
-    """A whole response: `head` and either `body` or `file` (at its start, `size` bytes)."""
+    """A whole response: `head` and either `body` or `file` (at its start, `size` bytes).
+
+    Parameters
+    ----------
+    keep
+        Whether the connection stays open behind it.
+    """
 
     __slots__ = ("body", "file", "head", "keep_alive", "size", "status")
 
@@ -39,7 +45,19 @@ class Answer:
 def environ(
     request: Request, body: IO[bytes], size: int, peer: Any, server: Any, *, multiprocess: bool, trusted: bool
 ) -> dict[str, Any]:
-    """The WSGI environ (PEP 3333). `trusted`: the peer is a proxy whose X-Forwarded-Proto counts."""
+    """The WSGI environ (PEP 3333). `trusted`: the peer is a proxy whose X-Forwarded-Proto counts.
+
+    Parameters
+    ----------
+    body
+        The whole body, at its start.
+    size
+        Its bytes.
+    peer, server
+        Addresses as sockets give them: (host, port), or a path.
+    multiprocess
+        Whether other workers serve the same application.
+    """
     uri = request.target.decode("latin-1")
     parts = util.split_request_uri(uri)
     values: dict[str, Any] = {
@@ -80,7 +98,17 @@ def environ(
 
 
 def call(app: Callable[..., Iterable[bytes]], values: dict[str, Any], *, keep_alive: bool) -> Answer:
-    """Run the application and collect its whole answer, so that no slow reader holds a thread."""
+    """Run the application and collect its whole answer, so that no slow reader holds a thread.
+
+    Parameters
+    ----------
+    app
+        WSGI.
+    values
+        The environ; the application may change it.
+    keep_alive
+        What the head says, and the answer is marked with.
+    """
     status, headers = "500 Internal Server Error", []
 
     def start_response(given: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], Any]:
@@ -116,7 +144,17 @@ def call(app: Callable[..., Iterable[bytes]], values: dict[str, Any], *, keep_al
 def response_head(
     status: str, headers: Iterable[tuple[str, str]], size: int, keep_alive: bool, version: int, *, bodyless: bool
 ) -> bytes:
-    """Status line and headers. A header that would split the response is left out."""
+    """Status line and headers. A header that would split the response is left out.
+
+    Parameters
+    ----------
+    size
+        Of the body in bytes, for a Content-Length that the application did not give.
+    version
+        Of HTTP/1: 0 or 1.
+    bodyless
+        No body will follow (HEAD, 204, 304): what the application said of its length stays.
+    """
     lines = [
         f"HTTP/1.{version} {status}",
         f"Server: {SERVER.decode()}",

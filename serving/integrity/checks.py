@@ -38,7 +38,13 @@ def segment_faults(segment: Path) -> Iterator[str]:
 
 
 def bundle_faults(settings: Settings, bundle: Path, sha256: str) -> Iterator[str]:
-    """The altered files of a bundle that must have that hash; its manifest and its signature are files too."""
+    """The altered files of a bundle that must have that hash; its manifest and its signature are files too.
+
+    Parameters
+    ----------
+    sha256
+        That the registry or the pointer has for it.
+    """
     try:
         listed, digest = manifest.read(bundle)
     except BundleError as error:

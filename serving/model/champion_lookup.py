@@ -45,10 +45,10 @@ def champion(settings: Settings) -> Champion | None:
 
         info = registry.champion(settings)
         return None if info is None else Champion(info.version, info.sha256)
-    found = get(address, "registered-models/alias", name=settings.registry.model_name, alias=ALIAS)
-    if found is None:
+    alias = get(address, "registered-models/alias", name=settings.registry.model_name, alias=ALIAS)
+    if alias is None:
         return None
-    version = found["model_version"]
+    version = alias["model_version"]
     tags = {tag["key"]: tag["value"] for tag in version.get("tags", ())}
     return Champion(str(version["version"]), tags.get(SHA256, ""))
 
@@ -58,8 +58,8 @@ def local_bundle(settings: Settings, version: str) -> Path | None:
     address = tracking.uri(settings)
     if not _plain_http(address):
         return None
-    found = get(address, "model-versions/get-download-uri", name=settings.registry.model_name, version=version)
-    place = urllib.parse.urlsplit(str((found or {}).get("artifact_uri", "")))
+    uri = get(address, "model-versions/get-download-uri", name=settings.registry.model_name, version=version)
+    place = urllib.parse.urlsplit(str((uri or {}).get("artifact_uri", "")))
     if place.scheme not in ("", "file") or not place.path.startswith("/"):
         return None
     folder = Path(urllib.parse.unquote(place.path)) / BUNDLE_IN_MODEL
@@ -69,6 +69,13 @@ def local_bundle(settings: Settings, version: str) -> Path | None:
 def get(address: str, call: str, **query: str) -> dict[str, Any] | None:
     """One GET of the REST interface; None where MLflow says that there is no such thing.
 
+    Parameters
+    ----------
+    call
+        Path below `/api/2.0/mlflow/`.
+    query
+        Parameters of the call.
+
     Raises
     ------
     RegistryUnavailable
@@ -76,16 +83,16 @@ def get(address: str, call: str, **query: str) -> dict[str, Any] | None:
     """
     url = f"{address.rstrip('/')}/api/2.0/mlflow/{call}?{urllib.parse.urlencode(query)}"
     try:
-        found = http.get(url, timeout_s=TIMEOUT_S)
+        response = http.get(url, timeout_s=TIMEOUT_S)
     except http.HttpError as error:
         if error.status in (400, 404):  # 400 for a missing alias, 404 for a missing model
             return None
         if error.status >= 300:
             raise RegistryUnavailable(f"MLflow at {address} answers {error.status} to {call}") from error
         raise RegistryUnavailable(f"MLflow at {address} does not answer: {error.reason}") from error
-    if not isinstance(found, dict):
+    if not isinstance(response, dict):
         raise RegistryUnavailable(f"{address} does not answer as MLflow does to {call}")
-    return found
+    return response
 
 
 def _plain_http(address: str) -> bool:

@@ -74,31 +74,31 @@ class Follower:
         RegistryUnavailable
             Nothing could be asked; what serves, serves on.
         """
-        found = self._found = champion_lookup.champion(self.settings)
+        champion = self._found = champion_lookup.champion(self.settings)
         pointer = self._pointer()
-        if found is None:
+        if champion is None:
             return False
-        same = pointer is not None and (pointer.version, pointer.sha256) == (found.version, found.sha256)
+        same = pointer is not None and (pointer.version, pointer.sha256) == (champion.version, champion.sha256)
         if same and not self._suspect:
             return False
-        if time.monotonic() - self._refused_at.get(found, -RETRY_REFUSED_S) < RETRY_REFUSED_S:
+        if time.monotonic() - self._refused_at.get(champion, -RETRY_REFUSED_S) < RETRY_REFUSED_S:
             return False
         try:
-            path = self.fetch(found)
+            path = self.fetch(champion)
             if same and pointer is not None and self._is_whole(pointer):
                 self._suspect = False
-                self._accepted(found)
+                self._accepted(champion)
                 return False
-            check(path, found.sha256)
+            check(path, champion.sha256)
         except RegistryUnavailable:
             raise
         except Exception as error:  # whatever is wrong with a version, it must not end the follower
-            self._refuse(found, error)
+            self._refuse(champion, error)
             return False
-        write_pointer(self.folder, Pointer(found.version, str(path.relative_to(self.folder)), found.sha256))
+        write_pointer(self.folder, Pointer(champion.version, str(path.relative_to(self.folder)), champion.sha256))
         self._suspect = False
-        self._accepted(found)
-        log.info("champion published", extra={"model_version": found.version, "sha256": found.sha256})
+        self._accepted(champion)
+        log.info("champion published", extra={"model_version": champion.version, "sha256": champion.sha256})
         return True
 
     def look_for_outside_move(self) -> None:
@@ -206,8 +206,8 @@ class Follower:
         from ml.registry import ledger
 
         try:
-            told = ledger.events(self.settings, limit=MAX_REFUSALS, what=[ledger.NOT_SERVED])
-            if known and any((event.to_version, event.why) == (version, reason) for event in told):
+            earlier = ledger.events(self.settings, limit=MAX_REFUSALS, what=[ledger.NOT_SERVED])
+            if known and any((event.to_version, event.why) == (version, reason) for event in earlier):
                 return
             ledger.append(self.settings, ledger.NOT_SERVED, who="service", why=reason, to_version=version)
         except StoreUnavailable as error:
@@ -225,8 +225,8 @@ class Follower:
 
     def _write_refusals(self, new: Refusal | None, without: str = "") -> None:
         version = new.version if new else without
-        kept = [refusal for refusal in read_refusals(self.folder) if refusal.version != version]
-        refusals = ([new] if new else []) + kept
+        others = [refusal for refusal in read_refusals(self.folder) if refusal.version != version]
+        refusals = ([new] if new else []) + others
         write_bytes(self.folder / "refused.json", msgspec.json.encode(refusals[:MAX_REFUSALS]))
 
     def _clean(self, served: str) -> None:

@@ -130,10 +130,10 @@ class ModelStore:
     def refresh(self) -> None:
         """Follow the pointer if it has been replaced since the last look."""
         try:
-            found = os.stat(self.folder / "current.json")
+            stat = os.stat(self.folder / "current.json")
         except OSError:
             return
-        identity = (found.st_ino, found.st_mtime_ns, found.st_size)
+        identity = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         if identity == self._seen:
             return
         with self._lock:

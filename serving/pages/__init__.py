@@ -29,7 +29,7 @@ from flask_babel import Babel
 from werkzeug.exceptions import HTTPException
 
 from serving.pages.i18n import formats
-from serving.service import service
+from serving.service import current_service
 
 LOCALES = ("en", "vi")
 THEMES = ("auto", "dark", "light")
@@ -93,14 +93,14 @@ def switch(**choice: str) -> str:
 
 @pages.app_context_processor
 def _common() -> dict[str, Any]:
-    one = service()
+    service = current_service()
     return {
         "locale": locale(),
         "theme": theme(),
         "asset": asset,
         "switch": switch,
-        "served": one.store.current(),
-        "model_name": one.settings.registry.model_name,
+        "served": service.store.current(),
+        "model_name": service.settings.registry.model_name,
     }
 
 

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, current_app, render_template
 from serving.api import guard, openapi, operations
 from serving.api.predict import example
 from serving.pages import remember
-from serving.service import service
+from serving.service import current_service
 
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
@@ -33,7 +33,7 @@ def openapi_json() -> Response:
 @operations.describe("This document as a page.", {"text/html": operations.TEXT}, tag="documents")
 def docs() -> Response:
     """The document as a page."""
-    served = service().store.current()
+    served = current_service().store.current()
     content = _document()
     row = example(served) if served else {"column": 1.0}
     tags: dict[str, list[dict[str, Any]]] = {}
@@ -52,13 +52,13 @@ def docs() -> Response:
 
 
 def _document() -> dict[str, Any]:
-    one = service()
-    served = one.store.current()
+    service = current_service()
+    served = service.store.current()
     return openapi.document(
         operations.of(current_app),
         served.bundle.schema if served else None,
-        model_name=one.settings.registry.model_name,
+        model_name=service.settings.registry.model_name,
         model_version=served.version if served else "",
-        max_rows=one.settings.serving.max_rows,
-        keys=one.keys.required,
+        max_rows=service.settings.serving.max_rows,
+        keys=service.keys.required,
     )

@@ -21,7 +21,7 @@ from serving.pages import pages
 from serving.pages.i18n import formats
 from serving.pages.predict import failure
 from serving.problems import Problem
-from serving.service import service
+from serving.service import current_service
 
 KEPT_S = 3600
 MAX_KEPT = 20
@@ -35,18 +35,18 @@ def file() -> str | tuple[str, int]:
     from serving.api import score_file  # Arrow: a worker that never sees a table does without
     from serving.pages.preview import Preview
 
-    one = service()
+    service = current_service()
     upload = request.files.get("file")
     if upload is None or not upload.filename:
         return failure(Problem(422, gettext("Choose a file first.")))
-    place = one.folder / "results" / secrets.token_urlsafe(16)
+    place = service.folder / "results" / secrets.token_urlsafe(16)
     try:
         _clean(place.parent)
-        served = one.served()
-        table = score_file.open_upload(one, served, cast(BinaryIO, upload.stream), upload.filename)
+        served = service.served()
+        table = score_file.open_upload(service, served, cast(BinaryIO, upload.stream), upload.filename)
         with place.open("xb") as out:
             preview = Preview(out)
-            if not score_file.score_upload(one, served, table, preview)["rows"]:
+            if not score_file.score_upload(service, served, table, preview)["rows"]:
                 raise DataError("the file has a header but no rows", file=table.name)
     except Exception as error:  # nothing half written is kept
         with contextlib.suppress(OSError):
@@ -76,7 +76,7 @@ def file() -> str | tuple[str, int]:
 @guard.opens("predict")
 def result(token: str, name: str) -> Response:
     """The result of an upload, for whoever has its unguessable address."""
-    folder = service().folder / "results"
+    folder = current_service().folder / "results"
     _clean(folder)
     path = folder / token
     if not TOKEN.fullmatch(token) or not path.is_file():

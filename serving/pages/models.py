@@ -16,7 +16,7 @@ from serving.api import guard
 from serving.model.store import Served
 from serving.pages import card, pages, quality, search
 from serving.pages.i18n import formats, translation
-from serving.service import Service, service
+from serving.service import Service, current_service
 from serving.status import reader as status_file
 from serving.status.reader import LedgerEntry, VersionEntry
 
@@ -30,24 +30,24 @@ FIGURE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-a
 @guard.opens("predict")
 def models() -> str:
     """The champion first, then everything that led to it."""
-    one = service()
-    served = one.store.current()
-    known = status_file.read(one.folder)
-    shown: dict[str, Any] = {}
+    service = current_service()
+    served = service.store.current()
+    known = status_file.read(service.folder)
+    context: dict[str, Any] = {}
     if served is not None:
         gate = served.bundle.json("gate.json") or {}
-        found = {"quality": quality.of(served), "search": search.of(served)}
+        panels = {"quality": quality.of(served), "search": search.of(served)}
         verdict = _verdict(gate)
-        shown = {
+        context = {
             "sentence": verdict[0],
             "reasons": verdict[1],
             "cards": _cards(served),
-            "quality": found["quality"],
-            "search": found["search"],
-            "figures": _figures(served, {chart["key"] for charts in found.values() for chart in charts} | {"model"}),
+            "quality": panels["quality"],
+            "search": panels["search"],
+            "figures": _figures(served, {chart["key"] for charts in panels.values() for chart in charts} | {"model"}),
             "structure": _structure(served),
             "model_card": card.html(card.text(served.bundle.json("model_card.json"), _text(served, "model_card.md"))),
-            "links": _links(one),
+            "links": _links(service),
         }
     return render_template(
         "models.html",
@@ -56,7 +56,7 @@ def models() -> str:
         compare=_compare(known.versions),
         ledger=[ledger_row(e) for e in known.ledger],
         shadow=known.shadow,
-        **shown,
+        **context,
     )
 
 
@@ -64,7 +64,7 @@ def models() -> str:
 @guard.opens("predict")
 def figure(name: str) -> Response:
     """One picture of the served bundle; only names that the bundle lists."""
-    served = service().store.current()
+    served = current_service().store.current()
     if served is None or name not in _figure_names(served):
         abort(404, gettext("There is no such picture in the bundle that is served."))
     response = send_file(served.bundle.path / "figures" / name, mimetype="image/svg+xml")

@@ -12,7 +12,7 @@ from ml import charts
 from serving.api import guard
 from serving.pages import pages
 from serving.pages.i18n import formats
-from serving.service import service
+from serving.service import current_service
 from serving.status import reader as status_file
 from serving.status.reader import CheckEntry, Status, Window
 
@@ -29,9 +29,9 @@ REPORT_POLICY = (
 @guard.opens("predict")
 def monitoring() -> str:
     """Verdict first, then what it rests on."""
-    known = status_file.read(service().folder)
+    known = status_file.read(current_service().folder)
     chosen = next((c for c in known.checks if c.report and c.id == request.args.get("report")), None)
-    shown = chosen and {"url": url_for("pages.report", check_id=chosen.id), "when": formats.when(chosen.time)}
+    chosen_report = chosen and {"url": url_for("pages.report", check_id=chosen.id), "when": formats.when(chosen.time)}
     return render_template(
         "monitoring.html",
         latest=_check(known.checks[0]) if known.checks else None,
@@ -42,7 +42,7 @@ def monitoring() -> str:
         drift=_drift(known.checks),
         verdicts=_verdicts(known.checks),
         checks=[_check(check) for check in known.checks],
-        report=shown,
+        report=chosen_report,
     )
 
 
@@ -50,9 +50,9 @@ def monitoring() -> str:
 @guard.opens("predict")
 def report(check_id: str) -> Response:
     """Evidently's HTML of one check, in a sandbox. Only files that the status names are served."""
-    one = service()
-    known = {c.id: c.report for c in status_file.read(one.folder).checks if c.report}
-    folder = one.settings.var / "reports"
+    service = current_service()
+    known = {c.id: c.report for c in status_file.read(service.folder).checks if c.report}
+    folder = service.settings.var / "reports"
     file = (folder / known[check_id]).resolve() if check_id in known else None
     if file is None or file.parent != folder.resolve() or not file.exists():
         abort(404, gettext("There is no report of that check; reports are kept for a limited time."))
@@ -197,7 +197,7 @@ def _traffic(windows: tuple[Window, ...]) -> dict[str, Any] | None:
             y_range=(0.0, float(top)),
             localise=formats.localised,
         ),
-        "series": [one.name for one in series],
+        "series": [line.name for line in series],
         "head": [gettext("Until"), gettext("Version"), gettext("Predictions"), gettext("With a label")],
         "rows": [[formats.when(w.end), w.version, w.predictions, w.labelled] for w in windows],
     }
@@ -264,7 +264,7 @@ def _latency_buckets() -> dict[float, float]:
     from prometheus_client.parser import text_string_to_metric_families
 
     buckets: dict[float, float] = {}
-    for family in text_string_to_metric_families(service().metrics.render().decode()):
+    for family in text_string_to_metric_families(current_service().metrics.render().decode()):
         for sample in family.samples:
             if sample.name == "refit_request_seconds_bucket" and sample.labels.get("route") == "/predict":
                 edge = float(sample.labels["le"])

@@ -17,7 +17,7 @@ from ml.messages import message
 from ml.schema.cells import number, shortest
 from ml.schema.rows import Rows
 from ml.schema.schema import Column, Schema
-from ml.schema.validation import RowsError
+from ml.schema.validation_errors import RowsError
 from serving import problems
 from serving.api import explain, feedback, guard
 from serving.model.store import Served
@@ -26,7 +26,7 @@ from serving.pages.i18n import formats, translation
 from serving.prediction_log.writer import LogUnavailable
 from serving.problems import Problem
 from serving.scoring import score
-from serving.service import service
+from serving.service import current_service
 
 SHOWN_FEATURES = 10
 
@@ -48,37 +48,37 @@ class Field(msgspec.Struct, kw_only=True):
 @guard.opens("predict")
 def predict() -> str | tuple[str, int]:
     """The form; after a POST the answer above it, or the problem with the fields marked."""
-    one = service()
-    served = one.store.current()
+    service = current_service()
+    served = service.store.current()
     if served is None:
         return render_template("predict.html")
     schema = served.bundle.schema
     texts = _texts(schema)
-    shown: dict[str, Any] = {"max_size": formats.size(one.settings.serving.max_body_bytes)}
+    context: dict[str, Any] = {"max_size": formats.size(service.settings.serving.max_body_bytes)}
     wrong: set[str] = set()
     status = 200
     if request.method == "POST":
         try:
-            shown["answer"] = _answer(served, texts)
+            context["answer"] = _answer(served, texts)
         except (Problem, RowsError) as error:
-            shown["problem"] = problems.of(error)
-            wrong = {fault.column for fault in shown["problem"].faults if fault.column}
-            status = shown["problem"].status
+            context["problem"] = problems.of(error)
+            wrong = {fault.column for fault in context["problem"].faults if fault.column}
+            status = context["problem"].status
     if request.args.get("thanks"):
-        shown["thanks"] = gettext("Thank you: the true label was kept. It counts in the next drift check.")
+        context["thanks"] = gettext("Thank you: the true label was kept. It counts in the next drift check.")
     fields = [_field(i, column, texts[i], column.name in wrong) for i, column in enumerate(schema.columns)]
-    return render_template("predict.html", fields=fields, **shown), status
+    return render_template("predict.html", fields=fields, **context), status
 
 
 @pages.post("/label")
 @guard.opens("feedback")
 def label() -> Response | tuple[str, int]:
     """Keep the true label of one prediction, then back to the form."""
-    one = service()
+    service = current_service()
     item = {name: request.form.get(name, "") for name in ("prediction_id", "label")}
     try:
-        pairs = feedback.checked([item], one.served().bundle.schema.classes, [])
-        one.log.append_feedback(pairs)
+        pairs = feedback.checked([item], service.served().bundle.schema.classes, [])
+        service.log.append_feedback(pairs)
     except LogUnavailable as error:
         return failure(Problem(503, message("requests.label_not_written", error=error.explanation)))
     except (Problem, RowsError) as error:
@@ -88,11 +88,11 @@ def label() -> Response | tuple[str, int]:
 
 def failure(problem: Problem) -> tuple[str, int]:
     """The form with a problem above it."""
-    shown = {"max_size": formats.size(service().settings.serving.max_body_bytes), "problem": problem}
-    served = service().store.current()
+    context = {"max_size": formats.size(current_service().settings.serving.max_body_bytes), "problem": problem}
+    served = current_service().store.current()
     columns = served.bundle.schema.columns if served else ()
     fields = [_field(i, column, _plain(column.example), False) for i, column in enumerate(columns)]
-    return render_template("predict.html", fields=fields, **shown), problem.status
+    return render_template("predict.html", fields=fields, **context), problem.status
 
 
 def _texts(schema: Schema) -> list[str]:
@@ -142,16 +142,16 @@ def _number(text: str, schema: Schema) -> float | str:
     The form shows numbers with a point. A comma before three digits may be the mark between thousands: it is read as
     the schema says, or not at all.
     """
-    found = number(text)
-    if found is None:
-        found = number(text, decimal=schema.decimal, thousands=schema.thousands)
-    if found is None and not re.search(r",\d{3}$", text.strip()):
-        found = number(text, decimal=",")
-    return text if found is None or not math.isfinite(found) else found
+    parsed = number(text)
+    if parsed is None:
+        parsed = number(text, decimal=schema.decimal, thousands=schema.thousands)
+    if parsed is None and not re.search(r",\d{3}$", text.strip()):
+        parsed = number(text, decimal=",")
+    return text if parsed is None or not math.isfinite(parsed) else parsed
 
 
 def _answer(served: Served, texts: list[str]) -> dict[str, Any]:
-    one, schema = service(), served.bundle.schema
+    one, schema = current_service(), served.bundle.schema
     rows = score.reader(served).records([_record(schema, texts)])
     scored = score.score(served, rows)
     one.record(served, scored)
@@ -171,13 +171,13 @@ def _answer(served: Served, texts: list[str]) -> dict[str, Any]:
 
 def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
     try:
-        found = explain.of_row(served, rows)
+        explanation = explain.of_row(served, rows)
     except Problem:  # a version without background rows answers all the same
         return {}
-    items = sorted(found.contributions.items(), key=lambda pair: -abs(pair[1]))
+    items = sorted(explanation.contributions.items(), key=lambda pair: -abs(pair[1]))
     values = dict(zip([c.name for c in schema.columns], _shown_values(rows, schema), strict=True))
     return {
-        "toward": found.toward,
+        "toward": explanation.toward,
         "chart": charts.signed_bars(
             [(f"{name} = {values[name]}", value) for name, value in items[:SHOWN_FEATURES]],
             title=gettext("Why"),
@@ -185,11 +185,11 @@ def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
         ),
         "contributions": [(name, values[name], formats.localised(f"{value:+.4f}")) for name, value in items],
         "error": gettext(
-            "Estimated by sampling; standard error at most %(error)s.", error=formats.number(found.error, 4)
+            "Estimated by sampling; standard error at most %(error)s.", error=formats.number(explanation.error, 4)
         )
-        if found.error
+        if explanation.error
         else "",
-        "changes": [_change(change) for change in found.changes],
+        "changes": [_change(change) for change in explanation.changes],
     }
 
 

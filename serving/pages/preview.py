@@ -31,8 +31,8 @@ class Preview(Csv):
         missing = SHOWN_ROWS - len(self.rows)
         if missing > 0:
             added = answer_columns(scored, part.table.column_names)
-            kept = [name for name in added.column_names if not name.endswith(("prediction_id", "warnings"))]
-            answer = added.select(kept).slice(0, missing)
+            shown_columns = [name for name in added.column_names if not name.endswith(("prediction_id", "warnings"))]
+            answer = added.select(shown_columns).slice(0, missing)
             given = part.table.slice(0, missing).select(part.table.column_names[:SHOWN_COLUMNS])
             self.head = [*answer.column_names, *given.column_names]
             columns = [[_cell(value) for value in column.to_pylist()] for column in (*answer.columns, *given.columns)]

@@ -20,7 +20,7 @@ Section = dict[str, Any]  # what the template's macro `chart` shows
 
 def of(served: Served) -> list[Section]:
     """Every chart that the bundle has the numbers for."""
-    known = [one for one in served.bundle.json("curves.json") or [] if one.get("roc")]
+    known = [curve for curve in served.bundle.json("curves.json") or [] if curve.get("roc")]
     curves = msgspec.convert(known, list[Curve])
     drawn = [_roc(curves), _precision_recall(curves), _calibration(curves)] if curves else []
     return [section for section in (*drawn, _confusion(served), _importance(served)) if section]
@@ -72,7 +72,7 @@ def _calibration(curves: list[Curve]) -> Section:
 
 
 def _drawn(key: str, chart: Chart) -> Section:
-    return {"key": key, "title": chart.title, "svg": chart, "series": [one.text for one in chart.legend]}
+    return {"key": key, "title": chart.title, "svg": chart, "series": [entry.text for entry in chart.legend]}
 
 
 def _steps(curves: list[list[tuple[float, float]]]) -> list[list[str]]:
@@ -103,8 +103,8 @@ def _confusion(served: Served) -> Section | None:
 
 
 def _of_class(served: Served, name: str) -> list[str]:
-    found = served.bundle.metrics.get("per_class", {}).get(name, {})
-    return [formats.measured(found[key]) if found.get(key) else "–" for key in ("precision", "recall", "f1")]
+    figures = served.bundle.metrics.get("per_class", {}).get(name, {})
+    return [formats.measured(figures[key]) if figures.get(key) else "–" for key in ("precision", "recall", "f1")]
 
 
 def _importance(served: Served) -> Section | None:

@@ -45,18 +45,18 @@ def _training(served: Served, *metrics: str) -> Section | None:
     if not chart:
         return None
     note = gettext("Log-loss after each pass over the training rows; lower is better.")
-    drawn = [(key, text) for key, text in names if text in {one.text for one in chart.legend}]
+    series = [(key, text) for key, text in names if text in {entry.text for entry in chart.legend}]
     return {
         "key": "training_curves",
         "title": chart.title,
         "note": note if is_loss else gettext("After each pass over the training rows; higher is better."),
         "svg": chart,
-        "series": [text for _, text in drawn],
-        "head": [gettext("Epoch"), *(text for _, text in drawn)],
+        "series": [text for _, text in series],
+        "head": [gettext("Epoch"), *(text for _, text in series)],
         "rows": [
-            [str(i), *(formats.number(row.get(key), 4, fixed=True) for key, _ in drawn)]
+            [str(i), *(formats.number(row.get(key), 4, fixed=True) for key, _ in series)]
             for i, row in enumerate(history, 1)
-            if row.get(drawn[0][0]) is not None
+            if row.get(series[0][0]) is not None
         ],
     }
 

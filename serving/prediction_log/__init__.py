@@ -6,5 +6,5 @@
 | `retention` | Retention: what is past its days is deleted, by a clock that is not believed at once |
 | `segments` | Reading the prediction log's segments: whole records |
 | `shipper` | The log shipper: moves the prediction log from segments into the database |
-| `writer` | The prediction log, worker's side: append-only binary segments that a mover takes into the database |
+| `writer` | The prediction log, worker's side: append-only binary segments that a log shipper takes into the database |
 """

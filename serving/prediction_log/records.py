@@ -125,7 +125,7 @@ def backlog_bytes(folder: Path) -> int:
 
 
 def moved_bytes(segment: Path) -> int:
-    """How far a segment has been moved: the mover writes it beside the segment after each commit."""
+    """How far a segment has been moved: the log shipper writes it beside the segment after each commit."""
     try:
         return int(segment.with_suffix(".moved").read_text())
     except (OSError, ValueError):

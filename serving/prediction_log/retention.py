@@ -1,9 +1,10 @@
 """Retention: rows and labels past `log.retention_days` are deleted, by a clock that is not believed at once.
 
 A clock that is wrong for a moment must not delete history, neither ahead (everything is old then) nor behind (what is
-answered then is old as soon as it is right again). So the mover keeps a time of its own, in `var/serving/clock.json`:
-it follows the machine's clock while that is within `BELIEVED_S` of it, runs on by itself where the clock leaps
-further, and takes a leap for true after `PROVEN_S` of running with it. What is deleted is past its days by both.
+answered then is old as soon as it is right again). So the log shipper keeps a time of its own, in
+`var/serving/clock.json`: it follows the machine's clock while that is within `BELIEVED_S` of it, runs on by itself
+where the clock leaps further, and takes a leap for true after `PROVEN_S` of running with it. What is deleted is past
+its days by both.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ml import predictions
 from ml.settings import Settings
 from ml.storage.files import write_bytes
 
-log = logging.getLogger("refit.mover")
+log = logging.getLogger("refit.log_shipper")
 
 DAY_S = 86_400.0
 BELIEVED_S = 7 * DAY_S  # the machine was off, or asleep: longer than that has to be proven
@@ -28,8 +29,8 @@ TICK_S = KEEP_EVERY_S = 60.0
 
 
 class Clock(msgspec.Struct):
-    """Content of `clock.json`: the mover's time, seconds since 1970; for how many seconds of running the machine's
-    has differed; and when the last purge was, by the mover's."""
+    """Content of `clock.json`: the log shipper's time, seconds since 1970; for how many seconds of running the
+    machine's has differed; and when the last purge was, by the log shipper's."""
 
     now: float
     differed_s: float = 0.0
@@ -37,7 +38,7 @@ class Clock(msgspec.Struct):
 
 
 class Retention:
-    """The mover's time and the daily purge. `tick` at least every few seconds."""
+    """The log shipper's time and the daily purge. `tick` at least every few seconds."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -48,7 +49,7 @@ class Retention:
 
     @property
     def horizon(self) -> float:
-        """What was answered before this moment is past its days, by the machine's clock and the mover's."""
+        """What was answered before this moment is past its days, by the machine's clock and the log shipper's."""
         return min(time.time(), self.clock.now) - DAY_S * self.settings.log.retention_days
 
     def tick(self) -> None:

@@ -117,10 +117,10 @@ def rows(record: Predictions, model: Model) -> Iterator[dict[str, Any]]:
     numbers = np.frombuffer(record.numbers, "<f4").reshape(n, len(model.numbers))
     probabilities = np.frombuffer(record.probabilities, "<f4").reshape(n, len(model.classes))
     chosen = np.frombuffer(record.chosen, "<f4").tolist()
-    shown = [name not in model.absent for name in model.numbers]
+    present = [name not in model.absent for name in model.numbers]
     for i, prediction_id in enumerate(record.ids):
         inputs: dict[str, Any] = {
-            name: _number(value) for name, value, keep in zip(model.numbers, numbers[i], shown, strict=True) if keep
+            name: _number(value) for name, value, keep in zip(model.numbers, numbers[i], present, strict=True) if keep
         }
         if record.categories:
             pairs = zip(model.categories, record.categories[i], strict=True)
@@ -142,17 +142,17 @@ def rows(record: Predictions, model: Model) -> Iterator[dict[str, Any]]:
 
 def labels(record: Feedback) -> list[dict[str, Any]]:
     """The labels of a record as `ml.predictions.insert_feedback` takes them."""
-    found: list[dict[str, Any]] = [
+    predictions: list[dict[str, Any]] = [
         {"id": x.id, "prediction_id": x.prediction_id, "label": x.label, "received_at": x.received_at}
         for x in record.labels
     ]
-    return found
+    return predictions
 
 
 def _frame_end(content: bytes, place: Position, base: int) -> Position | None:
     """The place behind the frame at `place`, or None where no whole one that follows the frame before stands."""
-    found = _frame_anywhere(content, place.marker, place.at, base)
-    return found[1] if found is not None and found[0] == place.check else None
+    frame = _frame_anywhere(content, place.marker, place.at, base)
+    return frame[1] if frame is not None and frame[0] == place.check else None
 
 
 def _frame_anywhere(content: bytes, marker: bytes, at: int, base: int) -> tuple[int, Position] | None:
@@ -176,9 +176,9 @@ def _next_frame(content: bytes, place: Position, base: int) -> Position | None:
     """The place of the next whole frame behind a damaged stretch that begins at `place`."""
     here = place.at - base - 1
     while (here := content.find(place.marker, here + 1)) >= 0:
-        found = _frame_anywhere(content, place.marker, base + here, base)
-        if found is not None:
-            return Position(place.marker, base + here, found[0])
+        frame = _frame_anywhere(content, place.marker, base + here, base)
+        if frame is not None:
+            return Position(place.marker, base + here, frame[0])
     return None
 
 

@@ -29,14 +29,14 @@ from serving.prediction_log.records import HEAD, Feedback, Model, Position, Pred
 from serving.prediction_log.retention import Retention
 from serving.status import collector, reader
 
-log = logging.getLogger("refit.mover")
+log = logging.getLogger("refit.log_shipper")
 
 BATCH_ROWS = 2_000
 STATUS_EVERY_S = 5.0
 MAX_WAIT_S = 5.0
 
 
-class Mover:
+class LogShipper:
     """One pass over all segments is `step`."""
 
     def __init__(self, settings: Settings) -> None:
@@ -70,7 +70,7 @@ class Mover:
 
     def _drop_repeated_labels(self) -> None:
         """After a whole pass, as the labels of one prediction may stand in the segments of several workers."""
-        if self._labelled or self._first_pass:  # what a killed mover had not come to is done at the next start
+        if self._labelled or self._first_pass:  # what a killed log shipper had not come to is done at the next start
             predictions.drop_repeated_labels(
                 database.engine(self.settings), None if self._first_pass else self._labelled
             )
@@ -244,17 +244,17 @@ def _write_offset(segment: Path, end: int) -> None:
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Until `stop`, and then one last pass."""
-    mover = Mover(settings)
+    shipper = LogShipper(settings)
     # Apart: it asks the registry, and the drift check waits for rows and labels, not for the pages.
-    teller = threading.Thread(target=_tell, args=(settings, stop), name="status", daemon=True)
-    teller.start()
+    status_writer = threading.Thread(target=_tell, args=(settings, stop), name="status", daemon=True)
+    status_writer.start()
     wait = settings.log.move_interval_s
     while True:
         stopping = stop.wait(wait)
         try:
-            mover.step()
+            shipper.step()
             wait = settings.log.move_interval_s
-            mover.retention.purge_daily()
+            shipper.retention.purge_daily()
         except StoreUnavailable as error:
             log.warning("%s", error)
             wait = min(2 * max(wait, 0.1), MAX_WAIT_S)
@@ -262,7 +262,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
             log.exception("a pass failed; it is tried again")
             wait = MAX_WAIT_S
         if stopping:
-            teller.join(MAX_WAIT_S)
+            status_writer.join(MAX_WAIT_S)
             return
 
 
@@ -280,4 +280,4 @@ def _tell(settings: Settings, stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    processes.main("mover", run)
+    processes.main("log-shipper", run)

@@ -1,4 +1,4 @@
-"""The prediction log, worker's side: append-only binary segments that a mover takes into the database.
+"""The prediction log, worker's side: append-only binary segments that a log shipper takes into the database.
 
 The guarantee, exactly. `append` returns after the record is in the kernel (`write` to an `O_APPEND` file), so an
 answered request survives `kill -9` of its worker and of the whole service. With `durability = "process"` (the

@@ -16,12 +16,17 @@ import numpy.typing as npt
 from ml.messages import message
 from ml.schema.cells import is_written_number, level
 from ml.schema.rows import RowReader, Rows
-from ml.schema.validation import MAX_FAULTS, Fault, Words, shown
+from ml.schema.validation_errors import MAX_FAULTS, Fault, Words, shown
 from ml.schema.warnings import Flags, word
 
 
 def rows(reader: RowReader, columns: Mapping[str, Any], n: int) -> Rows:
     """Rows from columns of `n` cells (lists or arrays); every column of the schema must be there.
+
+    Parameters
+    ----------
+    columns
+        Column → its cells; others than the schema's are passed over.
 
     Raises
     ------
@@ -49,17 +54,17 @@ def _numbers(
     """The numbers of one column; what is none is counted and flagged."""
     wrong: list[int] = []
     for i, cell in enumerate(cells):
-        found = reader.number(cell)
-        if found is None:
+        parsed = reader.number(cell)
+        if parsed is None:
             wrong.append(i)
             flags.setdefault(i, []).append(word(name, cell))
         else:
-            out[i] = found
+            out[i] = parsed
     lost = [i for i in wrong if not isinstance(cells[i], str) or is_written_number(cells[i])]
     faults = [Fault(i, name, message("rows.number"), f"'{shown(cells[i])}'") for i in (lost or wrong)[:MAX_FAULTS]]
     words.add(name, int((~np.isnan(out)).sum()), len(wrong), faults, refused=bool(lost))
 
 
 def _text(cell: Any) -> str:
-    found = level(cell)
-    return found if found is not None else level(str(cell)) or ""
+    category = level(cell)
+    return category if category is not None else level(str(cell)) or ""

@@ -22,7 +22,7 @@ from flask import Blueprint, Response, request
 
 from ml.errors import DataError, RefitError, SchemaError
 from ml.schema.rows import Rows
-from ml.schema.validation import RowsError, shown
+from ml.schema.validation_errors import RowsError, shown
 from serving import problems
 from serving.api import files, guard, operations, schemas
 from serving.api.operations import BINARY, CSV, JSON, MLFLOW_ERROR, MLFLOW_REQUEST, NO_JSON, PARQUET, TEXT
@@ -32,7 +32,7 @@ from serving.problems import Problem
 from serving.protocols import lenient_rows
 from serving.scoring import json_rows, responses, score
 from serving.scoring.score import VERSION_HEADER, Scored
-from serving.service import Service, read_body, service
+from serving.service import Service, current_service, read_body
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 UPLOADS = {"text/csv": "input.csv", "application/vnd.apache.parquet": "input.parquet"}
@@ -58,7 +58,7 @@ class InvalidInput(RefitError):
 @operations.describe("Is a model loaded?", NO_JSON, error=MLFLOW_ERROR, also={404: NO_JSON}, tag="mlflow")
 def ping() -> Response:
     """200 when a model is loaded, 404 when not; MLflow's body is one line end."""
-    return Response("\n", 200 if service().store.current() is not None else 404, mimetype="application/json")
+    return Response("\n", 200 if current_service().store.current() is not None else 404, mimetype="application/json")
 
 
 @bp.get("/version")
@@ -84,15 +84,15 @@ def invocations() -> Response:
     """Score a payload of any form that MLflow's scoring server takes."""
     if (refused := _refused_content_type()) is not None:
         return refused
-    one = service()
-    served = one.served()
+    service = current_service()
+    served = service.served()
     body = read_body()
     if request.mimetype == "application/json":
-        parts: Iterator[Rows] = iter([_json_rows(one, served, body)])
+        parts: Iterator[Rows] = iter([_json_rows(service, served, body)])
     else:
-        one.check_room_for_table()
-        parts = iter(_table_rows(one, served, body))
-    scored = _recorded(one, served, (chunk for rows in parts for chunk in score.chunks(served, rows)))
+        service.check_room_for_table()
+        parts = iter(_table_rows(service, served, body))
+    scored = _recorded(service, served, (chunk for rows in parts for chunk in score.chunks(served, rows)))
     return _answer(served, scored)
 
 
@@ -186,8 +186,8 @@ def _table_rows(one: Service, served: Served, body: bytes) -> Iterator[Rows]:
     from serving.api import score_file  # Arrow: a worker that never sees a table does without
 
     upload = score_file.open_upload(one, served, io.BytesIO(body), UPLOADS[request.mimetype], echo=False)
-    kept = upload.checked(score_file.KEEP_BYTES)
-    yield from (part.rows for part in (kept if kept is not None else upload))
+    parts = upload.checked(score_file.KEEP_BYTES)
+    yield from (part.rows for part in (parts if parts is not None else upload))
 
 
 def _json_rows(one: Service, served: Served, body: bytes) -> Rows:
@@ -199,13 +199,13 @@ def _json_rows(one: Service, served: Served, body: bytes) -> Rows:
         raise InvalidInput(f"Ensure that input is a valid JSON formatted string. Error: '{shown(error)}'") from error
     if not isinstance(content, dict):
         raise InvalidInput(f"{_required()}. Received {'a list' if isinstance(content, list) else 'another type'}.")
-    found = [name for name in FORMATS if name in content]
-    if len(found) != 1:
+    formats = [name for name in FORMATS if name in content]
+    if len(formats) != 1:
         raise InvalidInput(f"{_required()}. Received dictionary with input fields: {[shown(key) for key in content]}.")
     reader = score.reader(served)
-    if content[found[0]] in ([], {"data": []}):
+    if content[formats[0]] in ([], {"data": []}):
         return lenient_rows.rows(reader, {column.name: [] for column in reader.schema.columns}, 0)
-    columns = _COLUMNS[found[0]](content[found[0]], [column.name for column in reader.schema.columns])
+    columns = _COLUMNS[formats[0]](content[formats[0]], [column.name for column in reader.schema.columns])
     absent = [column.name for column in reader.schema.columns if column.name not in columns]
     if absent:
         extra = [shown(name) for name in columns if name not in {column.name for column in reader.schema.columns}]

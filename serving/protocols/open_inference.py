@@ -21,7 +21,7 @@ from flask import Blueprint, Response, request
 from ml.errors import DataError
 from ml.messages import message
 from ml.schema.rows import Rows
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 from serving import problems
 from serving.api import guard, operations, schemas
 from serving.api.operations import INFER_REQUEST, JSON, OBJECT, OIP_ERROR
@@ -32,7 +32,7 @@ from serving.protocols import lenient_rows, tensors
 from serving.protocols.tensors import BYTES, DTYPES, TensorError
 from serving.scoring import json_rows, responses, score
 from serving.scoring.score import VERSION_HEADER, Scored
-from serving.service import read_body, service
+from serving.service import current_service, read_body
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 OUTPUTS = {"label": BYTES, "probability": "FP64", "probabilities": "FP64", "prediction_id": BYTES}
@@ -64,7 +64,7 @@ def live() -> Response:
 @_describe("Is a model loaded?", {JSON: OBJECT}, also={503: {JSON: OBJECT}})
 def ready() -> Response:
     """A model is loaded: 200, else 503."""
-    loaded = service().store.current() is not None
+    loaded = current_service().store.current() is not None
     return _json({"ready": loaded}, 200 if loaded else 503)
 
 
@@ -73,7 +73,7 @@ def ready() -> Response:
 @_describe("Names of the models.", {JSON: OBJECT})
 def models() -> Response:
     """The one model."""
-    return _json({"models": [service().settings.registry.model_name]})
+    return _json({"models": [current_service().settings.registry.model_name]})
 
 
 @bp.get("/models/<name>")
@@ -121,12 +121,12 @@ def model_ready(name: str, version: str = "") -> Response:
 )
 def infer(name: str, version: str = "") -> Response:
     """Score the rows of named tensors."""
-    one = service()
+    service = current_service()
     served = _served(name, version)
     content, binary = _split(read_body())
     rows = _rows(served, content, binary)
     if len(rows) > score.CHUNK_ROWS:
-        one.check_room_for_table()
+        service.check_room_for_table()
     wanted = _wanted(content)
     head: dict[str, Any] = {"model_name": name, "model_version": served.version}
     if "id" in content:
@@ -134,7 +134,7 @@ def infer(name: str, version: str = "") -> Response:
     parts = []
     for scored in score.chunks(served, rows):
         guard.stop_if_gone()
-        one.record(served, scored)
+        service.record(served, scored)
         parts.append(scored)
     unusual = Counter(kind for part in parts for kind in responses.kinds(part.rows))
     headers = {VERSION_HEADER: served.version, **responses.warnings_header(responses.counted(unusual))}
@@ -151,10 +151,10 @@ def failed(error: Exception) -> Response:
 
 
 def _served(name: str, version: str) -> Served:
-    one = service()
-    if name != one.settings.registry.model_name:
-        raise Problem(404, message("requests.model", expected=one.settings.registry.model_name, got=shown(name)))
-    served = one.served()
+    service = current_service()
+    if name != service.settings.registry.model_name:
+        raise Problem(404, message("requests.model", expected=service.settings.registry.model_name, got=shown(name)))
+    served = service.served()
     if version not in ("", served.version):
         raise Problem(404, message("requests.version", got=shown(version), serves=served.version))
     return served
@@ -172,7 +172,7 @@ def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
         head, rest = body[: int(length)], body[int(length) :]
     else:
         head, rest = body, b""
-    limits.check_values(head, service().settings.serving.max_json_values)
+    limits.check_values(head, current_service().settings.serving.max_json_values)
     try:
         # As Python's clients write it: NaN is a missing number.
         content = json.loads(head, object_pairs_hook=json_rows.once)
@@ -211,7 +211,7 @@ def _rows(served: Served, content: dict[str, Any], binary: bytes) -> Rows:
             "; ".join(f"input '{shown(f.column)}': expected {f.expected}, got {f.got}" for f in faults[:5])
         )
     n = lengths.pop()
-    limits.check_tensors(service().settings, n, len(columns) + len(OUTPUTS) + len(served.bundle.schema.classes))
+    limits.check_tensors(current_service().settings, n, len(columns) + len(OUTPUTS) + len(served.bundle.schema.classes))
     return lenient_rows.rows(reader, columns, n)
 
 

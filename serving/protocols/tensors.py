@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import RefitError
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 
 DTYPES: dict[str, str] = {
     "BOOL": "?",
@@ -51,7 +51,17 @@ def rows_of(name: str, shape: Any) -> int:
 
 
 def from_json(name: str, datatype: str, n: int, data: Any) -> Sequence[Any]:
-    """The cells of a tensor whose values came in the JSON, nested or flat."""
+    """The cells of a tensor whose values came in the JSON, nested or flat.
+
+    Parameters
+    ----------
+    datatype
+        A name of the protocol: a key of `DTYPES`, or BYTES.
+    n
+        Product of the tensor's shape.
+    data
+        Lists, nested in any way, or one flat list.
+    """
     cells = list(_flat(data))
     if len(cells) != n:
         raise TensorError(f"input '{shown(name)}': expected {n} values as its shape says, got {len(cells)}")
@@ -65,7 +75,17 @@ def from_json(name: str, datatype: str, n: int, data: Any) -> Sequence[Any]:
 
 
 def from_binary(name: str, datatype: str, n: int, content: bytes) -> Sequence[Any] | npt.NDArray[Any]:
-    """The cells of a tensor whose values came after the JSON."""
+    """The cells of a tensor whose values came after the JSON.
+
+    Parameters
+    ----------
+    datatype
+        A name of the protocol: a key of `DTYPES`, or BYTES.
+    n
+        Product of the tensor's shape.
+    content
+        Little-endian numbers, or texts each behind its length (uint32).
+    """
     if datatype == BYTES:
         return _texts(name, n, content)
     kind = np.dtype(DTYPES[datatype])

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import zlib
 
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 from serving.problems import Problem
 
 
 def unpacked(body: bytes, encoding: str, most: int) -> bytes:
     """`body` without its Content-Encoding: gzip (RFC 1952: all members of it), deflate, or none ("").
+
+    Parameters
+    ----------
+    encoding
+        The header Content-Encoding, in any case.
 
     Raises
     ------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 
 ENDINGS = {
     "text/csv": ".csv",
@@ -21,6 +21,11 @@ MAGIC = {b"PAR1": ".parquet", b"\x1f\x8b": ".csv.gz", b"(\xb5/\xfd": ".csv.zst",
 
 def ending(stream: BinaryIO, mimetype: str, encoding: str) -> str:
     """What a body without a name is: as its headers say, else as its first bytes say. `stream` is read from its start.
+
+    Parameters
+    ----------
+    mimetype, encoding
+        Of the headers Content-Type and Content-Encoding; "" where absent.
 
     >>> import io
     >>> ending(io.BytesIO(b"PAR1..."), "application/octet-stream", "identity")

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ml.messages import Text, message
 from ml.schema.rows import RowReader, Rows
-from ml.schema.validation import Fault, RowsError, shown
+from ml.schema.validation_errors import Fault, RowsError, shown
 from serving.auth.limits import check_values
 from serving.problems import Problem
 
@@ -55,12 +55,12 @@ def strict_json(body: bytes, most: int) -> Any:
 def once(items: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object of these keys and values, for `json.loads`; Problem (400) where a key comes twice: parsers differ in
     which value they keep."""
-    made = dict(items)
-    if len(made) < len(items):
+    members = dict(items)
+    if len(members) < len(items):
         seen: set[str] = set()
         twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise Problem(400, message("requests.key_twice", key=shown(twice)))
-    return made
+    return members
 
 
 def refuse_duplicates(body: bytes) -> None:
@@ -76,6 +76,13 @@ class PredictBody:
     """Reads `{"rows": [{column: value, …}, …]}` for one schema. Built once a served version.
 
     A row may carry its own `prediction_id`; `prediction_ids`, a list as long as `rows`, does the same.
+
+    Parameters
+    ----------
+    max_rows
+        More are refused with 413.
+    max_values
+        So is a body of more JSON values (`serving.auth.limits.check_values`).
     """
 
     def __init__(self, reader: RowReader, *, max_rows: int, max_values: int):

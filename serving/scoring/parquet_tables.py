@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from ml.data.sources import csv_reader
 from ml.errors import DataError
 from ml.messages import message
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 from ml.settings import Settings
 from serving.auth.limits import check_cells
 

@@ -72,10 +72,10 @@ def counted(counts: Counter[tuple[str, str]]) -> list[dict[str, str]]:
 
 def warnings_header(warnings: Sequence[dict[str, str]]) -> dict[str, str]:
     """The header X-Warnings with the first ten, or fewer where names of columns are long; none where there are none."""
-    told = list(warnings[:10])
-    while len(text := json.dumps(told)) > WARNINGS_BYTES:  # ASCII, as a header must be
-        told.pop()
-    return {WARNINGS_HEADER: text} if told else {}
+    listed = list(warnings[:10])
+    while len(text := json.dumps(listed)) > WARNINGS_BYTES:  # ASCII, as a header must be
+        listed.pop()
+    return {WARNINGS_HEADER: text} if listed else {}
 
 
 @functools.lru_cache(maxsize=8)

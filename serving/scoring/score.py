@@ -67,23 +67,30 @@ class Scored(msgspec.Struct, frozen=True, gc=False):
 
 def reader(served: ServedModel) -> RowReader:
     """The row reader of a served version, made once."""
-    found: RowReader | None = served.derived.get("rows")
-    if found is None:
-        found = served.derived.setdefault("rows", RowReader(served.bundle.schema))
-    return found
+    rows: RowReader | None = served.derived.get("rows")
+    if rows is None:
+        rows = served.derived.setdefault("rows", RowReader(served.bundle.schema))
+    return rows
 
 
 def predict_body(served: ServedModel, limits: Serving) -> PredictBody:
     """The reader of `/predict` bodies for a served version, made once."""
-    found: PredictBody | None = served.derived.get("predict_body")
-    if found is None:
-        made = PredictBody(reader(served), max_rows=limits.max_rows, max_values=limits.max_json_values)
-        found = served.derived.setdefault("predict_body", made)
-    return found
+    body: PredictBody | None = served.derived.get("predict_body")
+    if body is None:
+        new = PredictBody(reader(served), max_rows=limits.max_rows, max_values=limits.max_json_values)
+        body = served.derived.setdefault("predict_body", new)
+    return body
 
 
 def predict(served: ServedModel, body: bytes, limits: Serving) -> Scored:
     """Read and score a `POST /predict` body.
+
+    Parameters
+    ----------
+    body
+        JSON, unpacked.
+    limits
+        Of rows and values.
 
     Raises
     ------

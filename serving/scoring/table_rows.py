@@ -12,7 +12,7 @@ from ml.messages import message
 from ml.schema import arrow_cells
 from ml.schema.coerce import written_numbers
 from ml.schema.rows import RowReader, Rows
-from ml.schema.validation import MAX_FAULTS, Fault, Words, shown
+from ml.schema.validation_errors import MAX_FAULTS, Fault, Words, shown
 from ml.schema.warnings import Flag, Flags, word
 from serving.scoring.json_rows import ID_KEY, Ids, checked_ids
 
@@ -51,10 +51,12 @@ class TableEncoder:
                 typed = typed.set_column(place, column.name, pa.array(numbers[:, j], from_pandas=True))
             if bad.any():
                 self._note_words(column.name, cells, bad, int((~np.isnan(numbers[:, j])).sum()), lines, first)
-                said: dict[str, Flag] = {}  # one flag a word, however often it comes
+                warning_of: dict[str, Flag] = {}  # one flag a word, however often it comes
                 for i in np.flatnonzero(bad).tolist():
                     text = shown(cells[i].as_py())
-                    flags.setdefault(i, []).append(said.get(text) or said.setdefault(text, word(column.name, text)))
+                    flags.setdefault(i, []).append(
+                        warning_of.get(text) or warning_of.setdefault(text, word(column.name, text))
+                    )
             else:
                 self.words.add(column.name, int((~np.isnan(numbers[:, j])).sum()), 0, [], refused=False)
         coded = [self._coded(table[c.name]) for c in self.reader.category_columns]
@@ -63,17 +65,17 @@ class TableEncoder:
 
     def has_value(self, rows: Rows, table: pa.Table) -> npt.NDArray[np.bool_]:
         """Which number columns have a number, or say in a usual way (empty, NaN, infinite) that they have none."""
-        found: npt.NDArray[np.bool_] = np.logical_not(np.isnan(rows.numbers).all(axis=0))
-        for j in np.flatnonzero(~found).tolist():
+        present: npt.NDArray[np.bool_] = np.logical_not(np.isnan(rows.numbers).all(axis=0))
+        for j in np.flatnonzero(~present).tolist():
             column = self.reader.number_columns[j]
             cells = table[column.name]
             if column.missing_share > 0.5 or not (self.as_numbers or arrow_cells.is_text(arrow_cells.flat(cells))):
-                found[j] = True
-            if found[j] or self.as_numbers:
+                present[j] = True
+            if present[j] or self.as_numbers:
                 continue
             words = {str(word or "").strip().lstrip("+-").casefold() for word in pc.unique(cells).to_pylist()}
-            found[j] = bool(words & {"", "nan", "inf", "infinity"})
-        return found
+            present[j] = bool(words & {"", "nan", "inf", "infinity"})
+        return present
 
     def ids(self, table: pa.Table) -> Ids | None:
         """Ids that the caller gave in a column of their own, which is none of the schema's."""

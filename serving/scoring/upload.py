@@ -18,7 +18,7 @@ from ml.errors import DataError, SchemaError
 from ml.messages import code_of, message
 from ml.schema.findings import Report
 from ml.schema.rows import RowReader, Rows
-from ml.schema.validation import shown
+from ml.schema.validation_errors import shown
 from ml.settings import Settings
 from serving.auth.limits import check_cells
 from serving.scoring.csv_lines import with_commas
@@ -124,7 +124,7 @@ class Upload:
         Returns the parts where they take at most about `keep_bytes`; None means: iterate again.
         """
         self._read_anew(as_numbers=self._encoder.as_numbers)
-        kept: list[Part] | None = []
+        parts: list[Part] | None = []
         size = rows = 0
         written = np.zeros(len(self.reader.number_columns), bool)
         for part in self:
@@ -132,10 +132,10 @@ class Upload:
             check_cells(self.settings, rows, part.table.num_columns)
             size += part.rows.numbers.nbytes + part.table.nbytes * (2 if part.raw is not None else 1)
             size += FLAG_BYTES * sum(map(len, part.rows.flags))
-            if kept is not None:
-                kept.append(part)
+            if parts is not None:
+                parts.append(part)
                 if size > keep_bytes:
-                    kept = None
+                    parts = None
             written |= self._encoder.has_value(part.rows, part.table)
         self._encoder.words.check()
         if rows >= ENOUGH_ROWS and not written.all():
@@ -144,7 +144,7 @@ class Upload:
                 return self.checked(keep_bytes)
             column = self.reader.number_columns[int(np.argmin(written))]
             raise SchemaError(message("files.words_for_missing"), file=self.name, column=column.name)
-        return kept
+        return parts
 
     def _read_anew(self, *, as_numbers: bool) -> None:
         self.report = Report()

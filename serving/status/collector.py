@@ -21,7 +21,7 @@ from ml.storage import database
 from serving.model import champion_lookup
 from serving.status.reader import CheckEntry, LedgerEntry, Status, VersionEntry, Window
 
-log = logging.getLogger("refit.mover")
+log = logging.getLogger("refit.log_shipper")
 
 EVENTS = 100
 CHECKS = 50
@@ -72,11 +72,11 @@ def _checks(settings: Settings) -> list[CheckEntry]:
 
 def _versions(settings: Settings) -> list[VersionEntry]:
     try:
-        found = _registered(settings)
+        registered = _registered(settings)
     except RefitError as error:
         log.info("no versions in the overview: %s", error)
         return []
-    return [_version(version, tags, aliases) for version, tags, aliases in found]
+    return [_version(version, tags, aliases) for version, tags, aliases in registered]
 
 
 def _registered(settings: Settings) -> list[tuple[dict[str, Any], dict[str, str], list[str]]]:

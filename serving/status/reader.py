@@ -1,6 +1,6 @@
 """What the pages and /metrics know of the world outside of a worker: one JSON file, `var/serving/status.json`.
 
-The mover writes it every few seconds (it has the database), workers only read it, so that no worker
+The log shipper writes it every few seconds (it has the database), workers only read it, so that no worker
 imports SQLAlchemy or MLflow. Every field has a default: a reader shows what is there.
 """
 

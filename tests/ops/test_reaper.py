@@ -41,7 +41,7 @@ def supervised(disk: SmallDisk) -> Iterator[Layout]:
     layout.logs.mkdir(parents=True)
     parser = RawConfigParser()
     parser.read_file(io.StringIO(supervision.supervisor_config(layout)))
-    model = dict(parser["program:mover"]) | {"startretries": "1", "startsecs": "1"}
+    model = dict(parser["program:log-shipper"]) | {"startretries": "1", "startsecs": "1"}
     for section in parser.sections():
         if section.startswith("program:"):
             parser.remove_section(section)

@@ -18,7 +18,7 @@ from ml.settings import Settings
 from ml.storage import database
 from serving.prediction_log import segments
 from serving.prediction_log.records import Predictions, Record
-from serving.prediction_log.shipper import Mover
+from serving.prediction_log.shipper import LogShipper
 from tests.serving import tiny
 
 ID = re.compile(rb'"prediction_id":"(\w+)"')
@@ -80,7 +80,7 @@ def logged(home: Path) -> Counter[str]:
 def lost_and_doubled(settings: Settings, answered: list[str]) -> tuple[int, int]:
     """Move everything to the database; (answered ids that are not there, ids that the log has twice)."""
     doubled = sum(n > 1 for n in logged(settings.home).values())
-    Mover(settings).step()
+    LogShipper(settings).step()
     with database.engine(settings).connect() as connection:
         there = set(connection.execute(sa.select(predictions.predictions.c.prediction_id)).scalars())
     return len(set(answered) - there), doubled

@@ -22,7 +22,7 @@ from werkzeug.serving import make_server
 
 import predict_client
 from ml.bundle import mlflow_flavor, writer
-from ml.data import generation
+from ml.data import ingestion
 from ml.decision import Decision
 from ml.errors import DataError
 from ml.settings import Settings, from_values
@@ -42,7 +42,7 @@ class Trained:
         self.file = home / case.name
         self.file.write_bytes(case.content)
         settings = configured(case, home, case.data)
-        self.snapshot = generation.generate(settings)
+        self.snapshot = ingestion.generate(settings)
         rows = self.snapshot.part("train")
         spec = CandidateSpec("logistic", {"C": 1.0, "solver": "lbfgs"})
         made = fit_candidate(spec, rows.X, rows.y, schema=self.snapshot.schema)
@@ -90,7 +90,7 @@ def test_without_its_settings_it_is_told_what_to_set(name: str, tmp_path: Path) 
     case = CASES[name]
     (tmp_path / case.name).write_bytes(case.content)
     with pytest.raises(DataError) as caught:
-        generation.generate(configured(case, tmp_path, {"target": case.data["target"]}))
+        ingestion.generate(configured(case, tmp_path, {"target": case.data["target"]}))
     assert case.asked in str(caught.value)
 
 

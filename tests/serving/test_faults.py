@@ -17,8 +17,8 @@ from ml.errors import StoreUnavailable
 from ml.settings import Settings
 from ml.storage import database
 from serving.model.store import open_served
-from serving.prediction_log import shipper as movers
-from serving.prediction_log.shipper import Mover
+from serving.prediction_log import shipper as shippers
+from serving.prediction_log.shipper import LogShipper
 from serving.prediction_log.writer import PredictionLog
 from serving.scoring import score
 from tests.serving import tiny
@@ -118,17 +118,17 @@ def test_database_that_is_gone_stops_no_answer_and_comes_back(settings: Settings
     with serving(settings.home, DATABASE_URL=gone.database_url) as server:
         answered = [i for _ in range(20) for i in ids(server.predict([tiny.row()]))]
         with pytest.raises(StoreUnavailable):
-            Mover(gone).step()
+            LogShipper(gone).step()
     assert len(answered) == 20
     assert lost_and_doubled(settings, answered) == (0, 0)
 
 
-def test_mover_that_is_killed_at_any_moment_doubles_nothing(settings: Settings) -> None:
+def test_log_shipper_that_is_killed_at_any_moment_doubles_nothing(settings: Settings) -> None:
     answered = append(settings, 50)
     pid = os.fork()
     if pid == 0:
-        movers.BATCH_ROWS = 5
-        Mover(settings).step()
+        shippers.BATCH_ROWS = 5
+        LogShipper(settings).step()
         os._exit(0)
     time.sleep(0.05)
     os.kill(pid, signal.SIGKILL)

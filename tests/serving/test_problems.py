@@ -11,7 +11,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from ml.errors import BundleError, DataError, SchemaError, StoreUnavailable
 from ml.messages import message
-from ml.schema.validation import Fault, RowsError
+from ml.schema.validation_errors import Fault, RowsError
 from serving import problems
 from serving.problems import Problem
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.serving.running import ROOT, wait_for
 
-MODULES = {"follower": "serving.model.follower", "mover": "serving.prediction_log.shipper"}
+MODULES = {"follower": "serving.model.follower", "log-shipper": "serving.prediction_log.shipper"}
 NAMES = tuple(MODULES)
 
 

@@ -104,7 +104,7 @@ def test_what_waits_for_a_paused_dag_runs_in_turn_and_a_worse_challenger_does_no
     assert runs[0]["end_date"] <= runs[1]["start_date"]
     refused = api.result("retrain", second, "promote")
     assert not refused["promoted"]
-    assert "golden" in refused["sentence"] or "worse" in refused["sentence"], refused["sentence"]
+    assert "regression rows" in refused["sentence"] or "worse" in refused["sentence"], refused["sentence"]
     assert running.get("/model")["model_version"] == before
 
 
@@ -164,7 +164,7 @@ def test_drift_check_and_rollback_run(running: Stack) -> None:
 def test_status_says_what_runs(running: Stack) -> None:
     done = running.command("--status")
     assert done.returncode == 0
-    for program in ("service", "mlflow", "airflow-scheduler", "follower", "mover"):
+    for program in ("service", "mlflow", "airflow-scheduler", "follower", "log-shipper"):
         assert re.search(rf"{program}\s+RUNNING", done.stdout)
 
 

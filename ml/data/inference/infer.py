@@ -39,13 +39,13 @@ def infer(frame: pd.DataFrame, data: Data) -> tuple[Schema, Report]:
     ignored = dict.fromkeys(name for name in reserved if name)
     ids = list(data.id_columns)
     for name in (name for name in frame.columns if name not in ignored):
-        found = find_kind(frame[name], data, place_of(frame), report)
-        if found.kind is None:
+        outcome = find_kind(frame[name], data, place_of(frame), report)
+        if outcome.kind is None:
             ignored[name] = None
         else:
-            kinds[name] = found.kind
-            tell_markers(frame[name], found.kind, data, report)
-        if found.groups and not ids:
+            kinds[name] = outcome.kind
+            tell_markers(frame[name], outcome.kind, data, report)
+        if outcome.groups and not ids:
             ids.append(name)
             report.warn("rows that share a value of it are kept in one part, as with data.id_columns", name)
     schema = Schema(
@@ -79,18 +79,18 @@ def infer(frame: pd.DataFrame, data: Data) -> tuple[Schema, Report]:
 def _without_leaks(
     schema: Schema, frame: pd.DataFrame, y: NDArray[np.int64], data: Data, file: str | None, report: Report
 ) -> Schema:
-    found = leaks.find(frame, y, data.leak_auc)
-    if not found:
+    suspects = leaks.find(frame, y, data.leak_auc)
+    if not suspects:
         return schema
     advice = 'data.leaks = "exclude" leaves it out'
     if data.leaks == "reject":
         raise DataError(
-            f"suspected leaks: {listing(found)} alone separate the classes; name them in data.exclude, or set "
+            f"suspected leaks: {listing(suspects)} alone separate the classes; name them in data.exclude, or set "
             'data.leaks = "warn" if the values are known before the outcome',
             file=file,
         )
     left_out = data.leaks == "exclude"
-    for name, auc in found.items():
+    for name, auc in suspects.items():
         report.warn(
             f"suspected leak: alone it separates the classes (AUC {auc:.4f}); is it known before the outcome? "
             + ("left out" if left_out else f"kept; {advice}"),
@@ -100,6 +100,6 @@ def _without_leaks(
         return schema
     return msgspec.structs.replace(
         schema,
-        columns=tuple(column for column in schema.columns if column.name not in found),
-        ignored=(*schema.ignored, *found),
+        columns=tuple(column for column in schema.columns if column.name not in suspects),
+        ignored=(*schema.ignored, *suspects),
     )

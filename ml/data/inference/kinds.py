@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml.data.inference import checks
+from ml.data.inference import column_heuristics
 from ml.errors import DataError
 from ml.schema import arrow_cells
 from ml.schema.coerce import Place, listing, shown, written_numbers
@@ -72,7 +72,7 @@ def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Fo
     if not np.isfinite(cells).any() and not bad.any():
         return _nothing(name, array, data, place, report)
     coded = override is None and arrow_cells.is_text(array)
-    zeros = checks.leading_zeros(array) if coded else np.zeros(len(array), bool)
+    zeros = column_heuristics.leading_zeros(array) if coded else np.zeros(len(array), bool)
     if zeros.sum() > data.max_bad_share * present:
         report.info("codes with leading zeros: a category", name)
         return _category(name, array, False, data, report)
@@ -99,10 +99,10 @@ def tell_markers(series: pd.Series, kind: Kind, data: Data, report: Report) -> N
 
     In a category column that is a warning: NA is a country, too.
     """
-    said = arrow_cells.marked(series, data.missing_markers)
-    if sum(said.values()) <= data.max_bad_share * len(series):
+    markers_seen = arrow_cells.marked(series, data.missing_markers)
+    if sum(markers_seen.values()) <= data.max_bad_share * len(series):
         return
-    message = f"{sum(said.values()):,} of {len(series):,} rows say {listing(said)}: taken as missing"
+    message = f"{sum(markers_seen.values()):,} of {len(series):,} rows say {listing(markers_seen)}: taken as missing"
     if kind == "number":
         report.info(message, str(series.name))
     else:
@@ -119,7 +119,7 @@ def _number(name: str, cells: NDArray[np.float64], forced: bool, report: Report)
     if len(present) == len(cells) and present.min() == present.max():
         report.warn(f"constant ({present[0]:g}): left out", name)
         return _OUT
-    if checks.is_row_number(name, present):
+    if column_heuristics.is_row_number(name, present):
         report.warn("whole numbers that identify rows, like an id: left out", name)
         return Found(None, groups=len(np.unique(present)) < len(present))
     return Found("number")
@@ -140,18 +140,18 @@ def _category(name: str, array: pa.Array, forced: bool, data: Data, report: Repo
     if len(counts) == 1 and not missing:
         report.warn(f"constant ('{shown(next(iter(counts)))}'): left out", name)
         return _OUT
-    if checks.is_dates(array, counts):
+    if column_heuristics.is_dates(array, counts):
         report.warn(
             "holds dates: left out; name it in data.time_column if it orders the rows, or bring the "
             "wanted part (month, age in days) as a column of its own",
             name,
         )
         return _OUT
-    if checks.is_free_text(len(counts), present):
+    if column_heuristics.is_free_text(len(counts), present):
         report.warn(
             f"{len(counts):,} different texts in {present:,} rows, like an identifier or free text: left out", name
         )
-        return Found(None, groups=len(counts) < present and checks.named_like_id(name))
+        return Found(None, groups=len(counts) < present and column_heuristics.named_like_id(name))
     if len(counts) > data.max_categories:
         report.warn(
             f"{len(counts):,} levels; the commonest {data.max_categories} (data.max_categories) are kept, the rest is "
@@ -196,11 +196,11 @@ def _report_either_mark(name: str, array: pa.Array, data: Data, report: Report) 
     """Where every point stands before three digits, as in 8.423, it may be the mark between thousands; who knows?"""
     if not arrow_cells.is_text(array) or data.decimal != "." or data.thousands:
         return
-    said = pc.drop_null(pc.utf8_trim_whitespace(array))
-    markers = pa.array([marker.strip() for marker in data.missing_markers], said.type)
-    said = said.filter(pc.invert(pc.is_in(said, value_set=markers)))
-    pointed = said.filter(pc.match_substring(said, "."))
-    if len(pointed) > 1 and pc.all(pc.match_substring_regex(said, _EITHER_MARK)).as_py():
+    texts = pc.drop_null(pc.utf8_trim_whitespace(array))
+    markers = pa.array([marker.strip() for marker in data.missing_markers], texts.type)
+    texts = texts.filter(pc.invert(pc.is_in(texts, value_set=markers)))
+    pointed = texts.filter(pc.match_substring(texts, "."))
+    if len(pointed) > 1 and pc.all(pc.match_substring_regex(texts, _EITHER_MARK)).as_py():
         cell = pointed[0].as_py()
         report.warn(
             f"every point stands before three digits: '{cell}' is read as {cell}; if it is {cell.replace('.', '')}, "

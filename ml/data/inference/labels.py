@@ -26,6 +26,11 @@ def find_classes(frame: pd.DataFrame, data: Data, report: Report) -> tuple[tuple
     Labels that differ only in case or surrounding space are one class, written as most rows write it.
     Two classes come as (negative, positive); more are sorted, numbers by value.
 
+    Parameters
+    ----------
+    frame
+        Raw, with the column `data.target`.
+
     Raises
     ------
     DataError
@@ -39,8 +44,8 @@ def find_classes(frame: pd.DataFrame, data: Data, report: Report) -> tuple[tuple
     for entry in counted:
         if entry["values"]:
             spellings[same_label(entry["values"])][entry["values"]] = entry["counts"]
-    classes = {found.most_common(1)[0][0]: found.total() for found in spellings.values()}
-    merged = [listing(found) for found in spellings.values() if len(found) > 1]
+    classes = {counts.most_common(1)[0][0]: counts.total() for counts in spellings.values()}
+    merged = [listing(counts) for counts in spellings.values() if len(counts) > 1]
     if merged:
         report.warn(f"labels that differ only in case are one class: {'; '.join(merged[:8])}", data.target)
     ordered = sorted(_large_enough(classes, data, file), key=_sort_key)
@@ -105,11 +110,11 @@ def codes(frame: pd.DataFrame, schema: Schema, report: Report, *, tolerate: int 
 
 def _check_markers(frame: pd.DataFrame, target: str, markers: tuple[str, ...], share: float) -> None:
     """None may be a class: labels are lost to a word for "no value" only where it is said of a few rows."""
-    said = arrow_cells.marked(frame[target], markers)
-    if sum(said.values()) > share * len(frame):
+    markers_seen = arrow_cells.marked(frame[target], markers)
+    if sum(markers_seen.values()) > share * len(frame):
         raise DataError(
-            f"{sum(said.values()):,} of {len(frame):,} labels are {listing(said)}, a word for no value in "
-            "data.missing_markers; if it is a class, take it out of that list, and if not, leave these labels empty",
+            f"{sum(markers_seen.values()):,} of {len(frame):,} labels are {listing(markers_seen)}, a word for no value "
+            "in data.missing_markers; if it is a class, take it out of that list, and if not, leave these labels empty",
             file=place_of(frame).file,
             column=target,
         )
@@ -121,24 +126,24 @@ def _texts(frame: pd.DataFrame, target: str, markers: tuple[str, ...]) -> pa.Arr
 
 def _large_enough(classes: dict[str, int], data: Data, file: str | None) -> list[str]:
     rows = sum(classes.values())
-    kept = [label for label, count in classes.items() if count >= data.min_class_rows]
+    frequent = [label for label, count in classes.items() if count >= data.min_class_rows]
     if not rows:
         problem = "no row has a label"
-    elif len(kept) > data.max_classes or (len(classes) > 20 and len(classes) > rows / 5):
+    elif len(frequent) > data.max_classes or (len(classes) > 20 and len(classes) > rows / 5):
         problem = (
             f"{len(classes):,} different labels in {rows:,} rows (data.max_classes is {data.max_classes}): "
             f"{listing(classes, 4)}; is this an id or a quantity? Refit predicts classes"
         )
     elif len(classes) == 1:
         problem = f"every label is '{shown(next(iter(classes)))}'; two classes are needed: add rows of the other"
-    elif len(kept) < 2:
-        found = ", ".join(f"'{shown(label)}' ({count:,} rows)" for label, count in list(classes.items())[:8])
+    elif len(frequent) < 2:
+        examples = ", ".join(f"'{shown(label)}' ({count:,} rows)" for label, count in list(classes.items())[:8])
         problem = (
             f"two classes with at least {data.min_class_rows} rows each are needed (data.min_class_rows), got "
-            f"{found}; add rows of the rare one"
+            f"{examples}; add rows of the rare one"
         )
     else:
-        return kept
+        return frequent
     raise DataError(problem, file=file, column=data.target)
 
 

@@ -28,13 +28,13 @@ def find(frame: pd.DataFrame, y: NDArray[np.int64], threshold: float) -> dict[st
         return {}
     rows = np.random.default_rng(0).permutation(len(y))[:_MAX_ROWS]
     y = y[rows]
-    found = {}
+    suspects = {}
     for name in frame.columns:
         cells = frame[name].to_numpy()[rows]
         score = _column_auc(cells, y)
         if score >= threshold:
-            found[str(name)] = score
-    return found
+            suspects[str(name)] = score
+    return suspects
 
 
 def _column_auc(cells: NDArray[np.generic], y: NDArray[np.int64]) -> float:

@@ -14,7 +14,15 @@ from ml.schema.schema import Column, Schema
 
 
 def profile(schema: Schema, frame: pd.DataFrame, *, max_categories: int) -> Schema:
-    """The schema with the profile of a canonical frame; of its training rows, so that nothing leaks."""
+    """The schema with the profile of a canonical frame; of its training rows, so that nothing leaks.
+
+    Parameters
+    ----------
+    frame
+        Canonical: float32 with NaN, text with "" for missing.
+    max_categories
+        So many of a column's levels are kept, the most frequent.
+    """
     columns = tuple(
         _number(column, frame[column.name].to_numpy())
         if column.kind == "number"

@@ -32,6 +32,19 @@ class Head(NamedTuple):
 def read_head(block: bytes, file: str | None, *, delimiter: str, max_columns: int, report: Report) -> Head:
     """Find the header in the first block of a file, which begins with whole lines of UTF-8.
 
+    Parameters
+    ----------
+    block
+        The file's first bytes, whole lines.
+    file
+        With which messages begin.
+    delimiter
+        One character; "" finds it.
+    max_columns
+        More are an error.
+    report
+        Gets lines before the header that were passed over.
+
     Raises
     ------
     DataError
@@ -87,7 +100,7 @@ def _is_header(line: bytes, following: bytes, delimiter: str) -> bool:
     the #. A sentence with a comma in it, over a header of two columns, stays a comment.
     """
     for mark in delimiter or DELIMITERS:
-        names, cells = (_fields(one, mark) for one in (line, following))
+        names, cells = (_fields(text, mark) for text in (line, following))
         if len(names) == len(cells) > 1:
             is_data = any(not cell.strip() or _NUMBER.match(cell.strip()) for cell in cells)
             return is_data or not line.startswith(b"# ")
@@ -153,8 +166,8 @@ def _check(names: tuple[str, ...], delimiter: str, file: str | None, line: int, 
     seen = set(named)
     if len(seen) < len(named):
         doubles = sorted({name for name in named if named.count(name) > 1})
-        shown = [f"'{name[:60]}'" for name in doubles[:5]]
-        raise DataError(message("files.header_doubles", columns=shown), file=file, line=line)
+        examples = [f"'{name[:60]}'" for name in doubles[:5]]
+        raise DataError(message("files.header_doubles", columns=examples), file=file, line=line)
     counting = [str(i) for i in range(len(named))]
     if named and named != counting and all(_NUMBER.match(name) for name in named):
         raise DataError(message("files.header_is_numbers", value=named[0]), file=file, line=line)

@@ -77,6 +77,15 @@ class Chunk(NamedTuple):
 class CsvReader:
     """Iterate over the chunks of one CSV stream; `names` and `report` are there from the start.
 
+    Parameters
+    ----------
+    stream
+        Read from where it stands; need not be seekable.
+    name
+        File name: its ending says how the content is packed, and messages begin with it.
+    options
+        Dialect and limits.
+
     >>> import io
     >>> reader = CsvReader(io.BytesIO(b"a;b\\n1;x\\n2;y\\n"), "t.csv")
     >>> [(chunk.table.to_pydict(), chunk.lines.tolist()) for chunk in reader]
@@ -234,6 +243,15 @@ def find_records(block: bytes, delimiter: int, *, final: bool) -> Records | None
     """The records that end in this block, which begins at the start of one.
 
     None where a quote stands inside of an unquoted field, text behind a closing one, or the last is not closed.
+
+    Parameters
+    ----------
+    block
+        UTF-8.
+    delimiter
+        The character's code.
+    final
+        Whether the file ends here, so that the last record needs no line end.
 
     >>> found = find_records(b'a,b\\n\\n"c\\n",d\\ne', ord(","), final=False)
     >>> len(found.block), found.starts.tolist(), found.ends.tolist(), found.lines.tolist(), found.line_count

@@ -123,6 +123,15 @@ def churn_probability(columns: dict[str, NDArray[np.generic]], concept: float = 
 def best_accuracy(shift: float = 0.0, concept: float = 0.0, n: int = 50_000) -> float:
     """Accuracy in [0, 1] of somebody who knows the world of `make`, before values go missing: nobody does better.
 
+    Parameters
+    ----------
+    shift
+        How far the customers have moved, as in `make`: 0 is the world as it was.
+    concept
+        From 0 (the old reasons to leave) to 1 (the new ones).
+    n
+        Customers that are drawn for it; the seed is fixed.
+
     >>> round(best_accuracy(), 2)
     0.88
     """

@@ -32,15 +32,23 @@ def read(settings: Settings) -> pd.DataFrame:
     data = settings.data
     if not data.path:
         raise DataError('data.source = "file" needs data.path')
-    shown = without_password(data.path)
+    safe_path = without_password(data.path)
     with _open(data.path) as stream:
         if data.path.casefold().endswith(_PARQUET):
-            return read_parquet(stream, shown, data)
-        return read_csv(stream, shown, data)
+            return read_parquet(stream, safe_path, data)
+        return read_csv(stream, safe_path, data)
 
 
 def read_csv(stream: BinaryIO, name: str, data: Data) -> pd.DataFrame:
-    """A CSV stream as text columns, indexed by line; see `ml.data.sources.csv_reader.CsvReader`."""
+    """A CSV stream as text columns, indexed by line; see `ml.data.sources.csv_reader.CsvReader`.
+
+    Parameters
+    ----------
+    stream
+        Read from where it stands.
+    name
+        File name, with which messages begin.
+    """
     options = Options(
         delimiter={"tab": "\t", "\\t": "\t"}.get(data.delimiter, data.delimiter),
         encoding=data.encoding,
@@ -66,7 +74,15 @@ def _line_index(chunks: list[Chunk]) -> Any:
 
 
 def read_parquet(stream: Any, name: str, data: Data) -> pd.DataFrame:
-    """A Parquet file; its size is looked up before it is unpacked, and counted while it is."""
+    """A Parquet file; its size is looked up before it is unpacked, and counted while it is.
+
+    Parameters
+    ----------
+    stream
+        Seekable.
+    name
+        File name, with which messages begin.
+    """
     try:
         file = pq.ParquetFile(stream)
         size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
@@ -115,17 +131,17 @@ def _not_there(path: Path) -> Message:
 def _open_remote(path: str) -> Any:
     import fsspec
 
-    shown = without_password(path)
+    safe_path = without_password(path)
     try:
         return fsspec.open(path, "rb").open()
     except (ValueError, ImportError) as error:
-        raise DataError(message("files.bad_path", error=str(error)), file=shown) from error
+        raise DataError(message("files.bad_path", error=str(error)), file=safe_path) from error
     except FileNotFoundError as error:
-        raise DataError(message("files.not_there"), file=shown) from error
+        raise DataError(message("files.not_there"), file=safe_path) from error
     except PermissionError as error:
-        raise DataError(message("files.not_allowed", error=str(error)), file=shown) from error
+        raise DataError(message("files.not_allowed", error=str(error)), file=safe_path) from error
     except OSError as error:
-        raise Transient(message("files.unreachable", place=shown, error=str(error))) from error
+        raise Transient(message("files.unreachable", place=safe_path, error=str(error))) from error
 
 
 def without_password(path: str) -> str:

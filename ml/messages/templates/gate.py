@@ -44,7 +44,7 @@ TEMPLATES = {
     ),
     "gate.accuracy_lower": N_("accuracy is lower by {points:.1f} points"),
     "gate.forgets": N_(
-        "forgets: log-loss on the {n} golden rows is worse by {loss:.4f} (at least {lower:.4f} with confidence; "
+        "forgets: log-loss on the {n} regression rows is worse by {loss:.4f} (at least {lower:.4f} with confidence; "
         "allowed {allowed:g})"
     ),
     "gate.worse_slice": N_("worse where {where} ({n} rows): log-loss higher by {loss:.4f}"),

@@ -17,7 +17,15 @@ def uniform(*shape: int, fan_in: int) -> nn.Parameter:
 
 
 class MemberLinear(nn.Module):
-    """A linear layer for each member, (k, N, in) → (k, N, out), as one batched product."""
+    """A linear layer for each member, (k, N, in) → (k, N, out), as one batched product.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Widths in and out.
+    members
+        k, of the ensemble.
+    """
 
     def __init__(self, inputs: int, outputs: int, members: int) -> None:
         super().__init__()
@@ -60,7 +68,17 @@ class PiecewiseEncoding(nn.Module):
 
 
 class ColumnLinear(nn.Module):
-    """A linear map for each member and column: (·, N, K, in) → (k, N, K, out)."""
+    """A linear map for each member and column: (·, N, K, in) → (k, N, K, out).
+
+    Parameters
+    ----------
+    n_numbers
+        K, number columns.
+    inputs, outputs
+        Widths in and out, of each column.
+    members
+        k, of the ensemble.
+    """
 
     def __init__(self, n_numbers: int, inputs: int, outputs: int, members: int) -> None:
         super().__init__()
@@ -73,7 +91,19 @@ class ColumnLinear(nn.Module):
 
 
 class Piecewise(nn.Module):
-    """Piecewise-linear embedding: the encoding, and with `width` > 0 a linear map and ReLU a column."""
+    """Piecewise-linear embedding: the encoding, and with `width` > 0 a linear map and ReLU a column.
+
+    Parameters
+    ----------
+    n_numbers
+        K, number columns.
+    bins
+        T of the encoding.
+    width
+        Of the embedding of a column; 0: the encoding as it is.
+    members
+        k, of the ensemble.
+    """
 
     def __init__(self, n_numbers: int, bins: int, width: int, members: int) -> None:
         super().__init__()

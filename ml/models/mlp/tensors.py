@@ -24,7 +24,15 @@ class Table(NamedTuple):
 
     @classmethod
     def of(cls, rows: Encoded, y: Any, weight: Any, device: torch.device) -> Table:
-        """Move encoded rows to the device; on the CPU nothing is copied."""
+        """Move encoded rows to the device; on the CPU nothing is copied.
+
+        Parameters
+        ----------
+        y
+            (n,) codes.
+        weight
+            (n,) sample weights.
+        """
         return cls(
             torch.from_numpy(np.ascontiguousarray(rows.numbers)).to(device),
             torch.from_numpy(rows.flags).to(device),
@@ -64,7 +72,15 @@ class Folds(NamedTuple):
 
     @classmethod
     def stratified(cls, codes: NDArray[np.int64], members: int, seed: int) -> Folds:
-        """Stratified folds, one a member; training sets are cut to the size of the smallest."""
+        """Stratified folds, one a member; training sets are cut to the size of the smallest.
+
+        Parameters
+        ----------
+        codes
+            (n,) classes, whose shares each fold has.
+        members
+            Folds, at least 2.
+        """
         parts = list(StratifiedKFold(members, shuffle=True, random_state=seed).split(codes, codes))
         size = min(len(train) for train, _ in parts)
         longest = max(len(held) for _, held in parts)

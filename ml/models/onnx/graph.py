@@ -55,6 +55,22 @@ class Graph:
         """One node with one output; the same node over the same inputs is written once.
 
         So the members of a blend share whatever preprocessing they have in common.
+
+        Parameters
+        ----------
+        kind
+            An operator of ONNX.
+        inputs
+            Names of the values it takes, in the operator's order.
+        domain
+            "" for ONNX's own operators, else as "ai.onnx.ml".
+        attributes
+            Of the operator.
+
+        Returns
+        -------
+        str
+            Name of the output.
         """
         key = f"{domain}:{kind}:{inputs}:{sorted(attributes.items())}" if kind != "TreeEnsembleRegressor" else None
         if key is not None and key in self._written:
@@ -84,7 +100,17 @@ class Graph:
         return value
 
     def scatter_classes(self, probabilities: str, seen: NDArray[np.int64], n_classes: int) -> str:
-        """Scatter the columns of the classes seen in training, (N, S), into those of all: (N, C), 0 for unseen ones."""
+        """Scatter the columns of the classes seen in training, (N, S), into those of all: (N, C), 0 for unseen ones.
+
+        Parameters
+        ----------
+        probabilities
+            Name of the (N, S) value.
+        seen
+            (S,) codes of the classes that training saw, ascending.
+        n_classes
+            C.
+        """
         if len(seen) == n_classes:
             return probabilities
         source = np.zeros(n_classes, dtype=np.int64)
@@ -96,7 +122,15 @@ class Graph:
         return self.op("Where", self.constant(absent), zero, wide)
 
     def model(self, probabilities: str, *, n_numbers: int, n_categories: int, n_classes: int) -> onnx.ModelProto:
-        """The finished, checked model: `numbers` [N, K] and `categories` [N, M] in, `probabilities` [N, C] out."""
+        """The finished, checked model: `numbers` [N, K] and `categories` [N, M] in, `probabilities` [N, C] out.
+
+        Parameters
+        ----------
+        probabilities
+            Name of the value to give out.
+        n_numbers, n_categories, n_classes
+            K, M and C; an input without columns is left out.
+        """
         inputs = self._inputs(n_numbers, n_categories)
         output = helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["N", n_classes])
         self._nodes.append(helper.make_node("Identity", [probabilities], [PROBABILITIES]))

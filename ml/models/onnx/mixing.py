@@ -47,7 +47,17 @@ class MixingGraph(Graph):
         return self._unmixed[value]
 
     def product(self, x: str, columns: NDArray[np.int64], matrix: NDArray[Any], bias: NDArray[Any]) -> str:
-        """(1 + B, F) @ matrix (F, H) + bias (1, 1, H) of each mixture: (B · P, H). `columns` (F,) as in `mixed`."""
+        """(1 + B, F) @ matrix (F, H) + bias (1, 1, H) of each mixture: (B · P, H). `columns` (F,) as in `mixed`.
+
+        Parameters
+        ----------
+        x
+            Name of the value.
+        matrix
+            (F, H) weights.
+        bias
+            (1, 1, H).
+        """
         counts = np.bincount(columns, minlength=self._n_columns)
         by_column = np.zeros((self._n_columns, int(counts.max()), matrix.shape[1]), np.float32)
         places = np.zeros(by_column.shape[:2], np.int64)  # a place that is not filled has zeros for weights

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from ml.gate.regression_rows import SnapshotWithoutHoldout
 from ml.gate.rules import Verdict
 from ml.pipeline import model_card
 from ml.pipeline.model_card import ModelMetrics
+from ml.pipeline.progress import Progress
 from ml.pipeline.stages import tune
 from ml.pipeline.stages.records import EvaluationRecord, TuningRecord
 from ml.pipeline.workspace import Workspace, place
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from ml.data.snapshot import Snapshot
 
-Progress = Callable[[str, int, int, str], None]
 STEPS = 5
 IMPORTANCE_ROWS = 50  # of the test part, which is in random order or the oldest of the newest; our choice
 IMPORTANCE_COLUMNS = 200  # the work for one row grows with their square
@@ -51,24 +50,24 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
     """
     tuned = space.needed(TuningRecord)
     run_id = tracking.run(settings, space.run_key)
-    made = _registered(settings, space, snapshot, tuned, run_id)
-    if made is None:
-        made, verdict, against = _make(settings, space, snapshot, tuned, progress)
-        _log(settings, run_id, made, verdict)
+    registered = _registered(settings, space, snapshot, tuned, run_id)
+    if registered is None:
+        registered, verdict, against = _make(settings, space, snapshot, tuned, progress)
+        _log(settings, run_id, registered, verdict)
     else:
         progress("evaluate", 3, STEPS, "judging again")
-        verdict, against, _ = _judge(settings, space, snapshot, made)
+        verdict, against, _ = _judge(settings, space, snapshot, registered)
         tracking.log(settings, run_id, tags=_verdict_tags(verdict))
     return EvaluationRecord(
-        bundle=place(made.path, settings),
-        sha256=made.sha256,
+        bundle=place(registered.path, settings),
+        sha256=registered.sha256,
         model=place(_saved(settings, space), settings),
-        family=made.metrics["family"],
+        family=registered.metrics["family"],
         promote=verdict.promote,
         message=verdict.message,
         messages=tuple(verdict.messages),
         champion=against,
-        metrics={name: found["value"] for name, found in made.metrics["metrics"].items() if found},
+        metrics={name: found["value"] for name, found in registered.metrics["metrics"].items() if found},
         run_id=run_id,
         mlflow_url=tracking.link(settings, run_id),
     )
@@ -224,7 +223,7 @@ def _verdict_tags(verdict: Verdict) -> dict[str, str]:
 def _log(settings: Settings, run_id: str, made: Bundle, verdict: Verdict) -> None:
     """The outcome to MLflow: metrics with their bounds, curves, the card and the judged numbers as texts."""
     metrics = made.metrics
-    found = {f"test_{k}": v["value"] for k, v in metrics["metrics"].items() if v}
+    test_figures = {f"test_{k}": v["value"] for k, v in metrics["metrics"].items() if v}
     bounds = {f"test_{k}_{end}": v[end] for k, v in metrics["metrics"].items() if v for end in ("low", "high")}
     tags = {
         **_verdict_tags(verdict),
@@ -233,7 +232,7 @@ def _log(settings: Settings, run_id: str, made: Bundle, verdict: Verdict) -> Non
     }
     chosen = {"family": metrics["family"], "params": metrics["params"], "threshold": made.decision.threshold}
     history = made.json("history.json") or []
-    tracking.log(settings, run_id, params={"chosen": chosen}, metrics=found | bounds, history=history, tags=tags)
+    tracking.log(settings, run_id, params={"chosen": chosen}, metrics=test_figures | bounds, history=history, tags=tags)
     for name in ("model_card.md", "structure.json", "metrics.json", "gate.json", "trials.json"):
         tracking.log_text(settings, run_id, (made.path / name).read_text(encoding="utf-8"), name)
     tracking.log_files(settings, run_id, made.path / "figures", "figures")

@@ -65,10 +65,10 @@ def check(settings: Settings) -> None:
     DataError
         It is broken or does not fit: nothing was written.
     """
-    from ml.data import generation
+    from ml.data import ingestion
 
     known = _contract(settings)
-    generation.check(settings, known.schema if known else None)
+    ingestion.check(settings, known.schema if known else None)
 
 
 def _contract(settings: Settings) -> Contract | None:

@@ -110,8 +110,8 @@ class FittedCandidate(msgspec.Struct, frozen=True, kw_only=True):
 class TrainingRecord(StageRecord, frozen=True, kw_only=True, tag="train"):
     """train: every candidate with its scores, and where the families' baselines were saved (`saved`).
 
-    `left_out_golden` counts training rows that equal a golden one; with `beside_report` the grid is shown beside
-    the course report's numbers.
+    `left_out_regression` counts training rows that equal a regression row; with `beside_report` the grid is shown
+    beside the course report's numbers.
     """
 
     candidates: tuple[FittedCandidate, ...]
@@ -119,7 +119,7 @@ class TrainingRecord(StageRecord, frozen=True, kw_only=True, tag="train"):
     beside_report: bool
     validation_rows: int
     saved: dict[str, str]
-    left_out_golden: int
+    left_out_regression: int
     mlflow_url: str
 
 

@@ -64,13 +64,13 @@ def promote(settings: Settings, space: Workspace, origin: Origin) -> PromotionRe
     origin = msgspec.structs.replace(origin, who=origin.who or _who(space))
     if not judged.promote:
         _refuse(settings, space, origin.who, registered.version, judged, judged.message)
-        found = _record(registered, champion=judged.champion, message=judged.message)
+        record = _record(registered, champion=judged.champion, message=judged.message)
     elif _waits_first(settings, space, judged):
-        found = _shadow(settings, space, registered, judged, origin)
+        record = _shadow(settings, space, registered, judged, origin)
     else:
-        found = _promote(settings, space, registered, judged, origin)
+        record = _promote(settings, space, registered, judged, origin)
     tracking.end(settings, tracking.run(settings, space.run_key))
-    return found
+    return record
 
 
 def _promote(
@@ -87,8 +87,8 @@ def _promote(
         raise
     _keep_regression_rows(settings, space)
     tracking.log(settings, tracking.run(settings, space.run_key), tags={"refit.promoted": version})
-    found = _record(registered, champion=version, message=_serves(event), promoted=True)
-    return msgspec.structs.replace(found, replaced=event.from_version)
+    record = _record(registered, champion=version, message=_serves(event), promoted=True)
+    return msgspec.structs.replace(record, replaced=event.from_version)
 
 
 def _waits_first(settings: Settings, space: Workspace, judged: EvaluationRecord) -> bool:
@@ -111,12 +111,14 @@ def _shadow(
         champion=judged.champion, degraded=degraded, challenger_beats_champion=challenger_beats_champion,
     )  # fmt: skip
     promoted = event.what == ledger.PROMOTED
-    said = {
+    explanation = {
         ledger.SHADOW: message("release.in_shadow", version=version, needed=shadow_slot.needed(settings)),
         ledger.PROMOTED: message("release.serves", version=version),
     }.get(event.what, event.because)
-    found = _record(registered, champion=version if promoted else judged.champion, message=said, promoted=promoted)
-    return msgspec.structs.replace(found, shadow=event.what == ledger.SHADOW)
+    record = _record(
+        registered, champion=version if promoted else judged.champion, message=explanation, promoted=promoted
+    )
+    return msgspec.structs.replace(record, shadow=event.what == ledger.SHADOW)
 
 
 def _record(registered: RegistrationRecord, *, champion: str, message: Text, promoted: bool = False) -> PromotionRecord:
@@ -134,12 +136,12 @@ def _record(registered: RegistrationRecord, *, champion: str, message: Text, pro
 def decline(settings: Settings, space: Workspace, origin: Origin) -> PromotionRecord:
     """Write a person's no in the ledger, once, and end the MLflow run."""
     judged, registered = space.needed(EvaluationRecord), space.needed(RegistrationRecord)
-    said = message("release.declined", who=origin.who)
+    explanation = message("release.declined", who=origin.who)
     if origin.reason:
-        said = message("release.declined_because", who=origin.who, reason=origin.reason)
-    _refuse(settings, space, origin.who, registered.version, judged, said)
+        explanation = message("release.declined_because", who=origin.who, reason=origin.reason)
+    _refuse(settings, space, origin.who, registered.version, judged, explanation)
     tracking.end(settings, tracking.run(settings, space.run_key))
-    return _record(registered, champion=judged.champion, message=said)
+    return _record(registered, champion=judged.champion, message=explanation)
 
 
 def promote_version(settings: Settings, version: str, *, origin: Origin, force: bool = False) -> Move:
@@ -148,7 +150,13 @@ def promote_version(settings: Settings, version: str, *, origin: Origin, force: 
 
 
 def rollback(settings: Settings, to: str | None, origin: Origin, *, force: bool = False) -> Move:
-    """Back to what really served before, or to a named version; without a name, as the user of this process."""
+    """Back to what really served before, or to a named version; without a name, as the user of this process.
+
+    Parameters
+    ----------
+    to
+        A version; None: the one that really served before.
+    """
     return _moved(settings, registry.rollback(settings, to, who=origin.who or _user(), why=origin.reason, force=force))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from ml.charts import figures
 from ml.errors import TrainingError
 from ml.gate.regression_rows import SnapshotWithoutHoldout
 from ml.models import FAMILIES
+from ml.pipeline.progress import Progress
 from ml.pipeline.stages.records import FittedCandidate, TrainingRecord
 from ml.pipeline.workspace import Workspace, place
 from ml.settings import Settings
@@ -30,9 +30,7 @@ FIGURES = "figures"
 MOST_GRID_ROWS = 200_000  # liblinear and saga take minutes beyond; the grid is there to be looked at
 
 
-def run(
-    settings: Settings, space: Workspace, snapshot: Snapshot, progress: Callable[[str, int, int, str], None]
-) -> TrainingRecord:
+def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Progress) -> TrainingRecord:
     """Fit, score, log and save; returns the grid's scores, the baselines' and where they were saved."""
     view = SnapshotWithoutHoldout(snapshot, settings)
     train, valid = view.part("train"), view.part("validation")
@@ -80,7 +78,7 @@ def run(
         beside_report=beside,
         validation_rows=len(valid.y),
         saved=saved,
-        left_out_golden=view.left_out,
+        left_out_regression=view.left_out,
         mlflow_url=tracking.link(settings, run_id),
     )
 

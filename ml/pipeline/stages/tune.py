@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from ml import tracking, tuning
 from ml.gate.regression_rows import SnapshotWithoutHoldout
+from ml.pipeline.progress import Progress
 from ml.pipeline.stages.records import Member, TuningRecord
 from ml.pipeline.workspace import Workspace
 from ml.settings import Settings
@@ -33,9 +33,7 @@ class HeldOut(msgspec.Struct, frozen=True):
     weight: npt.NDArray[np.float64] | None
 
 
-def run(
-    settings: Settings, space: Workspace, snapshot: Snapshot, progress: Callable[[str, int, int, str], None]
-) -> TuningRecord:
+def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Progress) -> TuningRecord:
     """Search; returns the winner's spec, the losses, and counts."""
     best = np.inf
 
@@ -46,25 +44,27 @@ def run(
 
     run_id = tracking.run(settings, space.run_key)
     with TrialLog(settings, run_id, "tune") as log:
-        found: tuning.TuneResult = tuning.search(
+        result: tuning.TuneResult = tuning.search(
             SnapshotWithoutHoldout(snapshot, settings),  # type: ignore[arg-type]  # a snapshot in all that the search reads
             settings,
             workdir=space.path / "tune",
             tracker=log,
             progress=show,
         )
-    _keep(found, space.path / "tune")
-    write_bytes(space.path / "tune" / "trials.json", msgspec.json.format(msgspec.json.encode(found.trials)))
+    _keep(result, space.path / "tune")
+    write_bytes(space.path / "tune" / "trials.json", msgspec.json.format(msgspec.json.encode(result.trials)))
     tracking.log(
-        settings, run_id, metrics={"tune_best_log_loss": found.best_loss, "tune_baseline_log_loss": found.baseline_loss}
+        settings,
+        run_id,
+        metrics={"tune_best_log_loss": result.best_loss, "tune_baseline_log_loss": result.baseline_loss},
     )
-    states = [trial.status for trial in found.trials]
+    states = [trial.status for trial in result.trials]
     return TuningRecord(
-        best=found.best,
-        best_loss=found.best_loss,
-        baseline_loss=found.baseline_loss,
-        members=tuple(Member(family=spec.family, weight=share) for spec, share in found.members),
-        fit_on_all=found.fit_on_all,
+        best=result.best,
+        best_loss=result.best_loss,
+        baseline_loss=result.baseline_loss,
+        members=tuple(Member(family=spec.family, weight=share) for spec, share in result.members),
+        fit_on_all=result.fit_on_all,
         trials=len(states),
         pruned=states.count("pruned"),
         failed=states.count("failed"),

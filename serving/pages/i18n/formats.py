@@ -87,7 +87,13 @@ def moment(seconds: float, *, days: bool) -> str:
 
 
 def number(value: Any, digits: int = 3, *, fixed: bool = False) -> str:
-    """A number in the reader's format, "–" for none; `fixed` keeps the zeros at the end, for columns of figures."""
+    """A number in the reader's format, "–" for none; `fixed` keeps the zeros at the end, for columns of figures.
+
+    Parameters
+    ----------
+    digits
+        After the point, at most.
+    """
     if value is None:
         return "–"
     return format_decimal(round(float(value), digits), format=f"#,##0.{('0' if fixed else '#') * digits}")

@@ -6,7 +6,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from ml.messages import Message, Text, code_of
-from ml.schema.validation import Fault, shown
+from ml.schema.validation_errors import Fault, shown
 from serving.pages.i18n import formats
 from serving.pages.i18n.translation import translated
 from serving.problems import Problem

@@ -1,4 +1,4 @@
-"""Labelled production rows: counted once, the newest held out, the golden rows untouched."""
+"""Labelled production rows: counted once, the newest held out, the regression rows untouched."""
 
 from pathlib import Path
 from typing import Any

@@ -127,7 +127,7 @@ def test_policies_never_and_always():
 
 
 def halves(n):
-    return {"recent": np.arange(n) < n // 2, "golden": np.arange(n) >= n // 2}
+    return {"recent": np.arange(n) < n // 2, "regression": np.arange(n) >= n // 2}
 
 
 def test_forgetting_the_golden_rows_is_refused():

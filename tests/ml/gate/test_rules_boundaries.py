@@ -47,7 +47,7 @@ def other_rows(challenger: float, champion: float) -> tuple[Any, Any]:
 
 TWICE = np.arange(2 * N) % 2
 RECENT = np.arange(2 * N) < N
-SECOND = {"recent": RECENT, "golden": ~RECENT}
+SECOND = {"recent": RECENT, "regression": ~RECENT}
 
 
 def test_a_bound_that_is_not_known_is_null_in_gate_json() -> None:
@@ -279,8 +279,8 @@ def test_the_golden_margin_at_its_value(degraded: bool) -> None:
     """Old rows may lose the margin itself; more is forgetting, unless the world has changed."""
     challenger, champion = other_rows(0.6, 0.7)
     found = ask(challenger, champion, y=TWICE, parts=SECOND)
-    loss = found.numbers.golden_gain.upper
-    assert msgspec.to_builtins(found.numbers.golden_gain) == exact(np.log(0.6 / 0.7))
+    loss = found.numbers.regression_gain.upper
+    assert msgspec.to_builtins(found.numbers.regression_gain) == exact(np.log(0.6 / 0.7))
     lost = pytest.approx(-loss)
     assert said(*found.messages) == [("gate.forgets", {"n": N, "loss": lost, "lower": lost, "allowed": 0.05})]
     margins = {-loss: True, -loss - HAIR: degraded}
@@ -300,7 +300,7 @@ def test_golden_rows_that_gain_are_not_forgotten(margin: float) -> None:
 
 def test_without_golden_rows_nothing_is_remembered() -> None:
     """Neither a number nor a reason."""
-    assert ask(0.8, 0.6, parts={"recent": np.ones(N, bool)}).numbers.golden_gain is None
+    assert ask(0.8, 0.6, parts={"recent": np.ones(N, bool)}).numbers.regression_gain is None
 
 
 @pytest.mark.parametrize(
@@ -320,8 +320,8 @@ def test_parts_may_be_masks_or_row_numbers() -> None:
     numbers = {name: np.flatnonzero(mask).astype(np.int32) for name, mask in SECOND.items()}
     asked = [ask(challenger, champion, y=TWICE, parts=parts) for parts in (SECOND, numbers)]
     assert asked[0] == asked[1]
-    zeros = {"recent": np.arange(N), "golden": np.arange(N)}  # row 0 is a row
-    assert ask(challenger, champion, y=TWICE, parts=zeros).numbers.golden_gain.rows == N
+    zeros = {"recent": np.arange(N), "regression": np.arange(N)}  # row 0 is a row
+    assert ask(challenger, champion, y=TWICE, parts=zeros).numbers.regression_gain.rows == N
     listed = {"recent": [float(i) for i in range(N)]}
     assert ask(challenger, champion, y=TWICE, parts=listed).promote  # type: ignore[arg-type]
 
@@ -380,7 +380,7 @@ def test_slices_share_the_confidence() -> None:
         return float(found.slices_worse["bad"].upper)
 
     assert upper(0) < upper(3)
-    alone = ask(challenger, champion, y=TWICE, parts={"recent": ~half, "golden": half}).numbers.golden_gain
+    alone = ask(challenger, champion, y=TWICE, parts={"recent": ~half, "regression": half}).numbers.regression_gain
     assert upper(0) == alone.upper  # one slice alone is one test
 
 
@@ -449,9 +449,9 @@ def noisy(**more: Any) -> Verdict:
 
 
 def test_every_bound_repeats_with_its_seed_and_depends_on_it() -> None:
-    """Floor, gain, golden rows and slices; without a word the seed is 0."""
+    """Floor, gain, regression rows and slices; without a word the seed is 0."""
     first, again, other = noisy(), noisy(seed=0), noisy(seed=1)
     assert msgspec.to_builtins(first) == msgspec.to_builtins(again)
-    for name in ("floor_gain", "gain", "golden_gain"):
+    for name in ("floor_gain", "gain", "regression_gain"):
         assert getattr(first.numbers, name) != getattr(other.numbers, name)
     assert first.numbers.slices_worse["second"] != other.numbers.slices_worse["second"]

@@ -339,7 +339,7 @@ def test_run_key_is_a_plain_name(home: Path, key: str) -> None:
 
 
 def test_golden_rows_are_never_trained_on(done: Settings) -> None:
-    """Rows that were kept as golden are left out of training when another split would train on them."""
+    """Rows that were kept as regression rows are left out of training when another split would train on them."""
     from ml import data
 
     other = msgspec.structs.replace(done, data=msgspec.structs.replace(done.data, seed=7))

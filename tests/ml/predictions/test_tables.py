@@ -188,7 +188,7 @@ def test_purge_deletes_the_old_with_their_labels(found: Settings) -> None:
 
 
 def test_unreachable_database_is_a_transient_error(tmp_path: Path) -> None:
-    """Airflow retries it, the mover keeps its segments."""
+    """Airflow retries it, the log shipper keeps its segments."""
     found = from_values({"home": str(tmp_path), "database_url": f"sqlite:///{tmp_path}/none/such/file.db"})
     with pytest.raises(StoreUnavailable):
         database.engine(found)

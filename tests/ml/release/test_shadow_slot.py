@@ -66,7 +66,7 @@ def champion(own: Settings) -> str:
 
 def serve(own: Settings, version: str, at: float) -> None:
     """The champion's answers to the rows of its own test part, with their labels."""
-    part = data.generation.latest(own).part("test")  # type: ignore[union-attr]
+    part = data.ingestion.latest(own).part("test")  # type: ignore[union-attr]
     bundle = replay_scoring.open_version(own, version)
     rows = part.X.astype(object).to_dict("records") * 2
     truth = [bundle.classes[code] for code in part.y] * 2

@@ -219,8 +219,8 @@ def test_the_gate_is_asked_once_there_are_enough(
 ) -> None:
     """Not with one row fewer; on the live rows and the regression rows, against the version that answered."""
     judge = Judge(monkeypatch)
-    golden = pd.DataFrame({"n0": [0.5], "n1": [0.1], "c0": ["red"]})
-    monkeypatch.setattr(regression_rows, "load", lambda s, known: (golden, np.array([1])) if s is own else None)
+    kept_rows = pd.DataFrame({"n0": [0.5], "n1": [0.1], "c0": ["red"]})
+    monkeypatch.setattr(regression_rows, "load", lambda s, known: (kept_rows, np.array([1])) if s is own else None)
     serve(own, NEEDED - 1)
     assert look(own) is not None
     assert not judge.asked
@@ -228,7 +228,7 @@ def test_the_gate_is_asked_once_there_are_enough(
     look(own)
     ((settings, rows, challenger, champion), more), = judge.asked  # fmt: skip
     assert settings is own
-    assert (len(rows), int(rows.parts["recent"].sum()), int(rows.parts["golden"].sum())) == (NEEDED + 1, NEEDED, 1)
+    assert (len(rows), int(rows.parts["recent"].sum()), int(rows.parts["regression"].sum())) == (NEEDED + 1, NEEDED, 1)
     assert rows.notes == ()
     assert (challenger.path.name, champion.path.name) == ("2", "1")
     assert more == {

@@ -12,7 +12,7 @@ from ml.messages import message
 from ml.schema.cells import FLOAT32_LIMIT
 from ml.schema.rows import RowReader, Rows
 from ml.schema.schema import Column, Schema
-from ml.schema.validation import MAX_FAULTS, RowsError, shown
+from ml.schema.validation_errors import MAX_FAULTS, RowsError, shown
 
 SCHEMA = Schema(
     target="y",

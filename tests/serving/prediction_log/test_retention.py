@@ -13,7 +13,7 @@ from ml.settings import Settings
 from ml.storage import database
 from serving.model.store import open_served
 from serving.prediction_log.retention import DAY_S, Retention
-from serving.prediction_log.shipper import Mover
+from serving.prediction_log.shipper import LogShipper
 from serving.prediction_log.writer import PredictionLog
 from serving.scoring import score
 from tests.serving import tiny
@@ -53,17 +53,17 @@ def answer(settings: Settings, n: int) -> None:
     log.close()
 
 
-def pass_over(mover: Mover) -> None:
-    """What the mover does again and again."""
-    mover.step()
-    mover.retention.purge_daily()
+def pass_over(shipper: LogShipper) -> None:
+    """What the log shipper does again and again."""
+    shipper.step()
+    shipper.retention.purge_daily()
 
 
-def running(clock: Time, mover: Mover, hours: float) -> None:
-    """The mover runs for so long."""
+def running(clock: Time, shipper: LogShipper, hours: float) -> None:
+    """The log shipper runs for so long."""
     for _ in range(round(hours * 60)):
         clock.run(60)
-        mover.retention.tick()
+        shipper.retention.tick()
 
 
 def times(settings: Settings) -> list[float]:
@@ -78,19 +78,19 @@ def test_a_year_ahead_for_a_moment_deletes_nothing(settings: Settings, clock: Ti
     """Neither in the process that sees the leap, nor in one that starts during it."""
     right = clock.wall
     answer(settings, 40)
-    mover = Mover(settings)
-    pass_over(mover)
+    shipper = LogShipper(settings)
+    pass_over(shipper)
     clock.run(DAY_S + 1)
     clock.wall += 400 * DAY_S
-    pass_over(mover)
-    pass_over(Mover(settings))
+    pass_over(shipper)
+    pass_over(LogShipper(settings))
     answer(settings, 2)
-    running(clock, mover, 6)
-    pass_over(mover)
+    running(clock, shipper, 6)
+    pass_over(shipper)
     clock.wall -= 400 * DAY_S
-    pass_over(Mover(settings))
+    pass_over(LogShipper(settings))
     clock.run(DAY_S + 1)
-    pass_over(mover)
+    pass_over(shipper)
     found = times(settings)
     assert len(found) == 42
     assert sorted(found)[:40] == [right] * 40
@@ -98,16 +98,16 @@ def test_a_year_ahead_for_a_moment_deletes_nothing(settings: Settings, clock: Ti
 
 def test_what_is_answered_in_1970_is_kept_when_the_clock_is_right_again(settings: Settings, clock: Time) -> None:
     answer(settings, 1)
-    mover = Mover(settings)
-    pass_over(mover)
+    shipper = LogShipper(settings)
+    pass_over(shipper)
     right = clock.wall
     clock.wall = 1_000.0
     answer(settings, 3)
-    pass_over(mover)
+    pass_over(shipper)
     answer(settings, 3)
     clock.wall = right + 60
     for _ in range(3):
-        pass_over(Mover(settings))
+        pass_over(LogShipper(settings))
         clock.run(DAY_S + 1)
     found = times(settings)
     assert len(found) == 7
@@ -121,34 +121,34 @@ def test_a_moment_in_the_future_becomes_the_moves(settings: Settings, clock: Tim
     clock.wall += 400 * DAY_S
     answer(settings, 1)
     clock.wall = right
-    pass_over(Mover(settings))
+    pass_over(LogShipper(settings))
     assert times(settings) == [right]
 
 
 def test_what_is_past_its_days_goes_once_a_day(settings: Settings, clock: Time) -> None:
     answer(settings, 2)
-    mover = Mover(settings)
-    pass_over(mover)
+    shipper = LogShipper(settings)
+    pass_over(shipper)
     for _ in range(364):
         clock.run(DAY_S + 60)
-        pass_over(mover)
+        pass_over(shipper)
     assert len(times(settings)) == 2
     clock.run(DAY_S + 60)
-    pass_over(mover)
+    pass_over(shipper)
     assert times(settings) == []
 
 
 def test_a_leap_that_stays_is_believed_after_a_day_of_running(settings: Settings, clock: Time) -> None:
     """The machine was off for a year; the day counts over restarts."""
     answer(settings, 2)
-    pass_over(Mover(settings))
+    pass_over(LogShipper(settings))
     clock.wall += 400 * DAY_S
     for hours in (0, 10, 10):
-        mover = Mover(settings)
-        running(clock, mover, hours)
-        pass_over(mover)
+        shipper = LogShipper(settings)
+        running(clock, shipper, hours)
+        pass_over(shipper)
         assert len(times(settings)) == 2
-    mover = Mover(settings)
-    running(clock, mover, 5)
-    pass_over(mover)
+    shipper = LogShipper(settings)
+    running(clock, shipper, 5)
+    pass_over(shipper)
     assert times(settings) == []

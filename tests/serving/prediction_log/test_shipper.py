@@ -20,9 +20,9 @@ from ml.settings import Settings
 from ml.storage import database
 from serving.model.store import Served, open_served
 from serving.prediction_log import segments
-from serving.prediction_log import shipper as movers
+from serving.prediction_log import shipper as shippers
 from serving.prediction_log.records import moved_bytes
-from serving.prediction_log.shipper import Mover
+from serving.prediction_log.shipper import LogShipper
 from serving.prediction_log.writer import PredictionLog
 from serving.scoring import score
 from serving.status import collector, reader
@@ -58,10 +58,10 @@ def test_rows_of_an_open_segment_are_moved_and_the_segment_stays(
     settings: Settings, log: PredictionLog, served: Served
 ) -> None:
     answer(log, served, "a")
-    mover = Mover(settings)
-    mover.step()
+    shipper = LogShipper(settings)
+    shipper.step()
     answer(log, served, "b", "c")
-    mover.step()
+    shipper.step()
     assert in_database(settings) == ["a", "b", "c"]
     (segment,) = segments.segments(log.folder)
     assert moved_bytes(segment) == segment.stat().st_size
@@ -70,7 +70,7 @@ def test_rows_of_an_open_segment_are_moved_and_the_segment_stays(
 def test_segment_is_deleted_once_its_writer_has_gone(settings: Settings, log: PredictionLog, served: Served) -> None:
     answer(log, served, "a")
     log.close()
-    Mover(settings).step()
+    LogShipper(settings).step()
     assert in_database(settings) == ["a"]
     assert list(log.folder.iterdir()) == []
 
@@ -79,7 +79,7 @@ def test_values_arrive_as_they_were_answered(settings: Settings, log: Prediction
     rows = score.reader(served).records([tiny.row(f0=0.1, f1=99.0) | {"f2": None}])
     scored = score.score(served, rows, ["a"])
     log.append(served, scored)
-    Mover(settings).step()
+    LogShipper(settings).step()
     with database.engine(settings).connect() as connection:
         row = connection.execute(sa.select(predictions.predictions)).mappings().one()
     assert row["inputs"] == '{"f0":0.1,"f1":99.0,"f2":null,"f3":0.3}'
@@ -93,7 +93,7 @@ def test_rows_carry_what_they_mean(settings: Settings, log: PredictionLog, serve
     schema = msgspec.structs.replace(served.bundle.schema, id_columns=("customer",), ignored=("customer",))
     rows = RowReader(schema).identified(score.reader(served).records([tiny.row()] * 2), {"customer": [" 7", "８"]})
     log.append(served, score.score(served, rows, ["a", "b"]))
-    Mover(settings).step()
+    LogShipper(settings).step()
     frame = predictions.window(database.engine(settings))
     assert frame["model_sha256"].tolist() == [served.sha256] * 2
     assert frame["row_id"].tolist() == [identity(["7"]), identity(["8"])]
@@ -108,7 +108,7 @@ def test_a_private_id_is_not_logged(settings: Settings, served: Served) -> None:
     assert rows.who == (identity(["7"]),)
     log = PredictionLog(settings)
     log.append(served, score.score(served, rows, ["a"]))
-    Mover(settings).step()
+    LogShipper(settings).step()
     assert predictions.window(database.engine(settings))["row_id"].tolist() == [""]
 
 
@@ -122,11 +122,11 @@ def test_crash_between_commit_and_note_doubles_nothing(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(movers, "_write_offset", killed)
+    monkeypatch.setattr(shippers, "_write_offset", killed)
     with pytest.raises(KeyboardInterrupt):
-        Mover(settings).step()
+        LogShipper(settings).step()
     monkeypatch.undo()
-    Mover(settings).step()
+    LogShipper(settings).step()
     assert in_database(settings) == ["a", "b"]
     with database.engine(settings).connect() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(predictions.feedback)).scalar() == 1
@@ -135,7 +135,7 @@ def test_crash_between_commit_and_note_doubles_nothing(
 def test_repeated_prediction_id_is_logged_once(settings: Settings, log: PredictionLog, served: Served) -> None:
     for _ in range(3):
         answer(log, served, "same")
-    Mover(settings).step()
+    LogShipper(settings).step()
     assert in_database(settings) == ["same"]
 
 
@@ -148,14 +148,14 @@ def test_database_that_is_away_keeps_the_segments(
     def away(*_: object) -> None:
         raise StoreUnavailable("the database does not answer")
 
-    mover = Mover(settings)
+    shipper = LogShipper(settings)
     monkeypatch.setattr(predictions, "insert", away)
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
-            mover.step()
+            shipper.step()
     assert len(segments.segments(log.folder)) == 1
     monkeypatch.undo()
-    mover.step()
+    shipper.step()
     assert in_database(settings) == ["a"]
     assert segments.segments(log.folder) == []
 
@@ -168,7 +168,7 @@ def test_torn_tail_of_a_dead_worker_is_dropped_with_its_segment(
     (segment,) = segments.segments(log.folder)
     with segment.open("ab") as file:
         file.write(b"RFT1\xff\x00\x00\x00half")
-    Mover(settings).step()
+    LogShipper(settings).step()
     assert in_database(settings) == ["a"]
     assert segments.segments(log.folder) == []
 
@@ -183,10 +183,10 @@ def test_damaged_segment_is_salvaged_and_kept(settings: Settings, log: Predictio
     content = bytearray(segment.read_bytes())
     content[size + 20] ^= 0xFF
     segment.write_bytes(content)
-    mover = Mover(settings)
-    mover.step()
+    shipper = LogShipper(settings)
+    shipper.step()
     assert in_database(settings) == ["a", "c"]
-    assert mover.damaged == 1
+    assert shipper.damaged == 1
     assert (log.folder / "damaged" / segment.name).read_bytes() == bytes(content)
 
 
@@ -206,7 +206,7 @@ def test_a_segment_is_forgotten_only_after_its_rows_are_on_the_disk(
     monkeypatch.setattr(Path, "replace", lambda self, to: (steps.append("note"), replace(self, to)))
     sa.event.listen(engine, "commit", lambda _: steps.append("commit"))
     sa.event.listen(engine, "before_cursor_execute", lambda _c, _k, text, *_: steps.append(text.split(" (")[0]))
-    Mover(settings).step()
+    LogShipper(settings).step()
     told = [step for step in steps if step.startswith(("INSERT", "commit", "note", "unlink"))]
     last = told.index("INSERT INTO feedback")
     assert told.index("INSERT INTO predictions") < last
@@ -232,7 +232,7 @@ def test_what_is_kept_aside_is_on_the_disk_before_its_segment_goes(
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "unlink", lambda self, **more: (steps.append("unlink"), unlink(self, **more)))
     monkeypatch.setattr(predictions, "insert", refuse)
-    Mover(settings).step()
+    LogShipper(settings).step()
     assert steps[:4] == ["sync gments", "sync .jsonl", "sync amaged", "unlink"]
 
 
@@ -249,7 +249,7 @@ def test_record_the_database_never_takes_does_not_hold_up_the_rest(
         real(engine, rows)
 
     monkeypatch.setattr(predictions, "insert", picky)
-    Mover(settings).step()
+    LogShipper(settings).step()
     assert in_database(settings) == ["good"]
     (kept,) = (log.folder / "damaged").iterdir()
     assert '"poison"' in kept.read_text()
@@ -258,10 +258,10 @@ def test_record_the_database_never_takes_does_not_hold_up_the_rest(
 def test_many_rows_come_in_batches(
     settings: Settings, log: PredictionLog, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(movers, "BATCH_ROWS", 10)
+    monkeypatch.setattr(shippers, "BATCH_ROWS", 10)
     for i in range(25):
         answer(log, served, f"{i:02}")
-    Mover(settings).step()
+    LogShipper(settings).step()
     assert len(in_database(settings)) == 25
 
 
@@ -269,7 +269,7 @@ def test_overview_tells_traffic_and_accuracy(settings: Settings, log: Prediction
     answer(log, served, *"abcd")
     label = "1"
     log.append_feedback([("a", label), ("b", "0"), ("b", label), ("c", "0")])  # the latest label of b counts
-    Mover(settings).step()
+    LogShipper(settings).step()
     (window,) = collector.windows(settings)
     rows = score.reader(served).records([tiny.row()])
     right = 2 if score.score(served, rows).labels == [label] else 1
@@ -295,10 +295,10 @@ def history(settings: Settings, prediction_id: str = "a") -> list[str]:
 def test_repeated_label_adds_nothing_and_a_changed_one_adds_a_row(
     settings: Settings, log: PredictionLog, sent: str, kept: str, at_once: bool
 ) -> None:
-    mover = Mover(settings)
+    shipper = LogShipper(settings)
     for request in [sent] if at_once else sent:
         log.append_feedback([("a", label) for label in request] + [("other", "0")])
-        mover.step()
+        shipper.step()
     assert "".join(history(settings)) == kept
     assert history(settings, "other") == ["0"]
 
@@ -308,18 +308,18 @@ def test_labels_of_two_workers_are_compared_in_the_order_of_time(settings: Setti
     first, second = PredictionLog(settings), PredictionLog(settings)
     for log, label in ((first, "1"), (second, "0"), (first, "1")):
         log.append_feedback([("a", label)])
-    Mover(settings).step()
+    LogShipper(settings).step()
     assert history(settings) == ["1", "0", "1"]
 
 
 def test_repeats_that_a_killed_mover_left_go_at_the_next_start(settings: Settings, log: PredictionLog) -> None:
     log.append_feedback([("a", "1")])
     log.append_feedback([("a", "1")])
-    killed = Mover(settings)
+    killed = LogShipper(settings)
     for segment in segments.segments(killed.folder):
         killed._move(segment)
     assert history(settings) == ["1", "1"]
-    Mover(settings).step()
+    LogShipper(settings).step()
     assert history(settings) == ["1"]
 
 
@@ -329,7 +329,7 @@ def test_rows_are_moved_while_the_overview_is_held_up(
     """A registry that does not answer delays what the pages show, and no drift check."""
     answered, stop = threading.Event(), threading.Event()
     monkeypatch.setattr(collector, "collect", lambda _settings: answered.wait(60))
-    runs = threading.Thread(target=movers.run, args=(settings, stop))
+    runs = threading.Thread(target=shippers.run, args=(settings, stop))
     runs.start()
     try:
         answer(log, served, "a")

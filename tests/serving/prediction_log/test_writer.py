@@ -279,7 +279,7 @@ def test_backlog_beyond_its_limit_pushes_back(tmp_path: Path, served: Served) ->
 
     wait_for(refused, what="back-pressure")
     for segment in segments.segments(log.folder):
-        segment.unlink()  # what the mover does
+        segment.unlink()  # what the log shipper does
     wait_for(lambda: not refused(), what="recovery")
     log.close()
 

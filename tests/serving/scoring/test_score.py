@@ -17,7 +17,7 @@ import pytest
 from ml.bundle.reader import Bundle
 from ml.schema.rows import Rows
 from ml.schema.schema import Schema
-from ml.schema.validation import RowsError
+from ml.schema.validation_errors import RowsError
 from ml.settings.sections import Serving
 from serving import ids
 from serving.api import schemas

@@ -77,11 +77,17 @@ class Words:
         self._refused: dict[str, list[Fault]] = defaultdict(list)
 
     def add(self, column: str, numbers: int, words: int, faults: Sequence[Fault], *, refused: bool) -> None:
-        """Count a part's cells. `faults` are its first words; those that are `refused` may not even be few."""
+        """Count a part's cells. `faults` are its first words; those that are `refused` may not even be few.
+
+        Parameters
+        ----------
+        numbers, words
+            How many cells of this part are numbers, and how many are words.
+        """
         self._numbers[column] += numbers
         self._words[column] += words
-        kept = (self._refused if refused else self._faults)[column]
-        kept += faults[: MAX_FAULTS - len(kept)]
+        seen = (self._refused if refused else self._faults)[column]
+        seen += faults[: MAX_FAULTS - len(seen)]
 
     def check(self) -> None:
         """Raise RowsError, by place, where a column has more words than a few, or one that is refused."""

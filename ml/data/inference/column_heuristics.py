@@ -60,8 +60,8 @@ def is_dates(array: pa.Array, levels: Iterable[str]) -> bool:
 
 def leading_zeros(array: pa.Array) -> NDArray[np.bool_]:
     """(n_rows,) whether a cell is digits that begin with a zero, `01234`: a code, which as a number would lose it."""
-    found = pc.fill_null(pc.starts_with(array, "0"), False)
-    if not pc.any(found).as_py():
+    leading_zero = pc.fill_null(pc.starts_with(array, "0"), False)
+    if not pc.any(leading_zero).as_py():
         return np.zeros(len(array), bool)
     result: NDArray[np.bool_] = pc.fill_null(pc.match_substring_regex(array, r"^0\d+\s*$"), False).to_numpy(
         zero_copy_only=False

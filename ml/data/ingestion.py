@@ -74,7 +74,7 @@ def generate(
     if copies:
         report.info(f"{copies:,} of {len(rows.y):,} rows are exact copies of a row before")
     schema = profile(schema, rows.X[parts == split.TRAIN], max_categories=data.max_categories)
-    made = snapshot.write(
+    written = snapshot.write(
         rows,
         schema,
         report,
@@ -85,9 +85,9 @@ def generate(
         split=method,
         labelled=added,
     )
-    pickle_export.write(made, settings)
-    _remember(made, settings)
-    return made
+    pickle_export.write(written, settings)
+    _remember(written, settings)
+    return written
 
 
 def check(settings: Settings, contract: Schema | None = None) -> Schema:
