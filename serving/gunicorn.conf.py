@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ml import settings as settings_module
-from serving import logs
+from serving import logs, processes
 from serving.auth import keys
 
 settings = settings_module.load()
@@ -57,6 +57,16 @@ class NoPandas:
 
 
 sys.meta_path.insert(0, NoPandas())
+
+
+def on_starting(server: Any) -> None:
+    """One service a home. gunicorn says a RuntimeError in a line."""
+    server.home = processes.hold_home(_folder)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """In the forked worker: the home is the master's, and free as soon as that is dead."""
+    os.close(server.home)
 
 
 def when_ready(server: Any) -> None:

@@ -9,6 +9,7 @@ import logging.config
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,33 @@ def _only_one(folder: Path, name: str) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def hold_home(folder: Path, wait_s: float = 10.0) -> int:
+    """Hold the lock of the home whose service `folder` is: one service a home, as each deletes what another left.
+
+    Returns the descriptor, whose close frees it. A service that is ending is waited for.
+
+    Raises
+    ------
+    RuntimeError
+        Another service runs on this home, and does not end within `wait_s` seconds.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    fd = os.open(folder / "service.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(fd)
+                home = folder.parent.parent
+                why = f"another service runs on {home}: stop it, or give this one a REFIT_HOME of its own"
+                raise RuntimeError(why) from None
+            time.sleep(0.1)
+        else:
+            return fd
 
 
 def _stop_on_signals() -> threading.Event:

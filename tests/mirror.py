@@ -25,7 +25,7 @@ BY_HAND = {
     "serving/api/health.py": "tests/serving/test_app.py: GET /health/live, GET /health/ready",
     "serving/gunicorn.conf.py": "tests/serving/http/test_worker.py: as the configuration of real workers",
     **dict.fromkeys(
-        (f"serving/http/{name}.py" for name in ("connection", "connections", "fast_path", "http1", "wsgi")),
+        (f"serving/http/{name}.py" for name in ("connection", "connections", "fast_path", "wsgi")),
         "tests/serving/http/test_worker.py: through sockets to a real worker",
     ),
     "serving/api/guard.py": "tests/serving/test_app.py: every request passes it",

@@ -9,6 +9,7 @@ outside of the range), is kept and flagged.
 from __future__ import annotations
 
 import difflib
+import heapq
 import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml.messages import message
+from ml.messages import Message, message
 from ml.schema.cells import FLOAT32_LIMIT, edge, is_written_number, level, missing_numbers, number, spelled
 from ml.schema.schema import Column, Schema, identity
 from ml.schema.validation_errors import MAX_FAULTS, Fault, RowsError, Words, kind_of, shown
@@ -27,7 +28,7 @@ from ml.schema.warnings import Flag, Flags, out_of_range, packed, unseen, word
 Floats = npt.NDArray[np.float32]
 Texts = npt.NDArray[np.object_]
 
-
+MAX_NAME_CHARS = 1_000  # of a column that near matches are looked for
 EXPECTED = {"number": "rows.number_or_missing", "category": "rows.category_or_missing"}  # by kind of column
 
 
@@ -205,8 +206,8 @@ class RowReader:
         texts
             For each category column (its distinct values, (n,) indices into them).
         """
+        flags = {} if flags is None else flags
         rows = self.arrays(numbers, np.empty((len(numbers), 0), object), flags, only_numbers=True)
-        flags = {i: list(found) for i, found in enumerate(rows.flags) if found}
         canonical = np.empty((len(numbers), len(self.category_columns)), object)
         for j, ((distinct, index), column) in enumerate(zip(texts, self.category_columns, strict=True)):
             values = np.empty(len(distinct), object)
@@ -226,20 +227,26 @@ class RowReader:
         return number(value, self.markers, self.schema.decimal, self.schema.thousands)
 
     def name_faults(self, names: Iterable[str], row: int | None = None) -> list[Fault]:
-        """What is wrong with a set of column names: absent and unknown ones, the latter with near matches."""
+        """What is wrong with a set of column names: absent and unknown ones, the latter with near matches.
+
+        Of unknown ones MAX_FAULTS are named, and the others only counted: a request may have a hundred thousand.
+        """
         given = set(names)
         faults = [
             Fault(row, c.name, message(EXPECTED[c.kind]), message("rows.no_such_column"))
             for c in self.schema.columns
             if c.name not in given
         ]
-        for name in sorted(given - self._known, key=str):
-            near = difflib.get_close_matches(str(name), self._names, n=3)
-            expected = message("rows.model_column")
-            if near:
-                expected = message("rows.model_column_near", columns=[f"'{shown(near_name)}'" for near_name in near])
-            faults.append(Fault(row, str(name), expected, message("rows.unknown_column")))
-        return faults
+        others, expected, unknown = given - self._known, message("rows.model_column"), message("rows.unknown_column")
+        shown_ones = heapq.nsmallest(MAX_FAULTS, others, key=str)
+        faults += [Fault(row, str(name), self._near(str(name)) or expected, unknown) for name in shown_ones]
+        return faults + [Fault(row, None, expected, unknown)] * (len(others) - len(shown_ones))
+
+    def _near(self, name: str) -> Message | None:
+        if len(name) > MAX_NAME_CHARS:
+            return None
+        near = difflib.get_close_matches(name, self._names, n=3)
+        return message("rows.model_column_near", columns=[f"'{shown(one)}'" for one in near]) if near else None
 
     def _bounded(
         self, numbers: npt.NDArray[np.float64], unusual: npt.NDArray[np.bool_], flags: Flags
@@ -247,8 +254,9 @@ class RowReader:
         numbers = numbers.copy()
         infinite = np.isinf(numbers)
         numbers[infinite] = np.nan
-        for i, j in np.argwhere(unusual & ~infinite).tolist():
-            flags.setdefault(i, []).append(out_of_range(self.number_columns[j], float(numbers[i, j])))
+        at, which = np.nonzero(unusual & ~infinite)
+        for i, j, value in zip(at.tolist(), which.tolist(), numbers[at, which].tolist(), strict=True):
+            flags.setdefault(i, []).append(out_of_range(self.number_columns[j], value))
         return np.clip(numbers, -FLOAT32_LIMIT, FLOAT32_LIMIT)
 
     def _record(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+
+import msgspec
 
 from ml.messages import Message, message
 from ml.schema.cells import FLOAT32_LIMIT
@@ -10,16 +12,37 @@ from ml.schema.schema import Column
 from ml.schema.validation_errors import shown
 
 
-class Flag(NamedTuple):
-    """One unusual value that was scored all the same: `code` is "unseen_category", "out_of_range" or "not_a_number"."""
+class Flag(msgspec.Struct, frozen=True, gc=False):
+    """One unusual value that was scored all the same: `code` is "unseen_category", "out_of_range" or "not_a_number".
+
+    A table may have millions: its sentence is made when it is read.
+    """
 
     column: str
     code: str
-    message: Message
+    value: float | str
+    low: float = 0.0  # of a number out of range: what training had
+    high: float = 0.0
+
+    @property
+    def message(self) -> Message:
+        """The sentence."""
+        return _message(self)
 
     def to_dict(self) -> dict[str, str]:
         """As answers have it, in English."""
         return {"column": self.column, "code": self.code, "message": self.message.text}
+
+
+@functools.lru_cache(maxsize=8_192)  # the log and the answer both read it
+def _message(flag: Flag) -> Message:
+    match flag.code:
+        case "out_of_range":
+            return message("rows.out_of_range", value=flag.value, low=flag.low, high=flag.high)
+        case "unseen_category":
+            return message("rows.unseen", value=flag.value)
+        case _:
+            return message("rows.not_a_number", value=flag.value)
 
 
 Flags = dict[int, list[Flag]]  # row number → its flags
@@ -29,17 +52,17 @@ def out_of_range(column: Column, value: float) -> Flag:
     """A number that no training row had reached."""
     low = -FLOAT32_LIMIT if column.minimum is None else column.minimum
     high = FLOAT32_LIMIT if column.maximum is None else column.maximum
-    return Flag(column.name, "out_of_range", message("rows.out_of_range", value=value, low=low, high=high))
+    return Flag(column.name, "out_of_range", value, low, high)
 
 
 def unseen(column: Column, value: object) -> Flag:
     """A level that no training row had."""
-    return Flag(column.name, "unseen_category", message("rows.unseen", value=shown(value)))
+    return Flag(column.name, "unseen_category", shown(value))
 
 
 def word(column: str, value: object) -> Flag:
     """A word in a number column, where a table has few of them."""
-    return Flag(column, "not_a_number", message("rows.not_a_number", value=shown(value)))
+    return Flag(column, "not_a_number", shown(value))
 
 
 def packed(flags: Flags, n: int) -> tuple[tuple[Flag, ...], ...]:

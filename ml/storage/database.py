@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from ml.errors import StoreUnavailable
 from ml.messages import message
 from ml.settings import Settings
-from ml.storage.files import make_private
+from ml.storage.files import keep_private
 
 metadata = sa.MetaData()
 
@@ -33,8 +33,8 @@ def engine(settings: Settings) -> sa.Engine:
     if not settings.database_url:
         settings.var.mkdir(parents=True, exist_ok=True)
     engine_ = _engine(url(settings))
-    if not settings.database_url and not (settings.var / "refit.db").exists():
-        make_private(settings.var / "refit.db")
+    if not settings.database_url:
+        keep_private(settings.var / "refit.db")
     with unavailable_as_transient():
         _make_tables(engine_)
     return engine_

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -34,6 +35,19 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def keep_private(file: Path) -> None:
+    """Made readable by its owner alone, or made so: a copy that came back from elsewhere may be open to all."""
+    try:
+        open_to_others = file.stat().st_mode & 0o077
+    except FileNotFoundError:
+        make_private(file)
+        return
+    if open_to_others:
+        for name in (file.name, f"{file.name}-wal", f"{file.name}-shm"):
+            with contextlib.suppress(OSError):  # another user's, who decides
+                file.with_name(name).chmod(0o600)
 
 
 def make_private(path: Path) -> None:

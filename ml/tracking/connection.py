@@ -22,7 +22,7 @@ from ml import http
 from ml.errors import RefitError, RegistryError, RegistryUnavailable
 from ml.settings import Settings
 from ml.storage import locks
-from ml.storage.files import make_private
+from ml.storage.files import keep_private, make_private
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -137,6 +137,7 @@ def _prepare_local(var: Path) -> None:
     """Make the SQLite file once, in WAL mode: a reader then never waits for a writer (the mode stays in the file)."""
     database = var / "mlflow" / "mlflow.db"
     if database.exists():
+        keep_private(database)
         return
     (var / "mlflow" / "artifacts").mkdir(parents=True, exist_ok=True)
     make_private(database)

@@ -7,6 +7,7 @@ is answered and nothing is logged. Memory stays bounded: what is large goes thro
 from __future__ import annotations
 
 import gzip
+import os
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from serving.scoring.file_writers import Writer
 
 SPOOL_BYTES = 8_000_000
-MEMORY_BYTES = 262_144  # a larger answer waits in a file for its reader
+ROOM = 1.25  # of an answer's size as its first part foretells it
 FORMATS = {
     "text/csv": "csv",
     "application/vnd.apache.parquet": "parquet",
@@ -145,16 +146,32 @@ def spool() -> BinaryIO:
     return cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))
 
 
+def reserve(out: BinaryIO, first: int, times: float) -> None:
+    """Take the disk's room for an answer, before its rows are logged: `first` bytes for its first part, of `times`.
+
+    Raises
+    ------
+    OSError
+        There is none.
+    """
+    size = round(ROOM * first * times)
+    if isinstance(out, tempfile.SpooledTemporaryFile):
+        if size <= SPOOL_BYTES:
+            return
+        out.rollover()
+    os.posix_fallocate(out.fileno(), 0, size)
+
+
 def sent(out: BinaryIO, mimetype: str) -> Response:
-    """The response that sends what was written to `out`, and closes it."""
+    """The response that sends what was written to `out`, a `spool`, and closes it."""
     size = out.tell()
+    out.truncate(size)  # the rest of what was reserved
     out.seek(0)
     wrapper = request.environ.get("wsgi.file_wrapper")
-    if size <= MEMORY_BYTES:
+    if size <= SPOOL_BYTES:  # in memory: its rows are logged, and the server keeps it on a full disk too
         response = Response(out.read(), content_type=mimetype)
         out.close()
     elif wrapper is not None:  # the server sends the file itself, and closes it
-        out.fileno()  # moves it to the disk: here, where a full one can still be told
         response = Response(wrapper(out, 1 << 18), content_type=mimetype, direct_passthrough=True)
     else:
         response = Response(_stream(out), content_type=mimetype)

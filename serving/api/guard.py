@@ -132,6 +132,8 @@ def check(service: Service, method: str, scope: Scope | None, header: Header, ad
     caller = address
     if keys.required:
         presented = _presented(header)
+        if "," in presented:  # WSGI servers join a header that came twice; no key has a comma
+            return Problem(400, message("requests.keys_twice"))
         if not presented:
             return _unauthorised(message("requests.key_missing"))
         key = keys.find(presented)

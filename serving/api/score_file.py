@@ -16,7 +16,7 @@ from ml.errors import DataError
 from ml.messages import message
 from ml.schema.findings import Finding
 from ml.schema.validation_errors import shown
-from serving.api import guard
+from serving.api import files, guard
 from serving.model.store import Served
 from serving.scoring import responses, score
 from serving.scoring.file_names import plain_name
@@ -50,7 +50,10 @@ def open_upload(one: Service, served: Served, stream: BinaryIO, name: str, *, ec
 
 
 def score_upload(one: Service, served: Served, upload: Upload, writer: Writer) -> dict[str, Any]:
-    """Check all of it, then score, log and write it part by part; returns what to say about the whole."""
+    """Check all of it, then score, write and log it part by part; returns what to say about the whole.
+
+    The disk's room for the answer is taken before the first row is logged.
+    """
     one.check_room_for_table()
     parts = upload.checked(KEEP_BYTES)
     flagged: Counter[tuple[str, str]] = Counter()
@@ -58,11 +61,13 @@ def score_upload(one: Service, served: Served, upload: Upload, writer: Writer) -
     for part in _pieces(parts if parts is not None else upload):
         guard.stop_if_gone()
         scored = score.score(served, part.rows, part.ids)
-        one.record(served, scored)
         try:
             writer.add(part, scored)
         except pa.ArrowException as error:  # a column beyond 2 GB, for one
             raise DataError(message("files.result_not_written", error=shown(error)), file=upload.name) from error
+        if not rows and len(scored):
+            files.reserve(writer.out, writer.out.tell(), upload.rows / len(scored))
+        one.record(served, scored)
         rows += len(scored)
         flagged.update(responses.kinds(part.rows))
     warnings = [_warning(finding) for finding in upload.report.findings if finding.level == "warning"]

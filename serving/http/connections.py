@@ -185,7 +185,13 @@ class Conversations:
         self._watch(connection, 0)  # not read on meanwhile: a client cannot pile up requests here
         kind, packed = request.header("content-type") or "", request.header("content-encoding") is not None
         heavy = limits.is_heavy(request.target.decode("latin-1"), kind, packed, body.size)
-        (self._heavy if heavy else self._pool).submit(self._work, connection, request, body)
+        pool, work = (self._heavy, self._work_heavily) if heavy else (self._pool, self._work)
+        pool.submit(work, connection, request, body)
+
+    def _work_heavily(self, connection: Connection, request: Request, body: Body) -> None:
+        """Give memory back before the next one takes it: what two of them need does not add up."""
+        self._work(connection, request, body)
+        give_back_memory()
 
     def _work(self, connection: Connection, request: Request, body: Body) -> None:
         """In an executor thread: one WSGI call."""
@@ -201,13 +207,18 @@ class Conversations:
                 trusted=connection.address in self._cfg.forwarded_allow_ips,
             )
             values[CLIENT_GONE] = connection.client_has_gone
-            answer = wsgi.call(self._app, values, keep_alive=keep)
+            answer = wsgi.call(self._app, values, keep_alive=keep, room=self._room)
         except Exception as error:  # beyond Flask's reach: a full disk cannot hold the answer, for one
             self._log.exception("Error handling request %s", request.target.decode("latin-1"))
             answer = _problem(problems.of(error), _path(request))
         self._done.append((connection, answer))
         self._wake()
         self._grown = self._grown or body.size > limits.HEAVY_BYTES or answer.file is not None
+
+    def _room(self) -> int:
+        """What is left in memory for large answers that a full disk does not take; asked in an executor thread."""
+        waiting = sum(len(out) for c in list(self.connections.values()) if (out := c.out) is not None)
+        return wsgi.FULL_DISK_BYTES - waiting - sum(len(answer.body) for _, answer in list(self._done))
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):  # full: the loop is about to wake anyway

@@ -24,7 +24,12 @@ MAX_CHUNK_LINE = 4_096
 MAX_TRAILER_BYTES = 16_384
 MEMORY_BYTES = 1_000_000  # a larger body waits in an unnamed temporary file
 
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\r\n]*)?")
+MAX_FRAMING_BYTES = 65_536  # of all chunk lines; beyond it, half of the bytes that they hold
+
+# Readers differ in which of two they take: of these a request has one. Searched once for a head that comes again.
+_ONCE = re.compile(rb"\n(authorization|x-api-key|origin|sec-fetch-site|content-type)[ \t]*:", re.IGNORECASE)
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,12})(?:[ \t]*;[^\r\n]*)?")
+_NEXT_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,12})\r\n")  # a chunk's end and the next one's line, as most are
 _REASONS = (
     ("LimitRequestLine", 414),
     ("LimitRequestHeaders", 431),
@@ -112,6 +117,9 @@ def read_head(data: bytes) -> Request | None:
         raise Refused(400, "a line feed without a carriage return in the request head")
     if b"\n " in head or b"\n\t" in head:
         raise Refused(400, "a header folded over two lines")
+    found = [name.lower() for name in _ONCE.findall(head)]
+    if len(found) > len(set(found)):
+        raise Refused(400, "a header twice that may come once")
     get = parsed.get_header
     if parsed.minor_version == 1 and get("host") is None:
         raise Refused(400, "expected a Host header")
@@ -129,7 +137,7 @@ def read_head(data: bytes) -> Request | None:
 class Body:
     """Collects a body of `length` bytes, or of chunks (-1), up to `limit` bytes."""
 
-    __slots__ = ("_buffer", "_chunk", "_file", "_trailer", "complete", "limit", "missing", "size")
+    __slots__ = ("_buffer", "_chunk", "_file", "_framing", "_trailer", "complete", "limit", "missing", "size")
 
     def __init__(self, length: int, limit: int) -> None:
         self.limit = limit
@@ -138,7 +146,7 @@ class Body:
         self.complete = length == 0
         self._buffer = b""  # undecoded chunk bytes
         self._chunk = -1  # bytes left of the chunk in hand; -1: a size line comes next; -2: trailers
-        self._trailer = 0
+        self._trailer = self._framing = 0
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
         if length > limit:
             raise Refused(413, f"expected a body of at most {limit} bytes, got {length}")
@@ -182,27 +190,35 @@ class Body:
 
     def _feed_chunks(self, data: bytes) -> bytes:
         data = self._buffer + data
-        self._buffer = b""
-        while data and not self.complete:
+        self._buffer, at, parts = b"", 0, list[bytes]()
+        while at < len(data) and not self.complete:
             if self._chunk > 0:
-                taken = data[: self._chunk]
-                self._store(taken)
+                parts.append(taken := data[at : at + self._chunk])
                 self._chunk -= len(taken)
-                data = data[len(taken) :]
+                at += len(taken)
                 continue
-            end = data.find(b"\n")
-            if end < 0:
-                if len(data) > MAX_CHUNK_LINE:
-                    raise Refused(400, "a chunk line without an end")
-                self._buffer = data
-                return b""
-            line, data = data[: end + 1], data[end + 1 :]
-            if not line.endswith(b"\r\n"):
-                raise Refused(400, "a chunk line that does not end in CR LF")
-            self._line(line[:-2])
-        return data
+            following = _NEXT_CHUNK.match(data, at) if self._chunk == 0 else None
+            if following is not None:
+                end, self._chunk = following.end(), int(following[1], 16) or -2
+            else:
+                end = data.find(b"\n", at) + 1
+                if not end:
+                    if len(data) - at > MAX_CHUNK_LINE:
+                        raise Refused(400, "a chunk line without an end")
+                    self._buffer = data[at:]
+                    break
+                self._line(data[at:end])
+            self._framing += end - at
+            at = end
+        self._store(b"".join(parts))
+        if self._framing > MAX_FRAMING_BYTES + self.size // 2:
+            raise Refused(400, "more bytes of chunk lines than of content: send larger chunks")
+        return b"" if self._buffer else data[at:]
 
     def _line(self, line: bytes) -> None:
+        if not line.endswith(b"\r\n"):
+            raise Refused(400, "a chunk line that does not end in CR LF")
+        line = line[:-2]
         if self._chunk == 0:  # the end of a chunk's data
             if line:
                 raise Refused(400, "a chunk longer than it said")

@@ -15,10 +15,12 @@ from urllib.parse import unquote_to_bytes
 from gunicorn import util
 from gunicorn.http.wsgi import FileWrapper
 
+from ml.storage.files import is_full
 from serving.api.guard import BODY_FILE
 from serving.http.http1 import Request
 
 MEMORY_BYTES = 262_144  # a larger answer waits in an unnamed temporary file for its reader
+FULL_DISK_BYTES = 32_000_000  # of answers that a full disk does not take and that are logged already: in all, a worker
 SERVER = b"gunicorn"
 
 
@@ -97,7 +99,13 @@ def environ(
     return values
 
 
-def call(app: Callable[..., Iterable[bytes]], values: dict[str, Any], *, keep_alive: bool) -> Answer:
+def call(
+    app: Callable[..., Iterable[bytes]],
+    values: dict[str, Any],
+    *,
+    keep_alive: bool,
+    room: Callable[[], int] = lambda: FULL_DISK_BYTES,
+) -> Answer:
     """Run the application and collect its whole answer, so that no slow reader holds a thread.
 
     Parameters
@@ -108,37 +116,69 @@ def call(app: Callable[..., Iterable[bytes]], values: dict[str, Any], *, keep_al
         The environ; the application may change it.
     keep_alive
         What the head says, and the answer is marked with.
+    room
+        How many bytes of a large answer may wait in memory where a full disk does not take it.
+
+    Raises
+    ------
+    OSError
+        The disk is full, and there is no room in memory either.
     """
     status, headers = "500 Internal Server Error", []
+    written: list[bytes] = []
 
     def start_response(given: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], Any]:
         nonlocal status, headers
         status, headers = given, fields
-        return sink.write
+        return written.append
 
-    sink: IO[bytes] = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
     parts = app(values, start_response)
-    if isinstance(parts, FileWrapper) and hasattr(parts.filelike, "seek"):  # a file is sent as it is, not copied
-        sink = parts.filelike
-    else:
-        try:
-            for part in parts:
-                sink.write(part)
-        finally:
-            if hasattr(parts, "close"):
-                parts.close()
-    sink.seek(0, os.SEEK_END)
-    size = sink.tell()
     code = int(status.split(" ", 1)[0])
     bodyless = values["REQUEST_METHOD"] == "HEAD" or code in (204, 304)
+    file: IO[bytes] | None = None
+    if isinstance(parts, FileWrapper) and hasattr(parts.filelike, "seek"):  # a file is sent as it is, not copied
+        file = parts.filelike
+        size = file.seek(0, os.SEEK_END)
+    else:
+        content = _joined(written, parts)
+        size = len(content)
     head = response_head(status, headers, size, keep_alive, int(values["SERVER_PROTOCOL"][-1]), bodyless=bodyless)
-    if bodyless or size <= MEMORY_BYTES:
-        sink.seek(0)
-        body = b"" if bodyless else sink.read()
-        sink.close()
-        return Answer(code, head, body, None, 0, keep_alive)
-    sink.flush()
-    return Answer(code, head, b"", sink, size, keep_alive)
+    if file is not None and (bodyless or size <= MEMORY_BYTES):
+        file.seek(0)
+        content = b"" if bodyless else file.read()
+        file.close()
+        file = None
+    elif size > MEMORY_BYTES and not bodyless:
+        file = file or _in_file(content, room)
+    if file is not None:
+        return Answer(code, head, b"", file, size, keep_alive)
+    return Answer(code, head, b"" if bodyless else content, None, 0, keep_alive)
+
+
+def _joined(written: list[bytes], parts: Iterable[bytes]) -> bytes:
+    try:
+        written.extend(parts)
+    finally:
+        if hasattr(parts, "close"):
+            parts.close()
+    return written[0] if len(written) == 1 else b"".join(written)
+
+
+def _in_file(content: bytes, room: Callable[[], int]) -> IO[bytes] | None:
+    """An unnamed temporary file with it; None where a full disk does not take it and memory may."""
+    file = None
+    try:
+        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+        left = memoryview(content)
+        while left:
+            left = left[file.write(left) :]
+    except OSError as error:
+        if file is not None:
+            file.close()
+        if not is_full(error) or len(content) > room():
+            raise
+        return None
+    return file
 
 
 def response_head(

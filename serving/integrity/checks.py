@@ -10,7 +10,8 @@ from ml.bundle import manifest, signature
 from ml.errors import BundleError
 from ml.registry import VersionInfo, chain, ledger
 from ml.settings import Settings
-from serving.prediction_log import segments
+from serving.prediction_log import repair, segments
+from serving.prediction_log.shipper import HOW_TO_REPAIR
 
 CACHES = ("var/serving/cache", "var/cache/bundles")
 
@@ -20,6 +21,7 @@ def check(settings: Settings, *, all_versions: bool = False) -> tuple[str, list[
     logged = segments.segments(settings.var / "serving" / "segments")
     cached = [b for place in CACHES for b in sorted((settings.home / place).glob("[0-9a-f]*")) if b.is_dir()]
     faults = [fault for segment in logged for fault in segment_faults(segment)]
+    faults += [f"{segment}: put aside by the log shipper: {HOW_TO_REPAIR}" for segment in repair.put_aside(settings)]
     faults += [fault for bundle in cached for fault in bundle_faults(settings, bundle, bundle.name)]
     versions, found = _registered(settings, all_versions=all_versions)
     faults += found + chain.faults(settings, ledger.table)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from ml.cli import options, show
+
+if TYPE_CHECKING:
+    from serving.prediction_log.repair import Repaired
 
 ALTERED = 5  # exit code
 
 
 @click.command()
 @click.option("--all-versions", is_flag=True, help="Also every registered version, not only those with an alias.")
+@click.option("--repair", "repairs", is_flag=True, help="First read back what the log shipper put aside as damaged.")
 @options.options()
-def command(all_versions: bool, as_json: bool, **given: Any) -> int:
+def command(all_versions: bool, repairs: bool, as_json: bool, **given: Any) -> int:
     """Check bundles, segments of the prediction log and the ledger against their hashes, chains and signatures.
 
     Prints a line for every file, byte range or row that is not what Refit wrote. Exit code 0: all is, 5: something
@@ -22,12 +27,21 @@ def command(all_versions: bool, as_json: bool, **given: Any) -> int:
     """
     from ml.registry import chain
     from serving.integrity import checks
+    from serving.prediction_log import repair
 
     settings = options.settings_for(given)
+    repaired = repair.repair(settings) if repairs else []
     checked, faults = checks.check(settings, all_versions=all_versions)
     head = chain.read_head(settings)
-    result = {"checked": checked, "faults": faults, "ledger_head": head.hash if head else ""}
+    result: dict[str, Any] = {"checked": checked, "faults": faults, "ledger_head": head.hash if head else ""}
+    if repairs:
+        result["repaired"] = [msgspec.to_builtins(one) for one in repaired]
     known = f" The ledger's newest hash is {head.hash}: note it elsewhere." if head else ""
-    text = "\n".join([*faults, f"{checked}: {len(faults)} not as written.{known}"])
+    text = "\n".join([*map(_told, repaired), *faults, f"{checked}: {len(faults)} not as written.{known}"])
     show.result(result, as_json=as_json, text=text)
     return ALTERED if faults else 0
+
+
+def _told(one: Repaired) -> str:
+    rest = f"; {one.left} damaged stretches or records are not, and it is kept" if one.left else ", and it is deleted"
+    return f"{one.segment}: {one.rows} rows and {one.labels} labels are in the database{rest}"

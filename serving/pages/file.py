@@ -48,6 +48,7 @@ def file() -> str | tuple[str, int]:
             preview = Preview(out)
             if not score_file.score_upload(service, served, table, preview)["rows"]:
                 raise DataError("the file has a header but no rows", file=table.name)
+            out.truncate(out.tell())  # the rest of what was reserved
     except Exception as error:  # nothing half written is kept
         with contextlib.suppress(OSError):
             place.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 | module | what is in it |
 |---|---|
 | `records` | The records: what stands in a segment of the prediction log, and how |
+| `repair` | Repair of the segments that the log shipper put aside |
 | `retention` | Retention: what is past its days is deleted, by a clock that is not believed at once |
 | `segments` | Reading the prediction log's segments: whole records |
 | `shipper` | The log shipper: moves the prediction log from segments into the database |

@@ -96,6 +96,20 @@ def damaged(content: bytes, *, sealed: bool) -> list[tuple[int, int]]:
     return [*found, (here, len(content))] if sealed and here < len(content) else found
 
 
+def is_torn(tail: bytes, place: Position) -> bool:
+    """Whether what ends a sealed segment is a frame cut short, of a request never answered, and not a damaged one.
+
+    `place` is that of its first byte.
+    """
+    size = len(tail) - FRAME_BYTES
+    if size < 0:
+        return True
+    *fields, length = FIELDS.unpack_from(tail)
+    (check,) = CHECK.unpack_from(tail, FIELDS.size)
+    whole = zlib.crc32(FIELDS.pack(place.marker, place.at, place.check, size), zlib.crc32(tail[FRAME_BYTES:])) == check
+    return fields == [place.marker, place.at, place.check] and length > size and not whole
+
+
 def is_sealed(segment: Path) -> bool:
     """Whether nothing more will come: its writer has closed it or is dead, so that its lock is free."""
     try:

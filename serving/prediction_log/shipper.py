@@ -34,6 +34,7 @@ log = logging.getLogger("refit.log_shipper")
 BATCH_ROWS = 2_000
 STATUS_EVERY_S = 5.0
 MAX_WAIT_S = 5.0
+HOW_TO_REPAIR = "python -m ml verify --repair reads back what can be"
 
 
 class LogShipper:
@@ -138,9 +139,12 @@ class LogShipper:
                     for label in segments.labels(record)
                 ]
             case _:
-                self.damaged += 1
-                log.error("a damaged stretch in %s; the segment is kept in 'damaged'", segment.name)
-                _keep(segment)
+                self._put_aside(segment)
+
+    def _put_aside(self, segment: Path) -> None:
+        self.damaged += 1
+        log.error("a damaged stretch in %s; the segment is kept in 'damaged': %s", segment.name, HOW_TO_REPAIR)
+        _keep(segment)
 
     def _commit(self, segment: Path, batch: _Batch) -> None:
         engine = database.engine(self.settings)
@@ -161,9 +165,14 @@ class LogShipper:
         return self._offsets[segment]
 
     def _delete(self, segment: Path) -> None:
-        left = segment.stat().st_size - self._offset(segment)
-        if left:
-            log.warning("%d bytes of a request that was never answered end %s", left, segment.name)
+        place = self._places.get(segment)
+        with segment.open("rb") as file:
+            file.seek(place.at if place is not None else self._offset(segment))
+            tail = file.read()
+        if tail and (place is None or segments.is_torn(tail, place)):
+            log.warning("%d bytes of a request that was never answered end %s", len(tail), segment.name)
+        elif tail:
+            self._put_aside(segment)
         segment.unlink()
         _offset_file(segment).unlink(missing_ok=True)
         self._offsets.pop(segment, None)

@@ -88,32 +88,29 @@ def invocations() -> Response:
     served = service.served()
     body = read_body()
     if request.mimetype == "application/json":
-        parts: Iterator[Rows] = iter([_json_rows(service, served, body)])
-    else:
-        service.check_room_for_table()
-        parts = iter(_table_rows(service, served, body))
-    scored = _recorded(service, served, (chunk for rows in parts for chunk in score.chunks(served, rows)))
-    return _answer(served, scored)
+        rows = _json_rows(service, served, body)
+        return _answer(service, served, len(rows), iter([rows]))
+    service.check_room_for_table()
+    return _answer(service, served, *_table_rows(service, served, body))
 
 
-def _recorded(one: Service, served: Served, parts: Iterator[Scored]) -> Iterator[Scored]:
-    for scored in parts:
-        guard.stop_if_gone()
-        one.record(served, scored)
-        yield scored
-
-
-def _answer(served: Served, parts: Iterator[Scored]) -> Response:
-    """The answer's JSON, written part by part to a file: as objects, a million rows take gigabytes."""
+def _answer(service: Service, served: Served, n: int, parts: Iterator[Rows]) -> Response:
+    """The answer's JSON for `n` rows, written part by part to a file: as objects, a million rows take gigabytes."""
     out, ids = files.spool(), files.spool()
     unusual: Counter[tuple[str, str]] = Counter()
+    begun = 0
     try:
         out.write(b'{"predictions":[')
-        for scored in parts:
-            unusual.update(responses.kinds(scored.rows))
+        for scored in (chunk for rows in parts for chunk in score.chunks(served, rows)):
+            guard.stop_if_gone()
             for written, values in ((out, _records(scored)), (ids, scored.ids)):
-                begun = written.tell() > (len(b'{"predictions":[') if written is out else 0)
                 written.write((b"," if begun else b"") + msgspec.json.encode(values)[1:-1])
+            if not begun and len(scored):
+                files.reserve(ids, ids.tell(), n / len(scored))
+                files.reserve(out, out.tell() + ids.tell(), n / len(scored))
+            service.record(served, scored)
+            unusual.update(responses.kinds(scored.rows))
+            begun += len(scored)
         out.write(b'],"model_version":%b,"prediction_ids":[' % msgspec.json.encode(served.version))
         ids.seek(0)
         shutil.copyfileobj(ids, out, 1 << 18)
@@ -181,13 +178,13 @@ def _records(scored: Scored) -> list[dict[str, Any]]:
     ]
 
 
-def _table_rows(one: Service, served: Served, body: bytes) -> Iterator[Rows]:
-    """Rows of a CSV or Parquet body, all of them checked before any is scored."""
+def _table_rows(one: Service, served: Served, body: bytes) -> tuple[int, Iterator[Rows]]:
+    """How many rows a CSV or Parquet body has, and they, all of them checked before any is scored."""
     from serving.api import score_file  # Arrow: a worker that never sees a table does without
 
     upload = score_file.open_upload(one, served, io.BytesIO(body), UPLOADS[request.mimetype], echo=False)
     parts = upload.checked(score_file.KEEP_BYTES)
-    yield from (part.rows for part in (parts if parts is not None else upload))
+    return upload.rows, (part.rows for part in (parts if parts is not None else upload))
 
 
 def _json_rows(one: Service, served: Served, body: bytes) -> Rows:

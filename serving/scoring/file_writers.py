@@ -28,7 +28,7 @@ from serving.scoring.upload import Part
 
 # Also the full-width signs, which spreadsheets read as the plain ones, and a semicolon, which ends a cell in some.
 # A sign alone ("-" for no value) is no formula.
-FORMULA = r"^(?:[=@\t\r\n;＝＠]|[+\-＋－].)"
+FORMULA = r"(?s)^(?:[=@\t\r\n;＝＠]|[+\-＋－].)"
 _FORMULA = re.compile(FORMULA)
 
 
@@ -37,6 +37,7 @@ class Writer(Protocol):
 
     mimetype: str
     ending: str
+    out: BinaryIO
 
     def add(self, part: Part, scored: Scored) -> None: ...
 
@@ -211,7 +212,7 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 
 def _safe_name(name: str) -> str:
-    return f"'{name}" if name[:1] in tuple("=+-@\t\r\n") else name
+    return f"'{name}" if _FORMULA.match(name) and not re.match(NUMBER, name) else name
 
 
 def _as_written(table: pa.Table, schema: Schema) -> pa.Table:

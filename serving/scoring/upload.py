@@ -28,7 +28,7 @@ from serving.scoring.parquet_tables import ParquetTable
 from serving.scoring.table_rows import TableEncoder
 
 BLOCK_BYTES = 1_000_000
-FLAG_BYTES = 300  # of memory, about, with its message
+FLAG_BYTES = 150  # of memory, about, with its value and its place
 ENOUGH_ROWS = 20  # from here on a number column in which every cell is a word like "n/a" is a broken feed
 
 
@@ -104,6 +104,7 @@ class Upload:
         self.options = options
         self.settings = settings
         self.echo = echo
+        self.rows = 0  # once it was checked
         self._read_anew(as_numbers=not self.is_parquet and not reader.schema.thousands)
 
     @property
@@ -138,6 +139,7 @@ class Upload:
                     parts = None
             written |= self._encoder.has_value(part.rows, part.table)
         self._encoder.words.check()
+        self.rows = rows
         if rows >= ENOUGH_ROWS and not written.all():
             if self._encoder.as_numbers:
                 self._encoder.as_numbers = False  # words that are markers came as missing: read again, they are kept

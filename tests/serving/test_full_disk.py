@@ -11,7 +11,7 @@ import pytest
 from ml.settings import Settings
 from serving.model.store import ModelStore, worker_states
 from tests.serving import tiny
-from tests.serving.counting import ID, lost_and_doubled
+from tests.serving.counting import ID, logged, lost_and_doubled
 from tests.serving.running import Server, serving, wait_for
 from tests.small_disk import SmallDisk, mounted
 
@@ -112,3 +112,37 @@ def test_a_body_that_no_file_can_hold_is_refused_in_words(settings: Settings, di
         assert b"No space left" in body
         disk.make_room()
         assert server.predict([tiny.row()])[0] == 200
+
+
+@pytest.mark.parametrize("worker_class", ["fast", "gthread"])
+def test_what_is_logged_is_answered_and_what_cannot_be_answered_is_not_logged(
+    tmp_path: Path, disk: SmallDisk, worker_class: str
+) -> None:
+    """Of the two only the temporary files are on the full disk: answers of a few megabytes wait in memory, larger ones
+    are refused before their first row is logged."""
+    home = tmp_path / "elsewhere"
+    home.mkdir()
+    tiny.publish(tiny.settings_for(home), "1")
+    table, large = (b"f0,f1,f2,f3\n" + b"1,2,3,4\n" * n for n in (8_000, 120_000))
+    with serving(home, SERVING__WORKERS="1", SERVING__WORKER_CLASS=worker_class) as server:
+        wait_for(lambda: server.ready()["workers"], what="the worker")
+        disk.fill()
+        answers = [
+            server.predict([tiny.row()] * 4_000),
+            server.request("POST", "/predict/file", table, CSV),
+            server.request("POST", "/invocations", table, CSV),
+        ]
+        assert [status for status, _, _ in answers] == [200, 200, 200]
+        assert min(len(body) for _, _, body in answers) > 262_144
+        assert logged(home).total() == 20_000
+        for leave in (0, 9_000_000):  # none, and enough for the first parts
+            disk.make_room()
+            disk.fill(leave)
+            for path in ("/predict/file", "/invocations"):
+                assert server.request("POST", path, large, CSV)[0] == 503, path
+        assert logged(home).total() == 20_000
+        disk.make_room()
+        for path in ("/predict/file", "/invocations"):
+            status, _, body = server.request("POST", path, large, CSV)
+            assert (status, len(body) > 8_000_000) == (200, True), path
+        assert logged(home).total() == 260_000

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.running import ROOT, wait_for
+from tests.serving import tiny
+from tests.serving.running import ROOT, Server, serving, wait_for
 
 MODULES = {"follower": "serving.model.follower", "log-shipper": "serving.prediction_log.shipper"}
 NAMES = tuple(MODULES)
@@ -45,6 +46,24 @@ def test_a_second_one_waits_its_turn_and_ends_when_told_meanwhile(name: str, tmp
             assert f"refit.{name}" in said.read_text(encoding="utf-8")
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=20) == -signal.SIGTERM
+
+
+def test_a_second_service_on_one_home_is_refused_in_a_line(tmp_path: Path) -> None:
+    """It would delete the first one's worker reports, and a promotion would ask the wrong process."""
+    tiny.publish(tiny.settings_for(tmp_path), "1")
+    with serving(tmp_path, SERVING__WORKERS="1") as first:
+        [worker] = wait_for(lambda: first.ready()["workers"], what="the worker's report")
+        second = Server(tmp_path, {"SERVING__WORKERS": "1"})
+
+        assert second.process.wait(timeout=60) == 1
+        said = first.errors.read_text(encoding="utf-8")
+        assert f"Error: another service runs on {tmp_path}: stop it" in said
+        assert "Traceback" not in said
+        assert first.ready()["workers"] == [worker]
+        first.process.kill()  # what is left of it holds the home no longer
+        first.process.wait()
+        first.start()
+        wait_for(first.live, what="the next one on the same home")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -24,6 +24,7 @@ TEMPLATES = {
     "requests.key_missing": N_(
         "expected an API key in the header Authorization: Bearer KEY or X-API-Key (a browser: as password)"
     ),
+    "requests.keys_twice": N_("expected one API key, got several"),
     "requests.key_unknown": N_("the API key is not known"),
     "requests.key_scope": N_("expected a key with the scope {scope}, got one with {scopes:, }"),
     "requests.too_many": N_("expected at most {rate:g} requests a second; try again in {wait:.1f} s"),

@@ -60,9 +60,15 @@ def test_a_commit_is_on_the_disk_when_it_returns(settings: Settings) -> None:
         assert connection.execute(sa.text("PRAGMA journal_mode")).scalar() == "wal"
 
 
-def test_the_databases_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
-    """Also where no supervisor has set the mask, and with SQLite's journals."""
+@pytest.mark.parametrize("existing", [False, True])
+def test_the_databases_are_readable_by_their_owner_alone(tmp_path: Path, existing: bool) -> None:
+    """Also where no supervisor has set the mask, with SQLite's journals, and where a copy lies there open to all."""
     found = from_values({"home": str(tmp_path), "mlflow_port": 1})
+    if existing:
+        for file in (found.var / "refit.db", found.var / "mlflow" / "mlflow.db"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(0o644)
+            file.chmod(0o644)
     before = os.umask(0o022)
     try:
         with database.engine(found).begin() as connection:

@@ -257,7 +257,9 @@ def test_raw_bodies_are_taken_by_their_headers(client: FlaskClient) -> None:
     assert odd.status_code == 415
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3", "\tx", "＝1+1", "＋1+1", ";=1+1"])
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3", "\tx", "＝1+1", "＋1+1", ";=1+1", "-\n1+1"]
+)
 def test_formula_cells_are_escaped_in_csv_only(client: FlaskClient, cell: str) -> None:
     """An apostrophe in front; numbers keep their sign; JSON and Parquet carry what came."""
     rows = [row | {"id": cell} for row in ROWS]
@@ -275,9 +277,16 @@ def test_a_sign_alone_is_no_formula(client: FlaskClient, cell: str) -> None:
     assert [row["id"] for row in found] == [cell] * 3
 
 
-def test_formulas_in_column_names_are_escaped(client: FlaskClient) -> None:
-    answer = send(client, text([row | {"=x": "1"} for row in ROWS]))
-    assert "'=x" in answer.text.splitlines()[0]
+@pytest.mark.parametrize("name", ["=x", "＝x", "＋x", "－x", "@x", ";=x", "-x"])
+def test_formulas_in_column_names_are_escaped(client: FlaskClient, name: str) -> None:
+    answer = send(client, text([row | {name: "1"} for row in ROWS]))
+    assert f"'{name}" in next(csv.reader([answer.text.splitlines()[0]]))
+
+
+@pytest.mark.parametrize("name", ["-", "+", "-5", "x=", "－"])
+def test_a_column_name_that_is_no_formula_stays(client: FlaskClient, name: str) -> None:
+    answer = send(client, text([row | {name: "1"} for row in ROWS]))
+    assert name in next(csv.reader([answer.text.splitlines()[0]]))
 
 
 def test_a_taken_column_name_is_not_doubled(client: FlaskClient) -> None:

@@ -95,6 +95,13 @@ def test_revoked_key_is_refused(make: Make, tmp_path: Path) -> None:
     wait_for(lambda: client.post("/predict", json=ROWS, headers=headers).status_code == 401, what="the revocation")
 
 
+def test_two_keys_are_no_key(make: Make) -> None:
+    """As a WSGI server joins a header that came twice; the fast worker refuses it as it comes."""
+    client = make(serving={"require_keys": "always"})
+    for headers in ({"X-API-Key": "a,b"}, {"Authorization": "Bearer a,Bearer b"}):
+        assert client.post("/predict", json={"rows": []}, headers=headers).status_code == 400
+
+
 def test_rate_limit_refuses_and_says_when(make: Make) -> None:
     client = make(serving={"rate_limit_per_s": 0.01, "rate_burst": 3})
     codes = [client.post("/predict", json=ROWS).status_code for _ in range(5)]
