@@ -13,6 +13,7 @@ table. So this model's own frames are cast first, by the model's rules (`_cast_b
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -38,9 +39,10 @@ class RefitModel(PythonModel):
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = ort.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
-        _cast_before_check(tuple(self._types().items()), self.cast)
+        rules = json.dumps([self.schema[name] for name in ("missing_markers", "decimal", "thousands", "max_bad_share")])
+        _cast_before_check(tuple(self._types().items()), rules, self.refit_cast)
 
-    def cast(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def refit_cast(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The columns of the signature in types that MLflow takes: numbers floating, everything else as objects."""
         cast = frame.copy(deep=False)
         for name, kind in self._types().items():
@@ -114,25 +116,42 @@ class RefitModel(PythonModel):
         return np.asarray(probabilities.argmax(axis=1))
 
 
-def _cast_before_check(signature: tuple[Any, ...], cast: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    """Make MLflow cast frames with `cast` before it holds them to this signature. Models of other signatures see
-    nothing of it; where a later MLflow checks elsewhere, nothing is cast and it refuses as it would."""
+def _cast_before_check(signature: tuple[Any, ...], rules: str, cast: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Make MLflow cast frames before it holds them to this signature; where a later MLflow works otherwise, nothing is
+    cast and it refuses as it would.
+
+    `PyFuncModel.predict` knows the model, so each casts by its own rules. Spark's UDF checks without it, and knows the
+    signature alone: there a cast is made where all loaded models of this signature have the same `rules`.
+    """
+    predict = mlflow.pyfunc.PyFuncModel.predict
+    if not hasattr(predict, "refit"):
+
+        @functools.wraps(predict)
+        def cast_and_predict(self: Any, data: Any, params: Any = None) -> Any:
+            own = getattr(getattr(self._model_impl, "python_model", None), "refit_cast", None)
+            return predict(self, own(data) if own and isinstance(data, pd.DataFrame) else data, params)
+
+        cast_and_predict.refit = True  # type: ignore[attr-defined]
+        mlflow.pyfunc.PyFuncModel.predict = cast_and_predict
     check = getattr(mlflow.pyfunc, "_enforce_schema", None)
     if check is None:
         return
-    casts = getattr(check, "refit_casts", None)
-    if casts is None:
-        casts = {}
+    if not hasattr(check, "refit_models"):
+        mlflow.pyfunc._enforce_schema = _cast_and_check(check)  # type: ignore[attr-defined]
+    mlflow.pyfunc._enforce_schema.refit_models.setdefault(signature, {})[rules] = cast
 
-        def cast_and_check(given: Any, schema: Any, *rest: Any, **named: Any) -> Any:
-            cast = casts.get(tuple((column.name, repr(column.type)) for column in schema.inputs))
-            if cast is not None and isinstance(given, pd.DataFrame):
-                given = cast(given)
-            return check(given, schema, *rest, **named)
 
-        cast_and_check.refit_casts = casts  # type: ignore[attr-defined]
-        mlflow.pyfunc._enforce_schema = cast_and_check  # type: ignore[attr-defined]
-    casts[signature] = cast
+def _cast_and_check(check: Callable[..., Any]) -> Callable[..., Any]:
+    models: dict[tuple[Any, ...], dict[str, Callable[[pd.DataFrame], pd.DataFrame]]] = {}
+
+    def cast_and_check(given: Any, schema: Any, *rest: Any, **named: Any) -> Any:
+        found = list(models.get(tuple((one.name, repr(one.type)) for one in schema.inputs), {}).values())
+        if len(found) == 1 and isinstance(given, pd.DataFrame):
+            given = found[0](given)
+        return check(given, schema, *rest, **named)
+
+    cast_and_check.refit_models = models  # type: ignore[attr-defined]
+    return cast_and_check
 
 
 def _texts(cells: pd.Series, markers: list[str], known: list[str]) -> np.ndarray:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml.registry.catalog import VersionInfo
     from ml.registry.ledger import Event
 
-EVENTS = 10
+EVENTS = 10  # of the ledger, that fit a terminal
 
 
 @click.command()
@@ -68,6 +68,7 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     mlflow: str
     champion: Version | None
+    serves_on: str  # the version that the service goes on with, where the alias was deleted in MLflow's registry
     previous: Version | None
     shadow: dict[str, Any] | None
     versions: int
@@ -91,14 +92,15 @@ def gather(settings: Settings, n_events: int = EVENTS) -> StatusReport:
     from ml.registry.rollout import ready, urls
 
     champion, previous = registry.champion(settings), registry.by_alias(settings, registry.PREVIOUS)
-    known = registry.versions(settings, limit=100) if champion or previous else []
     facts = kept.read(settings, events=n_events, checks=1)
+    known = registry.versions(settings, limit=100) if champion or previous or facts.champion else []
     return StatusReport(
         model=settings.registry.model_name,
         mlflow=tracking.uri(settings).split("@")[-1],
         champion=_version(champion),
+        serves_on=facts.champion.to_version if facts.champion and champion is None else "",
         previous=_version(previous),
-        shadow=_shadow(settings, champion.version if champion else ""),
+        shadow=_shadow(settings, champion),
         versions=len(known),
         quarantined={v.version: v.quarantined for v in known if v.quarantined},
         unfinished=_line(facts.unfinished) if facts.unfinished else None,
@@ -111,15 +113,14 @@ def gather(settings: Settings, n_events: int = EVENTS) -> StatusReport:
 def _version(info: VersionInfo | None) -> Version | None:
     if info is None:
         return None
-    prefix = "refit.metric."
     return Version(
         version=info.version,
         created=info.created,
-        family=info.tags.get("refit.family", ""),
+        family=info.family,
         sha256=info.sha256,
         run_key=info.run_key,
-        sentence=info.tags.get("refit.sentence", ""),
-        metrics={k.removeprefix(prefix): float(v) for k, v in info.tags.items() if k.startswith(prefix)},
+        sentence=str(info.sentence),
+        metrics=info.metrics,
     )
 
 
@@ -127,7 +128,7 @@ def _line(event: Event) -> LedgerLine:
     return msgspec.convert(event, LedgerLine, from_attributes=True)
 
 
-def _shadow(settings: Settings, champion: str) -> dict[str, Any] | None:
+def _shadow(settings: Settings, champion: VersionInfo | None) -> dict[str, Any] | None:
     """The challenger that waits, compared now; with `problem` where it cannot be."""
     from ml.errors import BundleError, DataError, RegistryError
     from ml.monitoring import status as kept
@@ -137,7 +138,8 @@ def _shadow(settings: Settings, champion: str) -> dict[str, Any] | None:
     if one is None:
         return None
     try:
-        progress = shadow_test.progress(settings, one, champion)
+        serves = (champion.version, champion.sha256) if champion is not None else ("", "")
+        progress = shadow_test.progress(settings, one, *serves)
     except (RegistryError, BundleError, DataError) as error:
         problem = str(error)
     if progress is None:  # it was decided on at this moment
@@ -148,7 +150,12 @@ def _shadow(settings: Settings, champion: str) -> dict[str, Any] | None:
 def _text(found: StatusReport) -> str:
     lines = [f"model      {found.model}  ({found.mlflow})"]
     champion = found.champion
-    if champion is None:
+    if champion is None and found.serves_on:
+        lines.append(
+            "champion   the alias `champion` was deleted in MLflow's registry; the service still serves version "
+            f"{found.serves_on}; next: python -m ml promote --version {found.serves_on} --reason …"
+        )
+    elif champion is None:
         lines.append("champion   none yet; next: python -m ml pipeline")
     else:
         named = [name for name in ("accuracy", "roc_auc", "log_loss") if name in champion.metrics]

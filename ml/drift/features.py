@@ -77,7 +77,7 @@ def _answers(baseline: Baseline, probabilities: Any, labels: Any) -> _Tests:
     else:
         shape = two_sample.chi_square(profile.categories(baseline.label).counts, profile.categories(labels).counts)
         method = UNORDERED
-    return _Tests(Finding(column=PREDICTION, kind="prediction", method=method), shape)
+    return _Tests(Finding(column=PREDICTION, kind=PREDICTION, method=method), shape)
 
 
 def judge(tests: list[_Tests], drift: Drift) -> list[Finding]:
@@ -114,7 +114,7 @@ def _moved(tests: _Tests) -> Message:
 
 
 def _of(finding: Finding, reason: Message) -> Message:
-    if finding.column == PREDICTION:
+    if finding.of_predictions:
         return message("drift.predictions", reason=reason)
     return message("drift.column", column=finding.column, reason=reason)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ml.drift.verdict import PREDICTION, Estimate, Finding, FreshModelProbe, Performance, Signals, Verdict
+from ml.drift.verdict import Estimate, Finding, FreshModelProbe, Performance, Signals, Verdict
 from ml.messages import Message, Text, message
 from ml.settings import Drift
 
@@ -43,9 +43,9 @@ def verdict(
     fresh_model_probe
         Whether models of newer rows beat the champion; None where that was not tried.
     """
-    columns = [f for f in findings if f.column != PREDICTION]
+    columns = [f for f in findings if not f.of_predictions]
     drifted = [f for f in columns if f.drifted]
-    prediction = any(f.drifted for f in findings if f.column == PREDICTION)
+    prediction = any(f.drifted for f in findings if f.of_predictions)
     many = bool(columns) and len(drifted) >= drift.drifted_share * len(columns) and bool(drifted)
     fresh_model_probe = fresh_model_probe or FreshModelProbe()
     not_compared = [fresh_model_probe.problem] if fresh_model_probe.problem else []

@@ -10,7 +10,7 @@ from ml.messages import Message, Text, code_of, english, message
 
 Verdict = Literal["insufficient data", "stable", "drift", "degraded", "broken data"]
 
-PREDICTION = "prediction"  # the column name of the finding about the model's own scores
+PREDICTION = "prediction"  # name and kind of the finding about the model's own scores: a column may have the name too
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +27,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     drifted: bool = False
     broken: bool = False
     reasons: list[Text] = []
+
+    @property
+    def of_predictions(self) -> bool:
+        """Whether it is about the model's own scores, and no column of the table."""
+        return self.kind == PREDICTION
 
 
 class Performance(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +147,7 @@ class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
     retrain: bool
     reasons: list[Text]
     model_version: str
+    model_sha256: str = ""  # of its bundle: another registry has the number too
     decision: Text = ""
     decided: bool = True
     window: Window = Window()
@@ -154,6 +160,17 @@ class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
     numbers: dict[str, float] = {}
     report: dict[str, str] = {}
     alerts: list[Text] = []
+
+    @property
+    def effects(self) -> dict[str, float]:
+        """Effect by column, and under `prediction` that of the model's scores: a column so called gets a "_"."""
+        found: dict[str, float] = {}
+        for finding in sorted(self.findings, key=lambda f: not f.of_predictions):
+            name = finding.column
+            while name in found:
+                name += "_"
+            found[name] = finding.effect
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able and small, whatever the number of columns: of the findings, the 20 that tell most.

@@ -36,21 +36,22 @@ def save(settings: Settings, verdict: DriftVerdict) -> None:
         connection.execute(sa.insert(checks).values(row))
 
 
-def history(settings: Settings, n: int = 100, *, version: str | None = None) -> list[DriftVerdict]:
+def history(settings: Settings, n: int = 100, *, version: str | None = None, sha256: str = "") -> list[DriftVerdict]:
     """The last n checks, newest first; of one model version where that is given.
 
     Parameters
     ----------
     n
         At most so many.
-    version
-        None: of every version.
+    version, sha256
+        None: of every version. With its hash: of that very bundle.
     """
     query = sa.select(checks.c.body).order_by(checks.c.time.desc(), checks.c.id.desc()).limit(n)
     if version is not None:
         query = query.where(checks.c.model_version == version)
     with database.unavailable_as_transient(), database.engine(settings).connect() as connection:
-        return [msgspec.json.decode(body, type=DriftVerdict) for body in connection.execute(query).scalars()]
+        found = [msgspec.json.decode(body, type=DriftVerdict) for body in connection.execute(query).scalars()]
+    return [check for check in found if not (sha256 and check.model_sha256) or check.model_sha256 == sha256]
 
 
 def get(settings: Settings, check_id: str) -> DriftVerdict | None:

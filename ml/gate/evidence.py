@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 TRAINED_ON = "trained_on.npy"  # sorted uint64 hashes of the rows that a version was fitted on
 TRAINED_IDS = "trained_ids.npy"  # the same of whom they are about
-CHUNK_ROWS = 8_192
+CHUNK_ROWS = 8_192  # scored at once; bounds the memory
 Probabilities = npt.NDArray[np.float32]
 
 
@@ -119,8 +119,9 @@ def champion_bundle(
         return lost, None, message("release.serving_deleted", version=lost.version)
     if info is not None and but_of and info.run_key == but_of:
         moves = ledger.events(settings, what=ledger.SERVED)
-        before = next((e.from_version for e in moves if e.to_version == info.version), "")
-        info = registry.version(settings, before) if before else None
+        move = next((e for e in moves if e.is_to(info.version, info.sha256)), None)
+        replaced = move is not None and move.from_version
+        info = registry.version(settings, move.from_version, move.from_sha256) if move and replaced else None
     if info is None:
         return None, None, None
     return info, *open_version(settings, info)

@@ -62,10 +62,10 @@ def compare(
     baseline = _reference(settings, now, shadow) if baseline is None else baseline
     if baseline is None:
         return _saved(settings, _insufficient(settings, now, "", message("drift.no_model"), shadow))
-    if (left := _left_undecided(settings, baseline.version)) is not None:
+    if (left := _left_undecided(settings, baseline)) is not None:
         return left
     drift, engine = settings.drift, database.engine(settings)
-    earlier = verdict_history.history(settings, drift.history, version=baseline.version)
+    earlier = verdict_history.history(settings, drift.history, version=baseline.version, sha256=baseline.sha256)
     counted = [c for c in earlier if c.verdict != "insufficient data"]
     # The end of the last window is in that window: the next begins just after it.
     since = np.nextafter(counted[0].window.end, np.inf) if counted and counted[0].window.end else None
@@ -90,12 +90,13 @@ def _reference(settings: Settings, now: float, shadow: Shadow | None) -> Baselin
         raise
 
 
-def _left_undecided(settings: Settings, version: str) -> DriftVerdict | None:
+def _left_undecided(settings: Settings, baseline: Baseline) -> DriftVerdict | None:
     """The newest verdict, if it is on this version and waits for its decision."""
     newest = verdict_history.latest(settings)
-    if newest is None or newest.decided or newest.verdict == "insufficient data" or newest.model_version != version:
+    if newest is None or newest.decided or newest.verdict == "insufficient data":
         return None
-    return newest
+    mine = (newest.model_version, newest.model_sha256), (baseline.version, baseline.sha256)
+    return newest if ledger.same(*mine) else None
 
 
 def _examine(
@@ -121,6 +122,7 @@ def _examine(
         decided=False,
         reasons=reasons,
         model_version=baseline.version,
+        model_sha256=baseline.sha256,
         window=Window(start=float(current["time"].iloc[0]), end=float(current["time"].iloc[-1]), rows=len(current)),
         signals=signals,
         findings=findings,
@@ -158,7 +160,9 @@ def _measure(
     mark = max((c.performance.labels_until for c in counted), default=0.0)
     fresh = rows[rows["labelled_at"] > mark]
     measured = performance.combine(_measured(baseline, fresh, drift), _measured(baseline, rows, drift))
-    counts = predictions.counts(engine, until=now, version=baseline.version, rows=drift.window_rows)
+    counts = predictions.counts(
+        engine, until=now, version=baseline.version, sha256=baseline.sha256, rows=drift.window_rows
+    )
     measured = msgspec.structs.replace(
         measured,
         labels_until=float(rows["labelled_at"].max()) if measured.judged else mark,

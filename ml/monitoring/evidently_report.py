@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.drift.reference import Baseline
-from ml.drift.verdict import PREDICTION, Finding
+from ml.drift.verdict import Finding
 from ml.storage import files
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ def _draw(
         from evidently import Dataset, Report
 
         before, now, shown = _tables(baseline, frame, current, findings, rows, seed)
-        left_out = [f.column for f in findings if f.column not in shown]
-        definition, presets = _definition(baseline, before, now, shown, findings)
+        left_out = [f.column for f in findings if all(f is not one for one in shown.values())]
+        definition, presets = _definition(baseline, before, now, shown)
         run = Report(presets, include_tests=True).run(
             current_data=Dataset.from_pandas(now, data_definition=definition),
             reference_data=Dataset.from_pandas(before, data_definition=definition),
@@ -128,17 +128,17 @@ def _draw(
 
 def _tables(
     baseline: Baseline, frame: pd.DataFrame, current: pd.DataFrame, findings: list[Finding], rows: int, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
-    """Both sides with harmless names and values; third: finding's column → its name in the tables."""
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Finding]]:
+    """Both sides with harmless names and values; third: name in the tables → what was found of it."""
     import pandas as pd
 
     rng = np.random.default_rng(seed)
     pick_before, pick_now = _sample(len(baseline.frame), rows, rng), _sample(len(frame), rows, rng)
     before: dict[str, NDArray[Any]] = {}
     now: dict[str, NDArray[Any]] = {}
-    labels: dict[str, str] = {}
+    shown: dict[str, Finding] = {}
     for finding in findings:
-        if finding.column == PREDICTION:
+        if finding.of_predictions:
             a, b = baseline.probabilities.max(axis=1), current["confidence"].to_numpy(dtype=np.float64)
         elif finding.column in frame and finding.column in baseline.frame:
             a, b = baseline.frame[finding.column].to_numpy(), frame[finding.column].to_numpy()
@@ -150,25 +150,24 @@ def _tables(
             continue
         name = _unique(harmless(finding.column), before)
         before[name], now[name] = (_values(values, number) for values in (a, b))
-        labels[finding.column] = name
+        shown[name] = finding
     for side, actual, label, pick in (
         (before, baseline.actual, baseline.label, pick_before),
         (now, current["actual"].to_numpy(dtype=object), current["label"].to_numpy(dtype=object), pick_now),
     ):
         side["actual label"] = np.array([None if v is None else harmless(v) for v in actual[pick]], dtype=object)
         side["predicted label"] = np.array([harmless(v) for v in label[pick]], dtype=object)
-    return pd.DataFrame(before), pd.DataFrame(now), labels
+    return pd.DataFrame(before), pd.DataFrame(now), shown
 
 
 def _definition(
-    baseline: Baseline, before: pd.DataFrame, now: pd.DataFrame, shown: dict[str, str], findings: list[Finding]
+    baseline: Baseline, before: pd.DataFrame, now: pd.DataFrame, by_name: dict[str, Finding]
 ) -> tuple[Any, list[Any]]:
     from evidently import BinaryClassification, DataDefinition, MulticlassClassification
     from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
     from evidently.legacy.core import ColumnType
     from evidently.presets import ClassificationQuality, DataDriftPreset
 
-    by_name = {shown[f.column]: f for f in findings if f.column in shown}
     numbers = [name for name, f in by_name.items() if f.kind != "category"]
     categories = [name for name, f in by_name.items() if f.kind == "category"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 
-from ml.drift.verdict import PREDICTION, DriftVerdict
+from ml.drift.verdict import DriftVerdict
 from ml.errors import RefitError
 from ml.settings import Settings
 
@@ -18,7 +18,7 @@ LEVELS = {"insufficient data": -1.0, "stable": 0.0, "drift": 1.0, "degraded": 2.
 
 def numbers(verdict: DriftVerdict) -> dict[str, float]:
     """The figures of a check by metric name; only finite ones."""
-    columns = [f for f in verdict.findings if f.column != PREDICTION]
+    columns = [f for f in verdict.findings if not f.of_predictions]
     measured, guessed = verdict.performance, verdict.estimate
     figures: dict[str, float | None] = {
         "level": LEVELS[verdict.verdict],
@@ -26,7 +26,7 @@ def numbers(verdict: DriftVerdict) -> dict[str, float]:
         "rows": float(verdict.window.rows),
         "drifted_share": sum(f.drifted for f in columns) / len(columns) if columns else None,
         "largest_effect": max((f.effect for f in columns), default=None),
-        "prediction_effect": next((f.effect for f in verdict.findings if f.column == PREDICTION), None),
+        "prediction_effect": next((f.effect for f in verdict.findings if f.of_predictions), None),
         "labels": float(measured.labels),
         "label_coverage": measured.coverage,
         "label_delay_s": measured.delay_s,
@@ -53,7 +53,8 @@ def log(settings: Settings, verdict: DriftVerdict) -> bool:
         run_id = tracking.run(settings, RUN_KEY, tags={"refit.kind": "monitoring"})
         step, moment = int(verdict.time), int(verdict.time * 1000)
         points = [Metric(f"drift/{name}", value, moment, step) for name, value in verdict.numbers.items()]
-        points += [Metric(f"drift/effect/{_name(f.column)}", f.effect, moment, step) for f in verdict.findings[:500]]
+        effects = list(verdict.effects.items())[:500]
+        points += [Metric(f"drift/effect/{_name(name)}", effect, moment, step) for name, effect in effects]
         tags = [
             RunTag("refit.verdict", verdict.verdict),
             RunTag("refit.model_version", verdict.model_version),

@@ -58,7 +58,8 @@ def decide(settings: Settings, verdict: DriftVerdict, *, now: float | None = Non
 
 def _earlier(settings: Settings, verdict: DriftVerdict) -> list[DriftVerdict]:
     """The same champion's checks before this one that had a window to judge, newest first."""
-    checks = verdict_history.history(settings, settings.drift.history, version=verdict.model_version)
+    this = {"version": verdict.model_version, "sha256": verdict.model_sha256}
+    checks = verdict_history.history(settings, settings.drift.history, **this)
     return [c for c in checks if c.verdict != "insufficient data" and c.id != verdict.id and c.time <= verdict.time]
 
 

@@ -40,12 +40,12 @@ def read(settings: Settings, *, events: int = 30, checks: int = 20) -> Status:
     StoreUnavailable
         The database does not answer.
     """
-    champion = next(iter(ledger.events(settings, limit=1, what=ledger.SERVED)), None)
-    before = ledger.served_before(settings, champion.to_version) if champion else []
+    champion = ledger.newest_move(settings)
+    before = ledger.served_before(settings, champion.to_version, champion.to_sha256) if champion else {}
     return Status(
         champion=champion,
-        previous=before[0] if before else "",
-        metrics=_metrics(settings, champion.to_version) if champion else {},
+        previous=next(iter(before), ""),
+        metrics=_metrics(settings, champion) if champion else {},
         unfinished=ledger.open_intention(settings),
         shadow=shadow(settings),
         ledger=ledger.events(settings, limit=events),
@@ -66,10 +66,10 @@ def shadow(settings: Settings) -> Shadow | None:
     return Shadow(version=one.version, champion=one.champion, needed=needed, since=one.since, until=until)
 
 
-def _metrics(settings: Settings, version: str) -> dict[str, float]:
+def _metrics(settings: Settings, champion: Event) -> dict[str, float]:
     """As the ledger has them since the version was registered."""
     for event in ledger.events(settings, what=[ledger.REGISTERED]):
-        if event.to_version == version:
+        if event.is_to(champion.to_version, champion.to_sha256):
             metrics = event.numbers.get("metrics") or {}
             return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
     return {}

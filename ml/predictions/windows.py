@@ -153,7 +153,12 @@ class LabelCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def counts(
-    engine: sa.Engine, *, until: float | None = None, version: str | None = None, rows: int | None = None
+    engine: sa.Engine,
+    *,
+    until: float | None = None,
+    version: str | None = None,
+    sha256: str = "",
+    rows: int | None = None,
 ) -> LabelCounts:
     """How many of the newest predictions are labelled, and how long labels take.
 
@@ -168,7 +173,7 @@ def counts(
     """
     p, f = predictions.c, feedback.c
     first = sa.select(sa.func.min(f.received_at)).where(f.prediction_id == p.prediction_id).scalar_subquery()
-    query = sa.select(first - p.time).where(*_bounds(None, until, version)).order_by(p.time.desc()).limit(rows)
+    query = sa.select(first - p.time).where(*_bounds(None, until, version, sha256)).order_by(p.time.desc()).limit(rows)
     with database.unavailable_as_transient(), engine.connect() as connection:
         delays = list(connection.execute(query).scalars())
     known = sorted(delay for delay in delays if delay is not None)

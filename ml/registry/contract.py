@@ -37,13 +37,13 @@ def serving(settings: Settings) -> VersionInfo | None:
         That version was deleted as well: it serves on, and nothing can be compared with it.
     """
     info = champion(settings)
-    served = "" if info is not None else ledger.serving(settings)
-    if not served:
+    newest = ledger.newest_move(settings) if info is None else None
+    if newest is None:
         return info
     try:
-        return version(settings, served)
+        return version(settings, newest.to_version, newest.to_sha256)
     except RegistryError as error:
-        raise RegistryError(message("release.serving_deleted", version=served)) from error
+        raise RegistryError(message("release.serving_deleted", version=newest.to_version)) from error
 
 
 def changes(settings: Settings, old: VersionInfo, new: VersionInfo) -> list[Message]:
@@ -98,20 +98,20 @@ def of(settings: Settings, info: VersionInfo) -> Contract:
         return Contract(version=info.version, schema=schema, snapshot=made_from)
 
 
-def border(settings: Settings, old: str, info: VersionInfo) -> list[Message]:
+def border(settings: Settings, old: str, info: VersionInfo, old_sha256: str = "") -> list[Message]:
     """What callers would feel of a version in the place of the one that serves ("" for none).
 
     Parameters
     ----------
-    old
-        The version that serves.
+    old, old_sha256
+        The version that serves, and the hash of its bundle.
     info
         The one to take its place.
     """
-    if not old or old == info.version:
+    if not old or ledger.same((old, old_sha256), (info.version, info.sha256)):
         return []
     try:
-        return changes(settings, version(settings, old), info)
+        return changes(settings, version(settings, old, old_sha256), info)
     except RegistryError:
         return [message("release.serving_deleted", version=old)]
 
@@ -130,11 +130,11 @@ def is_signed(settings: Settings, info: VersionInfo) -> bool:
 def before(settings: Settings, current: str) -> VersionInfo | None:
     """The version that served last before `current`, of those of its contract that are there and not quarantined."""
     now = version(settings, current)
-    for number in ledger.served_before(settings, current):
+    for number, sha256 in ledger.served_before(settings, current, now.sha256).items():
         try:
-            info = version(settings, number)
+            info = version(settings, number, sha256)
         except RegistryError:
-            continue  # deleted since
+            continue  # deleted since, or another registry's
         changed = [change.code for change in changes(settings, now, info)]
         if (
             not info.quarantined and is_signed(settings, info) and changed in ([], ["release.contract_not_known"])

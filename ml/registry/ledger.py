@@ -2,6 +2,8 @@
 
 A move of the alias is two rows: an intention before it, and an outcome after it that names the intention.
 An intention without an outcome is a move that was cut short; `ml.registry.reconcile` finishes it.
+A version is its number, for people, and the hash of its bundle: another registry has the number too. Rows from before
+the hashes were kept are told apart by the number alone.
 Rows are chained by hashes (`ml.registry.chain`), so that an altered or removed one is noticed.
 """
 
@@ -53,14 +55,14 @@ table = sa.Table(
     sa.Column("run_key", sa.Text, nullable=False, server_default=""),
     sa.Column("intention", sa.Integer, nullable=True),  # id of the row that this one is the outcome of
     sa.Column("model_name", sa.Text, nullable=False, server_default=""),
-    # JSON: what the verdict rested on, and "message": `why` by code, where it is a sentence of ours
+    # JSON: what the verdict rested on; "sha256": of both bundles; "message": `why` by code, where it is ours
     sa.Column("numbers", sa.Text, nullable=False, server_default="{}"),
     sa.Index("ledger_by_intention", "intention"),
 )
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One row. `time` is seconds since 1970 UTC; versions are "" where there is none.
+    """One row. `time` is seconds since 1970 UTC; versions are "" where there is none, hashes where they are not known.
 
     `message` is what `why` says in English, by code; None where that is in a person's words alone.
     """
@@ -71,6 +73,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     from_version: str = ""
     to_version: str = ""
+    from_sha256: str = ""  # of the bundles
+    to_sha256: str = ""
     why: str = ""
     run_key: str = ""
     intention: int | None = None
@@ -78,10 +82,23 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     numbers: dict[str, Any] = {}
     message: Message | None = None
 
+    def is_to(self, version: str, sha256: str) -> bool:
+        """Whether it is about this very version."""
+        return same((self.to_version, self.to_sha256), (version, sha256))
+
     @property
     def because(self) -> Text:
         """Why, by code where it is a sentence of ours."""
         return self.message or self.why
+
+
+def same(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two are one version: of one number and, where both say it, of one bundle.
+
+    >>> same(("1", "ab"), ("1", "cd")), same(("1", "ab"), ("1", ""))
+    (False, True)
+    """
+    return one[0] == other[0] and (one[1] == other[1] or not (one[1] and other[1]))
 
 
 def append(
@@ -92,6 +109,8 @@ def append(
     why: Text = "",
     from_version: str = "",
     to_version: str = "",
+    from_sha256: str = "",
+    to_sha256: str = "",
     run_key: str = "",
     intention: int | None = None,
     numbers: dict[str, Any] | None = None,
@@ -104,8 +123,8 @@ def append(
         One of the words above.
     who, why
         A person or a part of Refit; a reason in their words, or by code.
-    from_version, to_version
-        "" where there is none.
+    from_version, to_version, from_sha256, to_sha256
+        "" where there is none; the hashes of their bundles.
     intention
         The id of the row that this one is the outcome of.
     numbers
@@ -117,6 +136,8 @@ def append(
         The database does not answer: nothing was written.
     """
     facts = {**(numbers or {}), **({"message": msgspec.to_builtins(why)} if isinstance(why, Message) else {})}
+    if from_sha256 or to_sha256:
+        facts["sha256"] = [from_sha256, to_sha256]
     values = {
         "time": time.time(),
         "who": who,
@@ -175,19 +196,34 @@ def open_intention(settings: Settings) -> Event | None:
     return newest[0] if newest else None
 
 
+def newest_move(settings: Settings) -> Event | None:
+    """The move that brought what serves, as far as the ledger knows; None before the first promotion."""
+    return next(iter(events(settings, limit=1, what=SERVED)), None)
+
+
 def serving(settings: Settings) -> str:
     """The version that the ledger knows to serve; "" before the first promotion."""
-    return next((event.to_version for event in events(settings, limit=1, what=SERVED)), "")
+    newest = newest_move(settings)
+    return newest.to_version if newest is not None else ""
 
 
-def served_before(settings: Settings, version: str) -> list[str]:
-    """Versions that really served before `version` came to serve, most recent first, each once."""
-    order: list[str] = []
+def served_before(settings: Settings, version: str, sha256: str = "") -> dict[str, str]:
+    """Versions that really served before `version` came to serve → hash of the bundle ("": not kept).
+
+    Most recent first, each once.
+    """
+    order: list[tuple[str, str]] = []
     for event in events(settings, what=SERVED):  # newest first
-        order.extend(v for v in (event.to_version, event.from_version) if v and (not order or order[-1] != v))
-    if version in order:
-        order = order[order.index(version) + 1 :]
-    return [v for v in dict.fromkeys(order) if v != version]
+        for one in ((event.to_version, event.to_sha256), (event.from_version, event.from_sha256)):
+            if one[0] and not (order and same(order[-1], one)):
+                order.append(one)
+    here = (version, sha256)
+    at = next((i for i, one in enumerate(order) if same(one, here)), -1)
+    found: dict[str, str] = {}
+    for one in order[at + 1 :]:
+        if not same(one, here):
+            found.setdefault(*one)
+    return found
 
 
 def _read(settings: Settings, query: Any) -> list[Event]:
@@ -199,5 +235,6 @@ def _read(settings: Settings, query: Any) -> list[Event]:
 
 def _event(row: dict[str, Any]) -> Event:
     numbers = json.loads(row["numbers"])
-    message = numbers.pop("message", None)
-    return Event(**row | {"numbers": numbers, "message": msgspec.convert(message, Message | None)})
+    message, (old, new) = numbers.pop("message", None), numbers.pop("sha256", None) or ("", "")
+    known = {"numbers": numbers, "from_sha256": old, "to_sha256": new}
+    return Event(**row | known, message=msgspec.convert(message, Message | None))

@@ -16,7 +16,7 @@ from ml.messages import Message, message
 from ml.registry import aliases, ledger
 from ml.registry.aliases import champion
 from ml.registry.cache import download
-from ml.registry.catalog import VERDICT, VersionInfo, sentence_of, version
+from ml.registry.catalog import VERDICT, VersionInfo, version
 from ml.registry.contract import before, border, note_border
 from ml.registry.ledger import Event
 from ml.registry.quarantine import quarantine, release
@@ -43,20 +43,23 @@ def notice_locked(settings: Settings) -> Event | None:
     """`notice` for a caller that holds the lock."""
     if ledger.open_intention(settings) is not None:
         return None  # a move of our own
-    current, served = champion(settings), ledger.serving(settings)
+    current, newest = champion(settings), ledger.newest_move(settings)
+    served, served_sha256 = (newest.to_version, newest.to_sha256) if newest is not None else ("", "")
     if current is None:
-        return _gone(settings, served) if served else None
-    if current.version == served or not _loads(settings, current):
+        return _gone(settings, served, served_sha256) if served else None
+    if (newest is not None and newest.is_to(current.version, current.sha256)) or not _loads(settings, current):
         return None  # what does not load does not serve: the follower tells of it
-    back = current.version in ledger.served_before(settings, served)
-    changed = border(settings, served, current)
-    doubts = _doubts(current) + ([message("release.alters", changes=changed)] if changed else [])
+    before = ledger.served_before(settings, served, served_sha256)
+    back = any(ledger.same(one, (current.version, current.sha256)) for one in before.items())
+    changed = border(settings, served, current, served_sha256)
+    doubts = [message("release.other_bundle", version=served)] if current.version == served else []
+    doubts += _doubts(current) + ([message("release.alters", changes=changed)] if changed else [])
     why = message("release.moved_with_doubts", doubts=doubts) if doubts else message("release.moved_in_mlflow")
     # Before the row, which ends the search for this move: whatever is cut short here is done again.
-    _follow(settings, served, current, changed, back=back)
+    _follow(settings, (served, served_sha256), current, changed, back=back)
     row = ledger.append(
         settings, ledger.ROLLED_BACK if back else ledger.PROMOTED, who=IN_MLFLOW, why=why, from_version=served,
-        to_version=current.version, run_key=current.run_key,
+        to_version=current.version, from_sha256=served_sha256, to_sha256=current.sha256, run_key=current.run_key,
         numbers={"in_mlflow": True, "doubts": [str(doubt) for doubt in doubts]},
     )  # fmt: skip
     if changed:
@@ -74,19 +77,21 @@ def _loads(settings: Settings, info: VersionInfo) -> bool:
     return True
 
 
-def _follow(settings: Settings, served: str, current: VersionInfo, changed: list[Message], *, back: bool) -> None:
-    """What our own promotion or rollback does after the alias has moved."""
+def _follow(
+    settings: Settings, served: tuple[str, str], current: VersionInfo, changed: list[Message], *, back: bool
+) -> None:
+    """What our own promotion or rollback does after the alias has moved; `served` is number and hash."""
     if current.quarantined:
         release(settings, current.version, who=IN_MLFLOW, why=message("release.moved_in_mlflow"))
     if back:
         with contextlib.suppress(RegistryError):  # deleted meanwhile
             why = message("release.rolled_back", version=current.version, reason=message("release.moved_in_mlflow"))
-            quarantine(settings, served, who=IN_MLFLOW, why=why)
+            quarantine(settings, version(settings, *served).version, who=IN_MLFLOW, why=why)
         earlier = before(settings, current.version)
         aliases.set_previous(settings, earlier.version if earlier else "")
-    elif served:
+    elif served[0]:
         try:
-            aliases.set_previous(settings, "" if changed else version(settings, served).version)
+            aliases.set_previous(settings, "" if changed else version(settings, *served).version)
         except RegistryError:
             aliases.set_previous(settings, "")
 
@@ -95,23 +100,23 @@ def _doubts(info: VersionInfo) -> list[Message]:
     """What people should hear of a version that was promoted past the gate."""
     messages = [message("release.was_quarantined", reason=info.quarantined)] if info.quarantined else []
     if info.tags.get(VERDICT) == "refused":
-        messages.append(message("release.was_refused", verdict=sentence_of(info.tags)))
+        messages.append(message("release.was_refused", verdict=info.sentence))
     elif not info.tags.get(VERDICT):
         messages.append(message("release.never_judged"))
     return messages
 
 
-def _gone(settings: Settings, served: str) -> Event | None:
+def _gone(settings: Settings, served: str, sha256: str) -> Event | None:
     """Tell once that the alias, or its version, was deleted."""
     newest = ledger.events(settings, limit=1, what=[*ledger.SERVED, ledger.ALIAS_GONE])[0]
     if newest.what == ledger.ALIAS_GONE:
         return None
     try:
-        version(settings, served)
+        version(settings, served, sha256)
         why = message("release.alias_deleted", version=served)
     except RegistryError:
         why = message("release.serving_deleted", version=served)
-    ledger.append(settings, ledger.ALIAS_GONE, who=IN_MLFLOW, why=why, from_version=served)
+    ledger.append(settings, ledger.ALIAS_GONE, who=IN_MLFLOW, why=why, from_version=served, from_sha256=sha256)
     alerts.send(settings, ledger.ALIAS_GONE, [str(why)], model_version=served)
     return ledger.events(settings, limit=1, what=[ledger.ALIAS_GONE])[0]
 

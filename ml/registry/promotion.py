@@ -73,7 +73,10 @@ def promote(
         current = champion(settings)
         if current is None or current.version != number:
             notice_locked(settings)
-        old = current.version if current else ledger.serving(settings)
+        served = ledger.newest_move(settings)
+        old, old_sha256 = (served.to_version, served.to_sha256) if served else ("", "")
+        if current:
+            old, old_sha256 = current.version, current.sha256
         info = version(settings, number)
         if current is not None and old == number:
             return _already(settings, info, who, why, run_key, confirm_with)
@@ -86,15 +89,18 @@ def promote(
             _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
             raise PromotionError(reason)
         _check_loads(settings, info)
-        changed = border(settings, ledger.serving(settings) or old, info)  # what really serves, as others may move it
+        really = (served.to_version, served.to_sha256) if served else (old, old_sha256)  # others may move the alias
+        changed = border(settings, really[0], info, really[1])
         if changed and not (force or across):
             reason = message("release.changes_contract", version=number, changes=changed)
             _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
             raise PromotionError(reason)
         if info.quarantined:
             release(settings, number, who=who, why=why)
-        old = "" if old == number else old  # only the alias was lost
-        intention = _outcome(settings, ledger.PROMOTING, who, why, old, number, run_key)
+        if ledger.same((old, old_sha256), (number, info.sha256)):
+            old = old_sha256 = ""  # only the alias was lost
+        hashes = old_sha256, info.sha256
+        intention = _outcome(settings, ledger.PROMOTING, who, why, old, number, run_key, hashes)
         return _move(settings, _intention(settings, intention), confirm_with, numbers or {}, changed)
 
 
@@ -142,7 +148,8 @@ def rollback(
         changed = changes(settings, current, target)
         if changed and not force:
             raise PromotionError(message("release.changes_contract", version=target.version, changes=changed))
-        intention = _outcome(settings, ledger.ROLLING_BACK, who, why, current.version, target.version, "")
+        hashes = current.sha256, target.sha256
+        intention = _outcome(settings, ledger.ROLLING_BACK, who, why, current.version, target.version, "", hashes)
         return _move(settings, _intention(settings, intention), confirm_with, {}, changed)
 
 
@@ -158,9 +165,9 @@ def reconcile_locked(settings: Settings, confirm_with: Confirm) -> Event | None:
     if intention is None:
         return None
     current = champion(settings)
-    if current is not None and current.version == intention.to_version:
+    if current is not None and intention.is_to(current.version, current.sha256):
         with contextlib.suppress(PromotionError):
-            changed = border(settings, intention.from_version, current)
+            changed = border(settings, intention.from_version, current, intention.from_sha256)
             return _move(settings, intention, confirm_with, {"interrupted": True}, changed)
     else:
         _outcome_of(settings, intention, failed=True, why=message("release.interrupted"))
@@ -215,14 +222,22 @@ def _outcome_of(
         why=why,
         from_version=intention.from_version,
         to_version=intention.to_version,
+        from_sha256=intention.from_sha256,
+        to_sha256=intention.to_sha256,
         run_key=intention.run_key,
         intention=intention.id,
         numbers=numbers,
     )
 
 
-def _outcome(settings: Settings, what: str, who: str, why: Text, old: str, new: str, run_key: str) -> int:
-    return ledger.append(settings, what, who=who, why=why, from_version=old, to_version=new, run_key=run_key)
+def _outcome(
+    settings: Settings, what: str, who: str, why: Text, old: str, new: str, run_key: str,
+    hashes: tuple[str, str] = ("", ""),
+) -> int:  # fmt: skip
+    return ledger.append(
+        settings, what, who=who, why=why, from_version=old, to_version=new, run_key=run_key,
+        from_sha256=hashes[0], to_sha256=hashes[1],
+    )  # fmt: skip
 
 
 def _intention(settings: Settings, number: int) -> Event:
@@ -233,13 +248,14 @@ def _intention(settings: Settings, number: int) -> Event:
 
 
 def _already(settings: Settings, info: VersionInfo, who: str, why: Text, run_key: str, confirm_with: Confirm) -> Event:
-    newest = next(iter(ledger.events(settings, limit=1, what=ledger.SERVED)), None)
-    if newest is not None and newest.to_version == info.version:
+    newest = ledger.newest_move(settings)
+    if newest is not None and newest.is_to(info.version, info.sha256):
         return newest
     # The alias was set by hand, in MLflow's own pages: the ledger says "promoted" only of what loads and serves.
     _check_loads(settings, info)
     confirm_with(settings, info.version)
-    _outcome(settings, ledger.PROMOTED, who, message("release.alias_found_set", reason=why), "", info.version, run_key)
+    found_set, hashes = message("release.alias_found_set", reason=why), ("", info.sha256)
+    _outcome(settings, ledger.PROMOTED, who, found_set, "", info.version, run_key, hashes)
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
@@ -253,15 +269,16 @@ def _put_back(settings: Settings, old: str) -> None:
 
 def _nothing_before(settings: Settings, current: str) -> Message:
     now = version(settings, current)
-    other = next((v for v in ledger.served_before(settings, current) if border(settings, v, now)), "")
-    if other and not _is_gone(settings, other):
+    before = ledger.served_before(settings, current, now.sha256)
+    other = next((v for v, sha256 in before.items() if border(settings, v, now, sha256)), "")
+    if other and not _is_gone(settings, other, before[other]):
         return message("release.nothing_within_contract", version=current, other=other)
     return message("release.nothing_to_go_back_to", version=current)
 
 
-def _is_gone(settings: Settings, number: str) -> bool:
+def _is_gone(settings: Settings, number: str, sha256: str) -> bool:
     try:
-        return bool(version(settings, number).quarantined)
+        return bool(version(settings, number, sha256).quarantined)
     except RegistryError:
         return True
 

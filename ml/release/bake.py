@@ -71,6 +71,7 @@ def watch(settings: Settings, now: float) -> Baking | None:
         until=now,
         rows=settings.drift.label_rows,
         version=event.to_version,
+        sha256=event.to_sha256,
         labelled_only=True,
     )
     if len(rows) < settings.drift.min_labels:
@@ -78,7 +79,7 @@ def watch(settings: Settings, now: float) -> Baking | None:
     if changed := _border(settings, event):
         return _not_compared(settings, event, rows, changed)
     try:
-        before, _ = replay_scoring.score(settings, event.from_version, rows)
+        before, _ = replay_scoring.score(settings, event.from_version, rows, event.from_sha256)
     except (RegistryError, BundleError) as error:  # deleted or damaged: there is nothing to go back to
         return _not_compared(settings, event, rows, error.explanation)
     verdict = judge(settings, event, rows["actual"].to_numpy(object), rows["label"].to_numpy(object), before)
@@ -88,8 +89,7 @@ def watch(settings: Settings, now: float) -> Baking | None:
 def _border(settings: Settings, event: ledger.Event) -> Text:
     """What callers felt of the promotion, as the ledger has it; "" within one contract."""
     newest = next(iter(ledger.events(settings, limit=1, what=[ledger.NEW_CONTRACT])), None)
-    same = newest is not None and (newest.from_version, newest.to_version) == (event.from_version, event.to_version)
-    return newest.because if newest is not None and same and newest.id > event.id else ""
+    return newest.because if newest is not None and newest.numbers.get("move") == event.id else ""
 
 
 def _not_compared(settings: Settings, event: ledger.Event, rows: pd.DataFrame, why: Text) -> Baking:
@@ -97,8 +97,11 @@ def _not_compared(settings: Settings, event: ledger.Event, rows: pd.DataFrame, w
     reason = message("release.bake_not_compared", version=event.to_version, old=event.from_version, why=why)
     old, new = event.from_version, event.to_version
     earlier = ledger.events(settings, limit=1, what=[ledger.NOT_COMPARED])
-    if not earlier or (earlier[0].from_version, earlier[0].to_version) != (old, new):
-        ledger.append(settings, ledger.NOT_COMPARED, who=WHO, why=reason, from_version=old, to_version=new)
+    if not earlier or earlier[0].numbers.get("move") != event.id:
+        numbers = {"move": event.id}
+        ledger.append(
+            settings, ledger.NOT_COMPARED, who=WHO, why=reason, from_version=old, to_version=new, numbers=numbers
+        )
         alerts.send(settings, ledger.NOT_COMPARED, [str(reason)], from_version=old, to_version=new)
     right = rows["label"].to_numpy(object) == rows["actual"].to_numpy(object)
     return Baking(
@@ -117,7 +120,7 @@ def finish_what_was_cut_short(settings: Settings) -> None:
 
 def promotion(settings: Settings, now: float) -> ledger.Event | None:
     """The promotion that is being watched: the newest move, while it is young enough and had a predecessor."""
-    event = next(iter(ledger.events(settings, limit=1, what=ledger.SERVED)), None)
+    event = ledger.newest_move(settings)
     if event is None or event.what != ledger.PROMOTED or not event.from_version:
         return None
     return event if now - event.time <= settings.drift.baking_s else None

@@ -34,13 +34,15 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     agreement: float | None = None  # share of rows on which both decide alike
 
 
-def score(settings: Settings, version: str, rows: pd.DataFrame) -> tuple[Any, Any]:
+def score(settings: Settings, version: str, rows: pd.DataFrame, sha256: str = "") -> tuple[Any, Any]:
     """Answers of a registered version to logged rows.
 
     Parameters
     ----------
     rows
         What `predictions.window` returned.
+    sha256
+        Of that version's bundle, where it is known.
 
     Returns
     -------
@@ -52,9 +54,9 @@ def score(settings: Settings, version: str, rows: pd.DataFrame) -> tuple[Any, An
     Raises
     ------
     RegistryError, BundleError
-        There is no such version, or its bundle is altered.
+        There is no such version, or its bundle is altered or another one.
     """
-    bundle = open_version(settings, version)
+    bundle = open_version(settings, version, sha256)
     numbers, categories = inputs(rows, bundle.schema)
     probabilities = bundle.run(numbers, categories)
     return bundle.label(probabilities), probabilities
@@ -76,15 +78,21 @@ def compare(settings: Settings, version: str, *, against: str, rows: int = 2_000
     return beside(bundle, live(settings, bundle, against=against, rows=rows))
 
 
-def live(settings: Settings, bundle: Bundle, *, against: str, rows: int, since: float | None = None) -> pd.DataFrame:
+def live(
+    settings: Settings, bundle: Bundle, *, against: str, rows: int, since: float | None = None, sha256: str = ""
+) -> pd.DataFrame:
     """The newest rows that version `against` answered (from `since` on, seconds) and whose label the bundle knows.
 
     Parameters
     ----------
     rows
         At most so many are read; those with a label that the bundle does not know are dropped then.
+    sha256
+        Of the bundle of `against`: not what another registry's version of that number answered.
     """
-    window = predictions.window(database.engine(settings), since=since, rows=rows, version=against, labelled_only=True)
+    window = predictions.window(
+        database.engine(settings), since=since, rows=rows, version=against, sha256=sha256, labelled_only=True
+    )
     return window[window["actual"].isin(bundle.classes)].reset_index(drop=True)
 
 
@@ -115,11 +123,11 @@ def inputs(rows: pd.DataFrame, schema: Schema) -> tuple[Any, Any]:
     )
 
 
-def open_version(settings: Settings, version: str) -> Bundle:
+def open_version(settings: Settings, version: str, sha256: str = "") -> Bundle:
     """A registered version's bundle, verified; kept open for the next call."""
     from ml import registry
 
-    info = registry.version(settings, version)
+    info = registry.version(settings, version, sha256)
     return _open(registry.download(settings, info), info.sha256)
 
 

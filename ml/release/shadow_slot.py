@@ -34,6 +34,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     run_key: str
     champion: str
     since: float
+    sha256: str = ""  # of its bundle; "" where the ledger does not have it
     degraded: bool = False
     challenger_beats_champion: bool = False
 
@@ -52,6 +53,7 @@ def find(settings: Settings) -> Waiting | None:
     known = entry.numbers
     return Waiting(
         version=entry.to_version,
+        sha256=entry.to_sha256,
         run_key=entry.run_key,
         champion=entry.from_version,
         since=float(known.get("since", entry.time)),
@@ -75,6 +77,7 @@ def enter(
     champion: str,
     degraded: bool,
     challenger_beats_champion: bool,
+    sha256: str = "",
 ) -> Event:
     """Let a version wait in shadow; a second call finds what became of the first.
 
@@ -84,6 +87,8 @@ def enter(
         For the ledger.
     champion
         The version that serves now, which it is to be held against.
+    sha256
+        Of the version's bundle.
     degraded, challenger_beats_champion
         What the gate knew of the champion (`gate.rules.judge`): kept with the wait.
 
@@ -97,13 +102,14 @@ def enter(
         The call may be made again.
     """
     with locks.exclusive(settings, LOCK):
-        event = _past(settings, version)
+        event = _past(settings, version, sha256)
         if event is None:
             occupant = Waiting(
                 version=version,
                 run_key=run_key,
                 champion=champion,
                 since=0.0,
+                sha256=sha256,
                 degraded=degraded,
                 challenger_beats_champion=challenger_beats_champion,
             )
@@ -168,7 +174,7 @@ def follow(settings: Settings) -> None:
     one, current = find(settings), registry.by_alias(settings, registry.SHADOW)
     wanted = one.version if one else ""
     if current is not None and current.version != wanted:
-        left = _past(settings, current.version)
+        left = _past(settings, current.version, current.sha256)
         if left is not None and left.what == ledger.REFUSED:
             _note_refusal(settings, current.version, left.because)
     registry.set_shadow(settings, wanted)
@@ -193,10 +199,10 @@ def _enter(settings: Settings, one: Waiting, who: str, why: Text) -> Event:
     return ledger.events(settings, limit=1, what=[ledger.SHADOW])[0]
 
 
-def _past(settings: Settings, version: str) -> Event | None:
+def _past(settings: Settings, version: str, sha256: str) -> Event | None:
     """The newest that happened to a version in shadow: it waits, or how its wait ended; None where it never came."""
     for event in ledger.events(settings, what=[ledger.SHADOW, ledger.REFUSED]):
-        if event.to_version != version:
+        if not event.is_to(version, sha256):
             continue
         if event.what == ledger.SHADOW:
             return _end(settings, event) or event
@@ -208,15 +214,15 @@ def _past(settings: Settings, version: str) -> Event | None:
 def _end(settings: Settings, entry: Event) -> Event | None:
     """What ended a wait: the version was refused, or serves. A move that failed does not, it may be tried again."""
     events = ledger.events(settings, what=[ledger.REFUSED, ledger.PROMOTED])  # newest first
-    return next((e for e in reversed(events) if e.id > entry.id and e.to_version == entry.to_version), None)
+    return next((e for e in reversed(events) if e.id > entry.id and e.is_to(entry.to_version, entry.to_sha256)), None)
 
 
 def _append(
     settings: Settings, what: str, one: Waiting, champion: str, who: str, why: Text, numbers: dict[str, object]
 ) -> None:
     ledger.append(
-        settings, what, who=who, why=why, from_version=champion, to_version=one.version, run_key=one.run_key,
-        numbers=numbers,
+        settings, what, who=who, why=why, from_version=champion, to_version=one.version, to_sha256=one.sha256,
+        run_key=one.run_key, numbers=numbers,
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from ml.errors import BundleError, ChampionChanged, DataError, PromotionError, R
 from ml.gate import evidence
 from ml.gate.rules import Verdict
 from ml.messages import Message, Text, message
+from ml.registry.ledger import same
 from ml.release import bake, replay_scoring, shadow_slot
 from ml.release.shadow_slot import Waiting
 from ml.settings import Settings
@@ -70,8 +71,8 @@ def watch(settings: Settings, now: float) -> Shadow | None:
     return outcome
 
 
-def progress(settings: Settings, one: Waiting, champion: str) -> Shadow:
-    """How a waiting challenger stands beside the champion.
+def progress(settings: Settings, one: Waiting, champion: str, sha256: str = "") -> Shadow:
+    """How a waiting challenger stands beside the champion, whose number and hash are given.
 
     Parameters
     ----------
@@ -83,16 +84,16 @@ def progress(settings: Settings, one: Waiting, champion: str) -> Shadow:
     RegistryError, BundleError, DataError
         It cannot be compared; the next look refuses it.
     """
-    return _evidence(settings, one, champion).found
+    return _evidence(settings, one, champion, sha256).found
 
 
 def _look(settings: Settings, one: Waiting, champion: VersionInfo, now: float) -> Shadow:
     outcome = Shadow(version=one.version, champion=champion.version)
-    if champion.version == one.version:
+    if same((champion.version, champion.sha256), (one.version, one.sha256)):
         shadow_slot.found_serving(settings, one, who=WHO)
         return msgspec.structs.replace(outcome, state="promoted")
     try:
-        seen = _evidence(settings, one, champion.version)
+        seen = _evidence(settings, one, champion.version, champion.sha256)
         shadow_slot.follow(settings)  # the version that the alias leaves is the one whose verdict is noted
         outcome = seen.found
         if outcome.rows >= outcome.needed:
@@ -112,16 +113,16 @@ def _look(settings: Settings, one: Waiting, champion: VersionInfo, now: float) -
     return outcome
 
 
-def _evidence(settings: Settings, one: Waiting, champion: str) -> _Evidence:
+def _evidence(settings: Settings, one: Waiting, champion: str, sha256: str) -> _Evidence:
     from ml import registry
 
-    info = registry.version(settings, one.version)
+    info = registry.version(settings, one.version, one.sha256)
     if info.quarantined:
         raise RegistryError(message("release.quarantined", version=info.version, reason=info.quarantined))
-    challenger = replay_scoring.open_version(settings, one.version)
+    challenger = replay_scoring.open_version(settings, one.version, one.sha256)
     needed = shadow_slot.needed(settings)
     most = max(needed, settings.drift.label_rows)
-    rows = replay_scoring.live(settings, challenger, against=champion, rows=most, since=info.created)
+    rows = replay_scoring.live(settings, challenger, against=champion, sha256=sha256, rows=most, since=info.created)
     X, y = backtest.canonical(predictions.training_rows(settings, rows), challenger.schema)
     # The customers of the training table may be asked about every day: they prove nothing.
     new = ~evidence.seen_in_training(challenger, X, y, challenger.schema, rows["row_id"].to_numpy(object))
@@ -148,7 +149,7 @@ def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evide
     if served is not None and served.schema.question != challenger.schema.question:
         raise SchemaError(message("release.shadow_other_columns", version=champion.version))
     rows = evidence.with_regression_rows(settings, seen.X, seen.y, challenger.schema, [])
-    degraded, challenger_beats_champion = _world(settings, one, champion.version)
+    degraded, challenger_beats_champion = _world(settings, one, champion)
     return evidence.judge(
         settings, rows, challenger, served, prior=None, degraded=degraded,
         challenger_beats_champion=challenger_beats_champion, seed=settings.train.seed,
@@ -156,15 +157,16 @@ def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evide
     )  # fmt: skip
 
 
-def _world(settings: Settings, one: Waiting, champion: str) -> tuple[bool, bool]:
+def _world(settings: Settings, one: Waiting, champion: VersionInfo) -> tuple[bool, bool]:
     """Is this champion known to be degraded; has the world changed since the regression rows?"""
-    checks = verdict_history.history(settings, settings.drift.history, version=champion)
+    this = {"version": champion.version, "sha256": champion.sha256}
+    checks = verdict_history.history(settings, settings.drift.history, **this)
     last = next((check.signals for check in checks if check.verdict != "insufficient data"), None)
-    same = champion == one.champion
-    challenger_beats_champion = (same and one.challenger_beats_champion) or (
+    as_then = champion.version == one.champion
+    challenger_beats_champion = (as_then and one.challenger_beats_champion) or (
         last is not None and (last.challenger_beats_champion or last.degraded)
     )
-    return same and one.degraded, challenger_beats_champion
+    return as_then and one.degraded, challenger_beats_champion
 
 
 def _promote(settings: Settings, one: Waiting, champion: str, found: Shadow, why: Text) -> Shadow:

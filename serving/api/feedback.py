@@ -23,10 +23,10 @@ from serving.api import guard, operations, schemas
 from serving.api.operations import JSON
 from serving.prediction_log.writer import LogUnavailable
 from serving.problems import Problem
-from serving.scoring.json_rows import ID_KEY, MAX_ID_CHARS, strict_json
+from serving.scoring.json_rows import ID_KEY, MAX_ID_CHARS, as_id, strict_json
 from serving.service import current_service, read_body
 
-MAX_LABELS = 100_000
+MAX_LABELS = 100_000  # of one request; our choice
 MAX_COLUMNS = 100  # a header with more than the two is told as it came
 
 bp = Blueprint("feedback", __name__)
@@ -81,7 +81,7 @@ def checked(items: list[Any], classes: tuple[str, ...], lines: list[int]) -> lis
     Problem
         Too many.
     RowsError
-        An id that is no text, a label that is none of `classes`, or another key.
+        An id that is neither text nor a whole number, a label that is none of `classes`, or another key.
     """
     if len(items) > MAX_LABELS:
         raise Problem(413, message("requests.too_many_labels", limit=MAX_LABELS, got=len(items)))
@@ -93,7 +93,7 @@ def checked(items: list[Any], classes: tuple[str, ...], lines: list[int]) -> lis
         item_faults = list(_faults(item, names, None if lines else i, line))
         faults += item_faults
         if not item_faults:
-            pairs.append((item[ID_KEY], names[same_label(item["label"])]))
+            pairs.append((as_id(item[ID_KEY]), names[same_label(item["label"])]))
         if len(faults) > MAX_FAULTS:
             break
     if faults:
@@ -105,7 +105,7 @@ def _faults(item: Any, names: dict[str, str], row: int | None, line: int | None)
     if not isinstance(item, dict):
         yield Fault(row, None, f'{{"{ID_KEY}": …, "label": …}}', f"{shown(item)}", line)
         return
-    key, label = item.get(ID_KEY), item.get("label")
+    key, label = as_id(item.get(ID_KEY)), item.get("label")
     if not (isinstance(key, str) and 0 < len(key) <= MAX_ID_CHARS and key.isprintable()):
         yield Fault(row, ID_KEY, message("rows.printable", limit=MAX_ID_CHARS), f"'{shown(key)}'", line)
     if same_label(label) not in names:

@@ -16,7 +16,7 @@ from serving.api import schemas as c
 from serving.api.operations import PROBLEM, REF, Content, Operation
 
 API_VERSION = "1"
-DOUBLE_MAX = 1.7e308
+DOUBLE_MAX = 1.7e308  # the end of IEEE 754's doubles, rounded down
 
 
 def document(
@@ -76,7 +76,11 @@ def row_schema(schema: Schema | None) -> dict[str, Any]:
         "description": "One value a column; null where it is missing.",
         "required": list(properties),
         "properties": {
-            "prediction_id": {"type": ["string", "null"], "maxLength": 200, "description": "Your own id of this row."},
+            "prediction_id": {
+                "type": ["string", "integer", "null"],
+                "maxLength": 200,
+                "description": "Your own id of this row.",
+            },
             **passed_over,
             **properties,
         },
@@ -118,7 +122,7 @@ def _rows_schema(max_rows: int) -> dict[str, Any]:
             },
             "prediction_ids": {
                 "type": ["array", "null"],
-                "items": {"type": ["string", "null"], "minLength": 1, "maxLength": 200},
+                "items": {"type": ["string", "integer", "null"], "minLength": 1, "maxLength": 200},
                 "description": "Your own ids, as many as rows; another way to give them.",
             },
         },

@@ -107,7 +107,7 @@ class Explanations(Answer):
 class Label(msgspec.Struct, forbid_unknown_fields=True):
     """What turned out to be true of one prediction."""
 
-    prediction_id: Annotated[str, Meta(min_length=1, max_length=200)]
+    prediction_id: Annotated[str, Meta(min_length=1, max_length=200)] | int
     label: str
 
 

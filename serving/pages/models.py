@@ -18,7 +18,7 @@ from serving.pages import card, pages, quality, search
 from serving.pages.i18n import formats, translation
 from serving.service import Service, current_service
 from serving.status import reader as status_file
-from serving.status.reader import LedgerEntry, VersionEntry
+from serving.status.reader import LedgerEntry, Status, VersionEntry
 
 HEADLINE = ("accuracy", "roc_auc", "f1", "log_loss", "ece")
 TABLE = ("accuracy", "roc_auc", "f1", "log_loss")
@@ -56,6 +56,7 @@ def models() -> str:
         compare=_compare(known.versions),
         ledger=[ledger_row(e) for e in known.ledger],
         shadow=known.shadow,
+        outside=outside(known),
         **context,
     )
 
@@ -85,6 +86,12 @@ def ledger_row(entry: LedgerEntry) -> dict[str, Any]:
         "who": formats.WATCHERS.get(entry.who, entry.who),
         "why": entry.why,
     }
+
+
+def outside(known: Status) -> dict[str, Any] | None:
+    """The newest move where it was made in MLflow's registry, or the alias deleted there; None where it was ours."""
+    newest = next((e for e in known.ledger if e.what in ("promoted", "rolled back", "alias deleted")), None)
+    return ledger_row(newest) if newest is not None and newest.who == formats.IN_MLFLOW else None
 
 
 def _verdict(gate: dict[str, Any]) -> tuple[Text, list[Text]]:

@@ -12,11 +12,12 @@ from ml import charts
 from serving.api import guard
 from serving.pages import pages
 from serving.pages.i18n import formats
+from serving.pages.models import outside
 from serving.service import current_service
 from serving.status import reader as status_file
-from serving.status.reader import CheckEntry, Status, Window
+from serving.status.reader import CheckEntry, LedgerEntry, Status, Window
 
-SHOWN_COLUMNS = 20
+SHOWN_COLUMNS = 20  # of a check's table
 SHOWN_REASONS = 12  # of one check; all of them are in its report
 # A report holds scripts made from customers' values: it runs in an origin of its own, and reaches nothing.
 REPORT_POLICY = (
@@ -43,6 +44,7 @@ def monitoring() -> str:
         verdicts=_verdicts(known.checks),
         checks=[_check(check) for check in known.checks],
         report=chosen_report,
+        outside=outside(known),
     )
 
 
@@ -158,13 +160,13 @@ def _performance(known: Status) -> dict[str, Any] | None:
 
 def _ledger_events(known: Status, first: float, last: float) -> list[charts.Event]:
     kinds = {"promoted": "promoted", "rolled back": "rolled-back"}
-    return [
-        charts.Event(
-            x=e.time, kind=kinds[e.what], text=f"{formats.EVENTS[e.what][0]}: {e.to_version} · {formats.when(e.time)}"
-        )
-        for e in known.ledger
-        if e.what in kinds and first <= e.time <= last
-    ]
+    moves = [e for e in known.ledger if e.what in kinds and first <= e.time <= last]
+    return [charts.Event(x=e.time, kind=kinds[e.what], text=_moved(e)) for e in moves]
+
+
+def _moved(entry: LedgerEntry) -> str:
+    said = f"{formats.EVENTS[entry.what][0]}: {entry.to_version} · {formats.when(entry.time)}"
+    return f"{said} · {formats.WATCHERS[entry.who]}" if entry.who == formats.IN_MLFLOW else said
 
 
 def _drift_events(known: Status, first: float, last: float) -> list[charts.Event]:

@@ -23,7 +23,7 @@ from ml.schema.validation_errors import Fault, RowsError, shown
 from serving.auth.limits import check_values
 from serving.problems import Problem
 
-MAX_ID_CHARS = 200
+MAX_ID_CHARS = 200  # of a prediction's id; our choice
 ID_KEY = "prediction_id"
 IDS_KEY = "prediction_ids"
 
@@ -225,8 +225,18 @@ def _colons(body: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord(":")))
 
 
+def as_id(value: Any) -> Any:
+    """An id as it is kept: a whole number is its decimal text, as a table's ids are numbers in JSON and text in CSV.
+
+    >>> as_id(7), as_id("7"), as_id(7.0), as_id(True)
+    ('7', '7', 7.0, True)
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**MAX_ID_CHARS
+    return str(value) if whole else value
+
+
 def checked_ids(ids: Any, n: int) -> Ids:
-    """`n` ids as a caller may send them: printable text of 1 to MAX_ID_CHARS characters, or None.
+    """`n` ids as a caller may send them: printable text of 1 to MAX_ID_CHARS characters (`as_id`), or None.
 
     Raises
     ------
@@ -238,14 +248,15 @@ def checked_ids(ids: Any, n: int) -> Ids:
     if not isinstance(ids, list) or len(ids) != n:
         came = message("requests.a_list_of", n=len(ids)) if isinstance(ids, list) else _form(ids)
         raise Problem(422, message("requests.ids", key=IDS_KEY, n=n, got=came))
+    known: Ids = [as_id(value) for value in ids]
     faults = [
         Fault(i, ID_KEY, message("rows.printable", limit=MAX_ID_CHARS), f"'{shown(value)}'")
-        for i, value in enumerate(ids)
+        for i, value in enumerate(known)
         if value is not None and not (isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS and value.isprintable())
     ]
     if faults:
         raise RowsError(faults)
-    return ids
+    return known
 
 
 def _form(value: object) -> Text:

@@ -44,6 +44,9 @@ TEMPLATES = {
     "release.never_judged": N_("it was never judged"),
     "release.alters": N_("it changes what callers send and get: {changes:; }"),
     "release.alias_deleted": N_("the alias was deleted in MLflow's registry; version {version} serves on"),
+    "release.other_bundle": N_(
+        "version {version} of this registry is another model than the version {version} that is known here"
+    ),
     "release.serving_deleted": N_("version {version} was deleted in MLflow's registry; the service serves it on"),
     "release.bake_not_compared": N_(
         "version {version} is not watched: version {old}, which it replaced, cannot be compared with it ({why})"

@@ -31,9 +31,9 @@ def register(settings: Settings, space: Workspace) -> RegistrationRecord:
     run_id = tracking.run(settings, space.run_key)
     uri = log_bundle(settings, folder, run_id)
     verdict = "promote" if judged.promote else "refused"
-    tags = registry.verdict_tags(verdict, judged.message) | {"refit.family": judged.family}
+    tags = registry.verdict_tags(verdict, judged.message) | {registry.FAMILY: judged.family}
     tags |= {registry.CONTRACT: opened.schema.contract_id, registry.SNAPSHOT: opened.metrics["snapshot"]}
-    tags |= {f"refit.metric.{k}": f"{v:.6g}" for k, v in judged.metrics.items() if v is not None}
+    tags |= {f"{registry.METRIC}{k}": f"{v:.6g}" for k, v in judged.metrics.items() if v is not None}
     info = registry.register(
         settings, model_uri=uri, run_id=run_id, run_key=space.run_key, sha256=opened.sha256, tags=tags,
         description=judged.sentence,
@@ -41,7 +41,7 @@ def register(settings: Settings, space: Workspace) -> RegistrationRecord:
     if not any(e.what == ledger.REGISTERED for e in ledger.events(settings, run_key=space.run_key)):
         ledger.append(
             settings, ledger.REGISTERED, who=_who(space), why=judged.message, to_version=info.version,
-            run_key=space.run_key, numbers={"metrics": judged.metrics},
+            to_sha256=info.sha256, run_key=space.run_key, numbers={"metrics": judged.metrics},
         )  # fmt: skip
     return RegistrationRecord(
         version=info.version,
@@ -108,7 +108,8 @@ def _shadow(
     version = registered.version
     event = shadow_slot.enter(
         settings, version, who=origin.who, why=_why(space, origin.reason, judged), run_key=space.run_key,
-        champion=judged.champion, degraded=degraded, challenger_beats_champion=challenger_beats_champion,
+        champion=judged.champion, sha256=registered.sha256, degraded=degraded,
+        challenger_beats_champion=challenger_beats_champion,
     )  # fmt: skip
     promoted = event.what == ledger.PROMOTED
     explanation = {

@@ -16,6 +16,7 @@ from flask_babel import (
 )
 from flask_babel import lazy_gettext as _l
 
+IN_MLFLOW = "in MLflow's registry"  # who, of a move that was made there (`ml.registry.outside_moves`)
 VERDICTS = {
     "insufficient data": (_l("insufficient data"), ""),
     "stable": (_l("stable"), "good"),
@@ -34,6 +35,9 @@ EVENTS = {
     "rollback failed": (_l("rollback failed"), "bad"),
     "released from quarantine": (_l("released from quarantine"), ""),
     "not served": (_l("not served"), "bad"),
+    "alias deleted": (_l("alias deleted"), "bad"),
+    "not compared": (_l("not compared"), "warn"),
+    "new contract": (_l("new contract"), "warn"),
 }
 # The names of HTTP statuses that a page may show.
 STATUSES = {
@@ -53,6 +57,7 @@ WATCHERS = {
     "baking watch": _l("watch after a promotion"),
     "shadow watch": _l("watch before a promotion"),
     "drift": _l("drift check"),
+    IN_MLFLOW: _l("in MLflow's registry"),
     "scheduled": _l("schedule"),
     "asset_triggered": _l("drift check"),
 }

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,6 +101,24 @@ def test_another_model_of_the_same_columns_is_not_touched(model: Any) -> None:
         mlflow.pyfunc._enforce_schema(raw, theirs)
     whole = Schema([ColSpec("long", "products")])
     assert mlflow.pyfunc._enforce_schema(raw[["products"]], whole)["products"].dtype == np.int64
+
+
+def test_two_models_of_one_signature_read_by_their_own_markers(saved: Any, model: Any, tmp_path: Path) -> None:
+    """The same columns, and other words for a missing cell: what is loaded last must not read for the first."""
+    import mlflow.pyfunc
+
+    other = tmp_path / "other"
+    shutil.copytree(saved[1], other)
+    [kept] = other.rglob("schema.json")
+    schema = json.loads(kept.read_text(encoding="utf-8"))
+    kept.write_text(json.dumps(schema | {"missing_markers": ["soon"]}), encoding="utf-8")
+    later = mlflow.pyfunc.load_model(str(other))
+    raw = churn.table(20, seed=5)
+    said = raw.astype(object).assign(monthly_charges="soon")
+    missing = later.predict(raw.assign(monthly_charges=np.nan))
+    pd.testing.assert_frame_equal(later.predict(said), missing)
+    with pytest.raises(Exception, match="expected a number, got 'soon'"):
+        model.predict(said)
 
 
 def test_mlmodel_names_no_place_of_the_machine_that_made_it(saved: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
+from mlflow import MlflowClient
 
 from ml.cli import COMMANDS, main, show
 from ml.cli.options import merged, overrides
@@ -161,6 +162,10 @@ def test_pipeline_then_status(tmp_path: Path) -> None:
     back = refit("rollback", "--reason", "no reason", home=tmp_path)
     assert back.returncode == 1
     assert "nothing to go back to" in back.stderr
+    MlflowClient(told["mlflow"]).delete_registered_model_alias(told["model"], "champion")
+    lost = refit("status", home=tmp_path)
+    assert "alias `champion` was deleted in MLflow's registry; the service still serves version 1" in lost.stdout
+    assert "none yet" not in lost.stdout
 
 
 def test_pipeline_without_a_champion_has_an_exit_code_of_its_own(tmp_path: Path) -> None:

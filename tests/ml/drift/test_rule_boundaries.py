@@ -15,7 +15,7 @@ DRIFT = Drift()
 STEADY = Finding(column="a", kind="number", method="ks")
 MOVED = Finding(column="b", kind="number", method="ks", drifted=True, reasons=["b moved"])
 BROKEN = Finding(column="c", kind="number", method="ks", broken=True, reasons=["c is missing"])
-SCORES = Finding(column=PREDICTION, kind="number", method="ks", drifted=True, reasons=["scores moved"])
+SCORES = Finding(column=PREDICTION, kind=PREDICTION, method="ks", drifted=True, reasons=["scores moved"])
 FELL = Performance(labels=500, judged=True, degraded=True, reasons=["accuracy fell"])
 FINE = Performance(labels=500, judged=True)
 GUESSED = Estimate(dropped=True, reasons=["estimate fell"])
@@ -64,7 +64,7 @@ def test_a_reason_of_its_own_makes_stable_say_it() -> None:
 def test_many_columns_are_a_fifth_of_them(moved: int, of: int, many: bool) -> None:
     """Exactly the share is enough; the finding about the scores is no column."""
     findings = [MOVED] * moved + [STEADY] * (of - moved)
-    calm = Finding(column=PREDICTION, kind="number", method="ks")
+    calm = Finding(column=PREDICTION, kind=PREDICTION, method="ks")
     assert verdict([*findings, calm], FINE, NO, DRIFT)[2] == Signals(drifted=many, judged=True)
 
 

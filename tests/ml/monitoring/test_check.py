@@ -583,6 +583,31 @@ def test_report_is_drawn_whatever_the_columns(found: Settings) -> None:
     _opens_in_evidentlys_workspace(verdict.report["json"], found.home / "workspace")
 
 
+def test_a_column_may_have_any_name_that_the_report_uses(found: Settings) -> None:
+    """A feature called `prediction` is judged and drawn beside the model's own scores."""
+    found = msgspec.structs.replace(found, drift=msgspec.structs.replace(found.drift, report_rows=20_000))
+    names = {"usual": "prediction", "constant": "actual label", "boolean": "predicted label", "huge": "confidence"}
+    kept, frame = strange_baseline(list(STRANGE))
+    columns = tuple(msgspec.structs.replace(c, name=names.get(c.name, c.name)) for c in kept.schema.columns)
+    schema = msgspec.structs.replace(kept.schema, columns=columns)
+    kept = msgspec.structs.replace(kept, schema=schema, frame=kept.frame.rename(columns=names))
+    frame["usual"] += 2
+    labels = np.array(["0", "1"] * 200, dtype=object)
+    worlds.serve(found, frame.rename(columns=names), np.linspace(0, 1, len(frame)), labels=labels)
+    verdict = check(found, now=worlds.START + 60, baseline=kept)
+    told = [reason for reason in verdict.reasons if code_of(reason) == "drift.column"]
+    assert [reason.values["column"] for reason in told] == ["prediction"]  # type: ignore[union-attr]
+    assert "drift.predictions" not in map(code_of, verdict.reasons)
+    assert {f.of_predictions: f.drifted for f in verdict.findings if f.column == "prediction"} == {
+        False: True, True: False,
+    }  # fmt: skip
+    numbers = json.loads(Path(verdict.report["json"]).read_text(encoding="utf-8"))
+    status = {test["name"].split("column ")[-1]: test["status"] for test in numbers["tests"]}
+    assert numbers["left_out"] == ["empty"], status
+    assert [s for name, s in sorted(status.items()) if "prediction" in name] == ["FAIL", "SUCCESS"], status
+    assert (verdict.effects["prediction"] < 0.1, verdict.effects["prediction_"] > 0.5) == (True, True)
+
+
 def _opens_in_evidentlys_workspace(file: str, folder: Path) -> None:
     """By Evidently's own API: the run is there, with its metrics and a page."""
     from evidently.core.report import Snapshot

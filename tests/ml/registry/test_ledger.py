@@ -74,7 +74,7 @@ def test_served_before_is_what_really_served(
     """The way back goes along versions that served, not along version numbers."""
     for old, new in moves:
         move(settings, old, new)
-    assert ledger.served_before(settings, version) == expected
+    assert list(ledger.served_before(settings, version)) == expected
 
 
 def test_failed_promotion_did_not_serve(settings: Settings) -> None:
@@ -82,7 +82,7 @@ def test_failed_promotion_did_not_serve(settings: Settings) -> None:
     move(settings, "", "1")
     move(settings, "1", "2", ledger.PROMOTION_FAILED)
     move(settings, "1", "3")
-    assert ledger.served_before(settings, "3") == ["1"]
+    assert list(ledger.served_before(settings, "3")) == ["1"]
 
 
 def test_unreachable_database_is_transient(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def promoted(
     actual = flip(worlds.decide(p), rng.random(rows) < wrong)
     worlds.serve(found, frame, p, version="2", labels=actual)
     before = flip(actual, rng.random(rows) < wrong_before)
-    monkeypatch.setattr(replay_scoring, "score", lambda _s, version, logged: (before[: len(logged)], None))
+    monkeypatch.setattr(replay_scoring, "score", lambda _s, version, logged, _sha256: (before[: len(logged)], None))
 
 
 def flip(labels: np.ndarray, where: Any) -> np.ndarray:

@@ -57,7 +57,7 @@ class Before:
         self.asked: list[tuple[Settings, str, pd.DataFrame]] = []
         monkeypatch.setattr(replay_scoring, "score", self)
 
-    def __call__(self, settings: Settings, version: str, rows: pd.DataFrame) -> tuple[Any, Any]:
+    def __call__(self, settings: Settings, version: str, rows: pd.DataFrame, sha256: str) -> tuple[Any, Any]:
         self.asked.append((settings, version, rows))
         actual = rows["actual"].to_numpy(object)
         return np.where(np.arange(len(rows)) < self.wrong, "neither", actual), None
@@ -204,7 +204,9 @@ def test_a_predecessor_of_another_contract_is_not_compared(own: Settings, monkey
     monkeypatch.setattr(replay_scoring, "score", None)
     serve(own, 50, wrong=30)
     why = message("release.contract", changes=[message("gate.columns_gone", names="score")])
-    ledger.append(own, ledger.NEW_CONTRACT, who="ann", why=why, from_version="1", to_version="2")
+    [move] = ledger.events(own, what=[ledger.PROMOTED])
+    numbers = {"move": move.id}
+    ledger.append(own, ledger.NEW_CONTRACT, who="ann", why=why, from_version="1", to_version="2", numbers=numbers)
     found = bake.watch(own, NOW)
     assert found is not None
     assert found.message == message("release.bake_not_compared", version="2", old="1", why=why)

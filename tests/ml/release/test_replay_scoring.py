@@ -27,7 +27,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A registry of two versions that mostly decide the opposite of each other."""
     hashes = {version: tiny_bundle(tmp_path / version, slope=slope) for version, slope in (("1", 1.0), ("2", -1.0))}
 
-    def version(_: Settings, name: str) -> Any:
+    def version(_: Settings, name: str, sha256: str = "") -> Any:
         if name not in hashes:
             raise RegistryError(f"there is no version {name}")
         return VersionInfo(version=name, run_id="", source="", created=0.0, tags={registry.SHA256: hashes[name]})

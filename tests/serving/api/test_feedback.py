@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from tests.serving import mixed
 from tests.serving.mixed import logged_labels
 
 ONE = {"prediction_id": "a", "label": "yes"}
@@ -21,13 +22,25 @@ ONE = {"prediction_id": "a", "label": "yes"}
         ([ONE, {"prediction_id": "b", "label": "no"}], [("a", "yes"), ("b", "no")]),
         ({"feedback": [ONE]}, [("a", "yes")]),
         ([ONE, ONE], [("a", "yes"), ("a", "yes")]),
+        ({"prediction_id": 71, "label": "yes"}, [("71", "yes")]),
     ],
-    ids=["one", "list", "wrapped", "repeated"],
+    ids=["one", "list", "wrapped", "repeated", "a number as id"],
 )
 def test_labels_are_written(app: Flask, tmp_path: Path, content: Any, labels: list[tuple[str, str]]) -> None:
     answer = app.test_client().post("/feedback", json=content)
     assert (answer.status_code, answer.json) == (200, {"accepted": len(labels)})
     assert logged_labels(tmp_path) == labels
+
+
+def test_a_number_as_id_is_its_text_at_every_entrance(app: Flask) -> None:
+    """The ids of a table are numbers in JSON and text in its CSV: the label finds the prediction either way."""
+    client = app.test_client()
+    row = {**mixed.ROW, "prediction_id": 71}
+    [one] = client.post("/predict", json={"rows": [row]}).get_json()["predictions"]
+    [two] = client.post("/predict", json={"rows": [mixed.ROW], "prediction_ids": [72]}).get_json()["predictions"]
+    assert (one["prediction_id"], two["prediction_id"]) == ("71", "72")
+    wrong = client.post("/predict", json={"rows": [mixed.ROW], "prediction_ids": [True]})
+    assert wrong.status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -51,12 +64,13 @@ def test_a_csv_is_taken_in_any_order_of_its_columns(app: Flask, tmp_path: Path, 
         ("x", 422, "prediction_id"),
         ([ONE, {"prediction_id": "b", "label": "maybe"}], 422, "rows[1], column 'label': expected one of 'no', 'yes'"),
         ([ONE, {"prediction_id": "", "label": "yes"}], 422, "rows[1], column 'prediction_id'"),
+        ([ONE, {"prediction_id": 7.0, "label": "yes"}], 422, "rows[1], column 'prediction_id'"),
         ([ONE, {"prediction_id": "b"}], 422, "rows[1], column 'label'"),
         ([ONE, 7], 422, "rows[1]"),
         ([ONE | {"weight": 1}], 422, "'weight'"),
         ({"feedback": [ONE], "x": 1}, 422, "prediction_id"),
     ],
-    ids=["empty", "text", "label", "id", "no label", "number", "other key", "beside feedback"],
+    ids=["empty", "text", "label", "id", "id with a point", "no label", "number", "other key", "beside feedback"],
 )
 def test_nothing_is_written_when_one_is_wrong(app: Flask, tmp_path: Path, content: Any, status: int, said: str) -> None:
     answer = app.test_client().post("/feedback", json=content)

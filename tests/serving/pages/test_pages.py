@@ -7,17 +7,22 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 from flask.testing import FlaskClient
 
+from ml import messages
 from ml.bundle import reader
 from ml.charts import bars
 from ml.charts.document import document
+from ml.registry import outside_moves
 from serving.app import create_app
 from serving.model.store import Pointer, write_pointer
 from serving.pages import STATIC
+from serving.status import reader as status_file
+from serving.status.reader import LedgerEntry
 from tests.serving import showcase
 from tests.serving.tiny import settings_for
 
@@ -46,6 +51,30 @@ def test_pages_say_so_when_there_is_nothing_yet(path: str, tmp_path: Path) -> No
         answer = client.get(path)
         assert answer.status_code == 200
         assert "No model is in service yet." in answer.text
+
+
+@pytest.mark.parametrize("path", ["/models", "/monitoring"])
+@pytest.mark.parametrize("what", ["promoted", "alias deleted"])
+def test_a_move_in_mlflows_registry_is_told_until_the_next_of_ours(what: str, path: str, tmp_path: Path) -> None:
+    """With what the gate would have said; and the promotion's mark on the chart says where it was made."""
+    kept = showcase._status("")
+    doubts = [messages.message("release.was_quarantined", reason="complaints")]
+    why = messages.message("release.moved_with_doubts", doubts=doubts)
+    to = "" if what == "alias deleted" else "4"
+    at = kept.windows[-1].end - 1
+    moved = LedgerEntry(time=at, what=what, from_version="3", to_version=to, who=outside_moves.IN_MLFLOW, why=why)
+    showcase.write(tmp_path)
+    for rows, told in (((moved, *kept.ledger), True), ((kept.ledger[0], moved), False)):
+        status_file.write(tmp_path / "var" / "serving", msgspec.structs.replace(kept, ledger=rows))
+        for client in _client(tmp_path):
+            text = client.get(path).text
+            flags = [flag for flag in re.findall(r'<p class="flag"[^>]*>.*?</p>', text) if "quarantined" in flag]
+            assert len(flags) == int(told)
+            if told:
+                vi = client.get(f"{path}?lang=vi").text
+                assert "kho đăng ký của MLflow" in vi
+                if (path, what) == ("/monitoring", "promoted"):
+                    assert re.search(r"<title>[^<]*promoted: 4 · [^<]* · in MLflow&#39;s registry", text)
 
 
 @pytest.mark.parametrize("path", ["/", "/models", "/monitoring"])
