@@ -13,7 +13,6 @@ from airflow.sdk.module_loading import import_string
 
 from dags.context import RETRY_POLICY, run_url, settings_of
 from ml.errors import explained
-from ml.messages import message
 from ml.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -42,6 +41,7 @@ class TaskFailed(BaseNotifier):  # type: ignore[misc]
     def notify(self, context: Any) -> None:
         """Send the alert, by every way that is set."""
         from ml import alerts
+        from ml.messages import message
 
         settings, ti = settings_of(), context["ti"]
         where = f"{ti.dag_id}.{ti.task_id}"

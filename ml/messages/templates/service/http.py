@@ -23,7 +23,7 @@ TEMPLATES = {
     "http.chunk_size": N_("a chunk size that is not one"),
     "http.too_slow": N_("the request did not arrive in time"),
     "http.client_gone": N_("the client has gone; the rest was not scored"),
-    "http.not_found": N_("there is nothing at this address"),
+    "http.not_found": N_("not found: there is nothing at this address"),
     "http.method_not_allowed": N_("this address does not take the method of the request"),
     "http.bad_request": N_("the request cannot be read"),
     "http.too_large": N_("the request is larger than this address takes"),
