@@ -128,7 +128,7 @@ def matrix(
     y_label: str,
     localise: Localise = str,
 ) -> Chart:
-    """A square of cells, the darker the larger the share of its row. `counts` is rows × columns, one name a row.
+    """A square of cells, the darker the larger the share of its row.
 
     Parameters
     ----------

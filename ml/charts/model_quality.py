@@ -55,13 +55,7 @@ def roc(
 def precision_recall(
     curves: Sequence[Curve], names: Sequence[str], *, title: str, x_label: str, y_label: str, localise: Localise = str
 ) -> Chart:
-    """Precision against recall, a curve a class.
-
-    Parameters
-    ----------
-    curves, names
-        One a class, in one order; those beyond MAX_CURVES are left out.
-    """
+    """Precision against recall, a curve a class; `curves` and `names` as in `roc`."""
     series = _series(curves, names, "precision_recall")
     return _shares(series, title=title, x_label=x_label, y_label=y_label, localise=localise)
 
