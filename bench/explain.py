@@ -23,7 +23,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -237,39 +236,28 @@ def text(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-@click.command()
-@click.option("--family", "families", multiple=True, help="Only these families.")
-@click.option("--categories", type=int, multiple=True, help="How many of the 20 columns are categories: 0 and 8.")
-@click.option("--rows", default=6, show_default=True, help="Rows to explain.")
-@click.option("--walks", default=6, show_default=True, help="Walks from each background row, for the exact values.")
-@click.option("--rounds", default=7, show_default=True, help="Interleaved rounds of all systems.")
-@click.option(
-    "--peers/--no-peers", "with_peers", default=True, help="Compare with shap (its loops compile for a minute)."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(
-    families: tuple[str, ...],
-    categories: tuple[int, ...],
-    rows: int,
-    walks: int,
-    rounds: int,
-    with_peers: bool,
-    as_json: bool,
-) -> None:
+def main() -> None:
     """Measure explanations."""
+    parser = harness.options(__doc__, no_peers="without shap, whose loops compile for a minute")
+    parser.add_argument("--family", action="append", help="only these families")
+    parser.add_argument("--categories", action="append", type=int, help="of the 20 columns so many: 0 and 8")
+    parser.add_argument("--rows", type=int, default=6, help="rows to explain: 6")
+    parser.add_argument("--walks", type=int, default=6, help="from each background row, for the exact values: 6")
+    parser.add_argument("--rounds", type=int, default=7, help="interleaved, of all systems: 7")
+    told = parser.parse_args()
     from ml.models import ALL_FAMILIES
 
     warnings.simplefilter("ignore")
     results = {}
     with tempfile.TemporaryDirectory() as folder:
-        for count in categories or (0, 8):
-            for family in families or ALL_FAMILIES:
-                found = case(Path(folder), family, count, rows)
-                results[found.name] = compare(found, exact(found, walks), rounds, with_peers)
+        for count in told.categories or (0, 8):
+            for family in told.family or ALL_FAMILIES:
+                found = case(Path(folder), family, count, told.rows)
+                results[found.name] = compare(found, exact(found, told.walks), told.rounds, not told.no_peers)
                 results[found.name]["service"] = service(found, Path(folder, f"home-{family}-{count}"))
-                if not as_json:
-                    click.echo(text({found.name: results[found.name]}))
-    harness.show(results, as_json=as_json)
+                if not told.json:
+                    harness.show(results, partial(text, {found.name: results[found.name]}), as_json=False)
+    harness.show(results, as_json=told.json)
 
 
 if __name__ == "__main__":

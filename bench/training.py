@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -179,27 +178,27 @@ def one_thread() -> None:
     threadpool_limits(1)
 
 
-@click.command(help=__doc__.split("\n")[0])
-@click.option("--sizes", default="1000,100000,1000000", show_default=True, help="Rows of the tables.")
-@click.option("--repeats", default=3, show_default=True)
-@click.option("--seconds", default=1.0, show_default=True, help="About the time of one bare fit.")
-@click.option("--only", default=",".join(FITS), show_default=True, help="Which fits.")
-@click.option("--no-memory", is_flag=True, help="Leave the memory out.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
-def main(sizes: str, repeats: int, seconds: float, only: str, no_memory: bool, as_json: bool) -> None:
+def main() -> None:
+    """Measure fits."""
+    parser = harness.options(__doc__, no_memory="leave the memory out")
+    parser.add_argument("--sizes", default="1000,100000,1000000", help="rows of the tables: 1000,100000,1000000")
+    parser.add_argument("--repeats", type=int, default=3, help="interleaved rounds: 3")
+    parser.add_argument("--seconds", type=float, default=1.0, help="about the time of one bare fit: 1")
+    parser.add_argument("--only", default=",".join(FITS), help="which fits, with commas")
+    told = parser.parse_args()
     warnings.simplefilter("ignore")
     one_thread()
-    names = available(["bare loop", *[n for n in only.split(",") if n != "bare loop"]])
+    names = available(["bare loop", *[n for n in told.only.split(",") if n != "bare loop"]])
     found: dict[str, Any] = {}
-    for rows in map(int, sizes.split(",")):
-        measured = speeds(rows, names, repeats, seconds)
+    for rows in map(int, told.sizes.split(",")):
+        measured = speeds(rows, names, told.repeats, told.seconds)
         found[str(rows)] = {
             name: {"rows_per_cpu_s": round(v), "ratio": v / measured["bare loop"]} for name, v in measured.items()
         }
-        if not no_memory and rows >= 100_000:
+        if not told.no_memory and rows >= 100_000:
             for name in ("ours", "bare loop"):
                 found[str(rows)][name]["memory_over_table"] = memory(name, rows)
-    harness.show(found, lambda: text(found, names), as_json=as_json, indent=2)
+    harness.show(found, lambda: text(found, names), as_json=told.json, indent=2)
 
 
 def text(found: dict[str, Any], names: list[str]) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 
 from ml.errors import Transient
 
-TIMEOUT_S = 30.0
-MAX_ANSWER_BYTES = 64_000_000
+TIMEOUT_S = 30.0  # without an answer; our choice
+MAX_ANSWER_BYTES = 64_000_000  # of an answer's body; our choice: no address that is asked has so much to say
 SHOWN_CHARACTERS = 500  # of what an answer says, in the error
 
 

@@ -12,7 +12,7 @@ from ml import http
 from ops import StackError
 from ops.layout import ADMIN, Layout, admin_password
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 60.0  # Airflow's first answers after a start are slow; our choice
 
 
 class AirflowUnavailable(StackError):

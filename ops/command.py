@@ -73,18 +73,21 @@ def ensure_running(layout: Layout, terminal: Terminal) -> None:
     """Start the stack, or take the one that runs; starts it anew when code or settings have changed."""
     running = bool(supervision.states(layout))
     if running and (parts := supervision.changed(layout)):
-        terminal.line(f"Restarting: {' and '.join(parts)} changed since the start.")
+        why = f"{' and '.join(parts)} changed since the start" if parts != ["start"] else "the last start was cut short"
+        terminal.line(f"Restarting: {why}.")
         stack.stop(layout)
         running = False
     if not running:
         stack.sweep(layout)
         if troubles := stack.troubles(layout):
             raise StackError("\n".join(troubles))
+        for warning in stack.warnings(layout):
+            terminal.line(warning)
         terminal.line("Starting Airflow, MLflow and the service …")
         try:
             with terminal.step("started") as say:
                 stack.start(layout, say)
-        except (StackError, KeyboardInterrupt):
+        except BaseException:
             stack.stop(layout)  # half a stack serves nobody
             raise
         addresses(layout, terminal)

@@ -7,7 +7,7 @@ import sys
 
 from ml import http
 
-PROBE_TIMEOUT_S = 8.0
+PROBE_TIMEOUT_S = 8.0  # below the 10 s of the compose file, so that it can say why
 
 
 def probe(address: str) -> int:

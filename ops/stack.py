@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault
 
@@ -27,7 +28,7 @@ from ops.supervision import last_lines, process_of, states, supervisor
 START_LIMIT_S = 600
 # Measured on the running stack during a default run; see docs/why.md.
 NEEDED_MEMORY_GB = 3.0
-NEEDED_DISK_GB = 1.0
+NEEDED_DISK_GB = 1.0  # for databases, logs and the first bundles; our choice
 
 
 def environment(layout: Layout) -> dict[str, str]:
@@ -58,11 +59,10 @@ def troubles(layout: Layout) -> list[str]:
 
 
 def _ports(layout: Layout) -> list[str]:
-    variables = {"service": "REFIT_SERVING_PORT", "mlflow": "REFIT_MLFLOW_PORT"}
     problems = []
     seen: dict[int, str] = {}
     for name, port in layout.ports.items():
-        variable = variables.get(name, "REFIT_AIRFLOW_PORT")
+        variable = _variable(name)
         if not 1 <= port <= 65535:
             problems.append(f"Port {port} for {name} is not between 1 and 65535: set {variable}.")
         elif port in seen:
@@ -72,6 +72,24 @@ def _ports(layout: Layout) -> list[str]:
             problems.append(f"Port {port} for {name} is taken{holder}: stop that, or set {variable} to another.")
         seen.setdefault(port, name)
     return problems
+
+
+def warnings(layout: Layout) -> list[str]:
+    """Looked at before the start: what may go wrong some day, a sentence each."""
+    try:
+        low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split())
+    except (OSError, ValueError):  # not Linux
+        return []
+    return [
+        f"Port {port} for {name} is one that the kernel gives to outgoing connections ({low} to {high}): "
+        f"one of them may hold it at the next start. {_variable(name)} below {low} is safe."
+        for name, port in layout.ports.items()
+        if low <= port <= high
+    ]
+
+
+def _variable(name: str) -> str:
+    return {"service": "REFIT_SERVING_PORT", "mlflow": "REFIT_MLFLOW_PORT"}.get(name, "REFIT_AIRFLOW_PORT")
 
 
 def _port_holder(port: int) -> str:
@@ -126,12 +144,13 @@ def start(layout: Layout, say: Callable[[str], None]) -> None:
     airflow_config.write(layout)
     write_private(layout.supervisor_config, supervision.supervisor_config(layout))
     sweep(layout)
+    layout.fingerprint_file.unlink(missing_ok=True)  # there only where a start came to its end
+    fingerprint = json.dumps(supervision.fingerprint(layout))
     command = [str(layout.bin / "supervisord"), "-c", str(layout.supervisor_config)]
     started = subprocess.run(command, env=environment(layout), capture_output=True, text=True)
     if started.returncode:
         raise StackError(f"the supervisor did not start: {(started.stderr or started.stdout).strip()}")
     control = _wait_for(lambda: supervisor(layout), 20, "the supervisor does not answer", layout, "supervisord")
-    write_private(layout.fingerprint_file, json.dumps(supervision.fingerprint(layout)))
     # MLflow, the service and its helpers are coming up meanwhile.
     migrate(layout, say)
     for name in supervision.AIRFLOW_PROGRAMS:
@@ -141,23 +160,33 @@ def start(layout: Layout, say: Callable[[str], None]) -> None:
     _wait_for(lambda: http.answers(address), START_LIMIT_S, "mlflow does not answer", layout, "mlflow")
     control.startProcess("follower", False)
     wait_until_ready(layout, say)
+    write_private(layout.fingerprint_file, fingerprint)
 
 
 def migrate(layout: Layout, say: Callable[[str], None]) -> None:
     """Make or upgrade Airflow's database; nothing to do when this version did it before."""
     from importlib.metadata import version
 
-    stamp = layout.airflow_home / "migrated"
+    stamp, first = layout.airflow_home / "migrated", layout.airflow_home / "being_made"
+    database = layout.airflow_home / "airflow.db"
     wanted = version("apache-airflow-core")
-    if stamp.exists() and stamp.read_text(encoding="ascii") == wanted and (layout.airflow_home / "airflow.db").exists():
+    if stamp.exists() and stamp.read_text(encoding="ascii") == wanted and database.exists():
         return
     say("preparing Airflow's database")
+    if first.exists():  # a first one whose making was cut short: nothing is in it yet, and it cannot be gone on with
+        for name in ("airflow.db", "airflow.db-wal", "airflow.db-shm", "airflow.db-journal"):
+            database.with_name(name).unlink(missing_ok=True)
+    if not database.exists():
+        first.touch()
     command = [str(layout.bin / "airflow"), "db", "migrate"]
-    done = subprocess.run(command, env=environment(layout), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # Known by it to `sweep` where this command is killed and leaves it behind.
+    known = environment(layout) | {"SUPERVISOR_SERVER_URL": f"unix://{layout.socket}"}
+    done = subprocess.run(command, env=known, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     (layout.logs / "airflow-migrate.log").write_text(done.stdout, encoding="utf-8")
     if done.returncode:
         raise StackError("Airflow's database could not be prepared:\n" + "\n".join(done.stdout.splitlines()[-8:]))
     stamp.write_text(wanted, encoding="ascii")
+    first.unlink(missing_ok=True)
 
 
 def wait_until_ready(layout: Layout, say: Callable[[str], None]) -> None:

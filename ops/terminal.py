@@ -20,7 +20,7 @@ from ops import NoChampion, RunFailed, StackError, stack
 from ops.airflow_api import AirflowApi
 from ops.layout import Layout
 
-POLL_INTERVAL_S = 0.4
+POLL_INTERVAL_S = 0.4  # between two looks at a run
 
 
 class Terminal:

@@ -36,7 +36,7 @@ _fast = _serving.worker_class == "fast" and hasattr(select, "epoll")
 worker_class = "serving.http.worker.FastWorker" if _fast else _serving.worker_class.replace("fast", "gthread")
 threads = _serving.threads if worker_class == "gthread" else 1
 worker_connections = _serving.max_connections
-backlog = 4096
+backlog = 4096  # connections that wait to be accepted; Linux's own limit (net.core.somaxconn)
 keepalive = round(_serving.keepalive_s)
 graceful_timeout = round(_serving.graceful_timeout_s)
 timeout = 60  # a worker that has not reported for so long is replaced

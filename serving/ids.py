@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-_AT_ONCE = 256
+_AT_ONCE = 256  # ids a call to the system; our choice
 _pool: list[str] = []
 # A fork would hand the same ids to two processes.
 os.register_at_fork(after_in_child=_pool.clear)

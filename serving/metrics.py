@@ -30,7 +30,7 @@ from serving.status.slots import Slots
 
 logger = logging.getLogger("refit.serving")
 
-FLUSH_S = 0.1
+FLUSH_S = 0.1  # between two writes of what was counted
 # Seconds. One row takes tenths of a millisecond, a large file seconds.
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 BOUNDS = (*BUCKETS, float("inf"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import doctest
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +40,14 @@ def test_a_result_is_for_machines_or_for_people(as_json: bool, capsys: pytest.Ca
     harness.show({"s": 1.0}, lambda: "one second", as_json=parsed.json)
     printed = capsys.readouterr().out
     assert (json.loads(printed) if as_json else printed) == ({"s": 1.0} if as_json else "one second\n")
+
+
+PROGRAMS = [path for path in sorted(Path(harness.__file__).parent.glob("*.py")) if "def main(" in path.read_text()]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
+def test_a_program_has_no_options_of_its_own_kind(program: Path) -> None:
+    """They are added to the harness's parser, so that help and `--json` are the same everywhere."""
+    text = program.read_text(encoding="utf-8")
+    assert "harness.options(" in text
+    assert not re.search(r"^import click|ArgumentParser\(", text, re.MULTILINE)

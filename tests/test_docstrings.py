@@ -168,6 +168,23 @@ def test_a_word_that_is_explained_once_is_in_use() -> None:
     assert sorted(set(WORDS) - used) == []
 
 
+def _is_number(value: ast.expr | None) -> bool:
+    if isinstance(value, ast.UnaryOp | ast.BinOp):
+        return all(_is_number(part) for part in ast.iter_child_nodes(value) if isinstance(part, ast.expr))
+    return isinstance(value, ast.Constant) and type(value.value) in (int, float)
+
+
+def test_a_threshold_has_its_source() -> None:
+    """A number at the top of a module has a comment, on its line or above: what it counts, and whose choice it is."""
+    bare = []
+    for file, tree in TREES.items():
+        lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+        numbers = [n for n in tree.body if isinstance(n, ast.Assign | ast.AnnAssign) and _is_number(n.value)]
+        places = [node.lineno - 1 for node in numbers]
+        bare += [f"{file}: {lines[i]}" for i in places if "#" not in lines[i] and not lines[i - 1].startswith("#")]
+    assert bare == []
+
+
 @pytest.mark.parametrize("folder", FOLDERS[:2])
 def test_a_package_has_a_map(folder: str) -> None:
     """Its `__init__` names every module and package in it, each in a row of its own."""

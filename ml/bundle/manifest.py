@@ -13,9 +13,9 @@ from ml.storage.files import write_bytes
 
 MANIFEST = "bundle.json"
 SIGNATURE = "bundle.sig"  # over all files and the manifest, so that it cannot be listed in it
-FORMAT = 1
+FORMAT = 1  # of the bundle's files; a reader of another one refuses
 REQUIRED = ("model.onnx", "schema.json", "decision.json", "examples.json")
-MAX_MANIFEST_BYTES = 1_000_000
+MAX_MANIFEST_BYTES = 1_000_000  # a manifest lists a dozen files; our choice
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -30,7 +30,7 @@ PAYLOAD = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://model_signing/signature/v1.0"
 ENVELOPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-MAX_SIGNATURE_BYTES = 4_000_000
+MAX_SIGNATURE_BYTES = 4_000_000  # a signature is a few kB; our choice
 
 
 class SignatureError(BundleError):

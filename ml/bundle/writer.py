@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Columns of reference.parquet beside the inputs; the prefix keeps them apart from a customer's own names.
 ACTUAL = "__refit_actual"  # the true label, text
 PREDICTED = "__refit_predicted"  # the label that the model answers, text
-EXAMPLES = 12
+EXAMPLES = 12  # rows that every reader of the bundle runs again; our choice: a load pays for them
 BACKGROUND_ROWS = 100  # what an explanation averages over: our choice, between its cost and its noise
 REFERENCE_ROWS = 20_000  # above this a drift statistic gains nothing: its resolution is far below a material effect
 

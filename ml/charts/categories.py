@@ -11,7 +11,7 @@ from ml.charts.line_chart import RIGHT, ticks
 ROW, THICK, NUMBER, LONGEST_NAME = 44, 14, 72, 46
 DOT_ROW, LONGEST_DOT = 24, 22
 SIDE = 560  # of the matrix, names included
-LONGEST_CLASS = 14
+LONGEST_CLASS = 14  # characters; what a cell of the matrix has room for
 MOST_COUNTS = 12  # classes up to which a cell has room for its count
 
 
@@ -128,7 +128,7 @@ def matrix(
     y_label: str,
     localise: Localise = str,
 ) -> Chart:
-    """A square of cells, the darker the larger the share of its row. `counts` is rows × columns, one name a row.
+    """A square of cells, the darker the larger the share of its row.
 
     Parameters
     ----------

@@ -15,9 +15,9 @@ from ml.charts.chart import Chart, Localise
 from ml.charts.line_chart import Series, line_chart
 
 MAX_CURVES = 6  # as many colours as can be told apart; our choice
-MAX_BARS = 15
+MAX_BARS = 15  # columns that one picture can show
 MIN_ROWS = 5  # in a bin of the calibration: what fewer say is noise; our choice
-CURVE_HEIGHT = 400
+CURVE_HEIGHT = 400  # pixels
 SHARE = (0.0, 1.0)  # of both axes
 
 
@@ -55,13 +55,7 @@ def roc(
 def precision_recall(
     curves: Sequence[Curve], names: Sequence[str], *, title: str, x_label: str, y_label: str, localise: Localise = str
 ) -> Chart:
-    """Precision against recall, a curve a class.
-
-    Parameters
-    ----------
-    curves, names
-        One a class, in one order; those beyond MAX_CURVES are left out.
-    """
+    """Precision against recall, a curve a class; `curves` and `names` as in `roc`."""
     series = _series(curves, names, "precision_recall")
     return _shares(series, title=title, x_label=x_label, y_label=y_label, localise=localise)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ml.charts.chart import WIDTH, Chart, escape
 from ml.charts.line_chart import RIGHT
 
-LANE = 34
+LANE = 34  # pixels a lane
 THICK = 22  # of a span's bar
 LETTER = 6.5  # about the width of one at 12 units
 

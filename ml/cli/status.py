@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml.registry.catalog import VersionInfo
     from ml.registry.ledger import Event
 
-EVENTS = 10
+EVENTS = 10  # of the ledger, that fit a terminal
 
 
 @click.command()
@@ -113,15 +113,14 @@ def gather(settings: Settings, n_events: int = EVENTS) -> StatusReport:
 def _version(info: VersionInfo | None) -> Version | None:
     if info is None:
         return None
-    prefix = "refit.metric."
     return Version(
         version=info.version,
         created=info.created,
-        family=info.tags.get("refit.family", ""),
+        family=info.family,
         sha256=info.sha256,
         run_key=info.run_key,
-        sentence=info.tags.get("refit.sentence", ""),
-        metrics={k.removeprefix(prefix): float(v) for k, v in info.tags.items() if k.startswith(prefix)},
+        sentence=str(info.sentence),
+        metrics=info.metrics,
     )
 
 

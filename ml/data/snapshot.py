@@ -34,7 +34,7 @@ from ml.storage import files
 
 # Columns beside the inputs; the prefix keeps them apart from any customer's own names.
 Y, PART, WEIGHT, ID, TIME = (f"__refit_{name}" for name in ("y", "part", "weight", "id", "time"))
-_ABANDONED_S = 3_600.0
+_ABANDONED_S = 3_600.0  # a file half-written for so long belongs to nobody; our choice
 _SCHEMA_KEY = b"refit.schema"
 
 

@@ -13,7 +13,7 @@ Array = npt.NDArray[np.floating[Any]]
 # Above this many rows the resamples are drawn on a random subset, with weights that sum to all rows (a bag
 # of little bootstraps with one bag), so the cost stops growing. Kleiner et al. 2014.
 MAX_ROWS = 10_000
-CONFIDENCE = 0.95
+CONFIDENCE = 0.95  # of the intervals that are shown; customary
 
 
 class Resamples:

@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-NORMAL_ROWS = 5_000
-SMALL = 1e-12
+NORMAL_ROWS = 5_000  # of more, a mean is taken as normal: Student's t is the same then to three digits
+SMALL = 1e-12  # a smaller spread is rounding, not doubt
 
 
 class Bound(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ KINDS: tuple[Kind, ...] = ("none", "temperature", "sigmoid", "beta")  # from the
 # Pull of every scale towards 1 and every bias towards 0, as rows of weight: a prior that the model is
 # calibrated, which keeps perfectly separated rows from sending the scale to infinity. Our choice.
 PRIOR_ROWS = 2.0
-FOLDS = 5
+FOLDS = 5  # of the cross-fit; customary
 TINY = 1e-300  # keeps the logarithm finite while the optimiser looks around
 MAX_ROWS = 50_000  # more rows do not move two or three parameters; a random part of them is used
 

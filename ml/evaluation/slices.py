@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MIN_ROWS = 50  # a slice with fewer says too little: at 50 rows an accuracy is known to ±14 points
 MAX_SLICES = 400  # of the largest; bounds the time on tables with hundreds of columns
-N_BOOTSTRAP = 200
+N_BOOTSTRAP = 200  # resamples for an interval that is shown, not decided by; our choice
 
 Mask = npt.NDArray[np.bool_]
 

@@ -16,7 +16,7 @@ Objective = Literal["auto", "accuracy", "balanced_accuracy", "f1", "cost"]
 # "auto" cuts for F1 where the rarer class has less than this share of the rows, else for accuracy: with
 # balanced classes the two agree, and with rare positives accuracy is best served by never finding them.
 RARE_SHARE = 0.4
-N_BOOTSTRAP = 200
+N_BOOTSTRAP = 200  # resamples behind the choice; our choice
 
 
 def decide(

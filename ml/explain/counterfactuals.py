@@ -22,7 +22,7 @@ Index = npt.NDArray[np.int64]
 
 GRID = 33  # values tried over a number's range; our choice
 REFINEMENTS = 8  # bisections after that: 1/8000 of the range
-MAX_LEVELS = 50
+MAX_LEVELS = 50  # that are tried of one category, the most frequent first; our choice
 
 
 class Model(Protocol):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 TRAINED_ON = "trained_on.npy"  # sorted uint64 hashes of the rows that a version was fitted on
 TRAINED_IDS = "trained_ids.npy"  # the same of whom they are about
-CHUNK_ROWS = 8_192
+CHUNK_ROWS = 8_192  # scored at once; bounds the memory
 Probabilities = npt.NDArray[np.float32]
 
 

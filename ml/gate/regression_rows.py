@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ml.data.snapshot import Part, Snapshot
 
-MOST_ROWS = 2_000
+MOST_ROWS = 2_000  # of the first champion's test part; our choice: every later gate scores them twice
 LABEL = "__refit_actual"
 # More equal rows than this share are no memory of the regression rows: the table repeats itself (few, coarse columns).
 MOST_EQUAL = 0.5

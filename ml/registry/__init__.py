@@ -22,6 +22,8 @@ from ml.registry.aliases import CHAMPION, PREVIOUS, SHADOW, by_alias, champion, 
 from ml.registry.cache import download, fetch
 from ml.registry.catalog import (
     CONTRACT,
+    FAMILY,
+    METRIC,
     QUARANTINED,
     SHA256,
     SNAPSHOT,
@@ -29,7 +31,6 @@ from ml.registry.catalog import (
     note_verdict,
     of_run,
     register,
-    sentence_of,
     verdict_tags,
     version,
     versions,
@@ -41,6 +42,8 @@ from ml.registry.quarantine import quarantine, release
 __all__ = [
     "CHAMPION",
     "CONTRACT",
+    "FAMILY",
+    "METRIC",
     "PREVIOUS",
     "QUARANTINED",
     "SHA256",
@@ -60,7 +63,6 @@ __all__ = [
     "register",
     "release",
     "rollback",
-    "sentence_of",
     "serving",
     "set_shadow",
     "verdict_tags",

@@ -18,6 +18,8 @@ SENTENCE = "refit.sentence"
 MESSAGE = "refit.message"  # the sentence by code, as JSON
 SNAPSHOT = "refit.snapshot"  # the id of what it was made from
 CONTRACT = "refit.contract"  # `Schema.contract_id`
+FAMILY = "refit.family"
+METRIC = "refit.metric."  # begins the tag of each metric of the test rows
 QUARANTINED = "refit.quarantined"
 
 
@@ -34,6 +36,27 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
     def sha256(self) -> str:
         """SHA-256 of the bundle."""
         return self.tags.get(SHA256, "")
+
+    @property
+    def family(self) -> str:
+        """The model family, or "blend"."""
+        return self.tags.get(FAMILY, "")
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Of the test rows, by name."""
+        return {key.removeprefix(METRIC): float(text) for key, text in self.tags.items() if key.startswith(METRIC)}
+
+    @property
+    def verdict(self) -> str:
+        """What was decided of it: "promote" or "refused", "" where nothing was."""
+        return self.tags.get(VERDICT, "")
+
+    @property
+    def sentence(self) -> Text:
+        """Why, by code where it is a sentence of ours."""
+        text = self.tags.get(MESSAGE)
+        return msgspec.json.decode(text, type=Message) if text else self.tags.get(SENTENCE, "")
 
     @property
     def run_key(self) -> str:
@@ -136,12 +159,6 @@ def verdict_tags(verdict: str, sentence: Text) -> dict[str, str]:
     """
     code = msgspec.json.encode(sentence).decode() if isinstance(sentence, Message) else ""
     return {VERDICT: verdict, SENTENCE: str(sentence), MESSAGE: code}
-
-
-def sentence_of(tags: dict[str, str]) -> Text:
-    """What was decided of a version, by code where it is a sentence of ours."""
-    text = tags.get(MESSAGE)
-    return msgspec.json.decode(text, type=Message) if text else tags.get(SENTENCE, "")
 
 
 def note_verdict(settings: Settings, number: str, verdict: str, sentence: Text) -> None:

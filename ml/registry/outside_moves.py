@@ -16,7 +16,7 @@ from ml.messages import Message, message
 from ml.registry import aliases, ledger
 from ml.registry.aliases import champion
 from ml.registry.cache import download
-from ml.registry.catalog import VERDICT, VersionInfo, sentence_of, version
+from ml.registry.catalog import VERDICT, VersionInfo, version
 from ml.registry.contract import before, border, note_border
 from ml.registry.ledger import Event
 from ml.registry.quarantine import quarantine, release
@@ -100,7 +100,7 @@ def _doubts(info: VersionInfo) -> list[Message]:
     """What people should hear of a version that was promoted past the gate."""
     messages = [message("release.was_quarantined", reason=info.quarantined)] if info.quarantined else []
     if info.tags.get(VERDICT) == "refused":
-        messages.append(message("release.was_refused", verdict=sentence_of(info.tags)))
+        messages.append(message("release.was_refused", verdict=info.sentence))
     elif not info.tags.get(VERDICT):
         messages.append(message("release.never_judged"))
     return messages

@@ -14,7 +14,7 @@ from ml.errors import PromotionError
 from ml.messages import Message, Text, message
 from ml.settings import Settings
 
-POLL_S = 0.1
+POLL_S = 0.1  # between two looks at the workers
 
 
 class Confirmation(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ from ml.schema.validation_errors import printable
 
 # A single row may well lack a value; a whole file without any value of a usual column is broken.
 _ENOUGH_ROWS = 20
-_SHOWN_CHARS = 60
+_SHOWN_CHARS = 60  # of a cell in a message
 
 
 class Place(NamedTuple):

@@ -16,7 +16,7 @@ from ml.errors import SchemaError
 from ml.messages import Message, Text, code_of, message
 
 MAX_FAULTS = 20  # our choice: enough to mend a file in one go, small enough to read
-_SHOWN_CHARS = 80
+_SHOWN_CHARS = 80  # of a value in a message
 
 
 class Fault(NamedTuple):

@@ -16,7 +16,7 @@ import msgspec
 
 from ml.settings import Section, Settings
 
-_WIDTH = 110
+_WIDTH = 110  # of a line of refit.toml
 _HEAD = """\
 # Refit's settings. Everything stands at its default: change what you need, delete the rest if you like.
 #

@@ -14,7 +14,7 @@ import msgspec
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SAID = ("no space left on device", "disk is full", "disk quota exceeded", "file too large")
-_SPARE_BYTES = 1_000_000
+_SPARE_BYTES = 1_000_000  # less free space than this is a full disk; our choice
 
 
 def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:

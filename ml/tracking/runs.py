@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 RUN_KEY = "refit.run_key"
 PARENT = "mlflow.parentRunId"
 _METRICS_A_BATCH = 1000  # MLflow's own limits of one log_batch call
-_PARAMS_A_BATCH = 100
-_PARAM_CHARS = 6000
+_PARAMS_A_BATCH = 100  # the same
+_PARAM_CHARS = 6000  # the same, of one value
 
 
 def experiment(settings: Settings) -> str:

@@ -13,7 +13,7 @@ from ml.training.candidate import CandidateSpec
 
 ROUNDS = 20  # of one greedy selection: shares are twentieths
 LEAST_ROWS = 50  # fewer say nothing about weights
-BAGS = 40
+BAGS = 40  # bootstrap samples of the rows; our choice
 BAG_ROWS = 10_000  # most rows of a bag: more do not move the shares
 LEAST_SHARE = 0.05  # less is not worth a model of its own
 

@@ -85,7 +85,7 @@ log = logging.getLogger(__name__)
 # The prune rule's standard errors and share. At 2 standard errors 1 in 40 looks at a trial as good as the incumbent
 # prunes it.
 PRUNE_ERRORS = 2.0
-PRUNE_SHARE = 0.02
+PRUNE_SHARE = 0.02  # our choice, as PRUNE_ERRORS
 
 
 class TrialRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from serving.problems import Problem
 from serving.scoring.json_rows import ID_KEY, MAX_ID_CHARS, as_id, strict_json
 from serving.service import current_service, read_body
 
-MAX_LABELS = 100_000
+MAX_LABELS = 100_000  # of one request; our choice
 MAX_COLUMNS = 100  # a header with more than the two is told as it came
 
 bp = Blueprint("feedback", __name__)

@@ -29,7 +29,7 @@ from serving.service import current_service
 if TYPE_CHECKING:
     from serving.scoring.file_writers import Writer
 
-SPOOL_BYTES = 8_000_000
+SPOOL_BYTES = 8_000_000  # a larger upload is kept on disk; our choice
 ROOM = 1.25  # of an answer's size as its first part foretells it
 FORMATS = {
     "text/csv": "csv",
@@ -148,6 +148,11 @@ def spool() -> BinaryIO:
 
 def reserve(out: BinaryIO, first: int, times: float) -> None:
     """Take the disk's room for an answer, before its rows are logged: `first` bytes for its first part, of `times`.
+
+    Parameters
+    ----------
+    out
+        A file, or one that is kept in memory up to SPOOL_BYTES: then nothing is taken of an answer that stays there.
 
     Raises
     ------

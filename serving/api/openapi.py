@@ -16,7 +16,7 @@ from serving.api import schemas as c
 from serving.api.operations import PROBLEM, REF, Content, Operation
 
 API_VERSION = "1"
-DOUBLE_MAX = 1.7e308
+DOUBLE_MAX = 1.7e308  # the end of IEEE 754's doubles, rounded down
 
 
 def document(

@@ -15,7 +15,7 @@ from serving.problems import Problem
 # Paths that take tables or tensors, and JSON where it is said to be; every other body is JSON or a form.
 TABLES = ("/predict/file", "/file", "/invocations", "/v2/")
 
-HEAVY_BYTES = 1_000_000
+HEAVY_BYTES = 1_000_000  # a body that takes many times a single row's memory; our choice
 FORM_BYTES = 1_000_000  # of a page's form: one row, whose every field of three bytes takes hundreds
 MAX_CALLERS = 10_000  # the one not seen for longest is forgotten, and starts again with a full bucket
 

@@ -13,8 +13,8 @@ from typing import Any
 from serving.http.http1 import Body, Request, read_head
 from serving.http.wsgi import Answer
 
-SEND_BYTES = 262_144
-KEPT_HEAD_BYTES = 2_048
+SEND_BYTES = 262_144  # at once, so that one reader does not hold the loop; our choice
+KEPT_HEAD_BYTES = 2_048  # a head up to this size is kept to be recognised; our choice
 
 
 class Connection:

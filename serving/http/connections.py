@@ -28,7 +28,7 @@ from serving.problems import Problem
 
 _libc = ctypes.CDLL(None)
 READ_BYTES = 65_536  # also bounds how many pipelined requests are answered before others have their turn
-LINGER_S = 2.0
+LINGER_S = 2.0  # for a client to read why it was refused, as by nginx's lingering_close; our choice
 _GONE = (ConnectionError, BrokenPipeError, TimeoutError)
 
 

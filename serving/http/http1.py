@@ -16,12 +16,12 @@ from typing import IO, Any
 import gunicorn_h1c as h1c
 from gunicorn_h1c._parser_fast import IncompleteError, ParseError
 
-MAX_HEAD_BYTES = 65_536
-MAX_LINE_BYTES = 8_190
-MAX_FIELDS = 100
-MAX_LENGTH_DIGITS = 15
-MAX_CHUNK_LINE = 4_096
-MAX_TRAILER_BYTES = 16_384
+MAX_HEAD_BYTES = 65_536  # all lines of a head; our choice
+MAX_LINE_BYTES = 8_190  # gunicorn's default for a header line
+MAX_FIELDS = 100  # gunicorn's default
+MAX_LENGTH_DIGITS = 15  # of a Content-Length: a petabyte is refused by its size, longer ones without reading them
+MAX_CHUNK_LINE = 4_096  # with its extensions, which are passed over; our choice
+MAX_TRAILER_BYTES = 16_384  # passed over; our choice
 MEMORY_BYTES = 1_000_000  # a larger body waits in an unnamed temporary file
 
 MAX_FRAMING_BYTES = 65_536  # of all chunk lines; beyond it, half of the bytes that they hold

@@ -28,9 +28,9 @@ from gunicorn.workers import base
 from serving.http.connections import Conversations
 
 TICK_S = 0.1  # at most so long until it is noticed that the master is dead: the port must be free for the next one
-SWEEP_S = 0.5
-DRAIN_S = 1.0
-ACCEPT_AT_ONCE = 16
+SWEEP_S = 0.5  # between two looks for connections past their deadline
+DRAIN_S = 1.0  # for clients that have not seen the end yet; our choice
+ACCEPT_AT_ONCE = 16  # when many wait; else one, so that the other workers get theirs
 SPARE_FILES = 128  # descriptors for everything that is no client connection
 
 

@@ -20,7 +20,7 @@ from ml.settings import Settings
 ALIAS = "champion"
 SHA256 = "refit.sha256"
 BUNDLE_IN_MODEL = "artifacts/bundle"
-TIMEOUT_S = 5.0
+TIMEOUT_S = 5.0  # a registry that is silent for longer is out of reach; our choice
 _LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_TOKEN")
 
 

@@ -37,10 +37,10 @@ log = logging.getLogger("refit.follower")
 
 LOOK_S = 0.05  # at the file that `promote` touches: a stat
 RETRY_REFUSED_S = 30.0  # a refused version is tried again: its artifact may have been mended
-CHECK_WORKERS_S = 1.0
-KEPT_BUNDLES = 5
-MAX_REFUSALS = 20
-STOP_RECORDER_S = 10.0
+CHECK_WORKERS_S = 1.0  # between two looks at what the workers serve
+KEPT_BUNDLES = 5  # with the one that serves, for a way back without a download; our choice
+MAX_REFUSALS = 20  # versions whose refusal is remembered; our choice
+STOP_RECORDER_S = 10.0  # when the service stops
 MAX_WAIT_S = 5.0  # between two questions to a registry that does not answer
 
 

@@ -28,7 +28,7 @@ from ml.storage.files import write_bytes
 
 log = logging.getLogger("refit.serving")
 
-POLL_S = 0.01
+POLL_S = 0.01  # between two looks for a new pointer
 REPORT_AGAIN_S = 1.0  # after it could not be written
 
 

@@ -33,7 +33,7 @@ from serving.service import current_service
 
 LOCALES = ("en", "vi")
 THEMES = ("auto", "dark", "light")
-COOKIE_AGE_S = 365 * 24 * 3600
+COOKIE_AGE_S = 365 * 24 * 3600  # a year: a reader's language and theme
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -23,8 +23,8 @@ from serving.pages.predict import failure
 from serving.problems import Problem
 from serving.service import current_service
 
-KEPT_S = 3600
-MAX_KEPT = 20
+KEPT_S = 3600  # a scored file can be fetched for so long; our choice
+MAX_KEPT = 20  # scored files; the oldest go first; our choice
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 
 

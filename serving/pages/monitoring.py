@@ -17,7 +17,7 @@ from serving.service import current_service
 from serving.status import reader as status_file
 from serving.status.reader import CheckEntry, LedgerEntry, Status, Window
 
-SHOWN_COLUMNS = 20
+SHOWN_COLUMNS = 20  # of a check's table
 SHOWN_REASONS = 12  # of one check; all of them are in its report
 # A report holds scripts made from customers' values: it runs in an origin of its own, and reaches nothing.
 REPORT_POLICY = (

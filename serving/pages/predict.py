@@ -28,7 +28,7 @@ from serving.problems import Problem
 from serving.scoring import score
 from serving.service import current_service
 
-SHOWN_FEATURES = 10
+SHOWN_FEATURES = 10  # of an explanation
 
 
 class Field(msgspec.Struct, kw_only=True):

@@ -9,8 +9,8 @@ from serving.scoring.file_writers import Csv, answer_columns
 from serving.scoring.score import Scored
 from serving.scoring.upload import Part
 
-SHOWN_ROWS = 200
-SHOWN_COLUMNS = 30
+SHOWN_ROWS = 200  # of an uploaded table
+SHOWN_COLUMNS = 30  # of an uploaded table
 
 
 class Preview(Csv):

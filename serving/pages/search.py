@@ -13,7 +13,7 @@ from ml.charts.search_history import ScoredTrial
 from serving.model.store import Served
 from serving.pages.i18n import formats
 
-MAX_PANELS = 6
+MAX_PANELS = 6  # parameters of a family that are drawn
 
 Section = dict[str, Any]  # what the template's macro `chart` shows
 

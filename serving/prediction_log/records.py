@@ -21,7 +21,7 @@ from typing import NamedTuple
 import msgspec
 
 MAGIC = b"RFTSEG"
-VERSION = 3
+VERSION = 3  # of the record's format; a reader of another one refuses
 HEAD = struct.Struct("<6sH16sI")
 FIELDS = struct.Struct("<16sQII")
 CHECK = struct.Struct("<I")

@@ -21,11 +21,11 @@ from ml.storage.files import write_bytes
 
 log = logging.getLogger("refit.log_shipper")
 
-DAY_S = 86_400.0
+DAY_S = 86_400.0  # seconds
 BELIEVED_S = 7 * DAY_S  # the machine was off, or asleep: longer than that has to be proven
 PROVEN_S = DAY_S
 FIRST = 1_767_225_600.0  # 2026-01-01: nothing was answered before Refit was written
-TICK_S = KEEP_EVERY_S = 60.0
+TICK_S = KEEP_EVERY_S = 60.0  # seconds; our choice
 
 
 class Clock(msgspec.Struct):

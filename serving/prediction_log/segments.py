@@ -27,7 +27,7 @@ from serving.prediction_log.records import (
     Record,
 )
 
-MAX_RECORD_BYTES = 512_000_000
+MAX_RECORD_BYTES = 512_000_000  # a longer one is taken as damage; our choice, far above what the limits let in
 
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 

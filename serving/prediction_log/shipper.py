@@ -31,9 +31,9 @@ from serving.status import collector, reader
 
 log = logging.getLogger("refit.log_shipper")
 
-BATCH_ROWS = 2_000
-STATUS_EVERY_S = 5.0
-MAX_WAIT_S = 5.0
+BATCH_ROWS = 2_000  # a transaction; our choice
+STATUS_EVERY_S = 5.0  # between two collections for the pages
+MAX_WAIT_S = 5.0  # between two tries while the database is away, doubled from 0.1 on
 HOW_TO_REPAIR = "python -m ml verify --repair reads back what can be"
 
 

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("refit.serving.log")
 
-BACKLOG_EVERY_S = 1.0
+BACKLOG_EVERY_S = 1.0  # between two looks at the size of what waits
 TABLES_SHARE = 0.25  # of `max_backlog_bytes`: the rest is for single rows
 
 

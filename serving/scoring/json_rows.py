@@ -23,7 +23,7 @@ from ml.schema.validation_errors import Fault, RowsError, shown
 from serving.auth.limits import check_values
 from serving.problems import Problem
 
-MAX_ID_CHARS = 200
+MAX_ID_CHARS = 200  # of a prediction's id; our choice
 ID_KEY = "prediction_id"
 IDS_KEY = "prediction_ids"
 

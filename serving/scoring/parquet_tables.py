@@ -21,7 +21,7 @@ from ml.schema.validation_errors import shown
 from ml.settings import Settings
 from serving.auth.limits import check_cells
 
-BATCH_ROWS = 8_192
+BATCH_ROWS = 8_192  # unpacked at once; our choice
 
 
 class ParquetTable:

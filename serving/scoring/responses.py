@@ -14,7 +14,7 @@ from ml.schema.rows import Rows
 from serving.scoring.score import Scored
 
 WARNINGS_HEADER = "X-Warnings"
-WARNINGS_BYTES = 4_000
+WARNINGS_BYTES = 4_000  # of the header X-Warnings: half of the 8 kB that proxies take for a line
 
 
 class Answer(msgspec.Struct, gc=False):

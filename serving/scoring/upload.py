@@ -27,7 +27,7 @@ from serving.scoring.json_rows import ID_KEY, Ids
 from serving.scoring.parquet_tables import ParquetTable
 from serving.scoring.table_rows import TableEncoder
 
-BLOCK_BYTES = 1_000_000
+BLOCK_BYTES = 1_000_000  # parsed at once; our choice
 FLAG_BYTES = 150  # of memory, about, with its value and its place
 ENOUGH_ROWS = 20  # from here on a number column in which every cell is a word like "n/a" is a broken feed
 

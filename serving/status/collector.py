@@ -10,12 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from ml import registry, tracking
-from ml.drift import verdict_history
+from ml.drift import DriftVerdict
 from ml.errors import RefitError
 from ml.evaluation.bounds import wilson
 from ml.monitoring import status
 from ml.predictions import feedback, predictions
-from ml.registry import ledger
+from ml.registry import VersionInfo, ledger
 from ml.settings import Settings
 from ml.storage import database
 from serving.model import champion_lookup
@@ -23,67 +23,61 @@ from serving.status.reader import CheckEntry, LedgerEntry, Status, VersionEntry,
 
 log = logging.getLogger("refit.log_shipper")
 
-EVENTS = 100
-CHECKS = 50
-VERSIONS = 30
-SLICES = 48
+EVENTS = 100  # newest rows of the ledger
+CHECKS = 50  # newest
+VERSIONS = 30  # newest
+SLICES = 48  # of time, in the chart of how it went
 NEWEST_ROWS = 50_000  # what the slices are made of: bounds the query on a log of any length
 ALIASES = ("champion", "previous", "shadow")
 
 
 def collect(settings: Settings) -> Status:
     """What is known now. The registry's part is empty while it does not answer."""
-    waits = status.shadow(settings)
+    known = status.read(settings, events=EVENTS, checks=CHECKS)
     return Status(
         time=time.time(),
-        shadow=waits.message if waits is not None else "",
-        ledger=tuple(_ledger(settings)),
+        shadow=known.shadow.message if known.shadow is not None else "",
+        ledger=tuple(map(_line, known.ledger)),
         versions=tuple(_versions(settings)),
-        checks=tuple(_checks(settings)),
+        checks=tuple(map(_check, known.checks)),
         windows=tuple(windows(settings)),
     )
 
 
-def _ledger(settings: Settings) -> list[LedgerEntry]:
-    return [
-        LedgerEntry(
-            time=e.time, what=e.what, from_version=e.from_version, to_version=e.to_version, who=e.who, why=e.because
-        )
-        for e in ledger.events(settings, limit=EVENTS)
-    ]
+def _line(event: ledger.Event) -> LedgerEntry:
+    return LedgerEntry(
+        time=event.time, what=event.what, from_version=event.from_version, to_version=event.to_version, who=event.who,
+        why=event.because,
+    )  # fmt: skip
 
 
-def _checks(settings: Settings) -> list[CheckEntry]:
-    return [
-        CheckEntry(
-            id=check.id,
-            time=check.time,
-            verdict=check.verdict,
-            retrain=check.retrain,
-            decision=check.decision,
-            reasons=tuple(check.reasons),
-            columns=check.effects,
-            rows=check.window.rows,
-            report=Path(check.report["html"]).name if check.report.get("html") else "",
-        )
-        for check in verdict_history.history(settings, CHECKS)
-    ]
+def _check(check: DriftVerdict) -> CheckEntry:
+    return CheckEntry(
+        id=check.id,
+        time=check.time,
+        verdict=check.verdict,
+        retrain=check.retrain,
+        decision=check.decision,
+        reasons=tuple(check.reasons),
+        columns=check.effects,
+        rows=check.window.rows,
+        report=Path(check.report["html"]).name if check.report.get("html") else "",
+    )
 
 
 def _versions(settings: Settings) -> list[VersionEntry]:
+    address = tracking.uri(settings)
     try:
-        registered = _registered(settings)
+        registered = _over_rest(settings, address) if address.startswith("http") else _embedded(settings)
     except RefitError as error:
         log.info("no versions in the overview: %s", error)
         return []
-    return [_version(version, tags, aliases) for version, tags, aliases in registered]
+    return [_version(info, aliases) for info, aliases in registered]
 
 
-def _registered(settings: Settings) -> list[tuple[dict[str, Any], dict[str, str], list[str]]]:
-    """(version, its tags, its aliases) of the newest versions; over REST where that will do, as it is light."""
-    address, name = tracking.uri(settings), settings.registry.model_name
-    if not address.startswith("http"):
-        return _embedded(settings)
+def _over_rest(settings: Settings, address: str) -> list[tuple[VersionInfo, list[str]]]:
+    """The newest versions, each with its aliases, without MLflow's client, which is not light."""
+    name = settings.registry.model_name
     model = champion_lookup.get(address, "registered-models/get", name=name)
     if model is None:
         return []
@@ -97,41 +91,41 @@ def _registered(settings: Settings) -> list[tuple[dict[str, Any], dict[str, str]
         max_results=str(VERSIONS),
         order_by="version_number DESC",
     )
-    return [
-        (v, {t["key"]: t["value"] for t in v.get("tags", ())}, aliases.get(str(v["version"]), []))
-        for v in (page or {}).get("model_versions", ())
-    ]
+    infos = [_info(entry) for entry in (page or {}).get("model_versions", ())]
+    return [(info, aliases.get(info.version, [])) for info in infos]
 
 
-def _embedded(settings: Settings) -> list[tuple[dict[str, Any], dict[str, str], list[str]]]:
+def _info(entry: dict[str, Any]) -> VersionInfo:
+    return VersionInfo(
+        version=str(entry["version"]),
+        run_id=str(entry.get("run_id") or ""),
+        source=str(entry.get("source") or ""),
+        created=float(entry.get("creation_timestamp") or 0) / 1000,
+        tags={tag["key"]: tag["value"] for tag in entry.get("tags", ())},
+    )
+
+
+def _embedded(settings: Settings) -> list[tuple[VersionInfo, list[str]]]:
     if not (settings.var / "mlflow" / "mlflow.db").exists() and not settings.registry.tracking_uri:
         return []
     named = {name: registry.by_alias(settings, name) for name in ALIASES}
     return [
-        (
-            {"version": v.version, "creation_timestamp": v.created * 1000, "run_id": v.run_id},
-            v.tags,
-            [name for name, info in named.items() if info is not None and info.version == v.version],
-        )
-        for v in registry.versions(settings, limit=VERSIONS)
+        (info, [name for name, at in named.items() if at is not None and at.version == info.version])
+        for info in registry.versions(settings, limit=VERSIONS)
     ]
 
 
-def _version(found: dict[str, Any], tags: dict[str, str], aliases: list[str]) -> VersionEntry:
-    metrics: dict[str, tuple[float, float | None, float | None]] = {}
-    for key, text in tags.items():
-        if key.startswith("refit.metric."):
-            metrics[key.removeprefix("refit.metric.")] = (float(text), None, None)
+def _version(info: VersionInfo, aliases: list[str]) -> VersionEntry:
     return VersionEntry(
-        version=str(found["version"]),
-        time=float(found.get("creation_timestamp") or 0) / 1000,
-        family=tags.get("refit.family", ""),
-        verdict=tags.get("refit.verdict", ""),
-        sentence=registry.sentence_of(tags),
+        version=info.version,
+        time=info.created,
+        family=info.family,
+        verdict=info.verdict,
+        sentence=info.sentence,
         aliases=tuple(aliases),
-        quarantined=bool(tags.get("refit.quarantined")),
-        run_id=str(found.get("run_id") or ""),
-        metrics=metrics,
+        quarantined=bool(info.quarantined),
+        run_id=info.run_id,
+        metrics={name: (value, None, None) for name, value in info.metrics.items()},
     )
 
 

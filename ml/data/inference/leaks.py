@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-_MAX_ROWS = 10_000
-_BINS = 100
+_MAX_ROWS = 10_000  # drawn at random; our choice: it bounds the time
+_BINS = 100  # of equal counts, for a number column with more values; our choice
 _MIN_ROWS = 50  # below this, a column may separate two classes by luck
 
 

@@ -8,7 +8,7 @@
 | `customers` | A generated churn table: named mixed-type columns, missing values, an id and a time |
 | `decompress` | From a file's bytes to UTF-8 text, with what is no text table turned away by name |
 | `files` | Tables from files: CSV (packed or not) and Parquet, local or on any store that fsspec knows |
-| `registry` | The sources of raw tables |
+| `registry` | The sources by name, and reading the one that is configured |
 | `sql` | Tables from any database that SQLAlchemy knows: one SELECT, in a transaction that only reads |
 | `synthetic` | The default table: scikit-learn's make_classification, every parameter from `[synthetic]` |
 """

@@ -15,7 +15,7 @@ from ml.schema.findings import Report
 
 DELIMITERS = ",;\t|"
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-_SAMPLE_LINES = 50
+_SAMPLE_LINES = 50  # that the delimiter is found on; our choice
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 
 

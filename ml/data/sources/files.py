@@ -17,7 +17,7 @@ from ml.errors import DataError, Transient
 from ml.messages import Message, message
 from ml.settings import Data, Settings
 
-BATCH_ROWS = 8_192
+BATCH_ROWS = 8_192  # unpacked at once, so that a limit stops a bomb early; our choice
 _PARQUET = (".parquet", ".pq")
 
 

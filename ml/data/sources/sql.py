@@ -16,7 +16,7 @@ from ml.settings import Settings
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-_BATCH_ROWS = 50_000
+_BATCH_ROWS = 50_000  # fetched at once; our choice
 # Quoted text and comments, in which a semicolon or a word means nothing.
 _LITERAL = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
 

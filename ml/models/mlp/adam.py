@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-EPSILON = 1e-8
+EPSILON = 1e-8  # Kingma and Ba 2015
 
 
 class FusedAdam:

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 20  # StringConcat needs 20
 ML_OPSET = 3  # double-precision tree ensembles need 3
-IR_VERSION = 10
+IR_VERSION = 10  # of the file format: ONNX 1.16's
 
 NUMBERS, CATEGORIES, PROBABILITIES = "numbers", "categories", "probabilities"
 

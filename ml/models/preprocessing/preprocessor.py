@@ -26,7 +26,7 @@ from ml.models.preprocessing.encoded import F32, I64, Encoded
 from ml.models.preprocessing.state import FAR, Options, State
 from ml.schema.schema import Schema
 
-QUANTILE_ROWS = 200_000
+QUANTILE_ROWS = 200_000  # measured: see `Preprocessor`
 
 
 @dataclass

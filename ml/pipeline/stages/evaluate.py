@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from ml.data.snapshot import Snapshot
 
-STEPS = 5
+STEPS = 5  # of the stage's progress
 IMPORTANCE_ROWS = 50  # of the test part, which is in random order or the oldest of the newest; our choice
 IMPORTANCE_COLUMNS = 200  # the work for one row grows with their square
 

@@ -31,9 +31,9 @@ def register(settings: Settings, space: Workspace) -> RegistrationRecord:
     run_id = tracking.run(settings, space.run_key)
     uri = log_bundle(settings, folder, run_id)
     verdict = "promote" if judged.promote else "refused"
-    tags = registry.verdict_tags(verdict, judged.message) | {"refit.family": judged.family}
+    tags = registry.verdict_tags(verdict, judged.message) | {registry.FAMILY: judged.family}
     tags |= {registry.CONTRACT: opened.schema.contract_id, registry.SNAPSHOT: opened.metrics["snapshot"]}
-    tags |= {f"refit.metric.{k}": f"{v:.6g}" for k, v in judged.metrics.items() if v is not None}
+    tags |= {f"{registry.METRIC}{k}": f"{v:.6g}" for k, v in judged.metrics.items() if v is not None}
     info = registry.register(
         settings, model_uri=uri, run_id=run_id, run_key=space.run_key, sha256=opened.sha256, tags=tags,
         description=judged.sentence,
