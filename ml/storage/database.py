@@ -75,7 +75,19 @@ def _engine(address: str) -> sa.Engine:
     new_engine = sa.create_engine(address, pool_pre_ping=not address.startswith("sqlite"))
     if new_engine.dialect.name == "sqlite":
         event.listen(new_engine, "connect", _sqlite_pragmas)
+    elif new_engine.dialect.name == "postgresql":
+        event.listen(new_engine, "connect", _durable_commits)
     return new_engine
+
+
+def _durable_commits(connection: Any, _record: Any) -> None:
+    """A commit is on PostgreSQL's disk when it returns, also where its server or role has that switched off: a segment
+    is deleted after it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW synchronous_commit")
+        if cursor.fetchone()[0] == "off":
+            cursor.execute("SET synchronous_commit TO on")
+    connection.commit()
 
 
 def _sqlite_pragmas(connection: Any, _record: Any) -> None:

@@ -46,10 +46,13 @@ def test_label_is_read_by_what_its_prediction_meant(found: Settings) -> None:
 
 
 def test_rows_of_another_registrys_version_of_the_same_number_are_not_its(found: Settings) -> None:
+    """Where the hash is given; else all of that number are meant."""
+    engine = database.engine(found)
     for key, sha256 in (("a", "ours"), ("b", "theirs"), ("c", "")):
         log(found, key, {"x": 1.0}, sha256, "1")
-    rows = predictions.window(database.engine(found), version="3", sha256="ours")
-    assert rows["prediction_id"].tolist() == ["a", "c"]
+    assert predictions.window(engine, version="3", sha256="ours")["prediction_id"].tolist() == ["a", "c"]
+    assert predictions.window(engine, version="3")["prediction_id"].tolist() == ["a", "b", "c"]
+    assert predictions.counts(engine, version="3").predictions == 3
 
 
 def test_a_database_of_before_gets_the_columns_that_it_lacks(found: Settings) -> None:

@@ -12,7 +12,7 @@ import pytest
 from ml import registry
 from ml.errors import BundleError, ChampionChanged, PromotionError, RegistryError
 from ml.messages import Message, message
-from ml.registry import ledger, promotion
+from ml.registry import contract, ledger, promotion
 from ml.registry.ledger import Event
 from ml.registry.rollout import Confirmation
 from ml.settings import Settings
@@ -429,4 +429,135 @@ def test_an_intention_that_is_not_in_the_ledger_moves_nothing(
     monkeypatch.setattr(ledger, "open_intention", changed)
     with pytest.raises(RegistryError):
         promote(own, "1")
+    assert store.aliases == {}
+
+
+GONE = message("gate.columns_gone", names="score")
+
+
+def another_contract(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+    """The version `number` lacks a column that the others have."""
+
+    def changes(settings: Settings, old: registry.VersionInfo, new: registry.VersionInfo) -> list[Message]:
+        assert settings.registry.tracking_uri == memory.URI
+        return [GONE] if (old.version == number) != (new.version == number) else []
+
+    for module in (contract, promotion):
+        monkeypatch.setattr(module, "changes", changes)
+
+
+def borders(own: Settings) -> list[Event]:
+    return ledger.events(own, what=[ledger.NEW_CONTRACT])
+
+
+def test_another_contract_is_refused(own: Settings, store: memory.Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal is in the ledger, and says what callers would feel."""
+    another_contract(monkeypatch, "2")
+    serve(own, "1")
+    with pytest.raises(PromotionError) as caught:
+        promote(own, "2")
+    refused = rows(own)[-1]
+    assert caught.value.message == message("release.changes_contract", version="2", changes=[GONE])
+    assert refused.message == caught.value.message
+    assert moved(refused) == (ledger.REFUSED, "1", "2")
+    assert (refused.who, refused.run_key) == ("ann", "key")
+    assert (store.aliases, borders(own)) == ({"champion": "1"}, [])
+
+
+@pytest.mark.parametrize("permission", ["across", "force"])
+def test_across_a_contract_there_is_no_previous(
+    own: Settings, store: memory.Registry, monkeypatch: pytest.MonkeyPatch, permission: str
+) -> None:
+    """And a row of its own names the move and who made it."""
+    another_contract(monkeypatch, "3")
+    serve(own, "1", "2")
+    event = promote(own, "3", **{permission: True})
+    assert moved(event) == (ledger.PROMOTED, "2", "3")
+    assert store.aliases == {"champion": "3"}
+    (border,) = borders(own)
+    assert moved(border) == (ledger.NEW_CONTRACT, "2", "3")
+    assert (border.who, border.numbers["move"]) == ("ann", event.id)
+    assert border.message == message("release.contract", changes=[GONE])
+
+
+def test_a_rollback_crosses_a_contract_by_name_and_force(
+    own: Settings, store: memory.Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without either it is refused, and nothing is written."""
+    another_contract(monkeypatch, "2")
+    serve(own, "1")
+    promote(own, "2", across=True)
+    before = rows(own)
+    with pytest.raises(PromotionError) as unnamed:
+        rollback(own)
+    assert unnamed.value.message == message("release.nothing_within_contract", version="2", other="1")
+    with pytest.raises(PromotionError) as unforced:
+        rollback(own, "1")
+    assert unforced.value.message == message("release.changes_contract", version="1", changes=[GONE])
+    assert rows(own) == before
+    event = registry.rollback(own, "1", who="bob", why="complaints", force=True, confirm_with=agree)
+    assert (moved(event), event.numbers) == ((ledger.ROLLED_BACK, "2", "1"), DONE)
+    assert (moved(borders(own)[0]), borders(own)[0].who) == ((ledger.NEW_CONTRACT, "2", "1"), "bob")
+    assert store.aliases == {"champion": "1"}
+
+
+@pytest.mark.parametrize("bad", ["deleted", "quarantined"])
+def test_what_cannot_serve_is_not_offered_across_a_contract(
+    own: Settings, store: memory.Registry, monkeypatch: pytest.MonkeyPatch, bad: str
+) -> None:
+    another_contract(monkeypatch, "2")
+    serve(own, "1")
+    promote(own, "2", across=True)
+    if bad == "deleted":
+        store.delete("1")
+    else:
+        registry.quarantine(own, "1", who="eve", why="bad")
+    with pytest.raises(PromotionError) as caught:
+        rollback(own)
+    assert caught.value.message == message("release.nothing_to_go_back_to", version="2")
+
+
+def test_a_move_across_a_contract_that_was_cut_short_is_ended_as_one(
+    own: Settings, store: memory.Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`previous` points at none, and the ledger has the border."""
+    another_contract(monkeypatch, "2")
+    serve(own, "1")
+    with pytest.raises(Killed):
+        promote(own, "2", die, across=True)
+    registry.reconcile(own, agree)
+    assert store.aliases == {"champion": "2"}
+    assert [moved(border) for border in borders(own)] == [(ledger.NEW_CONTRACT, "1", "2")]
+
+
+def test_the_contract_is_that_of_what_really_serves(
+    own: Settings, store: memory.Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of what the alias was set to by hand and no service could load."""
+    another_contract(monkeypatch, "2")
+    serve(own, "1")
+    store.damage("2")
+    store.aliases["champion"] = "2"
+    assert moved(promote(own, "3")) == (ledger.PROMOTED, "2", "3")
+    assert borders(own) == []
+
+
+def test_an_alias_that_was_lost_is_set_again(own: Settings, store: memory.Registry) -> None:
+    """The version is nobody's predecessor, least of all its own."""
+    serve(own, "1", "2")
+    del store.aliases["champion"]
+    assert moved(promote(own, "2")) == (ledger.PROMOTED, "", "2")
+    assert store.aliases == {"champion": "2", "previous": "1"}
+
+
+def test_what_was_deleted_meanwhile_is_not_put_back(own: Settings, store: memory.Registry) -> None:
+    """The alias points at none then."""
+    serve(own, "1")
+
+    def delete_and_refuse(settings: Settings, version: str) -> Confirmation:
+        store.delete("1")
+        return refuse(settings, version)
+
+    with pytest.raises(PromotionError):
+        promote(own, "2", delete_and_refuse)
     assert store.aliases == {}

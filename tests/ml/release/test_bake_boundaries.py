@@ -173,11 +173,30 @@ def test_a_predecessor_that_is_gone_is_told_once(
     serve(own, 50, wrong=30)
     for _ in range(2):
         found = bake.watch(own, NOW)
-        assert found is not None
-        assert (found.rolled_back, found.predecessor_accuracy) == (False, None)
-        assert "version 1, which it replaced, cannot be compared with it (gone)" in str(found.message)
-    assert len(ledger.events(own, what=[ledger.NOT_COMPARED])) == 1
-    assert len((own.var / "logs" / "alerts.jsonl").read_text().splitlines()) == 1
+        why = message("release.bake_not_compared", version="2", old="1", why="gone")
+        assert found == bake.Baking(
+            version="2", predecessor="1", labels=50, accuracy=20 / 50, predecessor_accuracy=None, worse_by=0.0,
+            rolled_back=False, message=why,
+        )  # fmt: skip
+    (row,) = ledger.events(own, what=[ledger.NOT_COMPARED])
+    assert (row.who, row.from_version, row.to_version, row.message) == (bake.WHO, "1", "2", why)
+    (alert,) = alerts(own)
+    assert (alert["kind"], alert["from_version"], alert["to_version"]) == (ledger.NOT_COMPARED, "1", "2")
+    assert str(why) in alert["text"]
+
+
+@pytest.mark.parametrize("other", [("1", "3"), ("0", "2")])
+def test_that_another_was_told_of_is_not_enough(
+    own: Settings, monkeypatch: pytest.MonkeyPatch, other: tuple[str, str]
+) -> None:
+    def gone(*_: Any) -> Any:
+        raise RegistryError("gone")
+
+    monkeypatch.setattr(replay_scoring, "score", gone)
+    serve(own, 50)
+    ledger.append(own, ledger.NOT_COMPARED, who=bake.WHO, from_version=other[0], to_version=other[1])
+    bake.watch(own, NOW)
+    assert len(ledger.events(own, what=[ledger.NOT_COMPARED])) == 2
 
 
 def test_a_predecessor_of_another_contract_is_not_compared(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,8 +209,33 @@ def test_a_predecessor_of_another_contract_is_not_compared(own: Settings, monkey
     ledger.append(own, ledger.NEW_CONTRACT, who="ann", why=why, from_version="1", to_version="2", numbers=numbers)
     found = bake.watch(own, NOW)
     assert found is not None
-    assert "columns gone: score" in str(found.message)
+    assert found.message == message("release.bake_not_compared", version="2", old="1", why=why)
     assert not found.rolled_back
+
+
+@pytest.mark.parametrize("other", [("1", "3"), ("0", "2")])
+def test_another_moves_contract_is_not_this_ones(
+    own: Settings, monkeypatch: pytest.MonkeyPatch, other: tuple[str, str]
+) -> None:
+    Registry(monkeypatch)
+    before = Before(monkeypatch)
+    serve(own, 50)
+    ledger.append(own, ledger.NEW_CONTRACT, who="ann", why="columns", from_version=other[0], to_version=other[1])
+    bake.watch(own, NOW)
+    assert len(before.asked) == 1
+
+
+def test_a_contract_that_was_new_at_an_earlier_promotion_of_the_same_pair_is_old(
+    own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a row after that of the move tells of it."""
+    Registry(monkeypatch)
+    before = Before(monkeypatch)
+    serve(own, 50)
+    ledger.append(own, ledger.NEW_CONTRACT, who="ann", why="columns", from_version="1", to_version="2")
+    ledger.append(own, ledger.PROMOTED, who="ann", from_version="1", to_version="2")
+    bake.watch(own, NOW)
+    assert len(before.asked) == 1
 
 
 @pytest.mark.parametrize(("age", "watched"), [(999.0, True), (1_000.0, True), (1_000.5, False)])

@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import sqlalchemy as sa
@@ -58,6 +59,17 @@ def test_a_commit_is_on_the_disk_when_it_returns(settings: Settings) -> None:
     with database.engine(settings).connect() as connection:
         assert connection.execute(sa.text("PRAGMA synchronous")).scalar() == 2
         assert connection.execute(sa.text("PRAGMA journal_mode")).scalar() == "wal"
+
+
+@pytest.mark.parametrize(("told", "said"), [("off", ["SHOW", "SET"]), ("on", ["SHOW"]), ("remote_apply", ["SHOW"])])
+def test_postgresqls_commits_are_durable_whatever_its_server_says(told: str, said: list[str]) -> None:
+    """Tried by hand on a server of version 15 whose role has it off: SHOW says "on" in each session of ours."""
+    connection = mock.MagicMock()
+    cursor = connection.cursor.return_value.__enter__.return_value
+    cursor.fetchone.return_value = (told,)
+    database._durable_commits(connection, None)
+    assert [call.args[0].split()[0] for call in cursor.execute.call_args_list] == said
+    connection.commit.assert_called_once_with()
 
 
 @pytest.mark.parametrize("existing", [False, True])

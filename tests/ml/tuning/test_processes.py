@@ -22,12 +22,25 @@ from ml.tuning.trial import TrialRequest, TrialStore
 from tests.ml.tuning.searching import Rows, facts, settings
 
 
+class Tracker:
+    """Remembers which trials it was told of, and in which process."""
+
+    def __init__(self):
+        self.told = []
+
+    def trial(self, trial):
+        self.told.append((trial.number, os.getpid()))
+
+
 def test_two_processes_find_what_one_does(tmp_path):
-    """Past the start-up trials too: a suggestion never looks at trials that may still run."""
+    """Past the start-up trials too: a suggestion never looks at trials that may still run. The tracker is told once of
+    each, in this process."""
     one = tuning.search(Rows(), settings(max_evals=20), workdir=tmp_path / "one")
-    two = tuning.search(Rows(), settings(max_evals=20, workers=2), workdir=tmp_path / "two")
+    tracker = Tracker()
+    two = tuning.search(Rows(), settings(max_evals=20, workers=2), workdir=tmp_path / "two", tracker=tracker)
     assert facts(one.trials) == facts(two.trials)
     assert two.best == one.best
+    assert sorted(tracker.told) == [(number, os.getpid()) for number in range(20)]
 
 
 SEARCH = """

@@ -13,17 +13,22 @@ from ml.tuning import ensemble
 from tests.ml.tuning.searching import FAST, Rows, facts, settings
 
 
-def test_same_seed_same_trials_and_another_seed_others(tmp_path):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The search that others are compared with: eight trials of the two fast families."""
+    return tuning.search(Rows(), settings(), workdir=tmp_path_factory.mktemp("whole"))
+
+
+def test_same_seed_same_trials_and_another_seed_others(tmp_path, whole):
     """Every number of every trial repeats."""
-    first = tuning.search(Rows(), settings(), workdir=tmp_path / "a")
-    again = tuning.search(Rows(), settings(), workdir=tmp_path / "b")
-    other = tuning.search(Rows(), settings(seed=7), workdir=tmp_path / "c")
-    assert facts(first.trials) == facts(again.trials)
-    np.testing.assert_array_equal(first.probabilities, again.probabilities)
-    assert [t.params for t in first.trials] != [t.params for t in other.trials]
+    again = tuning.search(Rows(), settings(), workdir=tmp_path / "again")
+    other = tuning.search(Rows(), settings(seed=7), workdir=tmp_path / "other", max_evals=4)
+    assert facts(whole.trials) == facts(again.trials)
+    np.testing.assert_array_equal(whole.probabilities, again.probabilities)
+    assert [t.params for t in whole.trials[:4]] != [t.params for t in other.trials]
 
 
-def test_it_goes_on_where_it_was_interrupted(tmp_path):
+def test_it_goes_on_where_it_was_interrupted(tmp_path, whole):
     """An interrupt after five trials; the second search runs the other three only."""
     told = []
 
@@ -38,15 +43,15 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path):
     assert len(before) == 5
     found = tuning.search(Rows(), settings(), workdir=tmp_path)
     assert all(p.stat().st_mtime_ns == at for p, at in before.items())
-    assert facts(found.trials) == facts(tuning.search(Rows(), settings(), workdir=tmp_path / "new").trials)
+    assert facts(found.trials) == facts(whole.trials)
 
 
-def test_more_trials_can_be_asked_for_later(tmp_path):
-    """The first eight are those of the shorter search."""
-    short = tuning.search(Rows(), settings(), workdir=tmp_path)
-    longer = tuning.search(Rows(), settings(), workdir=tmp_path, max_evals=10)
-    assert facts(longer.trials[:8]) == facts(short.trials)
-    assert len(longer.trials) == 10
+def test_more_trials_can_be_asked_for_later(tmp_path, whole):
+    """The first ones are those of the shorter search."""
+    short = tuning.search(Rows(), settings(), workdir=tmp_path, max_evals=4)
+    longer = tuning.search(Rows(), settings(), workdir=tmp_path)
+    assert facts(longer.trials[:4]) == facts(short.trials)
+    assert facts(longer.trials) == facts(whole.trials)
 
 
 def test_other_rows_do_not_meet_old_trials(tmp_path):
@@ -59,7 +64,7 @@ def test_other_rows_do_not_meet_old_trials(tmp_path):
 def test_the_test_part_is_never_read(tmp_path):
     """Nor anything but training and validation."""
     rows = Rows()
-    found = tuning.search(rows, settings(), workdir=tmp_path)
+    found = tuning.search(rows, settings(), workdir=tmp_path, max_evals=3)
     tuning.refit(found.best, rows, settings(), on_all=found.fit_on_all)
     assert set(rows.asked) == {"train", "validation"}
 
@@ -85,27 +90,12 @@ def test_an_unknown_family_is_named(tmp_path):
         tuning.search(Rows(), settings(), workdir=tmp_path, families=("forest",))
 
 
-def test_the_tracker_is_told_once_of_every_trial(tmp_path):
-    """In this process, failed and resumed ones included."""
-
-    class Tracker:
-        def __init__(self):
-            self.seen = []
-
-        def trial(self, trial):
-            self.seen.append(trial.number)
-
-    tracker = Tracker()
-    tuning.search(Rows(), settings(workers=2), workdir=tmp_path, tracker=tracker)
-    assert sorted(tracker.seen) == list(range(8))
-
-
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 def test_the_winner_is_fitted_and_its_probabilities_are_out_of_fold(tmp_path, n_classes, weighted):
     """All rows are held out once; the refitted model answers all classes."""
     rows = Rows(n_classes=n_classes, weighted=weighted)
-    found = tuning.search(rows, settings(), workdir=tmp_path)
+    found = tuning.search(rows, settings(), workdir=tmp_path, max_evals=3)
     assert found.fit_on_all
     assert found.probabilities.shape == (160, n_classes)
     assert found.best_loss == pytest.approx(ensemble.loss(found.probabilities, found.y, found.weight))
