@@ -72,9 +72,10 @@ def test_a_move_in_mlflows_registry_is_told_until_the_next_of_ours(what: str, pa
             assert len(flags) == int(told)
             if told:
                 vi = client.get(f"{path}?lang=vi").text
-                assert "kho đăng ký của MLflow" in vi
+                assert "quarantined" not in "".join(re.findall(r'<p class="flag"[^>]*>.*?</p>', vi))
                 if (path, what) == ("/monitoring", "promoted"):
-                    assert re.search(r"<title>[^<]*promoted: 4 · [^<]* · in MLflow&#39;s registry", text)
+                    assert re.search(r"promoted: 4 · [^<]* · in MLflow[^<]*s registry</title>", text)
+                    assert re.search(r": 4 · [^<]* · trong kho mô hình của MLflow</title>", vi)
 
 
 @pytest.mark.parametrize("path", ["/", "/models", "/monitoring"])
