@@ -12,6 +12,7 @@ from airflow.sdk import BaseNotifier
 from airflow.sdk.module_loading import import_string
 
 from dags.context import RETRY_POLICY, run_url, settings_of
+from ml.errors import explained
 from ml.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -40,11 +41,14 @@ class TaskFailed(BaseNotifier):  # type: ignore[misc]
     def notify(self, context: Any) -> None:
         """Send the alert, by every way that is set."""
         from ml import alerts
+        from ml.messages import message
 
         settings, ti = settings_of(), context["ti"]
         where = f"{ti.dag_id}.{ti.task_id}"
         address = run_url(ti.dag_id, ti.run_id)
-        why = f"{where}: {context.get('exception') or 'it was ended from outside'}. {address}"
+        error = context.get("exception")
+        reason = explained(error) if isinstance(error, BaseException) else message("training.ended_outside")
+        why = message("training.task_failed", task=where, error=reason, run=address)
         with notifying(settings, context):
             alerts.send(settings, "task failed", [why], task=where, run=address)
 

@@ -30,6 +30,11 @@ class RefitError(Exception):
         return self.message or str(self)
 
 
+def explained(error: BaseException) -> Text:
+    """What an error of any kind says: the message of one of ours, else its words or its name."""
+    return error.explanation if isinstance(error, RefitError) else str(error) or type(error).__name__
+
+
 class Permanent(RefitError):
     """Raised when trying again with the same input must fail again."""
 

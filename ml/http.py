@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ml.errors import Transient
+from ml.messages import Message, message
 
 TIMEOUT_S = 30.0  # without an answer; our choice
 MAX_ANSWER_BYTES = 64_000_000  # of an answer's body; our choice: no address that is asked has so much to say
@@ -35,8 +36,9 @@ class HttpError(Transient):
         Nothing listens there.
     """
 
-    def __init__(self, address: str, reason: str, *, status: int = 0, content: bytes = b"", refused: bool = False):
-        super().__init__(f"{address} {reason}")
+    def __init__(self, address: str, reason: Message, *, status: int = 0, content: bytes = b"", refused: bool = False):
+        super().__init__(message("connections.at", address=address, what=reason))
+        self.code = reason.code
         self.address, self.reason = address, reason
         self.status, self.content, self.refused = status, content, refused
 
@@ -121,7 +123,7 @@ def exchange(
         As `request`, but for what the body holds.
     """
     if urllib.parse.urlsplit(address).scheme not in ("http", "https"):
-        raise HttpError(address, "is not an http(s) address")
+        raise HttpError(address, message("connections.no_http"))
     sent = {"Accept": "application/json", **(headers or {})}
     content = None if body is None else json.dumps(body).encode("utf-8")
     if content is not None:
@@ -135,16 +137,15 @@ def exchange(
             return int(answer.status), content
     except urllib.error.HTTPError as error:
         with error:
-            refusal = _rest_of(error)
-        raise HttpError(
-            address, f"answers {error.code} to {method}{_detail(refusal)}", status=error.code, content=refusal
-        ) from error
+            found = _rest_of(error)
+        raise HttpError(address, _answered(error.code, method, found), status=error.code, content=found) from error
     except (ValueError, http.client.InvalidURL) as error:  # whose text repeats the address
-        raise HttpError(address, f"cannot be asked: {type(error).__name__}") from error
+        raise HttpError(address, message("connections.cannot_be_asked", error=type(error).__name__)) from error
     except (OSError, http.client.HTTPException) as error:
         why = getattr(error, "reason", error)
         refused = isinstance(why, ConnectionRefusedError)
-        raise HttpError(address, f"does not answer {method}: {why}", refused=refused) from error
+        silent = message("connections.silent", method=method, error=str(why))
+        raise HttpError(address, silent, refused=refused) from error
 
 
 def parsed(address: str, content: bytes) -> Any:
@@ -161,8 +162,9 @@ def parsed(address: str, content: bytes) -> Any:
     try:
         return json.loads(content) if content.strip() else None
     except ValueError as error:
-        excerpt = content[:SHOWN_CHARACTERS].decode("utf-8", "replace")
-        raise HttpError(address, f"answers with what is no JSON: {excerpt!r}", status=200, content=content) from error
+        shown = content[:SHOWN_CHARACTERS].decode("utf-8", "replace")
+        what = message("connections.no_json", content=repr(shown))
+        raise HttpError(address, what, status=200, content=content) from error
 
 
 def _rest_of(error: urllib.error.HTTPError) -> bytes:
@@ -172,10 +174,12 @@ def _rest_of(error: urllib.error.HTTPError) -> bytes:
         return b""
 
 
-def _detail(content: bytes) -> str:
+def _answered(status: int, method: str, content: bytes) -> Message:
     """What a refusal says: the `detail` of a problem, else its first bytes."""
     try:
         detail = str(json.loads(content)["detail"])
     except (ValueError, KeyError, TypeError):
         detail = content[:SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
-    return f": {detail[:SHOWN_CHARACTERS]}" if detail else ""
+    if not detail:
+        return message("connections.status", status=status, method=method)
+    return message("connections.status_saying", status=status, method=method, answer=detail[:SHOWN_CHARACTERS])

@@ -12,6 +12,7 @@ import time
 from flask import Flask, Response, g, request
 
 from ml import settings as settings_module
+from ml.messages import message
 from ml.schema.validation_errors import shown
 from ml.settings import Settings
 from serving import pages, problems
@@ -77,4 +78,4 @@ def _packed_form() -> Problem | None:
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding == "identity" or request.mimetype not in FORMS:
         return None
-    return Problem(415, f"expected a form without Content-Encoding, got {shown(encoding)}")
+    return Problem(415, message("http.packed_form", got=shown(encoding)))

@@ -167,7 +167,14 @@ def _of_http(error: HTTPException) -> Problem:
         for name, value in error.get_headers()
         if name.lower() in ("allow", "content-range", "retry-after", "www-authenticate")
     }
-    return Problem(status, error.description or HTTPStatus(status).phrase, headers=headers)
+    known = {
+        400: message("http.bad_request"),
+        404: message("http.not_found"),
+        405: message("http.method_not_allowed"),
+        413: message("http.too_large"),
+    }
+    own = error.description if error.description != type(error).description else None
+    return Problem(status, own or known.get(status) or HTTPStatus(status).phrase, headers=headers)
 
 
 def _json(content: dict[str, str]) -> bytes:

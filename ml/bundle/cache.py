@@ -11,6 +11,7 @@ from pathlib import Path
 from ml.bundle import manifest, signature
 from ml.bundle.manifest import SIGNATURE
 from ml.errors import BundleError
+from ml.messages import moved
 from ml.settings import Settings
 from ml.storage import files
 
@@ -54,8 +55,8 @@ def _verify(settings: Settings, loaded: Path, target: Path) -> None:
     try:
         manifest.verify(loaded, target.name)
         signature.verify(settings, loaded)
-    except BundleError as error:  # the same words at every try: the copy's own place is random and gone
-        raise type(error)(str(error).replace(str(loaded), f"bundle {target.name[:12]}")) from error
+    except BundleError as error:  # the same at every try: the copy's own place is random and gone
+        raise type(error)(moved(error.explanation, str(loaded), f"bundle {target.name[:12]}")) from error
 
 
 def _is_whole(target: Path, sha256: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from ml.errors import BundleError
+from ml.messages import Message, message
 from ml.storage.files import write_bytes
 
 MANIFEST = "bundle.json"
@@ -45,7 +46,7 @@ def seal(path: Path) -> str:
         if name not in (MANIFEST, SIGNATURE)
     }
     if missing := [name for name in REQUIRED if name not in files]:
-        raise BundleError(f"{path}: cannot be sealed, there is no {missing[0]}")
+        raise BundleError(message("bundle.not_sealable", file=str(path), missing=missing[0]))
     content = msgspec.json.format(msgspec.json.encode(Manifest(FORMAT, files)), indent=1)
     write_bytes(path / MANIFEST, content)
     return hashlib.sha256(content).hexdigest()
@@ -55,7 +56,7 @@ def verify(path: Path | str, sha256: str | None = None) -> str:
     """Check a folder's files against its `bundle.json` without loading the model; returns the bundle's SHA-256."""
     manifest, digest = read(Path(path))
     if sha256 is not None and digest != sha256:
-        raise BundleError(f"{path}: expected bundle SHA-256 {sha256}, got {digest}")
+        raise BundleError(message("bundle.other_hash", file=str(path), expected=sha256, got=digest))
     check(Path(path), manifest)
     return digest
 
@@ -65,18 +66,18 @@ def read(path: Path) -> tuple[Manifest, str]:
     file = path / MANIFEST
     try:
         if file.stat().st_size > MAX_MANIFEST_BYTES:
-            raise BundleError(f"{file}: larger than {MAX_MANIFEST_BYTES} bytes: not a manifest of this project")
+            raise BundleError(message("bundle.manifest_too_large", file=str(file), limit=MAX_MANIFEST_BYTES))
         content = file.read_bytes()
         manifest = msgspec.json.decode(content, type=Manifest)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"{file}: not a readable bundle manifest: {error}") from error
+        raise BundleError(message("bundle.manifest_unreadable", file=str(file), error=str(error))) from error
     if manifest.format != FORMAT:
-        raise BundleError(f"{file}: expected format {FORMAT}, got {manifest.format}: made by another Refit")
+        raise BundleError(message("bundle.other_format", file=str(file), expected=FORMAT, got=manifest.format))
     for name in manifest.files:
         if not _is_safe(name):
-            raise BundleError(f"{file}: file name {name!r} leaves the bundle")
+            raise BundleError(message("bundle.name_leaves", file=str(file), name=repr(name)))
     if missing := [name for name in REQUIRED if name not in manifest.files]:
-        raise BundleError(f"{file}: lists no {missing[0]}")
+        raise BundleError(message("bundle.not_listed", file=str(file), missing=missing[0]))
     return manifest, hashlib.sha256(content).hexdigest()
 
 
@@ -91,25 +92,25 @@ def check(path: Path, manifest: Manifest) -> None:
         raise BundleError(fault)
 
 
-def faults(path: Path, manifest: Manifest) -> Iterator[str]:
-    """A sentence for each file that is missing, altered, or not listed."""
+def faults(path: Path, manifest: Manifest) -> Iterator[Message]:
+    """A message for each file that is missing, altered, or not listed."""
     for name, entry in manifest.files.items():
         file = path / name
         if file.is_symlink() or not file.is_file():
-            yield f"{file}: listed in {MANIFEST} and not there"
+            yield message("bundle.file_missing", file=str(file), manifest=MANIFEST)
         elif (size := file.stat().st_size) != entry.bytes:
-            yield f"{file}: expected {entry.bytes} bytes, got {size}: truncated or altered"
+            yield message("bundle.file_size", file=str(file), expected=entry.bytes, got=size)
         elif (digest := _hash(file)) != entry.sha256:
-            yield f"{file}: expected SHA-256 {entry.sha256}, got {digest}: altered"
+            yield message("bundle.file_altered", file=str(file), expected=entry.sha256, got=digest)
     for name in _walk(path):
         if name not in (MANIFEST, SIGNATURE) and name not in manifest.files:
-            yield f"{path / name}: not listed in {MANIFEST}"
+            yield message("bundle.file_unlisted", file=str(path / name), manifest=MANIFEST)
 
 
 def _walk(path: Path) -> Iterator[str]:
     for file in path.rglob("*"):
         if file.is_symlink():
-            raise BundleError(f"{file}: a symbolic link has no place in a bundle")
+            raise BundleError(message("bundle.link", file=str(file)))
         if file.is_file():
             yield file.relative_to(path).as_posix()
 

@@ -31,6 +31,7 @@ from ml.bundle import manifest
 from ml.bundle.manifest import MANIFEST, seal, verify
 from ml.decision import Decision
 from ml.errors import BundleError
+from ml.messages import message
 from ml.schema.rows import Rows
 from ml.schema.schema import Schema
 
@@ -105,7 +106,7 @@ class Bundle:
         path = Path(path)
         files, digest = manifest.read(path)
         if sha256 is not None and digest != sha256:
-            raise BundleError(f"{path / MANIFEST}: expected SHA-256 {sha256}, got {digest}: not the registered bundle")
+            raise BundleError(message("bundle.not_registered", file=str(path / MANIFEST), expected=sha256, got=digest))
         if verify:
             manifest.check(path, files)
         schema = _decode(path / "schema.json", Schema)
@@ -206,31 +207,27 @@ class Bundle:
         rows = decode_inputs(examples, self.schema)
         expected = np.asarray(examples.probabilities, dtype=np.float32)
         if not len(expected):
-            raise BundleError(f"{self.path / 'examples.json'}: no example to check the model with")
+            raise BundleError(message("bundle.no_example", file=str(self.path / "examples.json")))
         together = self.run(rows.numbers, rows.categories)
         alone = np.concatenate(
             [self.run(rows.numbers[i : i + 1], rows.categories[i : i + 1]) for i in range(len(rows))]
         )
         if together.shape != expected.shape:
-            raise BundleError(f"{self.path}: expected probabilities of shape {expected.shape}, got {together.shape}")
+            shapes = {"expected": str(expected.shape), "got": str(together.shape)}
+            raise BundleError(message("bundle.shape", file=str(self.path), **shapes))
         worst = float(np.max(np.abs(np.stack([together, alone]) - expected)))
         if not worst <= TOLERANCE:  # catches NaN as well
-            raise BundleError(
-                f"{self.path}: its own examples differ by {worst:.2g} (at most {TOLERANCE:.0e} allowed): "
-                "this machine does not compute what was judged"
-            )
+            raise BundleError(message("bundle.differs", file=str(self.path), worst=worst, allowed=TOLERANCE))
         if not np.allclose(together.sum(axis=1), 1, atol=1e-4):
-            raise BundleError(f"{self.path}: probabilities of an example do not sum to 1")
+            raise BundleError(message("bundle.sum", file=str(self.path)))
         return worst
 
     def _check_graph(self) -> None:
         wanted = {n for n, names in (("numbers", self.schema.numbers), ("categories", self.schema.categories)) if names}
         outputs = {o.name for o in self._session.get_outputs()}
         if self._inputs != wanted or "probabilities" not in outputs:
-            raise BundleError(
-                f"{self.path / 'model.onnx'}: expected inputs {sorted(wanted)} and output 'probabilities', "
-                f"got {sorted(self._inputs)} and {sorted(outputs)}"
-            )
+            names = {"wanted": sorted(wanted), "inputs": sorted(self._inputs), "outputs": sorted(outputs)}
+            raise BundleError(message("bundle.graph", file=str(self.path / "model.onnx"), **names))
 
 
 def encode_inputs(rows: Rows) -> EncodedRows:
@@ -267,11 +264,11 @@ def _session(model: Path) -> Any:
     try:
         return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises a dozen unrelated classes of its own
-        raise BundleError(f"{model}: ONNX Runtime cannot load it: {error}") from error
+        raise BundleError(message("bundle.not_loaded", file=str(model), error=str(error))) from error
 
 
 def _decode(file: Path, kind: type[Any]) -> Any:
     try:
         return msgspec.json.decode(file.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"{file}: {error}") from error
+        raise BundleError(message("bundle.unreadable", file=str(file), error=str(error))) from error

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ml.bundle import manifest
 from ml.bundle.manifest import MANIFEST, SIGNATURE
 from ml.errors import BundleError, SettingsError
+from ml.messages import message
 from ml.settings import Settings
 from ml.storage.files import write_bytes
 from ml.storage.secrets import secret
@@ -101,7 +102,8 @@ def verify(settings: Settings, folder: Path) -> None:
     hint = found.verification_material.public_key.hint
     key = trusted_keys(settings).get(hint)
     if key is None:
-        raise SignatureError(f"{file}: signed by key {hint[:16] or '(unnamed)'}, which is not in {trusted(settings)}")
+        named = hint[:16] or message("bundle.no_key_name")
+        raise SignatureError(message("bundle.unknown_key", file=str(file), key=named, place=str(trusted(settings))))
     try:
         payload = base64.b64decode(found.dsse_envelope.payload, validate=True)
         (one,) = found.dsse_envelope.signatures
@@ -109,9 +111,9 @@ def verify(settings: Settings, folder: Path) -> None:
         signed = json.loads(payload)
         same = _claims(signed) == _claims(_statement(folder, settings.registry.model_name))
     except (InvalidSignature, ValueError, KeyError, TypeError) as error:
-        raise SignatureError(f"{file}: not what key {hint[:16]} signed: forged or altered") from error
+        raise SignatureError(message("bundle.forged", file=str(file), key=hint[:16])) from error
     if found.dsse_envelope.payload_type != PAYLOAD or not same:
-        raise SignatureError(f"{file}: signed by key {hint[:16]}, but for other files or another model")
+        raise SignatureError(message("bundle.signed_for_another", file=str(file), key=hint[:16]))
 
 
 def trusted(settings: Settings) -> Path:
@@ -130,9 +132,9 @@ def _public_key(file: Path) -> ec.EllipticCurvePublicKey:
     try:
         key = serialization.load_pem_public_key(file.read_bytes())
     except (OSError, ValueError, UnsupportedAlgorithm) as error:
-        raise SettingsError(f"{file}: expected a public key in PEM, got: {error}") from error
+        raise SettingsError(message("bundle.no_public_key", file=str(file), error=str(error))) from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise SettingsError(f"{file}: expected a public key on the curve P-256")
+        raise SettingsError(message("bundle.public_curve", file=str(file)))
     return key
 
 
@@ -144,9 +146,9 @@ def _signing_key(settings: Settings) -> ec.EllipticCurvePrivateKey:
         content = file.read_bytes() if named else secret(file, _new_key)
         key = serialization.load_pem_private_key(content, None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SettingsError(f"{file}: expected a private key in PEM without a password, got: {error}") from error
+        raise SettingsError(message("bundle.no_private_key", file=str(file), error=str(error))) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise SettingsError(f"{file}: expected a private key on the curve P-256")
+        raise SettingsError(message("bundle.private_curve", file=str(file)))
     public = trusted(settings) / f"{_hint(key.public_key())[:16]}.pem"
     if not public.exists():
         write_bytes(public, _pem(key.public_key()))
@@ -170,14 +172,12 @@ def _hint(key: ec.EllipticCurvePublicKey) -> str:
 def _read(file: Path) -> _Sigstore:
     try:
         if file.stat().st_size > MAX_SIGNATURE_BYTES:
-            raise SignatureError(f"{file}: larger than {MAX_SIGNATURE_BYTES} bytes: not a signature")
+            raise SignatureError(message("bundle.signature_too_large", file=str(file), limit=MAX_SIGNATURE_BYTES))
         return msgspec.json.decode(file.read_bytes(), type=_Sigstore)
     except FileNotFoundError as error:
-        raise SignatureError(
-            f"{file}: the bundle is not signed, and registry.signatures is 'required'; was it registered by Refit?"
-        ) from error
+        raise SignatureError(message("bundle.not_signed", file=str(file))) from error
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SignatureError(f"{file}: not a readable signature: {error}") from error
+        raise SignatureError(message("bundle.signature_unreadable", file=str(file), error=str(error))) from error
 
 
 def _pae(payload: bytes) -> bytes:

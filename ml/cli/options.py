@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from ml.errors import SettingsError
+from ml.messages import message
 from ml.settings import Settings, from_environment, from_values, load, to_values
 from ml.settings import options as run_options
 from ml.settings.options import RUN_OPTIONS, RunOption
@@ -111,10 +112,10 @@ def run_of(run_key: str | None) -> str:
     """
     from ml.pipeline.workspace import latest
 
-    key = run_key or latest(load())
-    if key is None:
-        raise SettingsError("there is no run yet; next: python -m ml generate, or python -m ml pipeline for all stages")
-    return key
+    found = run_key or latest(load())
+    if found is None:
+        raise SettingsError(message("training.no_run"))
+    return found
 
 
 def who() -> str:

@@ -102,7 +102,7 @@ def gather(settings: Settings, n_events: int = EVENTS) -> StatusReport:
         previous=_version(previous),
         shadow=_shadow(settings, champion),
         versions=len(known),
-        quarantined={v.version: v.quarantined for v in known if v.quarantined},
+        quarantined={v.version: str(v.quarantined) for v in known if v.quarantined},
         unfinished=_line(facts.unfinished) if facts.unfinished else None,
         ledger=[_line(event) for event in facts.ledger],
         last_check=next((msgspec.convert(check, LastCheck, from_attributes=True) for check in facts.checks), None),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ml.data.inference import labels
 from ml.errors import DataError, SchemaError
+from ml.messages import Text, message
 from ml.schema.coerce import listing, suggestion
 from ml.schema.findings import Report
 from ml.schema.frame_coerce import canonical
@@ -19,10 +20,6 @@ from ml.schema.schema import Column, Schema
 from ml.settings import Data
 
 _BROKEN_RISE = 0.5  # as drift.broken_missing: our choice
-ANEW = (
-    "Repair the table or the settings; or, where the change is meant, let columns, classes and positive label be found "
-    'anew: data.schema = "infer" (--schema infer, or the field in Airflow\'s form)'
-)
 
 
 def fit(raw: pd.DataFrame, contract: Schema, data: Data, report: Report) -> tuple[pd.DataFrame, Schema, pd.DataFrame]:
@@ -88,63 +85,62 @@ def bind(contract: Schema, data: Data) -> Schema:
     )
 
 
-def _settings_against(contract: Schema, data: Data) -> list[str]:
+def _settings_against(contract: Schema, data: Data) -> list[Text]:
     """Settings that say another thing than the contract: a person's wish, so it is asked about."""
-    problems = []
+    problems: list[Text] = []
     if data.target != contract.target:
-        problems.append(f"data.target is '{data.target}', and the champion predicts '{contract.target}'")
+        problems.append(message("data.other_target", got=data.target, expected=contract.target))
     positive = data.positive_label.strip().casefold()
     if positive and positive not in (contract.positive_label.casefold(), f"{contract.positive_label}.0".casefold()):
-        known = f"'{contract.positive_label}'" if contract.positive_label else "not set"
-        problems.append(f"data.positive_label is '{data.positive_label}', and the champion's is {known}")
+        other = message("data.positive_not_set", got=data.positive_label)
+        if contract.positive_label:
+            other = message("data.other_positive", got=data.positive_label, expected=contract.positive_label)
+        problems.append(other)
     uses = {"id_columns": data.id_columns, "exclude": data.exclude}
     uses |= {"time_column": (data.time_column,), "weight_column": (data.weight_column,)}
     inputs = {column.name: column.kind for column in contract.columns}
     for setting, names in uses.items():
-        problems += [
-            f"column '{n}': data.{setting} names it, and the champion learns from it" for n in names if n in inputs
-        ]
+        problems += [message("data.names_an_input", column=name, setting=setting) for name in names if name in inputs]
     for name, kind in data.kinds.items():
         if inputs.get(name, kind) != kind:
-            problems.append(f"column '{name}': data.kinds says {kind}, and the champion takes a {inputs[name]}")
+            problems.append(message("data.other_kind", column=name, got=kind, expected=inputs[name]))
     return problems
 
 
-def _absent(raw: pd.DataFrame, schema: Schema) -> list[str]:
+def _absent(raw: pd.DataFrame, schema: Schema) -> list[Text]:
     names = [column.name for column in schema.columns if column.name not in raw.columns]
-    return [f"the table lacks {listing(names, len(names))}; {suggestion(names[0], raw.columns)}"] if names else []
+    if not names:
+        return []
+    known = {"columns": listing(names, len(names)), "suggestion": suggestion(names[0], raw.columns)}
+    return [message("data.lacks", **known)]
 
 
-def _column_against(raw: pd.DataFrame, column: Column, schema: Schema) -> list[str]:
+def _column_against(raw: pd.DataFrame, column: Column, schema: Schema) -> list[Text]:
     """What is wrong with one input column that is there, or nothing."""
     if column.name not in raw.columns:
         return []
     try:
         found, _ = canonical(raw[[column.name]], msgspec.structs.replace(schema, columns=(column,)))
     except SchemaError as error:
-        return [str(error)]
+        return [error.explanation]
     return _emptied(found[column.name], column)
 
 
-def _emptied(values: pd.Series, column: Column) -> list[str]:
+def _emptied(values: pd.Series, column: Column) -> list[Text]:
     """A column that has lost most of its values since the champion's table comes from a broken feed."""
     missing = float((values.isna() if column.kind == "number" else values == "").mean())
     if missing <= column.missing_share + _BROKEN_RISE:
         return []
-    return [
-        f"column '{column.name}': {missing:.0%} of the rows have no value, {column.missing_share:.0%} had none in "
-        "the champion's table"
-    ]
+    return [message("data.emptied", column=column.name, now=missing, before=column.missing_share)]
 
 
-def _labels_against(raw: pd.DataFrame, schema: Schema, data: Data) -> list[str]:
+def _labels_against(raw: pd.DataFrame, schema: Schema, data: Data) -> list[Text]:
     try:
         labels.codes(raw, schema, Report(), tolerate=data.min_class_rows - 1)
     except DataError as error:
-        return [str(error)]
+        return [error.explanation]
     return []
 
 
-def _refusal(raw: pd.DataFrame, problems: list[str]) -> SchemaError:
-    listed = "".join(f"\n- {problem}" for problem in problems)
-    return SchemaError(f"the table does not fit the champion's contract:{listed}\n{ANEW}", file=raw.attrs.get("file"))
+def _refusal(raw: pd.DataFrame, problems: list[Text]) -> SchemaError:
+    return SchemaError(message("data.against_contract", problems=problems), file=raw.attrs.get("file"))

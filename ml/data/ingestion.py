@@ -14,6 +14,7 @@ from ml.data.manifest import Labelled
 from ml.data.snapshot import Rows, Snapshot
 from ml.data.sources import customers, registry
 from ml.errors import DataError
+from ml.messages import message
 from ml.schema.findings import Report
 from ml.schema.frame_coerce import canonical
 from ml.schema.frames import check_names
@@ -69,10 +70,10 @@ def generate(
         if not train_on_base:
             keep = (parts == split.TEST) | (np.arange(len(parts)) >= len(parts) - added.added)
             rows, parts = rows.where(keep), parts[keep]
-            report.info("the configured source is only judged on: labelled production rows alone are trained on")
+            report.info(message("findings.only_judged_on"))
     copies = int(rows.X.assign(**{snapshot.Y: rows.y}).duplicated().sum())
     if copies:
-        report.info(f"{copies:,} of {len(rows.y):,} rows are exact copies of a row before")
+        report.info(message("findings.copies", n=copies, rows=len(rows.y)))
     schema = profile(schema, rows.X[parts == split.TRAIN], max_categories=data.max_categories)
     written = snapshot.write(
         rows,
@@ -116,7 +117,7 @@ def _prepare(raw: pd.DataFrame, data: Data, contract: Schema | None, report: Rep
     y = labels.codes(raw, schema, report, tolerate=data.min_class_rows - 1)
     for code, label in enumerate(schema.classes):
         if not (y == code).any():
-            report.warn(f"no row of the class '{label}', which the champion knows", schema.target)
+            report.warn(message("findings.no_row_of_class", label=label), schema.target)
     rows = Rows(x, y, *row_metadata.read(raw, schema, data))
     return schema, rows.where(y >= 0)
 

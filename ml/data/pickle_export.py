@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ml.data.snapshot import Snapshot
 from ml.errors import DataError
+from ml.messages import message
 from ml.settings import Settings
 from ml.storage import files
 
@@ -56,8 +57,8 @@ def read(settings: Settings) -> Course:
         noted = msgspec.json.decode(path.with_suffix(".json").read_bytes())["sha256"]
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise DataError("not there; run: python -m ml generate", file=str(path)) from error
+        raise DataError(message("data.no_pickle"), file=str(path)) from error
     if hashlib.sha256(content).hexdigest() != noted:
-        raise DataError("is not the file that was written; run: python -m ml generate", file=str(path))
+        raise DataError(message("data.other_pickle"), file=str(path))
     loaded: Course = pickle.loads(content)
     return loaded

@@ -13,6 +13,7 @@ from ml.data.inference import labels
 from ml.data.manifest import Labelled
 from ml.data.snapshot import Rows
 from ml.errors import SchemaError
+from ml.messages import message
 from ml.schema.findings import Report
 from ml.schema.frame_coerce import canonical
 from ml.schema.schema import ANSWERED, PREDICTION_ID, QUESTION, RESERVED, ROW_ID, Schema
@@ -51,12 +52,12 @@ def add(
     given, schema = len(labelled), schema.of_logged_rows
     labelled, other = same_question(labelled, schema)
     if other:
-        report.warn(f"{other:,} labelled production rows answer another question (target, columns, classes): left out")
+        report.warn(message("findings.other_question", n=other))
     if not len(labelled):
         return rows, parts, Labelled(given=given, other_question=other)
     for name in (PREDICTION_ID, ANSWERED, schema.target):
         if name not in labelled.columns:
-            raise SchemaError(f"labelled production rows need the column '{name}'")
+            raise SchemaError(message("data.labelled_need", column=name))
     moments = pd.to_datetime(labelled[ANSWERED], utc=True).dt.tz_localize(None).astype("datetime64[us]")
     labelled = labelled.assign(**{ANSWERED: moments}).sort_values([ANSWERED, PREDICTION_ID], kind="stable")
     labelled = labelled.drop_duplicates(PREDICTION_ID, keep="last").reset_index(drop=True)
@@ -85,9 +86,9 @@ def add(
         **{n: int((new_parts[new_kept] == code).sum()) for code, n in enumerate(split.PARTS) if code != split.TEST},
         time_range=(str(times.min()), str(times.max())) if len(times) else None,
     )
-    report.info(f"{counts.added:,} labelled production rows added, {counts.recent:,} of them kept for the gate")
+    report.info(message("findings.labelled_added", n=counts.added, kept=counts.recent))
     if counts.same_id_judged:
-        report.info(f"{counts.same_id_judged:,} rows are not trained on: other rows of the same ids are judged on")
+        report.info(message("findings.same_ids", n=counts.same_id_judged))
     return rows, np.concatenate([parts, new_parts])[keep], counts
 
 

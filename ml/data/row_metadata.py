@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ml.errors import DataError, SchemaError
+from ml.messages import message
 from ml.schema import arrow_cells
 from ml.schema.coerce import shown
 from ml.schema.frames import place_of
@@ -35,9 +36,7 @@ def read(frame: pd.DataFrame, schema: Schema, data: Data) -> Facts:
     """
     for name in (*data.id_columns, schema.time_column, schema.weight_column):
         if name and name not in frame.columns:
-            raise SchemaError(
-                "the table lacks this column, which the settings name", file=place_of(frame).file, column=name
-            )
+            raise SchemaError(message("data.named_column_lacks"), file=place_of(frame).file, column=name)
     weight = weights(frame, schema) if schema.weight_column else None
     # An id that was only found, not named in the settings, may be absent from a later table.
     has_ids = schema.id_columns and all(name in frame.columns for name in schema.id_columns)
@@ -56,14 +55,10 @@ def weights(frame: pd.DataFrame, schema: Schema) -> NDArray[np.float64]:
     place = place_of(frame)
     if wrong.any():
         position = int(np.argmax(wrong))
-        raise place.error(
-            f"a sample weight must be a number of at least 0, got '{shown(frame[name].iloc[position])}' "
-            f"({int(wrong.sum()):,} such rows)",
-            position,
-            name,
-        )
+        got = shown(frame[name].iloc[position])
+        raise place.error(message("data.weight", got=got, n=int(wrong.sum())), position, name)
     if not cells.any():
-        raise DataError("every sample weight is 0", file=place.file, column=name)
+        raise DataError(message("data.no_weight"), file=place.file, column=name)
     return cells
 
 
@@ -100,12 +95,10 @@ def times(frame: pd.DataFrame, name: str, data: Data) -> NDArray[Any]:
     wrong = moments.isna().to_numpy()
     if wrong.any():
         position, place = int(np.argmax(wrong)), place_of(frame)
-        expected = f"a time as {data.time_format}" if data.time_format else "an ISO 8601 time or a number"
-        raise place.error(
-            f"expected {expected}, got '{shown(frame[name].iloc[position])}' ({int(wrong.sum()):,} such rows); repair "
-            'them, or set data.time_format, for example "%d/%m/%Y"',
-            position,
-            name,
-        )
+        known = {"got": shown(frame[name].iloc[position]), "n": int(wrong.sum())}
+        what = message("data.no_iso_time", **known)
+        if data.time_format:
+            what = message("data.no_time", format=data.time_format, **known)
+        raise place.error(what, position, name)
     cut: NDArray[Any] = moments.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
     return cut

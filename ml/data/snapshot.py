@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from ml.data.manifest import Labelled, Manifest
 from ml.data.split import PARTS, Method
 from ml.errors import DataError
+from ml.messages import message
 from ml.schema.findings import Report
 from ml.schema.schema import Schema
 from ml.settings import Settings
@@ -163,7 +164,7 @@ def write(
         if not path.with_suffix(".json").exists():
             files.write_json(path.with_suffix(".json"), manifest)
     except OSError as error:
-        raise DataError(f"cannot write the snapshot: {error}", file=str(folder)) from error
+        raise DataError(message("data.not_written", error=str(error)), file=str(folder)) from error
     return open(settings, path.stem)
 
 
@@ -177,21 +178,15 @@ def open(settings: Settings, snapshot_id: str) -> Snapshot:
     """
     path = settings.data_dir / f"{snapshot_id}.parquet"
     if not snapshot_id.isalnum() or not path.exists() or not path.with_suffix(".json").exists():
-        raise DataError(f"no snapshot '{snapshot_id}' in {settings.data_dir}; run: python -m ml generate")
+        raise DataError(message("data.no_snapshot", snapshot=snapshot_id, folder=str(settings.data_dir)))
     digest = sha256(path)
     if not digest.startswith(snapshot_id) or len(snapshot_id) != 16:
-        raise DataError(
-            f"its SHA-256 is {digest}, which is not what its name says: it was altered or damaged; "
-            "delete it and run: python -m ml generate",
-            file=str(path),
-        )
+        raise DataError(message("data.snapshot_altered", sha256=digest), file=str(path))
     try:
         manifest = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=Manifest)
         schema = Schema.from_json(pq.read_schema(path).metadata[_SCHEMA_KEY])
     except (msgspec.DecodeError, KeyError, TypeError, pa.ArrowInvalid) as error:
-        raise DataError(
-            f"not a snapshot of this version: {error}; run: python -m ml generate", file=str(path)
-        ) from error
+        raise DataError(message("data.other_snapshot", error=str(error)), file=str(path)) from error
     return Snapshot(path, manifest, schema)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.errors import DataError
+from ml.messages import message
 from ml.schema.findings import Report
 from ml.settings import Data
 
@@ -53,20 +54,17 @@ def assign(
         Shares that leave a part empty, or a training part without one of the classes.
     """
     if data.test_share <= 0 or data.validation_share <= 0 or data.test_share + data.validation_share >= 1:
-        raise DataError(
-            f"data.test_share {data.test_share:g} and data.validation_share {data.validation_share:g} must be above 0 "
-            "and leave something to train on"
-        )
+        raise DataError(message("data.shares", test=data.test_share, validation=data.validation_share))
     groups = _groups(ids, y, report)
     by_what: Method = "time" if time is not None else "group" if groups is not None else "stratified"
     method = by_what if data.split == "auto" else data.split
     if method == "time":
         if time is None:
-            raise DataError('data.split = "time" needs data.time_column')
+            raise DataError(message("data.time_split"))
         parts = _by_time(time, groups, data)
     elif method == "group" and groups is None:
         if ids is None:
-            raise DataError('data.split = "group" needs data.id_columns')
+            raise DataError(message("data.group_split"))
         parts = _stratified(y, data)
     else:
         parts = _stratified(y, data) if groups is None else _by_group(y, groups, data)
@@ -85,15 +83,13 @@ def _groups(
     if not repeated:
         return None
     if len(distinct) < _MIN_GROUPS:
-        report.warn(
-            f"only {len(distinct)} different ids in {len(groups):,} rows: they are not used to keep rows together"
-        )
+        report.warn(message("findings.few_ids", n=len(distinct), rows=len(groups)))
         return None
     table = pd.DataFrame({"group": groups, "y": y}).drop_duplicates()
     opposite = int(table["group"].duplicated().sum())
-    report.warn(f"{repeated:,} rows repeat an id that came before; rows of one id stay in one part")
+    report.warn(message("findings.repeated_ids", n=repeated))
     if opposite:
-        report.warn(f"{opposite:,} ids come with more than one label: which one is right?")
+        report.warn(message("findings.opposite_labels", n=opposite))
     return groups.astype(np.int64)
 
 
@@ -106,7 +102,7 @@ def _stratified(y: NDArray[np.int64], data: Data) -> NDArray[np.int8]:
         share = data.validation_share / (1 - data.test_share)
         _, validation = train_test_split(rest, test_size=share, random_state=data.seed, stratify=y[rest])
     except ValueError as error:
-        raise DataError(f"{len(y):,} rows cannot be split with these shares: {error}") from error
+        raise DataError(message("data.not_split", n=len(y), error=str(error))) from error
     parts = np.full(len(y), TRAIN, dtype=np.int8)
     parts[validation], parts[test] = VALIDATION, TEST
     return parts
@@ -143,11 +139,9 @@ def _check(parts: NDArray[np.int8], y: NDArray[np.int64], method: str, report: R
     for part in (TRAIN, VALIDATION, TEST):
         here = np.unique(y[parts == part])
         if not len(here):
-            raise DataError(f"the {PARTS[part]} part of a split by {method} is empty; change the shares or data.split")
+            raise DataError(message("data.empty_part", part=PARTS[part], method=method))
         if len(here) < len(present):
+            counts = {"part": PARTS[part], "n": len(here), "all": len(present)}
             if part == TRAIN or len(here) < 2:
-                raise DataError(
-                    f"the {PARTS[part]} part of a split by {method} has {len(here)} of {len(present)} classes; "
-                    'bring more rows, or set data.split = "stratified"'
-                )
-            report.warn(f"the {PARTS[part]} part has {len(here)} of {len(present)} classes")
+                raise DataError(message("data.part_lacks_classes", method=method, **counts))
+            report.warn(message("findings.part_lacks_classes", **counts))

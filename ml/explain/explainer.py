@@ -30,6 +30,7 @@ import numpy as np
 from ml.errors import BundleError
 from ml.explain.background import BackgroundSummary, Method, summarise_background
 from ml.explain.shapley import Floats, Game, Model, Walks, take
+from ml.messages import message
 from ml.schema.rows import Rows
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Explainer:
         self._game = Game(model)
         self._summary = summarise_background(model, background, seed=seed) if summary is None else summary
         if not self._summary.fits(self._game, background):
-            raise BundleError("the summarised background does not fit the model and its background rows")
+            raise BundleError(message("bundle.background"))
         self.model, self.columns, self.method = model, self._game.columns, self._summary.method
         self._others = take(background, self._summary.rows)
         self._game.check_mixing(self._others)
@@ -99,7 +100,8 @@ class Explainer:
         try:
             summary = None if stored is None else msgspec.convert(stored, BackgroundSummary)
         except msgspec.ValidationError as error:
-            raise BundleError(f"{bundle.path / BACKGROUND_SUMMARY}: {error}") from error
+            file = str(bundle.path / BACKGROUND_SUMMARY)
+            raise BundleError(message("bundle.unreadable", file=file, error=str(error))) from error
         return cls(bundle, bundle.background, summary)
 
     def explain(self, rows: Rows) -> list[Explanation]:

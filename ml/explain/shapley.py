@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ml.decision import FLOAT32_FLOOR
 from ml.errors import BundleError
+from ml.messages import message
 from ml.schema.rows import Rows
 from ml.schema.schema import Schema
 
@@ -137,9 +138,7 @@ class Game:
         whole = self.model.run(rows.numbers, rows.categories)
         worst = max(np.abs(mixed[:, 0] - whole).max(), np.abs(mixed[:, 1] - whole[0]).max())
         if not worst <= TOLERANCE:  # catches NaN as well
-            raise BundleError(
-                f"the graph for explanations differs from the model by {worst:.2g} (allowed: {TOLERANCE})"
-            )
+            raise BundleError(message("bundle.explains_otherwise", worst=worst, allowed=TOLERANCE))
 
     def every_subset(self, row: Rows, others: Rows, target: int) -> Floats:
         """Exact Shapley values of a row against the mean of others, by scoring every subset of the columns.

@@ -24,7 +24,7 @@ holes. Pages show a message by the filter `translated`. `tests/ml/messages/test_
 and translations: a code that is unknown, unused, called with other values or untranslated fails there.
 """
 
-from ml.messages.catalogue import message
+from ml.messages.catalogue import message, moved
 from ml.messages.message import Message, Text, code_of, english
 
-__all__ = ["Message", "Text", "code_of", "english", "message"]
+__all__ = ["Message", "Text", "code_of", "english", "message", "moved"]

@@ -7,11 +7,43 @@ import numbers
 from types import NoneType
 from typing import Any
 
-from ml.messages.message import Message, Value, fill, parsed
-from ml.messages.templates import card, drift, evaluation, files, gate, release, requests, retraining, rows
+from ml.messages.message import Message, Text, Value, fill, parsed
+from ml.messages.templates import (
+    bundle,
+    card,
+    drift,
+    evaluation,
+    gate,
+    ledger,
+    release,
+    retraining,
+    settings,
+    training,
+)
+from ml.messages.templates.service import connections, http, protocols, requests
+from ml.messages.templates.tables import data, files, findings, rows
 
 PLAIN = frozenset({str, int, float, bool, NoneType, Message})  # what a record holds as it is
-ROOMS = (card, drift, evaluation, files, gate, release, requests, retraining, rows)
+ROOMS = (
+    bundle,
+    card,
+    drift,
+    evaluation,
+    gate,
+    ledger,
+    release,
+    retraining,
+    settings,
+    training,
+    connections,
+    http,
+    protocols,
+    requests,
+    data,
+    files,
+    findings,
+    rows,
+)
 TEMPLATES: dict[str, str] = {code: template for room in ROOMS for code, template in room.TEMPLATES.items()}
 
 
@@ -49,6 +81,28 @@ def message(code: str, **values: Any) -> Message:
     if list in map(type, plain.values()):
         return Message(code, plain, fill(TEMPLATES[code], plain))
     return Message(code, plain, TEMPLATES[code].format_map(plain))  # as `fill`, in a tenth of its time
+
+
+def moved(text: Text, old: str, new: str) -> Text:
+    """A message that names a file's place, with another name of that place.
+
+    >>> moved(message("bundle.link", file="/tmp/x/a"), "/tmp/x", "bundle 12ab").text
+    'bundle 12ab/a: a symbolic link has no place in a bundle'
+    """
+    if not isinstance(text, Message):
+        return text
+
+    def there(value: Any) -> Any:
+        match value:
+            case str():
+                return value.replace(old, new)
+            case Message():
+                return moved(value, old, new)
+            case list():
+                return [there(one) for one in value]
+        return value
+
+    return message(text.code, **{name: there(value) for name, value in text.values.items()})
 
 
 def _plain(value: Any) -> Value:

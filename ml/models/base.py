@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import DataError
+from ml.messages import message
 from ml.schema.schema import Schema
 
 Params = dict[str, Any]  # of an estimator's constructor, JSON-able: their names and types are each family's own
@@ -108,13 +109,11 @@ def check_trainable(n_rows: int, n_columns: int, codes: NDArray[np.int64]) -> No
         (n_rows,) class codes; of two classes or more.
     """
     if n_rows < 2:
-        raise UntrainableError(f"expected two rows or more to train on, got {n_rows} sample(s): n_samples={n_rows}")
+        raise UntrainableError(message("training.too_few_rows", n=n_rows))
     if n_columns == 0:
-        raise UntrainableError("no column varies: nothing can be learned; check the columns and the missing markers")
+        raise UntrainableError(message("training.nothing_varies"))
     if len(np.unique(codes)) < 2:
-        raise UntrainableError(
-            "expected two classes or more among the training labels, got 1 class; check target and filter"
-        )
+        raise UntrainableError(message("training.one_class"))
 
 
 def scatter_classes(probabilities: NDArray[Any], seen: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:

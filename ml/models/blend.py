@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ml.errors import TrainingError
+from ml.messages import message
 from ml.models.estimator import TabularClassifier, Task
 from ml.models.onnx.graph import Graph
 from ml.models.state import Arrays, BlendState, Structure
@@ -37,10 +38,7 @@ class BlendClassifier(TabularClassifier):
         # `history` is that of the heaviest member that has epochs.
         weights = np.asarray(self.weights, dtype=np.float64)
         if not self.members or len(weights) != len(self.members) or (weights < 0).any() or weights.sum() <= 0:
-            raise TrainingError(
-                f"a blend: expected one weight a member, none negative, got {len(self.members)} members "
-                f"and the weights {list(self.weights)}"
-            )
+            raise TrainingError(message("training.blend", members=len(self.members), weights=list(self.weights)))
         labels = task.classes[task.codes]
         members = tuple((family, clone(model)) for family, model in self.members)
         for _, model in members:

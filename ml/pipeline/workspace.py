@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from ml.errors import DiskFull, Permanent, RefitError, SettingsError
+from ml.messages import message
 from ml.origin import Origin
 from ml.pipeline.stages.records import RECORDS, SnapshotRecord, StageRecord
 from ml.settings import Settings, from_values, to_values
@@ -41,7 +42,7 @@ class Workspace:
 
     def __init__(self, settings: Settings, run_key: str) -> None:
         if not _SAFE.fullmatch(run_key):
-            raise SettingsError(f"run key: expected letters, digits, '.', '_', '-', got {run_key!r}")
+            raise SettingsError(message("training.run_key", got=repr(run_key)))
         self.settings = settings
         self.run_key = run_key
         self.path = settings.var / "runs" / run_key
@@ -79,10 +80,8 @@ class Workspace:
             # Bad data stays bad data also where the disk happens to be full.
             if not is_full(error, None if isinstance(error, Permanent) else self.settings.home):
                 raise
-            raise DiskFull(
-                f"{kind.stage_name()}: the disk is full ({error}). Make room under {self.settings.home}; "
-                "then clear the task, or run the command again: it goes on where it was"
-            ) from error
+            known = {"stage": kind.stage_name(), "error": str(error), "folder": str(self.settings.home)}
+            raise DiskFull(message("training.disk_full", **known)) from error
         return self.needed(kind)
 
     def result(self, kind: type[R]) -> R | None:
@@ -99,11 +98,8 @@ class Workspace:
         except FileNotFoundError:
             return None
         except msgspec.DecodeError as error:
-            name = kind.stage_name()
-            raise RecordError(
-                f"{file}: expected the record of {name} as this version of Refit writes it, got: {error}; "
-                f"next: python -m ml {name} --force --run {self.run_key}"
-            ) from error
+            known = {"file": str(file), "stage": kind.stage_name(), "error": str(error), "run": self.run_key}
+            raise RecordError(message("training.other_record", **known)) from error
 
     def needed(self, kind: type[R]) -> R:
         """The record of an earlier stage.
@@ -113,13 +109,10 @@ class Workspace:
         StageMissing
             It is not done: says which command does it.
         """
-        result = self.result(kind)
-        if result is None:
-            name = kind.stage_name()
-            raise StageMissing(
-                f"run '{self.run_key}' has no {name} yet; next: python -m ml {name} --run {self.run_key}"
-            )
-        return result
+        found = self.result(kind)
+        if found is None:
+            raise StageMissing(message("training.no_stage", run=self.run_key, stage=kind.stage_name()))
+        return found
 
     def drift(self) -> tuple[bool, bool]:
         """What the drift check that started the run knew: the champion is degraded, it is outdone by newer models."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from ml import tracking
 from ml.bundle import cache
 from ml.errors import BundleError
+from ml.messages import message
 from ml.registry.catalog import SHA256, VersionInfo
 from ml.settings import Settings
 
@@ -27,7 +28,7 @@ def download(settings: Settings, info: VersionInfo, into: Path | None = None) ->
         What came is not what was registered, or no trusted key signed it.
     """
     if not info.sha256:
-        raise BundleError(f"version {info.version} has no tag {SHA256}: it was not registered by Refit")
+        raise BundleError(message("bundle.no_hash", version=info.version, tag=SHA256))
     folder = into or settings.var / "cache" / "bundles"
     return cache.obtain(settings, folder, info.sha256, lambda temporary: fetch(settings, info, temporary))
 
@@ -43,5 +44,5 @@ def fetch(settings: Settings, info: VersionInfo, into: Path) -> Path:
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(into)))
         except OSError as error:
             if isinstance(error, FileNotFoundError | NotADirectoryError):
-                raise BundleError(f"version {info.version}: its artifact is not there any more: {error}") from error
+                raise BundleError(message("bundle.gone", version=info.version, error=str(error))) from error
             raise

@@ -21,6 +21,7 @@ CONTRACT = "refit.contract"  # `Schema.contract_id`
 FAMILY = "refit.family"
 METRIC = "refit.metric."  # begins the tag of each metric of the test rows
 QUARANTINED = "refit.quarantined"
+QUARANTINE_MESSAGE = "refit.quarantine_message"  # JSON: the same by code, where it is a sentence of ours
 
 
 class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,9 +65,14 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
         return self.tags.get(tracking.RUN_KEY, "")
 
     @property
-    def quarantined(self) -> str:
-        """Why it must not be promoted again by itself; "" where it may."""
-        return self.tags.get(QUARANTINED, "")
+    def quarantined(self) -> Text:
+        """Why it must not be promoted again by itself, by code where it is a sentence of ours; "" where it may."""
+        why = self.tags.get(QUARANTINED, "")
+        try:
+            known = msgspec.json.decode(self.tags.get(QUARANTINE_MESSAGE, ""), type=Message)
+        except msgspec.DecodeError:  # none, or another version's
+            return why
+        return known if known.text == why else why  # a person may have written the tag anew
 
 
 def register(

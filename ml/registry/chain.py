@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from ml.messages import Message, message
 from ml.settings import Settings
 from ml.storage import database
 from ml.storage.files import write_json
@@ -88,8 +89,8 @@ def read_head(settings: Settings) -> Head | None:
         return Head(0, 0, "")  # altered: it agrees with no entry
 
 
-def faults(settings: Settings, ledger: sa.Table) -> list[str]:
-    """A sentence for every row that is not what was written, is missing, or was added past Refit; [] where all is well.
+def faults(settings: Settings, ledger: sa.Table) -> list[Message]:
+    """A message for every row that is not what was written, is missing, or was added past Refit; [] where all is well.
 
     Raises
     ------
@@ -111,36 +112,36 @@ class Link(msgspec.Struct, frozen=True):
     hash: str
 
 
-def _broken(rows: Mapping[int, Mapping[Any, Any]], chain: list[Link]) -> list[str]:
-    breaks = []
+def _broken(rows: Mapping[int, Mapping[Any, Any]], chain: list[Link]) -> list[Message]:
+    found = []
     for entry in chain:
         row = rows.get(entry.row)
         if row is None:
-            breaks.append(f"ledger row {entry.row}: missing")
+            found.append(message("ledger.row_missing", row=entry.row))
         elif entry_hash(entry.previous, row) != entry.hash:
-            breaks.append(f"ledger row {entry.row}: altered")
+            found.append(message("ledger.row_altered", row=entry.row))
     if chain and chain[0].previous:
-        breaks.append(f"ledger: what stood before row {chain[0].row} was removed")
+        found.append(message("ledger.beginning_removed", row=chain[0].row))
     for before, entry in pairwise(chain):
         if entry.previous != before.hash:
-            breaks.append(f"ledger row {before.row}: rewritten or followed by removed rows; row {entry.row} tells")
-    return breaks
+            found.append(message("ledger.rewritten", row=before.row, next=entry.row))
+    return found
 
 
-def _unchained(rows: Mapping[int, Mapping[Any, Any]], chain: list[Link]) -> list[str]:
+def _unchained(rows: Mapping[int, Mapping[Any, Any]], chain: list[Link]) -> list[Message]:
     known = {entry.row for entry in chain}
-    return [f"ledger row {row}: not written by Refit" for row in sorted(rows.keys() - known)] if chain else []
+    return [message("ledger.not_ours", row=row) for row in sorted(rows.keys() - known)] if chain else []
 
 
-def _cut(chain: list[Link], head: Head | None, place: Path) -> list[str]:
+def _cut(chain: list[Link], head: Head | None, place: Path) -> list[Message]:
     """The chain may have grown since by another machine, but what this one knows must be in it."""
     if head is None:
-        return [f"{place}: missing; the end of the ledger cannot be checked"] if chain else []
+        return [message("ledger.head_missing", file=str(place))] if chain else []
     if not head.position:
-        return [f"{place}: altered; the end of the ledger cannot be checked"]
+        return [message("ledger.head_altered", file=str(place))]
     at = next((entry for entry in chain if entry.position == head.position), None)
     if at is None:
-        return [f"ledger: its end was cut off; row {head.row} was written and is gone ({place})"]
+        return [message("ledger.end_cut", row=head.row, file=str(place))]
     if at.hash != head.hash:
-        return [f"ledger row {at.row}: rewritten with all before it, or {place} was altered"]
+        return [message("ledger.all_rewritten", row=at.row, file=str(place))]
     return []

@@ -65,7 +65,8 @@ def notice_locked(settings: Settings) -> Event | None:
     if changed:
         note_border(settings, row, IN_MLFLOW, served, current.version, changed)
     if doubts and served:
-        alerts.send(settings, MOVED, [f"Version {current.version}: {why}"], model_version=current.version)
+        told = message("release.of_version", version=current.version, reason=why)
+        alerts.send(settings, MOVED, [told], model_version=current.version)
     return next(event for event in ledger.events(settings, limit=5, what=ledger.SERVED) if event.id == row)
 
 
@@ -117,7 +118,7 @@ def _gone(settings: Settings, served: str, sha256: str) -> Event | None:
     except RegistryError:
         why = message("release.serving_deleted", version=served)
     ledger.append(settings, ledger.ALIAS_GONE, who=IN_MLFLOW, why=why, from_version=served, from_sha256=sha256)
-    alerts.send(settings, ledger.ALIAS_GONE, [str(why)], model_version=served)
+    alerts.send(settings, ledger.ALIAS_GONE, [why], model_version=served)
     return ledger.events(settings, limit=1, what=[ledger.ALIAS_GONE])[0]
 
 

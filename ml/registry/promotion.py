@@ -241,10 +241,10 @@ def _outcome(
 
 
 def _intention(settings: Settings, number: int) -> Event:
-    intention = ledger.open_intention(settings)
-    if intention is None or intention.id != number:  # the lock makes this impossible
-        raise RegistryError("the ledger does not hold the intention that was just written")
-    return intention
+    found = ledger.open_intention(settings)
+    if found is None or found.id != number:  # the lock makes this impossible
+        raise RegistryError(message("ledger.no_intention"))
+    return found
 
 
 def _already(settings: Settings, info: VersionInfo, who: str, why: Text, run_key: str, confirm_with: Confirm) -> Event:

@@ -102,6 +102,14 @@ def ready(url: str, timeout_s: float) -> dict[str, Any] | None:
     return response if isinstance(response, dict) else {}
 
 
+def _reason(refused: dict[str, Any]) -> Text:
+    """Why a service refused, by code where it is told so."""
+    try:
+        return msgspec.convert(refused.get("message"), Message)
+    except msgspec.ValidationError:  # the words of another, or another version's
+        return str(refused.get("reason") or "") or message("release.no_reason")
+
+
 def _one(
     settings: Settings,
     url: str,
@@ -122,8 +130,7 @@ def _one(
             return len(workers)
         refused = state.get("refused")
         if isinstance(refused, dict) and str(refused.get("version")) == version and refused.get("time", began) >= began:
-            reason = str(refused.get("reason") or "") or message("release.no_reason")
-            raise PromotionError(message("release.service_refused", url=url, version=version, reason=reason))
+            raise PromotionError(message("release.service_refused", url=url, version=version, reason=_reason(refused)))
         if time.monotonic() > deadline:
             known = {"url": url, "version": version, "seconds": settings.registry.confirm_timeout_s}
             if not answer:

@@ -102,7 +102,7 @@ def _not_compared(settings: Settings, event: ledger.Event, rows: pd.DataFrame, w
         ledger.append(
             settings, ledger.NOT_COMPARED, who=WHO, why=reason, from_version=old, to_version=new, numbers=numbers
         )
-        alerts.send(settings, ledger.NOT_COMPARED, [str(reason)], from_version=old, to_version=new)
+        alerts.send(settings, ledger.NOT_COMPARED, [reason], from_version=old, to_version=new)
     right = rows["label"].to_numpy(object) == rows["actual"].to_numpy(object)
     return Baking(
         version=event.to_version, predecessor=event.from_version, labels=len(rows), accuracy=float(right.mean()),

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ml.errors import DataError, SchemaError
+from ml.messages import Message, message
 from ml.schema import arrow_cells
 from ml.schema.cells import FLOAT32_LIMIT, is_written_number, level
 from ml.schema.findings import Report
@@ -37,12 +38,12 @@ class Place(NamedTuple):
         """The line of a row, or None."""
         return None if self.lines is None else int(self.lines[position])
 
-    def words(self, position: int) -> str:
+    def words(self, position: int) -> Message:
         """`line 17` in a file, else `row 15`, counted from 1."""
         line = self.line(position)
-        return f"row {position + 1}" if line is None else f"line {line}"
+        return message("files.row", n=position + 1) if line is None else message("files.line", n=line)
 
-    def error(self, message: str, position: int, column: str, kind: type[DataError] = DataError) -> DataError:
+    def error(self, what: Message, position: int, column: str, kind: type[DataError] = DataError) -> DataError:
         """An error that names the file, and the line where there are lines.
 
         Parameters
@@ -52,7 +53,7 @@ class Place(NamedTuple):
         kind
             Class of the error.
         """
-        return kind(message, file=self.file, line=self.line(position), column=column)
+        return kind(what, file=self.file, line=self.line(position), column=column)
 
 
 def match_names(names: Iterable[Any], schema: Schema, report: Report, file: str | None = None) -> list[str]:
@@ -69,17 +70,14 @@ def match_names(names: Iterable[Any], schema: Schema, report: Report, file: str 
     present = set(stripped)
     if len(present) < len(stripped):
         doubles = sorted({name for name in stripped if stripped.count(name) > 1})
-        raise SchemaError(f"two columns of one name: {listing(doubles)}; give each its own name", file=file)
+        raise SchemaError(message("data.doubles", columns=listing(doubles)), file=file)
     absent = [column.name for column in schema.columns if column.name not in present]
     if absent:
-        raise SchemaError(
-            f"the model needs {len(schema.columns)} columns and the table lacks {listing(absent)}; "
-            f"{suggestion(absent[0], stripped)}",
-            file=file,
-        )
+        known = {"columns": listing(absent), "suggestion": suggestion(absent[0], stripped)}
+        raise SchemaError(message("data.lacks_columns", n=len(schema.columns), **known), file=file)
     unknown = [n for n in stripped if n not in schema.ignored and n not in {c.name for c in schema.columns}]
     if unknown:
-        report.warn(f"columns that the model does not know are ignored: {listing(unknown)}")
+        report.warn(message("findings.unknown_columns", columns=listing(unknown)))
     return stripped
 
 
@@ -103,9 +101,9 @@ def number_column(raw: Any, column: Column, schema: Schema, place: Place, report
         _judge_words(array, bad, int((~np.isnan(cells)).sum()), column, schema, place, report)
     infinite, clipped = int(np.isinf(cells).sum()), int((np.abs(cells) > FLOAT32_LIMIT).sum())
     if infinite:
-        report.warn(f"{infinite:,} infinite values are taken as missing", column.name)
+        report.warn(message("findings.infinite", n=infinite), column.name)
     if clipped > infinite:
-        report.warn(f"{clipped - infinite:,} values beyond ±3.4e38 are cut to that", column.name)
+        report.warn(message("findings.cut", n=clipped - infinite), column.name)
     if len(cells) >= _ENOUGH_ROWS and column.missing_share <= 0.5 and not np.isfinite(cells).any():
         _judge_empty(array, column, place, report)
     return arrow_cells.to_float32(cells)
@@ -122,16 +120,21 @@ def _judge_words(
 ) -> None:
     refused = refused_word(array, bad, numbers, schema.max_bad_share)
     if refused is not None:
-        others = f" ({int(bad.sum()):,} such cells)" if bad.sum() > 1 else ""
-        where = "" if place.lines is not None else f" in {place.words(refused)}"
-        cell = shown(array[refused].as_py())
-        raise place.error(f"expected a number, got '{cell}'{where}{others}", refused, column.name, SchemaError)
+        what = _no_number(shown(array[refused].as_py()), int(bad.sum()), place, refused)
+        raise place.error(what, refused, column.name, SchemaError)
     position = int(np.argmax(bad))
-    report.warn(
-        f"{int(bad.sum()):,} cells are no numbers and are taken as missing, the first "
-        f"'{shown(array[position].as_py())}' in {place.words(position)}",
-        column.name,
-    )
+    first = {"cell": shown(array[position].as_py()), "place": place.words(position)}
+    report.warn(message("findings.words", n=int(bad.sum()), **first), column.name)
+
+
+def _no_number(cell: str, n: int, place: Place, position: int) -> Message:
+    """Says the place itself where the error cannot name a line."""
+    if place.lines is not None:
+        return message("data.no_numbers", cell=cell, n=n) if n > 1 else message("data.no_number", cell=cell)
+    where = place.words(position)
+    if n > 1:
+        return message("data.no_numbers_in", cell=cell, place=where, n=n)
+    return message("data.no_number_in", cell=cell, place=where)
 
 
 def refused_word(array: pa.Array, bad: NDArray[np.bool_], numbers: int, share: float) -> int | None:
@@ -169,14 +172,12 @@ def written_numbers(array: pa.Array, bad: NDArray[np.bool_]) -> NDArray[np.bool_
 
 def _judge_empty(array: pa.Array, column: Column, place: Place, report: Report) -> None:
     """A column that had values and now says `n/a` in every row comes from a broken feed."""
-    report.warn("no value in any row", column.name)
+    report.warn(message("findings.no_value"), column.name)
     if not arrow_cells.is_text(array):
         return
     written = pc.unique(pc.utf8_trim_whitespace(pc.fill_null(array, ""))).to_pylist()
     if "" not in written and not any(word.lstrip("+-").casefold() in ("inf", "infinity", "nan") for word in written):
-        raise SchemaError(
-            f"expected numbers, but every row says {listing(written)}", file=place.file, column=column.name
-        )
+        raise SchemaError(message("data.only_words", words=listing(written)), file=place.file, column=column.name)
 
 
 def category_column(raw: Any, column: Column, schema: Schema, report: Report) -> pa.Array:
@@ -198,11 +199,8 @@ def category_column(raw: Any, column: Column, schema: Schema, report: Report) ->
         known = pa.array([*column.categories, ""], pa.large_string())
         unseen = texts.filter(pc.invert(pc.is_in(texts, value_set=known)))
         if len(unseen):
-            report.warn(
-                f"{len(unseen):,} rows have a value that was not common in training: "
-                f"{listing(pc.unique(unseen).to_pylist(), 4)}",
-                column.name,
-            )
+            values = listing(pc.unique(unseen).to_pylist(), 4)
+            report.warn(message("findings.uncommon", n=len(unseen), values=values), column.name)
     return texts
 
 
@@ -213,18 +211,19 @@ def shown(cell: object) -> str:
     return printable(text)
 
 
-def listing(names: Iterable[object], limit: int = 8) -> str:
+def listing(names: Iterable[object], limit: int = 8) -> Message:
     """Names for a message, shortened: `'a', 'b' and 12 more`."""
     quoted = [f"'{shown(name)}'" for name in names]
-    more = len(quoted) - limit
-    return ", ".join(quoted[:limit]) + (f" and {more:,} more" if more > 0 else "")
+    if len(quoted) > limit:
+        return message("data.names_more", names=quoted[:limit], n=len(quoted) - limit)
+    return message("data.names", names=quoted)
 
 
-def suggestion(name: str, existing: Iterable[str]) -> str:
+def suggestion(name: str, existing: Iterable[str]) -> Message:
     """`did you mean 'Churn'?`, or what there is, for a name that is not there."""
     existing = list(existing)
     folded = {other.strip().casefold(): other for other in existing}
     near = difflib.get_close_matches(name.strip().casefold(), folded, n=3, cutoff=0.6)
     if near:
-        return f"did you mean {listing(folded[match] for match in near)}?"
-    return f"the table has {len(existing)} columns: {listing(existing)}; does its first line name the columns?"
+        return message("data.did_you_mean", names=listing(folded[match] for match in near))
+    return message("data.has_columns", n=len(existing), names=listing(existing))

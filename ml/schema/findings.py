@@ -7,15 +7,17 @@ from typing import Literal
 
 import msgspec
 
+from ml.messages import Text
+
 Level = Literal["info", "warning", "error"]
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One sentence about a table; `column` is "" where it concerns the whole table."""
+    """One message about a table; `column` is "" where it concerns the whole table."""
 
     level: Level
     column: str
-    message: str
+    message: Text
 
     def __str__(self) -> str:
         place = f"column '{self.column}': " if self.column else ""
@@ -26,9 +28,9 @@ class Report(msgspec.Struct):
     """Findings in the order in which they were made.
 
     >>> report = Report()
-    >>> report.warn("constant: dropped", "tenure")
+    >>> report.warn(message("findings.no_value"), "tenure")
     >>> [str(finding) for finding in report.findings]
-    ["warning: column 'tenure': constant: dropped"]
+    ["warning: column 'tenure': no value in any row"]
     """
 
     findings: list[Finding] = []
@@ -38,15 +40,15 @@ class Report(msgspec.Struct):
         if finding not in self.findings:
             self.findings.append(finding)
 
-    def info(self, message: str, column: str = "") -> None:
+    def info(self, message: Text, column: str = "") -> None:
         """Add something good to know."""
         self.add(Finding("info", column, message))
 
-    def warn(self, message: str, column: str = "") -> None:
+    def warn(self, message: Text, column: str = "") -> None:
         """Add something that a person should look at."""
         self.add(Finding("warning", column, message))
 
-    def error(self, message: str, column: str = "") -> None:
+    def error(self, message: Text, column: str = "") -> None:
         """Add something that makes the table unusable."""
         self.add(Finding("error", column, message))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ml.errors import DataError
+from ml.messages import message
 from ml.schema.coerce import Place, listing, suggestion
 from ml.schema.schema import RESERVED
 from ml.settings import Data
@@ -31,25 +32,18 @@ def check_names(frame: pd.DataFrame, data: Data) -> pd.DataFrame:
     names = [str(name).strip() for name in frame.columns]
     doubles = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if doubles:
-        raise DataError(f"two columns of one name: {listing(doubles)}; give every column its own name", file=file)
+        raise DataError(message("data.doubles", columns=listing(doubles)), file=file)
     if reserved := [name for name in names if name.startswith(RESERVED)]:
-        raise DataError(f"{listing(reserved)}: names that begin with '{RESERVED}' are Refit's own; rename", file=file)
+        raise DataError(message("data.reserved", columns=listing(reserved), prefix=RESERVED), file=file)
     if len(names) > data.max_columns:
-        raise DataError(
-            f"{len(names):,} columns are more than the limit of {data.max_columns:,} (data.max_columns); "
-            "leave out what is not needed, or raise the limit",
-            file=file,
-        )
+        raise DataError(message("data.too_many_columns", n=len(names), limit=data.max_columns), file=file)
     if not len(frame):
-        raise DataError("the table has a header but no rows", file=file)
+        raise DataError(message("data.no_rows"), file=file)
     named = {"target": (data.target,), "id_columns": data.id_columns, "exclude": data.exclude}
     named |= {"time_column": (data.time_column,), "weight_column": (data.weight_column,), "kinds": tuple(data.kinds)}
     for setting, wanted in named.items():
         for name in wanted:
             if name and name not in names:
-                raise DataError(
-                    f"data.{setting} names the column '{name}', which the table does not have; "
-                    f"{suggestion(name, names)}",
-                    file=file,
-                )
+                known = {"setting": setting, "column": name, "suggestion": suggestion(name, names)}
+                raise DataError(message("data.no_such_column", **known), file=file)
     return frame if names == list(frame.columns) else frame.set_axis(names, axis=1)

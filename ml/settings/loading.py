@@ -11,6 +11,7 @@ from typing import Any, get_origin, get_type_hints
 import msgspec
 
 from ml.errors import SettingsError
+from ml.messages import message
 from ml.settings.sections import CHECKOUT, Section, Settings
 
 _NOT_SETTINGS = {"REFIT_HOME", "REFIT_CONFIG"}  # read here by themselves
@@ -52,7 +53,7 @@ def from_values(values: Mapping[str, Any]) -> Settings:
             values, Settings, strict=False, dec_hook=lambda kind, value: kind(value) if kind is Path else value
         )
     except msgspec.ValidationError as error:
-        raise SettingsError(f"settings: {error}") from error
+        raise SettingsError(message("settings.wrong", error=str(error))) from error
 
 
 def to_values(settings: Settings) -> dict[str, Any]:
@@ -84,11 +85,14 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if key:
             owner = get_type_hints(Settings).get(section)
             if not (isinstance(owner, type) and issubclass(owner, Section)):
-                raise SettingsError(f"{name}: there is no section '{section}'")
+                raise SettingsError(message("settings.no_section", name=name, section=section))
             target, field = values.setdefault(section, {}), key
         hint = get_type_hints(owner).get(field)
         if hint is None or (isinstance(hint, type) and issubclass(hint, Section)):
-            raise SettingsError(f"{name}: there is no setting '{field}'" + (f" in [{section}]" if key else ""))
+            why = message("settings.no_setting", name=name, setting=field)
+            if key:
+                why = message("settings.no_setting_in", name=name, setting=field, section=section)
+            raise SettingsError(why)
         target[field] = _parse(name, text, hint)
     return values
 
@@ -105,7 +109,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file}: not valid TOML: {error}") from error
+        raise SettingsError(message("settings.no_toml", file=str(file), error=str(error))) from error
 
 
 def _read_chosen(file: Path) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def _read_chosen(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except msgspec.DecodeError as error:
-        raise SettingsError(f"{file}: not valid JSON: {error}; remove it to go back to refit.toml") from error
+        raise SettingsError(message("settings.chosen_no_json", file=str(file), error=str(error))) from error
 
 
 def _parse(name: str, text: str, hint: Any) -> Any:
@@ -127,9 +131,9 @@ def _parse(name: str, text: str, hint: Any) -> Any:
         try:
             return msgspec.json.decode(text)
         except msgspec.DecodeError as error:
-            raise SettingsError(f"{name}: not valid JSON: {error}") from error
+            raise SettingsError(message("settings.no_json", name=name, error=str(error))) from error
     if dict in kinds:
-        raise SettingsError(f'{name}: expected a JSON object such as {{"column": "category"}}, got {text!r}')
+        raise SettingsError(message("settings.mapping", name=name, got=repr(text)))
     return [part.strip() for part in text.split(",") if part.strip()]
 
 

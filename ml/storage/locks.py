@@ -13,6 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ml.errors import Transient
+from ml.messages import message
 from ml.settings import Settings
 from ml.storage import database
 
@@ -69,5 +70,5 @@ def _database_lock(settings: Settings, name: str, timeout_s: float) -> Iterator[
 
 def _wait(name: str, deadline: float) -> None:
     if time.monotonic() > deadline:
-        raise Busy(f"another process is at '{name}' and does not finish; try again when it is done")
+        raise Busy(message("connections.another_process", name=name))
     time.sleep(0.05)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml import http
 from ml.errors import RefitError, RegistryError, RegistryUnavailable
+from ml.messages import message
 from ml.settings import Settings
 from ml.storage import locks
 from ml.storage.files import keep_private, make_private
@@ -87,10 +88,10 @@ def errors(address: str) -> Iterator[None]:
 
         where = _without_password(address)
         if isinstance(error, MlflowException) and _is_refusal(error):
-            raise RegistryError(f"MLflow at {where}: {error.message}") from error
+            raise RegistryError(message("connections.mlflow_refuses", address=where, error=error.message)) from error
         if isinstance(error, MlflowException | requests.RequestException | SQLAlchemyError | OSError | sqlite3.Error):
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise RegistryUnavailable(f"MLflow at {where} does not answer: {first}") from error
+            raise RegistryUnavailable(message("connections.mlflow_silent", address=where, error=first)) from error
         raise
 
 

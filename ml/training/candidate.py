@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ml.errors import TrainingError
 from ml.evaluation.metrics import log_losses
+from ml.messages import message
 from ml.models import ALL_FAMILIES
 from ml.models.base import OnEpoch, Params
 from ml.models.families import restore
@@ -82,11 +83,11 @@ def fit_candidate(
         An unknown family or parameter, or a fit that does not converge to numbers.
     """
     if spec.family not in ALL_FAMILIES:
-        raise TrainingError(f"expected a family among {', '.join(ALL_FAMILIES)}, got '{spec.family}'")
+        raise TrainingError(message("training.unknown_family", family=spec.family, families=list(ALL_FAMILIES)))
     try:
         model = ALL_FAMILIES[spec.family].build(spec.params, schema, seed=spec.seed, device=device, threads=threads)
     except TypeError as error:
-        raise TrainingError(f"parameters of {spec.family}: {error}") from error
+        raise TrainingError(message("training.parameters", family=spec.family, error=str(error))) from error
     started = time.perf_counter()
     model.fit(X, y, sample_weight=sample_weight, validation=validation, on_epoch=on_epoch)
     seconds = time.perf_counter() - started
@@ -171,7 +172,8 @@ def load_candidate(folder: Path) -> Candidate:
         schema = Schema.from_json((folder / SCHEMA).read_bytes())
         model = restore(state, arrays)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, msgspec.MsgspecError, SafetensorError) as error:
-        raise TrainingError(f"{folder}: expected a saved candidate, got {type(error).__name__}: {error}") from error
+        found = f"{type(error).__name__}: {error}"
+        raise TrainingError(message("training.no_candidate", folder=str(folder), error=found)) from error
     model.history_ = [_figures(epoch) for epoch in facts.history]
     return Candidate(facts.spec, model, schema, model.history_, facts.seconds, _figures(facts.scores))
 

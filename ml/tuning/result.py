@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import TrainingError
+from ml.messages import message
 from ml.settings import Settings
 from ml.training.candidate import CandidateSpec
 from ml.tuning import ensemble
@@ -79,8 +80,8 @@ def result_of(trials: list[Trial], problem: Problem, store: TrialStore, settings
     """
     complete = [t for t in trials if t.status == "ok" and t.loss is not None]
     if not complete:
-        errors = {t.error for t in trials if t.error} or {"no trial was run"}
-        raise TrainingError(f"every trial failed: {'; '.join(sorted(errors)[:3])}")
+        errors = sorted({t.error for t in trials if t.error})[:3]
+        raise TrainingError(message("training.no_trial", errors=errors) if errors else message("training.no_trial_run"))
     complete.sort(key=lambda t: (t.loss, t.number))
     rows = problem.held_out
     y, weight = problem.y[rows], None if problem.weight is None else problem.weight[rows]

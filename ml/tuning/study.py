@@ -24,6 +24,7 @@ import msgspec
 import numpy as np
 
 from ml.errors import TrainingError
+from ml.messages import message
 from ml.settings import Settings
 from ml.training.candidate import CandidateSpec
 from ml.tuning import problem as problems
@@ -126,7 +127,7 @@ def _space(names: Sequence[str], problem: Problem, seed: int) -> tuple[Space, li
     from ml.models import FAMILIES
 
     if unknown := [name for name in names if name not in FAMILIES]:
-        raise TrainingError(f"unknown family '{unknown[0]}'; there are {', '.join(FAMILIES)}")
+        raise TrainingError(message("training.unknown_family", family=unknown[0], families=list(FAMILIES)))
     n_rows, n_classes = len(problem.folds[0][0]), len(problem.schema.classes)
     space = Space({name: FAMILIES[name].space(n_rows, n_classes) for name in names})
     return space, [CandidateSpec(name, FAMILIES[name].baseline(n_rows), seed) for name in names]

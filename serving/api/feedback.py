@@ -130,7 +130,7 @@ def _from_json(content: Any) -> list[Any]:
 def _from_csv(body: bytes) -> tuple[list[Any], list[int]]:
     """Items and the line each one begins on."""
     if (lines := body.count(b"\n") + body.count(b"\r")) > 3 * MAX_LABELS:  # before any is made; empty lines have room
-        raise Problem(413, f"expected at most {MAX_LABELS} labels in one request, got about {lines}")
+        raise Problem(413, message("requests.too_many_label_lines", limit=MAX_LABELS, got=lines))
     try:
         content = body.decode("utf-8-sig").encode()
         if not content.strip():

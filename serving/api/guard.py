@@ -96,7 +96,7 @@ def stop_if_gone() -> None:
     """
     gone = request.environ.get(CLIENT_GONE)
     if gone is not None and gone():
-        raise Problem(408, "the client has gone; the rest was not scored")
+        raise Problem(408, message("http.client_gone"))
 
 
 class Context(NamedTuple):

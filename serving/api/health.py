@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response
 
+from ml.messages import Message, message
 from serving.api import guard, operations
 from serving.api.operations import JSON, OBJECT
 from serving.model.store import Refusal, read_refusals, worker_states
@@ -52,16 +53,17 @@ def readiness(found: Service) -> tuple[dict[str, Any], bool]:
     states = worker_states(found.folder)
     problems = []
     if served is None:
-        problems.append("no model version is loaded")
+        problems.append(message("connections.no_model"))
     if found.log.problem:
-        problems.append(f"prediction log: {found.log.problem}")
+        problems.append(message("connections.prediction_log", error=found.log.problem))
     ok = served is not None and not (found.log.problem and found.settings.log.on_failure == "refuse")
     return {
         "status": "ready" if ok else "not ready",
         "model_version": served.version if served else None,
         "workers": [{"pid": s.pid, "model_version": s.model_version, "refused": _refusal(s.refused)} for s in states],
         "refused": _refusal(_newest_refusal(found)),
-        "problems": problems,
+        "problems": [problem.text for problem in problems],
+        "codes": [problem.code for problem in problems],
         "log": {"lag_bytes": backlog_bytes(found.log.folder), "in_memory": found.log.waiting},
     }, ok
 
@@ -73,7 +75,12 @@ def _newest_refusal(found: Service) -> Refusal | None:
 
 
 def _refusal(refused: Refusal | None) -> dict[str, Any] | None:
-    return None if refused is None else msgspec.to_builtins(refused)
+    """With its reason in English, and as the message that it is, where it is one of ours."""
+    if refused is None:
+        return None
+    own = refused.reason if isinstance(refused.reason, Message) else None
+    told = {"version": refused.version, "reason": str(refused.reason), "message": own, "time": refused.time}
+    return {name: msgspec.to_builtins(value) for name, value in told.items()}
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:

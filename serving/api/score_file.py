@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ml.data.sources import csv_reader
 from ml.errors import DataError
-from ml.messages import message
+from ml.messages import code_of, message
 from ml.schema.findings import Finding
 from ml.schema.validation_errors import shown
 from serving.api import files, guard
@@ -95,4 +95,4 @@ def _pieces(parts: list[Part] | Upload) -> Iterator[Part]:
 
 
 def _warning(finding: Finding) -> dict[str, str]:
-    return {"column": finding.column, "message": finding.message}
+    return {"column": finding.column, "code": code_of(finding.message), "message": str(finding.message)}

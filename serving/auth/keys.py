@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from ml.errors import SettingsError
+from ml.messages import message
 from ml.settings import Settings
 from ml.storage.files import write_bytes
 
@@ -98,20 +99,12 @@ def check_bind(settings: Settings) -> None:
     """
     serving = settings.serving
     if not required(settings) and not is_loopback(serving.host) and not serving.allowed_hosts:
-        raise SettingsError(
-            f'serving.host is {serving.host}, which other machines can reach, and serving.require_keys is "never": '
-            "list the names that callers use in serving.allowed_hosts, so that no web page comes by a name of its own"
-        )
+        raise SettingsError(message("settings.no_hosts", host=serving.host))
     if required(settings) and not read(settings.var / "secrets" / FILE):
-        why = f"serving.host is {settings.serving.host}, which other machines can reach"
+        why = message("settings.host_reachable", host=settings.serving.host)
         if settings.serving.require_keys == "always":
-            why = 'serving.require_keys is "always"'
-        raise SettingsError(
-            f"{why}, and there is no API key. "
-            "Make one with: python -m serving.auth create --scope predict --scope feedback --name NAME "
-            '(or listen on 127.0.0.1, or set serving.require_keys = "never" behind a proxy that checks callers, '
-            "and list serving.allowed_hosts)"
-        )
+            why = message("settings.keys_always")
+        raise SettingsError(message("settings.no_key", why=why))
 
 
 def read(file: Path) -> list[Key]:
@@ -121,7 +114,7 @@ def read(file: Path) -> list[Key]:
     except FileNotFoundError:
         return []
     except msgspec.DecodeError as error:
-        raise SettingsError(f"{file}: not a readable list of keys: {error}") from error
+        raise SettingsError(message("settings.no_key_list", file=str(file), error=str(error))) from error
 
 
 def create(settings: Settings, scopes: tuple[Scope, ...], name: str) -> str:

@@ -85,11 +85,7 @@ def check_tensors(settings: Settings, rows: int, columns: int) -> None:
     check_cells(settings, rows, columns)
     most = settings.serving.max_tensor_cells
     if rows * columns > most:
-        raise Problem(
-            413,
-            f"expected at most {most} cells in one request, got {rows} rows of {columns} columns in and out; "
-            "send it in parts, or as a file to /predict/file",
-        )
+        raise Problem(413, message("requests.too_many_tensor_cells", limit=most, rows=rows, columns=columns))
 
 
 def check_values(body: bytes, most: int) -> None:

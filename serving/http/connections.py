@@ -17,6 +17,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ml.messages import message
 from serving import problems
 from serving.api.guard import CLIENT_GONE
 from serving.auth import limits
@@ -291,7 +292,7 @@ class Conversations:
             elif connection.writing or connection.idle:
                 self.close(connection)
             else:
-                self._refuse(connection, Refused(408, "the request did not arrive in time"))
+                self._refuse(connection, Refused(408, message("http.too_slow")))
 
     def _watch(self, connection: Connection, mask: int) -> None:
         if connection.mask == mask:

@@ -16,6 +16,9 @@ from typing import IO, Any
 import gunicorn_h1c as h1c
 from gunicorn_h1c._parser_fast import IncompleteError, ParseError
 
+from ml.messages import Message, message
+from ml.schema.validation_errors import shown
+
 MAX_HEAD_BYTES = 65_536  # all lines of a head; our choice
 MAX_LINE_BYTES = 8_190  # gunicorn's default for a header line
 MAX_FIELDS = 100  # gunicorn's default
@@ -40,8 +43,8 @@ _REASONS = (
 class Refused(Exception):
     """Raised when bytes are not an acceptable request; the connection is closed after the answer."""
 
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, status: int, detail: Message) -> None:
+        super().__init__(detail.text)
         self.status = status
         self.detail = detail
 
@@ -91,7 +94,7 @@ class Request:
         if value is None or self.version == 0:
             return False
         if value.lower() != "100-continue":
-            raise Refused(417, "the only expectation that can be met is 100-continue")
+            raise Refused(417, message("http.expectation"))
         return True
 
 
@@ -107,30 +110,30 @@ def read_head(data: bytes) -> Request | None:
         parsed = h1c.parse_request_fast(data)
     except IncompleteError:
         if len(data) > MAX_HEAD_BYTES:
-            raise Refused(431, f"expected a request head of at most {MAX_HEAD_BYTES} bytes") from None
+            raise Refused(431, message("http.head_too_large", limit=MAX_HEAD_BYTES)) from None
         return None
     except (ParseError, h1c.ParseError) as error:
         status = next((code for name, code in _REASONS if type(error).__name__ == name), 400)
-        raise Refused(status, f"not an acceptable HTTP request: {error}") from None
+        raise Refused(status, message("http.not_acceptable", error=shown(error))) from None
     head = data[: parsed.consumed]
     if head.count(b"\n") != head.count(b"\r\n"):
-        raise Refused(400, "a line feed without a carriage return in the request head")
+        raise Refused(400, message("http.bare_line_feed"))
     if b"\n " in head or b"\n\t" in head:
-        raise Refused(400, "a header folded over two lines")
+        raise Refused(400, message("http.folded"))
     found = [name.lower() for name in _ONCE.findall(head)]
     if len(found) > len(set(found)):
-        raise Refused(400, "a header twice that may come once")
+        raise Refused(400, message("http.header_twice"))
     get = parsed.get_header
     if parsed.minor_version == 1 and get("host") is None:
-        raise Refused(400, "expected a Host header")
+        raise Refused(400, message("http.no_host"))
     coding = get("transfer-encoding")
     if coding is not None and coding.lower() != b"chunked":
-        raise Refused(501, "the only transfer coding understood is chunked")
+        raise Refused(501, message("http.transfer_coding"))
     length = get("content-length")
     if length is None:
         return Request(parsed, -1 if parsed.has_chunked else 0)
     if len(length) > MAX_LENGTH_DIGITS:
-        raise Refused(413, "a Content-Length of more digits than any body has")
+        raise Refused(413, message("http.length_digits"))
     return Request(parsed, int(length))
 
 
@@ -149,7 +152,7 @@ class Body:
         self._trailer = self._framing = 0
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
         if length > limit:
-            raise Refused(413, f"expected a body of at most {limit} bytes, got {length}")
+            raise Refused(413, message("http.body_too_large", limit=limit, got=length))
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes; returns those that come after the body.
@@ -182,11 +185,11 @@ class Body:
     def _store(self, data: bytes) -> None:
         self.size += len(data)
         if self.size > self.limit:
-            raise Refused(413, f"expected a body of at most {self.limit} bytes, got more")
+            raise Refused(413, message("http.body_larger", limit=self.limit))
         try:
             self._file.write(data)
         except OSError as error:
-            raise Refused(503, f"the body cannot be kept: {error.strerror}; send it again later") from error
+            raise Refused(503, message("http.body_not_kept", error=error.strerror)) from error
 
     def _feed_chunks(self, data: bytes) -> bytes:
         data = self._buffer + data
@@ -204,7 +207,7 @@ class Body:
                 end = data.find(b"\n", at) + 1
                 if not end:
                     if len(data) - at > MAX_CHUNK_LINE:
-                        raise Refused(400, "a chunk line without an end")
+                        raise Refused(400, message("http.chunk_line_without_end"))
                     self._buffer = data[at:]
                     break
                 self._line(data[at:end])
@@ -212,24 +215,24 @@ class Body:
             at = end
         self._store(b"".join(parts))
         if self._framing > MAX_FRAMING_BYTES + self.size // 2:
-            raise Refused(400, "more bytes of chunk lines than of content: send larger chunks")
+            raise Refused(400, message("http.small_chunks"))
         return b"" if self._buffer else data[at:]
 
     def _line(self, line: bytes) -> None:
         if not line.endswith(b"\r\n"):
-            raise Refused(400, "a chunk line that does not end in CR LF")
+            raise Refused(400, message("http.chunk_line_end"))
         line = line[:-2]
         if self._chunk == 0:  # the end of a chunk's data
             if line:
-                raise Refused(400, "a chunk longer than it said")
+                raise Refused(400, message("http.chunk_too_long"))
             self._chunk = -1
         elif self._chunk == -2:
             self._trailer += len(line)
             if self._trailer > MAX_TRAILER_BYTES:
-                raise Refused(431, "trailers larger than any that are needed")
+                raise Refused(431, message("http.trailers"))
             self.complete = not line  # trailers are read past: nothing here acts on one
         else:
             size_line = _CHUNK_LINE.fullmatch(line)
             if size_line is None or b"\r" in line:
-                raise Refused(400, "a chunk size that is not one")
+                raise Refused(400, message("http.chunk_size"))
             self._chunk = int(size_line[1], 16) or -2

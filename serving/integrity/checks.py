@@ -8,27 +8,27 @@ from pathlib import Path
 
 from ml.bundle import manifest, signature
 from ml.errors import BundleError
+from ml.messages import Message, Text, message, moved
 from ml.registry import VersionInfo, chain, ledger
 from ml.settings import Settings
 from serving.prediction_log import repair, segments
-from serving.prediction_log.shipper import HOW_TO_REPAIR
 
 CACHES = ("var/serving/cache", "var/cache/bundles")
 
 
-def check(settings: Settings, *, all_versions: bool = False) -> tuple[str, list[str]]:
-    """(what was looked at, in words; a sentence for everything that is not as it was written)."""
+def check(settings: Settings, *, all_versions: bool = False) -> tuple[Message, list[Text]]:
+    """(what was looked at; a message for everything that is not as it was written)."""
     logged = segments.segments(settings.var / "serving" / "segments")
     cached = [b for place in CACHES for b in sorted((settings.home / place).glob("[0-9a-f]*")) if b.is_dir()]
-    faults = [fault for segment in logged for fault in segment_faults(segment)]
-    faults += [f"{segment}: put aside by the log shipper: {HOW_TO_REPAIR}" for segment in repair.put_aside(settings)]
+    faults: list[Text] = [fault for segment in logged for fault in segment_faults(segment)]
+    faults += [message("ledger.put_aside", file=str(segment)) for segment in repair.put_aside(settings)]
     faults += [fault for bundle in cached for fault in bundle_faults(settings, bundle, bundle.name)]
     versions, found = _registered(settings, all_versions=all_versions)
-    faults += found + chain.faults(settings, ledger.table)
-    return f"{len(logged)} segments, {len(cached)} cached bundles, {versions} versions, the ledger", faults
+    faults += [*found, *chain.faults(settings, ledger.table)]
+    return message("ledger.checked", segments=len(logged), bundles=len(cached), versions=versions), faults
 
 
-def segment_faults(segment: Path) -> Iterator[str]:
+def segment_faults(segment: Path) -> Iterator[Message]:
     """The altered byte ranges of a segment."""
     sealed = segments.is_sealed(segment)
     try:
@@ -36,10 +36,10 @@ def segment_faults(segment: Path) -> Iterator[str]:
     except FileNotFoundError:  # moved into the database meanwhile
         return
     for first, behind in segments.damaged(content, sealed=sealed):
-        yield f"{segment}: bytes {first} to {behind - 1}: altered, or torn by a kill"
+        yield message("ledger.segment", file=str(segment), first=first, last=behind - 1)
 
 
-def bundle_faults(settings: Settings, bundle: Path, sha256: str) -> Iterator[str]:
+def bundle_faults(settings: Settings, bundle: Path, sha256: str) -> Iterator[Text]:
     """The altered files of a bundle that must have that hash; its manifest and its signature are files too.
 
     Parameters
@@ -50,35 +50,36 @@ def bundle_faults(settings: Settings, bundle: Path, sha256: str) -> Iterator[str
     try:
         listed, digest = manifest.read(bundle)
     except BundleError as error:
-        yield str(error)
+        yield error.explanation
         return
     if digest != sha256:
-        yield f"{bundle / manifest.MANIFEST}: expected SHA-256 {sha256}, got {digest}: altered"
+        yield message("bundle.file_altered", file=str(bundle / manifest.MANIFEST), expected=sha256, got=digest)
     try:
         yield from manifest.faults(bundle, listed)
         signature.verify(settings, bundle)
     except BundleError as error:
-        yield str(error)
+        yield error.explanation
 
 
-def _registered(settings: Settings, *, all_versions: bool) -> tuple[int, list[str]]:
+def _registered(settings: Settings, *, all_versions: bool) -> tuple[int, list[Text]]:
     """(versions looked at, faults): each downloaded anew, as a cached copy says nothing of the registry's."""
     from ml import registry
 
     named = [registry.by_alias(settings, alias) for alias in (registry.CHAMPION, registry.PREVIOUS, registry.SHADOW)]
     wanted = {v.version: v for v in (registry.versions(settings) if all_versions else named) if v is not None}
-    faults = []
+    faults: list[Text] = []
     for info in wanted.values():
         with tempfile.TemporaryDirectory(prefix="refit-verify-") as folder:
-            faults += [f"version {info.version}: {fault}" for fault in _version_faults(settings, info, Path(folder))]
+            found = _version_faults(settings, info, Path(folder))
+            faults += [message("ledger.of_version", version=info.version, fault=fault) for fault in found]
     return len(wanted), faults
 
 
-def _version_faults(settings: Settings, info: VersionInfo, folder: Path) -> list[str]:
+def _version_faults(settings: Settings, info: VersionInfo, folder: Path) -> list[Text]:
     from ml import registry
 
     try:
         bundle = registry.fetch(settings, info, folder)
     except BundleError as error:
-        return [str(error)]
-    return [fault.replace(f"{bundle}/", "") for fault in bundle_faults(settings, bundle, info.sha256)]
+        return [error.explanation]
+    return [moved(fault, f"{bundle}/", "") for fault in bundle_faults(settings, bundle, info.sha256)]

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from ml.cli import options, show
+from ml.messages import code_of, message
 
 if TYPE_CHECKING:
     from serving.prediction_log.repair import Repaired
@@ -33,11 +34,17 @@ def command(all_versions: bool, repairs: bool, as_json: bool, **given: Any) -> i
     repaired = repair.repair(settings) if repairs else []
     checked, faults = checks.check(settings, all_versions=all_versions)
     head = chain.read_head(settings)
-    result: dict[str, Any] = {"checked": checked, "faults": faults, "ledger_head": head.hash if head else ""}
+    result: dict[str, Any] = {
+        "checked": checked.text,
+        "faults": list(map(str, faults)),
+        "codes": list(map(code_of, faults)),
+        "ledger_head": head.hash if head else "",
+    }
     if repairs:
         result["repaired"] = [msgspec.to_builtins(one) for one in repaired]
-    known = f" The ledger's newest hash is {head.hash}: note it elsewhere." if head else ""
-    text = "\n".join([*map(_told, repaired), *faults, f"{checked}: {len(faults)} not as written.{known}"])
+    end = [message("ledger.as_written", checked=checked, n=len(faults))]
+    end += [message("ledger.head", hash=head.hash)] if head else []
+    text = "\n".join([*map(_told, repaired), *map(str, faults), " ".join(map(str, end))])
     show.result(result, as_json=as_json, text=text)
     return ALTERED if faults else 0
 

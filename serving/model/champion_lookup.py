@@ -15,6 +15,7 @@ import msgspec
 
 from ml import http, tracking
 from ml.errors import RegistryUnavailable
+from ml.messages import message
 from ml.settings import Settings
 
 ALIAS = "champion"
@@ -88,10 +89,12 @@ def get(address: str, call: str, **query: str) -> dict[str, Any] | None:
         if error.status in (400, 404):  # 400 for a missing alias, 404 for a missing model
             return None
         if error.status >= 300:
-            raise RegistryUnavailable(f"MLflow at {address} answers {error.status} to {call}") from error
-        raise RegistryUnavailable(f"MLflow at {address} does not answer: {error.reason}") from error
+            raise RegistryUnavailable(
+                message("connections.mlflow_status", address=address, status=error.status, call=call)
+            ) from error
+        raise RegistryUnavailable(message("connections.mlflow_silent", address=address, error=error.reason)) from error
     if not isinstance(response, dict):
-        raise RegistryUnavailable(f"{address} does not answer as MLflow does to {call}")
+        raise RegistryUnavailable(message("connections.no_mlflow", address=address, call=call))
     return response
 
 

@@ -25,7 +25,8 @@ import msgspec
 from ml import alerts
 from ml.bundle import cache
 from ml.bundle.reader import Bundle
-from ml.errors import BundleError, RegistryUnavailable, StoreUnavailable
+from ml.errors import BundleError, RegistryUnavailable, StoreUnavailable, explained
+from ml.messages import Text, message
 from ml.settings import Settings
 from ml.storage.files import write_bytes
 from serving import processes
@@ -133,9 +134,7 @@ class Follower:
     def fetch(self, found: Champion) -> Path:
         """The champion's bundle in the cache: whole, of the registered hash, and signed by a trusted key."""
         if not found.sha256:
-            raise BundleError(
-                f"version {found.version} has no tag {champion_lookup.SHA256}: it was not registered by Refit"
-            )
+            raise BundleError(message("bundle.no_hash", version=found.version, tag=champion_lookup.SHA256))
         return cache.obtain(self.settings, self.cache, found.sha256, lambda folder: self._load(found, folder))
 
     def _load(self, found: Champion, into: Path) -> Path:
@@ -195,26 +194,31 @@ class Follower:
         return pointer is not None and any(s.refused and s.refused.version == pointer.version for s in states)
 
     def _refuse(self, found: Champion, error: Exception) -> None:
-        reason = str(error) or type(error).__name__
+        reason = explained(error)
         self._refused_at[found] = time.monotonic()
-        log.error("version refused", extra={"model_version": found.version, "reason": reason})
+        log.error("version refused", extra={"model_version": found.version, "reason": str(reason)})
         known = any((r.version, r.reason) == (found.version, reason) for r in read_refusals(self.folder))
         self._write_refusals(Refusal(found.version, reason, time.time()))
         self._tell(found.version, reason, known=known)
 
-    def _tell(self, version: str, reason: str, *, known: bool) -> None:
+    def _tell(self, version: str, reason: Text, *, known: bool) -> None:
         """An alert and a row of the ledger, once a refusal: tried again at every retry until the ledger has it."""
         from ml.registry import ledger
 
         try:
             earlier = ledger.events(self.settings, limit=MAX_REFUSALS, what=[ledger.NOT_SERVED])
-            if known and any((event.to_version, event.why) == (version, reason) for event in earlier):
+            if known and any((event.to_version, event.because) == (version, reason) for event in earlier):
                 return
             ledger.append(self.settings, ledger.NOT_SERVED, who="service", why=reason, to_version=version)
         except StoreUnavailable as error:
             log.warning("the refusal of version %s is not in the ledger yet: %s", version, error)
             return
-        alerts.send(self.settings, ledger.NOT_SERVED, [f"Version {version}: {reason}"], model_version=version)
+        alerts.send(
+            self.settings,
+            ledger.NOT_SERVED,
+            [message("release.of_version", version=version, reason=reason)],
+            model_version=version,
+        )
 
     def _accepted(self, found: Champion) -> None:
         self._refused_at.pop(found, None)

@@ -23,7 +23,8 @@ from typing import Any
 import msgspec
 
 from ml.bundle.reader import Bundle
-from ml.errors import BundleError
+from ml.errors import BundleError, explained
+from ml.messages import Text, message
 from ml.storage.files import write_bytes
 
 log = logging.getLogger("refit.serving")
@@ -44,7 +45,7 @@ class Refusal(msgspec.Struct, frozen=True):
     """A version that could not be taken into service, and why. `time`: seconds since 1970."""
 
     version: str
-    reason: str
+    reason: Text
     time: float = 0.0
 
 
@@ -85,7 +86,7 @@ def read_pointer(folder: Path) -> Pointer | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
-        raise BundleError(f"{folder / 'current.json'}: not a readable pointer: {error}") from error
+        raise BundleError(message("bundle.no_pointer", file=str(folder / "current.json"), error=str(error))) from error
 
 
 def write_pointer(folder: Path, pointer: Pointer) -> None:
@@ -163,8 +164,8 @@ class ModelStore:
                 return
             served = open_served(self.folder, pointer)
         except Exception as error:  # whatever is wrong with a new version, the old one keeps serving
-            self.refused = Refusal(version, str(error) or type(error).__name__, time.time())
-            log.error("model version refused", extra={"model_version": version, "reason": self.refused.reason})
+            self.refused = Refusal(version, explained(error), time.time())
+            log.error("model version refused", extra={"model_version": version, "reason": str(self.refused.reason)})
             self._report()
             return
         self._served = served

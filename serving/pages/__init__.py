@@ -28,7 +28,8 @@ from flask import Blueprint, Flask, Response, render_template, request, url_for
 from flask_babel import Babel
 from werkzeug.exceptions import HTTPException
 
-from serving.pages.i18n import formats
+from serving import problems
+from serving.pages.i18n import formats, translation, validation
 from serving.service import current_service
 
 LOCALES = ("en", "vi")
@@ -46,7 +47,6 @@ pages = Blueprint("pages", __name__)
 def install(app: Flask) -> None:
     """Serve the pages from `app`."""
     from serving.pages import file, models, monitoring, predict  # noqa: F401  (they add their routes to the blueprint)
-    from serving.pages.i18n import translation, validation
 
     app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", str(STATIC.parent / "translations"))
     Babel(app, locale_selector=locale)
@@ -107,8 +107,9 @@ def _common() -> dict[str, Any]:
 @pages.errorhandler(HTTPException)
 def _failed(error: HTTPException) -> tuple[str, int]:
     """People get a page; programs that call the API get problem+json, see serving/problems.py."""
-    title = formats.STATUSES.get(error.name, error.name)
-    return render_template("error.html", title=title, text=error.description), error.code or 500
+    problem = problems.of(error)
+    text = translation.translated(problem.explanation)
+    return render_template("error.html", title=validation.title(problem), text=text), problem.status
 
 
 @pages.after_request

@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response
 
 from ml import charts
 from ml.errors import DataError
+from ml.messages import message
 from serving import problems
 from serving.api import guard
 from serving.pages import pages
@@ -38,7 +39,7 @@ def file() -> str | tuple[str, int]:
     service = current_service()
     upload = request.files.get("file")
     if upload is None or not upload.filename:
-        return failure(Problem(422, gettext("Choose a file first.")))
+        return failure(Problem(422, message("requests.choose_file")))
     place = service.folder / "results" / secrets.token_urlsafe(16)
     try:
         _clean(place.parent)
@@ -47,7 +48,7 @@ def file() -> str | tuple[str, int]:
         with place.open("xb") as out:
             preview = Preview(out)
             if not score_file.score_upload(service, served, table, preview)["rows"]:
-                raise DataError("the file has a header but no rows", file=table.name)
+                raise DataError(message("files.header_no_rows"), file=table.name)
             out.truncate(out.tell())  # the rest of what was reserved
     except Exception as error:  # nothing half written is kept
         with contextlib.suppress(OSError):

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ml.errors import Transient
+from ml.errors import Transient, explained
 from ml.messages import message
 from ml.settings import Settings
 from ml.storage.files import make_folder, sync_folder
@@ -218,7 +218,7 @@ class PredictionLog:
         self._failing = str(error)
         room = self.settings.max_memory_bytes - self._spooled_bytes
         if self.settings.on_failure == "refuse" or len(payload) > room:
-            raise LogUnavailable(str(error)) from error
+            raise LogUnavailable(explained(error)) from error
         self._spool.append((self._model(served) if served else None, payload))
         self._spooled_bytes += len(payload)
         self.kept_in_memory += 1

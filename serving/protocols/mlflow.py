@@ -21,6 +21,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from ml.errors import DataError, RefitError, SchemaError
+from ml.messages import Message, message
 from ml.schema.rows import Rows
 from ml.schema.validation_errors import RowsError, shown
 from serving import problems
@@ -47,9 +48,10 @@ bp = Blueprint("mlflow", __name__)
 class InvalidInput(RefitError):
     """Raised when a payload cannot be scored: 400 with an MLflow error code."""
 
-    def __init__(self, message: str, code: str = "BAD_REQUEST"):
-        super().__init__(f"Invalid input. {message}" if code == "BAD_REQUEST" else message)
-        self.error_code = code
+    def __init__(self, what: Message, error_code: str = "BAD_REQUEST"):
+        super().__init__(message("protocols.invalid" if error_code == "BAD_REQUEST" else "protocols.schema", what=what))
+        self.code = what.code
+        self.error_code = error_code
 
 
 @bp.get("/ping")
@@ -142,13 +144,15 @@ def failed(error: Exception) -> Response:
 def _problem(error: Exception) -> Problem:
     match error:
         case InvalidInput():
-            return Problem(400, str(error), error_code=error.error_code)
+            return Problem(400, error.explanation, code=error.code, error_code=error.error_code)
         case RowsError():
-            return Problem(400, f"Invalid input. Data is not compatible with model signature. {error}")
+            what = message("protocols.signature", what=error.explanation)
+            return Problem(400, message("protocols.invalid", what=what), code=error.code)
         case SchemaError():
-            return Problem(400, f"Failed to enforce schema of data: {error}", error_code=BAD_VALUE)
+            what = message("protocols.schema", what=error.explanation)
+            return Problem(400, what, code=error.code, error_code=BAD_VALUE)
         case DataError():
-            return Problem(400, f"Failed to parse input as a table: {error}")
+            return Problem(400, message("protocols.no_table", what=error.explanation), code=error.code)
         case _:
             return problems.of(error)
 
@@ -158,14 +162,14 @@ def _refused_content_type() -> Response | None:
     given = request.headers.get("Content-Type", "")
     parameters = {key.lower(): value for key, value in request.mimetype_params.items()}
     if parameters.get("charset", "utf-8").lower() != "utf-8":
-        message = "The scoring server only supports UTF-8"
+        why = message("protocols.only_utf8")
     elif unexpected := set(parameters) - {"charset"}:
-        message = f"Unrecognized content type parameters: {', '.join(sorted(unexpected))}."
+        why = message("protocols.content_type_parameters", names=sorted(map(shown, unexpected)))
     elif request.mimetype not in KINDS:
-        message = f"This predictor only supports the following content types: Types: {KINDS}. Got '{shown(given)}'."
+        why = message("protocols.content_type", kinds=str(KINDS), got=shown(given))
     else:
         return None
-    return Response(message, 415, mimetype="text/plain")
+    return Response(why.text, 415, mimetype="text/plain")
 
 
 def _records(scored: Scored) -> list[dict[str, Any]]:
@@ -193,12 +197,12 @@ def _json_rows(one: Service, served: Served, body: bytes) -> Rows:
         # Not the strict reader: MLflow's own client sends NaN for missing numbers.
         content = json.loads(body, object_pairs_hook=json_rows.once)
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"Ensure that input is a valid JSON formatted string. Error: '{shown(error)}'") from error
+        raise InvalidInput(message("protocols.no_json", error=shown(error))) from error
     if not isinstance(content, dict):
-        raise InvalidInput(f"{_required()}. Received {'a list' if isinstance(content, list) else 'another type'}.")
+        raise _other_form(message("protocols.a_list" if isinstance(content, list) else "protocols.another_type"))
     formats = [name for name in FORMATS if name in content]
     if len(formats) != 1:
-        raise InvalidInput(f"{_required()}. Received dictionary with input fields: {[shown(key) for key in content]}.")
+        raise _other_form(message("protocols.dictionary", fields=str([shown(key) for key in content])))
     reader = score.reader(served)
     if content[formats[0]] in ([], {"data": []}):
         return lenient_rows.rows(reader, {column.name: [] for column in reader.schema.columns}, 0)
@@ -206,55 +210,47 @@ def _json_rows(one: Service, served: Served, body: bytes) -> Rows:
     absent = [column.name for column in reader.schema.columns if column.name not in columns]
     if absent:
         extra = [shown(name) for name in columns if name not in {column.name for column in reader.schema.columns}]
-        note = f" Note that there were extra inputs: {extra}." if extra else ""
-        raise InvalidInput(f"Failed to enforce schema of data: Model is missing inputs {absent}.{note}", BAD_VALUE)
+        why = message("protocols.missing_inputs", names=str(absent))
+        if extra:
+            why = message("protocols.missing_inputs_but", names=str(absent), extra=str(extra))
+        raise InvalidInput(why, BAD_VALUE)
     n = len(columns[reader.schema.columns[0].name])
     if any(len(columns[column.name]) != n for column in reader.schema.columns):
-        raise InvalidInput("The length of values for each input/column name are not the same")
+        raise InvalidInput(message("protocols.lengths"))
     limits.check_tensors(one.settings, n, len(reader.schema.columns) + 4 + len(reader.schema.classes))
     return lenient_rows.rows(reader, columns, n)
 
 
-def _required() -> str:
-    return f"The input must be a JSON dictionary with exactly one of the input fields {set(FORMATS)}"
+def _other_form(got: Message) -> InvalidInput:
+    return InvalidInput(message("protocols.one_field", fields=str(set(FORMATS)), got=got))
 
 
 def _split(value: Any, names: list[str]) -> dict[str, list[Any]]:
     """`{"columns": […], "index": […], "data": [[…], …]}`."""
     if not isinstance(value, dict):
-        raise InvalidInput(f"Dataframe split format must be a dictionary. Got type {type(value).__name__}.")
+        raise InvalidInput(message("protocols.split_type", type=type(value).__name__))
     if "data" not in value or value.keys() - {"columns", "data", "index"}:
-        raise InvalidInput(
-            "Dataframe split format must have 'data' field and optionally 'columns' and 'index' fields. "
-            f"Got {sorted(map(shown, value))}."
-        )
+        raise InvalidInput(message("protocols.split_fields", got=str(sorted(map(shown, value)))))
     columns, data, index = value.get("columns"), value["data"], value.get("index")
     if columns is None:
         columns = list(range(len(data[0]))) if isinstance(data, list) and data and isinstance(data[0], list) else []
     if not isinstance(columns, list) or not _is_matrix(data, len(columns)):
-        raise InvalidInput(
-            "Provided dataframe_split field is not a valid dataframe representation in 'split' format. "
-            f"Error: 'expected data to be rows of {len(columns) if isinstance(columns, list) else '?'} values'"
-        )
+        raise InvalidInput(message("protocols.split_rows", n=len(columns) if isinstance(columns, list) else "?"))
     names_came = Counter(map(str, columns))
     if twice := [shown(name) for name, times in names_came.items() if times > 1]:
-        raise InvalidInput(f"Provided dataframe_split field names these columns more than once: {twice}.")
+        raise InvalidInput(message("protocols.split_doubles", columns=str(twice)))
     if index is not None and not (isinstance(index, list) and len(index) == len(data)):
-        came = f"{len(index)} values" if isinstance(index, list) else type(index).__name__
-        raise InvalidInput(
-            f"Provided dataframe_split field has {len(data)} rows; expected an index as long, got {came}."
-        )
+        came = message("protocols.values", n=len(index)) if isinstance(index, list) else type(index).__name__
+        raise InvalidInput(message("protocols.split_index", n=len(data), got=came))
     return {str(name): [row[j] for row in data] for j, name in enumerate(columns)}
 
 
 def _records_form(value: Any, names: list[str]) -> dict[str, list[Any]]:
     """`[{column: value}, …]`; a key that only some records have is missing in the others."""
     if not isinstance(value, list):
-        raise InvalidInput(f"Dataframe records format must be a list of records. Got type {type(value).__name__}.")
+        raise InvalidInput(message("protocols.records_type", type=type(value).__name__))
     if not all(isinstance(record, dict) for record in value):
-        raise InvalidInput(
-            "Provided dataframe_records field is not a valid dataframe representation in 'records' format."
-        )
+        raise InvalidInput(message("protocols.records"))
     keys = dict.fromkeys(key for record in value for key in record)
     return {key: [record.get(key) for record in value] for key in keys}
 
@@ -264,17 +260,13 @@ def _tensors(value: Any, names: list[str]) -> dict[str, list[Any]]:
     if isinstance(value, dict):
         return {key: cells if isinstance(cells, list) else [cells] for key, cells in value.items()}
     if not isinstance(value, list):
-        raise InvalidInput(f"Failed to parse input data. Got type {type(value).__name__}.")
+        raise InvalidInput(message("protocols.tensors_type", type=type(value).__name__))
     if value and all(isinstance(item, dict) for item in value):
         return _records_form(value, names)
     if len(names) == 1 and not any(isinstance(item, list | dict) for item in value):
         return {names[0]: value}
     if not _is_matrix(value, len(names)):
-        raise InvalidInput(
-            f"Failed to enforce schema of data: Model is missing inputs {names}; "
-            f"rows without names need {len(names)} values",
-            BAD_VALUE,
-        )
+        raise InvalidInput(message("protocols.rows_without_names", names=str(names), n=len(names)), BAD_VALUE)
     return {name: [row[j] for row in value] for j, name in enumerate(names)}
 
 

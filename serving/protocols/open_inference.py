@@ -19,9 +19,9 @@ import numpy as np
 from flask import Blueprint, Response, request
 
 from ml.errors import DataError
-from ml.messages import message
+from ml.messages import Message, message
 from ml.schema.rows import Rows
-from ml.schema.validation_errors import shown
+from ml.schema.validation_errors import Fault, shown
 from serving import problems
 from serving.api import guard, operations, schemas
 from serving.api.operations import INFER_REQUEST, JSON, OBJECT, OIP_ERROR
@@ -144,7 +144,9 @@ def infer(name: str, version: str = "") -> Response:
 @bp.errorhandler(Exception)
 def failed(error: Exception) -> Response:
     """Every error in the protocol's shape."""
-    problem = Problem(400, str(error)) if isinstance(error, TensorError | DataError) else problems.of(error)
+    problem = problems.of(error)
+    if isinstance(error, TensorError | DataError):
+        problem = Problem(400, error.explanation, code=error.code)
     if problem.status == 500:
         _logger.error("a request failed for an unforeseen reason", exc_info=error)
     return problems.response(problem, request.path)
@@ -166,9 +168,8 @@ def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
     if length is not None:
         # int() gives up on more than some thousand digits
         if not (length.isascii() and length.isdigit() and len(length) <= 15 and int(length) <= len(body)):
-            raise TensorError(
-                f"expected {HEADER_LENGTH} to be at most the body's {len(body)} bytes, got {shown(length)}"
-            )
+            known = {"header": HEADER_LENGTH, "size": len(body), "got": shown(length)}
+            raise TensorError(message("protocols.header_length", **known))
         head, rest = body[: int(length)], body[int(length) :]
     else:
         head, rest = body, b""
@@ -177,9 +178,9 @@ def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
         # As Python's clients write it: NaN is a missing number.
         content = json.loads(head, object_pairs_hook=json_rows.once)
     except (ValueError, RecursionError) as error:
-        raise TensorError(f"expected a JSON object, got something else: {shown(error)}") from error
+        raise TensorError(message("protocols.no_object", error=shown(error))) from error
     if not isinstance(content, dict):
-        raise TensorError("expected a JSON object, got another JSON value")
+        raise TensorError(message("protocols.other_json"))
     return content, rest
 
 
@@ -187,14 +188,14 @@ def _rows(served: Served, content: dict[str, Any], binary: bytes) -> Rows:
     reader = score.reader(served)
     inputs = content.get("inputs")
     if not isinstance(inputs, list) or not inputs or not all(isinstance(item, dict) for item in inputs):
-        raise TensorError('expected "inputs", a list of tensors')
+        raise TensorError(message("protocols.inputs"))
     columns: dict[str, Any] = {}
     lengths: set[int] = set()
     place = 0
     for item in inputs:
         name, n, datatype, size = _described(item)
         if name in columns:
-            raise TensorError(f"input '{shown(name)}' came twice")
+            raise TensorError(message("protocols.twice"), name)
         lengths.add(n)
         if size is None:
             columns[name] = tensors.from_json(name, datatype, n, item.get("data"))
@@ -203,38 +204,37 @@ def _rows(served: Served, content: dict[str, Any], binary: bytes) -> Rows:
             place += size
         _check_kind(served, name, datatype)
     if place != len(binary):
-        raise TensorError(f"expected {place} bytes of tensor data after the JSON, got {len(binary)}")
+        raise TensorError(message("protocols.binary_size", size=place, got=len(binary)))
     if len(lengths) != 1:
-        raise TensorError(f"expected inputs of one length, got {sorted(lengths)}")
+        raise TensorError(message("protocols.one_length", lengths=sorted(lengths)))
     if faults := reader.name_faults(columns):
-        raise TensorError(
-            "; ".join(f"input '{shown(f.column)}': expected {f.expected}, got {f.got}" for f in faults[:5])
-        )
+        raise TensorError(message("protocols.faults", faults=[_of_input(fault) for fault in faults[:5]]))
     n = lengths.pop()
     limits.check_tensors(current_service().settings, n, len(columns) + len(OUTPUTS) + len(served.bundle.schema.classes))
     return lenient_rows.rows(reader, columns, n)
+
+
+def _of_input(fault: Fault) -> Message:
+    what = message("protocols.expected", expected=fault.expected, got=fault.got)
+    return message("protocols.input", name=shown(fault.column), what=what)
 
 
 def _described(item: dict[str, Any]) -> tuple[str, int, str, int | None]:
     """Name, rows, datatype and, where its values are binary, their size."""
     name, datatype, parameters = item.get("name"), item.get("datatype"), item.get("parameters") or {}
     if not isinstance(name, str):
-        raise TensorError(f"expected every input to have a name, got {shown(name)}")
+        raise TensorError(message("protocols.name", got=shown(name)))
     if not isinstance(datatype, str) or datatype not in (*DTYPES, BYTES):
-        raise TensorError(
-            f"input '{shown(name)}': expected a datatype of {', '.join((*DTYPES, BYTES))}, got {shown(datatype)}"
-        )
+        raise TensorError(message("protocols.datatype", kinds=(*DTYPES, BYTES), got=shown(datatype)), name)
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
-        raise TensorError(
-            f"input '{shown(name)}': expected binary_data_size to be a number of bytes, got {shown(size)}"
-        )
+        raise TensorError(message("protocols.binary_data_size", got=shown(size)), name)
     return name, tensors.rows_of(name, item.get("shape")), datatype, size
 
 
 def _check_kind(served: Served, name: str, datatype: str) -> None:
     if datatype == BYTES and name in served.bundle.schema.numbers:
-        raise TensorError(f"input '{shown(name)}': expected a numeric datatype such as FP64, got BYTES")
+        raise TensorError(message("protocols.numeric"), name)
 
 
 def _request_id(given: Any) -> str:
@@ -243,7 +243,7 @@ def _request_id(given: Any) -> str:
         text = str(given)
         text.encode()
     except ValueError as error:  # a lone surrogate, or a number of thousands of digits
-        raise TensorError(f"expected an id that can be answered, got {shown(given)}") from error
+        raise TensorError(message("protocols.id", got=shown(given))) from error
     return text
 
 
@@ -255,12 +255,12 @@ def _wanted(content: dict[str, Any]) -> dict[str, bool]:
     if outputs is None:
         return dict.fromkeys(OUTPUTS, binary)
     if not isinstance(outputs, list) or not all(isinstance(item, dict) for item in outputs):
-        raise TensorError('expected "outputs" to be a list of objects')
+        raise TensorError(message("protocols.outputs"))
     wanted: dict[str, bool] = {}
     for item in outputs:
         name = item.get("name")
         if not isinstance(name, str) or name not in OUTPUTS:
-            raise TensorError(f"expected an output of {', '.join(OUTPUTS)}, got '{shown(name)}'")
+            raise TensorError(message("protocols.output", kinds=list(OUTPUTS), got=shown(name)))
         own = item.get("parameters") or {}
         wanted[name] = own.get("binary_data", binary) is True if isinstance(own, dict) else binary
     return wanted or dict.fromkeys(OUTPUTS, binary)

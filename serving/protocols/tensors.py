@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import RefitError
+from ml.messages import Message, message
 from ml.schema.validation_errors import shown
 
 DTYPES: dict[str, str] = {
@@ -34,7 +35,11 @@ MAX_ROWS = 2**31  # of a shape: what is allowed is `max_file_rows`, this only ke
 
 
 class TensorError(RefitError):
-    """Raised when a tensor is not what its name, datatype and shape say: 400."""
+    """Raised when a tensor, that of `name` where it is known, is not what its name, datatype and shape say: 400."""
+
+    def __init__(self, what: Message, name: str | None = None):
+        super().__init__(what if name is None else message("protocols.input", name=shown(name), what=what))
+        self.code = what.code
 
 
 def rows_of(name: str, shape: Any) -> int:
@@ -47,7 +52,7 @@ def rows_of(name: str, shape: Any) -> int:
         and shape[1:] in ([], [1])
     ):
         return int(shape[0])
-    raise TensorError(f"input '{shown(name)}': expected the shape [n] or [n, 1], got {shown(shape)}")
+    raise TensorError(message("protocols.shape", got=shown(shape)), name)
 
 
 def from_json(name: str, datatype: str, n: int, data: Any) -> Sequence[Any]:
@@ -64,13 +69,13 @@ def from_json(name: str, datatype: str, n: int, data: Any) -> Sequence[Any]:
     """
     cells = list(_flat(data))
     if len(cells) != n:
-        raise TensorError(f"input '{shown(name)}': expected {n} values as its shape says, got {len(cells)}")
+        raise TensorError(message("protocols.values_of_shape", n=n, got=len(cells)), name)
     if datatype == BYTES:
         wrong = next((cell for cell in cells if cell is not None and not isinstance(cell, str)), None)
     else:
         wrong = next((c for c in cells if c is not None and not _fits(c, DTYPES[datatype])), None)
     if wrong is not None:
-        raise TensorError(f"input '{shown(name)}': expected {datatype} values, got {shown(wrong)}")
+        raise TensorError(message("protocols.values_of_type", datatype=datatype, got=shown(wrong)), name)
     return cells
 
 
@@ -90,7 +95,7 @@ def from_binary(name: str, datatype: str, n: int, content: bytes) -> Sequence[An
         return _texts(name, n, content)
     kind = np.dtype(DTYPES[datatype])
     if len(content) != (size := n * kind.itemsize):
-        raise TensorError(f"input '{shown(name)}': expected {size} bytes of {datatype}, got {len(content)}")
+        raise TensorError(message("protocols.bytes_of_type", size=size, datatype=datatype, got=len(content)), name)
     return np.frombuffer(content, kind)
 
 
@@ -123,7 +128,7 @@ def _flat(data: Any, depth: int = 0) -> Iterator[Any]:
             else:
                 yield item
     else:
-        raise TensorError(f"expected the data of an input to be a list, got {shown(data)}")
+        raise TensorError(message("protocols.data", got=shown(data)))
 
 
 def _texts(name: str, n: int, content: bytes) -> list[str]:
@@ -137,7 +142,7 @@ def _texts(name: str, n: int, content: bytes) -> list[str]:
         try:
             texts.append(content[place - size : place].decode())
         except UnicodeDecodeError as error:
-            raise TensorError(f"input '{shown(name)}': expected UTF-8 text in value {len(texts)}") from error
+            raise TensorError(message("protocols.no_utf8", n=len(texts)), name) from error
     if place != len(content) or len(texts) != n:
-        raise TensorError(f"input '{shown(name)}': expected {n} texts, each with its length before it, got other bytes")
+        raise TensorError(message("protocols.texts", n=n), name)
     return texts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 
+from ml.messages import message
 from ml.schema.validation_errors import shown
 from serving.problems import Problem
 
@@ -29,18 +30,18 @@ def unpacked(body: bytes, encoding: str, most: int) -> bytes:
     if encoding in ("", "identity"):
         return body
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise Problem(415, f"expected Content-Encoding gzip, deflate or none, got {shown(encoding)}")
+        raise Problem(415, message("http.content_encoding", got=shown(encoding)))
     parts: list[bytes] = []
     while body or not parts:
         unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
         try:
             parts.append(unpacker.decompress(body, most + 1))
         except zlib.error as error:
-            raise Problem(400, f"expected a {encoding}-packed body: {error}") from error
+            raise Problem(400, message("http.not_packed", encoding=encoding, error=str(error))) from error
         most -= len(parts[-1])
         if most < 0:
-            raise Problem(413, "the body is larger, unpacked, than this route takes")
+            raise Problem(413, message("http.unpacked_too_large"))
         if not unpacker.eof:
-            raise Problem(400, f"expected a {encoding}-packed body, got one that is cut short")
+            raise Problem(400, message("http.cut_short", encoding=encoding))
         body = unpacker.unused_data
     return b"".join(parts)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from ml.data.sources import csv_reader
 from ml.errors import DataError, SchemaError
 from ml.messages import code_of, message
+from ml.schema.coerce import listing
 from ml.schema.findings import Report
 from ml.schema.rows import RowReader, Rows
 from ml.schema.validation_errors import shown
@@ -204,8 +205,7 @@ class Upload:
             raise SchemaError(message("files.lacks_columns", **known), file=self.name, column=absent[0])
         unknown = [shown(fault.column) for fault in faults if fault.column != ID_KEY]
         if unknown:
-            listed = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
-            self.report.warn(f"columns that the model does not know are ignored: {listed}")
+            self.report.warn(message("findings.unknown_columns", columns=listing(unknown, 5)))
 
 
 def _first(names: Sequence[str | None], most: int) -> str:

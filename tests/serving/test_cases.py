@@ -80,7 +80,7 @@ def test_training_understands_it_and_says_so(trained: Trained) -> None:
         name for name, cells in case.truth.items() if cells.dtype.kind in "iuf"
     }
     assert sorted(schema.classes) == sorted(case.classes)
-    said = "\n".join(finding.message for finding in trained.snapshot.manifest.report)
+    said = "\n".join(str(finding.message) for finding in trained.snapshot.manifest.report)
     for sentence in case.told:
         assert sentence in said
 

@@ -11,6 +11,7 @@ from ml.data.inference import labels, leaks
 from ml.data.inference.kinds import find_kind, tell_markers
 from ml.data.inference.profiles import profile
 from ml.errors import DataError
+from ml.messages import Message, message
 from ml.schema.coerce import listing
 from ml.schema.findings import Report
 from ml.schema.frame_coerce import canonical
@@ -47,7 +48,7 @@ def infer(frame: pd.DataFrame, data: Data) -> tuple[Schema, Report]:
             tell_markers(frame[name], outcome.kind, data, report)
         if outcome.groups and not ids:
             ids.append(name)
-            report.warn("rows that share a value of it are kept in one part, as with data.id_columns", name)
+            report.warn(message("findings.kept_together"), name)
     schema = Schema(
         target=data.target,
         classes=classes,
@@ -66,14 +67,19 @@ def infer(frame: pd.DataFrame, data: Data) -> tuple[Schema, Report]:
     y = labels.codes(frame, schema, report, tolerate=data.min_class_rows - 1)
     schema = _without_leaks(schema, coerced[y >= 0], y[y >= 0], data, place_of(frame).file, report)
     if not schema.columns:
-        reasons = "; ".join(
-            f"'{f.column}' {f.message}" for f in report.findings[:5] if f.column not in ("", data.target)
-        )
-        raise DataError(
-            f"no usable input column is left beside the target '{data.target}'{': ' if reasons else ''}{reasons}",
-            file=place_of(frame).file,
-        )
+        raise DataError(_no_input(report, data.target), file=place_of(frame).file)
     return profile(schema, coerced, max_categories=data.max_categories), report
+
+
+def _no_input(report: Report, target: str) -> Message:
+    reasons = [
+        message("data.of_column", column=f.column, what=f.message)
+        for f in report.findings[:5]
+        if f.column not in ("", target)
+    ]
+    if not reasons:
+        return message("data.no_input", target=target)
+    return message("data.no_input_because", target=target, reasons=reasons)
 
 
 def _without_leaks(
@@ -82,20 +88,11 @@ def _without_leaks(
     suspects = leaks.find(frame, y, data.leak_auc)
     if not suspects:
         return schema
-    advice = 'data.leaks = "exclude" leaves it out'
     if data.leaks == "reject":
-        raise DataError(
-            f"suspected leaks: {listing(suspects)} alone separate the classes; name them in data.exclude, or set "
-            'data.leaks = "warn" if the values are known before the outcome',
-            file=file,
-        )
+        raise DataError(message("data.leaks", columns=listing(suspects)), file=file)
     left_out = data.leaks == "exclude"
     for name, auc in suspects.items():
-        report.warn(
-            f"suspected leak: alone it separates the classes (AUC {auc:.4f}); is it known before the outcome? "
-            + ("left out" if left_out else f"kept; {advice}"),
-            name,
-        )
+        report.warn(message("findings.leak_left_out" if left_out else "findings.leak_kept", auc=auc), name)
     if not left_out:
         return schema
     return msgspec.structs.replace(

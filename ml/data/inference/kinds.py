@@ -13,28 +13,29 @@ from numpy.typing import NDArray
 
 from ml.data.inference import column_heuristics
 from ml.errors import DataError
+from ml.messages import Message, message
 from ml.schema import arrow_cells
 from ml.schema.coerce import Place, listing, shown, written_numbers
 from ml.schema.findings import Report
 from ml.schema.schema import Kind
 from ml.settings import Data
 
-# How numbers look that are written with marks, and what reads them.
+# How numbers look that are written with marks, and the settings that read them.
 _MARKS = {
-    r"^[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?$": 'data.thousands = ","',
-    r"^[+-]?\d+,\d+$": 'data.decimal = ","',
-    r"^[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?$": 'data.thousands = "." with data.decimal = ","',
-    r"^[+-]?[1-9]\d{0,2}(?:[ \x{00a0}\x{202f}\x{2009}]\d{3})+(?:\.\d+)?$": 'data.thousands = " "',
-    r"^[+-]?[1-9]\d{0,2}(?:['\x{2019}]\d{3})+(?:\.\d+)?$": 'data.thousands = "\'"',
+    r"^[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?$": ('data.thousands = ","',),
+    r"^[+-]?\d+,\d+$": ('data.decimal = ","',),
+    r"^[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?$": ('data.thousands = "."', 'data.decimal = ","'),
+    r"^[+-]?[1-9]\d{0,2}(?:[ \x{00a0}\x{202f}\x{2009}]\d{3})+(?:\.\d+)?$": ('data.thousands = " "',),
+    r"^[+-]?[1-9]\d{0,2}(?:['\x{2019}]\d{3})+(?:\.\d+)?$": ('data.thousands = "\'"',),
 }
 _EITHER_MARK = r"^[+-]?(?:0|[1-9]\d{0,2}(?:\.\d{3})?)$"
 _TWO_POINTS = r"^[+-]?[1-9]\d{0,2}(?:\.\d{3}){2,}$"
 _AMOUNT = r"\d[\d.,' \x{00a0}\x{202f}]*"
 # The same with signs that no setting reads.
 _DECORATED = {
-    rf"^[+-]?(?:\p{{Sc}} ?[+-]?{_AMOUNT}|{_AMOUNT}\p{{Sc}})$": "amounts with a currency sign",
-    rf"^[+-]?{_AMOUNT}%$": "percentages",
-    rf"^\({_AMOUNT}\)$": "numbers in brackets, as accounts write what is negative",
+    rf"^[+-]?(?:\p{{Sc}} ?[+-]?{_AMOUNT}|{_AMOUNT}\p{{Sc}})$": "findings.currency",
+    rf"^[+-]?{_AMOUNT}%$": "findings.percentages",
+    rf"^\({_AMOUNT}\)$": "findings.brackets",
 }
 
 
@@ -60,7 +61,7 @@ def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Fo
     name, array = str(series.name), arrow_cells.flat(series)
     override = data.kinds.get(name)
     if override not in (None, "number", "category"):
-        raise DataError(f'data.kinds says "{override}"; it must be "number" or "category"', column=name)
+        raise DataError(message("data.unknown_kind", kind=override), column=name)
     if override == "category":
         return _category(name, array, True, data, report)
     if not (override == "number" or arrow_cells.is_number(array) or arrow_cells.is_text(array)):
@@ -74,7 +75,7 @@ def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Fo
     coded = override is None and arrow_cells.is_text(array)
     zeros = column_heuristics.leading_zeros(array) if coded else np.zeros(len(array), bool)
     if zeros.sum() > data.max_bad_share * present:
-        report.info("codes with leading zeros: a category", name)
+        report.info(message("findings.leading_zeros"), name)
         return _category(name, array, False, data, report)
     if arrow_cells.is_text(array) and _count(_odd_cells(array, bad), _TWO_POINTS):
         _check_marks(name, array, bad, data, place)  # then 437.000 beside it is no 437
@@ -102,25 +103,25 @@ def tell_markers(series: pd.Series, kind: Kind, data: Data, report: Report) -> N
     markers_seen = arrow_cells.marked(series, data.missing_markers)
     if sum(markers_seen.values()) <= data.max_bad_share * len(series):
         return
-    message = f"{sum(markers_seen.values()):,} of {len(series):,} rows say {listing(markers_seen)}: taken as missing"
+    counts = {"n": sum(markers_seen.values()), "rows": len(series)}
     if kind == "number":
-        report.info(message, str(series.name))
+        report.info(message("findings.markers", words=listing(markers_seen), **counts), str(series.name))
     else:
-        report.warn(f"{message}; if that is a value, leave it out of data.missing_markers", str(series.name))
+        report.warn(message("findings.markers_in_category", words=listing(markers_seen), **counts), str(series.name))
 
 
 def _number(name: str, cells: NDArray[np.float64], forced: bool, report: Report) -> Found:
     present = cells[np.isfinite(cells)]
     infinite = int(np.isinf(cells).sum())
     if infinite:
-        report.warn(f"{infinite:,} infinite values are taken as missing", name)
+        report.warn(message("findings.infinite", n=infinite), name)
     if forced:
         return Found("number")
     if len(present) == len(cells) and present.min() == present.max():
-        report.warn(f"constant ({present[0]:g}): left out", name)
+        report.warn(message("findings.constant", value=present[0]), name)
         return _OUT
     if column_heuristics.is_row_number(name, present):
-        report.warn("whole numbers that identify rows, like an id: left out", name)
+        report.warn(message("findings.row_numbers"), name)
         return Found(None, groups=len(np.unique(present)) < len(present))
     return Found("number")
 
@@ -133,31 +134,21 @@ def _category(name: str, array: pa.Array, forced: bool, data: Data, report: Repo
     missing = counts.pop("", 0)
     present = len(array) - missing
     if not counts:
-        report.warn("no value in any row: left out", name)
+        report.warn(message("findings.no_value_left_out"), name)
         return _OUT
     if forced:
         return Found("category")
     if len(counts) == 1 and not missing:
-        report.warn(f"constant ('{shown(next(iter(counts)))}'): left out", name)
+        report.warn(message("findings.constant_text", value=shown(next(iter(counts)))), name)
         return _OUT
     if column_heuristics.is_dates(array, counts):
-        report.warn(
-            "holds dates: left out; name it in data.time_column if it orders the rows, or bring the "
-            "wanted part (month, age in days) as a column of its own",
-            name,
-        )
+        report.warn(message("findings.dates"), name)
         return _OUT
     if column_heuristics.is_free_text(len(counts), present):
-        report.warn(
-            f"{len(counts):,} different texts in {present:,} rows, like an identifier or free text: left out", name
-        )
+        report.warn(message("findings.free_text", n=len(counts), rows=present), name)
         return Found(None, groups=len(counts) < present and column_heuristics.named_like_id(name))
     if len(counts) > data.max_categories:
-        report.warn(
-            f"{len(counts):,} levels; the commonest {data.max_categories} (data.max_categories) are kept, the rest is "
-            "'other'",
-            name,
-        )
+        report.warn(message("findings.many_levels", n=len(counts), kept=data.max_categories), name)
     return Found("category")
 
 
@@ -167,13 +158,8 @@ def _nothing(name: str, array: pa.Array, data: Data, place: Place, report: Repor
         markers = {marker.strip() for marker in data.missing_markers} - {""}
         written = pc.unique(pc.utf8_trim_whitespace(pc.fill_null(array, ""))).to_pylist()
         if all(word in markers for word in written) and not all(word.casefold() == "nan" for word in written):
-            raise DataError(
-                f"every row says {listing(written)}, none a value; repair the export, or name the column in "
-                "data.exclude",
-                file=place.file,
-                column=name,
-            )
-    report.warn("no value in any row: left out", name)
+            raise DataError(message("data.only_markers", words=listing(written)), file=place.file, column=name)
+    report.warn(message("findings.no_value_left_out"), name)
     return _OUT
 
 
@@ -184,12 +170,8 @@ def _check_written(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Dat
         return
     _check_marks(name, array, written, data, place)
     position = int(np.argmax(written))
-    raise place.error(
-        f"{int(written.sum()):,} cells such as '{shown(array[position].as_py())}' are numbers with signs in them that "
-        "no setting reads, beside plain ones; write all of them alike, or name the column in data.exclude",
-        position,
-        name,
-    )
+    cell = shown(array[position].as_py())
+    raise place.error(message("data.signs", n=int(written.sum()), cell=cell), position, name)
 
 
 def _report_either_mark(name: str, array: pa.Array, data: Data, report: Report) -> None:
@@ -202,54 +184,35 @@ def _report_either_mark(name: str, array: pa.Array, data: Data, report: Report) 
     pointed = texts.filter(pc.match_substring(texts, "."))
     if len(pointed) > 1 and pc.all(pc.match_substring_regex(texts, _EITHER_MARK)).as_py():
         cell = pointed[0].as_py()
-        report.warn(
-            f"every point stands before three digits: '{cell}' is read as {cell}; if it is {cell.replace('.', '')}, "
-            'set data.thousands = "." with data.decimal = ","',
-            name,
-        )
+        report.warn(message("findings.points_before_three", cell=cell, other=cell.replace(".", "")), name)
 
 
 def _report_words(name: str, array: pa.Array, bad: NDArray[np.bool_], place: Place, report: Report) -> None:
     if bad.any():
         position = int(np.argmax(bad))
-        report.warn(
-            f"{int(bad.sum()):,} cells are no numbers and are taken as missing, the first "
-            f"'{shown(array[position].as_py())}' in {place.words(position)}",
-            name,
-        )
+        first = {"cell": shown(array[position].as_py()), "place": place.words(position)}
+        report.warn(message("findings.words", n=int(bad.sum()), **first), name)
 
 
 def _report_zeros(name: str, array: pa.Array, zeros: NDArray[np.bool_], place: Place, report: Report) -> None:
     if zeros.any():
         position = int(np.argmax(zeros))
-        report.warn(
-            f"{int(zeros.sum()):,} cells begin with a zero, the first '{shown(array[position].as_py())}' in "
-            f'{place.words(position)}; they are read as numbers. If these are codes, set data.kinds = {{"{name}" = '
-            '"category"}',
-            name,
-        )
+        first = {"cell": shown(array[position].as_py()), "place": place.words(position)}
+        report.warn(message("findings.zeros", n=int(zeros.sum()), column=name, **first), name)
 
 
 def _report_category_of_numbers(
     name: str, array: pa.Array, bad: NDArray[np.bool_], place: Place, report: Report
 ) -> None:
     words = pc.unique(_odd_cells(array, bad)).to_pylist()
-    report.warn(
-        f"{int(bad.sum()):,} of {len(array):,} cells are no numbers ({listing(words, 3)}), the first in "
-        f"{place.words(int(np.argmax(bad)))}: a category, not a number. If they mean no value, add them to "
-        "data.missing_markers",
-        name,
-    )
+    known = {"words": listing(words, 3), "place": place.words(int(np.argmax(bad)))}
+    report.warn(message("findings.category_of_numbers", n=int(bad.sum()), rows=len(array), **known), name)
 
 
 def _too_many_words(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data, place: Place) -> DataError:
     position = int(np.argmax(bad))
-    return place.error(
-        f"{int(bad.sum()):,} of {len(array):,} cells are no numbers, the first '{shown(array[position].as_py())}'; "
-        f"at most {data.max_bad_share:.0%} may be (data.max_bad_share)",
-        position,
-        name,
-    )
+    counts = {"n": int(bad.sum()), "rows": len(array), "share": data.max_bad_share}
+    return place.error(message("data.too_many_words", cell=shown(array[position].as_py()), **counts), position, name)
 
 
 def _check_marks(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data, place: Place) -> None:
@@ -267,15 +230,27 @@ def _check_marks(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data,
         return
     position = int(np.argmax(bad))
     cell = shown(array[position].as_py())
-    digits = re.sub(r"\D", "", cell)
-    both = f" ('{cell}' is {digits} with the first and {cell.replace(',', '.')} with the other)" if hints[1:] else ""
-    other = f', or data.exclude where other columns need data.thousands = "{data.thousands}"' if data.thousands else ""
-    raise place.error(
-        f"{hints[0][1]:,} cells such as '{cell}' are numbers with marks in them; set "
-        f'{" or ".join(hint for hint, _ in hints)}{both}{other}, or data.kinds = {{"{name}" = "category"}} if they are '
-        "names",
-        position,
-        name,
+    remedies = [_reading(cell, [settings for settings, _ in hints])]
+    if data.thousands:
+        remedies.append(message("data.exclude_for_thousands", thousands=data.thousands))
+    remedies.append(message("data.category_of_names", column=name))
+    raise place.error(message("data.marks", n=hints[0][1], cell=cell, remedies=remedies), position, name)
+
+
+def _reading(cell: str, found: list[tuple[str, ...]]) -> Message:
+    """The settings that read a cell, and what it is with each of them where that is not clear."""
+    told = [
+        message("data.thousands_with_decimal", thousands=one[0], decimal=one[1]) if one[1:] else one[0] for one in found
+    ]
+    if not told[1:]:
+        return message("data.several_marks", settings=told)
+    meanings = {"one": re.sub(r"\D", "", cell), "other": cell.replace(",", ".")}
+    return message(
+        "data.either_mark",
+        first=told[0],
+        second=message("data.several_marks", settings=told[1:]),
+        cell=cell,
+        **meanings,
     )
 
 
@@ -288,11 +263,8 @@ def _is_decorated(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data
     for pattern, what in _DECORATED.items():
         like = _count(odd, pattern)
         if like and like + plain >= (1 - data.max_bad_share) * (len(odd) + plain):
-            report.warn(
-                f"{like:,} cells such as '{shown(odd[0].as_py())}' are {what}: left out; bring them as plain numbers, "
-                f'or set data.kinds = {{"{name}" = "category"}} if they are names',
-                name,
-            )
+            known = {"cell": shown(odd[0].as_py()), "what": message(what), "column": name}
+            report.warn(message("findings.decorated", n=like, **known), name)
             return True
     return False
 

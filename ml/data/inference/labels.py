@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ml.errors import DataError, SchemaError
+from ml.messages import message
 from ml.schema import arrow_cells
 from ml.schema.cells import label_names, same_label
 from ml.schema.coerce import listing, shown
@@ -47,16 +48,12 @@ def find_classes(frame: pd.DataFrame, data: Data, report: Report) -> tuple[tuple
     classes = {counts.most_common(1)[0][0]: counts.total() for counts in spellings.values()}
     merged = [listing(counts) for counts in spellings.values() if len(counts) > 1]
     if merged:
-        report.warn(f"labels that differ only in case are one class: {'; '.join(merged[:8])}", data.target)
+        report.warn(message("findings.merged_labels", merged=merged[:8]), data.target)
     ordered = sorted(_large_enough(classes, data, file), key=_sort_key)
     if len(ordered) > 2:
         if data.positive_label:
-            raise DataError(
-                f"data.positive_label is '{data.positive_label}', but there are {len(ordered)} classes "
-                f"({listing(ordered)}); it is for two classes only: leave it empty",
-                file=file,
-                column=data.target,
-            )
+            known = {"label": data.positive_label, "n": len(ordered), "classes": listing(ordered)}
+            raise DataError(message("data.positive_of_two", **known), file=file, column=data.target)
         return tuple(ordered), ""
     positive = _positive(ordered, classes, data, file)
     return tuple(sorted(ordered, key=lambda label: label == positive)), positive
@@ -80,7 +77,7 @@ def codes(frame: pd.DataFrame, schema: Schema, report: Report, *, tolerate: int 
     """
     place = place_of(frame)
     if schema.target not in frame.columns:
-        raise SchemaError(f"the table has no target column '{schema.target}'", file=place.file)
+        raise SchemaError(message("data.no_target", target=schema.target), file=place.file)
     _check_markers(frame, schema.target, schema.missing_markers, schema.max_bad_share)
     encoded = pc.dictionary_encode(_texts(frame, schema.target, schema.missing_markers))
     known = {key: schema.classes.index(label) for key, label in label_names(schema.classes).items()} | {"": -1}
@@ -91,33 +88,24 @@ def codes(frame: pd.DataFrame, schema: Schema, report: Report, *, tolerate: int 
     result: NDArray[np.int64] = lookup[indices]
     blank = int((result == -1).sum())
     if blank:
-        report.warn(f"{blank:,} of {len(frame):,} rows have no label and are left out", schema.target)
+        report.warn(message("findings.no_label", n=blank, rows=len(frame)), schema.target)
     for level, code, count in zip(levels, lookup, counts, strict=True):
         if code != -2:
             continue
         if tolerate is not None and count > tolerate:
             position = int(np.argmax(result == -2))
-            raise place.error(
-                f"'{shown(level)}' ({count:,} rows) is none of the classes {listing(schema.classes)}; correct the "
-                'labels, or set data.schema = "infer" to begin anew with other classes',
-                position,
-                schema.target,
-                SchemaError,
-            )
-        report.warn(f"label '{shown(level)}' ({count:,} rows) is none of the classes: left out", schema.target)
+            what = message("data.no_class", label=shown(level), n=count, classes=listing(schema.classes))
+            raise place.error(what, position, schema.target, SchemaError)
+        report.warn(message("findings.no_class", label=shown(level), n=count), schema.target)
     return np.maximum(result, -1)
 
 
 def _check_markers(frame: pd.DataFrame, target: str, markers: tuple[str, ...], share: float) -> None:
     """None may be a class: labels are lost to a word for "no value" only where it is said of a few rows."""
-    markers_seen = arrow_cells.marked(frame[target], markers)
-    if sum(markers_seen.values()) > share * len(frame):
-        raise DataError(
-            f"{sum(markers_seen.values()):,} of {len(frame):,} labels are {listing(markers_seen)}, a word for no value "
-            "in data.missing_markers; if it is a class, take it out of that list, and if not, leave these labels empty",
-            file=place_of(frame).file,
-            column=target,
-        )
+    said = arrow_cells.marked(frame[target], markers)
+    if sum(said.values()) > share * len(frame):
+        known = {"n": sum(said.values()), "rows": len(frame), "words": listing(said)}
+        raise DataError(message("data.labels_are_markers", **known), file=place_of(frame).file, column=target)
 
 
 def _texts(frame: pd.DataFrame, target: str, markers: tuple[str, ...]) -> pa.Array:
@@ -128,20 +116,15 @@ def _large_enough(classes: dict[str, int], data: Data, file: str | None) -> list
     rows = sum(classes.values())
     frequent = [label for label, count in classes.items() if count >= data.min_class_rows]
     if not rows:
-        problem = "no row has a label"
+        problem = message("data.no_label")
     elif len(frequent) > data.max_classes or (len(classes) > 20 and len(classes) > rows / 5):
-        problem = (
-            f"{len(classes):,} different labels in {rows:,} rows (data.max_classes is {data.max_classes}): "
-            f"{listing(classes, 4)}; is this an id or a quantity? Refit predicts classes"
-        )
+        counts = {"n": len(classes), "rows": rows, "limit": data.max_classes}
+        problem = message("data.too_many_labels", labels=listing(classes, 4), **counts)
     elif len(classes) == 1:
-        problem = f"every label is '{shown(next(iter(classes)))}'; two classes are needed: add rows of the other"
+        problem = message("data.one_label", label=shown(next(iter(classes))))
     elif len(frequent) < 2:
-        examples = ", ".join(f"'{shown(label)}' ({count:,} rows)" for label, count in list(classes.items())[:8])
-        problem = (
-            f"two classes with at least {data.min_class_rows} rows each are needed (data.min_class_rows), got "
-            f"{examples}; add rows of the rare one"
-        )
+        found = [message("data.class_rows", label=shown(one), n=count) for one, count in list(classes.items())[:8]]
+        problem = message("data.small_classes", least=data.min_class_rows, found=found)
     else:
         return frequent
     raise DataError(problem, file=file, column=data.target)
@@ -153,11 +136,8 @@ def _positive(ordered: list[str], classes: dict[str, int], data: Data, file: str
     wanted = label_names(tuple(ordered)).get(same_label(data.positive_label))
     if wanted is not None:
         return wanted
-    raise DataError(
-        f"data.positive_label is '{data.positive_label}', but the labels are {listing(ordered)}",
-        file=file,
-        column=data.target,
-    )
+    what = message("data.positive_unknown", label=data.positive_label, labels=listing(ordered))
+    raise DataError(what, file=file, column=data.target)
 
 
 def _sort_key(label: str) -> tuple[int, float, str]:

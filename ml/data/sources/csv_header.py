@@ -14,7 +14,7 @@ from ml.messages import message
 from ml.schema.findings import Report
 
 DELIMITERS = ",;\t|"
-_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_NAMES = {",": "findings.comma", ";": "findings.semicolon", "\t": "findings.tab", "|": "findings.bar"}
 _SAMPLE_LINES = 50  # that the delimiter is found on; our choice
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 
@@ -59,9 +59,10 @@ def read_head(block: bytes, file: str | None, *, delimiter: str, max_columns: in
     names = tuple(name.strip() for name in header)
     _check(names, delimiter, file, lines + 1, max_columns)
     if any(name != padded for name, padded in zip(names, header, strict=True)):
-        report.info("spaces around column names are left out")
+        report.info(message("findings.spaces"))
     if delimiter != ",":
-        report.info(f"the delimiter is {_NAMES.get(delimiter, repr(delimiter))}")
+        name = message(_NAMES[delimiter]) if delimiter in _NAMES else repr(delimiter)
+        report.info(message("findings.delimiter", name=name))
     raw = text[:length].encode()
     return Head(delimiter, names, raw.rstrip(b"\r\n"), skipped + len(raw), lines + _count_lines(raw))
 
@@ -80,7 +81,7 @@ def _preamble(block: bytes, delimiter: str, report: Report) -> tuple[int, int, s
         if content.startswith(b"#"):
             following = next((later for later in top[i + 1 :] if later.strip()), b"")
             if _is_header(content, following.strip(), delimiter or declared):
-                report.info("the header begins with '#'")
+                report.info(message("findings.header_with_hash"))
                 break
             comments += 1
         elif content[:4].lower() == b"sep=" and len(content) <= 5 and not declared:
@@ -89,7 +90,8 @@ def _preamble(block: bytes, delimiter: str, report: Report) -> tuple[int, int, s
             break
         size, lines = size + len(line), lines + 1
     if comments:
-        report.info(f"{comments} comment line{'s' if comments > 1 else ''} at the top: skipped")
+        several = message("findings.comment_lines", n=comments)
+        report.info(several if comments > 1 else message("findings.comment_line"))
     return size, lines, declared
 
 

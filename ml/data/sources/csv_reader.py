@@ -114,7 +114,8 @@ class CsvReader:
         self.names = tuple(self.head.names[position] for position in self._kept)
         unnamed = len(self.head.names) - len(self.names)
         if unnamed:
-            self.report.warn(f"{unnamed} column{'s' if unnamed > 1 else ''} without a name: ignored")
+            several = message("findings.unnamed_columns", n=unnamed)
+            self.report.warn(several if unnamed > 1 else message("findings.unnamed_column"))
 
     def __iter__(self) -> Iterator[Chunk]:
         """Chunks of at least one row each.

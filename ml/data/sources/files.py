@@ -31,7 +31,7 @@ def read(settings: Settings) -> pd.DataFrame:
     """
     data = settings.data
     if not data.path:
-        raise DataError('data.source = "file" needs data.path')
+        raise DataError(message("data.no_path"))
     safe_path = without_password(data.path)
     with _open(data.path) as stream:
         if data.path.casefold().endswith(_PARQUET):

@@ -6,6 +6,7 @@ import msgspec
 import pandas as pd
 
 from ml.errors import DataError
+from ml.messages import message
 from ml.settings import Settings
 
 
@@ -22,7 +23,7 @@ def read(settings: Settings) -> pd.DataFrame:
     try:
         x, y = make_classification(**msgspec.structs.asdict(settings.synthetic))
     except ValueError as error:
-        raise DataError(f"[synthetic]: {error}") from error
+        raise DataError(message("data.synthetic", error=str(error))) from error
     frame = pd.DataFrame(x, columns=[f"f{i}" for i in range(x.shape[1])])
     frame[settings.data.target] = y
     return frame

@@ -74,6 +74,7 @@ TEMPLATES = {
     "release.absent": N_("no service listens at {urls:, }"),
     "release.no_reason": N_("no reason given"),
     "release.service_refused": N_("{url} refused version {version}: {reason}"),
+    "release.of_version": N_("Version {version}: {reason}"),
     "release.service_silent": N_("{url} does not answer after {seconds:g} s: version {version} was not taken over"),
     "release.service_elsewhere": N_(
         "{url} reports '{seen}' and workers [{workers:, }] after {seconds:g} s: version {version} was not taken over"

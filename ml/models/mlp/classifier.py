@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 
 from ml.errors import TrainingError
+from ml.messages import message
 from ml.models.base import Params, check_trainable, encode_labels
 from ml.models.estimator import TabularClassifier, Task, restored_params
 from ml.models.mlp import training_loop
@@ -142,7 +143,7 @@ class MLPClassifier(TabularClassifier):
     def _options(self) -> Options:
         values = {"scaling": self.scaling, "clip": self.clip, "clip_at": self.clip_at, "rare": self.rare}
         if self.scaling == "none":
-            raise TrainingError("expected scaling 'robust' or 'zscore' for a network, got 'none'")
+            raise TrainingError(message("training.scaling"))
         return _checked(values, Options)
 
     def _judge(self, preprocessor: Preprocessor, task: Task, seed: int) -> Table | Folds | NDArray[np.int64] | None:
@@ -187,7 +188,7 @@ class MLPClassifier(TabularClassifier):
             counts = np.bincount(codes, minlength=len(classes))
             values = len(codes) / (len(classes) * np.maximum(counts, 1))
         else:
-            raise TrainingError(f"expected class_weight None, 'balanced' or a mapping, got {self.class_weight!r}")
+            raise TrainingError(message("training.class_weight", got=repr(self.class_weight)))
         return torch.as_tensor(values, dtype=torch.float32, device=device)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -257,4 +258,4 @@ def _checked(values: Params, kind: type[_Kind]) -> _Kind:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise TrainingError(f"parameters of the network: {error}") from error
+        raise TrainingError(message("training.network_parameters", error=str(error))) from error

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.errors import TrainingError
+from ml.messages import message
 from ml.models.base import OnEpoch
 from ml.models.mlp import relu_gradient
 from ml.models.mlp.adam import FusedAdam
@@ -101,10 +102,8 @@ def train(
         figures = _epoch(network, permuted, batch, optimiser, rates, gradient)
         entry = {"epoch": float(epoch), "learning_rate": rates[-1], **figures}
         if not math.isfinite(entry["loss"]):
-            raise TrainingError(
-                f"the training loss became {entry['loss']} in epoch {epoch + 1}: expected a finite number; lower "
-                f"learning_rate (now {optimisation.learning_rate:g})"
-            )
+            known = {"loss": str(entry["loss"]), "epoch": epoch + 1, "rate": optimisation.learning_rate}
+            raise TrainingError(message("training.loss", **known))
         judged = _judge(network, table, held, folds)
         entry.update({f"validation_{name}": value for name, value in judged.items()})
         if judged or epoch == epochs - 1:

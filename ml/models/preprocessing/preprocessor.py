@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ml.errors import SchemaError
+from ml.messages import message
 from ml.models.onnx.graph import Graph
 from ml.models.preprocessing import onnx_export
 from ml.models.preprocessing.encoded import F32, I64, Encoded
@@ -124,9 +125,7 @@ class Preprocessor:
         state = self.fitted
         frame = as_frame(X)
         if absent := [name for name in (*state.numbers, *state.categories) if name not in frame.columns]:
-            raise SchemaError(
-                f"expected the columns the model was fitted with, and {absent[:5]} did not come", column=absent[0]
-            )
+            raise SchemaError(message("training.columns_absent", columns=absent[:5]), column=absent[0])
         raw = _float32(frame, state.numbers)
         flags = np.isnan(raw[:, state.flagged]).astype(np.float32)
         return Encoded(self._scale(raw), flags, self._codes(frame), self.offsets[-1])
@@ -165,10 +164,9 @@ class Preprocessor:
         """Raises SchemaError when the model was fitted on other columns than the schema names."""
         state = self.fitted
         if (schema.numbers, schema.categories) != (state.numbers, state.categories):
-            raise SchemaError(
-                f"the model was fitted on numbers {state.numbers} and categories {state.categories}, "
-                f"the schema has {schema.numbers} and {schema.categories}"
-            )
+            known = {"numbers": state.numbers, "categories": state.categories}
+            other = {"other_numbers": schema.numbers, "other_categories": schema.categories}
+            raise SchemaError(message("training.other_columns", **known, **other))
 
     def emit(self, graph: Graph) -> list[str]:
         """Write the transform as ONNX ops; returns the values whose columns make up `Encoded.dense`."""

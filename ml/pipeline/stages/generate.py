@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml import data, tracking
+from ml.messages import Text, message
 from ml.origin import Origin
 from ml.pipeline.stages.records import SnapshotRecord
 from ml.pipeline.workspace import Workspace
@@ -50,7 +51,7 @@ def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
         labelled=manifest.labelled,
         policy=chosen.policy,
         policy_message=chosen.reason,
-        warnings=_warnings(manifest.report),
+        noticed=_noticed(manifest.report),
         origin=origin,
         run_id=run_id,
         mlflow_url=tracking.link(settings, run_id),
@@ -87,8 +88,10 @@ def snapshot_of(settings: Settings, space: Workspace) -> Snapshot:
     return _opened[key]
 
 
-def _warnings(findings: Sequence[Finding]) -> tuple[str, ...]:
-    return tuple(f"{f.column}: {f.message}" if f.column else f.message for f in findings[:50])
+def _noticed(findings: Sequence[Finding]) -> tuple[Text, ...]:
+    return tuple(
+        message("findings.of_column", column=f.column, what=f.message) if f.column else f.message for f in findings[:50]
+    )
 
 
 def _origin_tags(origin: Origin) -> dict[str, str]:

@@ -31,7 +31,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         """
         plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))  # no tuples, no NaN
         return plain | {
-            name: getattr(self, name) for name in ("sentence", "reasons", "policy_reason") if hasattr(self, name)
+            name: getattr(self, name)
+            for name in ("sentence", "reasons", "policy_reason", "warnings")
+            if hasattr(self, name)
         }
 
 
@@ -69,7 +71,7 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
 
     `contract_of` is the version whose columns and classes the table was held against, "" where they were found anew.
     `rows` counts all rows, `parts` those of each part; `labelled` tells of the production rows that were added;
-    `policy` is which of them are trained on, and `policy_message` why.
+    `policy` is which of them are trained on, and `policy_message` why; `noticed` is of the table.
     """
 
     snapshot: str
@@ -82,7 +84,7 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     labelled: Labelled
     policy: str
     policy_message: Message
-    warnings: tuple[str, ...]
+    noticed: tuple[Text, ...]
     origin: Origin
     run_id: str
     mlflow_url: str
@@ -91,6 +93,11 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     def policy_reason(self) -> str:
         """Why it is that policy, in English."""
         return self.policy_message.text
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was noticed of the table, in English."""
+        return tuple(map(str, self.noticed))
 
 
 class FittedCandidate(msgspec.Struct, frozen=True, kw_only=True):

@@ -215,7 +215,7 @@ def _bundle(settings: Settings, judged: EvaluationRecord) -> Path:
     path = Path(judged.bundle)
     path = path if path.is_absolute() else settings.home / path
     if not path.is_dir():
-        raise Permanent(f"{path} is not there any more; next: python -m ml evaluate --force --run {judged.run_key}")
+        raise Permanent(message("training.file_gone", file=str(path), run=judged.run_key))
     return path
 
 

@@ -12,6 +12,7 @@ from ml import tracking
 from ml.charts import figures
 from ml.errors import TrainingError
 from ml.gate.regression_rows import SnapshotWithoutHoldout
+from ml.messages import message
 from ml.models import FAMILIES
 from ml.pipeline.progress import Progress
 from ml.pipeline.stages.records import FittedCandidate, TrainingRecord
@@ -64,7 +65,7 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
             loss = row.scores.get("log_loss")
             progress("train", i + 1, len(specs), spec.family if loss is None else f"{spec.family} {loss:.4f}")
     if all(row.error for row in rows):
-        raise TrainingError(f"nothing could be fitted: {rows[0].error}")
+        raise TrainingError(message("training.nothing_fitted", error=rows[0].error))
     tracking.log_files(settings, run_id, space.path / FIGURES, FIGURES)
     points = _grid(rows)
     beside = settings.data.source == "synthetic"
@@ -102,7 +103,7 @@ def _draw(space: Workspace, baseline: Candidate) -> None:
 def _specs(settings: Settings, n_rows: int) -> list[tuple[str, CandidateSpec]]:
     seed, names = settings.train.seed, settings.train.families
     if unknown := [name for name in names if name not in FAMILIES]:
-        raise TrainingError(f"unknown family '{unknown[0]}'; there are {', '.join(FAMILIES)}")
+        raise TrainingError(message("training.unknown_family", family=unknown[0], families=list(FAMILIES)))
     grids = [("grid", CandidateSpec(name, params, seed)) for name in names for params in FAMILIES[name].grid()]
     baselines = [("baseline", CandidateSpec(name, FAMILIES[name].baseline(n_rows), seed)) for name in names]
     return grids + baselines

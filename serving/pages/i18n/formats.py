@@ -41,15 +41,13 @@ EVENTS = {
 }
 # The names of HTTP statuses that a page may show.
 STATUSES = {
-    "Bad Request": _l("Bad Request"),
-    "Not Found": _l("Not Found"),
-    "Method Not Allowed": _l("Method Not Allowed"),
-    "Service Unavailable": _l("Service Unavailable"),
-    "Unprocessable Entity": _l("Unprocessable Entity"),
-    "Unprocessable Content": _l("Unprocessable Content"),
-    "Request Entity Too Large": _l("Request Entity Too Large"),
-    "Content Too Large": _l("Content Too Large"),
-    "Internal Server Error": _l("Internal Server Error"),
+    400: _l("Bad Request"),
+    404: _l("Not Found"),
+    405: _l("Method Not Allowed"),
+    413: _l("Content Too Large"),
+    422: _l("Unprocessable Content"),
+    500: _l("Internal Server Error"),
+    503: _l("Service Unavailable"),
 }
 ALIASES = {"champion": _l("champion"), "previous": _l("previous"), "shadow": _l("in shadow")}
 # Who moved something where it was no person: Airflow's kinds of runs, and what watches by itself.

@@ -22,7 +22,7 @@ IN_A_FORM = {
 def title(problem: Problem) -> str:
     """What kind of problem it is."""
     title = problem.title
-    return str(formats.STATUSES.get(title, title)) if isinstance(title, str) else _in_a_form(title)
+    return str(formats.STATUSES.get(problem.status, title)) if isinstance(title, str) else _in_a_form(title)
 
 
 def told(fault: Fault) -> str:

@@ -86,5 +86,5 @@ def test_a_class_that_does_not_come_stays_a_class_and_is_told(tmp_path: Path) ->
     _, schema, _ = contract.fit(table(0.3), first.schema, Data(target="leaves"), report)
     assert schema.classes == ("no", "perhaps", "yes")
     later = generate(of(tmp_path / "11.csv", table(0.3)), contract=first.schema)
-    findings = [finding.message for finding in later.manifest.report]
+    findings = [str(finding.message) for finding in later.manifest.report]
     assert "no row of the class 'perhaps', which the champion knows" in findings

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ml.data import split
 from ml.errors import DataError
+from ml.messages import message
 from ml.schema.findings import Report
 from ml.settings import Data
 
@@ -57,9 +58,9 @@ def test_repeats_and_contradictions_are_reported() -> None:
     ids = [f"c{i}" for i in range(90)] + [f"c{i}" for i in range(10)]
     y = np.array([i % 2 for i in range(90)] + [(i + 1) % 2 for i in range(10)])
     split.assign(y, Data(), report, ids=ids)
-    assert [f.message.split(":")[0] for f in report.warnings] == [
-        "10 rows repeat an id that came before; rows of one id stay in one part",
-        "10 ids come with more than one label",
+    assert [f.message for f in report.warnings] == [
+        message("findings.repeated_ids", n=10),
+        message("findings.opposite_labels", n=10),
     ]
 
 

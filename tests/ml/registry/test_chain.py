@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ml.messages import Message, message
 from ml.registry import chain, ledger
 from ml.settings import Settings, from_values
 
@@ -29,7 +30,7 @@ def sql(settings: Settings, *statements: str) -> None:
             connection.execute(statement)
 
 
-def faults(settings: Settings) -> list[str]:
+def faults(settings: Settings) -> list[Message]:
     return chain.faults(settings, ledger.table)
 
 
@@ -43,7 +44,7 @@ def test_an_untouched_ledger_has_no_fault(settings: Settings) -> None:
 @pytest.mark.parametrize("column", ["who", "what", "why", "to_version", "numbers", "time", "intention"])
 def test_an_altered_cell_names_its_row_and_no_other(settings: Settings, column: str) -> None:
     sql(settings, f"UPDATE ledger SET {column} = 7 WHERE id = 3")
-    assert faults(settings) == ["ledger row 3: altered"]
+    assert faults(settings) == [message("ledger.row_altered", row=3)]
 
 
 def rehash(settings: Settings, first: int) -> None:
@@ -60,45 +61,45 @@ def rehash(settings: Settings, first: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "named"),
+    ("harm", "code", "values"),
     [
-        (lambda s: sql(s, "DELETE FROM ledger WHERE id = 2"), ["row 2: missing"]),
+        (lambda s: sql(s, "DELETE FROM ledger WHERE id = 2"), "ledger.row_missing", {"row": 2}),
         (
             lambda s: sql(s, "DELETE FROM ledger WHERE id = 2", "DELETE FROM ledger_chain WHERE row = 2"),
-            ["row 1: rewritten or followed by removed rows"],
+            "ledger.rewritten", {"row": 1, "next": 3},
         ),
         (
             lambda s: sql(s, "DELETE FROM ledger WHERE id > 3", "DELETE FROM ledger_chain WHERE row > 3"),
-            ["its end was cut off; row 5"],
+            "ledger.end_cut", {"row": 5},
         ),
         (
             lambda s: sql(s, "DELETE FROM ledger WHERE id < 3", "DELETE FROM ledger_chain WHERE row < 3"),
-            ["before row 3 was removed"],
+            "ledger.beginning_removed", {"row": 3},
         ),
-        (lambda s: rehash(s, 3), ["row 5: rewritten with all before it"]),
+        (lambda s: rehash(s, 3), "ledger.all_rewritten", {"row": 5}),
         (
             lambda s: sql(s, "INSERT INTO ledger (time, who, what) VALUES (1, 'eve', 'promoted')"),
-            ["row 6: not written by Refit"],
+            "ledger.not_ours", {"row": 6},
         ),
-        (lambda s: (s.var / chain.HEAD).unlink(), ["cannot be checked"]),
-        (lambda s: (s.var / chain.HEAD).write_text("{"), ["altered; the end"]),
+        (lambda s: (s.var / chain.HEAD).unlink(), "ledger.head_missing", {}),
+        (lambda s: (s.var / chain.HEAD).write_text("{"), "ledger.head_altered", {}),
     ],
     ids=["deleted", "deleted with its link", "tail cut", "front cut", "rehashed", "added", "no head", "torn head"],
 )  # fmt: skip
 def test_what_was_done_past_refit_is_named(
-    settings: Settings, harm: Callable[[Settings], None], named: list[str]
+    settings: Settings, harm: Callable[[Settings], None], code: str, values: dict[str, int]
 ) -> None:
     harm(settings)
-    found = faults(settings)
-    assert len(found) == len(named)
-    assert all(part in sentence for part, sentence in zip(named, found, strict=True)), found
+    (found,) = faults(settings)
+    assert found.code == code
+    assert found.values | values == found.values
 
 
 def test_after_a_cut_the_ledger_takes_rows_again_and_still_tells(settings: Settings) -> None:
     """The same ids come again then: it must neither stop promotions nor heal by itself."""
     sql(settings, "DELETE FROM ledger WHERE id > 3")
     assert ledger.append(settings, ledger.PROMOTED, who="ann", to_version="4") == 4
-    assert [f for f in faults(settings) if "row 4" in f or "row 5" in f]
+    assert [fault for fault in faults(settings) if fault.values.get("row") in (4, 5)]
 
 
 def test_rows_of_before_the_chain_are_taken_in(settings: Settings) -> None:
@@ -107,7 +108,7 @@ def test_rows_of_before_the_chain_are_taken_in(settings: Settings) -> None:
     ledger.append(settings, ledger.PROMOTED, who="ann", to_version="4")
     assert faults(settings) == []
     sql(settings, "UPDATE ledger SET who = 'eve' WHERE id = 2")
-    assert faults(settings) == ["ledger row 2: altered"]
+    assert faults(settings) == [message("ledger.row_altered", row=2)]
 
 
 def test_writers_at_once_make_one_chain(settings: Settings) -> None:

@@ -187,7 +187,7 @@ def test_rollback_goes_to_what_served_and_quarantines(own: Settings, tmp_path: P
     event = registry.rollback(own, who="ann", why="complaints", confirm_with=agree)
     assert (event.what, event.from_version, event.to_version) == (ledger.ROLLED_BACK, three.version, one.version)
     assert aliases(own) == (one.version, "")
-    assert "complaints" in registry.version(own, three.version).quarantined
+    assert "complaints" in str(registry.version(own, three.version).quarantined)
     with pytest.raises(PromotionError) as caught:
         promote(own, three)
     assert caught.value.code == "release.quarantined_needs_force"

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from ml import registry as registries
 from ml.bundle import signature
 from ml.errors import BundleError
+from ml.messages import message
 from ml.registry import VersionInfo, ledger
 from ml.settings import Settings
 from serving.integrity import checks, command
@@ -48,7 +49,7 @@ def settings(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 
 
 def faults(settings: Settings) -> list[str]:
-    return checks.check(settings)[1]
+    return list(map(str, checks.check(settings)[1]))
 
 
 def flip(file: Path, at: int) -> None:
@@ -58,7 +59,7 @@ def flip(file: Path, at: int) -> None:
 
 
 def test_nothing_is_named_where_nothing_was_altered(settings: Settings) -> None:
-    assert checks.check(settings) == ("2 segments, 1 cached bundles, 1 versions, the ledger", [])
+    assert checks.check(settings) == (message("ledger.checked", segments=2, bundles=1, versions=1), [])
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "schema.json", "metrics.json", "bundle.json", "bundle.sig"])

@@ -14,6 +14,7 @@ import pytest
 
 from ml.bundle import signature
 from ml.errors import RegistryUnavailable, StoreUnavailable
+from ml.messages import code_of
 from ml.registry import ledger, rollout
 from ml.settings import Settings
 from serving.metrics import Metrics
@@ -86,7 +87,7 @@ def test_harmed_artifact_is_refused_and_the_old_one_stays(settings: Settings, re
     assert pointed(settings) == "1"
     (refusal,) = read_refusals(settings.var / "serving")
     assert refusal.version == "2"
-    assert "bundle" in refusal.reason
+    assert code_of(refusal.reason).startswith("bundle.")
     assert list((settings.var / "serving" / "cache").glob(".loading-*")) == []
 
 
@@ -97,7 +98,7 @@ def test_artifact_that_was_replaced_as_a_whole_is_refused(settings: Settings, re
     tiny.write_bundle(registry.bundle("2"), bias=5.0)
     registry.champion = "2"
     assert Follower(settings).step() is False
-    assert "SHA-256" in read_refusals(settings.var / "serving")[0].reason
+    assert "SHA-256" in str(read_refusals(settings.var / "serving")[0].reason)
 
 
 def test_model_that_gives_other_numbers_than_it_was_judged_by_is_refused(
@@ -114,7 +115,7 @@ def test_model_that_gives_other_numbers_than_it_was_judged_by_is_refused(
     signature.sign(settings, folder)
     registry.champion = "2"
     assert Follower(settings).step() is False
-    assert "examples differ" in read_refusals(settings.var / "serving")[0].reason
+    assert code_of(read_refusals(settings.var / "serving")[0].reason) == "bundle.differs"
 
 
 def unsign(settings: Settings, bundle: Path) -> None:
@@ -169,11 +170,11 @@ def test_bundle_that_no_trusted_key_signed_is_not_served_and_that_is_told(
         follower._refused_at.clear()
     assert pointed(settings) == "1"
     (refusal,) = read_refusals(settings.var / "serving")
-    assert "bundle.sig" in refusal.reason
-    assert ".loading-" not in refusal.reason
+    assert "bundle.sig" in str(refusal.reason)
+    assert ".loading-" not in str(refusal.reason)
     assert b"refit_versions_refused 1.0" in Metrics(settings.var / "serving").render()
     (event,) = ledger.events(settings)
-    assert (event.what, event.to_version, event.why) == (ledger.NOT_SERVED, "2", refusal.reason)
+    assert (event.what, event.to_version, event.because) == (ledger.NOT_SERVED, "2", refusal.reason)
     (alert,) = (settings.var / "logs" / "alerts.jsonl").read_text().splitlines()
     assert json.loads(alert)["kind"] == "not served"
 

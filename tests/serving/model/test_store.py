@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from ml.messages import code_of
 from ml.settings import Settings
 from serving.model.store import ModelStore, Pointer, WorkerState, worker_states, write_pointer, write_state
 from tests.serving import tiny
@@ -65,7 +66,8 @@ def test_damaged_version_is_refused_with_its_reason_and_the_old_one_serves(
     write_pointer(settings.var / "serving", Pointer("3", pointer.path, pointer.sha256))
     refused = wait_for(lambda: store.refused, what="a refusal")
     assert refused.version == "3"
-    assert "model.onnx" in refused.reason
+    assert code_of(refused.reason) == "bundle.file_size"
+    assert "model.onnx" in str(refused.reason)
     assert version(store) == "2"
     (state,) = worker_states(settings.var / "serving")
     assert (state.model_version, state.refused) == ("2", refused)
@@ -87,7 +89,7 @@ def test_pointer_that_names_another_hash_is_refused(settings: Settings, store: M
     store.refresh()
     assert store.current() is None
     assert store.refused is not None
-    assert "SHA-256" in store.refused.reason
+    assert code_of(store.refused.reason) == "bundle.not_registered"
 
 
 def test_reports_of_dead_workers_are_removed(settings: Settings) -> None:

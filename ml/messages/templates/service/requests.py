@@ -66,6 +66,12 @@ TEMPLATES = {
     "requests.too_many_cells": N_(
         "expected at most {limit} cells in one request, got {rows} rows of {columns} columns; send it in parts"
     ),
+    "requests.too_many_tensor_cells": N_(
+        "expected at most {limit} cells in one request, got {rows} rows of {columns} columns in and out; send it in "
+        "parts, or as a file to /predict/file"
+    ),
+    "requests.too_many_label_lines": N_("expected at most {limit} labels in one request, got about {got}"),
+    "requests.choose_file": N_("Choose a file first."),
     "requests.model": N_("expected the model {expected}, got '{got}'"),
     "requests.version": N_("version {got} is not in service; version {serves} is"),
     "requests.body_too_large": N_("the body is larger than {limit} bytes, unpacked"),

@@ -5,6 +5,7 @@ from ml.messages.message import N_
 TEMPLATES = {
     "files.at": "{place:, }: {what}",
     "files.line": N_("line {n}"),
+    "files.row": N_("row {n}"),
     "files.column": N_("column '{name}'"),
     "files.no_header_no_rows": N_("the file has no header and no rows"),
     "files.header_unreadable": N_("the header cannot be read: {error}"),

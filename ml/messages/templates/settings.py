@@ -1,0 +1,26 @@
+"""What is wrong with the settings, wherever they come from."""
+
+from ml.messages.message import N_
+
+TEMPLATES = {
+    "settings.wrong": N_("settings: {error}"),
+    "settings.no_section": N_("{name}: there is no section '{section}'"),
+    "settings.no_setting": N_("{name}: there is no setting '{setting}'"),
+    "settings.no_setting_in": N_("{name}: there is no setting '{setting}' in [{section}]"),
+    "settings.no_toml": N_("{file}: not valid TOML: {error}"),
+    "settings.chosen_no_json": N_("{file}: not valid JSON: {error}; remove it to go back to refit.toml"),
+    "settings.no_json": N_("{name}: not valid JSON: {error}"),
+    "settings.mapping": N_('{name}: expected a JSON object such as {{"column": "category"}}, got {got}'),
+    "settings.no_hosts": N_(
+        'serving.host is {host}, which other machines can reach, and serving.require_keys is "never": list the names '
+        "that callers use in serving.allowed_hosts, so that no web page comes by a name of its own"
+    ),
+    "settings.no_key": N_(
+        "{why}, and there is no API key. Make one with: python -m serving.auth create --scope predict --scope feedback "
+        '--name NAME (or listen on 127.0.0.1, or set serving.require_keys = "never" behind a proxy that checks '
+        "callers, and list serving.allowed_hosts)"
+    ),
+    "settings.host_reachable": N_("serving.host is {host}, which other machines can reach"),
+    "settings.keys_always": N_('serving.require_keys is "always"'),
+    "settings.no_key_list": N_("{file}: not a readable list of keys: {error}"),
+}
