@@ -51,6 +51,15 @@ def test_the_worst_that_is_true_is_the_verdict(
     assert (len(told) if isinstance(reasons, int) else told) == reasons
 
 
+@pytest.mark.parametrize("findings", [[STEADY], [BROKEN]], ids=["stable", "broken data"])
+def test_a_probe_that_could_not_compare_is_told_last(findings: list[Finding]) -> None:
+    """And changes no verdict."""
+    problem = message("gate.columns_gone", names="score")
+    probe = FreshModelProbe(problem=problem)
+    plain, reasons, _ = verdict(findings, FINE, NO, DRIFT)
+    assert verdict(findings, FINE, NO, DRIFT, fresh_model_probe=probe)[:2] == (plain, [*reasons, problem])
+
+
 def test_a_reason_of_its_own_makes_stable_say_it() -> None:
     """Performance may have something to say without being degraded."""
     performance = Performance(labels=5, reasons=["few labels"])
