@@ -50,6 +50,7 @@ class TableWarning(Answer):
     """What was noticed about a table, or how many of its rows had an unusual value in a column."""
 
     column: str
+    code: Annotated[str, Meta(description="what was noticed, for machines; unseen_category, for one")]
     message: str
 
 
