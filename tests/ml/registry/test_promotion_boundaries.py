@@ -281,7 +281,7 @@ def test_a_rollback_quarantines_what_it_leaves(own: Settings, store: memory.Regi
     assert {(e.who, e.run_key) for e in (intention, quarantined, outcome)} == {("bob", "")}
     assert {e.why for e in (intention, outcome)} == {"complaints"}
     assert quarantined.message == message("release.rolled_back", version="1", reason="complaints")
-    assert registry.version(own, "2").quarantined == str(quarantined.message)
+    assert registry.version(own, "2").quarantined == quarantined.message
     assert store.aliases == {"champion": "1"}
 
 
@@ -561,3 +561,8 @@ def test_what_was_deleted_meanwhile_is_not_put_back(own: Settings, store: memory
     with pytest.raises(PromotionError):
         promote(own, "2", delete_and_refuse)
     assert store.aliases == {}
+
+
+def test_an_alias_that_was_set_by_hand_may_be_the_ledgers_first_row(own: Settings, store: memory.Registry) -> None:
+    store.aliases["champion"] = "1"
+    assert moved(promote(own, "1")) == (ledger.PROMOTED, "", "1")
