@@ -51,6 +51,7 @@ class TableWarning(Answer):
 
     column: str
     message: str
+    code: Annotated[str, Meta(description="of what was noticed about the table; none where it counts rows")] = ""
 
 
 class FilePredictions(Answer):

@@ -281,7 +281,7 @@ def test_a_rollback_quarantines_what_it_leaves(own: Settings, store: memory.Regi
     assert {(e.who, e.run_key) for e in (intention, quarantined, outcome)} == {("bob", "")}
     assert {e.why for e in (intention, outcome)} == {"complaints"}
     assert quarantined.message == message("release.rolled_back", version="1", reason="complaints")
-    assert registry.version(own, "2").quarantined == str(quarantined.message)
+    assert registry.version(own, "2").quarantined == quarantined.message
     assert store.aliases == {"champion": "1"}
 
 
