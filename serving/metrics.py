@@ -23,7 +23,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from ml.schema.warnings import Flag
+from ml.schema.warnings import RowWarning
 from serving.model.store import read_refusals, worker_states
 from serving.prediction_log.records import backlog_bytes
 from serving.status.slots import Slots
@@ -76,7 +76,7 @@ class Metrics:
         self._sums = Sums()
         self._lock = threading.Lock()
         self._answered: deque[tuple[str, int, float]] = deque()
-        self._scored: deque[tuple[str, int, tuple[tuple[Flag, ...], ...]]] = deque()
+        self._scored: deque[tuple[str, int, tuple[tuple[RowWarning, ...], ...]]] = deque()
         self._published = b""
         self._claimed = False
         self._told = False  # that the sums cannot be published
@@ -87,15 +87,15 @@ class Metrics:
         """Count a request. `route` is the rule, never the path: it must have few values."""
         self._answered.append((route, status, seconds))
 
-    def scored(self, version: str, rows: int, flags: tuple[tuple[Flag, ...], ...]) -> None:
+    def scored(self, version: str, rows: int, warnings: tuple[tuple[RowWarning, ...], ...]) -> None:
         """Count the rows of an answer and what was unusual about them.
 
         Parameters
         ----------
-        flags
+        warnings
             For each row what was unusual about it.
         """
-        self._scored.append((version, rows, flags))
+        self._scored.append((version, rows, warnings))
 
     def swapped(self, version: str) -> None:
         """Count a version taken into service."""
@@ -134,10 +134,10 @@ class Metrics:
                 sums.requests[route, status] = sums.requests.get((route, status), 0) + n
             for route, _, seconds in answered:
                 sums.time(route, seconds)
-            for version, n, flags in [self._scored.popleft() for _ in range(len(self._scored))]:
+            for version, n, warnings in [self._scored.popleft() for _ in range(len(self._scored))]:
                 sums.rows[version] = sums.rows.get(version, 0) + n
-                for flag in chain.from_iterable(flags):
-                    key = (flag.column, flag.code)
+                for warning in chain.from_iterable(warnings):
+                    key = (warning.column, warning.code)
                     sums.flagged[key] = sums.flagged.get(key, 0) + 1
             self._publish()
 

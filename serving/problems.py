@@ -20,7 +20,7 @@ from werkzeug.exceptions import HTTPException
 
 from ml.errors import DataError, Permanent, RefitError, StoreUnavailable, Transient
 from ml.messages import Text, message
-from ml.schema.validation_errors import Fault, RowsError
+from ml.schema.validation_errors import RowsError, ValidationError
 from ml.storage.files import is_full
 
 MEDIA_TYPE = "application/problem+json"
@@ -50,7 +50,7 @@ class Problem(RefitError):
         HTTP status, 400 to 599.
     detail
         What was expected, what came, and the next step.
-    faults
+    errors
         Each thing wrong with the rows that came.
     headers
         Further response headers, such as Retry-After.
@@ -66,7 +66,7 @@ class Problem(RefitError):
         detail: Text,
         *,
         title: Text = "",
-        faults: tuple[Fault, ...] = (),
+        errors: tuple[ValidationError, ...] = (),
         headers: dict[str, str] | None = None,
         code: str = "",
         error_code: str = "",
@@ -76,7 +76,7 @@ class Problem(RefitError):
         self.status = status
         self.title = title or HTTPStatus(status).phrase
         self.detail = str(detail)
-        self.faults = faults
+        self.errors = errors
         self.headers = headers or {}
         self.error_code = error_code
 
@@ -89,8 +89,8 @@ def body(problem: Problem) -> bytes:
         "status": problem.status,
         "detail": problem.detail,
     }
-    if problem.faults:
-        content["errors"] = [fault.to_dict() for fault in problem.faults]
+    if problem.errors:
+        content["errors"] = [error.to_dict() for error in problem.errors]
     try:
         return msgspec.json.encode(content)
     except UnicodeEncodeError:  # a detail quotes what came, and that held a lone surrogate
@@ -121,11 +121,11 @@ def of(error: Exception) -> Problem:
             return error
         case RowsError():
             return Problem(
-                422, error.explanation, title=message("rows.do_not_fit"), faults=error.faults, code=error.code
+                422, error.explanation, title=message("rows.do_not_fit"), errors=error.errors, code=error.code
             )
         case DataError():
             title = message("files.does_not_fit")
-            return Problem(422, error.explanation, title=title, faults=faults_of(error), code=error.code)
+            return Problem(422, error.explanation, title=title, errors=errors_of(error), code=error.code)
         case StoreUnavailable():
             detail = message("requests.nothing_lost", error=error.explanation)
             return Problem(503, detail, headers={"Retry-After": "5"})
@@ -141,11 +141,11 @@ def of(error: Exception) -> Problem:
             return Problem(500, message("requests.fault"))
 
 
-def faults_of(error: DataError) -> tuple[Fault, ...]:
+def errors_of(error: DataError) -> tuple[ValidationError, ...]:
     """The place that an error of a table names, as one fault; nothing where it names none."""
     if error.line is None and error.column is None:
         return ()
-    return (Fault(None, error.column, message("files.fitting_table"), error.explanation, error.line),)
+    return (ValidationError(None, error.column, message("files.fitting_table"), error.explanation, error.line),)
 
 
 def install(app: Flask) -> None:

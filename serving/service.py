@@ -106,7 +106,7 @@ class Service:
             self.metrics.log_refused()
             why = message("requests.log_unavailable", error=error.explanation)
             raise Problem(503, why, headers={"Retry-After": "1"}) from error
-        self.metrics.scored(served.version, len(scored.ids), scored.rows.flags)
+        self.metrics.scored(served.version, len(scored.ids), scored.rows.warnings)
 
 
 def read_body() -> bytes:

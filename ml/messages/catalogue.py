@@ -86,6 +86,11 @@ def message(code: str, **values: Any) -> Message:
 def moved(text: Text, old: str, new: str) -> Text:
     """A message that names a file's place, with another name of that place.
 
+    Parameters
+    ----------
+    old, new
+        Parts of the values' texts: every `old` becomes `new`, in messages and lists within the values too.
+
     >>> moved(message("bundle.link", file="/tmp/x/a"), "/tmp/x", "bundle 12ab").text
     'bundle 12ab/a: a symbolic link has no place in a bundle'
     """

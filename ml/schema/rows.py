@@ -22,8 +22,8 @@ import numpy.typing as npt
 from ml.messages import Message, message
 from ml.schema.cells import FLOAT32_LIMIT, edge, is_written_number, level, missing_numbers, number, spelled
 from ml.schema.schema import Column, Schema, identity
-from ml.schema.validation_errors import MAX_FAULTS, Fault, RowsError, Words, kind_of, shown
-from ml.schema.warnings import Flag, Flags, out_of_range, packed, unseen, word
+from ml.schema.validation_errors import MAX_ERRORS, RowsError, ValidationError, Words, kind_of, shown
+from ml.schema.warnings import RowWarning, RowWarnings, out_of_range, packed, unseen, word
 
 Floats = npt.NDArray[np.float32]
 Texts = npt.NDArray[np.object_]
@@ -36,25 +36,27 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
     """Canonical rows.
 
     `numbers` is (n, K) float32, NaN for missing; `categories` is (n, M) object holding str, "" for missing;
-    `flags` has one tuple a row, or is empty when no row is unusual. `who` has the `identity` of each row, or is empty
+    `warnings` has one tuple a row; empty when no row is unusual. `who` has the `identity` of each row, or is empty
     where no id came.
     """
 
     numbers: Floats
     categories: Texts
-    flags: tuple[tuple[Flag, ...], ...] = ()
+    warnings: tuple[tuple[RowWarning, ...], ...] = ()
     who: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def flags_of(self, row: int) -> tuple[Flag, ...]:
+    def warnings_of(self, row: int) -> tuple[RowWarning, ...]:
         """Flags of one row."""
-        return self.flags[row] if self.flags else ()
+        return self.warnings[row] if self.warnings else ()
 
     def part(self, start: int, stop: int) -> Rows:
         """Rows `start` to `stop` (exclusive), sharing memory with these."""
-        return Rows(self.numbers[start:stop], self.categories[start:stop], self.flags[start:stop], self.who[start:stop])
+        return Rows(
+            self.numbers[start:stop], self.categories[start:stop], self.warnings[start:stop], self.who[start:stop]
+        )
 
 
 class RowReader:
@@ -72,7 +74,7 @@ class RowReader:
     ...     Column(name="age", kind="number", minimum=0.0, maximum=90.0),
     ...     Column(name="plan", kind="category", categories=("free", "paid"))))
     >>> rows = RowReader(schema).records([{"age": 200, "plan": None}])
-    >>> rows.numbers.tolist(), rows.categories.tolist(), rows.flags[0][0].code
+    >>> rows.numbers.tolist(), rows.categories.tolist(), rows.warnings[0][0].code
     ([[200.0]], [['']], 'out_of_range')
     """
 
@@ -99,42 +101,42 @@ class RowReader:
         RowsError
             Naming row and column, for anything that does not fit.
         """
-        faults: list[Fault] = []
-        words: list[tuple[Fault, Any]] = []
+        errors: list[ValidationError] = []
+        words: list[tuple[ValidationError, Any]] = []
         numbers = np.full((len(records), len(self.number_columns)), np.nan)
         texts = np.full((len(records), len(self.category_columns)), "", object)
         for i, record in enumerate(records):
-            self._record(i, record, numbers[i], texts[i], faults, words)
-            if len(faults) > MAX_FAULTS:
+            self._record(i, record, numbers[i], texts[i], errors, words)
+            if len(errors) > MAX_ERRORS:
                 break
-        if faults:
-            raise RowsError(faults + [fault for fault, _ in words])
+        if errors:
+            raise RowsError(errors + [error for error, _ in words])
         return self.arrays(numbers, texts, self._few(words, numbers) if words else None)
 
-    def _few(self, found: list[tuple[Fault, Any]], numbers: npt.NDArray[np.float64]) -> Flags:
+    def _few(self, found: list[tuple[ValidationError, Any]], numbers: npt.NDArray[np.float64]) -> RowWarnings:
         """Flags of the words in number columns; RowsError where they are more than a few."""
-        words, flags = Words(self.schema.max_bad_share), Flags()
+        words, warnings = Words(self.schema.max_bad_share), RowWarnings()
         for column, present in zip(self.number_columns, (~np.isnan(numbers)).sum(axis=0).tolist(), strict=True):
             words.add(column.name, present, 0, [], refused=False)
-        for fault, value in found:
+        for error, value in found:
             refused = not isinstance(value, str) or is_written_number(value)
-            words.add(str(fault.column), 0, 1, [fault], refused=refused)
-            flags.setdefault(fault.row or 0, []).append(word(str(fault.column), value))
+            words.add(str(error.column), 0, 1, [error], refused=refused)
+            warnings.setdefault(error.row or 0, []).append(word(str(error.column), value))
         words.check()
-        return flags
+        return warnings
 
     def arrays(
         self,
         numbers: npt.NDArray[np.float64],
         texts: Texts,
-        flags: Flags | None = None,
+        warnings: RowWarnings | None = None,
         *,
         only_numbers: bool = False,
     ) -> Rows:
         """Canonical rows from (n, K) float64 and (n, M) JSON values, flagged; `texts` is changed in place.
 
-        Infinity is missing, as it was in training; beyond float32's range is the end of that range. `flags` are those
-        that the reading of the cells has given.
+        Infinity is missing, as it was in training; beyond float32's range is the end of that range. `warnings` are
+        those that the reading of the cells has given.
 
         Parameters
         ----------
@@ -143,13 +145,13 @@ class RowReader:
         only_numbers
             Leave the texts as they are.
         """
-        flags = {} if flags is None else flags
+        warnings = {} if warnings is None else warnings
         if self.missing_numbers:
             numbers = np.where(np.isin(numbers, self.missing_numbers), np.nan, numbers)
         if self.number_columns and len(numbers):
             unusual = np.logical_or(numbers < self.minimum, numbers > self.maximum)
             if np.count_nonzero(unusual):
-                numbers = self._bounded(numbers, unusual, flags)
+                numbers = self._bounded(numbers, unusual, warnings)
         for j, levels in enumerate(self.levels if not only_numbers else ()):
             column = texts[:, j]
             known = list(map(levels.get, column.tolist()))
@@ -159,12 +161,12 @@ class RowReader:
             for i, value in enumerate(column):
                 known_as = levels.get(value)
                 if known_as is None:
-                    known_as, flag = _unlisted(value, levels, self.category_columns[j])
-                    if flag is not None:
-                        flags.setdefault(i, []).append(flag)
+                    known_as, warning = _unlisted(value, levels, self.category_columns[j])
+                    if warning is not None:
+                        warnings.setdefault(i, []).append(warning)
                 if known_as is not value:
                     column[i] = known_as
-        return Rows(numbers.astype(np.float32, "C"), texts, packed(flags, len(numbers)))
+        return Rows(numbers.astype(np.float32, "C"), texts, packed(warnings, len(numbers)))
 
     def identified(self, rows: Rows, columns: Mapping[str, Sequence[Any]]) -> Rows:
         """The rows with who they are about, where `columns` (name → one cell a row) has every id column."""
@@ -197,7 +199,7 @@ class RowReader:
         self,
         numbers: npt.NDArray[np.float64],
         texts: Sequence[tuple[Sequence[str | None], npt.NDArray[np.int64]]],
-        flags: Flags | None = None,
+        warnings: RowWarnings | None = None,
     ) -> Rows:
         """As `arrays`, with each category column as its distinct values and (n,) indices into them: for many rows.
 
@@ -206,41 +208,41 @@ class RowReader:
         texts
             For each category column (its distinct values, (n,) indices into them).
         """
-        flags = {} if flags is None else flags
-        rows = self.arrays(numbers, np.empty((len(numbers), 0), object), flags, only_numbers=True)
+        warnings = {} if warnings is None else warnings
+        rows = self.arrays(numbers, np.empty((len(numbers), 0), object), warnings, only_numbers=True)
         canonical = np.empty((len(numbers), len(self.category_columns)), object)
         for j, ((distinct, index), column) in enumerate(zip(texts, self.category_columns, strict=True)):
             values = np.empty(len(distinct), object)
             for code, value in enumerate(distinct):
                 known_as = self.levels[j].get(value)
                 if known_as is None:
-                    known_as, flag = _unlisted(value, self.levels[j], column)
-                    if flag is not None:
+                    known_as, warning = _unlisted(value, self.levels[j], column)
+                    if warning is not None:
                         for i in np.flatnonzero(index == code).tolist():
-                            flags.setdefault(i, []).append(flag)
+                            warnings.setdefault(i, []).append(warning)
                 values[code] = known_as
             canonical[:, j] = values[index]
-        return Rows(rows.numbers, canonical, packed(flags, len(numbers)))
+        return Rows(rows.numbers, canonical, packed(warnings, len(numbers)))
 
     def number(self, value: object) -> float | None:
         """What a cell of a number column says, with the schema's marks: NaN for missing, None for no number."""
         return number(value, self.markers, self.schema.decimal, self.schema.thousands)
 
-    def name_faults(self, names: Iterable[str], row: int | None = None) -> list[Fault]:
+    def name_errors(self, names: Iterable[str], row: int | None = None) -> list[ValidationError]:
         """What is wrong with a set of column names: absent and unknown ones, the latter with near matches.
 
-        Of unknown ones MAX_FAULTS are named, and the others only counted: a request may have a hundred thousand.
+        Of unknown ones MAX_ERRORS are named, and the others only counted: a request may have a hundred thousand.
         """
         given = set(names)
-        faults = [
-            Fault(row, c.name, message(EXPECTED[c.kind]), message("rows.no_such_column"))
+        errors = [
+            ValidationError(row, c.name, message(EXPECTED[c.kind]), message("rows.no_such_column"))
             for c in self.schema.columns
             if c.name not in given
         ]
         others, expected, unknown = given - self._known, message("rows.model_column"), message("rows.unknown_column")
-        shown_ones = heapq.nsmallest(MAX_FAULTS, others, key=str)
-        faults += [Fault(row, str(name), self._near(str(name)) or expected, unknown) for name in shown_ones]
-        return faults + [Fault(row, None, expected, unknown)] * (len(others) - len(shown_ones))
+        shown_ones = heapq.nsmallest(MAX_ERRORS, others, key=str)
+        errors += [ValidationError(row, str(name), self._near(str(name)) or expected, unknown) for name in shown_ones]
+        return errors + [ValidationError(row, None, expected, unknown)] * (len(others) - len(shown_ones))
 
     def _near(self, name: str) -> Message | None:
         if len(name) > MAX_NAME_CHARS:
@@ -249,14 +251,14 @@ class RowReader:
         return message("rows.model_column_near", columns=[f"'{shown(one)}'" for one in near]) if near else None
 
     def _bounded(
-        self, numbers: npt.NDArray[np.float64], unusual: npt.NDArray[np.bool_], flags: Flags
+        self, numbers: npt.NDArray[np.float64], unusual: npt.NDArray[np.bool_], warnings: RowWarnings
     ) -> npt.NDArray[np.float64]:
         numbers = numbers.copy()
         infinite = np.isinf(numbers)
         numbers[infinite] = np.nan
         at, which = np.nonzero(unusual & ~infinite)
         for i, j, value in zip(at.tolist(), which.tolist(), numbers[at, which].tolist(), strict=True):
-            flags.setdefault(i, []).append(out_of_range(self.number_columns[j], value))
+            warnings.setdefault(i, []).append(out_of_range(self.number_columns[j], value))
         return np.clip(numbers, -FLOAT32_LIMIT, FLOAT32_LIMIT)
 
     def _record(
@@ -265,26 +267,26 @@ class RowReader:
         record: object,
         numbers: npt.NDArray[Any],
         texts: Texts,
-        faults: list[Fault],
-        words: list[tuple[Fault, Any]],
+        errors: list[ValidationError],
+        words: list[tuple[ValidationError, Any]],
     ) -> None:
         if not isinstance(record, Mapping):
-            faults.append(Fault(i, None, message("rows.object"), kind_of(record)))
+            errors.append(ValidationError(i, None, message("rows.object"), kind_of(record)))
             return
         if not (record.keys() >= self._names and record.keys() <= self._known):
-            faults.extend(self.name_faults(record, i))
+            errors.extend(self.name_errors(record, i))
         for j, column in enumerate(self.number_columns):
             value = record.get(column.name)
             parsed = self.number(value)
             if parsed is None or (isinstance(value, int | float) and (math.isinf(parsed) or value != value)):
-                words.append((Fault(i, column.name, message("rows.finite_number"), kind_of(value)), value))
+                words.append((ValidationError(i, column.name, message("rows.finite_number"), kind_of(value)), value))
             else:
                 numbers[j] = parsed
         for j, column in enumerate(self.category_columns):
             value = record.get(column.name)
             text = level(value)
             if text is None:
-                faults.append(Fault(i, column.name, message("rows.text"), kind_of(value)))
+                errors.append(ValidationError(i, column.name, message("rows.text"), kind_of(value)))
             else:
                 texts[j] = text
 
@@ -298,7 +300,7 @@ def _levels(column: Column, schema: Schema) -> dict[Any, str]:
     return levels
 
 
-def _unlisted(value: Any, levels: Mapping[Any, str], column: Column) -> tuple[str, Flag | None]:
+def _unlisted(value: Any, levels: Mapping[Any, str], column: Column) -> tuple[str, RowWarning | None]:
     """Canonical text of what is no level as it stands: the level that it spells, else what it says itself."""
     text = level(value) or ""
     if (known := levels.get(text)) is not None:

@@ -15,12 +15,12 @@ import numpy as np
 from ml.errors import SchemaError
 from ml.messages import Message, Text, code_of, message
 
-MAX_FAULTS = 20  # our choice: enough to mend a file in one go, small enough to read
+MAX_ERRORS = 20  # our choice: enough to mend a file in one go, small enough to read
 _SHOWN_CHARS = 80  # of a value in a message
 
 
-class Fault(NamedTuple):
-    """One thing wrong with what came: where, what was expected, what it was.
+class ValidationError(NamedTuple):
+    """One validation error: where, what was expected, what it was.
 
     `row` counts from 0 in a request; `line` counts from 1 in a file.
     """
@@ -53,14 +53,14 @@ class Fault(NamedTuple):
 
 
 class RowsError(SchemaError):
-    """Raised when rows do not fit the schema; `faults` has up to MAX_FAULTS of what is wrong."""
+    """Raised when rows do not fit the schema; `errors` has up to MAX_ERRORS of what is wrong."""
 
-    def __init__(self, faults: Sequence[Fault]):
-        first = faults[0].message
-        super().__init__(message("rows.more", fault=first, more=len(faults) - 1) if len(faults) > 1 else first)
+    def __init__(self, errors: Sequence[ValidationError]):
+        first = errors[0].message
+        super().__init__(message("rows.more", error=first, more=len(errors) - 1) if len(errors) > 1 else first)
         self.code = "rows.do_not_fit"
-        self.faults = tuple(faults[:MAX_FAULTS])
-        self.column = faults[0].column
+        self.errors = tuple(errors[:MAX_ERRORS])
+        self.column = errors[0].column
 
 
 class Words:
@@ -73,11 +73,11 @@ class Words:
         self._share = share
         self._numbers: Counter[str] = Counter()
         self._words: Counter[str] = Counter()
-        self._faults: dict[str, list[Fault]] = defaultdict(list)
-        self._refused: dict[str, list[Fault]] = defaultdict(list)
+        self._errors: dict[str, list[ValidationError]] = defaultdict(list)
+        self._refused: dict[str, list[ValidationError]] = defaultdict(list)
 
-    def add(self, column: str, numbers: int, words: int, faults: Sequence[Fault], *, refused: bool) -> None:
-        """Count a part's cells. `faults` are its first words; those that are `refused` may not even be few.
+    def add(self, column: str, numbers: int, words: int, errors: Sequence[ValidationError], *, refused: bool) -> None:
+        """Count a part's cells. `errors` are its first words; those that are `refused` may not even be few.
 
         Parameters
         ----------
@@ -86,19 +86,19 @@ class Words:
         """
         self._numbers[column] += numbers
         self._words[column] += words
-        seen = (self._refused if refused else self._faults)[column]
-        seen += faults[: MAX_FAULTS - len(seen)]
+        seen = (self._refused if refused else self._errors)[column]
+        seen += errors[: MAX_ERRORS - len(seen)]
 
     def check(self) -> None:
         """Raise RowsError, by place, where a column has more words than a few, or one that is refused."""
-        faults: list[Fault] = []
+        errors: list[ValidationError] = []
         for column, words in self._words.items():
             if self._refused[column]:
-                faults += self._refused[column]
+                errors += self._refused[column]
             elif words > self._share * (words + self._numbers[column]):
-                faults += self._faults[column]
-        if faults:
-            raise RowsError(sorted(faults, key=lambda fault: (fault.line or 0, fault.row or 0)))
+                errors += self._errors[column]
+        if errors:
+            raise RowsError(sorted(errors, key=lambda error: (error.line or 0, error.row or 0)))
 
 
 def shown(value: object) -> str:

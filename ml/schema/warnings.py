@@ -12,10 +12,11 @@ from ml.schema.schema import Column
 from ml.schema.validation_errors import shown
 
 
-class Flag(msgspec.Struct, frozen=True, gc=False):
-    """One unusual value that was scored all the same: `code` is "unseen_category", "out_of_range" or "not_a_number".
+class RowWarning(msgspec.Struct, frozen=True, gc=False):
+    """A warning: one unusual value that was scored all the same.
 
-    A table may have millions: its sentence is made when it is read.
+    `code` is "unseen_category", "out_of_range" or "not_a_number". A table may have millions: the
+    sentence is made when it is read.
     """
 
     column: str
@@ -35,41 +36,41 @@ class Flag(msgspec.Struct, frozen=True, gc=False):
 
 
 @functools.lru_cache(maxsize=8_192)  # the log and the answer both read it
-def _message(flag: Flag) -> Message:
-    match flag.code:
+def _message(warning: RowWarning) -> Message:
+    match warning.code:
         case "out_of_range":
-            return message("rows.out_of_range", value=flag.value, low=flag.low, high=flag.high)
+            return message("rows.out_of_range", value=warning.value, low=warning.low, high=warning.high)
         case "unseen_category":
-            return message("rows.unseen", value=flag.value)
+            return message("rows.unseen", value=warning.value)
         case _:
-            return message("rows.not_a_number", value=flag.value)
+            return message("rows.not_a_number", value=warning.value)
 
 
-Flags = dict[int, list[Flag]]  # row number → its flags
+RowWarnings = dict[int, list[RowWarning]]  # row number → its warnings
 
 
-def out_of_range(column: Column, value: float) -> Flag:
+def out_of_range(column: Column, value: float) -> RowWarning:
     """A number that no training row had reached."""
     low = -FLOAT32_LIMIT if column.minimum is None else column.minimum
     high = FLOAT32_LIMIT if column.maximum is None else column.maximum
-    return Flag(column.name, "out_of_range", value, low, high)
+    return RowWarning(column.name, "out_of_range", value, low, high)
 
 
-def unseen(column: Column, value: object) -> Flag:
+def unseen(column: Column, value: object) -> RowWarning:
     """A level that no training row had."""
-    return Flag(column.name, "unseen_category", shown(value))
+    return RowWarning(column.name, "unseen_category", shown(value))
 
 
-def word(column: str, value: object) -> Flag:
+def word(column: str, value: object) -> RowWarning:
     """A word in a number column, where a table has few of them."""
-    return Flag(column, "not_a_number", shown(value))
+    return RowWarning(column, "not_a_number", shown(value))
 
 
-def packed(flags: Flags, n: int) -> tuple[tuple[Flag, ...], ...]:
+def packed(warnings: RowWarnings, n: int) -> tuple[tuple[RowWarning, ...], ...]:
     """One tuple a row of `n`; nothing where no row is unusual."""
-    if not flags:
+    if not warnings:
         return ()
-    rows: list[tuple[Flag, ...]] = [()] * n
-    for i, found in flags.items():
+    rows: list[tuple[RowWarning, ...]] = [()] * n
+    for i, found in warnings.items():
         rows[i] = tuple(found)
     return tuple(rows)

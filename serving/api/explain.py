@@ -120,7 +120,7 @@ def _content(scored: Scored, i: int, explanation: Explanation, flips: list[Count
             for j in order
         ],
         "changes": flips,
-        "warnings": [flag.to_dict() for flag in scored.rows.flags_of(i)],
+        "warnings": [warning.to_dict() for warning in scored.rows.warnings_of(i)],
     }
 
 

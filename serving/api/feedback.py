@@ -18,7 +18,7 @@ from ml.errors import DataError
 from ml.messages import message
 from ml.schema.cells import label_names, same_label
 from ml.schema.findings import Report
-from ml.schema.validation_errors import MAX_FAULTS, Fault, RowsError, kind_of, shown
+from ml.schema.validation_errors import MAX_ERRORS, RowsError, ValidationError, kind_of, shown
 from serving.api import guard, operations, schemas
 from serving.api.operations import JSON
 from serving.prediction_log.writer import LogUnavailable
@@ -87,32 +87,34 @@ def checked(items: list[Any], classes: tuple[str, ...], lines: list[int]) -> lis
         raise Problem(413, message("requests.too_many_labels", limit=MAX_LABELS, got=len(items)))
     names = label_names(classes)
     pairs: list[tuple[str, str]] = []
-    faults: list[Fault] = []
+    errors: list[ValidationError] = []
     for i, item in enumerate(items):
         line = lines[i] if lines else None
-        item_faults = list(_faults(item, names, None if lines else i, line))
-        faults += item_faults
-        if not item_faults:
+        item_errors = list(_errors(item, names, None if lines else i, line))
+        errors += item_errors
+        if not item_errors:
             pairs.append((as_id(item[ID_KEY]), names[same_label(item["label"])]))
-        if len(faults) > MAX_FAULTS:
+        if len(errors) > MAX_ERRORS:
             break
-    if faults:
-        raise RowsError(faults)
+    if errors:
+        raise RowsError(errors)
     return pairs
 
 
-def _faults(item: Any, names: dict[str, str], row: int | None, line: int | None) -> Iterator[Fault]:
+def _errors(item: Any, names: dict[str, str], row: int | None, line: int | None) -> Iterator[ValidationError]:
     if not isinstance(item, dict):
-        yield Fault(row, None, f'{{"{ID_KEY}": …, "label": …}}', kind_of(item), line)
+        yield ValidationError(row, None, f'{{"{ID_KEY}": …, "label": …}}', kind_of(item), line)
         return
     key, label = as_id(item.get(ID_KEY)), item.get("label")
     if not (isinstance(key, str) and 0 < len(key) <= MAX_ID_CHARS and key.isprintable()):
-        yield Fault(row, ID_KEY, message("rows.printable", limit=MAX_ID_CHARS), f"'{shown(key)}'", line)
+        yield ValidationError(row, ID_KEY, message("rows.printable", limit=MAX_ID_CHARS), f"'{shown(key)}'", line)
     if same_label(label) not in names:
         classes = ", ".join(map(repr, dict.fromkeys(names.values())))
-        yield Fault(row, "label", message("rows.one_of", values=classes), f"'{shown(label)}'", line)
+        yield ValidationError(row, "label", message("rows.one_of", values=classes), f"'{shown(label)}'", line)
     for name in sorted(item.keys() - {ID_KEY, "label"}):
-        yield Fault(row, name, message("rows.only_keys", names=[ID_KEY, "label"]), message("rows.another_key"), line)
+        yield ValidationError(
+            row, name, message("rows.only_keys", names=[ID_KEY, "label"]), message("rows.another_key"), line
+        )
 
 
 def _from_json(content: Any) -> list[Any]:

@@ -50,8 +50,8 @@ class TableWarning(Answer):
     """What was noticed about a table, or how many of its rows had an unusual value in a column."""
 
     column: str
+    code: Annotated[str, Meta(description="what was noticed, for machines; unseen_category, for one")]
     message: str
-    code: Annotated[str, Meta(description="of what was noticed about the table; none where it counts rows")] = ""
 
 
 class FilePredictions(Answer):

@@ -52,7 +52,7 @@ def install(app: Flask) -> None:
     Babel(app, locale_selector=locale)
     app.jinja_env.filters |= {
         "percent": formats.percent,
-        "fault": validation.told,
+        "validation_error": validation.told,
         "translated": translation.translated,
         "title_of": validation.title,
     }

@@ -62,7 +62,7 @@ def predict() -> str | tuple[str, int]:
             context["answer"] = _answer(served, texts)
         except (Problem, RowsError) as error:
             context["problem"] = problems.of(error)
-            wrong = {fault.column for fault in context["problem"].faults if fault.column}
+            wrong = {error.column for error in context["problem"].errors if error.column}
             status = context["problem"].status
     if request.args.get("thanks"):
         context["thanks"] = gettext("Thank you: the true label was kept. It counts in the next drift check.")
@@ -163,7 +163,7 @@ def _answer(served: Served, texts: list[str]) -> dict[str, Any]:
         "confidence": formats.confidence(probability, len(schema.classes)),
         "probabilities": ranked,
         "others": [(other, formats.percent(share)) for other, share in ranked[5:]],
-        "flags": [f"{flag.column}: {translation.translated(flag.message)}" for flag in rows.flags_of(0)],
+        "flags": [f"{warning.column}: {translation.translated(warning.message)}" for warning in rows.warnings_of(0)],
         "prediction_id": scored.ids[0],
         **_explanation(served, rows, schema),
     }

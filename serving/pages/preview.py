@@ -27,7 +27,7 @@ class Preview(Csv):
         """Append the rows of `part`."""
         super().add(part, scored)
         self.counts.update(scored.labels)
-        self.flagged += sum(bool(flags) for flags in scored.rows.flags)
+        self.flagged += sum(bool(warnings) for warnings in scored.rows.warnings)
         missing = SHOWN_ROWS - len(self.rows)
         if missing > 0:
             added = answer_columns(scored, part.table.column_names)

@@ -154,7 +154,7 @@ class PredictionLog:
             scored.labels,
             scored.chosen.tobytes(),
             scored.probabilities.tobytes(),
-            [[flag.message.text for flag in flags] for flags in rows.flags],
+            [[flag.message.text for flag in flags] for flags in rows.warnings],
             hashed,
             () if self._private.intersection(served.bundle.schema.id_columns) else rows.who,
         )

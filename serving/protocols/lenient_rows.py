@@ -16,8 +16,8 @@ import numpy.typing as npt
 from ml.messages import message
 from ml.schema.cells import is_written_number, level
 from ml.schema.rows import RowReader, Rows
-from ml.schema.validation_errors import MAX_FAULTS, Fault, Words, shown
-from ml.schema.warnings import Flags, word
+from ml.schema.validation_errors import MAX_ERRORS, ValidationError, Words, shown
+from ml.schema.warnings import RowWarnings, word
 
 
 def rows(reader: RowReader, columns: Mapping[str, Any], n: int) -> Rows:
@@ -35,21 +35,26 @@ def rows(reader: RowReader, columns: Mapping[str, Any], n: int) -> Rows:
     """
     numbers = np.full((n, len(reader.number_columns)), np.nan)
     texts = np.full((n, len(reader.category_columns)), "", object)
-    words, flags = Words(reader.schema.max_bad_share), Flags()
+    words, warnings = Words(reader.schema.max_bad_share), RowWarnings()
     for j, column in enumerate(reader.number_columns):
         cells = columns[column.name]
         if isinstance(cells, np.ndarray) and cells.dtype.kind in "fiub":
             numbers[:, j] = cells
         else:
-            _numbers(reader, column.name, cells, numbers[:, j], words, flags)
+            _numbers(reader, column.name, cells, numbers[:, j], words, warnings)
     words.check()
     for j, column in enumerate(reader.category_columns):
         texts[:, j] = [_text(cell) for cell in columns[column.name]]
-    return reader.identified(reader.arrays(numbers, texts, flags), columns)
+    return reader.identified(reader.arrays(numbers, texts, warnings), columns)
 
 
 def _numbers(
-    reader: RowReader, name: str, cells: Sequence[Any], out: npt.NDArray[np.float64], words: Words, flags: Flags
+    reader: RowReader,
+    name: str,
+    cells: Sequence[Any],
+    out: npt.NDArray[np.float64],
+    words: Words,
+    warnings: RowWarnings,
 ) -> None:
     """The numbers of one column; what is none is counted and flagged."""
     wrong: list[int] = []
@@ -57,12 +62,14 @@ def _numbers(
         parsed = reader.number(cell)
         if parsed is None:
             wrong.append(i)
-            flags.setdefault(i, []).append(word(name, cell))
+            warnings.setdefault(i, []).append(word(name, cell))
         else:
             out[i] = parsed
     lost = [i for i in wrong if not isinstance(cells[i], str) or is_written_number(cells[i])]
-    faults = [Fault(i, name, message("rows.number"), f"'{shown(cells[i])}'") for i in (lost or wrong)[:MAX_FAULTS]]
-    words.add(name, int((~np.isnan(out)).sum()), len(wrong), faults, refused=bool(lost))
+    errors = [
+        ValidationError(i, name, message("rows.number"), f"'{shown(cells[i])}'") for i in (lost or wrong)[:MAX_ERRORS]
+    ]
+    words.add(name, int((~np.isnan(out)).sum()), len(wrong), errors, refused=bool(lost))
 
 
 def _text(cell: Any) -> str:

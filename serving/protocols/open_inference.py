@@ -21,7 +21,7 @@ from flask import Blueprint, Response, request
 from ml.errors import DataError
 from ml.messages import Message, message
 from ml.schema.rows import Rows
-from ml.schema.validation_errors import Fault, shown
+from ml.schema.validation_errors import ValidationError, shown
 from serving import problems
 from serving.api import guard, operations, schemas
 from serving.api.operations import INFER_REQUEST, JSON, OBJECT, OIP_ERROR
@@ -207,16 +207,16 @@ def _rows(served: Served, content: dict[str, Any], binary: bytes) -> Rows:
         raise TensorError(message("protocols.binary_size", size=place, got=len(binary)))
     if len(lengths) != 1:
         raise TensorError(message("protocols.one_length", lengths=sorted(lengths)))
-    if faults := reader.name_faults(columns):
-        raise TensorError(message("protocols.faults", faults=[_of_input(fault) for fault in faults[:5]]))
+    if errors := reader.name_errors(columns):
+        raise TensorError(message("protocols.errors", errors=[_of_input(error) for error in errors[:5]]))
     n = lengths.pop()
     limits.check_tensors(current_service().settings, n, len(columns) + len(OUTPUTS) + len(served.bundle.schema.classes))
     return lenient_rows.rows(reader, columns, n)
 
 
-def _of_input(fault: Fault) -> Message:
-    what = message("protocols.expected", expected=fault.expected, got=fault.got)
-    return message("protocols.input", name=shown(fault.column), what=what)
+def _of_input(error: ValidationError) -> Message:
+    what = message("protocols.expected", expected=error.expected, got=error.got)
+    return message("protocols.input", name=shown(error.column), what=what)
 
 
 def _described(item: dict[str, Any]) -> tuple[str, int, str, int | None]:

@@ -156,15 +156,17 @@ def answer_columns(scored: Scored, taken: list[str]) -> pa.Table:
 
 
 def _warnings(scored: Scored) -> pa.Array:
-    if not scored.rows.flags:
+    if not scored.rows.warnings:
         return pa.repeat(pa.scalar("", pa.string()), len(scored))
-    texts = ["; ".join(f"{flag.column}: {flag.message}" for flag in flags) for flags in scored.rows.flags]
+    texts = [
+        "; ".join(f"{warning.column}: {warning.message}" for warning in warnings) for warnings in scored.rows.warnings
+    ]
     return pa.array(texts, pa.string())
 
 
 def _is_ours(part: Part, scored: Scored) -> bool:
     """Whether no text of the answer came from outside and the classes are harmless: then nothing needs escaping."""
-    return part.ids is None and not scored.rows.flags and not any(_FORMULA.match(c) for c in scored.schema.classes)
+    return part.ids is None and not scored.rows.warnings and not any(_FORMULA.match(c) for c in scored.schema.classes)
 
 
 def _has_formula(table: pa.Table, numbers: frozenset[str]) -> bool:

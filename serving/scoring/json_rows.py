@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ml.messages import Text, message
 from ml.schema.rows import RowReader, Rows
-from ml.schema.validation_errors import Fault, RowsError, shown
+from ml.schema.validation_errors import RowsError, ValidationError, shown
 from serving.auth.limits import check_values
 from serving.problems import Problem
 
@@ -249,13 +249,13 @@ def checked_ids(ids: Any, n: int) -> Ids:
         came = message("requests.a_list_of", n=len(ids)) if isinstance(ids, list) else _form(ids)
         raise Problem(422, message("requests.ids", key=IDS_KEY, n=n, got=came))
     known: Ids = [as_id(value) for value in ids]
-    faults = [
-        Fault(i, ID_KEY, message("rows.printable", limit=MAX_ID_CHARS), f"'{shown(value)}'")
+    errors = [
+        ValidationError(i, ID_KEY, message("rows.printable", limit=MAX_ID_CHARS), f"'{shown(value)}'")
         for i, value in enumerate(known)
         if value is not None and not (isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS and value.isprintable())
     ]
-    if faults:
-        raise RowsError(faults)
+    if errors:
+        raise RowsError(errors)
     return known
 
 

@@ -50,22 +50,22 @@ def predictions(scored: Scored) -> list[Answer]:
     by_class = map(_by_class(scored.schema.classes), *columns)
     positive = () if scored.positive is None else (columns[scored.positive],)
     answers = list(map(Answer, scored.ids, scored.labels, scored.chosen.tolist(), by_class, *positive))
-    if scored.rows.flags:
-        for answer, flags in zip(answers, scored.rows.flags, strict=True):
-            if flags:
-                answer.warnings = [flag.to_dict() for flag in flags]
+    if scored.rows.warnings:
+        for answer, warnings in zip(answers, scored.rows.warnings, strict=True):
+            if warnings:
+                answer.warnings = [warning.to_dict() for warning in warnings]
     return answers
 
 
 def kinds(rows: Rows) -> Iterator[tuple[str, str]]:
     """Column and code of each unusual value, to be counted."""
-    return ((flag.column, flag.code) for flags in rows.flags for flag in flags)
+    return ((warning.column, warning.code) for warnings in rows.warnings for warning in warnings)
 
 
 def counted(counts: Counter[tuple[str, str]]) -> list[dict[str, str]]:
     """How many values of each column were unusual, and how: as it is said of a whole answer."""
     return [
-        {"column": column, "message": f"{count} rows: {code.replace('_', ' ')}"}
+        {"column": column, "code": code, "message": f"{count} rows: {code.replace('_', ' ')}"}
         for (column, code), count in counts.items()
     ]
 

@@ -12,8 +12,8 @@ from ml.messages import message
 from ml.schema import arrow_cells
 from ml.schema.coerce import written_numbers
 from ml.schema.rows import RowReader, Rows
-from ml.schema.validation_errors import MAX_FAULTS, Fault, Words, shown
-from ml.schema.warnings import Flag, Flags, word
+from ml.schema.validation_errors import MAX_ERRORS, ValidationError, Words, shown
+from ml.schema.warnings import RowWarning, RowWarnings, word
 from serving.scoring.json_rows import ID_KEY, Ids, checked_ids
 
 
@@ -41,7 +41,7 @@ class TableEncoder:
         A word's place is told by its line, from `lines` (one a row, from 1), or by its row, counted from `first`.
         """
         numbers = np.empty((table.num_rows, len(self.reader.number_columns)))
-        flags: Flags = {}
+        warnings: RowWarnings = {}
         typed = table
         for j, column in enumerate(self.reader.number_columns):
             cells = arrow_cells.flat(table[column.name])
@@ -51,17 +51,17 @@ class TableEncoder:
                 typed = typed.set_column(place, column.name, pa.array(numbers[:, j], from_pandas=True))
             if bad.any():
                 self._note_words(column.name, cells, bad, int((~np.isnan(numbers[:, j])).sum()), lines, first)
-                warning_of: dict[str, Flag] = {}  # one flag a word, however often it comes
+                warning_of: dict[str, RowWarning] = {}  # one flag a word, however often it comes
                 for i in np.flatnonzero(bad).tolist():
                     text = shown(cells[i].as_py())
-                    flags.setdefault(i, []).append(
+                    warnings.setdefault(i, []).append(
                         warning_of.get(text) or warning_of.setdefault(text, word(column.name, text))
                     )
             else:
                 self.words.add(column.name, int((~np.isnan(numbers[:, j])).sum()), 0, [], refused=False)
         coded = [self._coded(table[c.name]) for c in self.reader.category_columns]
         who = {name: table[name].to_pylist() for name in self.reader.schema.id_columns if name in table.column_names}
-        return self.reader.identified(self.reader.encoded(numbers, coded, flags), who), typed
+        return self.reader.identified(self.reader.encoded(numbers, coded, warnings), who), typed
 
     def has_value(self, rows: Rows, table: pa.Table) -> npt.NDArray[np.bool_]:
         """Which number columns have a number, or say in a usual way (empty, NaN, infinite) that they have none."""
@@ -102,17 +102,17 @@ class TableEncoder:
         first: int,
     ) -> None:
         lost = written_numbers(cells, bad)
-        faults = [
-            Fault(
+        errors = [
+            ValidationError(
                 None if lines is not None else first + i,
                 name,
                 message("rows.number"),
                 f"'{shown(cells[i].as_py())}'",
                 int(lines[i]) if lines is not None else None,
             )
-            for i in np.flatnonzero(lost if lost.any() else bad)[:MAX_FAULTS].tolist()
+            for i in np.flatnonzero(lost if lost.any() else bad)[:MAX_ERRORS].tolist()
         ]
-        self.words.add(name, numbers, int(bad.sum()), faults, refused=bool(lost.any()))
+        self.words.add(name, numbers, int(bad.sum()), errors, refused=bool(lost.any()))
 
     def _coded(self, cells: pa.ChunkedArray) -> tuple[list[str | None], npt.NDArray[np.int64]]:
         levels, indices = arrow_cells.coded(cells, markers=self.reader.schema.missing_markers)

@@ -86,7 +86,7 @@ class Upload:
     Problem
         On iteration, 413: too many rows or cells.
     RowsError
-        From `checked`: more words in a number column than a few, up to MAX_FAULTS of them with their lines.
+        From `checked`: more words in a number column than a few, up to MAX_ERRORS of them with their lines.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Upload:
             rows += len(part.rows)
             check_cells(self.settings, rows, part.table.num_columns)
             size += part.rows.numbers.nbytes + part.table.nbytes * (2 if part.raw is not None else 1)
-            size += FLAG_BYTES * sum(map(len, part.rows.flags))
+            size += FLAG_BYTES * sum(map(len, part.rows.warnings))
             if parts is not None:
                 parts.append(part)
                 if size > keep_bytes:
@@ -198,12 +198,12 @@ class Upload:
         return cast(BinaryIO, io.BufferedReader(_Shared(self.stream), 1 << 18))
 
     def _match_names(self, names: tuple[str, ...]) -> None:
-        faults = self.reader.name_faults(names)
-        absent = [fault.column for fault in faults if code_of(fault.got) == "rows.no_such_column"]
+        errors = self.reader.name_errors(names)
+        absent = [error.column for error in errors if code_of(error.got) == "rows.no_such_column"]
         if absent:
             known = {"n": len(self.reader.schema.columns), "columns": _first(absent, 5), "found": _first(names, 10)}
             raise SchemaError(message("files.lacks_columns", **known), file=self.name, column=absent[0])
-        unknown = [shown(fault.column) for fault in faults if fault.column != ID_KEY]
+        unknown = [shown(error.column) for error in errors if error.column != ID_KEY]
         if unknown:
             self.report.warn(message("findings.unknown_columns", columns=listing(unknown, 5)))
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from ml.errors import BundleError, DataError, SchemaError, StoreUnavailable
 from ml.messages import message
-from ml.schema.validation_errors import Fault, RowsError
+from ml.schema.validation_errors import RowsError, ValidationError
 from serving import problems
 from serving.problems import Problem
 
@@ -20,7 +20,7 @@ from serving.problems import Problem
     ("error", "status"),
     [
         (Problem(413, "too large"), 413),
-        (RowsError([Fault(0, "a", "a number", "'x'")]), 422),
+        (RowsError([ValidationError(0, "a", "a number", "'x'")]), 422),
         (SchemaError("no such column", file="t.csv", column="a"), 422),
         (BundleError("altered"), 422),
         (StoreUnavailable("locked"), 503),
@@ -37,7 +37,7 @@ def test_each_error_has_its_status(error: Exception, status: int) -> None:
 
 
 def test_rows_that_do_not_fit_are_listed_by_place() -> None:
-    content = json.loads(problems.body(problems.of(RowsError([Fault(2, "a", "a number", "'x'")]))))
+    content = json.loads(problems.body(problems.of(RowsError([ValidationError(2, "a", "a number", "'x'")]))))
     assert content["detail"] == "rows[2], column 'a': expected a number, got 'x'"
     assert content["errors"] == [{"row": 2, "column": "a", "expected": "a number", "got": "'x'"}]
 
@@ -51,7 +51,7 @@ def test_a_place_in_a_file_is_named() -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (RowsError([Fault(2, "a", message("rows.number"), "'x'")]), "urn:refit:rows.do_not_fit"),
+        (RowsError([ValidationError(2, "a", message("rows.number"), "'x'")]), "urn:refit:rows.do_not_fit"),
         (DataError(message("files.fields", expected=3, got=2), file="t.csv", line=7), "urn:refit:files.fields"),
         (problems.Problem(415, message("requests.empty")), "urn:refit:requests.empty"),
         (ValueError("a fault of ours"), "urn:refit:requests.fault"),

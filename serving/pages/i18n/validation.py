@@ -6,7 +6,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from ml.messages import Message, Text, code_of
-from ml.schema.validation_errors import Fault, shown
+from ml.schema.validation_errors import ValidationError, shown
 from serving.pages.i18n import formats
 from serving.pages.i18n.translation import translated
 from serving.problems import Problem
@@ -25,14 +25,14 @@ def title(problem: Problem) -> str:
     return str(formats.STATUSES.get(problem.status, title)) if isinstance(title, str) else _in_a_form(title)
 
 
-def told(fault: Fault) -> str:
-    """One fault in the reader's language."""
-    if code_of(fault.expected) == "files.fitting_table":  # an error of the whole table names its place itself
-        return translated(fault.got)
-    place = [gettext("line %(n)s", n=fault.line)] if fault.line is not None else []
-    if fault.column is not None:
-        place.append(gettext("column “%(name)s”", name=shown(fault.column)))
-    text = gettext("expected %(expected)s, got %(got)s", expected=_in_a_form(fault.expected), got=_got(fault.got))
+def told(error: ValidationError) -> str:
+    """One validation error in the reader's language."""
+    if code_of(error.expected) == "files.fitting_table":  # an error of the whole table names its place itself
+        return translated(error.got)
+    place = [gettext("line %(n)s", n=error.line)] if error.line is not None else []
+    if error.column is not None:
+        place.append(gettext("column “%(name)s”", name=shown(error.column)))
+    text = gettext("expected %(expected)s, got %(got)s", expected=_in_a_form(error.expected), got=_got(error.got))
     return f"{', '.join(place)}: {text}" if place else text
 
 

@@ -12,7 +12,7 @@ from ml.messages import message
 from ml.schema.cells import FLOAT32_LIMIT
 from ml.schema.rows import RowReader, Rows
 from ml.schema.schema import Column, Schema
-from ml.schema.validation_errors import MAX_FAULTS, RowsError, shown
+from ml.schema.validation_errors import MAX_ERRORS, RowsError, shown
 
 SCHEMA = Schema(
     target="y",
@@ -39,7 +39,7 @@ def test_records_become_canonical_arrays() -> None:
     assert rows.numbers.dtype == np.float32
     assert rows.numbers.tolist() == [[30.0], [0.5]]
     assert rows.categories.tolist() == [["free", "0"], ["paid", "1"]]
-    assert rows.flags == ()
+    assert rows.warnings == ()
     assert len(rows) == 2
 
 
@@ -48,7 +48,7 @@ def test_missing_categories_are_empty_text(missing: str | None) -> None:
     """Null and the training table's markers mean the same; neither is an unseen category."""
     rows = read(ROW | {"plan": missing})
     assert rows.categories[0, 0] == ""
-    assert rows.flags == ()
+    assert rows.warnings == ()
 
 
 def test_null_is_a_missing_number() -> None:
@@ -72,7 +72,7 @@ def test_a_number_column_takes_finite_numbers_only(value: object, got: str) -> N
     """The error names row and column, what was expected and what came."""
     with pytest.raises(RowsError, match=r"rows\[1\], column 'age': expected a finite number or null") as caught:
         read(ROW, ROW | {"age": value})
-    told = caught.value.faults[0].to_dict()
+    told = caught.value.errors[0].to_dict()
     assert told.pop("got_code").startswith("rows.")
     assert told == {
         "row": 1, "column": "age", "expected": "a finite number or null", "got": got,
@@ -90,8 +90,8 @@ def test_a_few_words_are_missing_and_flagged() -> None:
     """As in training: up to `max_bad_share` of the cells that say something, and never what is nearly a number."""
     rows = read(*[ROW] * 19, ROW | {"age": "?"})
     assert math.isnan(rows.numbers[19, 0])
-    assert [flag.code for flag in rows.flags_of(19)] == ["not_a_number"]
-    assert rows.flags_of(0) == ()
+    assert [warning.code for warning in rows.warnings_of(19)] == ["not_a_number"]
+    assert rows.warnings_of(0) == ()
     with pytest.raises(RowsError, match="the text '\\$5'"):
         read(*[ROW] * 99, ROW | {"age": "$5"})
 
@@ -108,7 +108,7 @@ def test_a_category_column_takes_single_values_only(value: object) -> None:
 def test_a_level_may_be_spelled_in_another_way(value: object, level: str) -> None:
     rows = read(ROW | {"code": value})
     assert rows.categories[0, 1] == level
-    assert rows.flags == ()
+    assert rows.warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_level_may_be_spelled_in_another_way(value: object, level: str) -> Non
 )
 def test_a_new_category_is_a_warning_however_it_is_written(value: object, level: str) -> None:
     rows = read(ROW | {"code": value})
-    assert [flag.code for flag in rows.flags_of(0)] == ["unseen_category"]
+    assert [warning.code for warning in rows.warnings_of(0)] == ["unseen_category"]
     assert rows.categories[0, 1] == level
 
 
@@ -133,13 +133,13 @@ def test_a_number_for_no_value_is_missing() -> None:
 def test_unknown_and_absent_columns_are_named_with_near_matches() -> None:
     with pytest.raises(RowsError) as caught:
         read({"agee": 3, "plan": "free", "code": "0"})
-    absent, unknown = caught.value.faults
+    absent, unknown = caught.value.errors
     assert (absent.row, absent.column) == (0, "age")
     assert (unknown.column, unknown.expected) == ("agee", message("rows.model_column_near", columns=["'age'"]))
 
 
 def test_ignored_columns_may_come() -> None:
-    assert read(ROW | {"id": 7, "y": "yes"}).flags == ()
+    assert read(ROW | {"id": 7, "y": "yes"}).warnings == ()
 
 
 def test_a_row_that_is_no_object_is_refused() -> None:
@@ -149,8 +149,8 @@ def test_a_row_that_is_no_object_is_refused() -> None:
 
 def test_unseen_and_out_of_range_values_are_flagged_and_kept() -> None:
     rows = read(ROW, ROW | {"age": 1000, "plan": "gold"})
-    assert rows.flags_of(0) == ()
-    assert [(flag.column, flag.code) for flag in rows.flags_of(1)] == [
+    assert rows.warnings_of(0) == ()
+    assert [(warning.column, warning.code) for warning in rows.warnings_of(1)] == [
         ("age", "out_of_range"),
         ("plan", "unseen_category"),
     ]
@@ -160,22 +160,22 @@ def test_unseen_and_out_of_range_values_are_flagged_and_kept() -> None:
 
 def test_the_edge_of_the_range_is_inside_of_it() -> None:
     """0.1 as a double is below 0.1 as float32, which is what training saw."""
-    assert read(ROW | {"age": 0.1}).flags == ()
-    assert read(ROW | {"age": float(np.float32(0.1))}).flags == ()
-    assert read(ROW | {"age": 0.0999}).flags != ()
+    assert read(ROW | {"age": 0.1}).warnings == ()
+    assert read(ROW | {"age": float(np.float32(0.1))}).warnings == ()
+    assert read(ROW | {"age": 0.0999}).warnings != ()
 
 
 def test_what_float32_cannot_hold_is_clipped_and_flagged() -> None:
     rows = read(ROW | {"age": 1e308})
     assert rows.numbers[0, 0] == np.float32(FLOAT32_LIMIT)
-    assert rows.flags_of(0)[0].code == "out_of_range"
+    assert rows.warnings_of(0)[0].code == "out_of_range"
 
 
 def test_white_space_around_a_level_does_not_make_another() -> None:
     """Training trims text, so serving does."""
     rows = read(ROW | {"plan": " free "})
     assert rows.categories[0, 0] == "free"
-    assert rows.flags == ()
+    assert rows.warnings == ()
 
 
 def test_encoded_gives_the_rows_that_arrays_gives() -> None:
@@ -190,13 +190,13 @@ def test_encoded_gives_the_rows_that_arrays_gives() -> None:
     other = reader.encoded(numbers.copy(), [(distinct, codes[0]), (distinct, codes[1])])
     np.testing.assert_array_equal(one.numbers, other.numbers)
     assert one.categories.tolist() == other.categories.tolist()
-    assert one.flags == other.flags
+    assert one.warnings == other.warnings
 
 
 def test_faults_are_counted_but_not_all_listed() -> None:
     with pytest.raises(RowsError, match=r"and \d+ more") as caught:
         read(*([{"age": "x", "plan": "free", "code": "0"}] * 100))
-    assert len(caught.value.faults) == MAX_FAULTS
+    assert len(caught.value.errors) == MAX_ERRORS
 
 
 def test_messages_show_long_and_unprintable_values_readably() -> None:
@@ -228,4 +228,4 @@ def test_one_row_is_read_as_among_others(numbers: tuple[float | None, ...], text
     np.testing.assert_array_equal(alone.numbers, among.numbers[:1])
     assert alone.numbers.dtype == np.float32
     assert alone.categories.tolist() == among.categories[:1].tolist()
-    assert alone.flags_of(0) == among.flags_of(0)
+    assert alone.warnings_of(0) == among.warnings_of(0)

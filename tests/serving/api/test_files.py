@@ -337,7 +337,9 @@ def test_a_few_words_in_a_number_column_are_missing(
     assert answer.status_code == status
     if status == 200:
         assert [row["warnings"] for row in table(answer)[-words:]] == ["n1: '?' is no number: taken as missing"] * words
-        assert {"column": "n1", "message": "5 rows: not a number"} in json.loads(answer.headers["X-Warnings"])
+        assert {"column": "n1", "code": "not_a_number", "message": "5 rows: not a number"} in json.loads(
+            answer.headers["X-Warnings"]
+        )
         assert table(answer)[-1]["probability"] == table(answer)[100]["probability"]  # as where it is empty
     else:
         first = {"line": 116, "column": "n1", "expected": "a number", "got": "'?'", "expected_code": "rows.number"}

@@ -123,7 +123,7 @@ def test_numbers_that_are_not_finite_are_named_by_row_and_column(served: Served,
         score.predict(served, body, LIMITS)
 
 
-@pytest.mark.parametrize("given", ["", "x" * 201, "a\nb", 7, ["a"]])
+@pytest.mark.parametrize("given", ["", "x" * 201, "a\nb", 7.5, True, ["a"]])
 def test_ids_that_cannot_be_kept_are_refused(served: Served, given: Any) -> None:
     with pytest.raises(RowsError, match="prediction_id"):
         ask(served, {"rows": [ROW | {"prediction_id": given}]})
@@ -145,7 +145,7 @@ def test_the_fast_and_the_careful_reader_agree(served: Served, content: Any) -> 
     (rows, ids), (other, other_ids) = score.predict_body(served, LIMITS).read(body), careful.read(body)
     np.testing.assert_array_equal(rows.numbers, other.numbers)
     assert rows.categories.tolist() == other.categories.tolist()
-    assert (rows.flags, ids) == (other.flags, other_ids)
+    assert (rows.warnings, ids) == (other.warnings, other_ids)
 
 
 def test_a_model_without_a_finite_probability_gives_no_answer(served: Served) -> None:

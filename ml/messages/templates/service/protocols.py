@@ -55,7 +55,7 @@ TEMPLATES = {
     "protocols.twice": N_("it came twice"),
     "protocols.binary_size": N_("expected {size} bytes of tensor data after the JSON, got {got}"),
     "protocols.one_length": N_("expected inputs of one length, got {lengths:, }"),
-    "protocols.faults": "{faults:; }",
+    "protocols.errors": "{errors:; }",
     "protocols.name": N_("expected every input to have a name, got {got}"),
     "protocols.datatype": N_("expected a datatype of {kinds:, }, got {got}"),
     "protocols.binary_data_size": N_("expected binary_data_size to be a number of bytes, got {got}"),

@@ -4,7 +4,7 @@ from ml.messages.message import N_
 
 TEMPLATES = {
     "rows.do_not_fit": N_("Rows do not fit the model"),
-    "rows.more": N_("{fault} (and {more} more)"),
+    "rows.more": N_("{error} (and {more} more)"),
     "rows.expected": N_("expected {expected}, got {got}"),
     "rows.finite_number": N_("a finite number or null"),
     "rows.text": N_("a text or null"),
