@@ -27,6 +27,7 @@ class Finding(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct):
     """Findings in the order in which they were made.
 
+    >>> from ml.messages import message
     >>> report = Report()
     >>> report.warn(message("findings.no_value"), "tenure")
     >>> [str(finding) for finding in report.findings]

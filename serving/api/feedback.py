@@ -18,7 +18,7 @@ from ml.errors import DataError
 from ml.messages import message
 from ml.schema.cells import label_names, same_label
 from ml.schema.findings import Report
-from ml.schema.validation_errors import MAX_ERRORS, RowsError, ValidationError, shown
+from ml.schema.validation_errors import MAX_ERRORS, RowsError, ValidationError, kind_of, shown
 from serving.api import guard, operations, schemas
 from serving.api.operations import JSON
 from serving.prediction_log.writer import LogUnavailable
@@ -103,7 +103,7 @@ def checked(items: list[Any], classes: tuple[str, ...], lines: list[int]) -> lis
 
 def _errors(item: Any, names: dict[str, str], row: int | None, line: int | None) -> Iterator[ValidationError]:
     if not isinstance(item, dict):
-        yield ValidationError(row, None, f'{{"{ID_KEY}": …, "label": …}}', f"{shown(item)}", line)
+        yield ValidationError(row, None, f'{{"{ID_KEY}": …, "label": …}}', kind_of(item), line)
         return
     key, label = as_id(item.get(ID_KEY)), item.get("label")
     if not (isinstance(key, str) and 0 < len(key) <= MAX_ID_CHARS and key.isprintable()):
