@@ -90,7 +90,17 @@ def _note(dag_run: Any) -> None:
     if dag_run.dag_id not in _DAGS:
         return
     session = object_session(dag_run)
+    if session is not None:
+        _write(dag_run, session)
+        return
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
 
+    with create_session() as own:  # `airflow dags test` hands over a run that belongs to no session
+        _write(own.get(DagRun, dag_run.id), own)
+
+
+def _write(dag_run: Any, session: Any) -> None:
     def said(task_id: str, field: str) -> str:
         return str(_result(dag_run.dag_id, dag_run.run_id, task_id, session).get(field) or "")
 

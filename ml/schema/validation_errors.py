@@ -49,7 +49,8 @@ class ValidationError(NamedTuple):
         """As problem+json has it: what is there, in English, and the codes of what was expected and what came."""
         codes = {"expected_code": code_of(self.expected), "got_code": code_of(self.got)}
         plain = self._asdict() | {"expected": str(self.expected), "got": str(self.got)}
-        return {name: value for name, value in (plain | codes).items() if value not in (None, "")}
+        there = {name: value for name, value in plain.items() if value is not None}  # an empty text came, and is told
+        return there | {name: code for name, code in codes.items() if code}
 
 
 class RowsError(SchemaError):

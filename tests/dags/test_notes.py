@@ -27,7 +27,7 @@ def note(airflow: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         return RETURNED[dag_id].get(task_id, {})
 
     monkeypatch.setattr(refit, "_result", said)
-    monkeypatch.setattr("sqlalchemy.orm.object_session", lambda run: None)
+    monkeypatch.setattr("sqlalchemy.orm.object_session", lambda run: object())
 
     def of(dag_id: str, before: Any = None) -> Any:
         run = SimpleNamespace(dag_id=dag_id, run_id="r", dag_run_note=before, note=None)
@@ -46,3 +46,24 @@ def test_a_run_is_noted_with_what_its_tasks_say(note: Any) -> None:
 
 def test_a_persons_note_stays(note: Any) -> None:
     assert note("drift_check", SimpleNamespace(user_id="7")) is None
+
+
+def test_airflow_dags_test_ends_with_a_note_and_no_traceback(dagbag: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs a DAG in one process, and tells the listener of a run that belongs to no session."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    from ml.errors import PromotionError
+    from ml.pipeline import pipeline
+    from plugins import refit
+
+    def nothing(*_: Any, **__: Any) -> Any:
+        raise PromotionError("there is nothing to go back to")
+
+    monkeypatch.setattr(pipeline, "rollback", nothing)
+    run = dagbag.dags["rollback"].test(run_conf={"reason": "a trial"})
+    assert run.state == "failed"
+    monkeypatch.setattr(refit, "_result", lambda *_: RETURNED["rollback"]["roll_back"])
+    refit.RunNotes().on_dag_run_failed(run, "")
+    with create_session() as session:
+        assert session.get(DagRun, run.id).note == "Version 1 is the champion."

@@ -32,6 +32,12 @@ def test_labels_are_written(app: Flask, tmp_path: Path, content: Any, labels: li
     assert logged_labels(tmp_path) == labels
 
 
+def test_an_empty_text_that_came_is_told_as_one(app: Flask) -> None:
+    """`got` is always there, as documented."""
+    [fault] = app.test_client().post("/feedback", json=[""]).get_json()["errors"]
+    assert fault == {"row": 0, "expected": '{"prediction_id": …, "label": …}', "got": ""}
+
+
 def test_a_number_as_id_is_its_text_at_every_entrance(app: Flask) -> None:
     """The ids of a table are numbers in JSON and text in its CSV: the label finds the prediction either way."""
     client = app.test_client()
