@@ -37,7 +37,7 @@ socketserver.ThreadingTCPServer(("127.0.0.1", int(sys.argv[1])), Noise if noisy 
 
 # The command's own start, over these programs in place of those that take minutes.
 COMMAND = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from ml.settings import Settings
 from ops import airflow_config, command, stack, supervision
@@ -59,6 +59,7 @@ airflow_config.write = lambda _: None
 stack.START_LIMIT_S = 15
 stack.NEEDED_MEMORY_GB = stack.NEEDED_DISK_GB = 0.0
 stack.migrate = lambda *_: time.sleep(1000 if (home / "slow").exists() else 0)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, where the tests run under it, ignores it
 command.ensure_running(layout, Terminal())
 """
 
@@ -106,7 +107,7 @@ def test_a_command_that_is_killed_in_the_middle_is_made_up_for_by_the_next(layou
     first = started(layout)
     wait_for(lambda: stack.listens(layout.ports["service"]), 60, "the service, before Airflow is started")
     first.send_signal(number)
-    first.communicate(timeout=30)
+    first.communicate(timeout=120)
     (layout.home / "slow").unlink()
     code, said = run(layout)
     assert code == 0, said

@@ -95,9 +95,9 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
         return self.policy_message.text
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> list[str]:
         """What was noticed of the table, in English."""
-        return tuple(map(str, self.noticed))
+        return list(map(str, self.noticed))
 
 
 class FittedCandidate(msgspec.Struct, frozen=True, kw_only=True):

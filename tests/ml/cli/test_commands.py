@@ -162,7 +162,7 @@ def test_pipeline_then_status(tmp_path: Path) -> None:
     back = refit("rollback", "--reason", "no reason", home=tmp_path)
     assert back.returncode == 1
     assert "nothing to go back to" in back.stderr
-    MlflowClient(told["mlflow"]).delete_registered_model_alias(told["model"], "champion")
+    MlflowClient(told["mlflow"], told["mlflow"]).delete_registered_model_alias(told["model"], "champion")
     lost = refit("status", home=tmp_path)
     assert "alias `champion` was deleted in MLflow's registry; the service still serves version 1" in lost.stdout
     assert "none yet" not in lost.stdout
