@@ -18,6 +18,11 @@ _ID_NAME = re.compile(
     |^(?:(?i:row_?names?)|Unnamed:\ 0)$                                                  # R's and pandas' row names""",
     re.VERBOSE,
 )
+_NUMBER_NAME = re.compile(
+    r"""(?:^|[\W_])(?i:number|num|no|nr|code|ref|serial|mã|số)$  # account_no
+    |[a-z](?:Number|Num|No|Nr|Code|Ref|Serial)$                  # EmployeeNumber""",
+    re.VERBOSE,
+)
 _DATE = re.compile(
     r"""^(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2}))
     (?:[T\ ]\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s*(?:Z|[+-]\d{2}:?\d{2}|[AaPp][Mm])?)?$""",
@@ -43,6 +48,17 @@ def is_row_number(name: str, present: NDArray[np.float64]) -> bool:
     if named_like_id(name):
         return distinct > max(_FEW, 0.5 * len(present))
     return bool(distinct == len(present) == present.max() - present.min() + 1)
+
+
+def may_be_row_number(name: str, present: NDArray[np.float64]) -> bool:
+    """Whether whole numbers with gaps, all different, have a name that numbers of rows often have, and amounts too.
+
+    >>> may_be_row_number("EmployeeNumber", np.arange(0.0, 60, 2)), may_be_row_number("Salary", np.arange(0.0, 60, 2))
+    (True, False)
+    """
+    if len(present) <= _FEW or not _NUMBER_NAME.search(name) or (present != np.rint(present)).any():
+        return False
+    return len(np.unique(present)) == len(present)
 
 
 def is_free_text(levels: int, present: int) -> bool:

@@ -123,6 +123,8 @@ def _number(name: str, cells: NDArray[np.float64], forced: bool, report: Report)
     if column_heuristics.is_row_number(name, present):
         report.warn(message("findings.row_numbers"), name)
         return Found(None, groups=len(np.unique(present)) < len(present))
+    if column_heuristics.may_be_row_number(name, present):
+        report.warn(message("findings.maybe_row_numbers", column=name), name)
     return Found("number")
 
 

@@ -29,6 +29,10 @@ TEMPLATES = {
     "findings.constant": N_("constant ({value:g}): left out"),
     "findings.constant_text": N_("constant ('{value}'): left out"),
     "findings.row_numbers": N_("whole numbers that identify rows, like an id: left out"),
+    "findings.maybe_row_numbers": N_(
+        "whole numbers, all different, with gaps: a feature, as nothing proves that they name rows. If they do, add "
+        "'{column}' to data.id_columns"
+    ),
     "findings.dates": N_(
         "holds dates: left out; name it in data.time_column if it orders the rows, or bring the wanted part (month, "
         "age in days) as a column of its own"
