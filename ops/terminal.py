@@ -292,7 +292,8 @@ def _headline(metrics: dict[str, Any]) -> dict[str, str]:
         metric = metrics.get(name)
         if isinstance(metric, dict) and "value" in metric:
             interval = f"  [{metric['low']:.3f}, {metric['high']:.3f}]" if metric.get("low") is not None else ""
-            figures[name] = f"{metric['value']:.3f}{interval}"
+            known = metric["value"] is not None
+            figures[name] = f"{metric['value']:.3f}{interval}" if known else "undefined on these test rows"
         elif isinstance(metric, int | float):
             figures[name] = f"{metric:.3f}"
     return figures

@@ -158,8 +158,8 @@ def _text(found: StatusReport) -> str:
     elif champion is None:
         lines.append("champion   none yet; next: python -m ml pipeline")
     else:
-        named = [name for name in ("accuracy", "roc_auc", "log_loss") if name in champion.metrics]
-        numbers = ", ".join(f"{name} {champion.metrics[name]:.4f}" for name in named)
+        values = {name: champion.metrics.get(name) for name in ("accuracy", "roc_auc", "log_loss")}
+        numbers = ", ".join(f"{name} {'undefined' if v is None else f'{v:.4f}'}" for name, v in values.items())
         lines.append(f"champion   version {champion.version}, {champion.family}, made {_when(champion.created)}")
         lines.append(f"           test {numbers}")
         lines.append(f"           {champion.sentence}")

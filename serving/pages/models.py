@@ -108,7 +108,10 @@ def _cards(served: Served) -> list[dict[str, str]]:
     metrics = served.bundle.metrics.get("metrics", {})
     cards = []
     for name in HEADLINE:
-        if (entry := metrics.get(name)) and entry.get("value") is not None:
+        if (entry := metrics.get(name)) and entry.get("value") is None:
+            undefined = gettext("on these test rows, which lack a class")
+            cards.append({"name": formats.METRICS[name], "figure": gettext("undefined"), "note": undefined})
+        elif entry:
             note = ""
             if entry.get("low") is not None:
                 note = gettext(
@@ -186,9 +189,16 @@ def _row(version: VersionEntry) -> dict[str, Any]:
         "when": formats.when(version.time),
         "family": version.family,
         "chips": chips,
-        "metrics": [formats.measured(version.metrics[n]) if n in version.metrics else "–" for n in TABLE],
+        "metrics": [_cell(version, name) for name in TABLE],
         "sentence": version.sentence,
     }
+
+
+def _cell(version: VersionEntry, name: str) -> str:
+    """A metric of a version; where others were measured and this one has no value, it is undefined on their rows."""
+    if name in version.metrics:
+        return formats.measured(version.metrics[name])
+    return gettext("undefined") if version.metrics else "–"
 
 
 def _compare(versions: tuple[VersionEntry, ...]) -> dict[str, Any]:

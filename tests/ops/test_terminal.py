@@ -48,6 +48,12 @@ def test_the_clock_ticks_while_nothing_is_said() -> None:
     assert screen.getvalue().endswith("  done (1 s)\n")
 
 
+def test_an_undefined_metric_is_said_to_be_one() -> None:
+    """A class that no test row has: the summary of a good run ended in a trace."""
+    told = terminal._headline({"log_loss": {"value": 0.4, "low": 0.3, "high": 0.5}, "roc_auc": {"value": None}})
+    assert told == {"log_loss": "0.400  [0.300, 0.500]", "roc_auc": "undefined on these test rows"}
+
+
 def test_a_run_says_its_step_and_what_the_last_one_took(tmp_path: Path) -> None:
     begin, end = "2026-11-26T10:00:00+00:00", "2026-11-26T10:01:35+00:00"
     states = iter(["running", "success"])

@@ -228,6 +228,7 @@ def _log(settings: Settings, run_id: str, made: Bundle, verdict: Verdict) -> Non
     tags = {
         **_verdict_tags(verdict),
         "refit.family": metrics["family"],
+        "refit.undefined_metrics": ", ".join(k for k, v in metrics["metrics"].items() if not v or v["value"] is None),
         "mlflow.note.content": (made.path / "model_card.md").read_text(encoding="utf-8")[:5000],
     }
     chosen = {"family": metrics["family"], "params": metrics["params"], "threshold": made.decision.threshold}

@@ -147,6 +147,7 @@ def test_mlflow_has_one_parent_with_its_trials(done: Settings) -> None:
     found = tracking.client(done).get_run(run_id)
     assert found.data.metrics["test_accuracy"] > 0.6
     assert found.data.tags["refit.reason"] == "a test"
+    assert found.data.tags["refit.undefined_metrics"] == ""
     assert found.inputs.dataset_inputs[0].dataset.digest == Workspace(done, "first").needed(SnapshotRecord).snapshot
     assert found.info.status == "FINISHED"
 

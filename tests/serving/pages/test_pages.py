@@ -6,6 +6,8 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,9 +22,9 @@ from ml.charts.document import document
 from ml.registry import outside_moves
 from serving.app import create_app
 from serving.model.store import Pointer, write_pointer
-from serving.pages import STATIC
+from serving.pages import STATIC, models
 from serving.status import reader as status_file
-from serving.status.reader import LedgerEntry
+from serving.status.reader import LedgerEntry, VersionEntry
 from tests.serving import showcase
 from tests.serving.tiny import settings_for
 
@@ -51,6 +53,17 @@ def test_pages_say_so_when_there_is_nothing_yet(path: str, tmp_path: Path) -> No
         answer = client.get(path)
         assert answer.status_code == 200
         assert "No model is in service yet." in answer.text
+
+
+def test_an_undefined_metric_is_said_to_be_one(client: FlaskClient) -> None:
+    """Of a class that no test row has; a version of which nothing was measured has a dash."""
+    nothing = {"value": None, "low": None, "high": None}
+    served: Any = SimpleNamespace(bundle=SimpleNamespace(metrics={"metrics": {models.HEADLINE[0]: nothing}}))
+    measured = VersionEntry(version="2", metrics={"accuracy": (0.9, None, None)})
+    with client.application.test_request_context("/models"):
+        assert [card["figure"] for card in models._cards(served)] == ["undefined"]
+        cells = [models._cell(version, "roc_auc") for version in (measured, VersionEntry(version="1"))]
+        assert cells == ["undefined", "–"]
 
 
 @pytest.mark.parametrize("path", ["/models", "/monitoring"])
