@@ -69,8 +69,11 @@ def test_damaged_version_is_refused_with_its_reason_and_the_old_one_serves(
     assert code_of(refused.reason) == "bundle.file_size"
     assert "model.onnx" in str(refused.reason)
     assert version(store) == "2"
-    (state,) = worker_states(settings.var / "serving")
-    assert (state.model_version, state.refused) == ("2", refused)
+    told = wait_for(  # the report of the worker is written after it has noted the refusal
+        lambda: [state for state in worker_states(settings.var / "serving") if state.refused],
+        what="the worker's report",
+    )
+    assert [(state.model_version, state.refused) for state in told] == [("2", refused)]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"version": 3}', b"\xff\xfe"], ids=repr)
