@@ -62,7 +62,8 @@ class Terminal:
             A file with the seconds that it took the last time, told as an estimate, and written where it succeeds.
         """
         started, said = time.monotonic(), [""]
-        usual = f" of about {kept.read_text(encoding='ascii')}" if kept is not None and kept.exists() else ""
+        before = kept.read_text(encoding="ascii", errors="replace") if kept is not None and kept.exists() else ""
+        usual = f" of about {before}" if before.isdigit() else ""
 
         def draw() -> None:
             if len(said) == 1:
@@ -79,7 +80,8 @@ class Terminal:
             yield say
         seconds = time.monotonic() - started
         if kept is not None:
-            kept.write_text(f"{seconds:.0f}", encoding="ascii")
+            with contextlib.suppress(OSError):  # a full disk costs the estimate, not what was done
+                kept.write_text(f"{seconds:.0f}", encoding="ascii")
         if seconds >= 1:
             self.line(f"  {done} ({seconds:.0f} s)")
         else:

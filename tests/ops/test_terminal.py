@@ -38,6 +38,17 @@ def test_a_step_that_failed_is_no_estimate(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
+def test_an_estimate_that_cannot_be_kept_or_read_costs_nothing_else(tmp_path: Path) -> None:
+    """A start that had succeeded would be undone for it."""
+    with terminal.Terminal(Screen()).step("started", 1, tmp_path / "gone" / "seconds") as say:
+        say("waiting")
+    screen, kept = Screen(), tmp_path / "seconds"
+    kept.write_bytes(b"\xff\x00")
+    with terminal.Terminal(screen).step("started", 1, kept) as say:
+        say("waiting")
+    assert "about" not in screen.getvalue()
+
+
 def test_the_clock_ticks_while_nothing_is_said() -> None:
     screen = Screen()
     shown = terminal.Terminal(screen)
