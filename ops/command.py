@@ -72,10 +72,9 @@ def status(layout: Layout, terminal: Terminal) -> int:
 
 
 def cancel(layout: Layout, terminal: Terminal) -> int:
-    """End the runs of `retrain` that are active or queued, in Airflow; exit code 3 when nothing runs."""
+    """End the runs of `retrain` that are active or queued, in Airflow; without a supervisor, as `status`."""
     if not supervision.states(layout):
-        terminal.line("Nothing runs.")
-        return 3
+        return status(layout, terminal)
     api = AirflowApi(layout)
     runs = api.active_runs("retrain")
     for run_id in runs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
 import pytest
 
 from ml.settings import load
@@ -80,6 +81,17 @@ def test_ctrl_c_says_what_is_true(
 def test_cancel_has_nothing_to_do_where_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REFIT_HOME", str(tmp_path))
     assert __main__.main(["--cancel"]) == 3
+
+
+def test_cancel_does_not_say_that_nothing_runs_while_a_port_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REFIT_HOME", str(tmp_path))
+    monkeypatch.setattr(stack, "left_listening", lambda _: {"service": psutil.Process()})
+    assert __main__.main(["--cancel"]) == 1
+    told = capsys.readouterr().out
+    assert "The supervisor is gone" in told
+    assert "Nothing runs" not in told
 
 
 def test_a_run_that_leaves_no_champion_has_a_code_of_its_own(
