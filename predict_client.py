@@ -76,11 +76,12 @@ class Chunk(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A checked answer: its lines, those of the header first, and the names in it."""
+    """A checked answer: its lines, those of the header first, the names in it, and how a label is made."""
 
     content: bytes
     names: list[str]
     version: str
+    decision: str
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -135,7 +136,7 @@ def run(options: argparse.Namespace) -> None:
         journal = opened.enter_context(Journal(output, digest, restart=options.restart))
         progress = Progress(options.quiet, journal.rows)
         names, rows = _table(options, opened)
-        seen = hashlib.sha256(_bytes(names))
+        seen, decision = hashlib.sha256(_bytes(names)), ""
         for chunk in _chunks(names, _hashed(rows, seen), options.chunk, journal.rows, digest):
             answer = _ask(options, chunk)
             if journal.version not in ("", answer.version) and not options.allow_mixed:
@@ -146,12 +147,13 @@ def run(options: argparse.Namespace) -> None:
             if options.rank and not _rank_places(answer.names):
                 raise Stop(2, f"--rank needs a positive label, and model version {answer.version} has none")
             journal.add(answer, len(chunk.rows))
+            decision = answer.decision
             progress.show(journal.rows)
         if seen.hexdigest()[:20] != digest:
             journal.forget()
             raise Stop(2, f"{options.file} changed while it was sent; nothing is kept of the output")
         journal.finish(rank=options.rank)
-    progress.done(journal.rows, journal.version, output)
+    progress.done(journal.rows, journal.version, output, decision)
 
 
 def _default_output(file: Path) -> Path:
@@ -303,7 +305,15 @@ def _checked(content: bytes, headers: Any, chunk: Chunk) -> Answer:
     for i, (row, key) in enumerate(zip(rows, chunk.ids, strict=True)):
         if len(row) != len(names) or row[place].removeprefix("'") != key.removeprefix("'"):
             raise ValueError(f"row {chunk.first + i + 1} came back as another one, or not whole")
-    return Answer(content, names, version)
+    return Answer(content, names, version, _decision(headers.get("X-Decision", "")))
+
+
+def _decision(header: str) -> str:
+    """The sentence of X-Decision, which older services do not send."""
+    try:
+        return str(json.loads(header))
+    except ValueError:
+        return ""
 
 
 def _rank_places(names: list[str]) -> list[int]:
@@ -520,10 +530,12 @@ class Progress:
         rate = (rows - self.begun) / (now - self.started)
         print(f"{rows} rows, {rate:.0f} a second", file=sys.stderr, end="\r" if self.terminal else "\n", flush=True)
 
-    def done(self, rows: int, version: str, output: Path) -> None:
-        """The last line."""
+    def done(self, rows: int, version: str, output: Path, decision: str) -> None:
+        """The last lines."""
         if not self.quiet:
             print(f"{rows} rows by model version {version} in {output}", file=sys.stderr)
+            if decision:
+                print(decision, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,9 @@ def predict_file() -> Response:
             raise
     finally:
         stream.close()
-    return _answer(out, writer_class, summary, name)
+    response = _answer(out, writer_class, summary, name)
+    response.headers.update(responses.decision_header(served.bundle))
+    return response
 
 
 def _received() -> tuple[BinaryIO, str]:

@@ -152,7 +152,12 @@ def _bundle(path: Path, folder: Path, hostile: str) -> None:
         "gate.json": msgspec.structs.replace(verdict, message=_with(verdict, hostile)).to_dict(),
         "metrics.json": {
             "rows": 200,
-            "metrics": {"accuracy": {"value": 0.891, "low": 0.85, "high": 0.93}},
+            "metrics": {
+                "accuracy": {"value": 0.891, "low": 0.85, "high": 0.93}, "precision": {"value": 0.3889},
+                "recall": {"value": 0.7701},
+            },
+            "no_skill": {"accuracy": 0.757, "precision": 0.243},
+            "at_half": {"accuracy": 0.902},
             "confusion": [[90, 10], [12, 88]],
             "per_class": {"no": {"precision": {"value": 0.88, "low": 0.81, "high": 0.93}}},
             "importance": {hostile or "n0": 0.7, "c1": 0.2},

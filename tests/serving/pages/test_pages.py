@@ -21,6 +21,7 @@ from ml.charts import bars
 from ml.charts.document import document
 from ml.registry import outside_moves
 from serving.app import create_app
+from serving.auth.keys import Scope, create
 from serving.model.store import Pointer, write_pointer
 from serving.pages import STATIC, models
 from serving.status import reader as status_file
@@ -134,6 +135,72 @@ def test_the_form_predicts_explains_and_takes_the_label(client: FlaskClient) -> 
     assert "the true label was kept" in thanks.text
 
 
+def test_one_bar_has_the_positive_labels_probability_with_threshold_and_base_rate(client: FlaskClient) -> None:
+    """And the sentence says what the threshold is, and what it was chosen for; the same on the page of the model."""
+    told = "At 30.0% and more the answer is “yes”, chosen for accuracy; 24.3% of the test rows are “yes”."
+    answer = client.post("/", data=ROW).text
+    assert re.search(r'class="event event-threshold" x1="144\.0"', answer)  # .3 of the bar's 480
+    assert re.search(r'class="event event-usual" x1="116\.6"', answer)
+    assert "Probability of “yes”: " in answer
+    assert "undecided" not in answer
+    models_page = client.get("/models").text
+    assert told in answer
+    assert told in models_page
+    assert "Of 100 rows that it answers “yes”, 39 are; of 100 that are, it finds 77." in models_page
+    assert "95% interval 0.850 to 0.930; without skill 0.757; with the threshold at ½ 0.902" in models_page
+    assert client.get("/model").json["answers"][0] == told  # type: ignore[index]
+    vi = client.post("/?lang=vi", data=ROW).text
+    assert "Từ 30,0% trở lên thì trả lời “yes”; ngưỡng được chọn theo độ chính xác." in vi
+
+
+def test_the_true_label_has_no_preset_and_the_answer_stays_after_it(client: FlaskClient) -> None:
+    """The row's own answer, with its own id, and nothing is logged twice."""
+    answer = client.post("/", data=ROW | {"c0": "1.25"}).text
+    form = answer[answer.index('action="/label') :]
+    form = form[: form.index("</form>")]
+    assert "selected" not in form
+    sent = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
+    logged = list((client.application.extensions["refit"].settings.var).rglob("*.seg*"))
+    before = sum(file.stat().st_size for file in logged)
+    thanks = client.post("/label", data=sent | {"label": "no"})
+    assert thanks.status_code == 200
+    assert "the true label was kept" in thanks.text
+    for part in ('class="bar bar-plain"', sent["prediction_id"], "<option selected>no</option>"):
+        assert part in thanks.text
+    rect = r'class="bar bar-plain"[^>]*width="([^"]+)'
+    assert re.findall(rect, thanks.text) == re.findall(rect, answer)
+    assert sum(file.stat().st_size for file in logged) - before < 500  # a label, and no row
+    assert client.post("/label", data=sent | {"label": ""}).status_code == 422
+
+
+def test_a_key_for_labels_alone_sees_no_answer(tmp_path: Path) -> None:
+    """The answer after a label needs the scope that answers need."""
+    showcase.write(tmp_path)
+    app = create_app(settings_for(tmp_path, serving={"require_keys": "always"}))
+    client, service = app.test_client(), app.extensions["refit"]
+    combinations: tuple[tuple[Scope, ...], ...] = (("feedback",), ("feedback", "predict"))
+    keys = {
+        scopes: {"Authorization": f"Bearer {create(service.settings, scopes, scopes[0])}"} for scopes in combinations
+    }
+    sent = ROW | {"prediction_id": "a", "label": "yes", "version": "3"}
+    status = {scopes: client.post("/label", data=sent, headers=headers).status_code for scopes, headers in keys.items()}
+    assert status == {("feedback",): 303, ("feedback", "predict"): 200}
+    service.close()
+
+
+def test_contributions_are_points_of_the_probability_beside_log_odds(client: FlaskClient) -> None:
+    """The points add up to the distance of the row's probability from that of typical rows."""
+    text = client.post("/", data=ROW).text
+    table = text[text.index('aria-label="Contributions"') :].split("</table>")[0]
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", table)[1:]]
+    assert {tuple(row[2][-3:]) for row in rows} == {tuple(" pp")}
+    points = [float(row[2].removesuffix(" pp")) for row in rows]
+    odds = [float(row[3]) for row in rows]
+    assert len(rows) == 9
+    assert all(p * o >= 0 for p, o in zip(points, odds, strict=True))
+    assert text.count(" pp</text>") == 9
+
+
 def test_a_wrong_field_is_named_and_marked(client: FlaskClient) -> None:
     """A word in a number field: 422, the column in the message, the field marked, what was typed kept."""
     answer = client.post("/", data=ROW | {"c2": "many"})
@@ -144,9 +211,11 @@ def test_a_wrong_field_is_named_and_marked(client: FlaskClient) -> None:
 
 def test_a_decimal_comma_is_understood(client: FlaskClient) -> None:
     """Vietnamese numbers have a comma."""
-    with_point = re.findall(r"<meter[^>]*value=\"([^\"]+)", client.post("/", data=ROW | {"c0": "1.5"}).text)
-    with_comma = re.findall(r"<meter[^>]*value=\"([^\"]+)", client.post("/", data=ROW | {"c0": "1,5"}).text)
-    assert with_point == with_comma != []
+    with_point, with_comma, other = (
+        re.findall(r'class="bar bar-plain"[^>]*width="([^"]+)', client.post("/", data=ROW | {"c0": typed}).text)
+        for typed in ("1.5", "1,5", "-2")
+    )
+    assert with_point == with_comma != other != []
 
 
 @pytest.mark.parametrize("typed", ["1,500", "1_5", "1.5.0"])
