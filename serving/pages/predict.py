@@ -1,4 +1,4 @@
-"""`/`: predict one row by a form that is built from the schema, or a file of rows; `/label`: its true label."""
+"""`/`: predict one row by a form that is built from the schema; `/label`: its true label."""
 
 from __future__ import annotations
 
@@ -114,11 +114,17 @@ def _answered_before(served: Served, prediction_id: str, label: str) -> tuple[st
 
 def failure(problem: Problem) -> tuple[str, int]:
     """The form with a problem above it."""
-    context = {"max_size": formats.size(current_service().settings.serving.max_body_bytes), "problem": problem}
+    return render_template("predict.html", problem=problem, **form()), problem.status
+
+
+def form() -> dict[str, Any]:
+    """What the form shows before anything was sent."""
     served = current_service().store.current()
     columns = served.bundle.schema.columns if served else ()
-    fields = [_field(i, column, _plain(column.example), False) for i, column in enumerate(columns)]
-    return render_template("predict.html", fields=fields, **context), problem.status
+    return {
+        "max_size": formats.size(current_service().settings.serving.max_body_bytes),
+        "fields": [_field(i, column, _plain(column.example), False) for i, column in enumerate(columns)],
+    }
 
 
 def _texts(schema: Schema) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import errno
 import io
 import re
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ from ml.registry import outside_moves
 from serving.app import create_app
 from serving.auth.keys import Scope, create
 from serving.model.store import Pointer, write_pointer
-from serving.pages import STATIC, models
+from serving.pages import STATIC, file, models, work_list
 from serving.status import reader as status_file
 from serving.status.reader import LedgerEntry, VersionEntry
 from tests.serving import showcase
@@ -244,6 +246,137 @@ def test_a_file_is_scored_shown_and_downloaded(client: FlaskClient) -> None:
         assert result.status_code == 200
         assert "'=1+1" in result.text
         assert result.text.count("\n") == 3
+
+
+def _scored(client: FlaskClient, content: str, name: str = "rows.csv") -> tuple[str, list[list[str]]]:
+    """The page of a result, and its download's cells."""
+    page = client.post("/file", data={"file": (io.BytesIO(content.encode()), name)})
+    assert page.status_code == 200, page.text
+    link = re.search(r'href="(/file/[^"]+[.]csv)"', page.text)
+    assert link
+    with client.get(link[1]) as result:
+        return page.text, list(csv.reader(io.StringIO(result.text)))
+
+
+def test_a_result_is_a_list_to_work_through(client: FlaskClient) -> None:
+    """The likeliest positive label first, on the page and in the file, and how many are to be expected."""
+    lines = [f'"{i}, ""x""\nb",.1,.2,.3,.1,.2,{i % 7 / 10},red,green,red' for i in range(300)]
+    text, (head, *rows) = _scored(client, "\n".join([CSV.splitlines()[0], *lines]) + "\n")
+    assert head[:3] == ["positive_probability", "label", "true_label"]
+    shares = [float(row[0]) for row in rows]
+    assert shares == sorted(shares, reverse=True)
+    assert len(set(shares)) == 7
+    place = head.index("id")
+    assert sorted(int(row[place].split(",")[0]) for row in rows) == list(range(300))
+    assert all(row[place].endswith(', "x"\nb') for row in rows)
+    top = [int(row[place].split(",")[0]) for row in rows if float(row[0]) == shares[0]]
+    assert top == sorted(top)  # of equals the first
+    shown = re.findall(r"<tbody>.*</tbody>", text[text.index('id="rows"') :], re.DOTALL)[0]
+    assert [f"{share:.6g}" for share in shares[:200]] == re.findall(r"<tr><td>([^<]*)</td>", shown)
+    assert re.search(rf'<th scope="row">yes</th>(<td>[^<]*</td>){{2}}<td>{sum(shares):.0f}</td>', text)
+    assert "24.3% of the test rows are “yes”" in text
+
+
+def test_ids_come_first_and_a_truth_that_came_is_kept(tmp_path: Path) -> None:
+    showcase.write(tmp_path, id_columns=("id",))
+    for client in _client(tmp_path):
+        first, *rest = CSV.splitlines()
+        _, (head, *rows) = _scored(client, "\n".join([f"true_label,{first}", *(f"yes,{row}" for row in rest)]) + "\n")
+        assert head[:4] == ["id", "positive_probability", "label", "true_label"]
+        assert [row[3] for row in rows] == ["yes", "yes"]
+
+
+def test_without_a_positive_label_rows_stay_in_their_order(tmp_path: Path) -> None:
+    showcase.write_wide(tmp_path)
+    for client in _client(tmp_path):
+        names = client.get("/model").json["example"]  # type: ignore[index]
+        content = ",".join(["id", *names]) + "\n" + "".join(f"{i}" + ",1" * 100 + "\n" for i in range(3))
+        text, (head, *rows) = _scored(client, content)
+        assert [row[head.index("id")] for row in rows] == ["0", "1", "2"]
+        assert "The first 3 rows." in text
+
+
+def test_a_full_disk_leaves_the_result_in_the_order_that_came(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the page does not say otherwise."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(work_list, "order_rows", full)
+    text, (head, *rows) = _scored(client, CSV)
+    assert [row[head.index("id")] for row in rows] == ["7", "'=1+1"]
+    assert "highest probability" not in text
+
+
+def test_a_result_with_its_truths_is_sent_back_as_labels(client: FlaskClient) -> None:
+    """Rows without a truth are passed over; as Excel saves it in some countries too; a wrong label is named by line."""
+    _, (head, *rows) = _scored(client, CSV)
+    place = head.index("true_label")
+    rows[0][place] = "yes"
+    for delimiter in ",;":
+        out = io.StringIO()
+        csv.writer(out, delimiter=delimiter).writerows([head, *rows])
+        content = out.getvalue().encode()
+        kept = client.post("/labels", data={"file": (io.BytesIO(content), "rows-predictions.csv")})
+        assert kept.status_code == 200
+        assert (
+            "Thank you: 1 true label was kept. They count in the next drift check; 1 rows have none yet." in kept.text
+        )
+    api = client.post("/feedback", data=content.replace(b";", b","), content_type="text/csv")
+    assert api.json == {"accepted": 1}
+    rows[1][place] = "perhaps"
+    out = io.StringIO()
+    csv.writer(out).writerows([head, *rows])
+    wrong = client.post("/labels", data={"file": (io.BytesIO(out.getvalue().encode()), "r.csv")})
+    assert wrong.status_code == 422
+    assert "line 3" in wrong.text
+    assert "perhaps" in wrong.text
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("a,b\n1,2\n", "prediction_id and true_label"),
+        ("prediction_id,true_label\na,\n", "no row has a label"),
+        (None, "Choose a file"),
+    ],
+)  # fmt: skip
+def test_labels_that_are_none_are_refused(client: FlaskClient, content: str | None, told: str) -> None:
+    data = {} if content is None else {"file": (io.BytesIO(content.encode()), "r.csv")}
+    answer = client.post("/labels", data=data)
+    assert answer.status_code == 422
+    assert told in answer.text
+
+
+def test_a_result_as_a_workbook(client: FlaskClient, tmp_path: Path) -> None:
+    """Numbers are numbers and texts texts: no formula, no lost zero; a large one is not made."""
+    import python_calamine
+
+    text, (head, *rows) = _scored(client, CSV + "007,1,2,3,4,5,6,red,green,blue\n")
+    link = re.search(r'href="(/file/[^"]+[.]xlsx)"', text)
+    assert link
+    with client.get(link[1]) as answer:
+        assert answer.mimetype == file.XLSX
+        sheet = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(answer.data)).get_sheet_by_index(0)
+    names, *cells = sheet.to_python()
+    assert names == head
+    assert [row[0] for row in cells] == [float(row[0]) for row in rows]
+    assert {row[head.index("id")] for row in cells} == {7.0, "=1+1", "007"}
+    path = next((tmp_path / "var" / "serving" / "results").iterdir())
+    assert work_list.cells(path) == 4 * len(head)
+
+
+def test_a_large_result_is_no_workbook(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_list, "MAX_WORKBOOK_CELLS", 10)
+    text, _ = _scored(client, CSV)
+    assert ".xlsx&#34;" not in text
+    link = re.search(r'href="(/file/[^"]+)[.]csv"', text)
+    assert link
+    assert '.xlsx"' not in text
+    assert "More than 10 cells are too many" in text
+    assert client.get(f"{link[1]}.xlsx").status_code == 404
 
 
 @pytest.mark.parametrize(
