@@ -155,5 +155,5 @@ def _from_csv(body: bytes) -> tuple[list[Any], list[int]]:
     items = [dict(zip(head.names, row, strict=True)) for row in diagnosis.rows]
     if not is_result:
         return items, diagnosis.lines
-    known = [(one, line) for one, line in zip(items, diagnosis.lines, strict=True) if one[TRUTH].strip()]
-    return [{ID_KEY: one[ID_KEY], "label": one[TRUTH].strip()} for one, _ in known], [line for _, line in known]
+    filled = [(one, line) for one, line in zip(items, diagnosis.lines, strict=True) if one[TRUTH].strip()]
+    return [{ID_KEY: one[ID_KEY], "label": one[TRUTH].strip()} for one, _ in filled], [line for _, line in filled]

@@ -234,7 +234,7 @@ def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
         abs(value) < SURE * error for value, error in zip(explanation.contributions, explanation.errors, strict=True)
     ]
     points = [_points(share) for share in explanation.probability_shares]
-    odds = [formats.localised(f"{value:+.3f}") for value in explanation.contributions]
+    odds = [formats.localised(f"{value:+.4f}") for value in explanation.contributions]
     names, most = explanation.columns, SHOWN_FEATURES
     return {
         "toward": explanation.toward,

@@ -40,7 +40,7 @@ class WorkList(Csv):
         super().__init__(out)
         self.path = path
         self.counts: Counter[str] = Counter()
-        self.expected: Counter[str] = Counter()
+        self.expected: dict[str, float] = {}
         self.flagged = 0
         self.head: list[str] = []
         self.ordered = False
@@ -70,7 +70,7 @@ class WorkList(Csv):
         self._width = table.num_columns
         self.counts.update(scored.labels)
         for name, share in zip(scored.schema.classes, scored.probabilities.sum(axis=0), strict=True):
-            self.expected[name] += float(share)
+            self.expected[name] = self.expected.get(name, 0.0) + float(share)
         self.flagged += sum(bool(warnings) for warnings in scored.rows.warnings)
         self._keep(table, scored)
 
