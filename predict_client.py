@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Score a table with a running Refit service: `python predict_client.py customers.csv --output scored.csv`.
 
-Needs Python's standard library alone (and pyarrow for .parquet). Rows go in parts; a part that fails for a reason
-that may pass is sent again with growing pauses; after an interruption the same command goes on where it stopped.
+Needs Python's standard library alone (and pyarrow for .parquet, python-calamine for workbooks). Rows go in parts; a
+part that fails for a reason that may pass is sent again with growing pauses; after an interruption the same command
+goes on where it stopped.
 
 The output has the input's columns and prediction_id, label, probability (of that label), positive_probability (of
 the positive label, for two classes: what --rank orders by), probability_<class>, warnings. A row's prediction id is
@@ -55,6 +56,7 @@ except ImportError:  # Windows: two runs at once into one output are not noticed
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 ID = "prediction_id"
 RANKED_BY = "positive_probability"
+WORKBOOKS = {".xlsx", ".xlsb", ".xls", ".ods"}
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -103,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Score a table with a running Refit service.")
-    parser.add_argument("file", type=Path, help="CSV (.csv, .csv.gz, .csv.bz2, .csv.xz) or Parquet (.parquet)")
+    parser.add_argument("file", type=Path, help="CSV (.csv, also .gz, .bz2, .xz), .xlsx, .xls, .ods or .parquet")
     parser.add_argument("--url", default=os.environ.get("REFIT_URL", "http://127.0.0.1:8000"), help="the service")
     parser.add_argument("--output", "-o", type=Path, help="default: FILE with -predictions before its ending, as CSV")
     parser.add_argument("--chunk", type=int, default=2_000, help="rows a request (default 2000)")
@@ -168,6 +170,8 @@ def _table(options: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[l
     file: Path = options.file
     if file.suffix in (".parquet", ".pq"):
         return _parquet(file, opened)
+    if file.suffix.lower() in WORKBOOKS:
+        return _workbook(file)
     opener = OPENERS.get(file.suffix, open)
     delimiter = "\t" if options.delimiter == "tab" else options.delimiter
     stream = opened.enter_context(opener(file, "rt", encoding="utf-8-sig", newline=""))
@@ -212,6 +216,31 @@ def _parquet(file: Path, opened: contextlib.ExitStack) -> tuple[list[str], Itera
             yield from ([_cell(value) for value in row] for row in zip(*batch.to_pydict().values(), strict=True))
 
     return table.schema_arrow.names, rows()
+
+
+def _workbook(file: Path) -> tuple[list[str], Iterator[list[str]]]:
+    """The first sheet that has cells."""
+    try:
+        import python_calamine
+    except ImportError:
+        raise Stop(2, "reading workbooks needs python-calamine: pip install it, or save the table as CSV") from None
+    try:
+        book = python_calamine.CalamineWorkbook.from_path(file)
+        sheets = (book.get_sheet_by_name(name) for name in book.sheet_names)
+        rows = next((sheet.to_python() for sheet in sheets if sheet.height and sheet.width), [])
+    except Exception as error:  # calamine raises several unrelated classes
+        raise Stop(2, f"{file}: not a readable workbook: {error}") from error
+    names, *cells = [[_plain(value) for value in row] for row in rows if any(value != "" for value in row)] or [[]]
+    if len(set(names)) < len(names):
+        raise Stop(2, f"{file}, line 1: two columns of one name")
+    return names, iter(cells)
+
+
+def _plain(value: Any) -> str:
+    """As a CSV of the same table has it: whole numbers without a point, days without a time."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value).removesuffix(" 00:00:00").strip()
 
 
 def _cell(value: Any) -> str:

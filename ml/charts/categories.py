@@ -9,6 +9,7 @@ from ml.charts.line_chart import RIGHT, ticks
 
 # Bars: a name stands above its bar, so that a long one has the whole width, on a phone too.
 ROW, THICK, NUMBER, LONGEST_NAME = 44, 14, 72, 46
+DIGIT = 10  # of a number at a bar, as a phone shows it
 DOT_ROW, LONGEST_DOT = 24, 22
 SIDE = 560  # of the matrix, names included
 LONGEST_CLASS = 14  # characters; what a cell of the matrix has room for
@@ -59,7 +60,7 @@ def share_bar(share: float, marks: Sequence[tuple[str, float, str]], *, title: s
     """
     parts = [
         f'<rect class="track" x="0" y="24" width="{BARS}" height="20" rx="4"/>',
-        f'<rect class="bar bar-plain" x="0" y="24" width="{max(share * BARS, 0.8):.1f}" height="20" rx="4"/>',
+        f'<rect class="bar bar-share" x="0" y="24" width="{max(share * BARS, 0.8):.1f}" height="20" rx="4"/>',
     ]
     for kind, at, text in marks:
         x, above = at * BARS, kind == "threshold"
@@ -99,7 +100,7 @@ def signed_bars(
     height = ROW * len(items) + 12
     widest = max(abs(value) for _, value in items) or 1.0
     middle = BARS / 2
-    scale = BARS / 2 - NUMBER
+    scale = BARS / 2 - max(NUMBER, DIGIT * max(map(len, numbers), default=0))
     parts = [f'<line class="zero" x1="{middle}" x2="{middle}" y1="4" y2="{height - 4}"/>']
     for index, (name, value) in enumerate(items):
         length, up = abs(value) / widest * scale, value >= 0

@@ -44,7 +44,7 @@ bp = Blueprint("files", __name__)
 @bp.post("/predict/file")
 @guard.opens("predict")
 @operations.describe(
-    "Score a table: CSV (plain, gzip, bzip2, xz, zstd) or Parquet.",
+    "Score a table: CSV (plain, gzip, bzip2, xz, zstd), a workbook (.xlsx, .xls, .ods) or Parquet.",
     {CSV: TEXT, PARQUET: BINARY, JSON: schemas.FilePredictions},
     (*operations.BODY, 406),
     {CSV: TEXT, "multipart/form-data": operations.FILE, PARQUET: BINARY, "application/gzip": BINARY},
@@ -83,7 +83,7 @@ def _received() -> tuple[BinaryIO, str]:
             raise Problem(422, message("requests.one_file", n=len(files)))
         return cast(BinaryIO, files[0].stream), plain_name(files[0].filename or "") or "upload.csv"
     if request.mimetype not in (*ENDINGS, "application/octet-stream", ""):
-        expected = "text/csv, application/vnd.apache.parquet, application/gzip or multipart/form-data"
+        expected = "text/csv, application/vnd.apache.parquet, application/gzip, a workbook or multipart/form-data"
         raise Problem(415, message("requests.content_type", expected=expected, got=shown(request.mimetype)))
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):

@@ -167,9 +167,9 @@ def test_the_true_label_has_no_preset_and_the_answer_stays_after_it(client: Flas
     thanks = client.post("/label", data=sent | {"label": "no"})
     assert thanks.status_code == 200
     assert "the true label was kept" in thanks.text
-    for part in ('class="bar bar-plain"', sent["prediction_id"], "<option selected>no</option>"):
+    for part in ('class="bar bar-share"', sent["prediction_id"], "<option selected>no</option>"):
         assert part in thanks.text
-    rect = r'class="bar bar-plain"[^>]*width="([^"]+)'
+    rect = r'class="bar bar-share"[^>]*width="([^"]+)'
     assert re.findall(rect, thanks.text) == re.findall(rect, answer)
     assert sum(file.stat().st_size for file in logged) - before < 500  # a label, and no row
     assert client.post("/label", data=sent | {"label": ""}).status_code == 422
@@ -214,7 +214,7 @@ def test_a_wrong_field_is_named_and_marked(client: FlaskClient) -> None:
 def test_a_decimal_comma_is_understood(client: FlaskClient) -> None:
     """Vietnamese numbers have a comma."""
     with_point, with_comma, other = (
-        re.findall(r'class="bar bar-plain"[^>]*width="([^"]+)', client.post("/", data=ROW | {"c0": typed}).text)
+        re.findall(r'class="bar bar-share"[^>]*width="([^"]+)', client.post("/", data=ROW | {"c0": typed}).text)
         for typed in ("1.5", "1,5", "-2")
     )
     assert with_point == with_comma != other != []
