@@ -26,7 +26,7 @@ NO_ROWS = message("gate.no_rows")
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     clock = iter(range(100, 10_000, 100))
-    monkeypatch.setattr(ledger, "time", SimpleNamespace(time=lambda: float(next(clock))))
+    monkeypatch.setattr(ledger, "clock", SimpleNamespace(now=lambda _: float(next(clock))))
     return memory.settings(tmp_path / "home")
 
 

@@ -48,7 +48,7 @@ def settings_of(home: Path, *, label_rows: int = 100, policy: str = "always") ->
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(ledger, "time", SimpleNamespace(time=lambda: SINCE))
+    monkeypatch.setattr(ledger, "clock", SimpleNamespace(now=lambda _: SINCE))
     return settings_of(tmp_path / "home")
 
 
@@ -326,7 +326,7 @@ def test_a_champion_that_changed_at_the_last_moment_is_the_next_to_beat(
     """Its clock runs on."""
     serve(own, NEEDED)
     store.add()
-    monkeypatch.setattr(ledger, "time", SimpleNamespace(time=lambda: SINCE + 500))
+    monkeypatch.setattr(ledger, "clock", SimpleNamespace(now=lambda _: SINCE + 500))
 
     def changed(settings: Settings, version: str, **more: Any) -> Any:
         assert more["expected_champion"] == "1"
