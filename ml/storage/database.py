@@ -32,12 +32,12 @@ def engine(settings: Settings) -> sa.Engine:
     """One engine a URL and process; the tables that are known by now are made where they are missing."""
     if not settings.database_url:
         settings.var.mkdir(parents=True, exist_ok=True)
-    engine_ = _engine(url(settings))
+    engine = _engine(url(settings))
     if not settings.database_url:
         keep_private(settings.var / "refit.db")
     with unavailable_as_transient():
-        _make_tables(engine_)
-    return engine_
+        _make_tables(engine)
+    return engine
 
 
 def _make_tables(found: sa.Engine) -> None:
