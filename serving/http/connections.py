@@ -134,7 +134,7 @@ class Connections:
                     return
                 self._submit(connection, request, body)
                 return
-            if not self._answer_hot(connection, request):
+            if not self._answer_fast(connection, request):
                 return
 
     def _start(self, connection: Connection, request: Request) -> bool:
@@ -152,7 +152,7 @@ class Connections:
             return False
         return True
 
-    def _answer_hot(self, connection: Connection, request: Request) -> bool:
+    def _answer_fast(self, connection: Connection, request: Request) -> bool:
         """Answer `POST /predict`. False while its body is incomplete or its answer is not taken."""
         data = connection.data
         if len(data) < request.length:
