@@ -376,7 +376,7 @@ class World:
 
     def _check_ledger(self) -> None:
         f = self.failures
-        f.unledgered += chain.faults(self.settings, ledger.table)
+        f.unledgered += chain.violations(self.settings, ledger.table)
         if ledger.open_intention(self.settings) is not None:
             f.unledgered.append("a move was left unfinished")
         champion, known = self.mlflow.aliases.get("champion", ""), self._last_move()

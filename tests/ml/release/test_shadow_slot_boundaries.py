@@ -15,11 +15,13 @@ from ml.messages import message
 from ml.registry import catalog, ledger
 from ml.registry.ledger import Event
 from ml.release import shadow_slot
-from ml.release.shadow_slot import Waiting
+from ml.release.shadow_slot import ShadowCandidate
 from ml.settings import Settings, from_values
 from tests.ml.registry import memory
 
-ONE = Waiting(version="2", run_key="key", champion="1", since=50.0, degraded=True, challenger_beats_champion=True)
+ONE = ShadowCandidate(
+    version="2", run_key="key", champion="1", since=50.0, degraded=True, challenger_beats_champion=True
+)
 NO_ROWS = message("gate.no_rows")
 
 
@@ -71,7 +73,7 @@ def test_nobody_waits_at_first(own: Settings) -> None:
 def test_who_waits_is_read_from_the_newest_row(own: Settings) -> None:
     """With its own moment where the row does not bring an older one, and nothing known of the champion."""
     ledger.append(own, ledger.SHADOW, who="ann", from_version="1", to_version="2", run_key="key")
-    assert shadow_slot.find(own) == Waiting(version="2", run_key="key", champion="1", since=100.0)
+    assert shadow_slot.find(own) == ShadowCandidate(version="2", run_key="key", champion="1", since=100.0)
     known = {"since": 50, "degraded": 1, "challenger_beats_champion": 1}
     ledger.append(own, ledger.SHADOW, who="ann", from_version="1", to_version="2", run_key="key", numbers=known)
     ledger.append(own, ledger.PROMOTED, who="ann", to_version="1")
@@ -106,7 +108,9 @@ def test_it_enters_with_what_is_known(own: Settings, store: memory.Registry) -> 
         run_key="key-2", model_name="M", numbers={"degraded": True, "challenger_beats_champion": False},
     )  # fmt: skip
     assert store.aliases == {"champion": "1", "shadow": "2"}
-    assert shadow_slot.find(own) == Waiting(version="2", run_key="key-2", champion="1", since=100.0, degraded=True)
+    assert shadow_slot.find(own) == ShadowCandidate(
+        version="2", run_key="key-2", champion="1", since=100.0, degraded=True
+    )
     assert noted(store, "2") is None
 
 
@@ -205,7 +209,7 @@ def test_waiting_on_keeps_the_clock(own: Settings) -> None:
     assert (event.what, event.who, event.to_version, event.run_key) == (ledger.SHADOW, "bob", "2", "key")
     assert event.numbers == {"since": 50.0, "degraded": False, "challenger_beats_champion": False}
     assert event.message == message("release.shadow_other_champion", version="7")
-    assert shadow_slot.find(own) == Waiting(version="2", run_key="key", champion="7", since=50.0)
+    assert shadow_slot.find(own) == ShadowCandidate(version="2", run_key="key", champion="7", since=50.0)
 
 
 def test_one_that_serves_by_hand_has_ended(own: Settings) -> None:
