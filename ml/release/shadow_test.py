@@ -71,7 +71,7 @@ def watch(settings: Settings, now: float) -> Shadow | None:
     return outcome
 
 
-def progress(settings: Settings, candidate: ShadowCandidate, champion: str, sha256: str = "") -> Shadow:
+def progress(settings: Settings, candidate: ShadowCandidate, champion: str, sha256: str) -> Shadow:
     """How a waiting challenger stands beside the champion, whose number and hash are given.
 
     Parameters
