@@ -10,7 +10,6 @@ Rows are chained by hashes (`ml.registry.chain`), so that an altered or removed 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,7 +19,7 @@ import sqlalchemy as sa
 from ml.messages import Message, Text
 from ml.registry import chain
 from ml.settings import Settings
-from ml.storage import database
+from ml.storage import clock, database
 
 # What happened. The first two are intentions, kept out of what people read.
 PROMOTING = "promoting"
@@ -139,7 +138,7 @@ def append(
     if from_sha256 or to_sha256:
         facts["sha256"] = [from_sha256, to_sha256]
     values = {
-        "time": time.time(),
+        "time": clock.now(settings),
         "who": who,
         "what": what,
         "from_version": from_version,

@@ -14,7 +14,7 @@ from ml.bundle.reader import Bundle
 from ml.errors import BundleError, RegistryError
 from ml.messages import Message, message
 from ml.registry import aliases, ledger
-from ml.registry.aliases import champion
+from ml.registry.aliases import champion, champion_now
 from ml.registry.cache import download
 from ml.registry.catalog import VERDICT, VersionInfo, version
 from ml.registry.contract import before, border, note_border
@@ -44,6 +44,8 @@ def notice_locked(settings: Settings) -> Event | None:
     if ledger.open_intention(settings) is not None:
         return None  # a move of our own
     current, newest = champion(settings), ledger.newest_move(settings)
+    if not (current is not None and newest is not None and newest.is_to(current.version, current.sha256)):
+        current = champion_now(settings)  # an old answer is no move
     served, served_sha256 = (newest.to_version, newest.to_sha256) if newest is not None else ("", "")
     if current is None:
         return _gone(settings, served, served_sha256) if served else None

@@ -16,7 +16,7 @@ from ml.bundle.reader import Bundle
 from ml.errors import ChampionChanged, PromotionError, RegistryError
 from ml.messages import Message, Text, message
 from ml.registry import aliases, ledger
-from ml.registry.aliases import CHAMPION, champion
+from ml.registry.aliases import CHAMPION, champion_now
 from ml.registry.cache import download
 from ml.registry.catalog import VersionInfo, version
 from ml.registry.contract import before, border, changes, note_border, serving
@@ -76,7 +76,7 @@ def promote(
     number = str(number)
     with locks.exclusive(settings, LOCK):
         reconcile_locked(settings, confirm_with)
-        current = champion(settings)
+        current = champion_now(settings)
         if current is None or current.version != number:
             notice_locked(settings)
         served = ledger.newest_move(settings)
@@ -143,7 +143,7 @@ def rollback(
     with locks.exclusive(settings, LOCK):
         reconcile_locked(settings, confirm_with)
         notice_locked(settings)
-        current = serving(settings)
+        current = serving(settings, now=True)
         if current is None:
             raise PromotionError(message("release.no_champion"))
         target = version(settings, to) if to else before(settings, current.version)
@@ -171,7 +171,7 @@ def reconcile_locked(settings: Settings, confirm_with: Confirm) -> Event | None:
     intention = ledger.open_intention(settings)
     if intention is None:
         return None
-    current = champion(settings)
+    current = champion_now(settings)
     if current is not None and intention.is_to(current.version, current.sha256):
         with contextlib.suppress(PromotionError):
             changed = border(settings, intention.from_version, current, intention.from_sha256)

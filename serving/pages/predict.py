@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import msgspec
-from flask import redirect, render_template, request, url_for
+from flask import g, redirect, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
@@ -63,7 +63,7 @@ def predict() -> str | tuple[str, int]:
         except (Problem, RowsError) as error:
             context["problem"] = problems.of(error)
             wrong = {error.column for error in context["problem"].errors if error.column}
-            status = context["problem"].status
+            status, g.problem = context["problem"].status, context["problem"].code
     if request.args.get("thanks"):
         context["thanks"] = gettext("Thank you: the true label was kept. It counts in the next drift check.")
     fields = [_field(i, column, texts[i], column.name in wrong) for i, column in enumerate(schema.columns)]
@@ -89,6 +89,7 @@ def label() -> Response | tuple[str, int]:
 def failure(problem: Problem) -> tuple[str, int]:
     """The form with a problem above it."""
     context = {"max_size": formats.size(current_service().settings.serving.max_body_bytes), "problem": problem}
+    g.problem = problem.code
     served = current_service().store.current()
     columns = served.bundle.schema.columns if served else ()
     fields = [_field(i, column, _plain(column.example), False) for i, column in enumerate(columns)]

@@ -83,6 +83,10 @@ TEMPLATES = {
     "release.service_elsewhere": N_(
         "{url} reports '{seen}' and workers [{workers:, }] after {seconds:g} s: version {version} was not taken over"
     ),
+    "release.registry_stale": N_(
+        "MLflow still answers with what was true before, after {seconds:.1f} s: there may be a cache or a replica "
+        "before it that lags. Nothing is moved by old answers; try again."
+    ),
     "release.baked": N_(
         "On {n} labelled rows that version {version} answered it is right on {accuracy:.1%}, and version {old} would "
         "have been on {before:.1%}"

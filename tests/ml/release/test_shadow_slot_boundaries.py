@@ -15,11 +15,13 @@ from ml.messages import message
 from ml.registry import catalog, ledger
 from ml.registry.ledger import Event
 from ml.release import shadow_slot
-from ml.release.shadow_slot import Waiting
+from ml.release.shadow_slot import ShadowCandidate
 from ml.settings import Settings, from_values
 from tests.ml.registry import memory
 
-ONE = Waiting(version="2", run_key="key", champion="1", since=50.0, degraded=True, challenger_beats_champion=True)
+ONE = ShadowCandidate(
+    version="2", run_key="key", champion="1", since=50.0, degraded=True, challenger_beats_champion=True
+)
 NO_ROWS = message("gate.no_rows")
 CHAMPION, OTHER = "c" * 64, "f" * 64  # hashes of bundles
 
@@ -27,7 +29,7 @@ CHAMPION, OTHER = "c" * 64, "f" * 64  # hashes of bundles
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     clock = iter(range(100, 10_000, 100))
-    monkeypatch.setattr(ledger, "time", SimpleNamespace(time=lambda: float(next(clock))))
+    monkeypatch.setattr(ledger, "clock", SimpleNamespace(now=lambda _: float(next(clock))))
     return memory.settings(tmp_path / "home")
 
 
@@ -72,7 +74,7 @@ def test_nobody_waits_at_first(own: Settings) -> None:
 def test_who_waits_is_read_from_the_newest_row(own: Settings) -> None:
     """With its own moment where the row does not bring an older one, and nothing known of the champion."""
     ledger.append(own, ledger.SHADOW, who="ann", from_version="1", to_version="2", run_key="key")
-    assert shadow_slot.find(own) == Waiting(version="2", run_key="key", champion="1", since=100.0)
+    assert shadow_slot.find(own) == ShadowCandidate(version="2", run_key="key", champion="1", since=100.0)
     known = {"since": 50, "degraded": 1, "challenger_beats_champion": 1}
     ledger.append(own, ledger.SHADOW, who="ann", from_version="1", to_version="2", run_key="key", numbers=known)
     ledger.append(own, ledger.PROMOTED, who="ann", to_version="1")
@@ -108,7 +110,7 @@ def test_it_enters_with_what_is_known(own: Settings, store: memory.Registry) -> 
         numbers={"degraded": True, "challenger_beats_champion": False},
     )  # fmt: skip
     assert store.aliases == {"champion": "1", "shadow": "2"}
-    assert shadow_slot.find(own) == Waiting(
+    assert shadow_slot.find(own) == ShadowCandidate(
         version="2", run_key="key-2", champion="1", champion_sha256=CHAMPION, since=100.0, degraded=True
     )
     assert noted(store, "2") is None
@@ -211,7 +213,7 @@ def test_waiting_on_keeps_the_clock(own: Settings) -> None:
     assert (event.from_sha256, event.to_sha256) == (CHAMPION, OTHER)
     assert event.numbers == {"since": 50.0, "degraded": False, "challenger_beats_champion": False}
     assert event.message == message("release.shadow_other_champion", version="7")
-    assert shadow_slot.find(own) == Waiting(
+    assert shadow_slot.find(own) == ShadowCandidate(
         version="2", run_key="key", champion="7", champion_sha256=CHAMPION, sha256=OTHER, since=50.0
     )
 
