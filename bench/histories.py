@@ -3,7 +3,8 @@
 A history is a few dozen steps drawn from a seed: four workers answer predictions and take labels, two log shippers
 move them, a follower follows, versions are promoted and rolled back, and in between processes are killed inside a
 call, writes are torn, the power is cut, the disk is full, the clock jumps, and the registry is away, stale or lies
-(another hash, a forged bundle under the alias, moved by hand). At the end everything works again, and:
+(another hash, a forged bundle under the alias, moved by hand). A stale one answers some questions with what was true
+before the last move, for the service and for whoever promotes. At the end everything works again, and:
 
     lost        answered and not in the database
     doubled     in it twice, or there without having been asked for
@@ -42,7 +43,7 @@ from ml import registry, tracking
 from ml.bundle import signature
 from ml.errors import PromotionError, RefitError, RegistryUnavailable
 from ml.predictions import feedback, predictions
-from ml.registry import cache, chain, ledger
+from ml.registry import aliases, cache, chain, ledger
 from ml.registry.rollout import Confirmation
 from ml.settings import Settings, from_values
 from ml.storage import database
@@ -76,38 +77,56 @@ class Failures(msgspec.Struct):
 
 
 class FakeMlflow:
-    """The registry's client, in memory: away, or with a wrong hash, when it is told to be; stale for the service."""
+    """The registry's client, in memory: away, stale, or with a wrong hash, when it is told to be.
+
+    Stale is what a cache or a replica that lags makes of it: half of the questions about the model, its aliases and
+    its tags, are answered as they were before the last move of an alias. What is written arrives.
+    """
 
     def __init__(self, hashes: dict[str, str], disk: FaultDisk) -> None:
         self.aliases: dict[str, str] = {}
+        self.model_tags: dict[str, str] = {}
         self.tags = {number: {registry.SHA256: sha256} for number, sha256 in hashes.items()}
         self.away = self.stale = self.lying = False
-        self._disk, self._before = disk, dict[str, str]()
+        self._disk, self._before = disk, (self.aliases, self.model_tags)
 
     def get_model_version_by_alias(self, name: str, alias: str) -> Any:
         """As MLflow's."""
-        self._answer()
-        if alias not in self.aliases:
+        told, _ = self._told()
+        if alias not in told:
             raise _missing()
-        return self._version(name, self.aliases[alias])
+        return self._version(name, told[alias])
+
+    def get_registered_model(self, name: str) -> Any:
+        """As MLflow's: aliases and tags of one moment."""
+        told, tags = self._told()
+        return mock.Mock(aliases=told, tags=tags)
+
+    def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
+        """As MLflow's."""
+        self._answer()
+        self.model_tags = {**self.model_tags, key: value}
 
     def looked_up(self, settings: Settings) -> Champion | None:
-        """What the follower is told, as from a cache between them: a stale one tells what the alias named before."""
-        self._answer()
-        number = (self._before if self.stale and self._before else self.aliases).get("champion")
+        """What the follower is told."""
+        number = self._told()[0].get("champion")
         return None if number is None else Champion(number, self._version("", number).tags[registry.SHA256])
 
     def set_registered_model_alias(self, name: str, alias: str, number: str) -> None:
         """As MLflow's."""
         self._answer()
-        self._before = dict(self.aliases)
-        self.aliases[alias] = number
+        self.move(alias, number)
         self._disk.point()
+
+    def move(self, alias: str, number: str) -> None:
+        """The alias moves, by whomever."""
+        self._before = self.aliases, self.model_tags
+        self.aliases = {**self.aliases, alias: number}
 
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
         """As MLflow's."""
         self._answer()
-        self.aliases.pop(alias, None)
+        self.aliases = {one: number for one, number in self.aliases.items() if one != alias}
 
     def get_model_version(self, name: str, number: str) -> Any:
         """As MLflow's."""
@@ -123,6 +142,12 @@ class FakeMlflow:
         """As MLflow's."""
         self._answer()
         self.tags[number].pop(key, None)
+
+    def _told(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Aliases and tags of the model, as they are or as they were."""
+        self._answer()
+        old = self.stale and self._disk.chance.random() < 0.5
+        return self._before if old else (self.aliases, self.model_tags)
 
     def _answer(self) -> None:
         self._disk.point()
@@ -279,7 +304,7 @@ class World:
 
     def by_hand(self) -> None:
         """Somebody who can write to MLflow moves the alias to a bundle that no key signed."""
-        self.mlflow.aliases["champion"] = FORGED
+        self.mlflow.move("champion", FORGED)
         self.moved_by_hand = True
 
     def kill(self) -> None:
@@ -305,7 +330,7 @@ class World:
 
     def registry_fault(self) -> None:
         """The registry goes away, is stale, lies, or is well again."""
-        fault = self.chance.choice(("away", "stale", "lying", "well", "well"))
+        fault = self.chance.choice(("away", "stale", "stale", "lying", "well", "well"))
         for name in ("away", "stale", "lying"):
             setattr(self.mlflow, name, name == fault)
 
@@ -351,7 +376,7 @@ class World:
 
     def _check_ledger(self) -> None:
         f = self.failures
-        f.unledgered += chain.faults(self.settings, ledger.table)
+        f.unledgered += chain.violations(self.settings, ledger.table)
         if ledger.open_intention(self.settings) is not None:
             f.unledgered.append("a move was left unfinished")
         champion, known = self.mlflow.aliases.get("champion", ""), self._last_move()
@@ -361,6 +386,8 @@ class World:
             f.unledgered.append("the forged version is in no row")
         if any(event.to_version == FORGED for event in ledger.events(self.settings, what=ledger.SERVED)):
             f.unledgered.append("the ledger says that the forged version served")
+        if any(event.numbers.get("in_mlflow") for event in ledger.events(self.settings, what=ledger.SERVED)):
+            f.unledgered.append("the ledger says that somebody moved the alias in MLflow to a version that is ours")
 
     def _check_serving(self) -> None:
         champion = self.mlflow.aliases.get("champion", "")
@@ -406,6 +433,7 @@ def history(bundles: Path, hashes: dict[str, str], key: Path, seed: int, steps: 
         with (
             world.disk.watching(),
             mock.patch.object(tracking, "client", return_value=world.mlflow),
+            mock.patch.object(aliases, "WAITS_S", (0.0,) * len(aliases.WAITS_S)),
             mock.patch.object(champion_lookup, "champion", world.mlflow.looked_up),
             mock.patch.object(cache, "fetch", lambda _, info, into: copied(bundles / info.version, into / "bundle")),
         ):

@@ -67,6 +67,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         seconds = time.perf_counter() - g.started
         route = request.url_rule.rule if request.url_rule is not None else "none"
         service.metrics.answered(route, response.status_code, seconds)
+        if (code := g.pop("problem", None)) is not None:
+            service.metrics.problem(code)
         guard.log_access(service, context, request.method, request.path, response.status_code, seconds)
         return response
 

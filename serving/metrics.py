@@ -39,13 +39,14 @@ VERDICTS = ("insufficient data", "stable", "drift", "degraded", "broken data")
 
 class Sums(msgspec.Struct):
     """What has been counted: requests by route and status, of each route the answers by bucket of time and their
-    seconds, rows by version, unusual values by column and code."""
+    seconds, rows by version, unusual values by column and code, problems by code."""
 
     requests: dict[tuple[str, int], int] = {}
     buckets: dict[str, list[int]] = {}
     seconds: dict[str, float] = {}
     rows: dict[str, int] = {}
     flagged: dict[tuple[str, str], int] = {}
+    problems: dict[str, int] = {}
     swaps: int = 0
     log_refusals: int = 0
 
@@ -56,7 +57,7 @@ class Sums(msgspec.Struct):
 
     def add(self, other: Sums) -> None:
         """Add what another process has counted."""
-        for name in ("requests", "seconds", "rows", "flagged"):
+        for name in ("requests", "seconds", "rows", "flagged", "problems"):
             mine = getattr(self, name)
             for key, value in getattr(other, name).items():
                 mine[key] = mine.get(key, 0) + value
@@ -77,6 +78,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._answered: deque[tuple[str, int, float]] = deque()
         self._scored: deque[tuple[str, int, tuple[tuple[RowWarning, ...], ...]]] = deque()
+        self._problems: deque[str] = deque()
         self._published = b""
         self._claimed = False
         self._told = False  # that the sums cannot be published
@@ -96,6 +98,10 @@ class Metrics:
             For each row what was unusual about it.
         """
         self._scored.append((version, rows, warnings))
+
+    def problem(self, code: str) -> None:
+        """Count a problem that was answered, by the code of its message; "" where the sentence is not ours."""
+        self._problems.append(code)
 
     def swapped(self, version: str) -> None:
         """Count a version taken into service."""
@@ -132,6 +138,8 @@ class Metrics:
             answered = [self._answered.popleft() for _ in range(len(self._answered))]
             for (route, status), n in Tally((route, status) for route, status, _ in answered).items():
                 sums.requests[route, status] = sums.requests.get((route, status), 0) + n
+            for code in [self._problems.popleft() for _ in range(len(self._problems))]:
+                sums.problems[code] = sums.problems.get(code, 0) + 1
             for route, _, seconds in answered:
                 sums.time(route, seconds)
             for version, n, warnings in [self._scored.popleft() for _ in range(len(self._scored))]:
@@ -201,6 +209,10 @@ class _Counted(Collector):
         for labels, n in sums.flagged.items():
             flagged.add_metric(labels, n)
         yield flagged
+        problems = CounterMetricFamily("refit_problems", "Problems answered, by what was wrong", labels=["code"])
+        for code, n in sums.problems.items():
+            problems.add_metric([code], n)
+        yield problems
         yield CounterMetricFamily("refit_swaps", "Versions taken into service by workers", value=sums.swaps)
         refusals = "Answers refused because the log was not to be had"
         yield CounterMetricFamily("refit_log_refusals", refusals, value=sums.log_refusals)

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from ml.errors import DataError, Permanent, RefitError, StoreUnavailable, Transient
@@ -110,6 +110,7 @@ def answer_to(problem: Problem, path: str) -> tuple[int, bytes, str]:
 
 def response(problem: Problem, path: str) -> Response:
     """The Flask response of a problem to a request of `path`."""
+    g.problem = problem.code  # counted when the request ends (`serving.app`)
     status, content, kind = answer_to(problem, path)
     return Response(content, status, headers=problem.headers, mimetype=kind)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -11,6 +12,7 @@ import pytest
 from bench import histories
 from bench.fault_disk import FaultDisk
 from ml.bundle import signature
+from ml.registry import aliases, contract, outside_moves, promotion
 from serving.prediction_log import shipper
 from serving.prediction_log.shipper import LogShipper
 from serving.prediction_log.writer import PredictionLog
@@ -44,6 +46,16 @@ def test_a_shipper_that_forgets_before_the_commit_loses_answers() -> None:
     real = LogShipper._commit
     with mock.patch.object(LogShipper, "_commit", note_first):
         assert play(20)["lost"]
+
+
+def test_a_promotion_that_believes_a_registry_that_lags_is_found() -> None:
+    steps = (histories.World.promote, 4), (histories.World.rollback, 2), (histories.World.registry_fault, 3)
+    with mock.patch.object(histories, "STEPS", steps):
+        assert not play(6)["unledgered"]
+        with contextlib.ExitStack() as believing:
+            for room in (promotion, contract, outside_moves):
+                believing.enter_context(mock.patch.object(room, "champion_now", aliases.champion))
+            assert play()["unledgered"]
 
 
 def test_a_service_that_checks_no_signature_is_found_serving_the_forged_version() -> None:

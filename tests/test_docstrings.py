@@ -72,7 +72,7 @@ EXEMPT = {
         "ml/tracking/runs.py children",
         "ml/tracking/runs.py log_files",
         "serving/auth/limits.py check_cells",
-        "serving/http/fast_path.py HotRoute.answer",
+        "serving/http/fast_path.py FastPath.answer",
     },
 }
 

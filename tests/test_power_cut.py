@@ -146,7 +146,9 @@ def test_ledger_row_that_was_written_is_there_and_its_chain_is_whole(
     def holds(found: Settings) -> None:
         rows = ledger.events(found)
         assert len(rows) in (written, written + 1)
-        assert [fault for fault in chain.faults(found, ledger.table) if chain.HEAD not in str(fault)] == []
+        assert [
+            violation for violation in chain.violations(found, ledger.table) if chain.HEAD not in str(violation)
+        ] == []
 
     for _ in range(3):
         cut(disk, monkeypatch, lambda: ledger.append(settings, ledger.PROMOTED, who="ann"), holds)
@@ -154,7 +156,7 @@ def test_ledger_row_that_was_written_is_there_and_its_chain_is_whole(
     with power_cut.booted(disk.copy()) as home:
         found = settings_of(home)
         assert len(ledger.events(found)) == 3
-        assert chain.faults(found, ledger.table) == []
+        assert chain.violations(found, ledger.table) == []
         _close_databases(home)
 
 
@@ -252,7 +254,7 @@ def test_backup_under_its_name_is_whole(disk: Disk, monkeypatch: pytest.MonkeyPa
         if copy.exists():
             kept = settings_of(copy)
             assert len(ledger.events(kept)) == 3
-            assert chain.faults(kept, ledger.table) == []
+            assert chain.violations(kept, ledger.table) == []
             _close_databases(copy)
 
     cut(disk, monkeypatch, lambda: backup.backup(disk.home, disk.home / "copy"), holds)

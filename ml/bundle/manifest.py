@@ -88,11 +88,11 @@ def _is_safe(name: str) -> bool:
 
 def check(path: Path, manifest: Manifest) -> None:
     """Raises BundleError where a file is missing, altered, or not listed."""
-    for fault in faults(path, manifest):
-        raise BundleError(fault)
+    for violation in violations(path, manifest):
+        raise BundleError(violation)
 
 
-def faults(path: Path, manifest: Manifest) -> Iterator[Message]:
+def violations(path: Path, manifest: Manifest) -> Iterator[Message]:
     """A message for each file that is missing, altered, or not listed."""
     for name, entry in manifest.files.items():
         file = path / name

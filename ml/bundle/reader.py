@@ -83,6 +83,8 @@ class Bundle:
         self.decision = decision
         self._session = session
         self._inputs = frozenset(i.name for i in session.get_inputs())
+        # Past the wrapper's `run`, which looks at the names on each call: 1 of a single row's 6 µs.
+        self._graph = session._sess
 
     @classmethod
     def open(cls, path: Path | str, *, verify: bool = True, sha256: str | None = None) -> Bundle:
@@ -132,12 +134,14 @@ class Bundle:
         -------
         (n, C) float32 in [0, 1], rows sum to 1.
         """
-        rows = {"numbers": numbers, "categories": categories}
-        feeds = {name: values for name, values in rows.items() if values is not None and name in self._inputs}
-        n = len(next(iter(feeds.values())))
-        if n == 0:
+        feeds = {}
+        if numbers is not None and "numbers" in self._inputs:
+            feeds["numbers"] = numbers
+        if categories is not None and "categories" in self._inputs:
+            feeds["categories"] = categories
+        if not len(next(iter(feeds.values()))):
             return np.empty((0, len(self.schema.classes)), dtype=np.float32)
-        probabilities: Floats = self._session.run(["probabilities"], feeds)[0]
+        probabilities: Floats = self._graph.run(["probabilities"], feeds, None)[0]
         return probabilities
 
     def mixing(self) -> Mixing | None:

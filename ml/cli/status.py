@@ -134,12 +134,12 @@ def _shadow(settings: Settings, champion: VersionInfo | None) -> dict[str, Any] 
     from ml.monitoring import status as kept
     from ml.release import shadow_slot, shadow_test
 
-    one, progress, problem = shadow_slot.find(settings), kept.shadow(settings), ""
-    if one is None:
+    candidate, progress, problem = shadow_slot.find(settings), kept.shadow(settings), ""
+    if candidate is None:
         return None
     try:
         serves = (champion.version, champion.sha256) if champion is not None else ("", "")
-        progress = shadow_test.progress(settings, one, *serves)
+        progress = shadow_test.progress(settings, candidate, *serves)
     except (RegistryError, BundleError, DataError) as error:
         problem = str(error)
     if progress is None:  # it was decided on at this moment

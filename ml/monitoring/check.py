@@ -22,7 +22,7 @@ from ml.monitoring import evidently_report, mlflow_figures
 from ml.registry import ledger
 from ml.retraining import fresh_model_probe
 from ml.settings import Drift, Settings
-from ml.storage import database
+from ml.storage import clock, database
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ def compare(
     BundleError, RegistryError
         The champion's bundle is damaged, or its version deleted: recorded as the verdict's reason.
     """
-    now = time.time() if now is None else now
+    now = clock.now(settings) if now is None else now
     baseline = _reference(settings, now, shadow) if baseline is None else baseline
     if baseline is None:
         return _saved(settings, _insufficient(settings, now, "", message("drift.no_model"), shadow))

@@ -6,8 +6,6 @@ at this moment: one under way, the cool-down, the budget, the breaker.
 
 from __future__ import annotations
 
-import time
-
 import msgspec
 
 from ml import alerts
@@ -17,6 +15,7 @@ from ml.messages import Message, message
 from ml.monitoring import mlflow_figures
 from ml.retraining import blockers
 from ml.settings import Settings
+from ml.storage import clock
 
 
 def decide(settings: Settings, verdict: DriftVerdict, *, now: float | None = None) -> DriftVerdict:
@@ -48,7 +47,7 @@ def decide(settings: Settings, verdict: DriftVerdict, *, now: float | None = Non
     if verdict.verdict == "insufficient data":
         return _saved(settings, verdict, retrain=False, decision=message("retraining.no_reason"))
     earlier = _earlier(settings, verdict)
-    decided = _decide(settings, verdict, earlier, time.time() if now is None else now)
+    decided = _decide(settings, verdict, earlier, clock.now(settings) if now is None else now)
     _tell(settings, decided, earlier[0] if earlier else None)
     verdict_history.save(settings, decided)
     if settings.drift.track:  # what may fail without costing the decision

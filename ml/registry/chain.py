@@ -89,7 +89,7 @@ def read_head(settings: Settings) -> Head | None:
         return Head(0, 0, "")  # altered: it agrees with no entry
 
 
-def faults(settings: Settings, ledger: sa.Table) -> list[Message]:
+def violations(settings: Settings, ledger: sa.Table) -> list[Message]:
     """A message for every row that is not what was written, is missing, or was added past Refit; [] where all is well.
 
     Raises

@@ -13,7 +13,7 @@ from ml.bundle.signature import SignatureError
 from ml.errors import BundleError, DataError, RegistryError
 from ml.messages import Message, message
 from ml.registry import ledger
-from ml.registry.aliases import champion
+from ml.registry.aliases import champion, champion_now
 from ml.registry.cache import download
 from ml.registry.catalog import CONTRACT, SNAPSHOT, VersionInfo, version
 from ml.schema.schema import Schema, contract_changes
@@ -28,15 +28,20 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: str
 
 
-def serving(settings: Settings) -> VersionInfo | None:
+def serving(settings: Settings, *, now: bool = False) -> VersionInfo | None:
     """The champion; where the alias was deleted in MLflow, the version that the ledger knows to serve on.
+
+    Parameters
+    ----------
+    now
+        At this very moment, for whoever moves the alias (`aliases.champion_now`).
 
     Raises
     ------
     RegistryError
         That version was deleted as well: it serves on, and nothing can be compared with it.
     """
-    info = champion(settings)
+    info = champion_now(settings) if now else champion(settings)
     newest = ledger.newest_move(settings) if info is None else None
     if newest is None:
         return info
@@ -130,7 +135,7 @@ def is_signed(settings: Settings, info: VersionInfo) -> bool:
 def before(settings: Settings, current: str) -> VersionInfo | None:
     """The version that served last before `current`, of those of its contract that are there and not quarantined."""
     now = version(settings, current)
-    for number, sha256 in ledger.served_before(settings, current, now.sha256).items():
+    for number, sha256 in ledger.served_before(settings, current, now.sha256):
         try:
             info = version(settings, number, sha256)
         except RegistryError:

@@ -10,7 +10,6 @@ Rows are chained by hashes (`ml.registry.chain`), so that an altered or removed 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,7 +19,7 @@ import sqlalchemy as sa
 from ml.messages import Message, Text
 from ml.registry import chain
 from ml.settings import Settings
-from ml.storage import database
+from ml.storage import clock, database
 
 # What happened. The first two are intentions, kept out of what people read.
 PROMOTING = "promoting"
@@ -139,7 +138,7 @@ def append(
     if from_sha256 or to_sha256:
         facts["sha256"] = [from_sha256, to_sha256]
     values = {
-        "time": time.time(),
+        "time": clock.now(settings),
         "who": who,
         "what": what,
         "from_version": from_version,
@@ -207,8 +206,8 @@ def serving(settings: Settings) -> str:
     return newest.to_version if newest is not None else ""
 
 
-def served_before(settings: Settings, version: str, sha256: str = "") -> dict[str, str]:
-    """Versions that really served before `version` came to serve → hash of the bundle ("": not kept).
+def served_before(settings: Settings, version: str, sha256: str = "") -> list[tuple[str, str]]:
+    """Versions that really served before `version` came to serve, each with the hash of its bundle ("": not kept).
 
     Most recent first, each once.
     """
@@ -219,10 +218,10 @@ def served_before(settings: Settings, version: str, sha256: str = "") -> dict[st
                 order.append(one)
     here = (version, sha256)
     at = next((i for i, one in enumerate(order) if same(one, here)), -1)
-    found: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
     for one in order[at + 1 :]:
-        if not same(one, here):
-            found.setdefault(*one)
+        if not any(same(one, known) for known in (here, *found)):
+            found.append(one)
     return found
 
 

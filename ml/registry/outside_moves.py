@@ -14,7 +14,7 @@ from ml.bundle.reader import Bundle
 from ml.errors import BundleError, RegistryError
 from ml.messages import Message, message
 from ml.registry import aliases, ledger
-from ml.registry.aliases import champion
+from ml.registry.aliases import champion, champion_now
 from ml.registry.cache import download
 from ml.registry.catalog import VERDICT, VersionInfo, version
 from ml.registry.contract import before, border, note_border
@@ -44,13 +44,15 @@ def notice_locked(settings: Settings) -> Event | None:
     if ledger.open_intention(settings) is not None:
         return None  # a move of our own
     current, newest = champion(settings), ledger.newest_move(settings)
+    if not (current is not None and newest is not None and newest.is_to(current.version, current.sha256)):
+        current = champion_now(settings)  # an old answer is no move
     served, served_sha256 = (newest.to_version, newest.to_sha256) if newest is not None else ("", "")
     if current is None:
         return _gone(settings, served, served_sha256) if served else None
     if (newest is not None and newest.is_to(current.version, current.sha256)) or not _loads(settings, current):
         return None  # what does not load does not serve: the follower tells of it
     before = ledger.served_before(settings, served, served_sha256)
-    back = any(ledger.same(one, (current.version, current.sha256)) for one in before.items())
+    back = any(ledger.same(one, (current.version, current.sha256)) for one in before)
     changed = border(settings, served, current, served_sha256)
     doubts = [message("release.other_bundle", version=served)] if current.version == served else []
     doubts += _doubts(current) + ([message("release.alters", changes=changed)] if changed else [])

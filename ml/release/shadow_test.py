@@ -26,7 +26,7 @@ from ml.gate.rules import Verdict
 from ml.messages import Message, Text, message
 from ml.registry.ledger import same
 from ml.release import bake, replay_scoring, shadow_slot
-from ml.release.shadow_slot import Waiting
+from ml.release.shadow_slot import ShadowCandidate
 from ml.settings import Settings
 from ml.storage import locks
 
@@ -65,13 +65,13 @@ def watch(settings: Settings, now: float) -> Shadow | None:
         return None
     bake.finish_what_was_cut_short(settings)
     with locks.exclusive(settings, shadow_slot.LOCK):
-        one, champion = shadow_slot.find(settings), registry.serving(settings)
-        outcome = _look(settings, one, champion, now) if one is not None and champion is not None else None
+        candidate, champion = shadow_slot.find(settings), registry.serving(settings)
+        outcome = _look(settings, candidate, champion, now) if candidate is not None and champion is not None else None
         shadow_slot.follow(settings)
     return outcome
 
 
-def progress(settings: Settings, one: Waiting, champion: str, sha256: str = "") -> Shadow:
+def progress(settings: Settings, candidate: ShadowCandidate, champion: str, sha256: str) -> Shadow:
     """How a waiting challenger stands beside the champion, whose number and hash are given.
 
     Parameters
@@ -84,42 +84,42 @@ def progress(settings: Settings, one: Waiting, champion: str, sha256: str = "") 
     RegistryError, BundleError, DataError
         It cannot be compared; the next look refuses it.
     """
-    return _evidence(settings, one, champion, sha256).found
+    return _evidence(settings, candidate, champion, sha256).found
 
 
-def _look(settings: Settings, one: Waiting, champion: VersionInfo, now: float) -> Shadow:
-    outcome = Shadow(version=one.version, champion=champion.version)
-    if same((champion.version, champion.sha256), (one.version, one.sha256)):
-        shadow_slot.found_serving(settings, one, who=WHO)
+def _look(settings: Settings, candidate: ShadowCandidate, champion: VersionInfo, now: float) -> Shadow:
+    outcome = Shadow(version=candidate.version, champion=champion.version)
+    if same((champion.version, champion.sha256), (candidate.version, candidate.sha256)):
+        shadow_slot.found_serving(settings, candidate, who=WHO)
         return msgspec.structs.replace(outcome, state="promoted")
     try:
-        seen = _evidence(settings, one, champion.version, champion.sha256)
+        seen = _evidence(settings, candidate, champion.version, champion.sha256)
         shadow_slot.follow(settings)  # the version that the alias leaves is the one whose verdict is noted
         outcome = seen.found
         if outcome.rows >= outcome.needed:
-            verdict = _judge(settings, one, champion, seen)
+            verdict = _judge(settings, candidate, champion, seen)
             why = message("release.judged_in_shadow", verdict=verdict.message, version=champion.version)
             if verdict.promote:
-                return _promote(settings, one, champion.version, outcome, why)
-            return _refuse(settings, one, outcome, why, reasons=verdict.messages)
+                return _promote(settings, candidate, champion, outcome, why)
+            return _refuse(settings, candidate, outcome, why, reasons=verdict.messages)
     except (RegistryError, BundleError, DataError) as error:
         return _refuse(
-            settings, one, outcome, message("release.shadow_not_judged", error=error.explanation), alert=True
+            settings, candidate, outcome, message("release.shadow_not_judged", error=error.explanation), alert=True
         )
     if now >= outcome.until:
         days = settings.gate.shadow_s / 86_400
         why = message("release.shadow_too_few_labels", n=outcome.rows, needed=outcome.needed, days=days)
-        return _refuse(settings, one, outcome, why, unjudged=True, alert=True)
+        return _refuse(settings, candidate, outcome, why, unjudged=True, alert=True)
     return outcome
 
 
-def _evidence(settings: Settings, one: Waiting, champion: str, sha256: str) -> _Evidence:
+def _evidence(settings: Settings, candidate: ShadowCandidate, champion: str, sha256: str) -> _Evidence:
     from ml import registry
 
-    info = registry.version(settings, one.version, one.sha256)
+    info = registry.version(settings, candidate.version, candidate.sha256)
     if info.quarantined:
         raise RegistryError(message("release.quarantined", version=info.version, reason=info.quarantined))
-    challenger = replay_scoring.open_version(settings, one.version, one.sha256)
+    challenger = replay_scoring.open_version(settings, candidate.version, candidate.sha256)
     needed = shadow_slot.needed(settings)
     most = max(needed, settings.drift.label_rows)
     rows = replay_scoring.live(settings, challenger, against=champion, sha256=sha256, rows=most, since=info.created)
@@ -129,27 +129,27 @@ def _evidence(settings: Settings, one: Waiting, champion: str, sha256: str) -> _
     X, y, rows = X[new].reset_index(drop=True), y[new], rows[new].reset_index(drop=True)
     beside = replay_scoring.beside(challenger, rows)
     outcome = Shadow(
-        version=one.version,
+        version=candidate.version,
         champion=champion,
         rows=len(rows),
         needed=needed,
         accuracy=beside.shadow,
         champion_accuracy=beside.served,
         agreement=beside.agreement,
-        since=one.since,
-        until=one.since + settings.gate.shadow_s,
+        since=candidate.since,
+        until=candidate.since + settings.gate.shadow_s,
     )
     return _Evidence(challenger, X, y, outcome)
 
 
-def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evidence) -> Verdict:
+def _judge(settings: Settings, candidate: ShadowCandidate, champion: VersionInfo, seen: _Evidence) -> Verdict:
     """The same gate as before the registration; what is recent is what the champion has answered since."""
     challenger = seen.challenger
     served, problem = evidence.open_version(settings, champion)
     if served is not None and served.schema.question != challenger.schema.question:
         raise SchemaError(message("release.shadow_other_columns", version=champion.version))
     rows = evidence.with_regression_rows(settings, seen.X, seen.y, challenger.schema, [])
-    degraded, challenger_beats_champion = _world(settings, one, champion)
+    degraded, challenger_beats_champion = _world(settings, candidate, champion)
     return evidence.judge(
         settings, rows, challenger, served, prior=None, degraded=degraded,
         challenger_beats_champion=challenger_beats_champion, seed=settings.train.seed,
@@ -157,51 +157,53 @@ def _judge(settings: Settings, one: Waiting, champion: VersionInfo, seen: _Evide
     )  # fmt: skip
 
 
-def _world(settings: Settings, one: Waiting, champion: VersionInfo) -> tuple[bool, bool]:
+def _world(settings: Settings, candidate: ShadowCandidate, champion: VersionInfo) -> tuple[bool, bool]:
     """Is this champion known to be degraded; has the world changed since the regression rows?"""
     this = {"version": champion.version, "sha256": champion.sha256}
     checks = verdict_history.history(settings, settings.drift.history, **this)
     last = next((check.signals for check in checks if check.verdict != "insufficient data"), None)
-    as_then = champion.version == one.champion
-    challenger_beats_champion = (as_then and one.challenger_beats_champion) or (
+    as_then = same((champion.version, champion.sha256), (candidate.champion, candidate.champion_sha256))
+    challenger_beats_champion = (as_then and candidate.challenger_beats_champion) or (
         last is not None and (last.challenger_beats_champion or last.degraded)
     )
-    return as_then and one.degraded, challenger_beats_champion
+    return as_then and candidate.degraded, challenger_beats_champion
 
 
-def _promote(settings: Settings, one: Waiting, champion: str, found: Shadow, why: Text) -> Shadow:
+def _promote(settings: Settings, candidate: ShadowCandidate, champion: VersionInfo, found: Shadow, why: Text) -> Shadow:
     """By the confirmed way of every promotion; what the service does not take over is refused."""
     from ml import registry
 
     try:
         registry.promote(
-            settings, one.version, who=WHO, why=why, run_key=one.run_key, expected_champion=champion,
+            settings, candidate.version, who=WHO, why=why, run_key=candidate.run_key, sha256=candidate.sha256,
+            expected_champion=champion.version, expected_sha256=champion.sha256,
             numbers={"shadow": shadow_slot.figures(found)},
         )  # fmt: skip
     except ChampionChanged:
         current = registry.champion(settings)
-        shadow_slot.again(settings, one, who=WHO, champion=current.version if current else "")
+        now = (current.version, current.sha256) if current else ("", "")
+        shadow_slot.again(settings, candidate, who=WHO, champion=now[0], sha256=now[1])
         return found
     except (PromotionError, BundleError) as error:
         # Unjudged, as the failed move counts already.
         return _refuse(
             settings,
-            one,
+            candidate,
             found,
             message("release.shadow_not_taken_over", error=error.explanation),
             unjudged=True,
             alert=True,
         )
-    run_id = registry.version(settings, one.version).run_id
-    tracking.log(settings, run_id, tags={"refit.promoted": one.version})
+    run_id = registry.version(settings, candidate.version).run_id
+    tracking.log(settings, run_id, tags={"refit.promoted": candidate.version})
     return msgspec.structs.replace(found, state="promoted")
 
 
 def _refuse(
-    settings: Settings, one: Waiting, found: Shadow, why: Text, *, reasons: Sequence[Message] = (),
+    settings: Settings, candidate: ShadowCandidate, found: Shadow, why: Text, *, reasons: Sequence[Message] = (),
     unjudged: bool = False, alert: bool = False,
 ) -> Shadow:  # fmt: skip
-    shadow_slot.refuse(settings, one, who=WHO, why=why, counted=found, reasons=reasons, unjudged=unjudged)
+    shadow_slot.refuse(settings, candidate, who=WHO, why=why, counted=found, reasons=reasons, unjudged=unjudged)
     if alert:
-        alerts.send(settings, "refused in shadow", [why], version=one.version, champion=found.champion)
+        alerts.send(settings, "refused in shadow", [why], version=candidate.version, champion=found.champion)
     return msgspec.structs.replace(found, state="refused")

@@ -6,7 +6,6 @@ the one to compare.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from ml.release import bake as baking
 from ml.release import shadow_test
 from ml.release.bake import Baking
 from ml.settings import Settings
+from ml.storage import clock
 
 
 class ReleaseWatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ def watch(settings: Settings, *, now: float | None = None) -> ReleaseWatch:
     Parameters
     ----------
     now
-        Seconds; the clock by default.
+        Seconds; the clock (`ml.storage.clock`) by default.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def watch(settings: Settings, *, now: float | None = None) -> ReleaseWatch:
     """
     from ml.registry import outside_moves
 
-    now = time.time() if now is None else now
+    now = clock.now(settings) if now is None else now
     outside_moves.notice(settings)
     bake = baking.watch(settings, now)
     return ReleaseWatch(bake=bake, shadow=shadow_test.watch(settings, now))

@@ -35,21 +35,21 @@ def blockers(
     reasons = []
     refused = _refused_in_a_row(events)
     newest = events[0].time if events else 0.0
-    if refused >= drift.breaker_refusals and now - newest < drift.breaker_reset_s:
+    if refused >= drift.breaker_refusals and abs(now - newest) < drift.breaker_reset_s:
         reasons.append(Blocker(message("retraining.breaker", n=refused, hours=drift.breaker_reset_s / 3600)))
     occupant = shadow_slot.find(settings)
     if occupant is not None and (occupant.degraded or not degraded):
         reasons.append(Blocker(message("retraining.shadow_first", version=occupant.version)))
     asked = verdict_history.last_retrain(settings)
     answered = asked is not None and any(e.time >= asked.time and e.what in ANSWERS for e in events)
-    if asked is not None and not answered and now - asked.time < drift.retrain_timeout_s:
+    if asked is not None and not answered and abs(now - asked.time) < drift.retrain_timeout_s:
         reasons.append(Blocker(message("retraining.under_way")))
     missing = 1 - budget(settings, judged=judged)
     if (wait := math.ceil(round(missing * drift.budget_windows, 6))) > 0:  # thirds do not add up
         reasons.append(Blocker(message("retraining.budget_spent", n=drift.budget_windows, more=wait)))
     moved = next((e.time for e in events if e.what in (*ANSWERS, ledger.ROLLED_BACK)), None)
     cooldown = max(drift.cooldown_s, min(label_delay_s or 0.0, drift.cooldown_max_s))
-    if moved is not None and now - moved < cooldown:
+    if moved is not None and abs(now - moved) < cooldown:
         reasons.append(Blocker(message("retraining.cooldown", ago=now - moved, seconds=cooldown)))
     return reasons
 

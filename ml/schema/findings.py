@@ -9,7 +9,7 @@ import msgspec
 
 from ml.messages import Text
 
-Level = Literal["info", "warning", "error"]
+Level = Literal["info", "warning"]
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -48,10 +48,6 @@ class Report(msgspec.Struct):
     def warn(self, message: Text, column: str = "") -> None:
         """Add something that a person should look at."""
         self.add(Finding("warning", column, message))
-
-    def error(self, message: Text, column: str = "") -> None:
-        """Add something that makes the table unusable."""
-        self.add(Finding("error", column, message))
 
     def extend(self, findings: Iterable[Finding]) -> None:
         """Add another report's findings."""

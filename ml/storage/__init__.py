@@ -2,6 +2,7 @@
 
 | module | what is in it |
 |---|---|
+| `clock` | The clock that decides: the machine's, as long as it has not leapt |
 | `database` | The database of predictions, labels, checks and ledger: SQLite in WAL mode, or PostgreSQL by settings |
 | `files` | Atomic writes: a kill, a full disk or a power cut leaves the old content or the new, never half |
 | `locks` | One at a time: a lock over processes, freed by the system when its holder dies |

@@ -32,23 +32,26 @@ def engine(settings: Settings) -> sa.Engine:
     """One engine a URL and process; the tables that are known by now are made where they are missing."""
     if not settings.database_url:
         settings.var.mkdir(parents=True, exist_ok=True)
-    engine_ = _engine(url(settings))
+    engine = _engine(url(settings))
     if not settings.database_url:
         keep_private(settings.var / "refit.db")
     with unavailable_as_transient():
-        _make_tables(engine_)
-    return engine_
+        _make_tables(engine)
+    return engine
 
 
 def _make_tables(found: sa.Engine) -> None:
     """Make what is missing; other processes that start at this moment may be a table ahead."""
-    for table in range(len(metadata.tables) + 1):
+    missing: set[str] | None = None
+    while True:
         try:
             metadata.create_all(found, checkfirst=True)
             break
-        except DBAPIError as error:
-            # The check and the CREATE are two steps, and PostgreSQL's IF NOT EXISTS is not safe from this either.
-            if "already exists" not in str(error.orig) or table == len(metadata.tables):
+        except DBAPIError:
+            # The check and the CREATE are two steps, and PostgreSQL's IF NOT EXISTS is not safe from this either. Its
+            # words for it are in the server's language: what counts is whether tables come.
+            missing, before = metadata.tables.keys() - sa.inspect(found).get_table_names(), missing
+            if missing == before:
                 raise
     _add_columns(found, len(metadata.tables))
 
@@ -65,8 +68,8 @@ def _add_columns(found: sa.Engine, tables: int) -> None:
                 try:
                     with found.begin() as connection:
                         connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column_ddl}"))
-                except DBAPIError as error:
-                    if not any(word in str(error.orig) for word in ("duplicate column", "already exists")):
+                except DBAPIError:
+                    if column.name not in {c["name"] for c in sa.inspect(found).get_columns(table.name)}:
                         raise  # else another process was faster
 
 

@@ -111,13 +111,13 @@ def _quiet_environment() -> None:
 
 
 def _as_default(address: str) -> MlflowClient:
-    client_ = _client(address)
+    client = _client(address)
     import mlflow
 
     if mlflow.get_tracking_uri() != address:
         mlflow.set_tracking_uri(address)
         mlflow.set_registry_uri(address)
-    return client_
+    return client
 
 
 @functools.cache
@@ -129,9 +129,9 @@ def _client(address: str) -> MlflowClient:
 
     for noisy in ("mlflow.store", "mlflow.utils", "alembic", "mlflow.tracking", "mlflow.types"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    client_ = mlflow.MlflowClient(address, registry_uri=address)
-    client_.search_experiments(max_results=1)  # opens the store here, where an error is understood
-    return client_
+    client = mlflow.MlflowClient(address, registry_uri=address)
+    client.search_experiments(max_results=1)  # opens the store here, where an error is understood
+    return client
 
 
 def _prepare_local(var: Path) -> None:

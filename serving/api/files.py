@@ -6,20 +6,23 @@ is answered and nothing is logged. Memory stays bounded: what is large goes thro
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import tempfile
 import zlib
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from flask import Blueprint, Response, request
 
 from ml.messages import message
 from ml.schema.validation_errors import shown
+from serving import problems
 from serving.api import guard, operations, schemas
 from serving.api.guard import BODY_FILE
-from serving.api.operations import BINARY, CSV, JSON, PARQUET, TEXT
+from serving.api.operations import BINARY, BYTES, CSV, JSON, PARQUET, TEXT
 from serving.problems import Problem
 from serving.scoring import responses
 from serving.scoring.file_names import ENDINGS, PARQUET_ENDINGS, ending, plain_name
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from serving.scoring.file_writers import Writer
 
 SPOOL_BYTES = 8_000_000  # a larger upload is kept on disk; our choice
-ROOM = 1.25  # of an answer's size as its first part foretells it
+ROOM = 1.25  # of an answer's size as its parts so far foretell it; our choice
 FORMATS = {
     "text/csv": "csv",
     "application/vnd.apache.parquet": "parquet",
@@ -47,7 +50,7 @@ bp = Blueprint("files", __name__)
     "Score a table: CSV (plain, gzip, bzip2, xz, zstd), a workbook (.xlsx, .xls, .ods) or Parquet.",
     {CSV: TEXT, PARQUET: BINARY, JSON: schemas.FilePredictions},
     (*operations.BODY, 406),
-    {CSV: TEXT, "multipart/form-data": operations.FILE, PARQUET: BINARY, "application/gzip": BINARY},
+    {CSV: TEXT, "multipart/form-data": operations.FILE, PARQUET: BINARY, "application/gzip": BINARY, BYTES: BINARY},
     query={"format": ["csv", "parquet", "json"]},
     tag="predict",
 )
@@ -82,7 +85,7 @@ def _received() -> tuple[BinaryIO, str]:
         if len(files) != 1:
             raise Problem(422, message("requests.one_file", n=len(files)))
         return cast(BinaryIO, files[0].stream), plain_name(files[0].filename or "") or "upload.csv"
-    if request.mimetype not in (*ENDINGS, "application/octet-stream", ""):
+    if request.mimetype not in (*ENDINGS, BYTES, ""):
         expected = "text/csv, application/vnd.apache.parquet, application/gzip, a workbook or multipart/form-data"
         raise Problem(415, message("requests.content_type", expected=expected, got=shown(request.mimetype)))
     encoding = request.headers.get("Content-Encoding", "identity").lower()
@@ -148,25 +151,65 @@ def spool() -> BinaryIO:
     return cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))
 
 
-def reserve(out: BinaryIO, first: int, times: float) -> None:
-    """Take the disk's room for an answer, before its rows are logged: `first` bytes for its first part, of `times`.
+class Room:
+    """The disk's room for an answer of `rows`, taken before they are logged part by part.
 
-    Parameters
-    ----------
-    out
-        A file, or one that is kept in memory up to SPOOL_BYTES: then nothing is taken of an answer that stays there.
-
-    Raises
-    ------
-    OSError
-        There is none.
+    It is an estimate: by the largest rows so far, and `ROOM` of that; more is taken where later parts outgrow it. Where
+    there is none then, or the log takes no more, the caller is told what is logged already.
     """
-    size = round(ROOM * first * times)
-    if isinstance(out, tempfile.SpooledTemporaryFile):
-        if size <= SPOOL_BYTES:
+
+    def __init__(self, rows: int) -> None:
+        self.rows, self.logged = rows, 0
+        self._written = self._bytes = self._taken = 0
+        self._largest = 0.0  # bytes of a row
+
+    def take(self, out: BinaryIO, n: int, more: int = 0) -> None:
+        """Take it; the last `n` rows are written to `out`.
+
+        Parameters
+        ----------
+        out
+            A file, or one that is kept in memory up to SPOOL_BYTES: nothing is taken of an answer that stays there.
+        n
+            So many, at least 1.
+        more
+            Bytes of the answer that are not in `out` yet.
+
+        Raises
+        ------
+        OSError
+            There is none.
+        """
+        written = out.tell() + more
+        self._largest = max(self._largest, (written - self._bytes) / n)
+        self._bytes, self._written = written, self._written + n
+        size = round(ROOM * (written + self._largest * (self.rows - self._written)))
+        if size <= self._taken:
             return
-        out.rollover()
-    os.posix_fallocate(out.fileno(), 0, size)
+        if isinstance(out, tempfile.SpooledTemporaryFile):
+            if size <= SPOOL_BYTES:
+                return
+            out.rollover()
+        os.posix_fallocate(out.fileno(), 0, size)
+        self._taken = size
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """An answer that ends inside after rows of it were logged says so.
+
+        Raises
+        ------
+        Problem
+            What ended it, with how many rows are logged.
+        """
+        try:
+            yield
+        except (OSError, Problem) as error:
+            problem = problems.of(error)
+            if not self.logged or problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            why = message("requests.partly_logged", why=problem.explanation, n=self.logged, rows=self.rows)
+            raise Problem(problem.status, why, headers=problem.headers, code=problem.code) from error
 
 
 def sent(out: BinaryIO, mimetype: str) -> Response:

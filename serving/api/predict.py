@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import msgspec
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from ml.decision import of_metrics
 from ml.messages import message
@@ -28,6 +28,7 @@ class Reply(NamedTuple):
     body: bytes
     headers: dict[str, str]
     content_type: str = JSON
+    problem: str | None = None  # its code
 
 
 def answer(service: Service, body: bytes, content_type: str | None) -> Reply:
@@ -55,7 +56,12 @@ def refusal(error: Exception) -> Reply:
     problem = problems.of(error)
     if problem.status == 500:
         raise error
-    return Reply(problem.status, problems.body(problem), problem.headers, problems.MEDIA_TYPE)
+    return reply_to(problem)
+
+
+def reply_to(problem: Problem) -> Reply:
+    """A problem as problem+json."""
+    return Reply(problem.status, problems.body(problem), problem.headers, problems.MEDIA_TYPE, problem.code)
 
 
 def check_content_type(content_type: str | None) -> None:
@@ -76,6 +82,8 @@ bp = Blueprint("predict", __name__)
 def predict_rows() -> Response:
     """Score JSON rows. `serving.http.fast_path` answers the same through the same `answer`."""
     reply = answer(current_service(), read_body(), request.content_type)
+    if reply.problem is not None:
+        g.problem = reply.problem
     return Response(reply.body, reply.status, headers=reply.headers, content_type=reply.content_type)
 
 
@@ -114,4 +122,4 @@ def example(served: Served) -> dict[str, Any]:
     }
 
 
-__all__ = ["VERSION_HEADER", "Reply", "answer", "describe", "example", "refusal"]
+__all__ = ["VERSION_HEADER", "Reply", "answer", "describe", "example", "refusal", "reply_to"]

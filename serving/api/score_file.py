@@ -52,28 +52,29 @@ def open_upload(one: Service, served: Served, stream: BinaryIO, name: str, *, ec
 def score_upload(one: Service, served: Served, upload: Upload, writer: Writer) -> dict[str, Any]:
     """Check all of it, then score, write and log it part by part; returns what to say about the whole.
 
-    The disk's room for the answer is taken before the first row is logged.
+    The disk's room for the answer is taken before its rows are logged (`files.Room`).
     """
     one.check_room_for_table()
     parts = upload.checked(KEEP_BYTES)
     flagged: Counter[tuple[str, str]] = Counter()
-    rows = 0
-    for part in _pieces(parts if parts is not None else upload):
-        guard.stop_if_gone()
-        scored = score.score(served, part.rows, part.ids)
-        try:
-            writer.add(part, scored)
-        except pa.ArrowException as error:  # a column beyond 2 GB, for one
-            raise DataError(message("files.result_not_written", error=shown(error)), file=upload.name) from error
-        if not rows and len(scored):
-            files.reserve(writer.out, writer.out.tell(), upload.rows / len(scored))
-        one.record(served, scored)
-        rows += len(scored)
-        flagged.update(responses.kinds(part.rows))
-    warnings = [_warning(finding) for finding in upload.report.findings if finding.level == "warning"]
-    warnings += responses.counted(flagged)
-    summary = {"model_version": served.version, "rows": rows, "warnings": warnings}
-    writer.close(summary)
+    room = files.Room(upload.rows)
+    with room.told():
+        for part in _pieces(parts if parts is not None else upload):
+            guard.stop_if_gone()
+            scored = score.score(served, part.rows, part.ids)
+            try:
+                writer.add(part, scored)
+            except pa.ArrowException as error:  # a column beyond 2 GB, for one
+                raise DataError(message("files.result_not_written", error=shown(error)), file=upload.name) from error
+            if len(scored):
+                room.take(writer.out, len(scored))
+            one.record(served, scored)
+            room.logged += len(scored)
+            flagged.update(responses.kinds(part.rows))
+        warnings = [_warning(finding) for finding in upload.report.findings if finding.level == "warning"]
+        warnings += responses.counted(flagged)
+        summary = {"model_version": served.version, "rows": room.logged, "warnings": warnings}
+        writer.close(summary)
     return summary
 
 

@@ -23,7 +23,7 @@ from serving.api.guard import CLIENT_GONE
 from serving.auth import limits
 from serving.http import wsgi
 from serving.http.connection import Connection
-from serving.http.fast_path import HotRoute
+from serving.http.fast_path import FastPath
 from serving.http.http1 import Body, Refused, Request
 from serving.problems import Problem
 
@@ -33,7 +33,7 @@ LINGER_S = 2.0  # for a client to read why it was refused, as by nginx's lingeri
 _GONE = (ConnectionError, BrokenPipeError, TimeoutError)
 
 
-class Conversations:
+class Connections:
     """Every open connection, and what happens on it.
 
     Parameters
@@ -50,13 +50,13 @@ class Conversations:
         self._app, self._cfg, self._log = worker.wsgi, worker.cfg, worker.log
         self._service = worker.wsgi.extensions["refit"]
         self._settings = self._service.settings.serving
-        self._hot = HotRoute(self._service)
+        self._fast_path = FastPath(self._service)
         self._pool = ThreadPoolExecutor(self._settings.executor_threads, thread_name_prefix="refit-request")
         # What takes much memory goes one after the other, and memory has a bound (tests/serving/test_memory.py).
         self._heavy = ThreadPoolExecutor(1, thread_name_prefix="refit-heavy")
         self._grown = False  # whether memory that a large request took may have come free
         self._done: deque[tuple[Connection, wsgi.Answer]] = deque()
-        self.connections: dict[int, Connection] = {}  # the one that has been silent longest first
+        self.open: dict[int, Connection] = {}  # the one that has been silent longest first
 
     def begin(self, client: socket.socket, peer: Any) -> None:
         """Take a connection that was accepted."""
@@ -64,7 +64,7 @@ class Conversations:
         if client.family != socket.AF_UNIX:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(client, peer, time.monotonic() + self._settings.header_timeout_s)
-        self.connections[connection.fd] = connection
+        self.open[connection.fd] = connection
         self._watch(connection, select.EPOLLIN)
         self.ready(connection, select.EPOLLIN)  # most clients have sent already
 
@@ -72,12 +72,12 @@ class Conversations:
         """Close every connection, and start no more work."""
         for pool in (self._pool, self._heavy):
             pool.shutdown(wait=False, cancel_futures=True)
-        for connection in list(self.connections.values()):
+        for connection in list(self.open.values()):
             self.close(connection)
 
     def evict(self) -> None:
         """Close the connection that has been silent longest, for want of room."""
-        victim = next((c for c in self.connections.values() if not c.busy), None)
+        victim = next((c for c in self.open.values() if not c.busy), None)
         if victim is not None:
             self.close(victim)
 
@@ -134,15 +134,15 @@ class Conversations:
                     return
                 self._submit(connection, request, body)
                 return
-            if not self._answer_hot(connection, request):
+            if not self._answer_fast(connection, request):
                 return
 
     def _start(self, connection: Connection, request: Request) -> bool:
         """Begin a request. False when the client must be waited for."""
         connection.request = request
         expects = request.expects_continue
-        hot = self._hot.takes(request)
-        if not hot:
+        fast = self._fast_path.takes(request)
+        if not fast:
             path = _path(request)
             most = limits.body_bytes(self._service.settings, path, request.header("content-type") or "")
             connection.body = Body(request.length, most)
@@ -152,7 +152,7 @@ class Conversations:
             return False
         return True
 
-    def _answer_hot(self, connection: Connection, request: Request) -> bool:
+    def _answer_fast(self, connection: Connection, request: Request) -> bool:
         """Answer `POST /predict`. False while its body is incomplete or its answer is not taken."""
         data = connection.data
         if len(data) < request.length:
@@ -162,7 +162,7 @@ class Conversations:
         keep = request.keep_alive and self._worker.alive
         connection.request = None
         connection.close_after = not keep
-        sent = connection.send(self._hot.answer(request, body, connection.address, keep))
+        sent = connection.send(self._fast_path.answer(request, body, connection.address, keep))
         self._worker.count()
         if not sent:
             self._watch(connection, select.EPOLLOUT)
@@ -177,8 +177,8 @@ class Conversations:
             return False
         connection.deadline = time.monotonic() + self._settings.keepalive_s
         # To the end of the line of those that may be closed for want of room.
-        if self.connections.pop(connection.fd, None) is not None:
-            self.connections[connection.fd] = connection
+        if self.open.pop(connection.fd, None) is not None:
+            self.open[connection.fd] = connection
         return True
 
     def _submit(self, connection: Connection, request: Request, body: Body) -> None:
@@ -211,14 +211,14 @@ class Conversations:
             answer = wsgi.call(self._app, values, keep_alive=keep, room=self._room)
         except Exception as error:  # beyond Flask's reach: a full disk cannot hold the answer, for one
             self._log.exception("Error handling request %s", request.target.decode("latin-1"))
-            answer = _problem(problems.of(error), _path(request))
+            answer = self._problem(problems.of(error), _path(request))
         self._done.append((connection, answer))
         self._wake()
         self._grown = self._grown or body.size > limits.HEAVY_BYTES or answer.file is not None
 
     def _room(self) -> int:
         """What is left in memory for large answers that a full disk does not take; asked in an executor thread."""
-        waiting = sum(len(out) for c in list(self.connections.values()) if (out := c.out) is not None)
+        waiting = sum(len(out) for c in list(self.open.values()) if (out := c.out) is not None)
         return wsgi.FULL_DISK_BYTES - waiting - sum(len(answer.body) for _, answer in list(self._done))
 
     def _wake(self) -> None:
@@ -233,7 +233,7 @@ class Conversations:
             connection, answer = self._done.popleft()
             connection.busy = False
             self._worker.count()
-            if connection.fd not in self.connections or self.connections[connection.fd] is not connection:
+            if connection.fd not in self.open or self.open[connection.fd] is not connection:
                 connection.close()
                 continue
             connection.finish_request()
@@ -264,6 +264,13 @@ class Conversations:
             except Refused as error:
                 self._refuse(connection, error)
 
+    def _problem(self, problem: Problem, path: str) -> wsgi.Answer:
+        self._service.metrics.problem(problem.code)
+        status, body, kind = problems.answer_to(problem, path)
+        fields = [("Content-Type", kind), *problem.headers.items()]
+        head = wsgi.response_head(wsgi.phrase(status), fields, len(body), False, 1, bodyless=False)
+        return wsgi.Answer(status, head, body, None, 0, False)
+
     def _refuse(self, connection: Connection, error: Refused) -> None:
         """Answer what cannot be read on, and close."""
         self._service.metrics.answered("none", error.status, 0.0)
@@ -271,7 +278,7 @@ class Conversations:
         connection.request = None
         connection.data = b""
         try:
-            sent = connection.start_answer(_problem(Problem(error.status, error.detail), path))
+            sent = connection.start_answer(self._problem(Problem(error.status, error.detail), path))
         except OSError:
             self.close(connection)
             return
@@ -285,7 +292,7 @@ class Conversations:
         if self._grown:
             self._grown = False
             self._heavy.submit(give_back_memory)  # some milliseconds, which the loop does not have
-        late = [c for c in self.connections.values() if now > c.deadline and not c.busy]  # lingering ones are idle
+        late = [c for c in self.open.values() if now > c.deadline and not c.busy]  # lingering ones are idle
         for connection in late:
             if connection.writing and connection.client_takes_bytes():
                 connection.deadline = now + self._settings.body_timeout_s
@@ -307,8 +314,8 @@ class Conversations:
 
     def close(self, connection: Connection) -> None:
         """Close a connection, whatever its state."""
-        if self.connections.get(connection.fd) is connection:
-            del self.connections[connection.fd]
+        if self.open.get(connection.fd) is connection:
+            del self.open[connection.fd]
         self._watch(connection, 0)
         connection.close()
 
@@ -334,10 +341,3 @@ def give_back_memory() -> None:
 
 def _path(request: Request) -> str:
     return request.target.decode("latin-1").partition("?")[0]
-
-
-def _problem(problem: Problem, path: str) -> wsgi.Answer:
-    status, body, kind = problems.answer_to(problem, path)
-    fields = [("Content-Type", kind), *problem.headers.items()]
-    head = wsgi.response_head(wsgi.phrase(status), fields, len(body), False, 1, bodyless=False)
-    return wsgi.Answer(status, head, body, None, 0, False)

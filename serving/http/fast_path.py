@@ -22,7 +22,7 @@ ROUTE = "/predict"
 TARGET = ROUTE.encode()
 
 
-class HotRoute:
+class FastPath:
     """Answers `POST /predict` for one service."""
 
     def __init__(self, service: Service) -> None:
@@ -53,10 +53,12 @@ class HotRoute:
         except Exception as error:  # as Flask's error handler does: the caller learns nothing of the inside
             logger.exception("a request failed for an unforeseen reason")
             problem = problems.of(error)
-            reply = predict.Reply(problem.status, problems.body(problem), problem.headers, problems.MEDIA_TYPE)
+            reply = predict.reply_to(problem)
         response = _response(reply, context, request.version, keep_alive)
         seconds = time.perf_counter() - started
         service.metrics.answered(ROUTE, reply.status, seconds)
+        if reply.problem is not None:
+            service.metrics.problem(reply.problem)
         guard.log_access(service, context, "POST", ROUTE, reply.status, seconds)
         return response
 

@@ -120,8 +120,8 @@ def read_head(data: bytes) -> Request | None:
         raise Refused(400, message("http.bare_line_feed"))
     if b"\n " in head or b"\n\t" in head:
         raise Refused(400, message("http.folded"))
-    found = [name.lower() for name in _ONCE.findall(head)]
-    if len(found) > len(set(found)):
+    found = _ONCE.findall(head)
+    if len(found) > 1 and len(found) > len({name.lower() for name in found}):
         raise Refused(400, message("http.header_twice"))
     get = parsed.get_header
     if parsed.minor_version == 1 and get("host") is None:

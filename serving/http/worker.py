@@ -25,7 +25,7 @@ from typing import Any
 
 from gunicorn.workers import base
 
-from serving.http.connections import Conversations
+from serving.http.connections import Connections
 
 TICK_S = 0.1  # at most so long until it is noticed that the master is dead: the port must be free for the next one
 SWEEP_S = 0.5  # between two looks for connections past their deadline
@@ -55,7 +55,7 @@ class FastWorker(base.Worker):  # type: ignore[misc]  # gunicorn ships no types
 
     def run(self) -> None:
         """Serve until told to stop."""
-        self._talk = Conversations(self, self._epoll)
+        self._connections = Connections(self, self._epoll)
         self._listeners = {s.fileno(): s for s in self.sockets}
         for fd, listener in self._listeners.items():
             listener.setblocking(False)
@@ -64,7 +64,7 @@ class FastWorker(base.Worker):  # type: ignore[misc]  # gunicorn ships no types
         self._epoll.register(self.PIPE[0], select.EPOLLIN)
         self._loop(lambda: self.alive)
         self._drain()
-        self._talk.end()
+        self._connections.end()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: the loop sees it at once, as the signal also writes to the pipe that it waits on."""
@@ -89,19 +89,19 @@ class FastWorker(base.Worker):  # type: ignore[misc]  # gunicorn ships no types
             if now >= sweep_at:
                 sweep_at = now + SWEEP_S
                 self.notify()
-                self._talk.sweep(now)
+                self._connections.sweep(now)
             try:
                 events = self._epoll.poll(TICK_S)
             except InterruptedError:
                 continue
             for fd, event in events:
-                connection = self._talk.connections.get(fd)
+                connection = self._connections.open.get(fd)
                 if connection is not None:
-                    self._talk.ready(connection, event)
+                    self._connections.ready(connection, event)
                 elif fd in self._listeners:
                     self._accept(self._listeners[fd])
                 elif fd == self.PIPE[0]:
-                    self._talk.woken()
+                    self._connections.woken()
 
     def _drain(self) -> None:
         """After SIGTERM: answer what has come and what comes within DRAIN_S, then what is in work."""
@@ -116,18 +116,18 @@ class FastWorker(base.Worker):  # type: ignore[misc]  # gunicorn ships no types
         def going() -> bool:
             now = time.monotonic()
             if now < soft:
-                return bool(self._talk.connections)
-            for connection in [c for c in self._talk.connections.values() if c.idle]:
-                self._talk.ready(connection, select.EPOLLIN)  # a last look: a request may have just arrived
+                return bool(self._connections.open)
+            for connection in [c for c in self._connections.open.values() if c.idle]:
+                self._connections.ready(connection, select.EPOLLIN)  # a last look: a request may have just arrived
                 if connection.idle:
-                    self._talk.close(connection)
-            return now < hard and bool(self._talk.connections)
+                    self._connections.close(connection)
+            return now < hard and bool(self._connections.open)
 
         self._loop(going)
 
     def _accept(self, listener: socket.socket, every: bool = False) -> None:
         # A worker with few connections takes one at a time, so that its idle siblings get their share.
-        at_once = ACCEPT_AT_ONCE if len(self._talk.connections) >= 64 else 1
+        at_once = ACCEPT_AT_ONCE if len(self._connections.open) >= 64 else 1
         while every or at_once > 0:
             at_once -= 1
             try:
@@ -137,11 +137,11 @@ class FastWorker(base.Worker):  # type: ignore[misc]  # gunicorn ships no types
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     raise
-                self._talk.evict()
+                self._connections.evict()
                 return
-            if len(self._talk.connections) >= self._limit:
-                self._talk.evict()
-            self._talk.begin(client, peer)
+            if len(self._connections.open) >= self._limit:
+                self._connections.evict()
+            self._connections.begin(client, peer)
 
     def count(self) -> None:
         """One more answer: at `max_requests` the master starts another worker in this one's place."""

@@ -20,15 +20,15 @@ def check(settings: Settings, *, all_versions: bool = False) -> tuple[Message, l
     """(what was looked at; a message for everything that is not as it was written)."""
     logged = segments.segments(settings.var / "serving" / "segments")
     cached = [b for place in CACHES for b in sorted((settings.home / place).glob("[0-9a-f]*")) if b.is_dir()]
-    faults: list[Text] = [fault for segment in logged for fault in segment_faults(segment)]
-    faults += [message("ledger.put_aside", file=str(segment)) for segment in repair.put_aside(settings)]
-    faults += [fault for bundle in cached for fault in bundle_faults(settings, bundle, bundle.name)]
+    violations: list[Text] = [violation for segment in logged for violation in segment_violations(segment)]
+    violations += [message("ledger.put_aside", file=str(segment)) for segment in repair.put_aside(settings)]
+    violations += [violation for bundle in cached for violation in bundle_violations(settings, bundle, bundle.name)]
     versions, found = _registered(settings, all_versions=all_versions)
-    faults += [*found, *chain.faults(settings, ledger.table)]
-    return message("ledger.checked", segments=len(logged), bundles=len(cached), versions=versions), faults
+    violations += [*found, *chain.violations(settings, ledger.table)]
+    return message("ledger.checked", segments=len(logged), bundles=len(cached), versions=versions), violations
 
 
-def segment_faults(segment: Path) -> Iterator[Message]:
+def segment_violations(segment: Path) -> Iterator[Message]:
     """The altered byte ranges of a segment."""
     sealed = segments.is_sealed(segment)
     try:
@@ -39,7 +39,7 @@ def segment_faults(segment: Path) -> Iterator[Message]:
         yield message("ledger.segment", file=str(segment), first=first, last=behind - 1)
 
 
-def bundle_faults(settings: Settings, bundle: Path, sha256: str) -> Iterator[Text]:
+def bundle_violations(settings: Settings, bundle: Path, sha256: str) -> Iterator[Text]:
     """The altered files of a bundle that must have that hash; its manifest and its signature are files too.
 
     Parameters
@@ -55,31 +55,31 @@ def bundle_faults(settings: Settings, bundle: Path, sha256: str) -> Iterator[Tex
     if digest != sha256:
         yield message("bundle.file_altered", file=str(bundle / manifest.MANIFEST), expected=sha256, got=digest)
     try:
-        yield from manifest.faults(bundle, listed)
+        yield from manifest.violations(bundle, listed)
         signature.verify(settings, bundle)
     except BundleError as error:
         yield error.explanation
 
 
 def _registered(settings: Settings, *, all_versions: bool) -> tuple[int, list[Text]]:
-    """(versions looked at, faults): each downloaded anew, as a cached copy says nothing of the registry's."""
+    """(versions looked at, violations): each downloaded anew, as a cached copy says nothing of the registry's."""
     from ml import registry
 
     named = [registry.by_alias(settings, alias) for alias in (registry.CHAMPION, registry.PREVIOUS, registry.SHADOW)]
     wanted = {v.version: v for v in (registry.versions(settings) if all_versions else named) if v is not None}
-    faults: list[Text] = []
+    violations: list[Text] = []
     for info in wanted.values():
         with tempfile.TemporaryDirectory(prefix="refit-verify-") as folder:
-            found = _version_faults(settings, info, Path(folder))
-            faults += [message("ledger.of_version", version=info.version, fault=fault) for fault in found]
-    return len(wanted), faults
+            found = _version_violations(settings, info, Path(folder))
+            violations += [message("ledger.of_version", version=info.version, fault=violation) for violation in found]
+    return len(wanted), violations
 
 
-def _version_faults(settings: Settings, info: VersionInfo, folder: Path) -> list[Text]:
+def _version_violations(settings: Settings, info: VersionInfo, folder: Path) -> list[Text]:
     from ml import registry
 
     try:
         bundle = registry.fetch(settings, info, folder)
     except BundleError as error:
         return [error.explanation]
-    return [moved(fault, f"{bundle}/", "") for fault in bundle_faults(settings, bundle, info.sha256)]
+    return [moved(violation, f"{bundle}/", "") for violation in bundle_violations(settings, bundle, info.sha256)]

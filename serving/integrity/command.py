@@ -32,21 +32,21 @@ def command(all_versions: bool, repairs: bool, as_json: bool, **given: Any) -> i
 
     settings = options.settings_for(given)
     repaired = repair.repair(settings) if repairs else []
-    checked, faults = checks.check(settings, all_versions=all_versions)
+    checked, violations = checks.check(settings, all_versions=all_versions)
     head = chain.read_head(settings)
     result: dict[str, Any] = {
         "checked": checked.text,
-        "faults": list(map(str, faults)),
-        "codes": list(map(code_of, faults)),
+        "faults": list(map(str, violations)),
+        "codes": list(map(code_of, violations)),
         "ledger_head": head.hash if head else "",
     }
     if repairs:
         result["repaired"] = [msgspec.to_builtins(one) for one in repaired]
-    end = [message("ledger.as_written", checked=checked, n=len(faults))]
+    end = [message("ledger.as_written", checked=checked, n=len(violations))]
     end += [message("ledger.head", hash=head.hash)] if head else []
-    text = "\n".join([*map(_told, repaired), *map(str, faults), " ".join(map(str, end))])
+    text = "\n".join([*map(_told, repaired), *map(str, violations), " ".join(map(str, end))])
     show.result(result, as_json=as_json, text=text)
-    return ALTERED if faults else 0
+    return ALTERED if violations else 0
 
 
 def _told(one: Repaired) -> str:

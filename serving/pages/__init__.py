@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Flask, Response, render_template, request, url_for
+from flask import Blueprint, Flask, Response, g, render_template, request, url_for
 from flask_babel import Babel
 from werkzeug.exceptions import HTTPException
 
@@ -109,6 +109,7 @@ def _common() -> dict[str, Any]:
 def _failed(error: HTTPException) -> tuple[str, int]:
     """People get a page; programs that call the API get problem+json, see serving/problems.py."""
     problem = problems.of(error)
+    g.problem = problem.code
     text = translation.translated(problem.explanation)
     return render_template("error.html", title=validation.title(problem), text=text), problem.status
 

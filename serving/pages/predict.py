@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import msgspec
-from flask import redirect, render_template, request, url_for
+from flask import g, redirect, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response
 
@@ -68,7 +68,7 @@ def predict() -> str | tuple[str, int]:
         except (Problem, RowsError) as error:
             context["problem"] = problems.of(error)
             wrong = {error.column for error in context["problem"].errors if error.column}
-            status = context["problem"].status
+            status, g.problem = context["problem"].status, context["problem"].code
     if request.args.get("thanks"):
         context["thanks"] = _thanks()
     fields = [_field(i, column, texts[i], column.name in wrong) for i, column in enumerate(schema.columns)]
@@ -114,6 +114,7 @@ def _answered_before(served: Served, prediction_id: str, label: str) -> tuple[st
 
 def failure(problem: Problem) -> tuple[str, int]:
     """The form with a problem above it."""
+    g.problem = problem.code
     return render_template("predict.html", problem=problem, **form()), problem.status
 
 

@@ -1,40 +1,31 @@
 """Retention: rows and labels past `log.retention_days` are deleted, by a clock that is not believed at once.
 
 A clock that is wrong for a moment must not delete history, neither ahead (everything is old then) nor behind (what is
-answered then is old as soon as it is right again). So the log shipper keeps a time of its own, in
-`var/serving/clock.json`: it follows the machine's clock while that is within `BELIEVED_S` of it, runs on by itself
-where the clock leaps further, and takes a leap for true after `PROVEN_S` of running with it. What is deleted is past
-its days by both.
+answered then is old as soon as it is right again). So the log shipper keeps a time of its own (`ml.storage.clock`): it
+follows the machine's clock while that is within `BELIEVED_S` of it, runs on by itself where the clock leaps further,
+and takes a leap for true after `PROVEN_S` of running with it. What is deleted is past its days by both.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
 
 import msgspec
 
-from ml import predictions
+from ml import alerts, predictions
+from ml.messages import message
 from ml.settings import Settings
+from ml.storage import clock as clocks
+from ml.storage.clock import BELIEVED_S, DAY_S, Clock
 from ml.storage.files import write_bytes
 
 log = logging.getLogger("refit.log_shipper")
 
-DAY_S = 86_400.0  # seconds
-BELIEVED_S = 7 * DAY_S  # the machine was off, or asleep: longer than that has to be proven
 PROVEN_S = DAY_S
 FIRST = 1_767_225_600.0  # 2026-01-01: nothing was answered before Refit was written
 TICK_S = KEEP_EVERY_S = 60.0  # seconds; our choice
-
-
-class Clock(msgspec.Struct):
-    """Content of `clock.json`: the log shipper's time, seconds since 1970; for how many seconds of running the
-    machine's has differed; and when the last purge was, by the log shipper's."""
-
-    now: float
-    differed_s: float = 0.0
-    purged: float = 0.0
+SLACK_S = 3_600.0  # a small step back of the clock between an answer and its move; our choice
 
 
 class Retention:
@@ -42,9 +33,9 @@ class Retention:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.file = settings.var / "serving" / "clock.json"
-        self.clock = _read(self.file)
-        self._ticked = self._kept = time.monotonic()
+        self.clock = clocks.read(settings) or Clock(now=time.time(), purged=time.time())
+        self._ticked = clocks.ran_s()
+        self._kept = float("-inf")
         self.tick()
 
     @property
@@ -54,13 +45,13 @@ class Retention:
 
     def tick(self) -> None:
         """Follow the machine's clock, or run on without it."""
-        passed, self._ticked = time.monotonic() - self._ticked, time.monotonic()
+        passed, self._ticked = clocks.ran_s() - self._ticked, clocks.ran_s()
         clock, wall = self.clock, time.time()
         clock.now += passed
         if abs(wall - clock.now) > BELIEVED_S:
             if not clock.differed_s:
-                days = (wall - clock.now) / DAY_S
-                log.error("the machine's clock has leapt by %.0f days; nothing is deleted by it for a day", days)
+                told = message("connections.clock_leapt", days=(wall - clock.now) / DAY_S)
+                alerts.send(self.settings, "clock", [told])
             clock.differed_s += min(passed, TICK_S) or 1e-9  # it may have leapt at the end of a long pass
             if clock.differed_s < PROVEN_S:
                 return
@@ -68,18 +59,23 @@ class Retention:
         clock.now, clock.differed_s = wall, 0.0
 
     def moment(self, told: float) -> float:
-        """The moment of an answer or a label: as `told`, or now where no clock that was right can have told it.
-
-        A clock that was set back by more than the retention, but not to before `FIRST`, is not noticed.
-        """
+        """The moment of an answer or a label: as `told`, or now where no clock that was right can have told it."""
         earliest = max(self.horizon, FIRST)
         return told if earliest <= told <= max(time.time(), self.clock.now) + DAY_S else self.clock.now
+
+    def arrived(self, told: float) -> float:
+        """`moment` of what was not there at the last pass that moved all: it was answered after that."""
+        return self.clock.now if told < self.clock.moved - SLACK_S else self.moment(told)
+
+    def passed(self, began: float) -> None:
+        """A pass that began then, by the log shipper's time, has moved all there was."""
+        self.clock.moved = began
 
     def purge_daily(self) -> None:
         """Delete what is past its days, once a day, also over restarts."""
         clock = self.clock
         if 0 <= clock.now - clock.purged < DAY_S:
-            if time.monotonic() - self._kept > KEEP_EVERY_S:
+            if clocks.ran_s() - self._kept > KEEP_EVERY_S:
                 self._keep()
             return
         gone = predictions.purge(self.settings, self.horizon)
@@ -89,15 +85,9 @@ class Retention:
             log.info("predictions past their retention deleted", extra={"rows": gone})
 
     def _keep(self) -> None:
-        self._kept = time.monotonic()
+        self._kept = self.clock.ran_s = clocks.ran_s()
+        self.clock.boot = clocks.boot()
         try:
-            write_bytes(self.file, msgspec.json.encode(self.clock))
+            write_bytes(clocks.file(self.settings), msgspec.json.encode(self.clock))
         except OSError as error:  # a full disk; nothing is lost but how long a leap has been watched
             log.warning("cannot note the time: %s", error)
-
-
-def _read(file: Path) -> Clock:
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Clock)
-    except (OSError, msgspec.DecodeError):
-        return Clock(time.time())

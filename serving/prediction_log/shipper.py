@@ -64,8 +64,10 @@ class LogShipper:
         """
         before = self.moved
         self.retention.tick()
+        began = self.retention.clock.now
         for segment in segments.segments(self.folder):
             self._move(segment)
+        self.retention.passed(began)
         self._drop_repeated_labels()
         return self.moved - before
 
@@ -131,11 +133,11 @@ class LogShipper:
     def _take(self, segment: Path, record: Predictions | Feedback | None, batch: _Batch) -> None:
         match record:
             case Predictions() if (model := self._models.get((segment, record.version))) is not None:
-                moment = self.retention.moment(record.time)
+                moment = self.retention.arrived(record.time)
                 batch.rows += [row | {"time": moment} for row in segments.rows(record, model)]
             case Feedback():
                 batch.labels += [
-                    label | {"received_at": self.retention.moment(label["received_at"])}
+                    label | {"received_at": self.retention.arrived(label["received_at"])}
                     for label in segments.labels(record)
                 ]
             case _:

@@ -156,7 +156,7 @@ class PredictionLog:
             scored.probabilities.tobytes(),
             [[flag.message.text for flag in flags] for flags in rows.warnings],
             hashed,
-            () if self._private.intersection(served.bundle.schema.id_columns) else rows.who,
+            rows.who if rows.who and not self._private.intersection(served.bundle.schema.id_columns) else (),
         )
         self._put(encode(record), served)
 
@@ -197,16 +197,16 @@ class PredictionLog:
         self._dirty = True
 
     def _append(self, content: bytes) -> None:
-        before, left = self._place.at - len(self._head), memoryview(content)
         try:
-            while left:
-                left = left[os.write(self._fd, left) :]
+            written = os.write(self._fd, content)
+            while written < len(content):
+                written += os.write(self._fd, memoryview(content)[written:])
             if self._machine:
                 self._list()
                 os.fdatasync(self._fd)
         except OSError:
             try:
-                os.ftruncate(self._fd, before)
+                os.ftruncate(self._fd, self._place.at - len(self._head))
             except OSError:  # the half-written frame stays: the reader skips it, and nothing follows it
                 self._retire()
             raise

@@ -100,23 +100,24 @@ def _answer(service: Service, served: Served, n: int, parts: Iterator[Rows]) -> 
     """The answer's JSON for `n` rows, written part by part to a file: as objects, a million rows take gigabytes."""
     out, ids = files.spool(), files.spool()
     unusual: Counter[tuple[str, str]] = Counter()
-    begun = 0
+    room, room_of_ids = files.Room(n), files.Room(n)
     try:
-        out.write(b'{"predictions":[')
-        for scored in (chunk for rows in parts for chunk in score.chunks(served, rows)):
-            guard.stop_if_gone()
-            for written, values in ((out, _records(scored)), (ids, scored.ids)):
-                written.write((b"," if begun else b"") + msgspec.json.encode(values)[1:-1])
-            if not begun and len(scored):
-                files.reserve(ids, ids.tell(), n / len(scored))
-                files.reserve(out, out.tell() + ids.tell(), n / len(scored))
-            service.record(served, scored)
-            unusual.update(responses.kinds(scored.rows))
-            begun += len(scored)
-        out.write(b'],"model_version":%b,"prediction_ids":[' % msgspec.json.encode(served.version))
-        ids.seek(0)
-        shutil.copyfileobj(ids, out, 1 << 18)
-        out.write(b"]}")
+        with room.told():
+            out.write(b'{"predictions":[')
+            for scored in (chunk for rows in parts for chunk in score.chunks(served, rows)):
+                guard.stop_if_gone()
+                for written, values in ((out, _records(scored)), (ids, scored.ids)):
+                    written.write((b"," if room.logged else b"") + msgspec.json.encode(values)[1:-1])
+                if len(scored):
+                    room_of_ids.take(ids, len(scored))
+                    room.take(out, len(scored), more=ids.tell())
+                service.record(served, scored)
+                unusual.update(responses.kinds(scored.rows))
+                room.logged += len(scored)
+            out.write(b'],"model_version":%b,"prediction_ids":[' % msgspec.json.encode(served.version))
+            ids.seek(0)
+            shutil.copyfileobj(ids, out, 1 << 18)
+            out.write(b"]}")
         response = files.sent(out, "application/json")
     except BaseException:
         out.close()

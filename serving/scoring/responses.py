@@ -51,7 +51,8 @@ def predictions(scored: Scored) -> list[Answer]:
     """The `predictions` list of an answer, one a row."""
     columns = scored.probabilities.T.tolist()
     by_class = map(_by_class(scored.schema.classes), *columns)
-    positive = () if scored.positive is None else (columns[scored.positive],)
+    place = scored.positive
+    positive = () if place is None else (columns[place],)
     answers = list(map(Answer, scored.ids, scored.labels, scored.chosen.tolist(), by_class, *positive))
     if scored.rows.warnings:
         for answer, warnings in zip(answers, scored.rows.warnings, strict=True):

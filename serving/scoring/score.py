@@ -110,8 +110,8 @@ def score(served: ServedModel, rows: Rows, ids: Ids | None = None) -> Scored:
         422 where the model gives no finite probability, which a gated model never did.
     """
     bundle = served.bundle
-    probabilities = run(bundle, rows)
-    n, schema = len(probabilities), bundle.schema
+    n, schema = len(rows), bundle.schema
+    probabilities = run(bundle, rows) if n > 1 else bundle.run(rows.numbers, rows.categories)
     if n == 1:  # the same without arrays, whose overhead is most of it for one row
         row = probabilities[0].tolist()
         _check_finite(sum(row), probabilities)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,3 +147,50 @@ def test_what_is_logged_is_answered_and_what_cannot_be_answered_is_not_logged(
             status, _, body = server.request("POST", path, large, CSV)
             assert (status, len(body) > 8_000_000) == (200, True), path
         assert logged(home).total() == 260_000
+
+
+def form(table: bytes) -> bytes:
+    return PAGE.replace(TABLE, table)
+
+
+@pytest.mark.parametrize("worker_class", ["fast", "gthread"])
+def test_a_result_of_the_page_that_cannot_be_kept_is_not_logged(
+    tmp_path: Path, disk: SmallDisk, monkeypatch: pytest.MonkeyPatch, worker_class: str
+) -> None:
+    """Only the page's results are on the full disk: also where their first part still fits."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    home, large = tmp_path / "elsewhere", b"f0,f1,f2,f3\n" + b"1,2,3,4\n" * 120_000
+    home.mkdir()
+    tiny.publish(tiny.settings_for(home), "1")
+    (disk.path / "results").mkdir()
+    (home / "var" / "serving" / "results").symlink_to(disk.path / "results")
+    with serving(home, SERVING__WORKERS="1", SERVING__WORKER_CLASS=worker_class) as server:
+        wait_for(lambda: server.ready()["workers"], what="the worker")
+        for leave in (0, 6_000_000):
+            disk.make_room()
+            disk.fill(leave)
+            status, _, body = server.request("POST", "/file", form(large), FORM)
+            assert (status, b"disk is full" in body) == (503, True)
+            assert list((disk.path / "results").iterdir()) == []
+        assert logged(home).total() == 0
+        disk.make_room()
+        assert server.request("POST", "/file", form(large), FORM)[0] == 200
+        assert logged(home).total() == 120_000
+        [kept] = (disk.path / "results").iterdir()
+        assert len(kept.read_bytes().splitlines()) == 120_001, "nothing of what was reserved is left"
+
+
+def test_an_answer_that_outgrows_its_room_says_what_is_logged(tmp_path: Path, disk: SmallDisk) -> None:
+    """Its later rows are thirty times as long as its first ones."""
+    home = tmp_path / "elsewhere"
+    home.mkdir()
+    tiny.publish(tiny.settings_for(home), "1")
+    table = b"f0,f1,f2,f3,note\n" + b"1,2,3,1,a\n" * 100_000 + b"1,2,3,1,%b\n" % (b"b" * 300) * 60_000
+    with serving(home, SERVING__WORKERS="1") as server:
+        wait_for(lambda: server.ready()["workers"], what="the worker")
+        disk.fill(52_000_000)  # the table, and the answer as its first part foretells it
+        status, _, body = server.request("POST", "/predict/file", table, CSV)
+        told = re.search(rb"([0-9,]+) of 160,000 rows are in the prediction log", body)
+        assert (status, told is not None) == (503, True), body
+        assert told is not None
+        assert logged(home).total() == int(told[1].replace(b",", b"")) > 50_000

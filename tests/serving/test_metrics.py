@@ -100,3 +100,30 @@ def test_log_lines_are_json_with_request_and_trace(tmp_path: Path) -> None:
     assert (line["trace_id"], line["path"], line["status"]) == (trace, "/predict", 200)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
     assert any(line.get("path") == "/model" for line in lines)
+
+
+@pytest.mark.parametrize("worker_class", ["", "gthread"])
+def test_problems_are_counted_by_code_whoever_answers(tmp_path: Path, worker_class: str) -> None:
+    """The fast path, Flask's routes, another protocol's, a page, and the worker before there is a request."""
+    tiny.publish(tiny.settings_for(tmp_path), "1")
+    json_, text = {"Content-Type": "application/json"}, {"Content-Type": "text/plain"}
+    with serving(tmp_path, SERVING__WORKER_CLASS=worker_class) if worker_class else serving(tmp_path) as server:
+        asked = [
+            server.request("POST", "/predict", b'{"rows": [{}]}', json_),
+            server.request("POST", "/predict?a", b'{"rows": [{}]}', json_),
+            server.request("POST", "/predict", b"{}", text),
+            server.request("POST", "/v2/models/none/infer", b"{}", json_),
+            server.request("GET", "/nowhere"),
+            server.request("DELETE", "/predict"),
+            server.request("POST", "/", b"c0=x", {"Content-Type": "application/x-www-form-urlencoded"}),
+        ]
+        assert all(status >= 400 for status, *_ in asked), [status for status, *_ in asked]
+
+        def counted() -> dict[str, float]:
+            found = samples(server.get("/metrics")[2])
+            return {dict(key[1])["code"]: n for key, n in found.items() if key[0] == "refit_problems_total"}
+
+        wait_for(lambda: sum(counted().values()) == len(asked), what=f"every problem: {counted()}")
+        assert counted()["rows.do_not_fit"] == 3
+        assert counted()["requests.content_type_json"] == 1
+        assert counted()["http.not_found"] == 1

@@ -56,6 +56,10 @@ TEMPLATES = {
     "release.champion_changed": N_(
         "version {version} was judged against {old}, but by now {now} serves: run the evaluation again"
     ),
+    "release.champion_another": N_(
+        "version {version} was judged against another model than the version {old} that serves by now: "
+        "run the evaluation again"
+    ),
     "release.quarantined_needs_force": N_(
         "version {version} is quarantined ({reason}); promote it with force to lift that"
     ),
@@ -78,6 +82,10 @@ TEMPLATES = {
     "release.service_silent": N_("{url} does not answer after {seconds:g} s: version {version} was not taken over"),
     "release.service_elsewhere": N_(
         "{url} reports '{seen}' and workers [{workers:, }] after {seconds:g} s: version {version} was not taken over"
+    ),
+    "release.registry_stale": N_(
+        "MLflow still answers with what was true before, after {seconds:.1f} s: there may be a cache or a replica "
+        "before it that lags. Nothing is moved by old answers; try again."
     ),
     "release.baked": N_(
         "On {n} labelled rows that version {version} answered it is right on {accuracy:.1%}, and version {old} would "

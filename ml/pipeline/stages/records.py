@@ -155,8 +155,8 @@ class EvaluationRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="evalu
     """evaluate: the bundle, its test metrics (None: undefined on these rows) and the gate's verdict.
 
     `no_skill` and `at_half` are those of metrics.json; `told` says how an answer is made, and its precision and recall
-    in counts. `messages` are the gate's reasons; `champion` is the version it was judged against, "" for none;
-    `bundle` and `model` are relative to the home.
+    in counts. `messages` are the gate's reasons; `champion` is the version it was judged against, "" for none,
+    and `champion_sha256` the hash of that one's bundle; `bundle` and `model` are relative to the home.
     """
 
     bundle: str
@@ -167,6 +167,7 @@ class EvaluationRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="evalu
     message: Text
     messages: tuple[Message, ...]
     champion: str
+    champion_sha256: str = ""
     metrics: dict[str, float | None]
     no_skill: dict[str, float] = {}
     at_half: dict[str, float] = {}

@@ -344,7 +344,7 @@ def test_one_retraining_at_a_time(found: Settings) -> None:
 
 
 def at(monkeypatch: pytest.MonkeyPatch, moment: float) -> None:
-    monkeypatch.setattr("ml.registry.ledger.time.time", lambda: moment)
+    monkeypatch.setattr("ml.registry.ledger.clock.now", lambda _: moment)
 
 
 def test_cool_down_lasts_at_least_as_long_as_a_label_takes(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ class Registry:
         self.folder = folder
         self.versions: dict[str, SimpleNamespace] = {}
         self.aliases: dict[str, str] = {}
+        self.model_tags: dict[str, str] = {}
         self.run_tags: dict[str, dict[str, Any]] = {}
 
     def add(self, slope: float = 1.0, *, run_key: str = "", created: float = 0.0) -> str:
@@ -56,13 +57,13 @@ class Registry:
     def get_model_version(self, name: str, version: str) -> SimpleNamespace:
         self._mine(name)
         if version not in self.versions:
-            raise _refused("RESOURCE_DOES_NOT_EXIST", f"no version {version}")
+            raise refused("RESOURCE_DOES_NOT_EXIST", f"no version {version}")
         return self.versions[version]
 
     def get_model_version_by_alias(self, name: str, alias: str) -> SimpleNamespace:
         self._mine(name)
         if alias not in self.aliases:
-            raise _refused("INVALID_PARAMETER_VALUE", f"no alias {alias}")
+            raise refused("INVALID_PARAMETER_VALUE", f"no alias {alias}")
         return self.versions[self.aliases[alias]]
 
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
@@ -72,6 +73,14 @@ class Registry:
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
         self._mine(name)
         self.aliases.pop(alias, None)
+
+    def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
+        self._mine(name)
+        self.model_tags[key] = value
+
+    def get_registered_model(self, name: str) -> SimpleNamespace:
+        self._mine(name)
+        return SimpleNamespace(name=name, tags=dict(self.model_tags), aliases=dict(self.aliases))
 
     def set_model_version_tag(self, name: str, version: str, key: str, value: str) -> None:
         assert isinstance(value, str)
@@ -140,7 +149,8 @@ def watch_locks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return held
 
 
-def _refused(code: str, message: str) -> Exception:
+def refused(code: str, message: str) -> Exception:
+    """As MLflow refuses."""
     from mlflow.exceptions import MlflowException
     from mlflow.protos import databricks_pb2
 

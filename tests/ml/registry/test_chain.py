@@ -30,12 +30,12 @@ def sql(settings: Settings, *statements: str) -> None:
             connection.execute(statement)
 
 
-def faults(settings: Settings) -> list[Message]:
-    return chain.faults(settings, ledger.table)
+def violations(settings: Settings) -> list[Message]:
+    return chain.violations(settings, ledger.table)
 
 
 def test_an_untouched_ledger_has_no_fault(settings: Settings) -> None:
-    assert faults(settings) == []
+    assert violations(settings) == []
     head = chain.read_head(settings)
     assert head is not None
     assert (head.position, head.row) == (5, 5)
@@ -44,7 +44,7 @@ def test_an_untouched_ledger_has_no_fault(settings: Settings) -> None:
 @pytest.mark.parametrize("column", ["who", "what", "why", "to_version", "numbers", "time", "intention"])
 def test_an_altered_cell_names_its_row_and_no_other(settings: Settings, column: str) -> None:
     sql(settings, f"UPDATE ledger SET {column} = 7 WHERE id = 3")
-    assert faults(settings) == [message("ledger.row_altered", row=3)]
+    assert violations(settings) == [message("ledger.row_altered", row=3)]
 
 
 def rehash(settings: Settings, first: int) -> None:
@@ -90,7 +90,7 @@ def test_what_was_done_past_refit_is_named(
     settings: Settings, harm: Callable[[Settings], None], code: str, values: dict[str, int]
 ) -> None:
     harm(settings)
-    (found,) = faults(settings)
+    (found,) = violations(settings)
     assert found.code == code
     assert found.values | values == found.values
 
@@ -99,16 +99,16 @@ def test_after_a_cut_the_ledger_takes_rows_again_and_still_tells(settings: Setti
     """The same ids come again then: it must neither stop promotions nor heal by itself."""
     sql(settings, "DELETE FROM ledger WHERE id > 3")
     assert ledger.append(settings, ledger.PROMOTED, who="ann", to_version="4") == 4
-    assert [fault for fault in faults(settings) if fault.values.get("row") in (4, 5)]
+    assert [fault for fault in violations(settings) if fault.values.get("row") in (4, 5)]
 
 
 def test_rows_of_before_the_chain_are_taken_in(settings: Settings) -> None:
     sql(settings, "DELETE FROM ledger_chain")
     (settings.var / chain.HEAD).unlink()
     ledger.append(settings, ledger.PROMOTED, who="ann", to_version="4")
-    assert faults(settings) == []
+    assert violations(settings) == []
     sql(settings, "UPDATE ledger SET who = 'eve' WHERE id = 2")
-    assert faults(settings) == [message("ledger.row_altered", row=2)]
+    assert violations(settings) == [message("ledger.row_altered", row=2)]
 
 
 def test_writers_at_once_make_one_chain(settings: Settings) -> None:
@@ -121,7 +121,7 @@ def test_writers_at_once_make_one_chain(settings: Settings) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert faults(settings) == []
+    assert violations(settings) == []
     assert len(ledger.events(settings)) == 45
 
 
@@ -134,4 +134,4 @@ def test_a_head_that_cannot_be_kept_does_not_undo_the_row(
     monkeypatch.setattr(chain, "write_json", full)
     ledger.append(settings, ledger.PROMOTED, who="ann")
     assert "could not be kept" in caplog.text
-    assert faults(settings) == [], "an older head is in the chain as well"
+    assert violations(settings) == [], "an older head is in the chain as well"

@@ -42,7 +42,7 @@ def promoted(
     found: Settings, monkeypatch: pytest.MonkeyPatch, *, wrong: float, wrong_before: float, rows: int = ROWS
 ) -> None:
     """Version 2 replaced version 1 and answered `rows`; both are wrong on a share of them."""
-    monkeypatch.setattr("ml.registry.ledger.time.time", lambda: worlds.START - 1)
+    monkeypatch.setattr("ml.registry.ledger.clock.now", lambda _: worlds.START - 1)
     ledger.append(found, ledger.PROMOTED, who="test", from_version="1", to_version="2")
     rng = np.random.default_rng(0)
     frame, _, p = worlds.draw(rows, 3)

@@ -30,7 +30,7 @@ LABELS = 40
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Version 2 replaced version 1 at `START`."""
     made = worlds.settings(tmp_path, min_labels=LABELS, label_rows=60, baking_s=1_000.0)
-    monkeypatch.setattr(ledger, "time", SimpleNamespace(time=lambda: START))
+    monkeypatch.setattr(ledger, "clock", SimpleNamespace(now=lambda _: START))
     ledger.append(made, ledger.PROMOTED, who="ann", from_version="1", to_version="2")
     return made
 

@@ -48,7 +48,7 @@ def settings_of(home: Path, *, label_rows: int = 100, policy: str = "always") ->
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(ledger, "time", SimpleNamespace(time=lambda: SINCE))
+    monkeypatch.setattr(ledger, "clock", SimpleNamespace(now=lambda _: SINCE))
     return settings_of(tmp_path / "home")
 
 
@@ -66,13 +66,19 @@ def store(monkeypatch: pytest.MonkeyPatch, own: Settings, tmp_path: Path) -> mem
 def enter(own: Settings, version: str = "2", **known: Any) -> None:
     shadow_slot.enter(
         own, version, who="ann", why="because", run_key="key", champion="1",
+        sha256=registry.version(own, version).sha256, champion_sha256=registry.version(own, "1").sha256,
         **{"degraded": False, "challenger_beats_champion": False, **known},
     )  # fmt: skip
 
 
+def hash_of(store: memory.Registry, version: str) -> str:
+    return store.tags(version)[registry.SHA256]
+
+
 def serve(
-    own: Settings, n: int, *, version: str = "1", at: float = SINCE, right: int = 0, labelled: bool = True
-) -> None:
+    own: Settings, n: int, *, version: str = "1", at: float = SINCE, right: int = 0, labelled: bool = True,
+    sha256: str = "", row_id: str = "",
+) -> None:  # fmt: skip
     """Rows that version 1 (or what is called another one) answered; it is right on the first `right`."""
     rows = tiny_rows(n, seed=n)
     bundle = replay_scoring.open_version(own, "1")
@@ -82,7 +88,7 @@ def serve(
         {
             "prediction_id": f"{version}-{at}-{i}", "time": at + i / 1000, "model_version": version,
             "inputs": {f"n{k}": float(v) for k, v in enumerate(rows.numbers[i])} | {"c0": rows.categories[i, 0]},
-            "label": labels[i], "probability": float(p[i].max()),
+            "model_sha256": sha256, "row_id": row_id, "label": labels[i], "probability": float(p[i].max()),
             "probabilities": dict(zip(bundle.classes, p[i].tolist(), strict=True)),
         }
         for i in range(n)
@@ -177,8 +183,35 @@ def test_how_it_stands(own: Settings, store: memory.Registry) -> None:
     assert found.state == "waits"
     one = shadow_slot.find(own)
     assert one is not None
-    assert shadow_test.progress(own, one, "1") == found
-    assert shadow_test.progress(own, one, "3").rows == 5
+    assert shadow_test.progress(own, one, "1", "") == found
+    assert shadow_test.progress(own, one, "3", "").rows == 5
+
+
+def test_what_another_registrys_version_of_that_number_answered_does_not_count(
+    own: Settings, store: memory.Registry
+) -> None:
+    serve(own, 4, sha256="ab")
+    serve(own, 5, at=SINCE + 1, sha256=registry.version(own, "1").sha256)
+    found, one = look(own), shadow_slot.find(own)
+    assert found is not None
+    assert one is not None
+    assert found.rows == 5
+    assert shadow_test.progress(own, one, "1", "ab").rows == 4
+
+
+def test_customers_of_its_training_do_not_count(
+    own: Settings, store: memory.Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is known of them now."""
+    known, new = "cd" * 16, "ab" * 16
+    serve(own, 4, row_id=known)
+    serve(own, 5, at=SINCE + 1, row_id=new)
+    np.save(tmp_path / "rows.npy", np.array([], np.uint64))
+    np.save(tmp_path / evidence.TRAINED_IDS, evidence.id_hashes(np.array([known], object)))
+    monkeypatch.setattr(evidence, "TRAINED_ON", tmp_path / "rows.npy")
+    found = look(own)
+    assert found is not None
+    assert found.rows == 5
 
 
 @pytest.mark.parametrize(("label_rows", "rows"), [(NEEDED + 5, NEEDED + 5), (10, NEEDED)])
@@ -289,6 +322,7 @@ def test_one_that_proves_better_is_promoted(own: Settings, store: memory.Registr
     event = newest(own)
     assert (event.what, event.who, event.run_key) == (ledger.PROMOTED, shadow_test.WHO, "key")
     assert (event.from_version, event.to_version) == ("1", "2")
+    assert (event.from_sha256, event.to_sha256) == (hash_of(store, "1"), hash_of(store, "2"))
     assert event.message is not None
     assert (event.message.code, event.message.values["version"]) == ("release.judged_in_shadow", "1")
     assert event.message.values["verdict"].code == "gate.always_although"  # type: ignore[union-attr]
@@ -326,10 +360,11 @@ def test_a_champion_that_changed_at_the_last_moment_is_the_next_to_beat(
     """Its clock runs on."""
     serve(own, NEEDED)
     store.add()
-    monkeypatch.setattr(ledger, "time", SimpleNamespace(time=lambda: SINCE + 500))
+    monkeypatch.setattr(ledger, "clock", SimpleNamespace(now=lambda _: SINCE + 500))
 
     def changed(settings: Settings, version: str, **more: Any) -> Any:
-        assert more["expected_champion"] == "1"
+        assert (more["expected_champion"], more["expected_sha256"]) == ("1", hash_of(store, "1"))
+        assert (version, more["sha256"]) == ("2", hash_of(store, "2"))
         store.aliases["champion"] = "3"
         raise ChampionChanged("another")
 
@@ -340,6 +375,7 @@ def test_a_champion_that_changed_at_the_last_moment_is_the_next_to_beat(
     one = shadow_slot.find(own)
     assert one is not None
     assert (one.champion, one.since, newest(own).who) == ("3", SINCE, shadow_test.WHO)
+    assert one.champion_sha256 == hash_of(store, "3")
     assert store.run_tags == {}
 
 
@@ -356,7 +392,7 @@ def test_a_champion_that_is_gone_at_the_last_moment_leaves_none_to_beat(
     look(own)
     one = shadow_slot.find(own)
     assert one is not None
-    assert one.champion == ""
+    assert (one.champion, one.champion_sha256) == ("", "")
 
 
 @pytest.mark.parametrize("error", [PromotionError, BundleError])
@@ -387,7 +423,7 @@ def test_one_that_cannot_be_compared_is_refused_and_told(own: Settings, store: m
     one = shadow_slot.find(own)
     assert one is not None
     with pytest.raises(RegistryError):
-        shadow_test.progress(own, one, "1")
+        shadow_test.progress(own, one, "1", "")
     found = look(own)
     assert found == Shadow(version="2", champion="1", state="refused")
     event = newest(own)
@@ -508,6 +544,23 @@ def test_what_was_known_of_another_champion_is_not_told(
     look(own)
     _, more = judge.asked[0]
     assert (more["degraded"], more["challenger_beats_champion"]) == (False, False)
+
+
+@pytest.mark.parametrize(("sha256", "known"), [("", True), ("f" * 64, False)])
+def test_what_was_known_of_another_bundle_of_the_number_is_not_told(
+    own: Settings, store: memory.Registry, monkeypatch: pytest.MonkeyPatch, sha256: str, known: bool
+) -> None:
+    """Another registry's version 1 was degraded; a row of before the hashes is told by the number."""
+    numbers: dict[str, Any] = {"degraded": True, "challenger_beats_champion": True}
+    ledger.append(
+        own, ledger.SHADOW, who="t", from_version="1", from_sha256=sha256, to_version="2", run_key="key",
+        numbers=numbers,
+    )  # fmt: skip
+    serve(own, NEEDED)
+    judge = Judge(monkeypatch)
+    look(own)
+    _, more = judge.asked[0]
+    assert (more["degraded"], more["challenger_beats_champion"]) == (known, known)
 
 
 def check(own: Settings, verdict: Verdict, signals: dict[str, bool], *, version: str = "1", at: float = SINCE) -> None:

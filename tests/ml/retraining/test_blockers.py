@@ -36,7 +36,7 @@ def happened(own: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Adds a row to the ledger, so many seconds after the start."""
 
     def add(what: str, at: float = 0.0, **more: Any) -> None:
-        monkeypatch.setattr(ledger, "time", SimpleNamespace(time=lambda: START + at))
+        monkeypatch.setattr(ledger, "clock", SimpleNamespace(now=lambda _: START + at))
         ledger.append(own, what, **{"who": "ann", "from_version": "1", "to_version": "2", **more})
 
     return add
@@ -124,6 +124,14 @@ def test_one_under_way_is_waited_for(own: Settings, happened: Any, what: str | N
     answered = what is not None and what != ledger.ROLLED_BACK
     assert ("under_way" in codes(held(own, TIMEOUT - 0.5))) == (not answered)
     assert "under_way" not in codes(held(own, TIMEOUT))
+
+
+def test_what_happened_while_the_clock_was_a_year_ahead_holds_nothing_up(own: Settings, happened: Any) -> None:
+    """Else no retraining would start until then."""
+    checked(own, True, at=365 * 86_400.0)
+    for _ in range(own.drift.breaker_refusals):
+        happened(ledger.REFUSED, 365 * 86_400.0)
+    assert not {"breaker", "under_way", "cooldown"} & set(codes(held(own, 0.0)))
 
 
 def test_an_answer_of_before_it_was_asked_for_is_none(own: Settings, happened: Any) -> None:

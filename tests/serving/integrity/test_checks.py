@@ -48,7 +48,7 @@ def settings(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
     return found
 
 
-def faults(settings: Settings) -> list[str]:
+def violations(settings: Settings) -> list[str]:
     return list(map(str, checks.check(settings)[1]))
 
 
@@ -68,16 +68,18 @@ def test_altered_file_of_a_bundle_is_named(settings: Settings, registry: Registr
     cached = settings.var / "serving" / "cache" / registry.hashes["1"]
     bundle = cached if place == "cache" else registry.bundle("1")
     flip(bundle / name, 200 if name == "bundle.sig" else 20)
-    found = faults(settings)
+    found = violations(settings)
     assert found
     wanted = str(cached / name) if place == "cache" else "version 1: "
-    assert all(fault.startswith(wanted) and name in fault for fault in found if "signed by" not in fault), found
+    assert all(
+        violation.startswith(wanted) and name in violation for violation in found if "signed by" not in violation
+    ), found
 
 
 def test_file_that_was_added_or_removed_is_named(settings: Settings, registry: Registry) -> None:
     (registry.bundle("1") / "extra.py").write_text("")
     (registry.bundle("1") / "metrics.json").unlink()
-    assert sorted(faults(settings)) == [
+    assert sorted(violations(settings)) == [
         "version 1: extra.py: not listed in bundle.json",
         "version 1: metrics.json: listed in bundle.json and not there",
     ]
@@ -85,7 +87,7 @@ def test_file_that_was_added_or_removed_is_named(settings: Settings, registry: R
 
 def test_forged_version_is_named(settings: Settings, registry: Registry, tmp_path: Path) -> None:
     signature.sign(tiny.settings_for(tmp_path / "eve"), registry.bundle("1"))
-    (found,) = faults(settings)
+    (found,) = violations(settings)
     assert found.startswith("version 1: bundle.sig: signed by key")
 
 
@@ -94,7 +96,7 @@ def test_version_whose_artifact_is_gone_is_named(settings: Settings, monkeypatch
         raise BundleError("its artifact is not there any more")
 
     monkeypatch.setattr(registries, "fetch", gone)
-    assert faults(settings) == ["version 1: its artifact is not there any more"]
+    assert violations(settings) == ["version 1: its artifact is not there any more"]
 
 
 @pytest.mark.parametrize("of", [0, 1], ids=["sealed", "open"])
@@ -109,14 +111,14 @@ def test_altered_bytes_of_a_segment_are_named(settings: Settings, of: int) -> No
         assert any(first <= at < behind for first, behind in found), at
         assert sum(behind - first for first, behind in found) < len(whole) / 3
     flip(segment, 300)
-    (fault,) = faults(settings)
-    assert fault.startswith(f"{segment}: bytes ")
+    (violation,) = violations(settings)
+    assert violation.startswith(f"{segment}: bytes ")
 
 
 def test_altered_row_of_the_ledger_is_named(settings: Settings) -> None:
     with closing(sqlite3.connect(settings.var / "refit.db")) as connection, connection:
         connection.execute("UPDATE ledger SET who = 'eve' WHERE id = 2")
-    assert faults(settings) == ["ledger row 2: altered"]
+    assert violations(settings) == ["ledger row 2: altered"]
 
 
 def test_command_tells_by_its_exit_code(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from ml import predictions
 from ml.settings import Settings
+from ml.storage import clock as clocks
 from ml.storage import database
 from serving.model.store import open_served
 from serving.prediction_log.retention import DAY_S, Retention
@@ -20,16 +21,16 @@ from tests.serving import tiny
 
 
 class Time:
-    """The machine's clocks: `wall` may leap, `monotonic` cannot."""
+    """The machine's clocks: `wall` may leap, how long it has run cannot."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.wall, self.monotonic = time.time(), 1_000.0
+        self.wall, self.ran_s = time.time(), 1_000.0
         patch.setattr(time, "time", lambda: self.wall)
-        patch.setattr(time, "monotonic", lambda: self.monotonic)
+        patch.setattr(clocks, "ran_s", lambda: self.ran_s)
 
     def run(self, seconds: float) -> None:
         self.wall += seconds
-        self.monotonic += seconds
+        self.ran_s += seconds
 
 
 @pytest.fixture
@@ -64,6 +65,10 @@ def running(clock: Time, shipper: LogShipper, hours: float) -> None:
     for _ in range(round(hours * 60)):
         clock.run(60)
         shipper.retention.tick()
+
+
+def told(settings: Settings) -> list[str]:
+    return (settings.var / "logs" / "alerts.jsonl").read_text().splitlines()
 
 
 def times(settings: Settings) -> list[float]:
@@ -112,6 +117,50 @@ def test_what_is_answered_in_1970_is_kept_when_the_clock_is_right_again(settings
     found = times(settings)
     assert len(found) == 7
     assert min(found) == right
+
+
+def test_what_is_answered_with_the_clock_a_year_back_is_kept(settings: Settings, clock: Time) -> None:
+    """Also where that is after Refit's first year, so that the moment alone looks right; labels too."""
+    clock.wall += 3 * 365 * DAY_S
+    answer(settings, 1)
+    shipper = LogShipper(settings)
+    pass_over(shipper)
+    right = clock.wall
+    clock.wall -= 400 * DAY_S
+    answer(settings, 3)
+    pass_over(shipper)
+    pass_over(LogShipper(settings))
+    answer(settings, 3)
+    clock.wall = right + 60
+    for _ in range(3):
+        pass_over(LogShipper(settings))
+        clock.run(DAY_S + 1)
+    assert min(times(settings)) == right
+    assert len(times(settings)) == 7
+    assert sum("leapt by -400 days" in line for line in told(settings)) == 2  # each log shipper that saw it
+
+
+def test_what_waited_for_the_database_keeps_its_moment(settings: Settings, clock: Time) -> None:
+    """A month without the database, over restarts of everything: what waits is old, and no clock was wrong."""
+    answer(settings, 1)
+    pass_over(LogShipper(settings))
+    asked = []
+    for _ in range(5):
+        clock.run(6 * DAY_S)
+        asked.append(clock.wall)
+        answer(settings, 1)
+        LogShipper(settings).retention.purge_daily()
+    pass_over(LogShipper(settings))
+    assert sorted(times(settings))[1:] == asked
+
+
+def test_the_first_purge_of_a_home_comes_after_a_day(settings: Settings, clock: Time) -> None:
+    """A backup that is put back on a machine whose clock is a year ahead."""
+    answer(settings, 2)
+    LogShipper(settings).step()
+    clock.wall += 400 * DAY_S
+    pass_over(LogShipper(settings))
+    assert len(times(settings)) == 2
 
 
 def test_a_moment_in_the_future_becomes_the_moves(settings: Settings, clock: Time) -> None:

@@ -16,5 +16,9 @@ TEMPLATES = {
     "connections.no_mlflow": N_("{address} does not answer as MLflow does to {call}"),
     "connections.another_process": N_("another process is at '{name}' and does not finish; try again when it is done"),
     "connections.no_model": N_("no model version is loaded"),
+    "connections.clock_leapt": N_(
+        "The machine's clock has leapt by {days:+.0f} days. For a day of running nothing is deleted or decided by it; "
+        "if it stays, it is taken for right. Set it right if it is wrong."
+    ),
     "connections.prediction_log": N_("prediction log: {error}"),
 }

@@ -12,6 +12,10 @@ TEMPLATES = {
     "requests.nothing_lost": N_("{error}: nothing was lost; try again in a moment"),
     "requests.database_silent": N_("the database does not answer: {error}; it is tried again later"),
     "requests.disk_full": N_("the disk is full: send it again when there is room"),
+    "requests.partly_logged": N_(
+        "{why}. {n:,} of {rows:,} rows are in the prediction log, under ids that were not answered: the answer grew "
+        "beyond what its first rows foretold, or the log took no more. Send the whole table again."
+    ),
     "requests.tables_waiting": N_("the database has not taken the rows of earlier tables; send it again in a while"),
     "requests.fault": N_("a fault of the service, which is in its log; the request may be sent again"),
     "requests.no_finite_probability": N_(
