@@ -10,6 +10,9 @@ made from the table's cells and the row's place, so a part that is sent twice is
 what was asked: its type, version and columns, as many rows, the same ids in the same order, all of it. Until all is
 done the rows are in OUTPUT.part, which one run at a time may write, with OUTPUT.part.json saying how far it is good.
 
+A few words in a number column are missing values, and the service counts them by the request. Where a part has more
+than a few, all is sent again in larger parts, as the whole table may have fewer.
+
 Exit codes: 0 done; 2 the command or the file is wrong, or it changed while it was sent; 3 the service refuses the
 rows, and says why; 4 the service cannot be reached or stays busy; 5 the model changed on the way (see --allow-mixed);
 6 what came is no answer to what was asked; 130 interrupted. After 4, 5, 6 and 130 the same command goes on.
@@ -56,6 +59,8 @@ OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".
 ID = "prediction_id"
 RANKED_BY = "positive_probability"
 PASSING = {408, 425, 429, 500, 502, 503, 504}
+TOO_MANY_WORDS = "urn:refit:rows.too_many_words"
+LARGER = 8  # times, the next parts where one had too many words
 
 
 class Stop(Exception):
@@ -64,6 +69,10 @@ class Stop(Exception):
     def __init__(self, code: int, message: str):
         super().__init__(message)
         self.code = code
+
+
+class TooManyWords(Stop):
+    """Raised where a larger part could hold the words that this one cannot."""
 
 
 class Chunk(NamedTuple):
@@ -130,7 +139,18 @@ def run(options: argparse.Namespace) -> None:
         raise Stop(2, "the output is CSV; give it a name that ends in .csv, .csv.gz, .csv.bz2 or .csv.xz")
     if not options.url.startswith(("http://", "https://")):
         raise Stop(2, f"expected --url to begin with http:// or https://, got {options.url}")
-    digest = _digest(options)
+    digest, total = _digest(options)
+    while True:
+        try:
+            return _score(options, output, digest)
+        except TooManyWords as stop:
+            if options.chunk >= total:
+                raise
+            options.chunk, options.restart = min(LARGER * options.chunk, total), True
+            print(f"predict_client: {stop}\npredict_client: all again, {options.chunk} rows a request", file=sys.stderr)
+
+
+def _score(options: argparse.Namespace, output: Path, digest: str) -> None:
     with contextlib.ExitStack() as opened:
         journal = opened.enter_context(Journal(output, digest, restart=options.restart))
         progress = Progress(options.quiet, journal.rows)
@@ -223,14 +243,13 @@ def _bytes(cells: list[str]) -> bytes:
     return "".join(f"{len(cell)}:{cell}," for cell in [str(len(cells)), *cells]).encode("utf-8", "surrogatepass")
 
 
-def _digest(options: argparse.Namespace) -> str:
-    """SHA-256 over the names and cells as they are sent, however the file is packed; 20 digits of it."""
+def _digest(options: argparse.Namespace) -> tuple[str, int]:
+    """SHA-256 over the names and cells as they are sent, however the file is packed; 20 digits of it. Then the rows."""
     with contextlib.ExitStack() as opened:
         names, rows = _table(options, opened)
         seen = hashlib.sha256(_bytes(names))
-        for _ in _hashed(rows, seen):
-            pass
-    return seen.hexdigest()[:20]
+        total = sum(1 for _ in _hashed(rows, seen))
+    return seen.hexdigest()[:20], total
 
 
 def _hashed(rows: Iterator[list[str]], seen: Any) -> Iterator[list[str]]:
@@ -327,9 +346,9 @@ def _post(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes
             with urllib.request.urlopen(request, timeout=options.timeout) as response:
                 return response.read(), response.headers
         except urllib.error.HTTPError as error:
-            last = _reason(error, chunk)
+            last, kind = _reason(error, chunk)
             if error.code not in PASSING:
-                raise Stop(3, last) from error
+                raise (TooManyWords if kind == TOO_MANY_WORDS else Stop)(3, last) from error
             wait = _retry_after(error.headers.get("Retry-After", ""), wait)
         except (OSError, ValueError, http.client.HTTPException) as error:  # refused, reset, timed out, cut short
             last = f"{options.url} cannot be reached: {getattr(error, 'reason', error)}"
@@ -338,17 +357,17 @@ def _post(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes
     raise Stop(4, f"{last} (tried {options.retries + 1} times); the same command goes on from here")
 
 
-def _reason(error: urllib.error.HTTPError, chunk: Chunk) -> str:
-    """The service's own words, with the places of this chunk told as rows of the file."""
+def _reason(error: urllib.error.HTTPError, chunk: Chunk) -> tuple[str, str]:
+    """The service's own words, with the places of this chunk told as rows of the file; and the problem's type."""
     try:
         problem = json.loads(error.read())
-        detail = str(problem.get("detail", problem))
+        detail, kind = str(problem.get("detail", problem)), str(problem.get("type", ""))
     except (ValueError, OSError, AttributeError):
-        return f"HTTP {error.code} {error.reason}"
+        return f"HTTP {error.code} {error.reason}", ""
     lines = [fault["line"] for fault in problem.get("errors", []) if isinstance(fault.get("line"), int)]
     if not lines:
-        return f"HTTP {error.code}: {detail}"
-    return f"HTTP {error.code}: row {chunk.first + lines[0] - 1} of the file (in its part, {detail})"
+        return f"HTTP {error.code}: {detail}", kind
+    return f"HTTP {error.code}: row {chunk.first + lines[0] - 1} of the file (in its part, {detail})", kind
 
 
 def _retry_after(given: str, wait: float) -> float:

@@ -65,7 +65,7 @@ def without_airflow(layout: Layout, evals: int, number: int) -> dict[str, float]
 
 def through_airflow(layout: Layout, evals: int) -> tuple[float, dict[str, dict[str, float]]]:
     """Seconds from the trigger to the end of the run, and of each task's parts."""
-    api = AirflowApi(layout)
+    api = AirflowApi.embedded(layout)
     api.unpause("retrain")
     triggered = time.time()
     run_id = api.trigger("retrain", {"max_evals": evals, "reason": "bench/pipeline.py"})

@@ -42,7 +42,7 @@ class Demo:
     def __init__(self, settings: Settings, reports: Path | None = None) -> None:
         self.settings = settings
         self.reports = reports or settings.var / "reports"
-        self.airflow = AirflowApi(Layout(settings))
+        self.airflow = AirflowApi.embedded(Layout(settings))
         self.url = rollout.urls(settings)[0]
         self.events: list[Event] = []
         self.phases: list[dict[str, Any]] = []

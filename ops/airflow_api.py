@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import urllib.parse
+from collections.abc import Callable
 from typing import Any
 
 from ml import http
@@ -20,12 +21,25 @@ class AirflowUnavailable(StackError):
 
 
 class AirflowApi:
-    """A client with a token of the admin, whose generated password is read at the first call."""
+    """A client with a token of the admin.
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self.url = layout.url("airflow")
+    Parameters
+    ----------
+    url
+        Of Airflow's API server, without a path.
+    password
+        The admin's; asked for at each login.
+    """
+
+    def __init__(self, url: str, password: Callable[[], str]) -> None:
+        self.url = url
+        self._password = password
         self._token = ""
+
+    @classmethod
+    def embedded(cls, layout: Layout) -> AirflowApi:
+        """Of the stack that this command starts, whose generated password is in a file."""
+        return cls(layout.url("airflow"), lambda: admin_password(layout))
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """One request to `/api/v2`; a token that has expired is renewed once.
@@ -57,7 +71,7 @@ class AirflowApi:
                 if error.status != 401:
                     raise
                 self._token = ""  # expired
-        login = {"username": ADMIN, "password": admin_password(self._layout)}
+        login = {"username": ADMIN, "password": self._password()}
         self._token = self._send("POST", "/auth/token", login)["access_token"]
         return self._send(method, path, body)
 

@@ -1,4 +1,5 @@
-"""Airflow's own configuration for the embedded stack, written as `var/airflow/airflow.cfg`.
+"""Airflow's own configuration: of every deployment (`SHARED`, which docker-compose.yaml repeats and a test compares),
+and for the embedded stack, written as `var/airflow/airflow.cfg`.
 
 A file rather than environment variables: it holds secrets (mode 0600), the service and MLflow do not
 get to see it, and `AIRFLOW_HOME=var/airflow .venv/bin/airflow …` works for a person in a shell.
@@ -14,16 +15,40 @@ from ops.layout import ADMIN, HOST, Layout, ensure_secrets, write_private
 # At most this many tasks at once; each slot is a process that the scheduler forks at its start.
 PARALLELISM = 4
 
+# What makes the loop go on by itself and soon, wherever Airflow runs.
+SHARED: dict[str, dict[str, object]] = {
+    # The loop is closed from the first start on; a person pauses what is not wanted.
+    "core": {"dags_are_paused_at_creation": False, "load_examples": False},
+    "scheduler": {
+        # Seconds between two looks when nothing happens (default 1): what a task waits for its successor.
+        "scheduler_idle_sleep_time": 0.1,
+        # A dead scheduler's tasks are started again by the next one after at most 30 + 10 s (the check runs
+        # every 300 by default). Not sooner: a scheduler that is merely slow, on a loaded machine, would take
+        # its own running tasks for orphans.
+        "scheduler_health_check_threshold": 30,
+        "orphaned_tasks_check_interval": 10,
+        # A task whose process was killed together with its supervisor (default 300).
+        "task_instance_heartbeat_timeout": 60,
+    },
+    "workers": {
+        # With the default of 5 s a finished task keeps its slot for up to that long.
+        "min_heartbeat_interval": 1,
+        # The first request to a cold execution API takes longer than the default of 5 s.
+        "execution_api_timeout": 30,
+    },
+    "dag_processor": {"refresh_interval": 5},
+    "usage_data_collection": {"enabled": False},
+}
+
 
 def values(layout: Layout, secrets: dict[str, str]) -> dict[str, dict[str, object]]:
     """Sections and options. What is not here keeps Airflow's default."""
-    return {
+    own: dict[str, dict[str, object]] = {
         "core": {
             "dags_folder": layout.checkout / "dags",
             "plugins_folder": layout.checkout / "plugins",
             "executor": "LocalExecutor",
             "parallelism": PARALLELISM,
-            "load_examples": False,
             "fernet_key": secrets["fernet_key"],
             "simple_auth_manager_users": f"{ADMIN}:admin",
             "simple_auth_manager_passwords_file": layout.password_file,
@@ -46,26 +71,8 @@ def values(layout: Layout, secrets: dict[str, str]) -> dict[str, dict[str, objec
             "instance_name": "Refit",
         },
         "api_auth": {"jwt_secret": secrets["jwt_secret"]},
-        "scheduler": {
-            # Seconds between two looks when nothing happens (default 1): what a task waits for its successor.
-            "scheduler_idle_sleep_time": 0.1,
-            # A dead scheduler's tasks are started again by the next one after at most 30 + 10 s (the check runs
-            # every 300 by default). Not sooner: a scheduler that is merely slow, on a loaded machine, would take
-            # its own running tasks for orphans.
-            "scheduler_health_check_threshold": 30,
-            "orphaned_tasks_check_interval": 10,
-            # A task whose process was killed together with its supervisor (default 300).
-            "task_instance_heartbeat_timeout": 60,
-        },
-        "workers": {
-            # With the default of 5 s a finished task keeps its slot for up to that long.
-            "min_heartbeat_interval": 1,
-            # The first request to a cold execution API takes longer than the default of 5 s.
-            "execution_api_timeout": 30,
-        },
-        "dag_processor": {"refresh_interval": 5},
-        "usage_data_collection": {"enabled": False},
     }
+    return {name: SHARED.get(name, {}) | own.get(name, {}) for name in {**SHARED, **own}}
 
 
 def write(layout: Layout) -> None:

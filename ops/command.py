@@ -75,7 +75,7 @@ def cancel(layout: Layout, terminal: Terminal) -> int:
     """End the runs of `retrain` that are active or queued, in Airflow; without a supervisor, as `status`."""
     if not supervision.states(layout):
         return status(layout, terminal)
-    api = AirflowApi(layout)
+    api = AirflowApi.embedded(layout)
     runs = api.active_runs("retrain")
     for run_id in runs:
         api.cancel("retrain", run_id)
@@ -143,7 +143,7 @@ def run(layout: Layout, terminal: Terminal, conf: dict[str, Any]) -> None:
 
 def close_loop(layout: Layout, terminal: Terminal) -> AirflowApi:
     """Unpause every DAG, once Airflow has read them; returns the client that did."""
-    api = AirflowApi(layout)
+    api = AirflowApi.embedded(layout)
     with terminal.step("DAGs read") as say:
         _wait_for_dags(api, say)
     for dag_id in DAGS:

@@ -4,6 +4,6 @@ set -euo pipefail
 for name in refit airflow mlflow; do
   psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --set name="$name" --set password="$REFIT_DB_PASSWORD" <<'SQL'
 CREATE USER :"name" WITH PASSWORD :'password';
-CREATE DATABASE :"name" OWNER :"name";
+CREATE DATABASE :"name" OWNER :"name" ENCODING 'UTF8' TEMPLATE template0;
 SQL
 done

@@ -7,6 +7,7 @@ import email.utils
 import gzip
 import io
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -143,17 +144,37 @@ def test_ids_depend_on_the_content_alone(service: str, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("word", "again"), [("2 %", []), ("twelve", ["10", "25"])])
 def test_rows_that_do_not_fit_end_with_the_services_words(
-    service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str, again: list[str]
 ) -> None:
-    """Exit code 3, and the row of the file rather than of the part."""
+    """Exit code 3, and the row of the file rather than of the part; a number that is not read is no word."""
     rows = [dict(row) for row in ROWS]
-    rows[14]["n1"] = "twelve"
+    rows[14]["n1"] = rows[15]["n1"] = word
     assert run(service, table(tmp_path / "t.csv", rows), tmp_path / "out.csv") == 3
     said = capsys.readouterr().err
     assert "row 15 of the file" in said
-    assert "column 'n1': expected a number, got 'twelve'" in said
+    assert f"column 'n1': expected a number, got '{word}'" in said
+    assert re.findall(r"here 2 of (\d+) are", said) == again
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("words", [range(0, 3), range(57, 60)], ids=["first", "last"])
+def test_words_side_by_side_are_few_where_the_table_has_few(
+    service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: range
+) -> None:
+    """3 of 60 cells are missing values, as in an upload of the whole. What was sent twice has the same ids."""
+    rows = [ROWS[i % N] | {"id": str(i), "n1": "unknown" if i in words else "0.5"} for i in range(60)]
+    assert run(service, table(tmp_path / "t.csv", rows), tmp_path / "out.csv") == 0
+    said = capsys.readouterr().err
+    assert "up to 5% of the cells of a number column may be words, here 3 of 10 are" in said
+    assert "all again, 60 rows a request" in said
+    found = read(tmp_path / "out.csv")
+    assert [row["id"] for row in found] == [row["id"] for row in rows]
+    assert [i for i, row in enumerate(found) if "unknown" in row["warnings"]] == list(words)
+    assert set(logged_ids(tmp_path / "home")) == {row["prediction_id"] for row in found}, (
+        "the database takes an id once"
+    )
 
 
 @pytest.mark.parametrize(

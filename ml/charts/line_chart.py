@@ -31,7 +31,7 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A vertical mark: what happened at `x`. `kind` picks the colour: promoted, rolled-back, drift."""
+    """A vertical mark: what happened at `x`. `kind` picks the colour: promoted, rolled-back, drift, alias-deleted."""
 
     x: float
     text: str

@@ -115,7 +115,11 @@ def champion_bundle(
     try:
         info = registry.serving(settings)
     except RegistryError:  # deleted in MLflow: it serves on, and is no reason for a "first champion"
-        lost = VersionInfo(version=ledger.serving(settings), run_id="", source="", created=0.0, tags={})
+        served = ledger.newest_move(settings)
+        if served is None:
+            raise
+        tags = {registry.SHA256: served.to_sha256}
+        lost = VersionInfo(version=served.to_version, run_id="", source="", created=0.0, tags=tags)
         return lost, None, message("release.serving_deleted", version=lost.version)
     if info is not None and but_of and info.run_key == but_of:
         moves = ledger.events(settings, what=ledger.SERVED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
 
@@ -54,12 +56,14 @@ def log(settings: Settings, verdict: DriftVerdict) -> bool:
         step, moment = int(verdict.time), int(verdict.time * 1000)
         points = [Metric(f"drift/{name}", value, moment, step) for name, value in verdict.numbers.items()]
         effects = list(verdict.effects.items())[:500]
-        points += [Metric(f"drift/effect/{_name(name)}", effect, moment, step) for name, effect in effects]
+        points += [Metric(f"drift/effect/{metric_name(name)}", effect, moment, step) for name, effect in effects]
+        renamed = {made: name for name, _ in effects if (made := metric_name(name)) != name}
         tags = [
             RunTag("refit.verdict", verdict.verdict),
             RunTag("refit.model_version", verdict.model_version),
             RunTag("refit.report", verdict.report.get("html", "")),
             RunTag("mlflow.note.content", verdict.sentence[:5000]),
+            *([RunTag("refit.renamed_columns", json.dumps(renamed, ensure_ascii=False)[:5000])] if renamed else []),
         ]
         with tracking.errors(tracking.uri(settings)):
             tracking.client(settings).log_batch(run_id, metrics=points, tags=tags)
@@ -69,6 +73,13 @@ def log(settings: Settings, verdict: DriftVerdict) -> bool:
     return True
 
 
-def _name(column: str) -> str:
-    """A column's name with the letters that MLflow takes in a metric's name."""
-    return "".join(c if c.isalnum() or c in "_-. " else "_" for c in column)[:200]
+def metric_name(column: str) -> str:
+    """A column's name with the letters that MLflow takes in a metric's name: no two columns have the same.
+
+    >>> metric_name("a_b"), metric_name("a/b"), metric_name("a:b")
+    ('a_b', 'a_b-c14cddc033', 'a_b-6783a31eab')
+    """
+    plain = "".join(c if c.isalnum() or c in "_-. " else "_" for c in column)[:200]
+    if plain == column and plain.strip("."):  # MLflow takes no "." for the end of a path
+        return column
+    return f"{plain}-{hashlib.sha256(column.encode('utf-8', 'surrogatepass')).hexdigest()[:10]}"

@@ -41,10 +41,10 @@ def read(settings: Settings, *, events: int = 30, checks: int = 20) -> Status:
         The database does not answer.
     """
     champion = ledger.newest_move(settings)
-    before = ledger.served_before(settings, champion.to_version, champion.to_sha256) if champion else {}
+    before = ledger.served_before(settings, champion.to_version, champion.to_sha256) if champion else []
     return Status(
         champion=champion,
-        previous=next(iter(before), ""),
+        previous=before[0][0] if before else "",
         metrics=_metrics(settings, champion) if champion else {},
         unfinished=ledger.open_intention(settings),
         shadow=shadow(settings),
@@ -59,7 +59,9 @@ def shadow(settings: Settings) -> Shadow | None:
     if candidate is None:
         return None
     counted = last.shadow if last is not None else None
-    if counted is not None and (counted.version, counted.state) == (candidate.version, "waits"):
+    if counted is not None and (counted.version, counted.since, counted.state) == (
+        candidate.version, candidate.since, "waits",
+    ):  # fmt: skip
         return counted
     until = candidate.since + settings.gate.shadow_s
     needed = shadow_slot.needed(settings)

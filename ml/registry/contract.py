@@ -135,7 +135,7 @@ def is_signed(settings: Settings, info: VersionInfo) -> bool:
 def before(settings: Settings, current: str) -> VersionInfo | None:
     """The version that served last before `current`, of those of its contract that are there and not quarantined."""
     now = version(settings, current)
-    for number, sha256 in ledger.served_before(settings, current, now.sha256).items():
+    for number, sha256 in ledger.served_before(settings, current, now.sha256):
         try:
             info = version(settings, number, sha256)
         except RegistryError:

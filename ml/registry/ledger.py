@@ -206,8 +206,8 @@ def serving(settings: Settings) -> str:
     return newest.to_version if newest is not None else ""
 
 
-def served_before(settings: Settings, version: str, sha256: str = "") -> dict[str, str]:
-    """Versions that really served before `version` came to serve → hash of the bundle ("": not kept).
+def served_before(settings: Settings, version: str, sha256: str = "") -> list[tuple[str, str]]:
+    """Versions that really served before `version` came to serve, each with the hash of its bundle ("": not kept).
 
     Most recent first, each once.
     """
@@ -218,10 +218,10 @@ def served_before(settings: Settings, version: str, sha256: str = "") -> dict[st
                 order.append(one)
     here = (version, sha256)
     at = next((i for i, one in enumerate(order) if same(one, here)), -1)
-    found: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
     for one in order[at + 1 :]:
-        if not same(one, here):
-            found.setdefault(*one)
+        if not any(same(one, known) for known in (here, *found)):
+            found.append(one)
     return found
 
 

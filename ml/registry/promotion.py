@@ -38,6 +38,8 @@ def promote(
     why: Text,
     run_key: str = "",
     expected_champion: str | None = None,
+    expected_sha256: str = "",
+    sha256: str = "",
     force: bool = False,
     across: bool = False,
     numbers: dict[str, Any] | None = None,
@@ -50,6 +52,8 @@ def promote(
     expected_champion
         The version the challenger was judged against ("" for none). Another one by now is a refusal.
         None: not checked (a person's decision).
+    expected_sha256, sha256
+        Of the bundles of that version and of `number`, where they are known: another registry has the numbers too.
     force
         Also a quarantined version, whose quarantine is lifted, and one of another contract.
     across
@@ -66,6 +70,8 @@ def promote(
         Refused, or not confirmed: then the aliases are as they were.
     BundleError
         The version does not load or repeat its own examples: nothing was changed.
+    RegistryError
+        There is no such version, or this registry's of that number is another one: nothing was changed.
     """
     number = str(number)
     with locks.exclusive(settings, LOCK):
@@ -77,29 +83,30 @@ def promote(
         old, old_sha256 = (served.to_version, served.to_sha256) if served else ("", "")
         if current:
             old, old_sha256 = current.version, current.sha256
-        info = version(settings, number)
+        info = version(settings, number, sha256)
+        hashes = old_sha256, info.sha256
         if current is not None and old == number:
             return _already(settings, info, who, why, run_key, confirm_with)
-        if expected_champion is not None and old != expected_champion:
-            reason = message("release.champion_changed", version=number, old=_named(expected_champion), now=_named(old))
-            _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
+        expected = (expected_champion or "", expected_sha256)
+        if expected_champion is not None and not ledger.same((old, old_sha256), expected):
+            reason = _champion_changed(number, expected[0], old)
+            _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key, hashes)
             raise ChampionChanged(reason)
         if info.quarantined and not force:
             reason = message("release.quarantined_needs_force", version=number, reason=info.quarantined)
-            _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
+            _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key, hashes)
             raise PromotionError(reason)
         _check_loads(settings, info)
         really = (served.to_version, served.to_sha256) if served else (old, old_sha256)  # others may move the alias
         changed = border(settings, really[0], info, really[1])
         if changed and not (force or across):
             reason = message("release.changes_contract", version=number, changes=changed)
-            _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key)
+            _outcome(settings, ledger.REFUSED, who, reason, old, number, run_key, hashes)
             raise PromotionError(reason)
         if info.quarantined:
             release(settings, number, who=who, why=why)
         if ledger.same((old, old_sha256), (number, info.sha256)):
-            old = old_sha256 = ""  # only the alias was lost
-        hashes = old_sha256, info.sha256
+            old, hashes = "", ("", info.sha256)  # only the alias was lost
         intention = _outcome(settings, ledger.PROMOTING, who, why, old, number, run_key, hashes)
         return _move(settings, _intention(settings, intention), confirm_with, numbers or {}, changed)
 
@@ -270,8 +277,8 @@ def _put_back(settings: Settings, old: str) -> None:
 def _nothing_before(settings: Settings, current: str) -> Message:
     now = version(settings, current)
     before = ledger.served_before(settings, current, now.sha256)
-    other = next((v for v, sha256 in before.items() if border(settings, v, now, sha256)), "")
-    if other and not _is_gone(settings, other, before[other]):
+    other, sha256 = next((one for one in before if border(settings, one[0], now, one[1])), ("", ""))
+    if other and not _is_gone(settings, other, sha256):
         return message("release.nothing_within_contract", version=current, other=other)
     return message("release.nothing_to_go_back_to", version=current)
 
@@ -285,6 +292,12 @@ def _is_gone(settings: Settings, number: str, sha256: str) -> bool:
 
 def _check_loads(settings: Settings, info: VersionInfo) -> None:
     Bundle.open(download(settings, info), sha256=info.sha256).self_check()
+
+
+def _champion_changed(number: str, expected: str, now: str) -> Message:
+    if expected == now:
+        return message("release.champion_another", version=number, old=now)
+    return message("release.champion_changed", version=number, old=_named(expected), now=_named(now))
 
 
 def _named(number: str) -> Message:

@@ -100,8 +100,9 @@ def _not_compared(settings: Settings, event: ledger.Event, rows: pd.DataFrame, w
     if not earlier or earlier[0].numbers.get("move") != event.id:
         numbers = {"move": event.id}
         ledger.append(
-            settings, ledger.NOT_COMPARED, who=WHO, why=reason, from_version=old, to_version=new, numbers=numbers
-        )
+            settings, ledger.NOT_COMPARED, who=WHO, why=reason, from_version=old, to_version=new, numbers=numbers,
+            from_sha256=event.from_sha256, to_sha256=event.to_sha256,
+        )  # fmt: skip
         alerts.send(settings, ledger.NOT_COMPARED, [reason], from_version=old, to_version=new)
     right = rows["label"].to_numpy(object) == rows["actual"].to_numpy(object)
     return Baking(

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ml.drift.verdict import Shadow
+from ml.errors import RegistryError
 from ml.messages import Text, code_of, message
 from ml.registry import ledger
 from ml.registry.ledger import Event
@@ -35,6 +36,7 @@ class ShadowCandidate(msgspec.Struct, frozen=True, kw_only=True):
     champion: str
     since: float
     sha256: str = ""  # of its bundle; "" where the ledger does not have it
+    champion_sha256: str = ""
     degraded: bool = False
     challenger_beats_champion: bool = False
 
@@ -56,6 +58,7 @@ def find(settings: Settings) -> ShadowCandidate | None:
         sha256=entry.to_sha256,
         run_key=entry.run_key,
         champion=entry.from_version,
+        champion_sha256=entry.from_sha256,
         since=float(known.get("since", entry.time)),
         degraded=bool(known.get("degraded")),
         challenger_beats_champion=bool(known.get("challenger_beats_champion")),
@@ -78,6 +81,7 @@ def enter(
     degraded: bool,
     challenger_beats_champion: bool,
     sha256: str = "",
+    champion_sha256: str = "",
 ) -> Event:
     """Let a version wait in shadow; a second call finds what became of the first.
 
@@ -87,8 +91,8 @@ def enter(
         For the ledger.
     champion
         The version that serves now, which it is to be held against.
-    sha256
-        Of the version's bundle.
+    sha256, champion_sha256
+        Of the bundles of the version and of the champion.
     degraded, challenger_beats_champion
         What the gate knew of the champion (`gate.rules.judge`): kept with the wait.
 
@@ -110,6 +114,7 @@ def enter(
                 champion=champion,
                 since=0.0,
                 sha256=sha256,
+                champion_sha256=champion_sha256,
                 degraded=degraded,
                 challenger_beats_champion=challenger_beats_champion,
             )
@@ -120,23 +125,24 @@ def enter(
     return event
 
 
-def again(settings: Settings, candidate: ShadowCandidate, *, who: str, champion: str) -> None:
+def again(settings: Settings, candidate: ShadowCandidate, *, who: str, champion: str, sha256: str = "") -> None:
     """Wait on, judged against another champion now; the time it has waited counts. For a holder of the lock.
 
     Parameters
     ----------
-    champion
-        The version that is to be beaten from now on.
+    champion, sha256
+        The version that is to be beaten from now on, and the hash of its bundle.
     """
     numbers: dict[str, object] = {"since": candidate.since, "degraded": False, "challenger_beats_champion": False}
     why = message("release.shadow_other_champion", version=champion)
-    _append(settings, ledger.SHADOW, candidate, champion, who, why, numbers)
+    other = msgspec.structs.replace(candidate, champion=champion, champion_sha256=sha256)
+    _append(settings, ledger.SHADOW, other, who, why, numbers)
 
 
 def found_serving(settings: Settings, candidate: ShadowCandidate, *, who: str) -> None:
     """End the wait of a version whose alias was set by hand, in MLflow's own pages: the ledger knows from now on."""
     why = message("release.shadow_alias_found_set")
-    _append(settings, ledger.PROMOTED, candidate, candidate.champion, who, why, {})
+    _append(settings, ledger.PROMOTED, candidate, who, why, {})
 
 
 def refuse(
@@ -158,7 +164,7 @@ def refuse(
     if reasons:
         numbers |= {"reasons": [str(reason) for reason in reasons], "codes": [code_of(reason) for reason in reasons]}
     numbers |= {UNJUDGED: True} if unjudged else {}
-    _append(settings, ledger.REFUSED, candidate, candidate.champion, who, why, numbers)
+    _append(settings, ledger.REFUSED, candidate, who, why, numbers)
 
 
 def figures(counted: Shadow) -> dict[str, object]:
@@ -172,7 +178,7 @@ def follow(settings: Settings) -> None:
     from ml import registry
 
     candidate, current = find(settings), registry.by_alias(settings, registry.SHADOW)
-    wanted = candidate.version if candidate else ""
+    wanted = candidate.version if candidate is not None and _is_here(settings, candidate) else ""
     if current is not None and current.version != wanted:
         left = _past(settings, current.version, current.sha256)
         if left is not None and left.what == ledger.REFUSED:
@@ -198,8 +204,19 @@ def _enter(settings: Settings, candidate: ShadowCandidate, who: str, why: Text) 
         "degraded": candidate.degraded,
         "challenger_beats_champion": candidate.challenger_beats_champion,
     }
-    _append(settings, ledger.SHADOW, candidate, candidate.champion, who, why, numbers)
+    _append(settings, ledger.SHADOW, candidate, who, why, numbers)
     return ledger.events(settings, limit=1, what=[ledger.SHADOW])[0]
+
+
+def _is_here(settings: Settings, candidate: ShadowCandidate) -> bool:
+    """False where it was deleted, or this registry's version of its number is another one: the next look refuses it."""
+    from ml import registry
+
+    try:
+        registry.version(settings, candidate.version, candidate.sha256)
+    except RegistryError:
+        return False
+    return True
 
 
 def _past(settings: Settings, version: str, sha256: str) -> Event | None:
@@ -221,17 +238,11 @@ def _end(settings: Settings, entry: Event) -> Event | None:
 
 
 def _append(
-    settings: Settings,
-    what: str,
-    candidate: ShadowCandidate,
-    champion: str,
-    who: str,
-    why: Text,
-    numbers: dict[str, object],
+    settings: Settings, what: str, candidate: ShadowCandidate, who: str, why: Text, numbers: dict[str, object]
 ) -> None:
     ledger.append(
-        settings, what, who=who, why=why, from_version=champion, to_version=candidate.version,
-        to_sha256=candidate.sha256, run_key=candidate.run_key, numbers=numbers,
+        settings, what, who=who, why=why, from_version=candidate.champion, from_sha256=candidate.champion_sha256,
+        to_version=candidate.version, to_sha256=candidate.sha256, run_key=candidate.run_key, numbers=numbers,
     )  # fmt: skip
 
 

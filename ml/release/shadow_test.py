@@ -100,7 +100,7 @@ def _look(settings: Settings, candidate: ShadowCandidate, champion: VersionInfo,
             verdict = _judge(settings, candidate, champion, seen)
             why = message("release.judged_in_shadow", verdict=verdict.message, version=champion.version)
             if verdict.promote:
-                return _promote(settings, candidate, champion.version, outcome, why)
+                return _promote(settings, candidate, champion, outcome, why)
             return _refuse(settings, candidate, outcome, why, reasons=verdict.messages)
     except (RegistryError, BundleError, DataError) as error:
         return _refuse(
@@ -162,25 +162,27 @@ def _world(settings: Settings, candidate: ShadowCandidate, champion: VersionInfo
     this = {"version": champion.version, "sha256": champion.sha256}
     checks = verdict_history.history(settings, settings.drift.history, **this)
     last = next((check.signals for check in checks if check.verdict != "insufficient data"), None)
-    as_then = champion.version == candidate.champion
+    as_then = same((champion.version, champion.sha256), (candidate.champion, candidate.champion_sha256))
     challenger_beats_champion = (as_then and candidate.challenger_beats_champion) or (
         last is not None and (last.challenger_beats_champion or last.degraded)
     )
     return as_then and candidate.degraded, challenger_beats_champion
 
 
-def _promote(settings: Settings, candidate: ShadowCandidate, champion: str, found: Shadow, why: Text) -> Shadow:
+def _promote(settings: Settings, candidate: ShadowCandidate, champion: VersionInfo, found: Shadow, why: Text) -> Shadow:
     """By the confirmed way of every promotion; what the service does not take over is refused."""
     from ml import registry
 
     try:
         registry.promote(
-            settings, candidate.version, who=WHO, why=why, run_key=candidate.run_key, expected_champion=champion,
+            settings, candidate.version, who=WHO, why=why, run_key=candidate.run_key, sha256=candidate.sha256,
+            expected_champion=champion.version, expected_sha256=champion.sha256,
             numbers={"shadow": shadow_slot.figures(found)},
         )  # fmt: skip
     except ChampionChanged:
         current = registry.champion(settings)
-        shadow_slot.again(settings, candidate, who=WHO, champion=current.version if current else "")
+        now = (current.version, current.sha256) if current else ("", "")
+        shadow_slot.again(settings, candidate, who=WHO, champion=now[0], sha256=now[1])
         return found
     except (PromotionError, BundleError) as error:
         # Unjudged, as the failed move counts already.

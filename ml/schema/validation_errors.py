@@ -54,12 +54,22 @@ class ValidationError(NamedTuple):
 
 
 class RowsError(SchemaError):
-    """Raised when rows do not fit the schema; `errors` has up to MAX_ERRORS of what is wrong."""
+    """Raised when rows do not fit the schema; `errors` has up to MAX_ERRORS of what is wrong.
 
-    def __init__(self, errors: Sequence[ValidationError]):
+    Parameters
+    ----------
+    few
+        Where a larger table could hold the words that this one cannot: how many of how many cells of a column are
+        such, and the share that may be.
+    """
+
+    def __init__(self, errors: Sequence[ValidationError], *, few: tuple[int, int, float] | None = None):
         first = errors[0].message
-        super().__init__(message("rows.more", error=first, more=len(errors) - 1) if len(errors) > 1 else first)
-        self.code = "rows.do_not_fit"
+        told = message("rows.more", error=first, more=len(errors) - 1) if len(errors) > 1 else first
+        if few is not None:
+            told = message("rows.too_many_words", error=told, words=few[0], cells=few[1], share=few[2])
+        super().__init__(told)
+        self.code = "rows.do_not_fit" if few is None else "rows.too_many_words"
         self.errors = tuple(errors[:MAX_ERRORS])
         self.column = errors[0].column
 
@@ -93,13 +103,18 @@ class Words:
     def check(self) -> None:
         """Raise RowsError, by place, where a column has more words than a few, or one that is refused."""
         errors: list[ValidationError] = []
+        few = []
         for column, words in self._words.items():
+            cells = words + self._numbers[column]
             if self._refused[column]:
                 errors += self._refused[column]
-            elif words > self._share * (words + self._numbers[column]):
+            elif words > self._share * cells:
                 errors += self._errors[column]
+                few.append((words, cells, self._share))
         if errors:
-            raise RowsError(sorted(errors, key=lambda error: (error.line or 0, error.row or 0)))
+            larger = self._share > 0 and not any(self._refused.values()) and few[0][1] > 1
+            errors.sort(key=lambda error: (error.line or 0, error.row or 0))
+            raise RowsError(errors, few=few[0] if larger else None)
 
 
 def shown(value: object) -> str:

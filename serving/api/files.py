@@ -22,7 +22,7 @@ from ml.schema.validation_errors import shown
 from serving import problems
 from serving.api import guard, operations, schemas
 from serving.api.guard import BODY_FILE
-from serving.api.operations import BINARY, CSV, JSON, PARQUET, TEXT
+from serving.api.operations import BINARY, BYTES, CSV, JSON, PARQUET, TEXT
 from serving.problems import Problem
 from serving.scoring import responses
 from serving.scoring.file_names import ENDINGS, PARQUET_ENDINGS, ending, plain_name
@@ -50,7 +50,7 @@ bp = Blueprint("files", __name__)
     "Score a table: CSV (plain, gzip, bzip2, xz, zstd) or Parquet.",
     {CSV: TEXT, PARQUET: BINARY, JSON: schemas.FilePredictions},
     (*operations.BODY, 406),
-    {CSV: TEXT, "multipart/form-data": operations.FILE, PARQUET: BINARY, "application/gzip": BINARY},
+    {CSV: TEXT, "multipart/form-data": operations.FILE, PARQUET: BINARY, "application/gzip": BINARY, BYTES: BINARY},
     query={"format": ["csv", "parquet", "json"]},
     tag="predict",
 )
@@ -83,7 +83,7 @@ def _received() -> tuple[BinaryIO, str]:
         if len(files) != 1:
             raise Problem(422, message("requests.one_file", n=len(files)))
         return cast(BinaryIO, files[0].stream), plain_name(files[0].filename or "") or "upload.csv"
-    if request.mimetype not in (*ENDINGS, "application/octet-stream", ""):
+    if request.mimetype not in (*ENDINGS, BYTES, ""):
         expected = "text/csv, application/vnd.apache.parquet, application/gzip or multipart/form-data"
         raise Problem(415, message("requests.content_type", expected=expected, got=shown(request.mimetype)))
     encoding = request.headers.get("Content-Encoding", "identity").lower()

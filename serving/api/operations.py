@@ -46,6 +46,7 @@ _described: dict[Callable[..., Any], Operation] = {}
 ROWS = {JSON: {"$ref": REF.format(name="Rows")}}
 TEXT = {"type": "string"}
 BINARY = {"type": "string", "format": "binary"}
+BYTES = "application/octet-stream"  # the one binary type that generators of clients know
 OBJECT = {"type": "object"}
 FILE = {
     "type": "object",

@@ -58,7 +58,7 @@ class Follower:
         self._record = record
         self._recorder: subprocess.Popen[bytes] | None = None
         self._recorded_at = -RETRY_REFUSED_S
-        self._in_ledger: str | None = None  # what the alias named when the ledger was last seen to know it
+        self._in_ledger: Champion | None = None  # what the alias named when the ledger was last seen to know it
         self.folder = settings.var / "serving"
         self.cache = self.folder / "cache"
         self._found: Champion | None = None
@@ -111,9 +111,9 @@ class Follower:
             if self._recorder.poll() is None:
                 return
             self._recorder = None
-        found, pointer = self._found, self._pointer()
-        named = found.version if found is not None else ""
-        if named == self._in_ledger or (found is not None and (pointer is None or pointer.version != named)):
+        named, pointer = self._found or Champion("", ""), self._pointer()
+        serves = Champion(pointer.version, pointer.sha256) if pointer is not None else None
+        if named == self._in_ledger or (named.version and named != serves):
             return
         from ml.registry import ledger
 
@@ -122,10 +122,9 @@ class Follower:
                 return
             known = next(iter(ledger.events(self.settings, limit=1, what=[*ledger.SERVED, ledger.ALIAS_GONE])), None)
         except StoreUnavailable as error:
-            log.warning("whether the ledger knows version %s is not known yet: %s", named or "none", error)
+            log.warning("whether the ledger knows version %s is not known yet: %s", named.version or "none", error)
             return
-        sha256 = found.sha256 if found is not None else ""
-        if known.is_to(named, sha256) if known is not None else not named:  # that of a row about a lost alias is ""
+        if known.is_to(named.version, named.sha256) if known is not None else not named.version:  # "" where it is gone
             self._in_ledger = named
         elif time.monotonic() - self._recorded_at >= RETRY_REFUSED_S:
             self._recorded_at = time.monotonic()
@@ -199,25 +198,28 @@ class Follower:
         log.error("version refused", extra={"model_version": found.version, "reason": str(reason)})
         known = any((r.version, r.reason) == (found.version, reason) for r in read_refusals(self.folder))
         self._write_refusals(Refusal(found.version, reason, time.time()))
-        self._tell(found.version, reason, known=known)
+        self._tell(found, reason, known=known)
 
-    def _tell(self, version: str, reason: Text, *, known: bool) -> None:
+    def _tell(self, found: Champion, reason: Text, *, known: bool) -> None:
         """An alert and a row of the ledger, once a refusal: tried again at every retry until the ledger has it."""
         from ml.registry import ledger
 
         try:
             earlier = ledger.events(self.settings, limit=MAX_REFUSALS, what=[ledger.NOT_SERVED])
-            if known and any((event.to_version, event.because) == (version, reason) for event in earlier):
+            if known and any(e.is_to(found.version, found.sha256) and e.because == reason for e in earlier):
                 return
-            ledger.append(self.settings, ledger.NOT_SERVED, who="service", why=reason, to_version=version)
+            ledger.append(
+                self.settings, ledger.NOT_SERVED, who="service", why=reason, to_version=found.version,
+                to_sha256=found.sha256,
+            )  # fmt: skip
         except StoreUnavailable as error:
-            log.warning("the refusal of version %s is not in the ledger yet: %s", version, error)
+            log.warning("the refusal of version %s is not in the ledger yet: %s", found.version, error)
             return
         alerts.send(
             self.settings,
             ledger.NOT_SERVED,
-            [message("release.of_version", version=version, reason=reason)],
-            model_version=version,
+            [message("release.of_version", version=found.version, reason=reason)],
+            model_version=found.version,
         )
 
     def _accepted(self, found: Champion) -> None:

@@ -122,6 +122,7 @@ def _performance(known: Status) -> dict[str, Any] | None:
     names = {
         "promoted": gettext("Promotion"),
         "rolled-back": gettext("Rollback"),
+        "alias-deleted": gettext("Alias deleted"),
         "drift": gettext("Drift or degraded"),
     }
     return {
@@ -159,13 +160,14 @@ def _performance(known: Status) -> dict[str, Any] | None:
 
 
 def _ledger_events(known: Status, first: float, last: float) -> list[charts.Event]:
-    kinds = {"promoted": "promoted", "rolled back": "rolled-back"}
+    kinds = {"promoted": "promoted", "rolled back": "rolled-back", "alias deleted": "alias-deleted"}
     moves = [e for e in known.ledger if e.what in kinds and first <= e.time <= last]
     return [charts.Event(x=e.time, kind=kinds[e.what], text=_moved(e)) for e in moves]
 
 
 def _moved(entry: LedgerEntry) -> str:
-    said = f"{formats.EVENTS[entry.what][0]}: {entry.to_version} · {formats.when(entry.time)}"
+    version = entry.to_version or entry.from_version  # what serves on where the alias is gone
+    said = f"{formats.EVENTS[entry.what][0]}: {version} · {formats.when(entry.time)}"
     return f"{said} · {formats.WATCHERS[entry.who]}" if entry.who == formats.IN_MLFLOW else said
 
 

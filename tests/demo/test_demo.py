@@ -251,7 +251,7 @@ def test_summary_is_honest(
 def test_airflow_that_is_down_is_told(found: Settings) -> None:
     """No password file, nothing listening: the demonstration says so and goes on."""
     with pytest.raises(AirflowUnavailable):
-        AirflowApi(Layout(found)).runs("retrain")
+        AirflowApi.embedded(Layout(found)).runs("retrain")
 
 
 def test_service_of_other_data_is_refused(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def airflow(tmp_path: Path) -> Iterator[tuple[AirflowApi, type[Airflow]]]:
     with fake_http.serving(kind) as port:
         layout = Layout(Settings(home=tmp_path, airflow_port=port))
         ensure_secrets(layout)
-        yield AirflowApi(layout), kind
+        yield AirflowApi.embedded(layout), kind
 
 
 def test_it_logs_in_once_and_again_when_the_token_has_expired(airflow: tuple[AirflowApi, type[Airflow]]) -> None:
@@ -79,4 +79,4 @@ def test_a_refusal_is_told_with_what_airflow_says(airflow: tuple[AirflowApi, typ
 def test_no_password_yet_is_told(tmp_path: Path) -> None:
     """The stack was never started here."""
     with pytest.raises(AirflowUnavailable, match=r"cannot be asked: .*airflow_passwords\.json"):
-        AirflowApi(Layout(Settings(home=tmp_path))).runs("retrain")
+        AirflowApi.embedded(Layout(Settings(home=tmp_path))).runs("retrain")

@@ -40,7 +40,7 @@ class Stack:
 
     @cached_property
     def api(self) -> AirflowApi:
-        return AirflowApi(self.layout)
+        return AirflowApi.embedded(self.layout)
 
     def command(self, *arguments: str, script: str = "run_pipeline.sh") -> subprocess.CompletedProcess[str]:
         """Run a top-level command as a person does."""

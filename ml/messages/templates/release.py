@@ -56,6 +56,10 @@ TEMPLATES = {
     "release.champion_changed": N_(
         "version {version} was judged against {old}, but by now {now} serves: run the evaluation again"
     ),
+    "release.champion_another": N_(
+        "version {version} was judged against another model than the version {old} that serves by now: "
+        "run the evaluation again"
+    ),
     "release.quarantined_needs_force": N_(
         "version {version} is quarantined ({reason}); promote it with force to lift that"
     ),

@@ -66,7 +66,8 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
         promote=verdict.promote,
         message=verdict.message,
         messages=tuple(verdict.messages),
-        champion=against,
+        champion=against[0],
+        champion_sha256=against[1],
         metrics={name: found["value"] for name, found in registered.metrics["metrics"].items() if found},
         run_id=run_id,
         mlflow_url=tracking.link(settings, run_id),
@@ -75,7 +76,7 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
 
 def _make(
     settings: Settings, space: Workspace, snapshot: Snapshot, tuned: TuningRecord, progress: Progress
-) -> tuple[Bundle, Verdict, str]:
+) -> tuple[Bundle, Verdict, tuple[str, str]]:
     """Fit, calibrate, measure, judge, and write the bundle."""
     progress("evaluate", 0, STEPS, "fitting the winner")
     view = SnapshotWithoutHoldout(snapshot, settings)
@@ -117,7 +118,7 @@ def _make(
         "history.json": fitted.candidate.history,
         "trials.json": [_trial(trial) for trial in trials],
         "curves.json": curves,
-        "gate.json": {**verdict.to_dict(), "champion": against, "rows": rows},
+        "gate.json": {**verdict.to_dict(), "champion": against[0], "rows": rows},
         "model_card.json": msgspec.to_builtins(card),
         "model_card.md": model_card.render(card, snapshot, fitted.candidate).encode(),
         "structure.json": fitted.candidate.model.describe(),
@@ -159,8 +160,8 @@ def _decide(settings: Settings, space: Workspace, candidate: Candidate) -> Decis
 
 def _judge(
     settings: Settings, space: Workspace, snapshot: Snapshot, challenger: Bundle
-) -> tuple[Verdict, str, dict[str, int]]:
-    """The verdict, the version it was judged against ("" for none), and how many rows of which kind."""
+) -> tuple[Verdict, tuple[str, str], dict[str, int]]:
+    """The verdict, the version it was judged against with its hash ("" for none), and how many rows of which kind."""
     info, champion, problem = evidence.champion_bundle(settings, but_of=space.run_key)
     rows = evidence.rows_to_judge(settings, snapshot, champion)
     degraded, challenger_beats_champion = space.drift()
@@ -171,7 +172,8 @@ def _judge(
         challenger_beats_champion=challenger_beats_champion,
         seed=settings.train.seed, problem=problem,
     )  # fmt: skip
-    return verdict, info.version if info else "", {name: int(mask.sum()) for name, mask in rows.parts.items()}
+    against = (info.version, info.sha256) if info else ("", "")
+    return verdict, against, {name: int(mask.sum()) for name, mask in rows.parts.items()}
 
 
 def _importance(bundle: Bundle, X: pd.DataFrame) -> dict[str, float]:

@@ -154,8 +154,8 @@ class TuningRecord(StageRecord, frozen=True, kw_only=True, tag="tune"):
 class EvaluationRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="evaluate"):
     """evaluate: the bundle, its test metrics (None: undefined on these rows) and the gate's verdict.
 
-    `messages` are the gate's reasons; `champion` is the version it was judged against, "" for none; `bundle` and
-    `model` are relative to the home.
+    `messages` are the gate's reasons; `champion` is the version it was judged against, "" for none, and
+    `champion_sha256` the hash of that one's bundle; `bundle` and `model` are relative to the home.
     """
 
     bundle: str
@@ -166,6 +166,7 @@ class EvaluationRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="evalu
     message: Text
     messages: tuple[Message, ...]
     champion: str
+    champion_sha256: str = ""
     metrics: dict[str, float | None]
     run_id: str
     mlflow_url: str

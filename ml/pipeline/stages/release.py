@@ -64,7 +64,7 @@ def promote(settings: Settings, space: Workspace, origin: Origin) -> PromotionRe
     judged, registered = space.needed(EvaluationRecord), space.needed(RegistrationRecord)
     origin = msgspec.structs.replace(origin, who=origin.who or _who(space))
     if not judged.promote:
-        _refuse(settings, space, origin.who, registered.version, judged, judged.message)
+        _refuse(settings, space, origin.who, registered, judged, judged.message)
         record = _record(registered, champion=judged.champion, message=judged.message)
     elif _waits_first(settings, space, judged):
         record = _shadow(settings, space, registered, judged, origin)
@@ -81,7 +81,8 @@ def _promote(
     try:
         event = registry.promote(
             settings, version, who=origin.who, why=_why(space, origin.reason, judged), run_key=space.run_key,
-            expected_champion=judged.champion, across=judged.incomparable,
+            sha256=registered.sha256, expected_champion=judged.champion, expected_sha256=judged.champion_sha256,
+            across=judged.incomparable,
         )  # fmt: skip
     except ChampionChanged:
         space.forget(EvaluationRecord)  # so that running it again, here or in Airflow, judges again
@@ -109,7 +110,7 @@ def _shadow(
     version = registered.version
     event = shadow_slot.enter(
         settings, version, who=origin.who, why=_why(space, origin.reason, judged), run_key=space.run_key,
-        champion=judged.champion, sha256=registered.sha256, degraded=degraded,
+        champion=judged.champion, champion_sha256=judged.champion_sha256, sha256=registered.sha256, degraded=degraded,
         challenger_beats_champion=challenger_beats_champion,
     )  # fmt: skip
     promoted = event.what == ledger.PROMOTED
@@ -141,7 +142,7 @@ def decline(settings: Settings, space: Workspace, origin: Origin) -> PromotionRe
     explanation = message("release.declined", who=origin.who)
     if origin.reason:
         explanation = message("release.declined_because", who=origin.who, reason=origin.reason)
-    _refuse(settings, space, origin.who, registered.version, judged, explanation)
+    _refuse(settings, space, origin.who, registered, judged, explanation)
     tracking.end(settings, tracking.run(settings, space.run_key))
     return _record(registered, champion=judged.champion, message=explanation)
 
@@ -180,12 +181,15 @@ def _serves(event: Event) -> Message:
     return message("release.serves", version=event.to_version)
 
 
-def _refuse(settings: Settings, space: Workspace, who: str, version: str, judged: EvaluationRecord, why: Text) -> None:
+def _refuse(
+    settings: Settings, space: Workspace, who: str, registered: RegistrationRecord, judged: EvaluationRecord, why: Text
+) -> None:
     if any(e.what == ledger.REFUSED for e in ledger.events(settings, run_key=space.run_key)):
         return
     numbers = {"reasons": judged.reasons, "codes": [reason.code for reason in judged.messages]}
     ledger.append(
-        settings, ledger.REFUSED, who=who, why=why, from_version=judged.champion, to_version=version,
+        settings, ledger.REFUSED, who=who, why=why, from_version=judged.champion, to_version=registered.version,
+        from_sha256=judged.champion_sha256, to_sha256=registered.sha256,
         run_key=space.run_key, numbers=numbers,
     )  # fmt: skip
 

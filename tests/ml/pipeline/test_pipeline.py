@@ -14,7 +14,7 @@ import pytest
 
 from ml import registry, tracking
 from ml.bundle.reader import Bundle
-from ml.errors import ChampionChanged, DataError, SchemaError, SettingsError
+from ml.errors import ChampionChanged, DataError, RegistryError, SchemaError, SettingsError
 from ml.gate import evidence, regression_rows
 from ml.messages import Message, message
 from ml.origin import Origin
@@ -255,6 +255,9 @@ def test_same_data_again_is_refused_with_a_reason(own: Settings) -> None:
     assert champion.run_key == "one"
     newest = registry.versions(own)[0]
     assert (newest.run_key, newest.tags[catalog.VERDICT]) == ("two", "refused")
+    judged, refused = Workspace(own, "two").needed(EvaluationRecord), ledger.events(own, limit=1)[0]
+    assert (judged.champion, judged.champion_sha256) == (champion.version, champion.sha256)
+    assert (refused.from_sha256, refused.to_sha256) == (champion.sha256, newest.sha256)
     assert [e.what for e in ledger.events(own)][:2] == [ledger.REFUSED, ledger.REGISTERED]
 
 
@@ -280,6 +283,16 @@ def test_approval_stops_before_the_alias(home: Path, own: Settings) -> None:
     assert registry.champion(own) is None
     assert pipeline.promote(waits, "w", origin=Origin(who="bob", reason="looks right")).promoted is True
     assert "looks right" in ledger.events(own)[0].why
+
+
+def test_a_yes_is_of_the_bundle_that_was_judged(own: Settings) -> None:
+    """A person may take days: by then another registry may have the number."""
+    up_to(own, "w", "register")
+    registered = Workspace(own, "w").needed(RegistrationRecord)
+    tracking.client(own).set_model_version_tag(own.registry.model_name, registered.version, registry.SHA256, "f" * 64)
+    with pytest.raises(RegistryError, match="another model"):
+        pipeline.promote(own, "w", origin=Origin(who="bob", reason="looks right"))
+    assert registry.champion(own) is None
 
 
 def test_a_person_may_decline(own: Settings) -> None:

@@ -43,7 +43,7 @@ def test_the_ledger_keeps_both_hashes_and_reads_rows_without(own: Settings) -> N
     assert new.is_to("3", B)
     assert not new.is_to("3", A)
     assert old.is_to("2", A)
-    assert ledger.served_before(own, "3", B) == {"2": A, "1": ""}
+    assert ledger.served_before(own, "3", B) == [("2", A), ("1", "")]
 
 
 def test_the_champion_of_another_registry_is_a_move(

@@ -83,6 +83,10 @@ OTHERS = (
 )  # fmt: skip
 
 
+def hash_of(store: memory.Registry, version: str) -> str:
+    return store.tags(version)[registry.SHA256]
+
+
 def named(version: str) -> Message:
     return message("release.version", number=version) if version else message("release.no_version")
 
@@ -180,6 +184,42 @@ def test_the_expected_champion_lets_it_pass(
     assert promote(own, "3", expected_champion=expected).what == ledger.PROMOTED
 
 
+def test_a_champion_of_the_expected_number_and_another_bundle_refuses(own: Settings, store: memory.Registry) -> None:
+    """Another registry has the number too; the sentence does not say that the version gave way to itself."""
+    serve(own, "1")
+    with pytest.raises(ChampionChanged) as caught:
+        promote(own, "3", expected_champion="1", expected_sha256="f" * 64)
+    newest = rows(own)[-1]
+    assert caught.value.message == message("release.champion_another", version="3", old="1")
+    assert (newest.what, newest.message) == (ledger.REFUSED, caught.value.message)
+    assert (newest.from_sha256, newest.to_sha256) == (hash_of(store, "1"), hash_of(store, "3"))
+    assert promote(own, "3", expected_champion="1", expected_sha256=hash_of(store, "1")).what == ledger.PROMOTED
+
+
+@pytest.mark.parametrize("served", [(), ("1",), ("3",)])
+def test_another_bundle_than_the_judged_one_is_not_promoted(
+    own: Settings, store: memory.Registry, served: tuple[str, ...]
+) -> None:
+    """Nor said to serve already: the judged one is another registry's version of this number."""
+    serve(own, *served)
+    before, aliases = rows(own), dict(store.aliases)
+    with pytest.raises(RegistryError) as caught:
+        promote(own, "3", sha256="f" * 64)
+    assert caught.value.message == message("release.other_bundle", version="3")
+    assert (rows(own), store.aliases) == (before, aliases)
+    assert promote(own, "3", sha256=hash_of(store, "3")).what == ledger.PROMOTED
+
+
+def test_the_way_back_finds_this_registrys_version_behind_another_of_its_number(
+    own: Settings, store: memory.Registry
+) -> None:
+    serve(own, "1")
+    ledger.append(own, ledger.PROMOTED, who="ann", to_version="1", to_sha256="f" * 64)  # served since, of another one
+    store.aliases["champion"] = "2"
+    ledger.append(own, ledger.PROMOTED, who="ann", to_version="2", to_sha256=hash_of(store, "2"))
+    assert moved(rollback(own)) == (ledger.ROLLED_BACK, "2", "1")
+
+
 def test_a_quarantined_version_needs_force(own: Settings, store: memory.Registry) -> None:
     """The refusal is in the ledger; with force the quarantine is lifted, by who promotes and before the move."""
     serve(own, "1")
@@ -187,6 +227,7 @@ def test_a_quarantined_version_needs_force(own: Settings, store: memory.Registry
     quarantined = rows(own)[-1]
     assert moved(quarantined) == (ledger.QUARANTINED, "2", "")
     assert (quarantined.who, quarantined.why, quarantined.run_key) == ("eve", "a wrong column", "")
+    assert quarantined.from_sha256 == hash_of(store, "2")
     assert store.tags("2")[registry.QUARANTINED] == "a wrong column"
     with pytest.raises(PromotionError) as caught:
         promote(own, "2")
@@ -195,11 +236,13 @@ def test_a_quarantined_version_needs_force(own: Settings, store: memory.Registry
     assert refused.message == message("release.quarantined_needs_force", version="2", reason="a wrong column")
     assert moved(refused) == (ledger.REFUSED, "1", "2")
     assert (refused.who, refused.run_key) == ("ann", "key")
+    assert (refused.from_sha256, refused.to_sha256) == (hash_of(store, "1"), hash_of(store, "2"))
     assert store.aliases == {"champion": "1"}
     promote(own, "2", force=True)
     released, intention, outcome = rows(own)[-3:]
     assert moved(released) == (ledger.RELEASED, "2", "")
     assert (released.who, released.why, released.run_key) == ("ann", "because", "")
+    assert released.from_sha256 == hash_of(store, "2")
     assert [intention.what, outcome.what] == [ledger.PROMOTING, ledger.PROMOTED]
     assert registry.QUARANTINED not in store.tags("2")
 
@@ -461,6 +504,7 @@ def test_another_contract_is_refused(own: Settings, store: memory.Registry, monk
     assert refused.message == caught.value.message
     assert moved(refused) == (ledger.REFUSED, "1", "2")
     assert (refused.who, refused.run_key) == ("ann", "key")
+    assert (refused.from_sha256, refused.to_sha256) == (hash_of(store, "1"), hash_of(store, "2"))
     assert (store.aliases, borders(own)) == ({"champion": "1"}, [])
 
 
@@ -546,7 +590,9 @@ def test_an_alias_that_was_lost_is_set_again(own: Settings, store: memory.Regist
     """The version is nobody's predecessor, least of all its own."""
     serve(own, "1", "2")
     del store.aliases["champion"]
-    assert moved(promote(own, "2")) == (ledger.PROMOTED, "", "2")
+    event = promote(own, "2")
+    assert moved(event) == (ledger.PROMOTED, "", "2")
+    assert (event.from_sha256, event.to_sha256) == ("", hash_of(store, "2"))
     assert store.aliases == {"champion": "2", "previous": "1"}
 
 

@@ -23,6 +23,7 @@ ONE = ShadowCandidate(
     version="2", run_key="key", champion="1", since=50.0, degraded=True, challenger_beats_champion=True
 )
 NO_ROWS = message("gate.no_rows")
+CHAMPION, OTHER = "c" * 64, "f" * 64  # hashes of bundles
 
 
 @pytest.fixture
@@ -42,10 +43,10 @@ def store(monkeypatch: pytest.MonkeyPatch, own: Settings, tmp_path: Path) -> mem
     return made
 
 
-def enter(own: Settings, version: str, *, degraded: bool = False, beats: bool = False) -> Event:
+def enter(own: Settings, version: str, *, degraded: bool = False, beats: bool = False, sha256: str = "") -> Event:
     return shadow_slot.enter(
-        own, version, who="ann", why="because", run_key=f"key-{version}", champion="1",
-        degraded=degraded, challenger_beats_champion=beats,
+        own, version, who="ann", why="because", run_key=f"key-{version}", champion="1", sha256=sha256,
+        degraded=degraded, challenger_beats_champion=beats, champion_sha256=CHAMPION,
     )  # fmt: skip
 
 
@@ -105,11 +106,12 @@ def test_it_enters_with_what_is_known(own: Settings, store: memory.Registry) -> 
     assert [event] == rows(own)
     assert event == Event(
         id=event.id, time=100.0, who="ann", what=ledger.SHADOW, from_version="1", to_version="2", why="because",
-        run_key="key-2", model_name="M", numbers={"degraded": True, "challenger_beats_champion": False},
+        from_sha256=CHAMPION, run_key="key-2", model_name="M",
+        numbers={"degraded": True, "challenger_beats_champion": False},
     )  # fmt: skip
     assert store.aliases == {"champion": "1", "shadow": "2"}
     assert shadow_slot.find(own) == ShadowCandidate(
-        version="2", run_key="key-2", champion="1", since=100.0, degraded=True
+        version="2", run_key="key-2", champion="1", champion_sha256=CHAMPION, since=100.0, degraded=True
     )
     assert noted(store, "2") is None
 
@@ -204,19 +206,24 @@ def test_a_move_of_the_slot_holds_its_lock(
 
 def test_waiting_on_keeps_the_clock(own: Settings) -> None:
     """Against another champion, of which nothing is known yet."""
-    shadow_slot.again(own, ONE, who="bob", champion="7")
+    one = msgspec.structs.replace(ONE, sha256=OTHER, champion_sha256="1" * 64)
+    shadow_slot.again(own, one, who="bob", champion="7", sha256=CHAMPION)
     (event,) = rows(own)
     assert (event.what, event.who, event.to_version, event.run_key) == (ledger.SHADOW, "bob", "2", "key")
+    assert (event.from_sha256, event.to_sha256) == (CHAMPION, OTHER)
     assert event.numbers == {"since": 50.0, "degraded": False, "challenger_beats_champion": False}
     assert event.message == message("release.shadow_other_champion", version="7")
-    assert shadow_slot.find(own) == ShadowCandidate(version="2", run_key="key", champion="7", since=50.0)
+    assert shadow_slot.find(own) == ShadowCandidate(
+        version="2", run_key="key", champion="7", champion_sha256=CHAMPION, sha256=OTHER, since=50.0
+    )
 
 
 def test_one_that_serves_by_hand_has_ended(own: Settings) -> None:
     """With the champion that it waited beside as the one before."""
-    shadow_slot.found_serving(own, ONE, who="bob")
+    shadow_slot.found_serving(own, msgspec.structs.replace(ONE, champion_sha256=CHAMPION), who="bob")
     (event,) = rows(own)
     assert (event.what, event.who, event.from_version, event.to_version) == (ledger.PROMOTED, "bob", "1", "2")
+    assert event.from_sha256 == CHAMPION
     assert (event.run_key, event.numbers) == ("key", {})
     assert event.message == message("release.shadow_alias_found_set")
 
@@ -236,10 +243,12 @@ FIGURES = {"rows": 120, "needed": 100, "accuracy": 0.9, "champion_accuracy": 0.8
 )
 def test_a_refusal_keeps_what_it_rests_on(own: Settings, more: dict[str, Any], numbers: dict[str, Any]) -> None:
     """And that it was one in shadow."""
-    shadow_slot.refuse(own, ONE, who="bob", why="no good", **more)
+    one = msgspec.structs.replace(ONE, sha256=OTHER, champion_sha256=CHAMPION)
+    shadow_slot.refuse(own, one, who="bob", why="no good", **more)
     (event,) = rows(own)
     assert (event.what, event.who, event.why, event.run_key) == (ledger.REFUSED, "bob", "no good", "key")
     assert (event.from_version, event.to_version) == ("1", "2")
+    assert (event.from_sha256, event.to_sha256) == (CHAMPION, OTHER)
     assert event.numbers == {"shadow": True, **numbers}
 
 
@@ -281,3 +290,17 @@ def test_the_one_that_waits_is_not_noted_as_refused(own: Settings, store: memory
     shadow_slot.follow(own)
     assert noted(store, "2") is None
     assert store.aliases["shadow"] == "2"
+
+
+@pytest.mark.parametrize("bad", ["another", "deleted"])
+def test_the_alias_never_names_another_registrys_version(own: Settings, store: memory.Registry, bad: str) -> None:
+    """What waits is told by its hash; the number alone is this registry's of another model, or of none."""
+    enter(own, "2", sha256=store.tags("2")[registry.SHA256])
+    assert store.aliases["shadow"] == "2"
+    if bad == "another":
+        store.tags("2")[registry.SHA256] = OTHER
+    else:
+        store.delete("2")
+    shadow_slot.follow(own)
+    assert store.aliases == {"champion": "1"}
+    assert shadow_slot.find(own) is not None, "the next look refuses it, and says why"

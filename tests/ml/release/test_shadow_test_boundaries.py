@@ -66,8 +66,13 @@ def store(monkeypatch: pytest.MonkeyPatch, own: Settings, tmp_path: Path) -> mem
 def enter(own: Settings, version: str = "2", **known: Any) -> None:
     shadow_slot.enter(
         own, version, who="ann", why="because", run_key="key", champion="1",
+        sha256=registry.version(own, version).sha256, champion_sha256=registry.version(own, "1").sha256,
         **{"degraded": False, "challenger_beats_champion": False, **known},
     )  # fmt: skip
+
+
+def hash_of(store: memory.Registry, version: str) -> str:
+    return store.tags(version)[registry.SHA256]
 
 
 def serve(
@@ -317,6 +322,7 @@ def test_one_that_proves_better_is_promoted(own: Settings, store: memory.Registr
     event = newest(own)
     assert (event.what, event.who, event.run_key) == (ledger.PROMOTED, shadow_test.WHO, "key")
     assert (event.from_version, event.to_version) == ("1", "2")
+    assert (event.from_sha256, event.to_sha256) == (hash_of(store, "1"), hash_of(store, "2"))
     assert event.message is not None
     assert (event.message.code, event.message.values["version"]) == ("release.judged_in_shadow", "1")
     assert event.message.values["verdict"].code == "gate.always_although"  # type: ignore[union-attr]
@@ -357,7 +363,8 @@ def test_a_champion_that_changed_at_the_last_moment_is_the_next_to_beat(
     monkeypatch.setattr(ledger, "clock", SimpleNamespace(now=lambda _: SINCE + 500))
 
     def changed(settings: Settings, version: str, **more: Any) -> Any:
-        assert more["expected_champion"] == "1"
+        assert (more["expected_champion"], more["expected_sha256"]) == ("1", hash_of(store, "1"))
+        assert (version, more["sha256"]) == ("2", hash_of(store, "2"))
         store.aliases["champion"] = "3"
         raise ChampionChanged("another")
 
@@ -368,6 +375,7 @@ def test_a_champion_that_changed_at_the_last_moment_is_the_next_to_beat(
     one = shadow_slot.find(own)
     assert one is not None
     assert (one.champion, one.since, newest(own).who) == ("3", SINCE, shadow_test.WHO)
+    assert one.champion_sha256 == hash_of(store, "3")
     assert store.run_tags == {}
 
 
@@ -384,7 +392,7 @@ def test_a_champion_that_is_gone_at_the_last_moment_leaves_none_to_beat(
     look(own)
     one = shadow_slot.find(own)
     assert one is not None
-    assert one.champion == ""
+    assert (one.champion, one.champion_sha256) == ("", "")
 
 
 @pytest.mark.parametrize("error", [PromotionError, BundleError])
@@ -536,6 +544,23 @@ def test_what_was_known_of_another_champion_is_not_told(
     look(own)
     _, more = judge.asked[0]
     assert (more["degraded"], more["challenger_beats_champion"]) == (False, False)
+
+
+@pytest.mark.parametrize(("sha256", "known"), [("", True), ("f" * 64, False)])
+def test_what_was_known_of_another_bundle_of_the_number_is_not_told(
+    own: Settings, store: memory.Registry, monkeypatch: pytest.MonkeyPatch, sha256: str, known: bool
+) -> None:
+    """Another registry's version 1 was degraded; a row of before the hashes is told by the number."""
+    numbers: dict[str, Any] = {"degraded": True, "challenger_beats_champion": True}
+    ledger.append(
+        own, ledger.SHADOW, who="t", from_version="1", from_sha256=sha256, to_version="2", run_key="key",
+        numbers=numbers,
+    )  # fmt: skip
+    serve(own, NEEDED)
+    judge = Judge(monkeypatch)
+    look(own)
+    _, more = judge.asked[0]
+    assert (more["degraded"], more["challenger_beats_champion"]) == (known, known)
 
 
 def check(own: Settings, verdict: Verdict, signals: dict[str, bool], *, version: str = "1", at: float = SINCE) -> None:

@@ -344,7 +344,7 @@ def test_a_few_words_in_a_number_column_are_missing(
     else:
         first = {"line": 116, "column": "n1", "expected": "a number", "got": "'?'", "expected_code": "rows.number"}
         assert answer.json["errors"][0] == first
-        assert answer.json["type"] == "urn:refit:rows.do_not_fit"
+        assert answer.json["type"] == "urn:refit:rows.too_many_words"
 
 
 @pytest.mark.parametrize("keep", [0, 10**9], ids=["read twice", "kept"])

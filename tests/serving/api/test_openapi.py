@@ -179,6 +179,8 @@ def test_a_generated_client_has_every_route_and_works(tmp_path: Path) -> None:
     )
     assert "Endpoint will not be generated" not in done.stdout + done.stderr
     assert "Unable to" not in done.stdout + done.stderr
+    table = (tmp_path / "generated" / "api" / "predict" / "post_predict_file.py").read_text()
+    assert '_kwargs["content"] = body.payload' in table, "a table as it is, besides the form"
     routes = {path.stem for path in (tmp_path / "generated" / "api").rglob("*.py")} - {"__init__"}
     named = {method["operationId"] for path in document["paths"].values() for method in path.values()}
     assert routes == {name.replace(".", "_") for name in named}

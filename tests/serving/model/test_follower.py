@@ -175,6 +175,7 @@ def test_bundle_that_no_trusted_key_signed_is_not_served_and_that_is_told(
     assert b"refit_versions_refused 1.0" in Metrics(settings.var / "serving").render()
     (event,) = ledger.events(settings)
     assert (event.what, event.to_version, event.because) == (ledger.NOT_SERVED, "2", refusal.reason)
+    assert event.to_sha256 == registry.hashes["2"]
     (alert,) = (settings.var / "logs" / "alerts.jsonl").read_text().splitlines()
     assert json.loads(alert)["kind"] == "not served"
 
@@ -363,6 +364,21 @@ def test_a_move_in_mlflow_is_recorded_by_another_process_once_it_serves(
         look(one)
         look(one)
     assert recorder.started == 2
+
+
+def test_another_registrys_version_of_the_number_is_a_move(settings: Settings, registry: Registry) -> None:
+    """Also under a follower that knows the number already."""
+    recorder = Recorder()
+    follower = Follower(settings, record=recorder)  # type: ignore[arg-type]
+    registry.register("3")
+    registry.champion = "3"
+    ledger.append(settings, ledger.PROMOTED, who="ann", to_version="3", to_sha256=registry.hashes["3"])
+    look(follower)
+    assert recorder.started == 0
+    shutil.rmtree(registry.bundle("3"))
+    registry.register("3", bias=5.0)
+    look(follower)
+    assert recorder.started == 1
 
 
 def test_a_promotion_of_our_own_is_left_alone(settings: Settings, registry: Registry) -> None:

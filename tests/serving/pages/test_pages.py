@@ -69,7 +69,7 @@ def test_an_undefined_metric_is_said_to_be_one(client: FlaskClient) -> None:
 @pytest.mark.parametrize("path", ["/models", "/monitoring"])
 @pytest.mark.parametrize("what", ["promoted", "alias deleted"])
 def test_a_move_in_mlflows_registry_is_told_until_the_next_of_ours(what: str, path: str, tmp_path: Path) -> None:
-    """With what the gate would have said; and the promotion's mark on the chart says where it was made."""
+    """With what the gate would have said; and its mark on the chart says where it was made."""
     kept = showcase._status("")
     doubts = [messages.message("release.was_quarantined", reason="complaints")]
     why = messages.message("release.moved_with_doubts", doubts=doubts)
@@ -86,9 +86,11 @@ def test_a_move_in_mlflows_registry_is_told_until_the_next_of_ours(what: str, pa
             if told:
                 vi = client.get(f"{path}?lang=vi").text
                 assert "quarantined" not in "".join(re.findall(r'<p class="flag"[^>]*>.*?</p>', vi))
-                if (path, what) == ("/monitoring", "promoted"):
-                    assert re.search(r"promoted: 4 · [^<]* · in MLflow[^<]*s registry</title>", text)
-                    assert re.search(r": 4 · [^<]* · trong kho mô hình của MLflow</title>", vi)
+                if path == "/monitoring":
+                    version, key = to or "3", "promoted" if to else "alias-deleted"
+                    assert re.search(rf"{what}: {version} · [^<]* · in MLflow[^<]*s registry</title>", text)
+                    assert re.search(rf": {version} · [^<]* · trong kho mô hình của MLflow</title>", vi)
+                    assert f"key-{key}" in text
 
 
 @pytest.mark.parametrize("path", ["/", "/models", "/monitoring"])

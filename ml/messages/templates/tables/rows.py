@@ -5,6 +5,9 @@ from ml.messages.message import N_
 TEMPLATES = {
     "rows.do_not_fit": N_("Rows do not fit the model"),
     "rows.more": N_("{error} (and {more} more)"),
+    "rows.too_many_words": N_(
+        "{error}; up to {share:.0%} of the cells of a number column may be words, here {words} of {cells} are"
+    ),
     "rows.expected": N_("expected {expected}, got {got}"),
     "rows.finite_number": N_("a finite number or null"),
     "rows.text": N_("a text or null"),
