@@ -400,6 +400,16 @@ def test_results_of_others_are_not_guessed(client: FlaskClient) -> None:
     assert client.get("/file/..%2Fcurrent.json/x.csv").status_code == 404
 
 
+def test_a_result_that_another_upload_clears_away_meanwhile_is_no_error(client: FlaskClient, tmp_path: Path) -> None:
+    """It is listed, and gone when it is looked at, as a name that leads nowhere is."""
+    folder = tmp_path / "var" / "serving" / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(3):
+        (folder / f"gone{i}").symlink_to("nowhere")
+    assert client.post("/file", data={"file": (io.BytesIO(b"x"), "rows.csv")}).status_code == 422
+    assert client.get("/file/AAAAAAAAAAAAAAAAAAAAAA/x.csv").status_code == 404
+
+
 def test_a_report_is_sandboxed(client: FlaskClient) -> None:
     """The report's scripts run in an origin of their own; only listed reports are served."""
     with client.get("/monitoring/report/check0") as answer:
