@@ -205,7 +205,7 @@ def test_a_small_parquet_file_of_much_is_refused_before_it_is_unpacked(tmp_path:
     frame = pd.DataFrame({"x": ["x" * 5_000] * 5_000, "target": ["0", "1"] * 2_500})
     frame.to_parquet(path, compression="zstd", use_dictionary=dictionary)
     assert path.stat().st_size < 100_000
-    with pytest.raises(DataError, match="over data.max_bytes"):
+    with pytest.raises(DataError, match=r"over data\.max_bytes"):
         generate(settings_of(tmp_path, source="file", path=str(path), target="target", max_bytes=10_000_000))
 
 
