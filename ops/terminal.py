@@ -243,8 +243,10 @@ def summary(layout: Layout, terminal: Terminal, results: dict[str, Any]) -> None
     if expected is None:
         terminal.line(f"Version {model['model_version']} goes on serving.")
     terminal.line(f"Champion: {layout.settings.registry.model_name} version {model['model_version']}")
-    for metric, value in _headline(model["metrics"].get("metrics", {})).items():
+    for metric, value in _headline(model["metrics"]).items():
         terminal.line(f"  {metric:<18} {value}")
+    for sentence in model["answers"]:
+        terminal.line(f"  {sentence}")
     first = answer["predictions"][0]
     terminal.line(f"A prediction of it: {first['label']} ({first['probability']:.3f})")
     terminal.line()
@@ -288,7 +290,15 @@ def _served(layout: Layout, expected: str | None) -> tuple[dict[str, Any], dict[
 
 
 def _headline(metrics: dict[str, Any]) -> dict[str, str]:
-    """The metrics a person asks for first, with their interval where there is one."""
+    """The metrics of metrics.json a person asks for first, with their interval, and what they have without skill."""
+    return {
+        name: "   ".join([text, *(f"{head} {values[name]:.3f}" for head, values in beside if name in values)])
+        for beside in [(("without skill", metrics.get("no_skill", {})), ("at ½", metrics.get("at_half", {})))]
+        for name, text in _measured(metrics.get("metrics", {})).items()
+    }
+
+
+def _measured(metrics: dict[str, Any]) -> dict[str, str]:
     figures = {}
     for name in ("log_loss", "roc_auc", "accuracy", "f1", "macro_f1", "brier"):
         metric = metrics.get(name)

@@ -154,8 +154,9 @@ class TuningRecord(StageRecord, frozen=True, kw_only=True, tag="tune"):
 class EvaluationRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="evaluate"):
     """evaluate: the bundle, its test metrics (None: undefined on these rows) and the gate's verdict.
 
-    `messages` are the gate's reasons; `champion` is the version it was judged against, "" for none, and
-    `champion_sha256` the hash of that one's bundle; `bundle` and `model` are relative to the home.
+    `no_skill` and `at_half` are those of metrics.json; `told` says how an answer is made, and its precision and recall
+    in counts. `messages` are the gate's reasons; `champion` is the version it was judged against, "" for none,
+    and `champion_sha256` the hash of that one's bundle; `bundle` and `model` are relative to the home.
     """
 
     bundle: str
@@ -168,6 +169,9 @@ class EvaluationRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="evalu
     champion: str
     champion_sha256: str = ""
     metrics: dict[str, float | None]
+    no_skill: dict[str, float] = {}
+    at_half: dict[str, float] = {}
+    told: tuple[Message, ...] = ()
     run_id: str
     mlflow_url: str
 
