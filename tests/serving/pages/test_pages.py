@@ -23,10 +23,11 @@ from ml.bundle import reader
 from ml.charts import bars
 from ml.charts.document import document
 from ml.registry import outside_moves
+from ml.schema.schema import Column, Schema
 from serving.app import create_app
 from serving.auth.keys import Scope, create
 from serving.model.store import Pointer, write_pointer
-from serving.pages import STATIC, file, models, work_list
+from serving.pages import STATIC, file, models, predict, work_list
 from serving.status import reader as status_file
 from serving.status.reader import LedgerEntry, VersionEntry
 from tests.serving import showcase
@@ -236,6 +237,46 @@ def test_a_decimal_comma_is_understood(client: FlaskClient) -> None:
         for typed in ("1.5", "1,5", "-2")
     )
     assert with_point == with_comma != other != []
+
+
+@pytest.mark.parametrize(
+    ("lang", "text", "value"),
+    [
+        ("vi", "1.339,75", "1339.75"),
+        ("vi", "1339,75", "1339.75"),
+        ("vi", "1,339", "1.339"),
+        ("vi", "0.125", "0.125"),
+        ("vi", "1.5", "1.5"),
+        ("vi", "1.234.567", "1234567"),
+        ("en", "1,339.75", "1339.75"),
+        ("en", "1.500", "1.5"),
+        ("en", "1,234,567", "1234567"),
+        ("en", "0,125", "0.125"),
+    ],
+)
+def test_a_number_is_read_as_its_language_writes_it(client: FlaskClient, lang: str, text: str, value: str) -> None:
+    with client.application.test_request_context(f"/?lang={lang}"):
+        assert predict._readings(text, Schema(target="y", classes=("a", "b"), positive_label="b", columns=())) == [
+            float(value)
+        ]
+
+
+@pytest.mark.parametrize("lang", ["en", "vi"])
+def test_what_the_hint_prints_can_be_typed(client: FlaskClient, lang: str) -> None:
+    with client.application.test_request_context(f"/?lang={lang}"):
+        for value in (1339.75, 1339.0, 1.339, -1234567.0, 0.125, -0.5):
+            column = Column(name="x", kind="number", minimum=value, maximum=value)
+            (low, high) = re.split(" to | đến ", predict._field(0, column, "", wrong=False).hint)
+            schema = Schema(target="y", classes=("a", "b"), positive_label="b", columns=(column,))
+            assert low == high
+            assert predict._readings(low, schema) == [value]
+
+
+def test_a_number_in_vietnamese_that_may_be_another_is_refused(client: FlaskClient) -> None:
+    """Unless it is the example, which the form filled in itself."""
+    refused = client.post("/?lang=vi", data=ROW | {"c0": "1.500"})
+    assert refused.status_code == 422
+    assert "1,5 hoặc 1500" in refused.text
 
 
 @pytest.mark.parametrize("typed", ["1,500", "1_5", "1.5.0"])
