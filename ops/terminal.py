@@ -157,11 +157,18 @@ class Watch:
             mark = {"success": "✓", "skipped": "–"}.get(state, "✗")
             tries = f", try {task['try_number']}" if task["try_number"] > 1 else ""
             self._terminal.line(f"  {mark} {name:<10} {task['duration'] or 0:5.1f} s{tries}")
+            if (name, state) == ("generate", "success"):
+                self._show_found(self._result(task))
         elif state == "up_for_retry":
             cause = self._cause(task) or "its process was killed"
             self._terminal.line(f"  … {name:<10} is tried again: {cause}")
         elif state == "awaiting_input":
             self._terminal.line(f"  … {name:<10} waits for a person: {self._layout.url('airflow')}/required_actions")
+
+    def _show_found(self, result: Any) -> None:
+        """What generate found in the table."""
+        for line in result.get("found", []) if isinstance(result, dict) else []:
+            self._terminal.line(f"      {line['text']}")
 
     def _before(self) -> str:
         """What the last run that succeeded took, told beside the clock; empty before the first."""

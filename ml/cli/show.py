@@ -85,9 +85,9 @@ def _says(found: StageRecord) -> str:
     raise AssertionError(found)  # there is no other stage
 
 
-def warnings_of(found: SnapshotRecord) -> str:
-    """What was noticed about the table, a line each."""
-    return "\n".join(f"  note: {text}" for text in found.warnings)
+def found_in(snapshot: SnapshotRecord) -> str:
+    """What was found in the table, a line each."""
+    return "\n".join(f"  {line}" for line in snapshot.found)
 
 
 def metrics_of(found: EvaluationRecord) -> str:

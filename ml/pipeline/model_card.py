@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ml.data import summary
 from ml.decision import Decision, of_metrics
 from ml.evaluation.bootstrap import Interval
 from ml.evaluation.report import Evaluation
@@ -93,6 +94,8 @@ def _data(snapshot: Snapshot) -> list[Block]:
         lines.append(message("card.time", first=manifest.time_range[0], last=manifest.time_range[1]))
     if manifest.labelled.given:
         lines.append(message("card.labelled", n=manifest.labelled.given))
+    warned = [finding for finding in manifest.report if finding.level == "warning"]
+    lines += [summary.line(finding, _escaped) for finding in warned[:_SHOWN]]
     return [block("item", line) for line in lines]
 
 

@@ -85,6 +85,8 @@ def test_a_run_says_its_step_and_what_the_last_one_took(tmp_path: Path) -> None:
         for name, state in (("generate", "success"), ("train", "running"), ("tune", None))
     ]
 
+    made = {"found": [{"code": "data.found_note", "values": {}, "text": "note: the delimiter is semicolon"}]}
+
     class Api:
         def page(self, *_: str) -> str:
             return "http://airflow/run"
@@ -101,10 +103,11 @@ def test_a_run_says_its_step_and_what_the_last_one_took(tmp_path: Path) -> None:
         def tasks(self, *_: str) -> list[dict[str, Any]]:
             return tasks
 
-        def result(self, *_: str) -> str:
-            return "made"
+        def result(self, *_: str) -> dict[str, Any]:
+            return made
 
     screen, layout = Screen(), Layout(load({"REFIT_HOME": str(tmp_path)}))
     watch = terminal.Watch(Api(), layout, terminal.Terminal(screen), "retrain", "r1")  # type: ignore[arg-type]
-    assert watch.to_the_end() == {"generate": "made"}
+    assert watch.to_the_end() == {"generate": made}
+    assert "✓ generate     1.0 s\n      note: the delimiter is semicolon\n" in screen.getvalue()
     assert "step 2 of 3: train (0 s; the last run took 95 s)" in screen.getvalue()

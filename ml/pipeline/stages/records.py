@@ -71,7 +71,8 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
 
     `contract_of` is the version whose columns and classes the table was held against, "" where they were found anew.
     `rows` counts all rows, `parts` those of each part; `labelled` tells of the production rows that were added;
-    `policy` is which of them are trained on, and `policy_message` why; `noticed` is of the table.
+    `policy` is which of them are trained on, and `policy_message` why; `found` tells a person of the table, and
+    `noticed` is every finding in it.
     """
 
     snapshot: str
@@ -85,6 +86,7 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     policy: str
     policy_message: Message
     noticed: tuple[Text, ...]
+    found: tuple[Message, ...] = ()
     origin: Origin
     run_id: str
     mlflow_url: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import html
 import io
 import re
 from collections.abc import Iterator
@@ -94,6 +95,21 @@ def test_a_move_in_mlflows_registry_is_told_until_the_next_of_ours(what: str, pa
                     assert re.search(rf"{what}: {version} · [^<]* · in MLflow[^<]*s registry</title>", text)
                     assert re.search(rf": {version} · [^<]* · trong kho mô hình của MLflow</title>", vi)
                     assert f"key-{key}" in text
+
+
+def test_a_change_of_table_has_its_mark_on_the_chart_and_its_line_in_the_ledger(tmp_path: Path) -> None:
+    kept = showcase._status("")
+    changed = messages.message("release.contract", changes=["target: b, not a"])
+    moved = LedgerEntry(
+        time=kept.windows[-1].end - 1, what="new contract", from_version="3", to_version="4", who="ann", why=changed
+    )
+    showcase.write(tmp_path)
+    status_file.write(tmp_path / "var" / "serving", msgspec.structs.replace(kept, ledger=(moved, *kept.ledger)))
+    for client in _client(tmp_path):
+        text = client.get("/monitoring").text
+        assert re.search(r'class="event event-new-contract"[^>]*><title>new contract: 4', text)
+        assert '<span class="key key-new-contract"></span>Other columns or classes' in text
+        assert changed.text in html.unescape(client.get("/models").text)
 
 
 @pytest.mark.parametrize("path", ["/", "/models", "/monitoring"])
