@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Score a table with a running Refit service: `python predict_client.py customers.csv --output scored.csv`.
 
-Needs Python's standard library alone (and pyarrow for .parquet). Rows go in parts; a part that fails for a reason
-that may pass is sent again with growing pauses; after an interruption the same command goes on where it stopped.
+Needs Python's standard library alone (and pyarrow for .parquet, python-calamine for workbooks). Rows go in parts; a
+part that fails for a reason that may pass is sent again with growing pauses; after an interruption the same command
+goes on where it stopped.
 
 The output has the input's columns and prediction_id, label, probability (of that label), positive_probability (of
 the positive label, for two classes: what --rank orders by), probability_<class>, warnings. A row's prediction id is
@@ -58,6 +59,7 @@ except ImportError:  # Windows: two runs at once into one output are not noticed
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 ID = "prediction_id"
 RANKED_BY = "positive_probability"
+WORKBOOKS = {".xlsx", ".xlsb", ".xls", ".ods"}
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 TOO_MANY_WORDS = "urn:refit:rows.too_many_words"
 LARGER = 8  # times, the next parts where one had too many words
@@ -85,11 +87,12 @@ class Chunk(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A checked answer: its lines, those of the header first, and the names in it."""
+    """A checked answer: its lines, those of the header first, the names in it, and how a label is made."""
 
     content: bytes
     names: list[str]
     version: str
+    decision: str
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Score a table with a running Refit service.")
-    parser.add_argument("file", type=Path, help="CSV (.csv, .csv.gz, .csv.bz2, .csv.xz) or Parquet (.parquet)")
+    parser.add_argument("file", type=Path, help="CSV (.csv, also .gz, .bz2, .xz), .xlsx, .xls, .ods or .parquet")
     parser.add_argument("--url", default=os.environ.get("REFIT_URL", "http://127.0.0.1:8000"), help="the service")
     parser.add_argument("--output", "-o", type=Path, help="default: FILE with -predictions before its ending, as CSV")
     parser.add_argument("--chunk", type=int, default=2_000, help="rows a request (default 2000)")
@@ -155,7 +158,7 @@ def _score(options: argparse.Namespace, output: Path, digest: str) -> None:
         journal = opened.enter_context(Journal(output, digest, restart=options.restart))
         progress = Progress(options.quiet, journal.rows)
         names, rows = _table(options, opened)
-        seen = hashlib.sha256(_bytes(names))
+        seen, decision = hashlib.sha256(_bytes(names)), ""
         for chunk in _chunks(names, _hashed(rows, seen), options.chunk, journal.rows, digest):
             answer = _ask(options, chunk)
             if journal.version not in ("", answer.version) and not options.allow_mixed:
@@ -166,12 +169,13 @@ def _score(options: argparse.Namespace, output: Path, digest: str) -> None:
             if options.rank and not _rank_places(answer.names):
                 raise Stop(2, f"--rank needs a positive label, and model version {answer.version} has none")
             journal.add(answer, len(chunk.rows))
+            decision = answer.decision
             progress.show(journal.rows)
         if seen.hexdigest()[:20] != digest:
             journal.forget()
             raise Stop(2, f"{options.file} changed while it was sent; nothing is kept of the output")
         journal.finish(rank=options.rank)
-    progress.done(journal.rows, journal.version, output)
+    progress.done(journal.rows, journal.version, output, decision)
 
 
 def _default_output(file: Path) -> Path:
@@ -186,6 +190,8 @@ def _table(options: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[l
     file: Path = options.file
     if file.suffix in (".parquet", ".pq"):
         return _parquet(file, opened)
+    if file.suffix.lower() in WORKBOOKS:
+        return _workbook(file)
     opener = OPENERS.get(file.suffix, open)
     delimiter = "\t" if options.delimiter == "tab" else options.delimiter
     stream = opened.enter_context(opener(file, "rt", encoding="utf-8-sig", newline=""))
@@ -230,6 +236,31 @@ def _parquet(file: Path, opened: contextlib.ExitStack) -> tuple[list[str], Itera
             yield from ([_cell(value) for value in row] for row in zip(*batch.to_pydict().values(), strict=True))
 
     return table.schema_arrow.names, rows()
+
+
+def _workbook(file: Path) -> tuple[list[str], Iterator[list[str]]]:
+    """The first sheet that has cells."""
+    try:
+        import python_calamine
+    except ImportError:
+        raise Stop(2, "reading workbooks needs python-calamine: pip install it, or save the table as CSV") from None
+    try:
+        book = python_calamine.CalamineWorkbook.from_path(file)
+        sheets = (book.get_sheet_by_name(name) for name in book.sheet_names)
+        rows = next((sheet.to_python() for sheet in sheets if sheet.height and sheet.width), [])
+    except Exception as error:  # calamine raises several unrelated classes
+        raise Stop(2, f"{file}: not a readable workbook: {error}") from error
+    names, *cells = [[_plain(value) for value in row] for row in rows if any(value != "" for value in row)] or [[]]
+    if len(set(names)) < len(names):
+        raise Stop(2, f"{file}, line 1: two columns of one name")
+    return names, iter(cells)
+
+
+def _plain(value: Any) -> str:
+    """As a CSV of the same table has it: whole numbers without a point, days without a time."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value).removesuffix(" 00:00:00").strip()
 
 
 def _cell(value: Any) -> str:
@@ -322,7 +353,15 @@ def _checked(content: bytes, headers: Any, chunk: Chunk) -> Answer:
     for i, (row, key) in enumerate(zip(rows, chunk.ids, strict=True)):
         if len(row) != len(names) or row[place].removeprefix("'") != key.removeprefix("'"):
             raise ValueError(f"row {chunk.first + i + 1} came back as another one, or not whole")
-    return Answer(content, names, version)
+    return Answer(content, names, version, _decision(headers.get("X-Decision", "")))
+
+
+def _decision(header: str) -> str:
+    """The sentence of X-Decision, which older services do not send."""
+    try:
+        return str(json.loads(header))
+    except ValueError:
+        return ""
 
 
 def _rank_places(names: list[str]) -> list[int]:
@@ -539,10 +578,12 @@ class Progress:
         rate = (rows - self.begun) / (now - self.started)
         print(f"{rows} rows, {rate:.0f} a second", file=sys.stderr, end="\r" if self.terminal else "\n", flush=True)
 
-    def done(self, rows: int, version: str, output: Path) -> None:
-        """The last line."""
+    def done(self, rows: int, version: str, output: Path, decision: str) -> None:
+        """The last lines."""
         if not self.quiet:
             print(f"{rows} rows by model version {version} in {output}", file=sys.stderr)
+            if decision:
+                print(decision, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from ml.settings import Settings, load
 
 if TYPE_CHECKING:
     from ml.drift import DriftVerdict
+    from ml.pipeline.stages.records import StageRecord
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,14 @@ def verdict_of(events: Mapping[Any, Any]) -> DriftVerdict | None:
     except msgspec.ValidationError as error:
         log.warning("the newest event of %s holds no verdict (%s): the run goes on without", DRIFT.name, error)
         return None
+
+
+def told(record: StageRecord) -> dict[str, Any]:
+    """What a task returns; what it has to tell a person goes into its log."""
+    for line in (*getattr(record, "found", ()), *getattr(record, "told", ()), getattr(record, "sentence", "")):
+        if line:
+            log.info("%s", line)
+    return record.to_dict()
 
 
 def report_url(settings: Settings, verdict: DriftVerdict) -> str:

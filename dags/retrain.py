@@ -28,7 +28,7 @@ from airflow.sdk import AssetOrTimeSchedule, chain, dag, task
 
 from dags.alerting import TASK_DEFAULTS
 from dags.approval import Approval, person
-from dags.context import DRIFT, clock, run_url, settings_of, verdict_of
+from dags.context import DRIFT, clock, run_url, settings_of, told, verdict_of
 from dags.form import overrides, params
 from ml.pipeline.run_key import run_key
 
@@ -50,7 +50,7 @@ def generate(params: dict[str, Any], run_id: str, triggering_asset_events: Any, 
         who=getattr(dag_run, "triggering_user_name", None) or _NOBODY.get(dag_run.run_type, dag_run.run_type),
         drift=verdict_of(triggering_asset_events),
     )
-    return pipeline.generate(settings_of(overrides(params)), run_key(run_id), origin=origin).to_dict()
+    return told(pipeline.generate(settings_of(overrides(params)), run_key(run_id), origin=origin))
 
 
 @task(multiple_outputs=False, execution_timeout=timedelta(hours=6))
@@ -77,7 +77,7 @@ def evaluate(params: dict[str, Any], run_id: str) -> dict[str, Any]:
     from ml.pipeline import pipeline, progress
 
     settings, key = settings_of(overrides(params)), run_key(run_id)
-    return pipeline.evaluate(settings, key, progress=progress.writer(settings, key)).to_dict()
+    return told(pipeline.evaluate(settings, key, progress=progress.writer(settings, key)))
 
 
 @task(multiple_outputs=False, execution_timeout=timedelta(hours=1))
@@ -94,7 +94,7 @@ def promote(params: dict[str, Any], run_id: str, ti: Any) -> dict[str, Any]:
     from ml.pipeline import pipeline
 
     decided = person(ti.xcom_pull(task_ids="approve"))
-    return pipeline.promote(settings_of(overrides(params)), run_key(run_id), origin=decided).to_dict()
+    return told(pipeline.promote(settings_of(overrides(params)), run_key(run_id), origin=decided))
 
 
 @dag(

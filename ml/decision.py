@@ -20,13 +20,14 @@ Platt 1999 (sigmoid); Kull et al. 2017, "Beta calibration".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ml.messages import Message, message
 from ml.schema.schema import Schema
 
 Floats = npt.NDArray[np.floating]
@@ -129,6 +130,59 @@ def positive_code(schema: Schema) -> int:
     if schema.positive_label in schema.classes:
         return schema.classes.index(schema.positive_label)
     return len(schema.classes) - 1
+
+
+def sentence(decision: Decision, schema: Schema, base_rate: float | None = None) -> Message:
+    """How an answer is made, as page, file, command line and model card say it.
+
+    Parameters
+    ----------
+    base_rate
+        Share of the positive label in the test rows; None where it is not known.
+
+    >>> schema = Schema(target="y", classes=("no", "yes"), positive_label="yes", columns=())
+    >>> str(sentence(Decision(threshold=0.225, objective="f1"), schema, 0.24))
+    'At 22.5% and more the answer is “yes”, chosen for F1; 24.0% of the test rows are “yes”.'
+    """
+    if decision.threshold is None or len(schema.classes) != 2:
+        return message("evaluation.cheapest" if decision.costs is not None else "evaluation.most_probable")
+    known = {
+        "threshold": decision.threshold,
+        "label": schema.classes[positive_code(schema)],
+        "objective": _objective(decision.objective),
+    }
+    if base_rate is None:
+        return message("evaluation.threshold", **known)
+    return message("evaluation.threshold_and_base_rate", base_rate=base_rate, **known)
+
+
+def counts(schema: Schema, precision: float | None, recall: float | None) -> Message | None:
+    """Precision and recall of the positive label, in [0, 1], as counts of 100; None where there is no such label."""
+    if precision is None or recall is None or len(schema.classes) != 2:
+        return None
+    label = schema.classes[positive_code(schema)]
+    return message("evaluation.counts", label=label, right=100 * precision, found=100 * recall)
+
+
+def of_metrics(decision: Decision, schema: Schema, metrics: Mapping[str, Any]) -> list[Message]:
+    """`sentence` and `counts` of a version, from its metrics.json; an older one may lack the base rate."""
+    base_rate = metrics.get("no_skill", {}).get("precision") if len(schema.classes) == 2 else None
+    measured = metrics.get("metrics", {})
+    precision, recall = ((measured.get(name) or {}).get("value") for name in ("precision", "recall"))
+    counted = counts(schema, precision, recall)
+    return [sentence(decision, schema, base_rate), *([counted] if counted else [])]
+
+
+def _objective(name: str) -> Message | str:
+    match name:
+        case "accuracy":
+            return message("evaluation.for_accuracy")
+        case "balanced_accuracy":
+            return message("evaluation.for_balanced_accuracy")
+        case "cost":
+            return message("evaluation.for_cost")
+        case _:
+            return "F1" if name == "f1" else name
 
 
 def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

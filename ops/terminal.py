@@ -157,11 +157,18 @@ class Watch:
             mark = {"success": "✓", "skipped": "–"}.get(state, "✗")
             tries = f", try {task['try_number']}" if task["try_number"] > 1 else ""
             self._terminal.line(f"  {mark} {name:<10} {task['duration'] or 0:5.1f} s{tries}")
+            if (name, state) == ("generate", "success"):
+                self._show_found(self._result(task))
         elif state == "up_for_retry":
             cause = self._cause(task) or "its process was killed"
             self._terminal.line(f"  … {name:<10} is tried again: {cause}")
         elif state == "awaiting_input":
             self._terminal.line(f"  … {name:<10} waits for a person: {self._layout.url('airflow')}/required_actions")
+
+    def _show_found(self, result: Any) -> None:
+        """What generate found in the table."""
+        for line in result.get("found", []) if isinstance(result, dict) else []:
+            self._terminal.line(f"      {line['text']}")
 
     def _before(self) -> str:
         """What the last run that succeeded took, told beside the clock; empty before the first."""
@@ -243,8 +250,10 @@ def summary(layout: Layout, terminal: Terminal, results: dict[str, Any]) -> None
     if expected is None:
         terminal.line(f"Version {model['model_version']} goes on serving.")
     terminal.line(f"Champion: {layout.settings.registry.model_name} version {model['model_version']}")
-    for metric, value in _headline(model["metrics"].get("metrics", {})).items():
+    for metric, value in _headline(model["metrics"]).items():
         terminal.line(f"  {metric:<18} {value}")
+    for sentence in model["answers"]:
+        terminal.line(f"  {sentence}")
     first = answer["predictions"][0]
     terminal.line(f"A prediction of it: {first['label']} ({first['probability']:.3f})")
     terminal.line()
@@ -288,7 +297,15 @@ def _served(layout: Layout, expected: str | None) -> tuple[dict[str, Any], dict[
 
 
 def _headline(metrics: dict[str, Any]) -> dict[str, str]:
-    """The metrics a person asks for first, with their interval where there is one."""
+    """The metrics of metrics.json a person asks for first, with their interval, and what they have without skill."""
+    return {
+        name: "   ".join([text, *(f"{head} {values[name]:.3f}" for head, values in beside if name in values)])
+        for beside in [(("without skill", metrics.get("no_skill", {})), ("at ½", metrics.get("at_half", {})))]
+        for name, text in _measured(metrics.get("metrics", {})).items()
+    }
+
+
+def _measured(metrics: dict[str, Any]) -> dict[str, str]:
     figures = {}
     for name in ("log_loss", "roc_auc", "accuracy", "f1", "macro_f1", "brier"):
         metric = metrics.get(name)

@@ -41,7 +41,7 @@ BY_HAND = {
                 "models",
                 "monitoring",
                 "predict",
-                "preview",
+                "work_list",
                 "quality",
                 "search",
             )

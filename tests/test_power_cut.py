@@ -7,8 +7,11 @@ had returned by then must be there; what had not may be, whole.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import random
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +20,7 @@ import sqlalchemy as sa
 
 from ml import predictions
 from ml.bundle import cache, signature
+from ml.errors import StoreUnavailable
 from ml.registry import chain, ledger
 from ml.settings import Settings
 from ml.storage import database, files
@@ -25,14 +29,17 @@ from ops import backup
 from serving.model.store import Pointer, read_pointer, write_pointer
 from serving.prediction_log.shipper import LogShipper
 from serving.prediction_log.writer import PredictionLog
-from tests import power_cut
+from tests import postgresql, power_cut
+from tests.postgresql import Server
 from tests.power_cut import Disk
 from tests.serving import tiny
+from tests.serving.running import wait_for
 
 pytestmark = pytest.mark.skipif(bool(power_cut.unavailable()), reason=power_cut.unavailable())
 
 Holds = Callable[[Settings], None]
 MAX_CUTS = 40  # of a step's copies: the rest of a long step is a sample, by a seed
+EACH = 6  # of PostgreSQL's, whose boot takes a second
 
 
 @pytest.fixture
@@ -108,6 +115,123 @@ def test_answered_is_in_the_database_or_in_a_segment(disk: Disk, monkeypatch: py
                 assert known <= stored(settings_of(home))
             finally:
                 _close_databases(home)
+
+
+@pytest.fixture
+def on_postgresql() -> Iterator[tuple[Disk, Server, Path]]:
+    """A disk with the home and PostgreSQL's data on it, whose server leaves commits to its WAL writer."""
+    if postgresql.binaries() is None:
+        pytest.skip("needs PostgreSQL's initdb and pg_ctl")
+    with postgresql.folder() as place:
+        disk = Disk(place, 192)
+        server = Server(postgresql.own(disk.home / "pg"), postgresql.own(place / "s"), "-c synchronous_commit=off")
+        try:
+            server.make()
+            server.start()
+            os.sync()
+            yield disk, server, place
+            _dispose(server.url)
+            server.crash()
+        finally:
+            disk.close()
+
+
+def stored_after_the_cut(image: Path, server: Server, place: Path) -> set[str]:
+    """What a boot on the copied disk has: PostgreSQL recovers, and the log shipper moves what is in segments."""
+    with power_cut.booted(image) as home:
+        (home / "pg" / "postmaster.pid").unlink()
+        again = Server(home / "pg", postgresql.own(place / "again"))
+        again.start()
+        try:
+            return stored(tiny.settings_for(home, log={"durability": "machine"}, database_url=again.url))
+        finally:
+            _dispose(again.url)
+            again.crash()
+
+
+def _dispose(url: str) -> None:
+    database._engine(url).dispose()
+    database._engine.cache_clear()
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_answered_is_in_postgresql_or_in_a_segment(
+    on_postgresql: tuple[Disk, Server, Path], monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    """Cut at the calls of writer and log shipper. Without the session's own setting the cut loses: so it is one."""
+    disk, server, place = on_postgresql
+    if not durable:
+        monkeypatch.setattr(database, "_durable_commits", lambda *_: None)
+    settings = tiny.settings_for(disk.home, log={"durability": "machine"}, database_url=server.url)
+    log, shipper, answered = PredictionLog(settings), LogShipper(settings), set[str]()
+    shipper.step()
+    os.sync()
+    moments: list[tuple[Path, set[str]]] = []
+    calls, real, passed_over = itertools.count(), disk.copy, disk.home / "none"
+
+    def some() -> Path:
+        if next(calls) % EACH:
+            return passed_over
+        with server.frozen():
+            return real()
+
+    monkeypatch.setattr(disk, "copy", some)
+    with power_cut.cut_at_calls(disk, monkeypatch, lambda image: moments.append((image, set(answered)))):
+        answering(settings, log, shipper, answered)
+        log.close()
+        shipper.step()
+    with server.frozen():
+        moments.append((real(), set(answered)))
+    kept = [(image, known) for image, known in moments if image != passed_over]
+    lost = [known - stored_after_the_cut(image, server, place) for image, known in kept[0 if durable else -1 :]]
+    assert len(kept) > 5
+    assert any(lost) != durable
+
+
+def test_postgresql_that_is_ended_at_once_under_load_costs_nothing(
+    on_postgresql: tuple[Disk, Server, Path],
+) -> None:
+    """Four times, while labels are answered and moved: each is there once."""
+    disk, server, _ = on_postgresql
+    settings = tiny.settings_for(disk.home, log={"durability": "machine"}, database_url=server.url)
+    log, shipper, stop, answered = PredictionLog(settings), LogShipper(settings), threading.Event(), list[str]()
+
+    def answer() -> None:
+        while not stop.wait(0.001):
+            log.append_feedback([(str(len(answered)), "1")])
+            answered.append(str(len(answered)))
+
+    failed = 0
+
+    def move() -> None:
+        nonlocal failed
+        while not stop.wait(0.005):
+            try:
+                shipper.step()
+            except StoreUnavailable:
+                failed += 1
+
+    def on_their_way(many: int) -> Callable[[], bool]:
+        return lambda: shipper.moved > many
+
+    threads = [threading.Thread(target=answer), threading.Thread(target=move)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(4):
+            wait_for(on_their_way(shipper.moved + 200), what="labels on their way")
+            server.crash()
+            server.start()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    log.close()
+    assert failed
+    LogShipper(settings).step()
+    with database.engine(settings).connect() as connection:
+        found = connection.execute(sa.select(predictions.feedback.c.prediction_id)).scalars().all()
+    assert sorted(found) == sorted(answered)
 
 
 def test_the_cut_is_one_that_loses_what_is_not_synced(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -452,3 +452,27 @@ def test_ranking_without_a_positive_label_is_refused(
     assert run(stub.url, table(tmp_path / "t.csv"), tmp_path / "out.csv", "--rank") == 2
     assert "--rank needs a positive label" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv"]
+
+
+def test_a_workbook_is_scored_as_the_csv_of_it_is(service: str, tmp_path: Path) -> None:
+    """Whole numbers without a point, texts as they are; and how a label is made is said at the end."""
+    import xlsxwriter
+
+    book = xlsxwriter.Workbook(str(tmp_path / "rows.xlsx"))
+    sheet = book.add_worksheet()
+    for i, row in enumerate([list(ROWS[0]), *(list(row.values()) for row in ROWS)]):
+        for j, cell in enumerate(row):
+            sheet.write(i, j, float(cell) if i and j < 3 else cell)
+    book.close()
+    assert run(service, tmp_path / "rows.xlsx", tmp_path / "a.csv") == 0
+    assert run(service, table(tmp_path / "rows.csv"), tmp_path / "b.csv") == 0
+    a, b = ([{name: cell for name, cell in row.items() if name not in ("prediction_id", "n0")} for row in read(file)]
+            for file in (tmp_path / "a.csv", tmp_path / "b.csv"))  # fmt: skip
+    assert a == b
+
+
+def test_how_a_label_is_made_is_said_at_the_end(
+    service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict_client.main([str(table(tmp_path / "in.csv")), "--url", service]) == 0
+    assert "and more the answer is" in capsys.readouterr().err

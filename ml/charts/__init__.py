@@ -14,7 +14,7 @@ Standard library only; no text of its own but in `figures`; every text of others
 | `figures` | a version's figures for MLflow and the bundle |
 """
 
-from ml.charts.categories import bars, dot_plot, matrix, signed_bars
+from ml.charts.categories import bars, dot_plot, matrix, share_bar, signed_bars
 from ml.charts.chart import Chart, Key, Localise
 from ml.charts.line_chart import Event, Region, Series, line_chart
 from ml.charts.timeline import Mark, Span, lanes
@@ -33,5 +33,6 @@ __all__ = [
     "lanes",
     "line_chart",
     "matrix",
+    "share_bar",
     "signed_bars",
 ]

@@ -1,4 +1,4 @@
-"""Charts of named things: bars, bars around zero, dots on a common scale, and the confusion matrix."""
+"""Charts of named things: bars, a share with marks, bars around zero, dots on a common scale, the confusion matrix."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ml.charts.line_chart import RIGHT, ticks
 
 # Bars: a name stands above its bar, so that a long one has the whole width, on a phone too.
 ROW, THICK, NUMBER, LONGEST_NAME = 44, 14, 72, 46
+DIGIT = 10  # of a number at a bar, as a phone shows it
 DOT_ROW, LONGEST_DOT = 24, 22
 SIDE = 560  # of the matrix, names included
 LONGEST_CLASS = 14  # characters; what a cell of the matrix has room for
@@ -47,27 +48,71 @@ def bars(
     return Chart(title=title, body="".join(parts), width=BARS, height=height)
 
 
-def signed_bars(items: Sequence[tuple[str, float]], *, title: str, localise: Localise = str) -> Chart:
+def share_bar(share: float, marks: Sequence[tuple[str, float, str]], *, title: str) -> Chart:
+    """One bar from 0 to 1 with marks on it: a probability, the threshold that it is held against, what is usual.
+
+    Parameters
+    ----------
+    share
+        In [0, 1].
+    marks
+        (kind, share, text): "threshold" stands above the bar, every other kind below it.
+    """
+    parts = [
+        f'<rect class="track" x="0" y="24" width="{BARS}" height="20" rx="4"/>',
+        f'<rect class="bar bar-share" x="0" y="24" width="{max(share * BARS, 0.8):.1f}" height="20" rx="4"/>',
+    ]
+    for kind, at, text in marks:
+        x, above = at * BARS, kind == "threshold"
+        top, bottom, base = (18, 48, 14) if above else (20, 50, 64)
+        anchor = "start" if at < 0.35 else "end" if at > 0.65 else "middle"
+        parts.append(
+            f'<line class="event event-{escape(kind)}" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
+            f'<text class="bar-label" x="{x:.1f}" y="{base}" text-anchor="{anchor}">{escape(text)}</text>'
+        )
+    return Chart(title=title, body="".join(parts), width=BARS, height=72)
+
+
+def signed_bars(
+    items: Sequence[tuple[str, float]],
+    *,
+    title: str,
+    numbers: Sequence[str] = (),
+    asides: Sequence[str] = (),
+    unsure: Sequence[bool] = (),
+    localise: Localise = str,
+) -> Chart:
     """Horizontal bars around zero, in the given order: what pushed the score up or down.
 
     Parameters
     ----------
     items
         (name, value) from top to bottom, in any unit: the longest bar fills its half.
+    numbers
+        What stands at each bar; by default its value.
+    asides
+        What stands at the end of each name's line, where the screen has room for it.
+    unsure
+        Whether a value is within its own error: its bar is drawn hollow.
     """
     if not items:
         return Chart(title=title)
     height = ROW * len(items) + 12
     widest = max(abs(value) for _, value in items) or 1.0
     middle = BARS / 2
-    scale = BARS / 2 - NUMBER
+    scale = BARS / 2 - max(NUMBER, DIGIT * max(map(len, numbers), default=0))
     parts = [f'<line class="zero" x1="{middle}" x2="{middle}" y1="4" y2="{height - 4}"/>']
     for index, (name, value) in enumerate(items):
         length, up = abs(value) / widest * scale, value >= 0
+        kind = f"{'up' if up else 'down'}{' bar-unsure' if unsure and unsure[index] else ''}"
+        text = numbers[index] if numbers else localise(f"{value:+.3f}")
         end, anchor = (middle + length + 6, "start") if up else (middle - length - 6, "end")
         start = f"{middle if up else middle - length:.1f}"
-        number = _value(index, end, f' text-anchor="{anchor}"', localise(f"{value:+.3f}"))
-        parts.append(_bar(index, name, "up" if up else "down", start, length) + number)
+        number = _value(index, end, f' text-anchor="{anchor}"', escape(text))
+        parts.append(_bar(index, name, kind, start, length) + number)
+        if asides:
+            place = f'x="{BARS}" y="{6 + index * ROW + 15}" text-anchor="end"'
+            parts.append(f'<text class="tick spare" {place}>{escape(asides[index])}</text>')
     return Chart(title=title, body="".join(parts), width=BARS, height=height)
 
 

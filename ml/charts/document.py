@@ -15,7 +15,13 @@ INK, MUTED, GRID = "#1f2733", "#50596a", "#d7dde5"
 PALETTE = ("#0b63b0", "#b4530a", "#6d28d9", "#0f766e", "#a21caf", "#4d5b0c", "#4d5b0c", "#c9ced6")
 DASHES = ("", "7 3", "2 3", "10 3 2 3", "12 4", "4 2", "", "")
 STATES = {"good": "#15703d", "bad": "#b42318", "warn": "#8a5a00", "broken": "#5b0514"}
-EVENTS = {"promoted": STATES["good"], "rolled-back": STATES["bad"], "drift": STATES["warn"], "alias-deleted": MUTED}
+EVENTS = {
+    "promoted": STATES["good"],
+    "rolled-back": STATES["bad"],
+    "drift": STATES["warn"],
+    "alias-deleted": MUTED,
+    "new-contract": PALETTE[2],
+}
 REGIONS = ("#f4f5f7", "#fdf1dc", "#fbe3e4")
 SERVED = ("#2f6690", "#1b7f6f", "#7a5195")
 

@@ -31,7 +31,7 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A vertical mark: what happened at `x`. `kind` picks the colour: promoted, rolled-back, drift, alias-deleted."""
+    """A vertical mark: what happened at `x`. `kind` picks the colour, see `ml.charts.document.EVENTS`."""
 
     x: float
     text: str

@@ -85,15 +85,22 @@ def _says(found: StageRecord) -> str:
     raise AssertionError(found)  # there is no other stage
 
 
-def warnings_of(found: SnapshotRecord) -> str:
-    """What was noticed about the table, a line each."""
-    return "\n".join(f"  note: {text}" for text in found.warnings)
+def found_in(snapshot: SnapshotRecord) -> str:
+    """What was found in the table, a line each."""
+    return "\n".join(f"  {line}" for line in snapshot.found)
 
 
 def metrics_of(found: EvaluationRecord) -> str:
-    """The test metrics, a line each."""
-    measured = {name: "undefined" if value is None else f"{value:.4f}" for name, value in found.metrics.items()}
-    return "\n".join(f"  {name.ljust(10)} {text}" for name, text in measured.items())
+    """The test metrics, a line each, with what they have without skill and at 1/2; then how an answer is made."""
+    lines = [f"  {name.ljust(10)} {_beside(found, name)}" for name in found.metrics]
+    return "\n".join([*lines, *(f"  {sentence}" for sentence in found.told)])
+
+
+def _beside(found: EvaluationRecord, name: str) -> str:
+    value = found.metrics[name]
+    columns = (("without skill", found.no_skill), ("at ½", found.at_half))
+    beside = [f"{head} {values[name]:.4f}" for head, values in columns if name in values]
+    return "   ".join(["undefined" if value is None else f"{value:.4f}", *beside])
 
 
 def grid_text(found: TrainingRecord) -> str:

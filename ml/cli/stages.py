@@ -84,7 +84,7 @@ def generate(run_key: str | None, reason: str, as_json: bool, force: bool, **giv
 
     settings = settings_for(given, run_key=run_key)
     result = stages.generate(settings, run_key or new_key(), origin=Origin(who=who(), reason=reason), force=force)
-    text = f"{show.stage_line(result)}\n{show.warnings_of(result)}".rstrip()
+    text = f"{show.stage_line(result)}\n{show.found_in(result)}".rstrip()
     show.result(result, as_json=as_json, text=f"{text}\nnext: python -m ml train --run {result.run_key}")
 
 
@@ -164,7 +164,7 @@ def _tell(found: StageRecord) -> None:
     from ml.pipeline.stages.records import SnapshotRecord, TrainingRecord
 
     click.echo(show.stage_line(found))
-    if isinstance(found, SnapshotRecord) and (notes := show.warnings_of(found)):
+    if isinstance(found, SnapshotRecord) and (notes := show.found_in(found)):
         click.echo(notes)
     if isinstance(found, TrainingRecord) and (grid := show.grid_text(found)):
         click.echo(grid)

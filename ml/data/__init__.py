@@ -12,6 +12,7 @@
 | `snapshot` | Immutable tables: `<id>.parquet`, named by the hash of its bytes, and its manifest `<id>.json` |
 | `sources` | The sources of raw tables, and the readers of what people bring |
 | `split` | Which row is learned from, tuned on, and judged on |
+| `summary` | What was found in a table, for people |
 """
 
 from __future__ import annotations

@@ -212,6 +212,41 @@ def _bins(confidence: Floats) -> npt.NDArray[np.int64]:
     return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
 
 
+def no_skill(shares: Floats, positive: int) -> dict[str, float]:
+    """What each metric has without any column: the class shares as probabilities, and the best answer that is constant.
+
+    Parameters
+    ----------
+    shares
+        (n_classes,) of the rows, summing to 1.
+    positive
+        Class number of the positive label; used with two classes, whose precision, F1 and PR-AUC are its own.
+
+    Returns
+    -------
+    Without "recall", which a constant answer has at any value, and "ece", which is 0.
+
+    >>> found = no_skill(np.array([0.75, 0.25]), 1)
+    >>> {name: round(value, 3) for name, value in found.items() if name in ("accuracy", "f1", "pr_auc")}
+    {'accuracy': 0.75, 'pr_auc': 0.25, 'f1': 0.4}
+    """
+    shares = np.asarray(shares, dtype=np.float64)
+    n, common = len(shares), float(shares.max())
+    spread = float((shares * (1 - shares)).sum())
+    share = float(shares[positive]) if n == 2 else 1 / n
+    macro = 2 * common / (1 + common) / n
+    return {
+        "accuracy": common,
+        "log_loss": float(-(shares * np.log(np.maximum(shares, REPORT_FLOOR))).sum()),
+        "brier": spread / 2 if n == 2 else spread,
+        "roc_auc": 0.5,
+        "pr_auc": share,
+        "precision": share if n == 2 else common / n,
+        "f1": 2 * share / (1 + share) if n == 2 else macro,
+        "macro_f1": macro,
+    }
+
+
 def limits(name: str) -> tuple[float, float]:
     """The range a metric can have."""
     return LIMITS.get(name, (0.0, 1.0))

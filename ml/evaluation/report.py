@@ -38,8 +38,10 @@ class ClassMetrics(msgspec.Struct, frozen=True):
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """All metrics of a model on one set of rows, with their intervals: what metrics.json begins with.
 
-    A metric that does not exist on these rows (ROC-AUC of one class) has the value None. `confusion` is true by
-    answered. `calibration_p_value` is that of "the probabilities are true", on at most 10,000 of the rows.
+    A metric that does not exist on these rows (ROC-AUC of one class) has the value None. `no_skill` is what a metric
+    has without any column, `at_half` what it has with the threshold at 1/2, empty where that is the threshold or there
+    is none. `confusion` is true by answered. `calibration_p_value` is that of "the probabilities are true", on at most
+    10,000 of the rows.
     """
 
     rows: int
@@ -49,6 +51,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     positive_label: str
     threshold: float | None
     metrics: dict[str, Interval]
+    no_skill: dict[str, float] = {}
+    at_half: dict[str, float] = {}
     calibration_p_value: float
     per_class: dict[str, ClassMetrics]
     slices: list[Slice]
@@ -120,6 +124,8 @@ def evaluate(
         positive_label=schema.positive_label,
         threshold=decision.threshold,
         metrics=overall,
+        no_skill=metrics.no_skill(table.sum(axis=1) / table.sum(), positive_code(schema)),
+        at_half=_at_half(weight[None, :], p, y, schema, decision),
         calibration_p_value=metrics.calibration_p_value(
             weight[draws.rows], *_confidence(p[draws.rows], y[draws.rows], schema), seed=seed
         ),
@@ -162,6 +168,22 @@ def _measure(
     out["ece"], out[PLAIN] = metrics.calibration_error(w, *_confidence(p, y, schema))
     out["macro_f1"] = np.mean([out[f"f1/{c}"] for c in range(n_classes)], axis=0)
     return out
+
+
+def _at_half(w: Floats, p: Floats, y: npt.NDArray[np.int64], schema: Schema, decision: Decision) -> dict[str, float]:
+    """What the metrics that depend on the threshold have at 1/2; empty where that is the threshold."""
+    if decision.threshold is None or len(schema.classes) != 2 or abs(decision.threshold - 0.5) < 1e-6:
+        return {}
+    codes = msgspec.structs.replace(decision, threshold=0.5).codes(p, schema)
+    prf = metrics.precision_recall_f1(metrics.confusion(w, y, codes, 2))
+    precision, recall, f1 = (float(values[0, positive_code(schema)]) for values in prf)
+    return {
+        "accuracy": float(metrics.mean(w, codes == y)[0]),
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+        "macro_f1": float(prf[2].mean()),
+    }
 
 
 def _confidence(p: Floats, y: npt.NDArray[np.int64], schema: Schema) -> tuple[Floats, npt.NDArray[np.bool_]]:

@@ -55,6 +55,21 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     attributions: Floats
     standard_errors: Floats
 
+    @property
+    def probability_shares(self) -> Floats:
+        """(K,) what each column adds to the probability: they sum to the row's, less that of `baseline`.
+
+        The probability is taken along the straight line from `baseline` to `score` (its Aumann-Shapley values), so that
+        each column keeps its share of the log-odds.
+
+        **Source** Aumann and Shapley 1974, "Values of non-atomic games".
+        """
+        distance = self.score - self.baseline
+        before, after = (1 / (1 + np.exp(-np.clip(odds, -700, 700))) for odds in (self.baseline, self.score))
+        slope = before * (1 - before) if abs(distance) < 1e-6 else (after - before) / distance
+        shares: Floats = self.attributions * slope
+        return shares
+
 
 class Explainer:
     """Explains rows of one model. Build once a version; seeded, so the same row gets the same numbers.

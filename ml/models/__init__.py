@@ -1,4 +1,5 @@
-"""The model families. A new one is one file, its state's record, one line in FAMILIES, and one search space.
+"""The model families. A new one is one file, its state's record, one line in FAMILIES, one search space, and its name
+in `train.families`.
 
 Importing this package loads neither torch nor scikit-learn: a family loads its library when it builds.
 

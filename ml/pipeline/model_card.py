@@ -6,7 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ml.decision import Decision
+import msgspec
+
+from ml.data import summary
+from ml.decision import Decision, of_metrics
 from ml.evaluation.bootstrap import Interval
 from ml.evaluation.report import Evaluation
 from ml.gate.rules import Verdict
@@ -16,7 +19,7 @@ from ml.models.base import Params
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
-    from ml.schema.schema import Column
+    from ml.schema.schema import Column, Schema
     from ml.training.candidate import Candidate
     from ml.tuning import Trial
 
@@ -51,7 +54,7 @@ def document(
         block("text", message("card.verdict", verdict=verdict.message)),
         *_section("card.model", _model(candidate, decision)),
         *_section("card.data", _data(snapshot)),
-        *_section("card.quality", _scores(metrics)),
+        *_section("card.quality", _scores(metrics, decision, snapshot.schema)),
         *_section("card.weakest", _slices(metrics)),
         *_section("card.importance", _importance(metrics.importance)),
         *_section("card.columns", _columns(snapshot.schema.columns)),
@@ -70,15 +73,10 @@ def _section(code: str, blocks: list[Block]) -> Document:
 
 
 def _model(candidate: Candidate, decision: Decision) -> list[Block]:
-    how = {"kind": decision.calibration.kind, "objective": decision.objective}
-    if decision.threshold is None:
-        answered = message("card.most_probable", **how)
-    else:
-        answered = message("card.threshold", threshold=decision.threshold, **how)
     lines = [
         message("card.family", family=candidate.spec.family, seed=candidate.spec.seed),
         message("card.parameters", n=candidate.model.describe().parameters),
-        answered,
+        message("card.calibration", kind=decision.calibration.kind),
         message("card.settings", settings=json.dumps(candidate.spec.params, default=str)),
     ]
     return [block("item", line) for line in lines]
@@ -96,6 +94,8 @@ def _data(snapshot: Snapshot) -> list[Block]:
         lines.append(message("card.time", first=manifest.time_range[0], last=manifest.time_range[1]))
     if manifest.labelled.given:
         lines.append(message("card.labelled", n=manifest.labelled.given))
+    warned = [finding for finding in manifest.report if finding.level == "warning"]
+    lines += [summary.line(finding, _escaped) for finding in warned[:_SHOWN]]
     return [block("item", line) for line in lines]
 
 
@@ -103,14 +103,25 @@ def _counted(counts: dict[str, int]) -> list[Message]:
     return [message("card.counted", name=name, n=count) for name, count in counts.items() if count]
 
 
-def _scores(metrics: ModelMetrics) -> list[Block]:
-    rows: list[list[Text]] = [[message("card.metric"), message("card.value")]]
-    rows += [[name, _interval(value)] for name, value in metrics.metrics.items()]
+def _scores(metrics: ModelMetrics, decision: Decision, schema: Schema) -> list[Block]:
+    beside = {"card.no_skill": metrics.no_skill, "card.at_half": metrics.at_half}
+    columns = {code: values for code, values in beside.items() if values}
+    rows: list[list[Text]] = [[message("card.metric"), message("card.value"), *map(message, columns)]]
+    rows += [
+        [name, _interval(value), *(_figure(values.get(name)) for values in columns.values())]
+        for name, value in metrics.metrics.items()
+    ]
+    told = of_metrics(decision, schema, msgspec.to_builtins(metrics))
     return [
+        *(block("text", one) for one in told),
         block("text", message("card.test_rows", n=metrics.rows, confidence=metrics.confidence)),
         block("text", message("card.calibration_p", p=metrics.calibration_p_value)),
         Block("table", rows),
     ]
+
+
+def _figure(value: float | None) -> Text:
+    return "–" if value is None else message("card.figure", value=value)
 
 
 def _interval(measured: Interval) -> Message:

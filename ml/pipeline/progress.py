@@ -1,7 +1,8 @@
-"""How far a run's stage is, written where another process can read it: `var/runs/<run_key>/progress.json`."""
+"""How far a run's stage is, where another process can read it, `var/runs/<run_key>/progress.json`, and in the log."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,9 @@ Progress = Callable[[str, int, int, str], None]  # told the stage, its steps don
 
 # Seconds between two writes; a stage may report thousands of steps.
 _INTERVAL_S = 0.3
+LOG_S = 30.0  # between two lines of a task's log; our choice
+
+logger = logging.getLogger("refit.pipeline")
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -27,10 +31,13 @@ class Report(msgspec.Struct, frozen=True):
 
 def writer(settings: Settings, run_key: str) -> Progress:
     """A progress function for the stages of the pipeline. Losing a report costs nothing: nothing is synced."""
-    file, last = _file(settings, run_key), 0.0
+    file, last, logged = _file(settings, run_key), 0.0, 0.0
 
     def report(stage: str, done: int, total: int, note: str) -> None:
-        nonlocal last
+        nonlocal last, logged
+        if time.monotonic() - logged >= LOG_S or done >= total:
+            logged = time.monotonic()
+            logger.info("%s: %d of %d %s", stage, done, total, note)
         if time.monotonic() - last < _INTERVAL_S and done < total:
             return
         last = time.monotonic()

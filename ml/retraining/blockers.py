@@ -14,6 +14,8 @@ from ml.settings import Settings
 
 # What ends a retraining, in the ledger's words.
 ANSWERS = (ledger.SHADOW, ledger.REFUSED, ledger.PROMOTED, ledger.PROMOTION_FAILED)
+# Reasons of a refusal that say nothing against the challenger: there was too little to judge it by.
+WANT_OF_EVIDENCE = frozenset(("gate.no_rows", "gate.too_few_rows", "gate.below_floor_few", "gate.below_floor"))
 
 
 def blockers(
@@ -85,10 +87,15 @@ def alerts(verdict: Verdict, reasons: list[Text], held: list[Blocker]) -> list[T
 
 
 def _refused_in_a_row(events: list[ledger.Event]) -> int:
-    """Refusals since the last promotion or rollback; `events` newest first."""
+    """Refusals since the last promotion or rollback, but for those for want of evidence; `events` newest first."""
     count = 0
     for event in events:
         if event.what in (ledger.PROMOTED, ledger.ROLLED_BACK):
             break
-        count += event.what in (ledger.REFUSED, ledger.PROMOTION_FAILED) and not event.numbers.get(shadow_slot.UNJUDGED)
+        count += event.what in (ledger.REFUSED, ledger.PROMOTION_FAILED) and not _says_nothing(event)
     return count
+
+
+def _says_nothing(refusal: ledger.Event) -> bool:
+    codes = frozenset(refusal.numbers.get("codes", ()))
+    return bool(refusal.numbers.get(shadow_slot.UNJUDGED)) or (bool(codes) and codes <= WANT_OF_EVIDENCE)

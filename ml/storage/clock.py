@@ -8,6 +8,8 @@ believe a leap before a day of running; `now` holds the machine's clock against 
 from __future__ import annotations
 
 import contextlib
+import functools
+import secrets
 import time
 from pathlib import Path
 
@@ -24,7 +26,8 @@ class Clock(msgspec.Struct):
     """Content of `clock.json`. Times are seconds since 1970 by the log shipper.
 
     `differed_s`: for how many seconds of running the machine's clock has differed; `purged`: when the last purge was;
-    `moved`: when the last pass began that moved all there was. `now` was when `boot` had run for `ran_s`.
+    `moved`: when the last pass began that moved all there was. `boot` is the one in which the machine's clock was last
+    believed, and `now` was when it had run for `ran_s`.
     """
 
     now: float
@@ -44,10 +47,14 @@ def now(settings: Settings) -> float:
     wall, kept = time.time(), read(settings)
     if kept is None:
         return wall
-    same = kept.boot != "" and kept.boot == boot()
-    expected = kept.now + (ran_s() - kept.ran_s if same else 0.0)
+    expected, same = kept.now + since_kept(kept), kept.boot == boot()
     leapt = wall < expected - BELIEVED_S or (same and wall > expected + BELIEVED_S)
     return expected if leapt else wall
+
+
+def since_kept(kept: Clock) -> float:
+    """Seconds since `kept.now` was; 0 where the machine was switched off in between."""
+    return max(ran_s() - kept.ran_s, 0.0) if kept.boot == boot() else 0.0
 
 
 def ran_s() -> float:
@@ -55,11 +62,12 @@ def ran_s() -> float:
     return time.clock_gettime(_SINCE_BOOT)
 
 
+@functools.cache
 def boot() -> str:
-    """Tells one run of the machine from the next; "" where the system does not say."""
+    """Tells one run of the machine from the next; where the system does not say, one process from the next."""
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return ""
+    return secrets.token_hex(16)
 
 
 def file(settings: Settings) -> Path:

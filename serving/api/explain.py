@@ -25,12 +25,15 @@ bp = Blueprint("explain", __name__)
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """What a page shows of one row: `contributions` by column, in log-odds of the class `toward`; `error` is the
-    largest standard error, 0 where the method is exact."""
+    """What a page shows of one row: of each column, the largest first, its contribution in log-odds of the class
+    `toward`, and the same as a share of its probability; `errors` are the standard errors of the log-odds, 0 where the
+    method is exact."""
 
     toward: str
-    contributions: dict[str, float]
-    error: float
+    columns: list[str]
+    contributions: list[float]
+    probability_shares: list[float]
+    errors: list[float]
     changes: list[Counterfactual]
 
 
@@ -90,10 +93,13 @@ def of_row(served: Served, rows: Rows) -> Shown:
     """What the page shows of the only row of `rows`."""
     local_explainer = explainer(served)
     (explanation,) = local_explainer.explain(rows)
+    order = sorted(range(len(local_explainer.columns)), key=lambda j: -abs(float(explanation.attributions[j])))
     return Shown(
         toward=explanation.explained_class,
-        contributions=dict(zip(local_explainer.columns, explanation.attributions.tolist(), strict=True)),
-        error=float(explanation.standard_errors.max(initial=0.0)),
+        columns=[local_explainer.columns[j] for j in order],
+        contributions=explanation.attributions[order].tolist(),
+        probability_shares=explanation.probability_shares[order].tolist(),
+        errors=explanation.standard_errors[order].tolist(),
         changes=counterfactuals(served.bundle, rows)[0],
     )
 
@@ -102,6 +108,7 @@ def _content(scored: Scored, i: int, explanation: Explanation, flips: list[Count
     columns = [column.name for column in scored.schema.columns]
     values = row_values(scored.rows, i, scored)
     order = sorted(range(len(columns)), key=lambda j: -abs(float(explanation.attributions[j])))
+    shares = explanation.probability_shares
     return {
         "label": scored.labels[i],
         "probability": float(scored.chosen[i]),
@@ -115,6 +122,7 @@ def _content(scored: Scored, i: int, explanation: Explanation, flips: list[Count
                 "column": columns[j],
                 "value": values[columns[j]],
                 "attribution": float(explanation.attributions[j]),
+                "probability_share": float(shares[j]),
                 "standard_error": float(explanation.standard_errors[j]),
             }
             for j in order

@@ -1,7 +1,8 @@
 """`POST /feedback`: the true labels, when they become known, by prediction id.
 
 One (`{"prediction_id": …, "label": …}`), many (`{"feedback": [{…}, …]}` or the bare list) or a CSV with the
-columns `prediction_id` and `label`. All are written or none. The latest label of a prediction counts; a repeated
+columns `prediction_id` and `label`; or a page's result file with its column `true_label` filled in, of which rows
+without one are passed over. All are written or none. The latest label of a prediction counts; a repeated
 one changes nothing. The prediction itself may still be on its way to the database, so an id is not looked up here.
 """
 
@@ -27,7 +28,8 @@ from serving.scoring.json_rows import ID_KEY, MAX_ID_CHARS, as_id, strict_json
 from serving.service import current_service, read_body
 
 MAX_LABELS = 100_000  # of one request; our choice
-MAX_COLUMNS = 100  # a header with more than the two is told as it came
+MAX_COLUMNS = 2_000  # of a result file
+TRUTH = "true_label"  # the column of a result file that a person fills in
 
 bp = Blueprint("feedback", __name__)
 
@@ -138,7 +140,8 @@ def _from_csv(body: bytes) -> tuple[list[Any], list[int]]:
         if not content.strip():
             raise Problem(422, message("requests.feedback_no_columns", columns=[ID_KEY, "label"]))
         head = csv_header.read_head(content, None, delimiter=",", max_columns=MAX_COLUMNS, report=Report())
-        if sorted(head.names) != sorted((ID_KEY, "label")):
+        is_result = {ID_KEY, TRUTH} <= set(head.names)
+        if not is_result and sorted(head.names) != sorted((ID_KEY, "label")):
             known = {"line": head.lines, "columns": [ID_KEY, "label"], "got": shown(", ".join(head.names))}
             raise Problem(422, message("requests.feedback_columns", **known))
         dialect = csv_diagnosis.Dialect(None, ",", head.names, len(content))
@@ -149,4 +152,8 @@ def _from_csv(body: bytes) -> tuple[list[Any], list[int]]:
         raise Problem(422, error.explanation) from error
     if len(diagnosis.rows) > MAX_LABELS:
         raise Problem(413, message("requests.too_many_labels", limit=MAX_LABELS, got=len(diagnosis.rows)))
-    return [dict(zip(head.names, row, strict=True)) for row in diagnosis.rows], diagnosis.lines
+    items = [dict(zip(head.names, row, strict=True)) for row in diagnosis.rows]
+    if not is_result:
+        return items, diagnosis.lines
+    filled = [(one, line) for one, line in zip(items, diagnosis.lines, strict=True) if one[TRUTH].strip()]
+    return [{ID_KEY: one[ID_KEY], "label": one[TRUTH].strip()} for one, _ in filled], [line for _, line in filled]

@@ -47,7 +47,7 @@ bp = Blueprint("files", __name__)
 @bp.post("/predict/file")
 @guard.opens("predict")
 @operations.describe(
-    "Score a table: CSV (plain, gzip, bzip2, xz, zstd) or Parquet.",
+    "Score a table: CSV (plain, gzip, bzip2, xz, zstd), a workbook (.xlsx, .xls, .ods) or Parquet.",
     {CSV: TEXT, PARQUET: BINARY, JSON: schemas.FilePredictions},
     (*operations.BODY, 406),
     {CSV: TEXT, "multipart/form-data": operations.FILE, PARQUET: BINARY, "application/gzip": BINARY, BYTES: BINARY},
@@ -73,7 +73,9 @@ def predict_file() -> Response:
             raise
     finally:
         stream.close()
-    return _answer(out, writer_class, summary, name)
+    response = _answer(out, writer_class, summary, name)
+    response.headers.update(responses.decision_header(served.bundle))
+    return response
 
 
 def _received() -> tuple[BinaryIO, str]:
@@ -84,7 +86,7 @@ def _received() -> tuple[BinaryIO, str]:
             raise Problem(422, message("requests.one_file", n=len(files)))
         return cast(BinaryIO, files[0].stream), plain_name(files[0].filename or "") or "upload.csv"
     if request.mimetype not in (*ENDINGS, BYTES, ""):
-        expected = "text/csv, application/vnd.apache.parquet, application/gzip or multipart/form-data"
+        expected = "text/csv, application/vnd.apache.parquet, application/gzip, a workbook or multipart/form-data"
         raise Problem(415, message("requests.content_type", expected=expected, got=shown(request.mimetype)))
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):

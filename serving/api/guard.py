@@ -152,6 +152,14 @@ def check(service: Service, method: str, scope: Scope | None, header: Header, ad
     return None
 
 
+def permits(service: Service, scope: Scope, header: Header) -> bool:
+    """Whether the request's key has a further scope than its route's; every request has all where no key is needed."""
+    if not service.keys.required:
+        return True
+    key = service.keys.find(_presented(header))
+    return key is not None and bool({scope, "admin"} & set(key.scopes))
+
+
 def _foreign(service: Service, method: str, header: Header) -> Problem | None:
     """A page of another site can make its reader's browser talk to a service on the reader's machine: by a form, or
     by a name of its own that resolves to 127.0.0.1 (DNS rebinding). Neither is any client of ours."""

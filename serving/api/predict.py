@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 from flask import Blueprint, Response, g, request
 
+from ml.decision import of_metrics
 from ml.messages import message
 from ml.schema.cells import shortest
 from serving import problems
@@ -106,6 +107,7 @@ def describe(served: Served) -> dict[str, Any]:
         "sha256": served.sha256,
         "schema": msgspec.to_builtins(bundle.schema),
         "decision": msgspec.to_builtins(bundle.decision),
+        "answers": list(map(str, of_metrics(bundle.decision, bundle.schema, bundle.metrics))),
         "metrics": bundle.metrics,
         "gate": bundle.json("gate.json"),
         "example": example(served),

@@ -64,11 +64,13 @@ class FilePredictions(Answer):
 
 
 class Attribution(Answer):
-    """One column's share of a score, in log-odds. The standard error is 0 where the method is exact."""
+    """One column's share of a score, in log-odds, and of the probability, in [-1, 1]. The standard error is that of the
+    log-odds, 0 where the method is exact."""
 
     column: str
     value: float | str | None
     attribution: float
+    probability_share: float
     standard_error: Annotated[float, Meta(ge=0, description="how far it may be from the value against all these rows")]
 
 
@@ -141,12 +143,13 @@ class Problem(Answer):
 
 
 class Model(Answer):
-    """The version in service. `example` is a row that POST /predict takes as it is."""
+    """The version in service. `example` is a row that POST /predict takes as it is; `answers`, how they are made."""
 
     model_version: str
     sha256: str
     schema: dict[str, Any]
     decision: dict[str, Any]
+    answers: list[str]
     metrics: dict[str, Any]
     gate: dict[str, Any] | None
     example: dict[str, float | str | None]

@@ -13,7 +13,7 @@ from ml.settings import Settings
 from serving.problems import Problem
 
 # Paths that take tables or tensors, and JSON where it is said to be; every other body is JSON or a form.
-TABLES = ("/predict/file", "/file", "/invocations", "/v2/")
+TABLES = ("/predict/file", "/file", "/labels", "/invocations", "/v2/")
 
 HEAVY_BYTES = 1_000_000  # a body that takes many times a single row's memory; our choice
 FORM_BYTES = 1_000_000  # of a page's form: one row, whose every field of three bytes takes hundreds
@@ -63,7 +63,7 @@ def is_heavy(target: str, content_type: str, packed: bool, size: int) -> bool:
     """
     if size > HEAVY_BYTES or packed:
         return True
-    if not target.startswith(("/predict/file", "/file", "/invocations")):
+    if not target.startswith(("/predict/file", "/file", "/labels", "/invocations")):
         return False
     plain = content_type.lower().startswith(("text/csv", "application/json"))
     return size > 0 and not (plain and "name=" not in target)

@@ -1,4 +1,4 @@
-"""`/file`: an uploaded table scored, shown as a table with a summary, and kept for an hour to be downloaded."""
+"""`/file`: an uploaded table scored, shown as a list to work through, and kept for an hour to be downloaded."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from flask_babel import gettext
 from werkzeug.wrappers import Response
 
 from ml import charts
+from ml.decision import of_metrics
 from ml.errors import DataError
 from ml.messages import message
 from serving import problems
-from serving.api import guard
+from serving.api import files, guard
 from serving.pages import pages
 from serving.pages.i18n import formats
 from serving.pages.predict import failure
@@ -26,6 +27,7 @@ from serving.service import current_service
 
 KEPT_S = 3600  # a scored file can be fetched for so long; our choice
 MAX_KEPT = 20  # scored files; the oldest go first; our choice
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
@@ -34,7 +36,7 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 def file() -> str | tuple[str, int]:
     """Score the upload; the problem above the form where it does not fit."""
     from serving.api import score_file  # Arrow: a worker that never sees a table does without
-    from serving.pages.preview import Preview
+    from serving.pages.work_list import MAX_WORKBOOK_CELLS, WorkList
 
     service = current_service()
     upload = request.files.get("file")
@@ -46,10 +48,9 @@ def file() -> str | tuple[str, int]:
         served = service.served()
         table = score_file.open_upload(service, served, cast(BinaryIO, upload.stream), upload.filename)
         with place.open("xb") as out:
-            preview = Preview(out)
-            if not score_file.score_upload(service, served, table, preview)["rows"]:
+            work = WorkList(out, place)
+            if not score_file.score_upload(service, served, table, work)["rows"]:
                 raise DataError(message("files.header_no_rows"), file=table.name)
-            out.truncate(out.tell())  # the rest of what was reserved
     except Exception as error:  # nothing half written is kept
         with contextlib.suppress(OSError):
             place.unlink(missing_ok=True)
@@ -57,20 +58,36 @@ def file() -> str | tuple[str, int]:
         if problem.status == 500:
             raise
         return failure(problem)
-    total = sum(preview.counts.values())
-    shares = [(name, count / total) for name, count in preview.counts.most_common()]
+    total = sum(work.counts.values())
+    shares = [(name, count / total) for name, count in work.counts.most_common()]
+    stem = Path(table.name).stem
+    kinds = ("csv", "xlsx") if total * work.width <= MAX_WORKBOOK_CELLS else ("csv",)
     return render_template(
         "file.html",
         name=table.name,
         total=total,
-        flagged=preview.flagged,
+        flagged=work.flagged,
+        answers=of_metrics(served.bundle.decision, served.bundle.schema, served.bundle.metrics),
+        positive=served.bundle.schema.positive_label if work.ordered else "",
+        in_order=work.ordered,
         chart=charts.bars(
             shares, title=gettext("Predicted classes"), maximum=1.0, percent=True, localise=formats.localised
         ),
-        counts=[(name, formats.number(preview.counts[name], 0), formats.percent(share)) for name, share in shares],
-        head=preview.head,
-        rows=preview.rows,
-        download=url_for("pages.result", token=place.name, name=f"{Path(table.name).stem}-predictions.csv"),
+        counts=[
+            (
+                name,
+                formats.number(work.counts[name], 0),
+                formats.percent(work.counts[name] / total),
+                formats.number(work.expected[name], 0),
+            )
+            for name in sorted(served.bundle.schema.classes, key=lambda name: -work.counts[name])
+        ],
+        head=work.head,
+        rows=work.rows,
+        downloads={
+            kind: url_for("pages.result", token=place.name, name=f"{stem}-predictions.{kind}") for kind in kinds
+        },
+        most_cells=formats.number(MAX_WORKBOOK_CELLS, 0),
     )
 
 
@@ -83,7 +100,21 @@ def result(token: str, name: str) -> Response:
     path = folder / token
     if not TOKEN.fullmatch(token) or not path.is_file():
         abort(404, gettext("This result is no longer kept. Send the file again."))
+    if name.endswith(".xlsx"):
+        return _workbook(path, name)
     return send_file(path, mimetype="text/csv; charset=utf-8", as_attachment=True, download_name=name)
+
+
+def _workbook(path: Path, name: str) -> Response:
+    from serving.pages.work_list import MAX_WORKBOOK_CELLS, as_workbook, cells
+
+    if cells(path) > MAX_WORKBOOK_CELLS:
+        abort(404, gettext("This result is too large for a workbook. Take the CSV."))
+    out = files.spool()
+    as_workbook(path, out)
+    response = files.sent(out, XLSX)
+    response.headers.set("Content-Disposition", "attachment", filename=name)
+    return response
 
 
 def _clean(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from flask_babel import gettext
 from werkzeug.wrappers import Response
 
 from ml.charts.figures import structure_rows
+from ml.decision import of_metrics
 from ml.messages import Text
 from ml.settings.addresses import mlflow_page
 from serving.api import guard
@@ -43,6 +45,7 @@ def models() -> str:
             "sentence": verdict[0],
             "reasons": verdict[1],
             "cards": _cards(served),
+            "answers": of_metrics(served.bundle.decision, served.bundle.schema, served.bundle.metrics),
             "quality": panels["quality"],
             "search": panels["search"],
             "figures": _figures(served, {chart["key"] for charts in panels.values() for chart in charts} | {"model"}),
@@ -112,22 +115,27 @@ def _cards(served: Served) -> list[dict[str, str]]:
             undefined = gettext("on these test rows, which lack a class")
             cards.append({"name": formats.METRICS[name], "figure": gettext("undefined"), "note": undefined})
         elif entry:
-            note = ""
-            if entry.get("low") is not None:
-                note = gettext(
-                    "95%% interval %(low)s to %(high)s",
-                    low=formats.number(entry["low"], fixed=True),
-                    high=formats.number(entry["high"], fixed=True),
-                )
-            cards.append(
-                {"name": formats.METRICS[name], "figure": formats.number(entry["value"], fixed=True), "note": note}
-            )
+            figure = formats.number(entry["value"], fixed=True)
+            cards.append({"name": formats.METRICS[name], "figure": figure, "note": "; ".join(_beside(served, name))})
     rows = served.bundle.metrics.get("rows")
     if rows:
         cards.append(
             {"name": gettext("Test rows"), "figure": formats.number(rows, 0), "note": gettext("held out, used once")}
         )
     return cards
+
+
+def _beside(served: Served, name: str) -> Iterator[str]:
+    """What a figure is to be read with: its interval, its value without skill, and at 1/2."""
+    known = served.bundle.metrics
+    entry = known["metrics"][name]
+    if entry.get("low") is not None:
+        low, high = (formats.number(entry[end], fixed=True) for end in ("low", "high"))
+        yield gettext("95%% interval %(low)s to %(high)s", low=low, high=high)
+    if name in known.get("no_skill", {}):
+        yield gettext("without skill %(value)s", value=formats.number(known["no_skill"][name], fixed=True))
+    if name in known.get("at_half", {}):
+        yield gettext("with the threshold at ½ %(value)s", value=formats.number(known["at_half"][name], fixed=True))
 
 
 def _figure_names(served: Served) -> list[str]:

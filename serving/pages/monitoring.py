@@ -123,6 +123,7 @@ def _performance(known: Status) -> dict[str, Any] | None:
         "promoted": gettext("Promotion"),
         "rolled-back": gettext("Rollback"),
         "alias-deleted": gettext("Alias deleted"),
+        "new-contract": gettext("Other columns or classes"),
         "drift": gettext("Drift or degraded"),
     }
     return {
@@ -160,7 +161,12 @@ def _performance(known: Status) -> dict[str, Any] | None:
 
 
 def _ledger_events(known: Status, first: float, last: float) -> list[charts.Event]:
-    kinds = {"promoted": "promoted", "rolled back": "rolled-back", "alias deleted": "alias-deleted"}
+    kinds = {
+        "promoted": "promoted",
+        "rolled back": "rolled-back",
+        "alias deleted": "alias-deleted",
+        "new contract": "new-contract",
+    }
     moves = [e for e in known.ledger if e.what in kinds and first <= e.time <= last]
     return [charts.Event(x=e.time, kind=kinds[e.what], text=_moved(e)) for e in moves]
 

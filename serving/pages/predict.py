@@ -1,9 +1,8 @@
-"""`/`: predict one row by a form that is built from the schema, or a file of rows."""
+"""`/`: predict one row by a form that is built from the schema; `/label`: its true label."""
 
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import msgspec
@@ -12,12 +11,13 @@ from flask_babel import gettext
 from werkzeug.wrappers import Response
 
 from ml import charts
+from ml.decision import of_metrics, positive_code
 from ml.explain.counterfactuals import Counterfactual
 from ml.messages import message
 from ml.schema.cells import number, shortest
 from ml.schema.rows import Rows
 from ml.schema.schema import Column, Schema
-from ml.schema.validation_errors import RowsError
+from ml.schema.validation_errors import RowsError, ValidationError, shown
 from serving import problems
 from serving.api import explain, feedback, guard
 from serving.model.store import Served
@@ -26,9 +26,11 @@ from serving.pages.i18n import formats, translation
 from serving.prediction_log.writer import LogUnavailable
 from serving.problems import Problem
 from serving.scoring import score
+from serving.scoring.score import Scored
 from serving.service import current_service
 
 SHOWN_FEATURES = 10  # of an explanation
+SURE = 2  # standard errors that a contribution must have to be drawn as more than noise; about 95%
 
 
 class Field(msgspec.Struct, kw_only=True):
@@ -59,41 +61,70 @@ def predict() -> str | tuple[str, int]:
     status = 200
     if request.method == "POST":
         try:
-            context["answer"] = _answer(served, texts)
+            rows, scored = _scored(served, texts)
+            service.record(served, scored)
+            context["answer"] = _answer(served, rows, scored, texts)
         except (Problem, RowsError) as error:
             context["problem"] = problems.of(error)
             wrong = {error.column for error in context["problem"].errors if error.column}
             status, g.problem = context["problem"].status, context["problem"].code
     if request.args.get("thanks"):
-        context["thanks"] = gettext("Thank you: the true label was kept. It counts in the next drift check.")
+        context["thanks"] = _thanks()
     fields = [_field(i, column, texts[i], column.name in wrong) for i, column in enumerate(schema.columns)]
     return render_template("predict.html", fields=fields, **context), status
+
+
+def _thanks() -> str:
+    return gettext("Thank you: the true label was kept. It counts in the next drift check.")
 
 
 @pages.post("/label")
 @guard.opens("feedback")
 def label() -> Response | tuple[str, int]:
-    """Keep the true label of one prediction, then back to the form."""
+    """Keep the true label of one prediction; its answer stays, where the same version serves and the key may see it."""
     service = current_service()
     item = {name: request.form.get(name, "") for name in ("prediction_id", "label")}
     try:
-        pairs = feedback.checked([item], service.served().bundle.schema.classes, [])
+        served = service.served()
+        pairs = feedback.checked([item], served.bundle.schema.classes, [])
         service.log.append_feedback(pairs)
     except LogUnavailable as error:
         return failure(Problem(503, message("requests.label_not_written", error=error.explanation)))
     except (Problem, RowsError) as error:
         return failure(problems.of(error))
-    return redirect(url_for("pages.predict", thanks=1), code=303)
+    if request.form.get("version") != served.version or not guard.permits(service, "predict", request.headers.get):
+        return redirect(url_for("pages.predict", thanks=1), code=303)
+    return _answered_before(served, **item)
+
+
+def _answered_before(served: Served, prediction_id: str, label: str) -> tuple[str, int]:
+    """The answer whose label was sent, made again of the same row and not logged again."""
+    schema = served.bundle.schema
+    texts = _texts(schema)
+    try:
+        rows, scored = _scored(served, texts)
+    except (Problem, RowsError) as error:  # of a row that the form did not send
+        return failure(problems.of(error))
+    answer = _answer(served, rows, scored, texts) | {"prediction_id": prediction_id, "true_label": label}
+    fields = [_field(i, column, texts[i], False) for i, column in enumerate(schema.columns)]
+    size = formats.size(current_service().settings.serving.max_body_bytes)
+    return render_template("predict.html", fields=fields, max_size=size, answer=answer, thanks=_thanks()), 200
 
 
 def failure(problem: Problem) -> tuple[str, int]:
     """The form with a problem above it."""
-    context = {"max_size": formats.size(current_service().settings.serving.max_body_bytes), "problem": problem}
     g.problem = problem.code
+    return render_template("predict.html", problem=problem, **form()), problem.status
+
+
+def form() -> dict[str, Any]:
+    """What the form shows before anything was sent."""
     served = current_service().store.current()
     columns = served.bundle.schema.columns if served else ()
-    fields = [_field(i, column, _plain(column.example), False) for i, column in enumerate(columns)]
-    return render_template("predict.html", fields=fields, **context), problem.status
+    return {
+        "max_size": formats.size(current_service().settings.serving.max_body_bytes),
+        "fields": [_field(i, column, _plain(column.example), False) for i, column in enumerate(columns)],
+    }
 
 
 def _texts(schema: Schema) -> list[str]:
@@ -118,7 +149,7 @@ def _field(index: int, column: Column, text: str, wrong: bool) -> Field:
     if column.kind == "number":
         field.number = True
         field.hint = gettext(
-            "%(low)s to %(high)s", low=formats.number(column.minimum, 4), high=formats.number(column.maximum, 4)
+            "%(low)s to %(high)s", low=formats.typed(column.minimum, 4), high=formats.typed(column.maximum, 4)
         )
     else:
         known = [(level, level) for level in column.categories]
@@ -130,38 +161,61 @@ def _field(index: int, column: Column, text: str, wrong: bool) -> Field:
 
 
 def _record(schema: Schema, texts: list[str]) -> dict[str, Any]:
-    """The form as a row of JSON values: numbers read with a point or, in Vietnamese fashion, a comma."""
-    return {
-        column.name: _number(text, schema) if column.kind == "number" else text or None
-        for column, text in zip(schema.columns, texts, strict=True)
-    }
+    """The form as a row of JSON values.
 
-
-def _number(text: str, schema: Schema) -> float | str:
-    """The number of a field, else its text: the reader of rows says what is wrong with that, with the column's name.
-
-    The form shows numbers with a point. A comma before three digits may be the mark between thousands: it is read as
-    the schema says, or not at all.
+    Raises
+    ------
+    RowsError
+        A number that may be read in two ways.
     """
-    parsed = number(text)
-    if parsed is None:
-        parsed = number(text, decimal=schema.decimal, thousands=schema.thousands)
-    if parsed is None and not re.search(r",\d{3}$", text.strip()):
-        parsed = number(text, decimal=",")
-    return text if parsed is None or not math.isfinite(parsed) else parsed
+    record: dict[str, Any] = {}
+    errors = []
+    for column, text in zip(schema.columns, texts, strict=True):
+        if column.kind != "number":
+            record[column.name] = text or None
+            continue
+        found = [text] if text == _plain(column.example) else _readings(text, schema)
+        if len(found) > 1:
+            ways = [_shown(value) for value in found]
+            errors.append(ValidationError(0, column.name, message("rows.one_reading", ways=ways), f"'{shown(text)}'"))
+        record[column.name] = found[0] if found else text
+    if errors:
+        raise RowsError(errors)
+    return record
 
 
-def _answer(served: Served, texts: list[str]) -> dict[str, Any]:
-    one, schema = current_service(), served.bundle.schema
-    rows = score.reader(served).records([_record(schema, texts)])
-    scored = score.score(served, rows)
-    one.record(served, scored)
-    name = scored.labels[0]
+def _readings(text: str, schema: Schema) -> list[Any]:
+    """The numbers that a text may stand for: as the form shows it, as the reader's language or the tables write it.
+
+    None: the reader of rows says what is wrong with the text, with the column's name.
+    """
+    point, comma = (".", ""), (",", "")  # marks of decimals and between thousands
+    if text.strip().lstrip("+-").startswith("0"):  # no mark between thousands stands behind a zero
+        ways = [point, comma]
+    elif formats.localised(".") == ",":
+        ways = [point, comma, (",", ".")]
+    else:
+        ways = [point, (".", ","), comma]
+    own = (schema.decimal, schema.thousands)
+    read = [number(text, decimal=decimal, thousands=thousands) for decimal, thousands in (own, *ways)]
+    return list(dict.fromkeys(value for value in read if value is not None and math.isfinite(value)))
+
+
+def _scored(served: Served, texts: list[str]) -> tuple[Rows, Scored]:
+    rows = score.reader(served).records([_record(served.bundle.schema, texts)])
+    return rows, score.score(served, rows)
+
+
+def _answer(served: Served, rows: Rows, scored: Scored, texts: list[str]) -> dict[str, Any]:
+    schema = served.bundle.schema
     probability = float(scored.chosen[0])
     ranked = sorted(zip(schema.classes, scored.probabilities[0].tolist(), strict=True), key=lambda pair: -pair[1])
     return {
-        "label": name,
+        "label": scored.labels[0],
         "confidence": formats.confidence(probability, len(schema.classes)),
+        **(_positive(served, scored) if len(schema.classes) == 2 else {}),
+        "told": [translation.translated(text) for text in of_metrics(served.bundle.decision, schema, _metrics(served))],
+        "sent": [(f"c{i}", text) for i, text in enumerate(texts)],
         "probabilities": ranked,
         "others": [(other, formats.percent(share)) for other, share in ranked[5:]],
         "flags": [f"{warning.column}: {translation.translated(warning.message)}" for warning in rows.warnings_of(0)],
@@ -170,28 +224,67 @@ def _answer(served: Served, texts: list[str]) -> dict[str, Any]:
     }
 
 
+def _metrics(served: Served) -> dict[str, Any]:
+    """Without precision and recall, which say nothing of one row."""
+    return {"no_skill": served.bundle.metrics.get("no_skill", {})}
+
+
+def _positive(served: Served, scored: Scored) -> dict[str, Any]:
+    """Of two classes: the positive label's probability, as one bar with the threshold and the base rate on it."""
+    schema, code = scored.schema, positive_code(scored.schema)
+    share, threshold = float(scored.probabilities[0, code]), served.bundle.decision.threshold
+    base_rate = served.bundle.metrics.get("no_skill", {}).get("precision")
+    marks = []
+    if threshold is not None:
+        marks.append(("threshold", threshold, gettext("threshold %(share)s", share=formats.percent(threshold))))
+    if base_rate is not None:
+        marks.append(("usual", base_rate, gettext("usual: %(share)s", share=formats.percent(base_rate))))
+    said = gettext("Probability of “%(label)s”: %(share)s", label=schema.classes[code], share=formats.percent(share))
+    return {"confidence": said, "bar": charts.share_bar(share, marks, title=said)}
+
+
 def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
     try:
         explanation = explain.of_row(served, rows)
     except Problem:  # a version without background rows answers all the same
         return {}
-    items = sorted(explanation.contributions.items(), key=lambda pair: -abs(pair[1]))
     values = dict(zip([c.name for c in schema.columns], _shown_values(rows, schema), strict=True))
+    unsure = [
+        abs(value) < SURE * error for value, error in zip(explanation.contributions, explanation.errors, strict=True)
+    ]
+    points = [_points(share) for share in explanation.probability_shares]
+    odds = [formats.localised(f"{value:+.4f}") for value in explanation.contributions]
+    names, most = explanation.columns, SHOWN_FEATURES
     return {
         "toward": explanation.toward,
         "chart": charts.signed_bars(
-            [(f"{name} = {values[name]}", value) for name, value in items[:SHOWN_FEATURES]],
+            [(f"{name} = {values[name]}", value) for name, value in zip(names, explanation.contributions, strict=True)][
+                :most
+            ],
             title=gettext("Why"),
+            numbers=points,
+            asides=odds,
+            unsure=unsure,
             localise=formats.localised,
         ),
-        "contributions": [(name, values[name], formats.localised(f"{value:+.4f}")) for name, value in items],
+        "contributions": [
+            (name, values[name], *figures, formats.number(error, 3))
+            for name, *figures, error in zip(names, points, odds, explanation.errors, strict=True)
+        ],
+        "unsure": any(unsure[:most]),
         "error": gettext(
-            "Estimated by sampling; standard error at most %(error)s.", error=formats.number(explanation.error, 4)
+            "Estimated by sampling; standard error at most %(error)s.",
+            error=formats.number(max(explanation.errors, default=0.0), 4),
         )
-        if explanation.error
+        if any(explanation.errors)
         else "",
         "changes": [_change(change) for change in explanation.changes],
     }
+
+
+def _points(share: float) -> str:
+    """A share of a probability as percentage points."""
+    return gettext("%(points)s pp", points=formats.localised(f"{100 * share:+.1f}"))
 
 
 def _shown_values(rows: Rows, schema: Schema) -> list[str]:

@@ -33,8 +33,9 @@ class Retention:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.clock = clocks.read(settings) or Clock(now=time.time(), purged=time.time())
-        self._ticked = clocks.ran_s()
+        kept = clocks.read(settings)
+        self.clock = kept or Clock(now=time.time(), purged=time.time())
+        self._ticked = clocks.ran_s() - (clocks.since_kept(kept) if kept else 0.0)
         self._kept = float("-inf")
         self.tick()
 
@@ -50,13 +51,18 @@ class Retention:
         clock.now += passed
         if abs(wall - clock.now) > BELIEVED_S:
             if not clock.differed_s:
-                told = message("connections.clock_leapt", days=(wall - clock.now) / DAY_S)
-                alerts.send(self.settings, "clock", [told])
+                self._tell((wall - clock.now) / DAY_S)
             clock.differed_s += min(passed, TICK_S) or 1e-9  # it may have leapt at the end of a long pass
             if clock.differed_s < PROVEN_S:
                 return
             log.warning("the machine's clock has kept its leap for a day of running and is taken for right")
-        clock.now, clock.differed_s = wall, 0.0
+        clock.now, clock.differed_s, clock.boot = wall, 0.0, clocks.boot()
+
+    def _tell(self, days: float) -> None:
+        if days > 0 and self.clock.boot != clocks.boot():
+            log.warning("the machine was off for %.0f days, or its clock is ahead: nothing is deleted for a day", days)
+        else:
+            alerts.send(self.settings, "clock", [message("connections.clock_leapt", days=days)])
 
     def moment(self, told: float) -> float:
         """The moment of an answer or a label: as `told`, or now where no clock that was right can have told it."""
@@ -85,8 +91,7 @@ class Retention:
             log.info("predictions past their retention deleted", extra={"rows": gone})
 
     def _keep(self) -> None:
-        self._kept = self.clock.ran_s = clocks.ran_s()
-        self.clock.boot = clocks.boot()
+        self._kept, self.clock.ran_s = clocks.ran_s(), self._ticked
         try:
             write_bytes(clocks.file(self.settings), msgspec.json.encode(self.clock))
         except OSError as error:  # a full disk; nothing is lost but how long a leap has been watched

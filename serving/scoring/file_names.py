@@ -14,9 +14,19 @@ ENDINGS = {
     "application/x-gzip": ".csv.gz",
     "application/vnd.apache.parquet": ".parquet",
     "application/x-parquet": ".parquet",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/vnd.oasis.opendocument.spreadsheet": ".ods",
+    "application/vnd.ms-excel": ".xls",
 }
 PARQUET_ENDINGS = (".parquet", ".pq")
-MAGIC = {b"PAR1": ".parquet", b"\x1f\x8b": ".csv.gz", b"(\xb5/\xfd": ".csv.zst", b"BZh": ".csv.bz2"}
+MAGIC = {
+    b"PAR1": ".parquet",
+    b"PK\x03\x04": ".xlsx",
+    b"\xd0\xcf\x11\xe0": ".xls",
+    b"\x1f\x8b": ".csv.gz",
+    b"(\xb5/\xfd": ".csv.zst",
+    b"BZh": ".csv.bz2",
+}
 
 
 def ending(stream: BinaryIO, mimetype: str, encoding: str) -> str:

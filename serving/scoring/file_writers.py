@@ -58,7 +58,7 @@ class Csv:
         """Append the rows of `part`, and first of all the header."""
         added = answer_columns(scored, part.table.column_names)
         if not self._begun:
-            names = [_safe_name(name) for name in (*part.table.column_names, *added.column_names)]
+            names = [safe_name(name) for name in (*part.table.column_names, *added.column_names)]
             header = io.StringIO()
             csv.writer(header, lineterminator="\n").writerow(names)
             self.out.write(header.getvalue().encode())
@@ -213,8 +213,9 @@ def _is_plain(kind: pa.DataType) -> bool:
     )
 
 
-def _safe_name(name: str) -> str:
-    return f"'{name}" if _FORMULA.match(name) and not re.match(NUMBER, name) else name
+def safe_name(name: str) -> str:
+    """A column's name as CSV may show it."""
+    return f"'{name}" if is_formula(name) else name
 
 
 def _as_written(table: pa.Table, schema: Schema) -> pa.Table:
@@ -226,6 +227,17 @@ def _as_written(table: pa.Table, schema: Schema) -> pa.Table:
             texts = arrow_cells.swapped(arrow_cells.flat(column.cast(pa.string())), ".", schema.decimal)
             table = table.set_column(place, table.column_names[place], texts)
     return table
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet would run a cell of this text."""
+    return _FORMULA.match(text) is not None and re.match(NUMBER, text) is None
+
+
+def as_csv(table: pa.Table, schema: Schema) -> bytes:
+    """CSV lines without a header of any table: numbers as the model's tables have them, formula cells made text."""
+    escaped = _escaped(_as_written(table, schema), frozenset(schema.numbers))
+    return _lines(pa.table(escaped.columns, names=[str(i) for i in range(escaped.num_columns)]))
 
 
 def _lines(table: pa.Table) -> bytes:

@@ -10,10 +10,13 @@ from typing import Any
 
 import msgspec
 
+from ml.bundle.reader import Bundle
+from ml.decision import of_metrics
 from ml.schema.rows import Rows
 from serving.scoring.score import Scored
 
 WARNINGS_HEADER = "X-Warnings"
+DECISION_HEADER = "X-Decision"
 WARNINGS_BYTES = 4_000  # of the header X-Warnings: half of the 8 kB that proxies take for a line
 
 
@@ -77,6 +80,12 @@ def warnings_header(warnings: Sequence[dict[str, str]]) -> dict[str, str]:
     while len(text := json.dumps(listed)) > WARNINGS_BYTES:  # ASCII, as a header must be
         listed.pop()
     return {WARNINGS_HEADER: text} if listed else {}
+
+
+def decision_header(bundle: Bundle) -> dict[str, str]:
+    """The header X-Decision: how a label is made of probabilities, a JSON string (headers are ASCII)."""
+    told = of_metrics(bundle.decision, bundle.schema, bundle.metrics)
+    return {DECISION_HEADER: json.dumps(" ".join(map(str, told)))}
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,7 +5,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from ml.decision import Calibration, Decision, positive_code
+from ml.decision import Calibration, Decision, of_metrics, positive_code, sentence
 from ml.models.onnx.calibration import append_calibration
 from ml.schema.schema import Schema
 
@@ -98,3 +98,24 @@ def test_the_graph_calibrates_as_numpy_does(kind):
     session = ort.InferenceSession(append_calibration(model, calibration).SerializeToString())
     np.testing.assert_allclose(session.run(None, {"x": p})[0], calibration.apply(p), atol=1e-6)
     assert [node.output[0] for node in model.graph.node] == ["probabilities"]  # the input was left alone
+
+
+def test_how_an_answer_is_made_is_one_sentence():
+    """Named by the positive label; with the share that it has anyway, where that is known."""
+    cost = Decision(threshold=0.1, objective="cost", costs=((0.0, 1.0), (9.0, 0.0)))
+    assert str(sentence(cost, NO)) == "At 10.0% and more the answer is “no”, chosen for the least cost."
+    assert sentence(Decision(), THREE).code == "evaluation.most_probable"
+    assert sentence(Decision(costs=((0.0,) * 3,) * 3), THREE).code == "evaluation.cheapest"
+
+
+def test_precision_and_recall_are_told_in_counts():
+    """Where they are defined, and of two classes; metrics of an older version have less."""
+    metrics = {"metrics": {"precision": {"value": 0.389}, "recall": {"value": 0.77}}, "no_skill": {"precision": 0.24}}
+    told = of_metrics(Decision(threshold=0.225, objective="f1"), YES, metrics)
+    assert [one.text for one in told] == [
+        "At 22.5% and more the answer is “yes”, chosen for F1; 24.0% of the test rows are “yes”.",
+        "Of 100 rows that it answers “yes”, 39 are; of 100 that are, it finds 77.",
+    ]
+    assert len(of_metrics(Decision(), THREE, metrics)) == 1
+    undefined = {"metrics": {"precision": {"value": 0.4}, "recall": {"value": None}}}
+    assert [one.code for one in of_metrics(Decision(threshold=0.5), YES, undefined)] == ["evaluation.threshold"]

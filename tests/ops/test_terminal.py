@@ -61,8 +61,20 @@ def test_the_clock_ticks_while_nothing_is_said() -> None:
 
 def test_an_undefined_metric_is_said_to_be_one() -> None:
     """A class that no test row has: the summary of a good run ended in a trace."""
-    told = terminal._headline({"log_loss": {"value": 0.4, "low": 0.3, "high": 0.5}, "roc_auc": {"value": None}})
-    assert told == {"log_loss": "0.400  [0.300, 0.500]", "roc_auc": "undefined on these test rows"}
+    measured = {"log_loss": {"value": 0.4, "low": 0.3, "high": 0.5}, "roc_auc": {"value": None}}
+    assert terminal._headline({"metrics": measured}) == {
+        "log_loss": "0.400  [0.300, 0.500]", "roc_auc": "undefined on these test rows"
+    }  # fmt: skip
+
+
+def test_a_metric_stands_beside_what_it_has_without_skill_and_at_half() -> None:
+    """An accuracy of .656 says little where a constant answer has .757."""
+    measured = {
+        "metrics": {"accuracy": {"value": 0.656}},
+        "no_skill": {"accuracy": 0.757},
+        "at_half": {"accuracy": 0.781},
+    }
+    assert terminal._headline(measured) == {"accuracy": "0.656   without skill 0.757   at ½ 0.781"}
 
 
 def test_a_run_says_its_step_and_what_the_last_one_took(tmp_path: Path) -> None:
@@ -72,6 +84,8 @@ def test_a_run_says_its_step_and_what_the_last_one_took(tmp_path: Path) -> None:
         {"task_id": name, "state": state, "start_date": begin, "duration": 1.0, "try_number": 1}
         for name, state in (("generate", "success"), ("train", "running"), ("tune", None))
     ]
+
+    made = {"found": [{"code": "data.found_note", "values": {}, "text": "note: the delimiter is semicolon"}]}
 
     class Api:
         def page(self, *_: str) -> str:
@@ -89,10 +103,11 @@ def test_a_run_says_its_step_and_what_the_last_one_took(tmp_path: Path) -> None:
         def tasks(self, *_: str) -> list[dict[str, Any]]:
             return tasks
 
-        def result(self, *_: str) -> str:
-            return "made"
+        def result(self, *_: str) -> dict[str, Any]:
+            return made
 
     screen, layout = Screen(), Layout(load({"REFIT_HOME": str(tmp_path)}))
     watch = terminal.Watch(Api(), layout, terminal.Terminal(screen), "retrain", "r1")  # type: ignore[arg-type]
-    assert watch.to_the_end() == {"generate": "made"}
+    assert watch.to_the_end() == {"generate": made}
+    assert "✓ generate     1.0 s\n      note: the delimiter is semicolon\n" in screen.getvalue()
     assert "step 2 of 3: train (0 s; the last run took 95 s)" in screen.getvalue()

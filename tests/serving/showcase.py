@@ -44,10 +44,10 @@ def model_card(verdict: Message, words: str) -> Document:
     ]
 
 
-def write(home: Path, *, hostile: str = "") -> None:
+def write(home: Path, *, hostile: str = "", id_columns: tuple[str, ...] = ()) -> None:
     """Bundle, pointer, status and a report under `home/var`. `hostile` is put wherever text of others is shown."""
     folder = home / "var" / "serving"
-    _bundle(folder / "cache" / "a", folder, hostile)
+    _bundle(folder / "cache" / "a", folder, hostile, id_columns)
     status_file.write(folder, _status(hostile))
     reports = home / "var" / "reports"
     reports.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def write_wide(home: Path) -> None:
     path = folder / "cache" / "a"
     path.mkdir(parents=True)
     columns = tuple(Column(name=name, kind="number", minimum=-3, maximum=3, example=0.25) for name in names)
-    schema = Schema(target="target", classes=classes, positive_label=classes[-1], columns=columns)
+    schema = Schema(target="target", classes=classes, positive_label="", columns=columns)
     (path / "schema.json").write_bytes(schema.to_json())
     (path / "decision.json").write_bytes(Decision(threshold=None).to_json())
     (path / "model.onnx").write_bytes(graph := _softmax(len(names), len(classes)))
@@ -135,8 +135,10 @@ def drifted() -> tuple[list[Text], Message]:
     return reasons, rule.retrain(verdict, signals, performance, [], [], Drift())[1]
 
 
-def _bundle(path: Path, folder: Path, hostile: str) -> None:
+def _bundle(path: Path, folder: Path, hostile: str, id_columns: tuple[str, ...]) -> None:
     tiny_bundle(path, numbers=6, categories=3)
+    schema = Schema.from_json((path / "schema.json").read_bytes())
+    (path / "schema.json").write_bytes(msgspec.structs.replace(schema, id_columns=id_columns).to_json())
     losses = [0.6 * math.exp(-epoch / 10) + 0.2 for epoch in range(30)]
     verdict = promoted()
     contents = {
@@ -152,7 +154,12 @@ def _bundle(path: Path, folder: Path, hostile: str) -> None:
         "gate.json": msgspec.structs.replace(verdict, message=_with(verdict, hostile)).to_dict(),
         "metrics.json": {
             "rows": 200,
-            "metrics": {"accuracy": {"value": 0.891, "low": 0.85, "high": 0.93}},
+            "metrics": {
+                "accuracy": {"value": 0.891, "low": 0.85, "high": 0.93}, "precision": {"value": 0.3889},
+                "recall": {"value": 0.7701},
+            },
+            "no_skill": {"accuracy": 0.757, "precision": 0.243},
+            "at_half": {"accuracy": 0.902},
             "confusion": [[90, 10], [12, 88]],
             "per_class": {"no": {"precision": {"value": 0.88, "low": 0.81, "high": 0.93}}},
             "importance": {hostile or "n0": 0.7, "c1": 0.2},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -124,6 +125,8 @@ def changed(draw: st.DrawFn, content: Any, most: int = 3) -> Any:
     return content
 
 
+FORMS = ("/", "/label", "/file", "/feedback", "/language")
+TABLES = ("/predict/file", "/invocations", "/feedback", "/file")
 ROWS = [ROW, {"n0": 2, "n1": None, "c0": "green"}]
 JSON: dict[str, tuple[Any, ...]] = {
     "/predict": (
@@ -193,7 +196,7 @@ header = st.sampled_from(["n0", "n1", "c0", "prediction_id", "x", "", "n0 ", '"n
     ends=st.sampled_from(["\n", "\r\n", "\r", "\n\n"]),
     encoding=st.sampled_from(["utf-8", "utf-16", "latin-1", "utf-8-sig"]),
     query=st.sampled_from([*QUERIES, "?format=x", "?name=a.parquet", "?name=a.csv.gz"]),
-    path=st.sampled_from(["/predict/file", "/invocations", "/feedback", "/file"]),
+    path=st.sampled_from(TABLES),
 )  # fmt: skip
 def test_csv(
     app: Flask, names: list[str], rows: list[list[str]], ends: str, encoding: str, query: str, path: str
@@ -264,7 +267,7 @@ field = st.sampled_from(
 @QUICK
 @given(
     values=st.dictionaries(st.sampled_from(["c0", "c1", "c9", "prediction_id", "label", "file", "language"]), field),
-    path=st.sampled_from(["/", "/label", "/file", "/language", "/feedback"]),
+    path=st.sampled_from(FORMS),
     language=st.sampled_from(["", "vi", "en;q=x", "vi-VN,*;q=0.1", "\xff"]),
 )  # fmt: skip
 def test_forms(app: Flask, values: dict[str, str], path: str, language: str) -> None:
@@ -274,13 +277,23 @@ def test_forms(app: Flask, values: dict[str, str], path: str, language: str) -> 
         check(app, "POST", path, data, Content_Type="application/x-www-form-urlencoded", Accept_Language=language)
 
 
+ADDRESSES = (
+    "/", "/models", "/monitoring", "/model", "/metrics", "/docs", "/openapi.json", "/health", "/health/live",
+    "/health/ready", "/ping", "/version", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models", "/v2/models/{}",
+    "/v2/models/{}/ready", "/v2/models/{}/infer", "/v2/models/{}/versions/{}", "/v2/models/{}/versions/{}/ready",
+    "/v2/models/{}/versions/{}/infer", "/file/{}/{}", "/models/figure/{}", "/monitoring/report/{}", "/static/{}",
+    "/models/{}", "/{}",
+)  # fmt: skip
+
+
+def test_every_route_is_among_them(app: Flask) -> None:
+    known = {*ADDRESSES, *FORMS, *TABLES, *JSON}
+    assert {re.sub("<[^>]+>", "{}", rule.rule) for rule in app.url_map.iter_rules()} <= known
+
+
 @QUICK
 @given(
-    path=st.sampled_from([
-        "/", "/models", "/monitoring", "/model", "/metrics", "/docs", "/openapi.json", "/health/ready", "/ping",
-        "/version", "/v2", "/v2/models", "/v2/models/{}", "/v2/models/{}/versions/{}", "/v2/models/{}/ready",
-        "/health/live", "/file/{}/{}", "/monitoring/report/{}", "/static/{}", "/models/{}", "/{}",
-    ]),
+    path=st.sampled_from(ADDRESSES),
     part=st.text(max_size=6)
     | st.sampled_from(["", "..", "%2e%2e", "\0", "\ud800", "é" * 300, "1", "A" * 22, "a/b", INFER.split("/")[3]]),
     query=st.sampled_from(["", "empty", "thanks", "lang", "language", "version", "a", "page", "changes", "format"]),

@@ -96,7 +96,9 @@ class CsvReader:
         self._file = name
         self._options = options
         self.report = Report()
-        self._text = decompress.open_text(stream, name, encoding=options.encoding, max_bytes=options.max_bytes)
+        self._text = decompress.open_text(
+            stream, name, encoding=options.encoding, max_bytes=options.max_bytes, decimal=options.decimal
+        )
         first = self._text.read(options.block_bytes)
         while first and not any(end in first for end in (b"\n", b"\r")) and len(first) < 8 * options.block_bytes:
             more = self._text.read(options.block_bytes)
@@ -104,8 +106,11 @@ class CsvReader:
                 break
             first += more
         self._check_text(first, 1)
+        if self._text.sheets > 1:
+            self.report.info(message("findings.sheet", sheet=self._text.sheet, n=self._text.sheets))
+        delimiter = "," if self._text.sheets else options.delimiter
         self.head = csv_header.read_head(
-            first, name, delimiter=options.delimiter, max_columns=options.max_columns, report=self.report
+            first, name, delimiter=delimiter, max_columns=options.max_columns, report=self.report
         )
         self._dialect = csv_diagnosis.Dialect(name, self.head.delimiter, self.head.names, options.max_cell_chars)
         self._carry = first[self.head.size :]

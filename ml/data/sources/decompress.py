@@ -1,4 +1,4 @@
-"""From a file's bytes to UTF-8 text, with what is no text table turned away by name.
+"""From a file's bytes to UTF-8 text, workbooks as CSV, with what is no text table turned away by name.
 
 Light: the service reads uploads with it. Memory stays bounded, whatever the bytes unpack to.
 """
@@ -9,11 +9,20 @@ import bz2
 import codecs
 import gzip
 import io
+import json
 import lzma
+import mmap
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO, cast
 
+from ml.data.sources import workbook
 from ml.errors import DataError
 from ml.messages import Message, message
 
@@ -21,6 +30,10 @@ _GZIP, _BZ2, _XZ, _ZSTD = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\x
 PARQUET = b"PAR1"
 PACKED: dict[str, bytes] = {".gz": _GZIP, ".bz2": _BZ2, ".xz": _XZ, ".zst": _ZSTD}
 _OPENERS: dict[bytes, Callable[[BinaryIO], Any]] = {_GZIP: gzip.open, _BZ2: bz2.open, _XZ: lzma.open}
+
+_ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # what workbooks are, new and old
+WORKBOOK_BASE, WORKBOOK_TIMES = 256_000_000, 4  # bytes of memory that one may take, and as many times its limit as CSV
+WORKBOOK_S = 300  # to read one; its process has a limit of CPU time before; our choice
 
 # Magic numbers, from each format's own specification.
 _NOT_TABLES = {
@@ -30,7 +43,6 @@ _NOT_TABLES = {
     b"\xff\xd8\xff": "files.is_jpeg",
     b"GIF8": "files.is_gif",
     b"%PDF": "files.is_pdf",
-    b"\xd0\xcf\x11\xe0": "files.is_office",
     b"\x89HDF": "files.is_hdf5",
     b"ARROW1": "files.is_arrow",
     b"SQLite format 3": "files.is_sqlite",
@@ -43,9 +55,13 @@ _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
 class Text:
-    """A stream of UTF-8 bytes without a byte order mark that stops at `max_bytes`."""
+    """A stream of UTF-8 bytes without a byte order mark that stops at `max_bytes`.
 
-    def __init__(self, stream: BinaryIO, name: str, max_bytes: int):
+    Of a workbook `sheet` is the one that was read, of `sheets` with cells; else "" and 0.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str, max_bytes: int, sheet: str = "", sheets: int = 0):
+        self.sheet, self.sheets = sheet, sheets
         self._stream = stream
         self._name = name
         self._left = max_bytes
@@ -75,7 +91,7 @@ class Text:
         return b"".join(parts)
 
 
-def open_text(stream: BinaryIO, name: str, *, encoding: str = "", max_bytes: int) -> Text:
+def open_text(stream: BinaryIO, name: str, *, encoding: str = "", max_bytes: int, decimal: str = ".") -> Text:
     """Unpack and decode a stream whose file name is `name`.
 
     Parameters
@@ -84,6 +100,8 @@ def open_text(stream: BinaryIO, name: str, *, encoding: str = "", max_bytes: int
         As Python names it; "" for UTF-8, or UTF-16 with a byte order mark.
     max_bytes
         Of the unpacked text.
+    decimal
+        How the numbers of a workbook are to be written.
 
     Raises
     ------
@@ -107,8 +125,60 @@ def open_text(stream: BinaryIO, name: str, *, encoding: str = "", max_bytes: int
             raise DataError(message("files.broken_packing", error=str(error)), file=name) from error
         if not head:
             raise DataError(message("files.empty_unpacked"), file=name)
+    if head.startswith((_ZIP, _OLE)) and (book := _copied(buffered)) is not None:
+        return _from_workbook(book, name, decimal, max_bytes)
     _refuse(head, name)
     return Text(_decoded(buffered, head, name, encoding), name, max_bytes)
+
+
+def _copied(stream: BinaryIO) -> BinaryIO | None:
+    """A workbook as a file of its own, at its start; None where it is another archive."""
+    file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 (its reader closes it)
+    shutil.copyfileobj(stream, file, 1 << 20)
+    file.seek(0)
+    if file.read(4) == _OLE or _is_workbook(file):
+        file.seek(0)
+        return file
+    file.close()
+    return None
+
+
+def _is_workbook(file: BinaryIO) -> bool:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = set(archive.namelist())
+            if "mimetype" in names:
+                with archive.open("mimetype") as kind:
+                    return b"opendocument.spreadsheet" in kind.read(100)
+            return any(name.startswith("xl/workbook.") for name in names)
+    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return False
+
+
+def _from_workbook(book: BinaryIO, name: str, decimal: str, max_bytes: int) -> Text:
+    """The workbook's first sheet as CSV, read by a process with limits of its own.
+
+    Raises
+    ------
+    DataError
+        It is broken, locked by a password, or would take more memory than it may.
+    """
+    memory = WORKBOOK_BASE + WORKBOOK_TIMES * max_bytes
+    command = [sys.executable, "-I", workbook.__file__, decimal, str(memory), str(max_bytes + 1)]
+    os.lseek(book.fileno(), 0, os.SEEK_SET)  # where the process reads on, whatever is in our buffer
+    with book, tempfile.TemporaryFile() as out:
+        try:
+            done = subprocess.run(
+                command, stdin=book, stdout=out, stderr=subprocess.PIPE, timeout=WORKBOOK_S, check=True
+            )
+            told = json.loads(done.stderr.splitlines()[-1])
+        except (subprocess.SubprocessError, ValueError, IndexError) as error:
+            raise DataError(message("files.workbook_too_large", limit=max_bytes), file=name) from error
+        if "error" in told:
+            raise DataError(message("files.broken_workbook", error=told["error"]), file=name)
+        size = os.fstat(out.fileno()).st_size
+        text = mmap.mmap(out.fileno(), 0, access=mmap.ACCESS_READ) if size else io.BytesIO()
+    return Text(cast(BinaryIO, text), name, max_bytes, told["sheet"], told["sheets"])
 
 
 def _ending(magic: bytes | None) -> Message:

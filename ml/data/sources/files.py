@@ -1,4 +1,4 @@
-"""Tables from files: CSV (packed or not) and Parquet, local or on any store that fsspec knows."""
+"""Tables from files: CSV (packed or not), workbooks and Parquet, local or on any store that fsspec knows."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ def read_csv(stream: BinaryIO, name: str, data: Data) -> pd.DataFrame:
         max_bytes=data.max_bytes,
         max_columns=data.max_columns,
         max_cell_chars=data.max_cell_chars,
+        decimal=data.decimal,
     )
     if len(options.delimiter) > 1:
         raise DataError(message("files.delimiter", got=data.delimiter))

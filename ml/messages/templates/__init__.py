@@ -5,7 +5,7 @@
 | `bundle` | What is wrong with a bundle: its files, its signature, its graph, its own examples |
 | `card` | The model card |
 | `drift` | Drift verdicts: what a check found, column by column and in performance |
-| `evaluation` | What the rows of a slice share |
+| `evaluation` | What the rows of a slice share, and how an answer is made of probabilities |
 | `gate` | The gate's verdicts and reasons |
 | `ledger` | What `python -m ml verify` finds |
 | `release` | Registration, promotion and rollback: what was done, and why |

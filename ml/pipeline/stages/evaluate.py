@@ -16,7 +16,7 @@ from ml.bundle.reader import Bundle
 from ml.charts import figures
 from ml.charts.model_quality import Curve
 from ml.charts.search_history import ScoredTrial
-from ml.decision import Decision, positive_code
+from ml.decision import Decision, of_metrics, positive_code
 from ml.explain.explainer import Explainer, importance
 from ml.gate import evidence, regression_rows
 from ml.gate.regression_rows import SnapshotWithoutHoldout
@@ -69,6 +69,9 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
         champion=against[0],
         champion_sha256=against[1],
         metrics={name: found["value"] for name, found in registered.metrics["metrics"].items() if found},
+        no_skill=registered.metrics.get("no_skill", {}),
+        at_half=registered.metrics.get("at_half", {}),
+        told=tuple(of_metrics(registered.decision, registered.schema, registered.metrics)),
         run_id=run_id,
         mlflow_url=tracking.link(settings, run_id),
     )

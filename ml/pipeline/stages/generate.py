@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml import data, tracking
+from ml.data import summary
 from ml.messages import Text, message
 from ml.origin import Origin
 from ml.pipeline.stages.records import SnapshotRecord
@@ -52,6 +53,7 @@ def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
         policy=chosen.policy,
         policy_message=chosen.reason,
         noticed=_noticed(manifest.report),
+        found=summary.found(manifest, snapshot.schema, settings.data),
         origin=origin,
         run_id=run_id,
         mlflow_url=tracking.link(settings, run_id),

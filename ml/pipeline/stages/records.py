@@ -71,7 +71,8 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
 
     `contract_of` is the version whose columns and classes the table was held against, "" where they were found anew.
     `rows` counts all rows, `parts` those of each part; `labelled` tells of the production rows that were added;
-    `policy` is which of them are trained on, and `policy_message` why; `noticed` is of the table.
+    `policy` is which of them are trained on, and `policy_message` why; `found` tells a person of the table, and
+    `noticed` is every finding in it.
     """
 
     snapshot: str
@@ -85,6 +86,7 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     policy: str
     policy_message: Message
     noticed: tuple[Text, ...]
+    found: tuple[Message, ...] = ()
     origin: Origin
     run_id: str
     mlflow_url: str
@@ -154,8 +156,9 @@ class TuningRecord(StageRecord, frozen=True, kw_only=True, tag="tune"):
 class EvaluationRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="evaluate"):
     """evaluate: the bundle, its test metrics (None: undefined on these rows) and the gate's verdict.
 
-    `messages` are the gate's reasons; `champion` is the version it was judged against, "" for none, and
-    `champion_sha256` the hash of that one's bundle; `bundle` and `model` are relative to the home.
+    `no_skill` and `at_half` are those of metrics.json; `told` says how an answer is made, and its precision and recall
+    in counts. `messages` are the gate's reasons; `champion` is the version it was judged against, "" for none,
+    and `champion_sha256` the hash of that one's bundle; `bundle` and `model` are relative to the home.
     """
 
     bundle: str
@@ -168,6 +171,9 @@ class EvaluationRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="evalu
     champion: str
     champion_sha256: str = ""
     metrics: dict[str, float | None]
+    no_skill: dict[str, float] = {}
+    at_half: dict[str, float] = {}
+    told: tuple[Message, ...] = ()
     run_id: str
     mlflow_url: str
 

@@ -64,7 +64,7 @@ def promote(settings: Settings, space: Workspace, origin: Origin) -> PromotionRe
     judged, registered = space.needed(EvaluationRecord), space.needed(RegistrationRecord)
     origin = msgspec.structs.replace(origin, who=origin.who or _who(space))
     if not judged.promote:
-        _refuse(settings, space, origin.who, registered, judged, judged.message)
+        _refuse(settings, space, origin.who, registered, judged, _why(space, origin.reason, judged))
         record = _record(registered, champion=judged.champion, message=judged.message)
     elif _waits_first(settings, space, judged):
         record = _shadow(settings, space, registered, judged, origin)
@@ -213,7 +213,8 @@ def _user() -> str:
 def _why(space: Workspace, why: str, judged: EvaluationRecord) -> Text:
     reason = space.origin().reason
     parts = (judged.message, why, message("release.started_because", reason=reason) if reason else "")
-    return message("release.because", parts=[part for part in parts if part])
+    kept = [part for part in parts if part]
+    return kept[0] if len(kept) == 1 else message("release.because", parts=kept)
 
 
 def _bundle(settings: Settings, judged: EvaluationRecord) -> Path:

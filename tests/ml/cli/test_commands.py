@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
@@ -19,6 +20,7 @@ from ml.cli.options import merged, overrides
 from ml.cli.show import Bar
 from ml.errors import SettingsError
 from ml.evaluation.bootstrap import Interval
+from ml.messages import message
 from ml.pipeline import model_card
 from ml.pipeline.stages.records import EvaluationRecord
 from ml.settings import Settings
@@ -138,6 +140,14 @@ def test_undefined_metric_is_shown_as_such() -> None:
         metrics={"accuracy": 0.5, "roc_auc": None}, run_id="", mlflow_url="",
     )  # fmt: skip
     assert show.metrics_of(found) == "  accuracy   0.5000\n  roc_auc    undefined"
+    beside = msgspec.structs.replace(
+        found, no_skill={"accuracy": 0.6, "roc_auc": 0.5}, at_half={"accuracy": 0.7}, told=(message("gate.no_rows"),)
+    )
+    assert show.metrics_of(beside).splitlines() == [
+        "  accuracy   0.5000   without skill 0.6000   at ½ 0.7000",
+        "  roc_auc    undefined   without skill 0.5000",
+        "  no labelled rows to judge on",
+    ]
     assert model_card._interval(Interval()).code == "card.undefined"
     assert str(model_card._interval(Interval(0.5))) == "0.5000"
 

@@ -198,6 +198,17 @@ def test_files_of_every_form_give_the_same_rows(tmp_path: Path, ending: str) -> 
     assert made.schema.column("paperless").categories in {("True", "False"), ("False", "True")}
 
 
+@pytest.mark.parametrize("dictionary", [True, False], ids=["said once", "packed"])
+def test_a_small_parquet_file_of_much_is_refused_before_it_is_unpacked(tmp_path: Path, dictionary: bool) -> None:
+    """Its size on disk and what it declares are no limit: one text may stand for a million."""
+    path = tmp_path / "table.parquet"
+    frame = pd.DataFrame({"x": ["x" * 5_000] * 5_000, "target": ["0", "1"] * 2_500})
+    frame.to_parquet(path, compression="zstd", use_dictionary=dictionary)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(DataError, match=r"over data\.max_bytes"):
+        generate(settings_of(tmp_path, source="file", path=str(path), target="target", max_bytes=10_000_000))
+
+
 def test_remote_files_are_read_through_fsspec(tmp_path: Path) -> None:
     import fsspec
 

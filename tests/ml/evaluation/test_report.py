@@ -55,6 +55,43 @@ def test_metrics_equal_scikit_learns(n_classes, weighted):
     np.testing.assert_allclose(found.confusion, reference.confusion_matrix(y, codes, sample_weight=weight))
 
 
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_what_a_metric_has_without_skill_is_that_of_the_best_constant_answer(n_classes):
+    """scikit-learn on the class shares, and on one answer for all rows; recall and calibration error have none."""
+    p, y = draw(300, n_classes)
+    shares = np.bincount(y, minlength=n_classes) / len(y)
+    found = evaluate(p, None, y, schema(n_classes), decision=Decision(threshold=0.4), n_bootstrap=20).no_skill
+    constant = np.tile(shares, (len(y), 1))
+    assert found["accuracy"] == pytest.approx(shares.max())
+    assert found["log_loss"] == pytest.approx(reference.log_loss(y, constant))
+    assert found["roc_auc"] == 0.5
+    best = [reference.f1_score(y, np.full(len(y), c), average="macro", zero_division=0) for c in range(n_classes)]
+    assert found["macro_f1"] == pytest.approx(max(best))
+    if n_classes == 2:
+        assert found["f1"] == pytest.approx(reference.f1_score(y, np.ones(len(y))))
+        assert found["precision"] == pytest.approx(shares[1])
+        assert found["pr_auc"] == pytest.approx(reference.average_precision_score(y, constant[:, 1]))
+        assert found["brier"] == pytest.approx(reference.brier_score_loss(y, constant[:, 1]))
+    else:
+        assert found["f1"] == found["macro_f1"]
+        assert found["precision"] == pytest.approx(shares.max() / n_classes)
+        assert found["brier"] == pytest.approx(((constant - np.eye(n_classes)[y]) ** 2).sum(axis=1).mean())
+    assert not {"recall", "ece"} & set(found)
+
+
+def test_what_depends_on_the_threshold_is_told_at_one_half_too():
+    p, y = draw(300, 2)
+    found = evaluate(p, None, y, schema(2), decision=Decision(threshold=0.2), n_bootstrap=20)
+    at_half = evaluate(p, None, y, schema(2), decision=Decision(threshold=0.5), n_bootstrap=20)
+    for name in ("accuracy", "precision", "recall", "f1", "macro_f1"):
+        assert found.at_half[name] == pytest.approx(at_half.metrics[name].value)
+    assert set(found.at_half) == {"accuracy", "precision", "recall", "f1", "macro_f1"}
+    assert at_half.at_half == {}
+    assert (
+        evaluate(*draw(300, 3)[:1], None, draw(300, 3)[1], schema(3), decision=Decision(), n_bootstrap=20).at_half == {}
+    )
+
+
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
     """95% intervals of accuracy, log-loss and ROC-AUC hold the value of a very large sample."""
     big_p, big_y = draw(200_000, 2, seed=99)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.explain.counterfactuals import counterfactuals
-from ml.explain.explainer import Explainer, importance
+from ml.explain.explainer import Explainer, Explanation, importance
 from ml.explain.shapley import log_odds
 from ml.schema.rows import Rows
 from ml.schema.schema import Column, Schema
@@ -34,6 +34,17 @@ def test_attributions_add_up_to_the_score(case: str) -> None:
         target = classes.index(one.explained_class)
         assert one.score == pytest.approx(log_odds(probabilities[i : i + 1], target)[0])
         assert target == (1 if len(classes) == 2 else probabilities[i].argmax())
+        probability, usual = (1 / (1 + np.exp(-odds)) for odds in (one.score, one.baseline))
+        assert one.probability_shares.sum() == pytest.approx(probability - usual, abs=1e-5)
+
+
+def test_shares_of_the_probability_of_a_row_that_is_as_usual() -> None:
+    """What cancels out in log-odds cancels out in points, by the slope where they are taken."""
+    one = Explanation(
+        explained_class="yes", score=0.0, baseline=0.0, method="exact", background_rows=1,
+        attributions=np.array([1.0, -1.0]), standard_errors=np.zeros(2),
+    )  # fmt: skip
+    assert one.probability_shares.tolist() == [0.25, -0.25]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from ml.models import FAMILIES, Family
 
 QUICK_MLP = {"hidden": (16,), "members": 2, "epochs": 4}
 
 
-PARAMS: dict[str, tuple[str, dict[str, Any]]] = {
+QUICK: dict[str, tuple[str, dict[str, Any]]] = {
     "logistic-lbfgs": ("logistic", {"C": 1.0, "solver": "lbfgs"}),
     "logistic-liblinear": ("logistic", {"C": 100.0, "solver": "liblinear", "clip": "none"}),
     "mlp": ("mlp", QUICK_MLP),
@@ -23,3 +26,12 @@ PARAMS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
+
+
+def params_of(families: Mapping[str, Family]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Those above, and the baseline of each family that has none of them: a new one is held to the contract too."""
+    quick = {family for family, _ in QUICK.values()}
+    return QUICK | {name: (name, family.baseline(200)) for name, family in families.items() if name not in quick}
+
+
+PARAMS = params_of(FAMILIES)

@@ -13,7 +13,7 @@ import pytest
 from ml.errors import DataError, SchemaError
 from ml.models import ALL_FAMILIES, FAMILIES
 from ml.schema.schema import Schema
-from tests.ml.models.quick import PARAMS
+from tests.ml.models.quick import PARAMS, params_of
 from tests.ml.models.tables import schema_of, table
 
 SHAPES = {
@@ -250,6 +250,13 @@ def test_the_logistic_grid_is_five_by_three() -> None:
     assert {(p["C"], p["solver"]) for p in grid} == {
         (c, s) for c in (0.01, 0.1, 1.0, 10.0, 100.0) for s in ("liblinear", "lbfgs", "saga")
     }
+
+
+def test_a_new_family_is_held_to_the_contract() -> None:
+    """By one line in FAMILIES: every parametrised test here takes it up."""
+    assert {*FAMILIES, "blend"} == {family for family, _ in PARAMS.values()}
+    more = params_of({**FAMILIES, "new": FAMILIES["hist_gradient_boosting"]})
+    assert more["new"] == ("new", FAMILIES["hist_gradient_boosting"].baseline(200))
 
 
 def test_listing_families_loads_no_learning_library() -> None:

@@ -247,8 +247,9 @@ def test_promote_killed_in_the_middle_is_finished(own: Settings, monkeypatch: py
 def test_same_data_again_is_refused_with_a_reason(own: Settings) -> None:
     """The twin of the champion is registered, refused in words, and no alias moves."""
     pipeline.run_all(own, "one")
-    result = pipeline.run_all(own, "two")
+    result = pipeline.run_all(own, "two", origin=Origin(who="ann", reason="new prices"))
     assert result.promoted is False
+    assert ledger.events(own, limit=1)[0].why.endswith("Started because: new prices.")
     assert ledger.events(own, limit=1)[0].numbers["codes"] == ["gate.indistinguishable"]
     champion = registry.champion(own)
     assert champion is not None

@@ -13,6 +13,7 @@ from ml.drift import verdict_history
 from ml.drift.rule import Blocker
 from ml.drift.verdict import DriftVerdict, Verdict
 from ml.messages import message
+from ml.messages.templates.gate import TEMPLATES
 from ml.registry import ledger
 from ml.release import shadow_slot
 from ml.retraining import blockers
@@ -190,6 +191,27 @@ def test_a_refusal_that_says_nothing_of_quality_does_not_count(own: Settings, ha
     happened(ledger.SHADOW, 3.0)
     happened(ledger.REFUSED, 4.0)
     assert codes(held(own, 4.0 + COOLDOWN)) == ["breaker"]
+
+
+@pytest.mark.parametrize(
+    ("codes_", "counts"),
+    [
+        (["gate.below_floor"], False), (["gate.below_floor_few", "gate.too_few_rows"], False),
+        (["gate.worse"], True), (["gate.below_floor", "gate.worse"], True), (["gate.indistinguishable"], True),
+        ([], True), (["gate.no_rows"], False),
+    ],
+)  # fmt: skip
+def test_a_refusal_for_want_of_evidence_alone_does_not_count(
+    own: Settings, happened: Any, codes_: list[str], counts: bool
+) -> None:
+    """With rare positives the floor is not reached for many windows, and says nothing against the next challenger."""
+    for i in range(3):
+        happened(ledger.REFUSED, i, numbers={"codes": codes_})
+    assert codes(held(own, 2.0 + COOLDOWN)) == (["breaker"] if counts else [])
+
+
+def test_want_of_evidence_is_named_by_codes_that_there_are() -> None:
+    assert set(TEMPLATES) >= blockers.WANT_OF_EVIDENCE
 
 
 def test_the_most_telling_comes_first(own: Settings, happened: Any) -> None:

@@ -69,5 +69,8 @@ def test_the_page_gets_the_same_numbers(app: Flask) -> None:
     rows = explain.score.reader(served).records([ROW])
     shown = explain.of_row(served, rows)
     assert shown.toward == one["explained_class"]
-    assert shown.contributions == {share["column"]: share["attribution"] for share in one["attributions"]}
+    assert shown.columns == [share["column"] for share in one["attributions"]]
+    assert shown.contributions == [share["attribution"] for share in one["attributions"]]
+    assert shown.probability_shares == [share["probability_share"] for share in one["attributions"]]
+    assert shown.errors == [share["standard_error"] for share in one["attributions"]]
     assert str(shown.changes[0]).startswith(one["changes"][0]["column"])

@@ -30,7 +30,7 @@ from serving.app import create_app
 from tests.serving.environments import python_with
 from tests.serving.mixed import ROW, application
 
-PAGES = re.compile(r"^/(|file.*|label|models.*|monitoring.*|static/.*)$")
+PAGES = re.compile(r"^/(|file.*|labels?|models.*|monitoring.*|static/.*)$")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from markupsafe import Markup
 
-from ml.charts import Chart, Event, Mark, Series, bars, dot_plot, lanes, line_chart, matrix, signed_bars
+from ml.charts import Chart, Event, Mark, Series, bars, dot_plot, lanes, line_chart, matrix, share_bar, signed_bars
 from ml.charts.chart import HEIGHT, WIDTH, cut
 from ml.charts.line_chart import BOTTOM, LEFT, RIGHT, TOP, ticks
 
@@ -73,6 +73,22 @@ def test_signed_bars_point_both_ways() -> None:
     up, down = (rect for rect in root.iter() if rect.tag.endswith("rect"))
     assert float(up.get("x", 0)) == pytest.approx(float(down.get("x", 0)) + float(down.get("width", 0)), abs=0.2)
     assert float(up.get("width", 0)) == pytest.approx(2 * float(down.get("width", 0)), rel=0.01)
+
+
+def test_a_value_within_its_own_error_is_drawn_hollow() -> None:
+    items = [("sure", 2.0), ("unsure", -0.1)]
+    svg = inline(signed_bars(items, title="t", numbers=["+9 pp", "0 pp"], asides=["+2", "-0.1"], unsure=[False, True]))
+    assert svg.count("bar-unsure") == 1
+    assert 'class="bar bar-down bar-unsure"' in svg
+    assert all(f">{text}</text>" in svg for text in ("+9 pp", "0 pp", "+2", "-0.1"))
+
+
+@pytest.mark.parametrize("at", [0.0, 0.5, 1.0])
+def test_marks_of_a_share_stay_in_the_picture(at: float) -> None:
+    """At its ends a mark's text grows inwards."""
+    root = ElementTree.fromstring(inline(share_bar(at, [("threshold", at, "threshold")], title="t")))
+    (text,) = (element for element in root.iter() if element.tag.endswith("text"))
+    assert text.get("text-anchor") == {0.0: "start", 0.5: "middle", 1.0: "end"}[at]
 
 
 @pytest.mark.parametrize(

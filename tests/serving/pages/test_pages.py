@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import errno
+import html
 import io
 import re
 from collections.abc import Iterator
@@ -20,9 +23,11 @@ from ml.bundle import reader
 from ml.charts import bars
 from ml.charts.document import document
 from ml.registry import outside_moves
+from ml.schema.schema import Column, Schema
 from serving.app import create_app
+from serving.auth.keys import Scope, create
 from serving.model.store import Pointer, write_pointer
-from serving.pages import STATIC, models
+from serving.pages import STATIC, file, models, predict, work_list
 from serving.status import reader as status_file
 from serving.status.reader import LedgerEntry, VersionEntry
 from tests.serving import showcase
@@ -93,6 +98,21 @@ def test_a_move_in_mlflows_registry_is_told_until_the_next_of_ours(what: str, pa
                     assert f"key-{key}" in text
 
 
+def test_a_change_of_table_has_its_mark_on_the_chart_and_its_line_in_the_ledger(tmp_path: Path) -> None:
+    kept = showcase._status("")
+    changed = messages.message("release.contract", changes=["target: b, not a"])
+    moved = LedgerEntry(
+        time=kept.windows[-1].end - 1, what="new contract", from_version="3", to_version="4", who="ann", why=changed
+    )
+    showcase.write(tmp_path)
+    status_file.write(tmp_path / "var" / "serving", msgspec.structs.replace(kept, ledger=(moved, *kept.ledger)))
+    for client in _client(tmp_path):
+        text = client.get("/monitoring").text
+        assert re.search(r'class="event event-new-contract"[^>]*><title>new contract: 4', text)
+        assert '<span class="key key-new-contract"></span>Other columns or classes' in text
+        assert changed.text in html.unescape(client.get("/models").text)
+
+
 @pytest.mark.parametrize("path", ["/", "/models", "/monitoring"])
 def test_pages_are_vietnamese_where_asked(path: str, client: FlaskClient) -> None:
     """By the browser's language, by ?lang=, and by the cookie that it leaves."""
@@ -136,6 +156,72 @@ def test_the_form_predicts_explains_and_takes_the_label(client: FlaskClient) -> 
     assert "the true label was kept" in thanks.text
 
 
+def test_one_bar_has_the_positive_labels_probability_with_threshold_and_base_rate(client: FlaskClient) -> None:
+    """And the sentence says what the threshold is, and what it was chosen for; the same on the page of the model."""
+    told = "At 30.0% and more the answer is “yes”, chosen for accuracy; 24.3% of the test rows are “yes”."
+    answer = client.post("/", data=ROW).text
+    assert re.search(r'class="event event-threshold" x1="144\.0"', answer)  # .3 of the bar's 480
+    assert re.search(r'class="event event-usual" x1="116\.6"', answer)
+    assert "Probability of “yes”: " in answer
+    assert "undecided" not in answer
+    models_page = client.get("/models").text
+    assert told in answer
+    assert told in models_page
+    assert "Of 100 rows that it answers “yes”, 39 are; of 100 that are, it finds 77." in models_page
+    assert "95% interval 0.850 to 0.930; without skill 0.757; with the threshold at ½ 0.902" in models_page
+    assert client.get("/model").json["answers"][0] == told  # type: ignore[index]
+    vi = client.post("/?lang=vi", data=ROW).text
+    assert "Từ 30,0% trở lên thì trả lời “yes”; ngưỡng được chọn theo độ chính xác." in vi
+
+
+def test_the_true_label_has_no_preset_and_the_answer_stays_after_it(client: FlaskClient) -> None:
+    """The row's own answer, with its own id, and nothing is logged twice."""
+    answer = client.post("/", data=ROW | {"c0": "1.25"}).text
+    form = answer[answer.index('action="/label') :]
+    form = form[: form.index("</form>")]
+    assert "selected" not in form
+    sent = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
+    logged = list((client.application.extensions["refit"].settings.var).rglob("*.seg*"))
+    before = sum(file.stat().st_size for file in logged)
+    thanks = client.post("/label", data=sent | {"label": "no"})
+    assert thanks.status_code == 200
+    assert "the true label was kept" in thanks.text
+    for part in ('class="bar bar-share"', sent["prediction_id"], "<option selected>no</option>"):
+        assert part in thanks.text
+    rect = r'class="bar bar-share"[^>]*width="([^"]+)'
+    assert re.findall(rect, thanks.text) == re.findall(rect, answer)
+    assert sum(file.stat().st_size for file in logged) - before < 500  # a label, and no row
+    assert client.post("/label", data=sent | {"label": ""}).status_code == 422
+
+
+def test_a_key_for_labels_alone_sees_no_answer(tmp_path: Path) -> None:
+    """The answer after a label needs the scope that answers need."""
+    showcase.write(tmp_path)
+    app = create_app(settings_for(tmp_path, serving={"require_keys": "always"}))
+    client, service = app.test_client(), app.extensions["refit"]
+    combinations: tuple[tuple[Scope, ...], ...] = (("feedback",), ("feedback", "predict"))
+    keys = {
+        scopes: {"Authorization": f"Bearer {create(service.settings, scopes, scopes[0])}"} for scopes in combinations
+    }
+    sent = ROW | {"prediction_id": "a", "label": "yes", "version": "3"}
+    status = {scopes: client.post("/label", data=sent, headers=headers).status_code for scopes, headers in keys.items()}
+    assert status == {("feedback",): 303, ("feedback", "predict"): 200}
+    service.close()
+
+
+def test_contributions_are_points_of_the_probability_beside_log_odds(client: FlaskClient) -> None:
+    """The points add up to the distance of the row's probability from that of typical rows."""
+    text = client.post("/", data=ROW).text
+    table = text[text.index('aria-label="Contributions"') :].split("</table>")[0]
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", table)[1:]]
+    assert {tuple(row[2][-3:]) for row in rows} == {tuple(" pp")}
+    points = [float(row[2].removesuffix(" pp")) for row in rows]
+    odds = [float(row[3]) for row in rows]
+    assert len(rows) == 9
+    assert all(p * o >= 0 for p, o in zip(points, odds, strict=True))
+    assert text.count(" pp</text>") == 9
+
+
 def test_a_wrong_field_is_named_and_marked(client: FlaskClient) -> None:
     """A word in a number field: 422, the column in the message, the field marked, what was typed kept."""
     answer = client.post("/", data=ROW | {"c2": "many"})
@@ -146,9 +232,51 @@ def test_a_wrong_field_is_named_and_marked(client: FlaskClient) -> None:
 
 def test_a_decimal_comma_is_understood(client: FlaskClient) -> None:
     """Vietnamese numbers have a comma."""
-    with_point = re.findall(r"<meter[^>]*value=\"([^\"]+)", client.post("/", data=ROW | {"c0": "1.5"}).text)
-    with_comma = re.findall(r"<meter[^>]*value=\"([^\"]+)", client.post("/", data=ROW | {"c0": "1,5"}).text)
-    assert with_point == with_comma != []
+    with_point, with_comma, other = (
+        re.findall(r'class="bar bar-share"[^>]*width="([^"]+)', client.post("/", data=ROW | {"c0": typed}).text)
+        for typed in ("1.5", "1,5", "-2")
+    )
+    assert with_point == with_comma != other != []
+
+
+@pytest.mark.parametrize(
+    ("lang", "text", "value"),
+    [
+        ("vi", "1.339,75", "1339.75"),
+        ("vi", "1339,75", "1339.75"),
+        ("vi", "1,339", "1.339"),
+        ("vi", "0.125", "0.125"),
+        ("vi", "1.5", "1.5"),
+        ("vi", "1.234.567", "1234567"),
+        ("en", "1,339.75", "1339.75"),
+        ("en", "1.500", "1.5"),
+        ("en", "1,234,567", "1234567"),
+        ("en", "0,125", "0.125"),
+    ],
+)
+def test_a_number_is_read_as_its_language_writes_it(client: FlaskClient, lang: str, text: str, value: str) -> None:
+    with client.application.test_request_context(f"/?lang={lang}"):
+        assert predict._readings(text, Schema(target="y", classes=("a", "b"), positive_label="b", columns=())) == [
+            float(value)
+        ]
+
+
+@pytest.mark.parametrize("lang", ["en", "vi"])
+def test_what_the_hint_prints_can_be_typed(client: FlaskClient, lang: str) -> None:
+    with client.application.test_request_context(f"/?lang={lang}"):
+        for value in (1339.75, 1339.0, 1.339, -1234567.0, 0.125, -0.5):
+            column = Column(name="x", kind="number", minimum=value, maximum=value)
+            (low, high) = re.split(" to | đến ", predict._field(0, column, "", wrong=False).hint)
+            schema = Schema(target="y", classes=("a", "b"), positive_label="b", columns=(column,))
+            assert low == high
+            assert predict._readings(low, schema) == [value]
+
+
+def test_a_number_in_vietnamese_that_may_be_another_is_refused(client: FlaskClient) -> None:
+    """Unless it is the example, which the form filled in itself."""
+    refused = client.post("/?lang=vi", data=ROW | {"c0": "1.500"})
+    assert refused.status_code == 422
+    assert "1,5 hoặc 1500" in refused.text
 
 
 @pytest.mark.parametrize("typed", ["1,500", "1_5", "1.5.0"])
@@ -179,6 +307,137 @@ def test_a_file_is_scored_shown_and_downloaded(client: FlaskClient) -> None:
         assert result.text.count("\n") == 3
 
 
+def _scored(client: FlaskClient, content: str, name: str = "rows.csv") -> tuple[str, list[list[str]]]:
+    """The page of a result, and its download's cells."""
+    page = client.post("/file", data={"file": (io.BytesIO(content.encode()), name)})
+    assert page.status_code == 200, page.text
+    link = re.search(r'href="(/file/[^"]+[.]csv)"', page.text)
+    assert link
+    with client.get(link[1]) as result:
+        return page.text, list(csv.reader(io.StringIO(result.text)))
+
+
+def test_a_result_is_a_list_to_work_through(client: FlaskClient) -> None:
+    """The likeliest positive label first, on the page and in the file, and how many are to be expected."""
+    lines = [f'"{i}, ""x""\nb",.1,.2,.3,.1,.2,{i % 7 / 10},red,green,red' for i in range(300)]
+    text, (head, *rows) = _scored(client, "\n".join([CSV.splitlines()[0], *lines]) + "\n")
+    assert head[:3] == ["positive_probability", "label", "true_label"]
+    shares = [float(row[0]) for row in rows]
+    assert shares == sorted(shares, reverse=True)
+    assert len(set(shares)) == 7
+    place = head.index("id")
+    assert sorted(int(row[place].split(",")[0]) for row in rows) == list(range(300))
+    assert all(row[place].endswith(', "x"\nb') for row in rows)
+    top = [int(row[place].split(",")[0]) for row in rows if float(row[0]) == shares[0]]
+    assert top == sorted(top)  # of equals the first
+    shown = re.findall(r"<tbody>.*</tbody>", text[text.index('id="rows"') :], re.DOTALL)[0]
+    assert [f"{share:.6g}" for share in shares[:200]] == re.findall(r"<tr><td>([^<]*)</td>", shown)
+    assert re.search(rf'<th scope="row">yes</th>(<td>[^<]*</td>){{2}}<td>{sum(shares):.0f}</td>', text)
+    assert "24.3% of the test rows are “yes”" in text
+
+
+def test_ids_come_first_and_a_truth_that_came_is_kept(tmp_path: Path) -> None:
+    showcase.write(tmp_path, id_columns=("id",))
+    for client in _client(tmp_path):
+        first, *rest = CSV.splitlines()
+        _, (head, *rows) = _scored(client, "\n".join([f"true_label,{first}", *(f"yes,{row}" for row in rest)]) + "\n")
+        assert head[:4] == ["id", "positive_probability", "label", "true_label"]
+        assert [row[3] for row in rows] == ["yes", "yes"]
+
+
+def test_without_a_positive_label_rows_stay_in_their_order(tmp_path: Path) -> None:
+    showcase.write_wide(tmp_path)
+    for client in _client(tmp_path):
+        names = client.get("/model").json["example"]  # type: ignore[index]
+        content = ",".join(["id", *names]) + "\n" + "".join(f"{i}" + ",1" * 100 + "\n" for i in range(3))
+        text, (head, *rows) = _scored(client, content)
+        assert [row[head.index("id")] for row in rows] == ["0", "1", "2"]
+        assert "The first 3 rows." in text
+
+
+def test_a_full_disk_leaves_the_result_in_the_order_that_came(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the page does not say otherwise."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(work_list, "order_rows", full)
+    text, (head, *rows) = _scored(client, CSV)
+    assert [row[head.index("id")] for row in rows] == ["7", "'=1+1"]
+    assert "highest probability" not in text
+
+
+def test_a_result_with_its_truths_is_sent_back_as_labels(client: FlaskClient) -> None:
+    """Rows without a truth are passed over; as Excel saves it in some countries too; a wrong label is named by line."""
+    _, (head, *rows) = _scored(client, CSV)
+    place = head.index("true_label")
+    rows[0][place] = "yes"
+    for delimiter in ",;":
+        out = io.StringIO()
+        csv.writer(out, delimiter=delimiter).writerows([head, *rows])
+        content = out.getvalue().encode()
+        kept = client.post("/labels", data={"file": (io.BytesIO(content), "rows-predictions.csv")})
+        assert kept.status_code == 200
+        assert (
+            "Thank you: 1 true label was kept. They count in the next drift check; 1 rows have none yet." in kept.text
+        )
+    api = client.post("/feedback", data=content.replace(b";", b","), content_type="text/csv")
+    assert api.json == {"accepted": 1}
+    rows[1][place] = "perhaps"
+    out = io.StringIO()
+    csv.writer(out).writerows([head, *rows])
+    wrong = client.post("/labels", data={"file": (io.BytesIO(out.getvalue().encode()), "r.csv")})
+    assert wrong.status_code == 422
+    assert "line 3" in wrong.text
+    assert "perhaps" in wrong.text
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("a,b\n1,2\n", "prediction_id and true_label"),
+        ("prediction_id,true_label\na,\n", "no row has a label"),
+        (None, "Choose a file"),
+    ],
+)  # fmt: skip
+def test_labels_that_are_none_are_refused(client: FlaskClient, content: str | None, told: str) -> None:
+    data = {} if content is None else {"file": (io.BytesIO(content.encode()), "r.csv")}
+    answer = client.post("/labels", data=data)
+    assert answer.status_code == 422
+    assert told in answer.text
+
+
+def test_a_result_as_a_workbook(client: FlaskClient, tmp_path: Path) -> None:
+    """Numbers are numbers and texts texts: no formula, no lost zero; a large one is not made."""
+    import python_calamine
+
+    text, (head, *rows) = _scored(client, CSV + "007,1,2,3,4,5,6,red,green,blue\n")
+    link = re.search(r'href="(/file/[^"]+[.]xlsx)"', text)
+    assert link
+    with client.get(link[1]) as answer:
+        assert answer.mimetype == file.XLSX
+        sheet = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(answer.data)).get_sheet_by_index(0)
+    names, *cells = sheet.to_python()
+    assert names == head
+    assert [row[0] for row in cells] == [float(row[0]) for row in rows]
+    assert {row[head.index("id")] for row in cells} == {7.0, "=1+1", "007"}
+    path = next((tmp_path / "var" / "serving" / "results").iterdir())
+    assert work_list.cells(path) == 4 * len(head)
+
+
+def test_a_large_result_is_no_workbook(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_list, "MAX_WORKBOOK_CELLS", 10)
+    text, _ = _scored(client, CSV)
+    assert ".xlsx&#34;" not in text
+    link = re.search(r'href="(/file/[^"]+)[.]csv"', text)
+    assert link
+    assert '.xlsx"' not in text
+    assert "More than 10 cells are too many" in text
+    assert client.get(f"{link[1]}.xlsx").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [("n0,n1\n1,2\n", "lacks"), (CSV.replace("4", "four", 1), "four"), ("", "empty")],
@@ -196,6 +455,16 @@ def test_results_of_others_are_not_guessed(client: FlaskClient) -> None:
     """An address that was never given out is 404, also one that climbs."""
     assert client.get("/file/AAAAAAAAAAAAAAAAAAAAAA/x.csv").status_code == 404
     assert client.get("/file/..%2Fcurrent.json/x.csv").status_code == 404
+
+
+def test_a_result_that_another_upload_clears_away_meanwhile_is_no_error(client: FlaskClient, tmp_path: Path) -> None:
+    """It is listed, and gone when it is looked at, as a name that leads nowhere is."""
+    folder = tmp_path / "var" / "serving" / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(3):
+        (folder / f"gone{i}").symlink_to("nowhere")
+    assert client.post("/file", data={"file": (io.BytesIO(b"x"), "rows.csv")}).status_code == 422
+    assert client.get("/file/AAAAAAAAAAAAAAAAAAAAAA/x.csv").status_code == 404
 
 
 def test_a_report_is_sandboxed(client: FlaskClient) -> None:

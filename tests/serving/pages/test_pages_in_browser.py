@@ -153,10 +153,13 @@ def test_predict_explain_and_label(viewport: dict[str, int], javascript: bool, u
         opened.get_by_role("button", name="Predict", exact=True).click()
         answer = opened.locator("#answer")
         expect(answer).to_contain_text("Why")
-        expect(answer.locator("svg.chart .bar")).to_have_count(9)
+        expect(answer.locator("svg.chart .bar")).to_have_count(10)  # the probability, and a column each
         expect(opened.get_by_label("n0")).to_have_value("2.5")
-        opened.get_by_role("button", name="Send the true label").click()
+        expect(opened.get_by_label("True label")).to_have_value("")
+        opened.get_by_label("True label").select_option("yes")
+        opened.get_by_role("button", name="Send the true label", exact=True).click()
         expect(opened.get_by_role("status")).to_contain_text("the true label was kept")
+        expect(answer.locator("svg.chart .bar")).to_have_count(10)
         assert seen.errors == []
 
 
@@ -176,7 +179,7 @@ def test_a_file_is_scored_sorted_filtered_and_downloaded(url: str, browser: Brow
     (tmp_path / "rows.csv").write_text(CSV)
     with page(browser, viewport=WIDE, locale="en-GB", accept_downloads=True) as (opened, seen):
         opened.goto(url)
-        opened.locator("input[type=file]").set_input_files(tmp_path / "rows.csv")
+        opened.locator("#upload input[type=file]").set_input_files(tmp_path / "rows.csv")
         opened.get_by_role("button", name="Predict the file").click()
         expect(opened.locator("h1")).to_have_text("rows.csv")
         rows = opened.locator("#rows tbody tr")
@@ -198,10 +201,10 @@ def test_a_bad_file_is_explained(url: str, browser: Browser, tmp_path: Path) -> 
     (tmp_path / "rows.csv").write_text("n0,n1\n1,2\n")
     with page(browser, viewport=NARROW, locale="en-GB") as (opened, _):
         opened.goto(url)
-        opened.locator("input[type=file]").set_input_files(tmp_path / "rows.csv")
+        opened.locator("#upload input[type=file]").set_input_files(tmp_path / "rows.csv")
         opened.get_by_role("button", name="Predict the file").click()
         expect(opened.get_by_role("alert")).to_contain_text("n2")
-        expect(opened.locator("input[type=file]")).to_be_visible()
+        expect(opened.locator("#upload input[type=file]")).to_be_visible()
 
 
 def test_the_report_runs_in_a_world_of_its_own(url: str, browser: Browser) -> None:

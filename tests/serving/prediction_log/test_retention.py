@@ -154,6 +154,33 @@ def test_what_waited_for_the_database_keeps_its_moment(settings: Settings, clock
     assert sorted(times(settings))[1:] == asked
 
 
+def test_after_a_month_off_only_deleting_waits(
+    settings: Settings, clock: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine's clock is ahead of the log shipper's, and right: nobody is told that it is not."""
+    answer(settings, 1)
+    pass_over(LogShipper(settings))
+    monkeypatch.setattr(clocks, "boot", lambda: "the next")
+    clock.wall, clock.ran_s = clock.wall + 30 * DAY_S, 60.0
+    shipper = LogShipper(settings)
+    for _ in range(3):
+        answer(settings, 1)
+        pass_over(shipper)
+        assert clocks.now(settings) == clock.wall == max(times(settings))
+        running(clock, shipper, 2)
+    assert shipper.retention.clock.differed_s
+    assert not (settings.var / "logs" / "alerts.jsonl").exists()
+
+
+def test_a_stack_that_was_stopped_for_a_month_on_a_running_machine_knows_it(settings: Settings, clock: Time) -> None:
+    pass_over(LogShipper(settings))
+    clock.run(30 * DAY_S)
+    assert clocks.now(settings) == clock.wall
+    shipper = LogShipper(settings)
+    assert shipper.retention.clock.now == clock.wall
+    assert not shipper.retention.clock.differed_s
+
+
 def test_the_first_purge_of_a_home_comes_after_a_day(settings: Settings, clock: Time) -> None:
     """A backup that is put back on a machine whose clock is a year ahead."""
     answer(settings, 2)

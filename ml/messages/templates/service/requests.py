@@ -47,6 +47,7 @@ TEMPLATES = {
     "requests.feedback_form": N_("expected {expected}, a list of them, or {wrapped}"),
     "requests.feedback_no_columns": N_("line 1: expected the columns {columns: and }, got none"),
     "requests.feedback_columns": N_("line {line}: expected the columns {columns: and }, got {got}"),
+    "requests.no_truth": N_("no row has a label in the column {column} yet"),
     "requests.no_utf8_csv": N_("expected CSV in UTF-8, got something else: {error}"),
     "requests.no_gzip": N_("expected a gzip-packed body: {error}"),
     "requests.empty": N_("expected a JSON body, got an empty one"),

@@ -121,4 +121,18 @@ TEMPLATES = {
         "the {part} part of a split by {method} has {n} of {all} classes; bring more rows, or set data.split = "
         '"stratified"'
     ),
+    "data.found_rows": N_("{rows:,} rows; '{target}' is {classes:, }"),
+    "data.found_class": N_("'{label}' in {n:,} ({share:.1%})"),
+    "data.found_more_classes": N_("{n} more classes"),
+    "data.found_columns": N_("{n} columns are learned from: {names}"),
+    "data.found_names": "{names:, }",
+    "data.found_names_and_more": N_("{names:, } and {n} more"),
+    "data.found_aside": N_("not learned from, but used for what they are (id, time, weight): {names}"),
+    "data.found_left_out": N_("'{column}' is not used: {why}"),
+    "data.found_doubt_of": N_("look at '{column}': {what}"),
+    "data.found_doubt": N_("look at this: {what}"),
+    "data.found_note_of": N_("note on '{column}': {what}"),
+    "data.found_note": N_("note: {what}"),
+    "data.found_more": N_("{n} more findings are in the snapshot's manifest"),
+    "data.found_command": N_("to have '{column}' otherwise: {command}"),
 }

@@ -77,13 +77,16 @@ TEMPLATES = {
     "files.names_no_utf8": N_("expected column names in UTF-8, got other bytes"),
     "files.no_encoding": N_("data.encoding: there is no encoding '{encoding}'"),
     "files.not_text": N_("not {encoding} text: {error}"),
-    "files.is_zip": N_("a ZIP archive or an Excel workbook; save the one table in it as CSV"),
+    "files.is_zip": N_("a ZIP archive; unpack the one table in it"),
     "files.is_zip_empty": N_("an empty ZIP archive"),
     "files.is_png": N_("a PNG image"),
     "files.is_jpeg": N_("a JPEG image"),
     "files.is_gif": N_("a GIF image"),
     "files.is_pdf": N_("a PDF document"),
-    "files.is_office": N_("an old Excel or Word document; save the table as CSV"),
+    "files.broken_workbook": N_("expected a workbook that can be read, got one that cannot: {error}"),
+    "files.workbook_too_large": N_(
+        "a workbook that takes too much memory or time, or is more than {limit} bytes as CSV; save its table as CSV"
+    ),
     "files.is_hdf5": N_("an HDF5 file"),
     "files.is_arrow": N_("an Arrow file; save it as Parquet"),
     "files.is_sqlite": N_("an SQLite database; use the sql source with a query"),

@@ -87,6 +87,7 @@ TEMPLATES = {
     "findings.comma": N_("comma"),
     "findings.semicolon": N_("semicolon"),
     "findings.tab": N_("tab"),
+    "findings.sheet": N_("of the {n} sheets with cells the first one, “{sheet}”, was read"),
     "findings.bar": N_("bar"),
     "findings.header_with_hash": N_("the header begins with '#'"),
     "findings.comment_line": N_("1 comment line at the top: skipped"),

@@ -1,0 +1,189 @@
+"""The result of a file as a list to work through: the likeliest positive label first, room for the truth."""
+
+from __future__ import annotations
+
+import csv
+import io
+import mmap
+import os
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from serving.api.feedback import TRUTH
+from serving.scoring.file_writers import Csv, answer_columns, as_csv, is_formula, safe_name
+from serving.scoring.score import Scored
+from serving.scoring.upload import Part
+
+SHOWN_ROWS = 200  # of an uploaded table
+SHOWN_COLUMNS = 30  # of an uploaded table
+BLOCK_BYTES = 8_000_000  # of a file that is looked at, at once
+BLOCK_ROWS = 10_000  # that are put in order at once
+MAX_WORKBOOK_CELLS = 400_000  # about 2 s of a core; our choice
+# What a spreadsheet shows as it stands: no leading zero, no more digits than it keeps, no exponent but a small one's.
+_PLAIN = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,17})?(?:e-\d+)?")
+
+
+class WorkList(Csv):
+    """Writes all rows, counts the classes and what the probabilities promise, and keeps for the page what comes first.
+
+    Columns: ids, the positive label's probability, label, `true_label` (empty, unless it came), then what was sent and
+    the rest of the answer. `close` puts the rows in order, if there is a positive label.
+    """
+
+    def __init__(self, out: BinaryIO, path: Path):
+        super().__init__(out)
+        self.path = path
+        self.counts: Counter[str] = Counter()
+        self.expected: dict[str, float] = {}
+        self.flagged = 0
+        self.head: list[str] = []
+        self.ordered = False
+        self._width = 0
+        self._best: list[tuple[float, int, list[str]]] = []
+        self._keys: list[npt.NDArray[np.float32]] = []
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells of the rows that are shown, the likeliest first."""
+        return [cells for _, _, cells in self._best]
+
+    @property
+    def width(self) -> int:
+        """How many columns the result has."""
+        return self._width
+
+    def add(self, part: Part, scored: Scored) -> None:
+        """Append the rows of `part`, and first of all the header."""
+        table = _arranged(part.table, scored)
+        if not self._begun:
+            header = io.StringIO()
+            csv.writer(header, lineterminator="\n").writerow(map(safe_name, table.column_names))
+            self.out.write(header.getvalue().encode())
+            self._begun = True
+        self.out.write(as_csv(table, scored.schema))
+        self._width = table.num_columns
+        self.counts.update(scored.labels)
+        for name, share in zip(scored.schema.classes, scored.probabilities.sum(axis=0), strict=True):
+            self.expected[name] = self.expected.get(name, 0.0) + float(share)
+        self.flagged += sum(bool(warnings) for warnings in scored.rows.warnings)
+        self._keep(table, scored)
+
+    def _keep(self, table: pa.Table, scored: Scored) -> None:
+        keys = np.zeros(len(scored), np.float32)
+        if scored.positive is not None:
+            keys = scored.probabilities[:, scored.positive]
+        begun = sum(map(len, self._keys))
+        self._keys.append(keys)
+        self.ordered = scored.positive is not None
+        best = np.argsort(-keys, kind="stable")[:SHOWN_ROWS]
+        self.head = [name for name in table.column_names if not name.endswith(("prediction_id", "warnings", TRUTH))]
+        self.head = self.head[:SHOWN_COLUMNS]
+        columns = [[_cell(value) for value in table[name].take(best).to_pylist()] for name in self.head]
+        cells = map(list, zip(*columns, strict=True))
+        self._best += [(-float(keys[i]), begun + i, row) for i, row in zip(best.tolist(), cells, strict=True)]
+        self._best = sorted(self._best)[:SHOWN_ROWS]
+
+    def close(self, summary: dict[str, Any]) -> None:
+        """Put the rows in order; on a full disk they stay in the order that they came in (`ordered` says it)."""
+        self.out.truncate(self.out.tell())  # the rest of what was reserved
+        self.out.flush()
+        if self.ordered and self._keys:
+            try:
+                order_rows(self.path, np.concatenate(self._keys))
+            except OSError:
+                self.ordered = False
+
+
+def _arranged(given: pa.Table, scored: Scored) -> pa.Table:
+    """What came and the answer, in the order that people work in."""
+    added = answer_columns(scored, given.column_names)
+    if TRUTH not in given.column_names:
+        given = given.append_column(TRUTH, pa.repeat(pa.scalar("", pa.string()), len(scored)))
+    whole = pa.table([*given.columns, *added.columns], names=[*given.column_names, *added.column_names])
+    found = [name for name in added.column_names if name.endswith(("positive_probability", "label"))]
+    first = [name for name in scored.schema.id_columns if name in given.column_names]
+    first += [*sorted(found, key=lambda name: name.endswith("label")), TRUTH]
+    return whole.select([*first, *(name for name in whole.column_names if name not in first)])
+
+
+def order_rows(path: Path, keys: npt.NDArray[np.float32]) -> None:
+    """Put the rows of a CSV behind its header in order: largest key first, of equals the first.
+
+    Parameters
+    ----------
+    keys
+        (n_rows,)
+
+    Raises
+    ------
+    OSError
+        The disk has no room for a second copy: the file is as it was.
+    """
+    new = path.with_suffix(".new")
+    try:
+        with path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            ends = _record_ends(content)
+            order = np.argsort(-keys, kind="stable")
+            with new.open("xb") as out:
+                out.write(content[: ends[0]])
+                for begin in range(0, len(order), BLOCK_ROWS):
+                    some = order[begin : begin + BLOCK_ROWS]
+                    places = zip(ends[some].tolist(), ends[some + 1].tolist(), strict=True)
+                    out.write(b"".join([content[start:end] for start, end in places]))
+        os.replace(new, path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def _record_ends(content: mmap.mmap) -> npt.NDArray[np.int64]:
+    """(n_rows + 1,) where the header and each row end: at line ends that are not within quotes."""
+    ends, quotes = [], 0
+    for start in range(0, len(content), BLOCK_BYTES):
+        block = np.frombuffer(content[start : start + BLOCK_BYTES], np.uint8)
+        marks = np.flatnonzero((block == ord("\n")) | (block == ord('"')))
+        is_quote = block[marks] == ord('"')
+        within = (quotes + np.cumsum(is_quote)) % 2 == 1
+        ends.append(start + marks[~is_quote & ~within] + 1)
+        quotes += int(is_quote.sum())
+    return np.concatenate(ends)
+
+
+def cells(path: Path) -> int:
+    """How many cells a result has, those of the header too."""
+    with path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        ends = _record_ends(content)
+        header = next(csv.reader(io.StringIO(content[: ends[0]].decode(), newline="")))
+        return len(ends) * len(header)
+
+
+def as_workbook(path: Path, out: BinaryIO) -> None:
+    """Write a result as .xlsx: numbers as numbers where nothing of their text is lost, every other cell as text."""
+    import xlsxwriter
+
+    plain = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+    book = xlsxwriter.Workbook(out, plain)
+    sheet = book.add_worksheet()
+    with path.open(encoding="utf-8", newline="") as stream:
+        for i, row in enumerate(csv.reader(stream)):
+            for j, cell in enumerate(row):
+                if i and _PLAIN.fullmatch(cell):
+                    sheet.write_number(i, j, float(cell))
+                elif cell:
+                    text = cell[1:] if cell[0] == "'" and is_formula(cell[1:]) else cell  # text is no formula there
+                    sheet.write_string(i, j, text[:32_767])  # what a cell of Excel holds
+    sheet.freeze_panes(1, 0)
+    book.close()
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = "" if value is None else str(value)
+    return text if len(text) <= 80 else text[:79] + "…"

@@ -1,0 +1,91 @@
+"""What is told of a table: what was used and left out and why, what to look at, and the command that changes it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.data import ingestion, summary
+from ml.pipeline import progress
+from ml.schema.findings import Finding
+from ml.settings import Settings, from_values
+
+
+def settings(home: Path) -> Settings:
+    """Of a churn table with an id with gaps, dates, and a constant, as a person brings it."""
+    rng = np.random.default_rng(0)
+    n = 400
+    frame = pd.DataFrame(
+        {
+            "Mã số": rng.choice(90_000, n, replace=False) + 10_000,
+            "LastContact": pd.date_range("2026-01-01", periods=n).strftime("%Y-%m-%d"),
+            "tenure": rng.integers(1, 70, n),
+            "charges": rng.normal(60, 20, n).round(2),
+            "country": "VN",
+            "Churn": np.where(np.arange(n) % 4 == 0, "Có", "Không"),
+        }
+    )
+    frame.to_csv(home / "my churn.csv", index=False, sep=";")
+    data = {"source": "file", "path": str(home / "my churn.csv"), "target": "Churn"}
+    return from_values({"home": str(home), "data": data})
+
+
+def test_a_table_is_told_line_by_line(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    made = ingestion.generate(chosen)
+    lines = list(map(str, summary.found(made.manifest, made.schema, chosen.data)))
+    assert lines[0] == "400 rows; 'Churn' is 'Không' in 300 (75.0%), 'Có' in 100 (25.0%)"
+    assert lines[1] == "3 columns are learned from: Mã số, tenure, charges"
+    unused = [line for line in lines if "is not used" in line]
+    assert unused[0].startswith("'LastContact' is not used: holds dates")
+    assert unused[1:] == ["'country' is not used: constant ('VN'): left out"]
+    assert any(line.startswith("look at 'Mã số': whole numbers, all different") for line in lines)
+    assert "note: the delimiter is semicolon" in lines
+    table = f"--data '{tmp_path}/my churn.csv' --target Churn"
+    assert lines[-2:] == [
+        f"to have 'LastContact' otherwise: ./run_pipeline.sh {table} --time LastContact",
+        f"to have 'Mã số' otherwise: ./run_pipeline.sh {table} --id 'Mã số'",
+    ]
+
+
+def test_what_is_named_is_told_as_such(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    data = {"source": "file", "path": chosen.data.path, "target": "Churn"}
+    data |= {"id_columns": ["Mã số"], "time_column": "LastContact"}
+    chosen = from_values({"home": str(tmp_path), "data": data})
+    made = ingestion.generate(chosen)
+    lines = list(map(str, summary.found(made.manifest, made.schema, chosen.data)))
+    assert "not learned from, but used for what they are (id, time, weight): Mã số, LastContact" in lines
+    assert not any("otherwise" in line for line in lines)
+
+
+def test_many_columns_classes_and_findings_are_counted(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    made = ingestion.generate(chosen)
+    columns = tuple(made.schema.columns[1:2] * 30)
+    classes = {f"k{i}": 10 for i in range(12)}
+    report = tuple(Finding("warning", f"c{i}", "odd") for i in range(25))
+    manifest = made.manifest.__class__(
+        **{name: getattr(made.manifest, name) for name in made.manifest.__struct_fields__}
+        | {"classes": classes, "report": report}
+    )
+    schema = made.schema.__class__(
+        **{name: getattr(made.schema, name) for name in made.schema.__struct_fields__} | {"columns": columns}
+    )
+    lines = list(map(str, summary.found(manifest, schema, chosen.data)))
+    assert lines[0].endswith("'k9' in 10 (8.3%), 2 more classes")
+    assert lines[1].endswith("tenure and 10 more")
+    assert lines[-1] == "5 more findings are in the snapshot's manifest"
+
+
+def test_progress_is_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A line at once and at the end, none for each of a thousand steps between."""
+    report = progress.writer(from_values({"home": str(tmp_path)}), "r")
+    with caplog.at_level(logging.INFO, logger="refit.pipeline"):
+        for step in range(101):
+            report("tune", step, 100, "best 0.41")
+    assert caplog.messages == ["tune: 0 of 100 best 0.41", "tune: 100 of 100 best 0.41"]
