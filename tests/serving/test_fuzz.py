@@ -125,8 +125,8 @@ def changed(draw: st.DrawFn, content: Any, most: int = 3) -> Any:
     return content
 
 
-FORMS = ("/", "/label", "/file", "/feedback", "/language")
-TABLES = ("/predict/file", "/invocations", "/feedback", "/file")
+FORMS = ("/", "/label", "/labels", "/file", "/feedback", "/language")
+TABLES = ("/predict/file", "/invocations", "/feedback", "/file", "/labels")
 ROWS = [ROW, {"n0": 2, "n1": None, "c0": "green"}]
 JSON: dict[str, tuple[Any, ...]] = {
     "/predict": (
@@ -203,7 +203,7 @@ def test_csv(
 ) -> None:
     text = ends.join([",".join(names), *(",".join(row) for row in rows)])
     body = text.encode(encoding, "replace")
-    if path == "/file":
+    if path in ("/file", "/labels"):
         check(app, "POST", path, {"file": (io.BytesIO(body), f"a{query}.csv")})
     else:
         check(app, "POST", path + (query if path == "/predict/file" else ""), body, Content_Type="text/csv")
@@ -252,7 +252,7 @@ def parquet(draw: st.DrawFn) -> bytes:
     path=st.sampled_from(["/predict/file", "/invocations", "/file"]),
 )
 def test_parquet(app: Flask, body: bytes, query: str, path: str) -> None:
-    if path == "/file":
+    if path in ("/file", "/labels"):
         check(app, "POST", path, {"file": (io.BytesIO(body), "a.parquet")})
     else:
         check(app, "POST", path + (query if path == "/predict/file" else ""), body,
