@@ -98,6 +98,37 @@ def test_a_move_in_mlflows_registry_is_told_until_the_next_of_ours(what: str, pa
                     assert f"key-{key}" in text
 
 
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "title"),
+    [("GET", "/nowhere", 404, "Not Found"), ("POST", "/models", 405, "Method Not Allowed"),
+     ("GET", "/feedback", 405, "Method Not Allowed")],
+)  # fmt: skip
+def test_an_error_is_a_page_where_a_browser_asks(
+    client: FlaskClient, method: str, path: str, status: int, title: str
+) -> None:
+    """With the way back, in the reader's language; programs get what they got."""
+    page = client.open(path, method=method, headers=BROWSER)
+    assert (page.status_code, page.mimetype) == (status, "text/html")
+    assert f"<h1>{title}</h1>" in page.text
+    assert "Back to the start" in page.text
+    assert '<html lang="vi"' in client.open(f"{path}?lang=vi", method=method, headers=BROWSER).text
+    assert page.headers.get("Allow") == client.open(path, method=method).headers.get("Allow")
+    for accept in ("*/*", "application/json", ""):
+        answer = client.open(path, method=method, headers={"Accept": accept})
+        assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
+    assert client.get("/v2/nowhere", headers=BROWSER).mimetype == "application/json"
+
+
+def test_no_model_yet_is_a_page_where_a_browser_asks(tmp_path: Path) -> None:
+    for client in _client(tmp_path):
+        page = client.get("/model", headers=BROWSER)
+        assert (page.status_code, page.mimetype) == (503, "text/html")
+        assert "no version has been promoted yet" in page.text
+
+
 def test_a_change_of_table_has_its_mark_on_the_chart_and_its_line_in_the_ledger(tmp_path: Path) -> None:
     kept = showcase._status("")
     changed = messages.message("release.contract", changes=["target: b, not a"])
