@@ -72,7 +72,8 @@ class RefitModel(PythonModel):
             probabilities = np.empty((0, len(classes)), np.float32)
         codes = self._codes(probabilities)
         answer = {
-            "label": np.asarray(classes, dtype=object)[codes],
+            # Objects: MLServer does not know the type that pandas 3 makes of texts.
+            "label": pd.Series(np.asarray(classes, dtype=object)[codes], index=frame.index, dtype=object),
             "probability": probabilities[np.arange(len(codes)), codes],
             **{f"probability_{c}": probabilities[:, j] for j, c in enumerate(classes)},
         }

@@ -52,7 +52,8 @@ def notice_locked(settings: Settings) -> Event | None:
     if (newest is not None and newest.is_to(current.version, current.sha256)) or not _loads(settings, current):
         return None  # what does not load does not serve: the follower tells of it
     before = ledger.served_before(settings, served, served_sha256)
-    back = any(ledger.same(one, (current.version, current.sha256)) for one in before)
+    # One that a rollback has left is quarantined: back on it is that rollback undone, which quarantines nothing.
+    back = not current.quarantined and any(ledger.same(one, (current.version, current.sha256)) for one in before)
     changed = border(settings, served, current, served_sha256)
     doubts = [message("release.other_bundle", version=served)] if current.version == served else []
     doubts += _doubts(current) + ([message("release.alters", changes=changed)] if changed else [])

@@ -31,6 +31,7 @@ from werkzeug.exceptions import HTTPException
 
 from serving import problems
 from serving.pages.i18n import formats, translation, validation
+from serving.problems import Problem
 from serving.service import current_service
 
 LOCALES = ("en", "vi")
@@ -58,6 +59,23 @@ def install(app: Flask) -> None:
         "title_of": validation.title,
     }
     app.register_blueprint(pages)
+    for kind in (HTTPException, Problem):
+        app.register_error_handler(kind, _elsewhere)
+
+
+def _elsewhere(error: HTTPException | Problem) -> Response | tuple[str, int, dict[str, str]]:
+    """An error outside of the pages: a page where a browser asks for one, else as `serving.problems` answers."""
+    problem = problems.of(error)
+    asked = request.accept_mimetypes.best_match([problems.MEDIA_TYPE, "text/html"])
+    if asked != "text/html" or problems.answer_to(problem, request.path)[2] != problems.MEDIA_TYPE:
+        return problems.response(problem, request.path)
+    return (*_page(problem), problem.headers)
+
+
+def _page(problem: Problem) -> tuple[str, int]:
+    g.problem = problem.code
+    text = translation.translated(problem.explanation)
+    return render_template("error.html", title=validation.title(problem), text=text), problem.status
 
 
 def locale() -> str:
@@ -108,10 +126,7 @@ def _common() -> dict[str, Any]:
 @pages.errorhandler(HTTPException)
 def _failed(error: HTTPException) -> tuple[str, int]:
     """People get a page; programs that call the API get problem+json, see serving/problems.py."""
-    problem = problems.of(error)
-    g.problem = problem.code
-    text = translation.translated(problem.explanation)
-    return render_template("error.html", title=validation.title(problem), text=text), problem.status
+    return _page(problems.of(error))
 
 
 @pages.after_request

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import msgspec
@@ -18,7 +17,7 @@ from ml.messages import message
 from ml.schema.cells import number, shortest
 from ml.schema.rows import Rows
 from ml.schema.schema import Column, Schema
-from ml.schema.validation_errors import RowsError
+from ml.schema.validation_errors import RowsError, ValidationError, shown
 from serving import problems
 from serving.api import explain, feedback, guard
 from serving.model.store import Served
@@ -150,7 +149,7 @@ def _field(index: int, column: Column, text: str, wrong: bool) -> Field:
     if column.kind == "number":
         field.number = True
         field.hint = gettext(
-            "%(low)s to %(high)s", low=formats.number(column.minimum, 4), high=formats.number(column.maximum, 4)
+            "%(low)s to %(high)s", low=formats.typed(column.minimum, 4), high=formats.typed(column.maximum, 4)
         )
     else:
         known = [(level, level) for level in column.categories]
@@ -162,25 +161,44 @@ def _field(index: int, column: Column, text: str, wrong: bool) -> Field:
 
 
 def _record(schema: Schema, texts: list[str]) -> dict[str, Any]:
-    """The form as a row of JSON values: numbers read with a point or, in Vietnamese fashion, a comma."""
-    return {
-        column.name: _number(text, schema) if column.kind == "number" else text or None
-        for column, text in zip(schema.columns, texts, strict=True)
-    }
+    """The form as a row of JSON values.
 
-
-def _number(text: str, schema: Schema) -> float | str:
-    """The number of a field, else its text: the reader of rows says what is wrong with that, with the column's name.
-
-    The form shows numbers with a point. A comma before three digits may be the mark between thousands: it is read as
-    the schema says, or not at all.
+    Raises
+    ------
+    RowsError
+        A number that may be read in two ways.
     """
-    parsed = number(text)
-    if parsed is None:
-        parsed = number(text, decimal=schema.decimal, thousands=schema.thousands)
-    if parsed is None and not re.search(r",\d{3}$", text.strip()):
-        parsed = number(text, decimal=",")
-    return text if parsed is None or not math.isfinite(parsed) else parsed
+    record: dict[str, Any] = {}
+    errors = []
+    for column, text in zip(schema.columns, texts, strict=True):
+        if column.kind != "number":
+            record[column.name] = text or None
+            continue
+        found = [text] if text == _plain(column.example) else _readings(text, schema)
+        if len(found) > 1:
+            ways = [_shown(value) for value in found]
+            errors.append(ValidationError(0, column.name, message("rows.one_reading", ways=ways), f"'{shown(text)}'"))
+        record[column.name] = found[0] if found else text
+    if errors:
+        raise RowsError(errors)
+    return record
+
+
+def _readings(text: str, schema: Schema) -> list[Any]:
+    """The numbers that a text may stand for: as the form shows it, as the reader's language or the tables write it.
+
+    None: the reader of rows says what is wrong with the text, with the column's name.
+    """
+    point, comma = (".", ""), (",", "")  # marks of decimals and between thousands
+    if text.strip().lstrip("+-").startswith("0"):  # no mark between thousands stands behind a zero
+        ways = [point, comma]
+    elif formats.localised(".") == ",":
+        ways = [point, comma, (",", ".")]
+    else:
+        ways = [point, (".", ","), comma]
+    own = (schema.decimal, schema.thousands)
+    read = [number(text, decimal=decimal, thousands=thousands) for decimal, thousands in (own, *ways)]
+    return list(dict.fromkeys(value for value in read if value is not None and math.isfinite(value)))
 
 
 def _scored(served: Served, texts: list[str]) -> tuple[Rows, Scored]:

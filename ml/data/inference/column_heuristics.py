@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ml.schema.cells import FLOAT32_LIMIT
+
 _ID_NAME = re.compile(
     r"""(?:^|[\W_])(?i:id|ids|uuid|guid|index|key|row_?(?:no|num|number)|rownum(?:ber)?)$  # customer_id, row_id
     |^(?i:id|uuid|guid|index)(?:[\W_]|$)                                                 # id_customer
@@ -28,6 +30,8 @@ _DATE = re.compile(
     (?:[T\ ]\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s*(?:Z|[+-]\d{2}:?\d{2}|[AaPp][Mm])?)?$""",
     re.VERBOSE,
 )
+_MEASURE = re.compile(r"^[+-]?\d+(?:[.,:_]\d+)*\s?[^\W\d_]{1,12}\.?$|^[+-]?\d+(?:[:_]\d+)+$")  # 32 kg, 13:25, 3_200
+_COARSE = 0.01  # of the spread: what float32 may round away without a word; our choice
 _FEW = 20  # so few different values are levels, whatever they look like
 
 
@@ -72,6 +76,39 @@ def is_dates(array: pa.Array, levels: Iterable[str]) -> bool:
         return True
     sample = list(itertools.islice(levels, 1_000))
     return sum(bool(_DATE.match(level)) for level in sample) > 0.9 * len(sample)
+
+
+def are_measures(levels: Iterable[str]) -> bool:
+    """Whether many levels are, nearly all, numbers with a unit, or times of day: they would have an order.
+
+    >>> are_measures(f"{n} kg" for n in range(30)), are_measures(f"{n}G" for n in range(3, 6))
+    (True, False)
+    """
+    sample = list(itertools.islice(levels, 1_000))
+    return len(sample) > _FEW and sum(bool(_MEASURE.match(level)) for level in sample) > 0.9 * len(sample)
+
+
+def case_variants(levels: Iterable[str]) -> list[list[str]]:
+    """Levels that differ in upper and lower case alone.
+
+    >>> case_variants(["Basic", "pro", "basic"])
+    [['Basic', 'basic']]
+    """
+    spelled: dict[str, list[str]] = {}
+    for level in levels:
+        spelled.setdefault(level.casefold(), []).append(level)
+    return [variants for variants in spelled.values() if len(variants) > 1]
+
+
+def is_too_close(present: NDArray[np.float64]) -> bool:
+    """Whether the values lie so close together for their size that float32, which models take, blurs them.
+
+    >>> is_too_close(1e9 + np.arange(100.0)), is_too_close(1.7e9 + 86_400.0 * np.arange(100.0))
+    (True, False)
+    """
+    held = np.clip(present, -FLOAT32_LIMIT, FLOAT32_LIMIT)
+    spread = float(held.std()) if len(held) else 0.0
+    return spread > 0.0 and float(np.spacing(np.float32(np.abs(held).max()))) > _COARSE * spread
 
 
 def leading_zeros(array: pa.Array) -> NDArray[np.bool_]:

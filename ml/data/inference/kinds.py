@@ -125,6 +125,9 @@ def _number(name: str, cells: NDArray[np.float64], forced: bool, report: Report)
         return Found(None, groups=len(np.unique(present)) < len(present))
     if column_heuristics.may_be_row_number(name, present):
         report.warn(message("findings.maybe_row_numbers", column=name), name)
+    if column_heuristics.is_too_close(present):
+        seen, there = len(np.unique(present.astype(np.float32))), len(np.unique(present))
+        report.warn(message("findings.too_close", seen=seen, there=there, column=name), name)
     return Found("number")
 
 
@@ -151,6 +154,10 @@ def _category(name: str, array: pa.Array, forced: bool, data: Data, report: Repo
         return Found(None, groups=len(counts) < present and column_heuristics.named_like_id(name))
     if len(counts) > data.max_categories:
         report.warn(message("findings.many_levels", n=len(counts), kept=data.max_categories), name)
+    if column_heuristics.are_measures(counts):
+        report.warn(message("findings.measures", cell=shown(next(iter(counts))), column=name), name)
+    if variants := column_heuristics.case_variants(counts):
+        report.warn(message("findings.case_variants", n=len(variants), levels=listing(variants[0])), name)
     return Found("category")
 
 

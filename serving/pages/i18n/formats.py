@@ -102,6 +102,11 @@ def number(value: Any, digits: int = 3, *, fixed: bool = False) -> str:
     return format_decimal(round(float(value), digits), format=f"#,##0.{('0' if fixed else '#') * digits}")
 
 
+def typed(value: Any, digits: int) -> str:
+    """A number as people type it: in the reader's format, without marks between thousands; "–" for none."""
+    return "–" if value is None else format_decimal(round(float(value), digits), format=f"0.{'#' * digits}")
+
+
 def localised(text: str) -> str:
     """A number as Python writes it, with the reader's signs for thousands and decimals."""
     locale = get_locale()  # none outside of a request

@@ -67,6 +67,7 @@ def test_every_frame_that_pandas_makes_of_the_table_is_taken(saved: Any, model: 
     raw = churn.table(40, seed=2)
     answer = model.predict(FRAMES[form](raw))
     np.testing.assert_array_equal(answer["probability_yes"], expected(saved[0], raw)[: len(answer)])
+    assert answer["label"].dtype == object, "MLServer's codec knows no other type of texts"
 
 
 def test_the_signature_has_types_that_every_tool_knows(model: Any) -> None:

@@ -129,6 +129,20 @@ def test_moving_the_alias_back_is_a_rollback(own: Settings, store: memory.Regist
     assert "rolled back to version 2" in store.tags("3")[catalog.QUARANTINED]
 
 
+def test_a_rollback_that_is_undone_there_is_a_promotion(own: Settings, store: memory.Registry) -> None:
+    """What served meanwhile is the way back from it, and is not quarantined; the bake watches again."""
+    promote(own, "2")
+    for to in ("1", "2"):
+        store.aliases["champion"] = to
+        event = outside_moves.notice(own)
+    assert moved(event) == (ledger.PROMOTED, "1", "2")
+    assert event is not None
+    assert "it was quarantined" in str(event.why)
+    assert store.aliases["previous"] == "1"
+    assert [catalog.QUARANTINED in store.tags(number) for number in ("1", "2")] == [False, False]
+    assert bake.promotion(own, event.time + 1) == event
+
+
 def test_a_deleted_alias_is_not_an_empty_registry(own: Settings, store: memory.Registry) -> None:
     """What served, serves on: everybody is told, once, and the next run does not make a first champion."""
     del store.aliases["champion"]

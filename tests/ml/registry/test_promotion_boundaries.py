@@ -612,3 +612,91 @@ def test_what_was_deleted_meanwhile_is_not_put_back(own: Settings, store: memory
 def test_an_alias_that_was_set_by_hand_may_be_the_ledgers_first_row(own: Settings, store: memory.Registry) -> None:
     store.aliases["champion"] = "1"
     assert moved(promote(own, "1")) == (ledger.PROMOTED, "", "1")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+    """Of whom it was asked what callers would feel: the version that serves, the new one, the former's hash."""
+    seen, whole = list[tuple[str, str, str]](), promotion.border
+
+    def border(settings: Settings, old: str, info: registry.VersionInfo, old_sha256: str = "") -> list[Message]:
+        seen.append((old, info.version, old_sha256))
+        return whole(settings, old, info, old_sha256)
+
+    monkeypatch.setattr(promotion, "border", border)
+    return seen
+
+
+def test_what_callers_would_feel_is_asked_of_the_bundle_that_serves(
+    own: Settings, store: memory.Registry, asked: list[tuple[str, str, str]]
+) -> None:
+    """Also by who ends a move that was cut short."""
+    serve(own, "1")
+    assert rows(own)[0].from_sha256 == rows(own)[1].from_sha256 == ""
+    with pytest.raises(Killed):
+        promote(own, "2", die)
+    assert asked.pop() == ("1", "2", hash_of(store, "1"))
+    asked.clear()
+    registry.reconcile(own, agree)
+    assert asked == [("1", "2", hash_of(store, "1"))]
+
+
+def test_an_alias_on_another_bundle_of_the_number_is_not_the_move_that_was_cut_short(
+    own: Settings, store: memory.Registry
+) -> None:
+    serve(own, "1")
+    with pytest.raises(Killed):
+        promote(own, "2", die)
+    store.tags("2")[registry.SHA256] = "00" * 32
+    event = registry.reconcile(own, agree)
+    assert event is not None
+    assert moved(event) == (ledger.PROMOTION_FAILED, "1", "2")
+
+
+def test_both_rows_of_a_rollback_hold_the_hashes(
+    own: Settings, store: memory.Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it starts from what serves at this very moment, not from what a cache remembers."""
+    serve(own, "1", "2")
+    whole = promotion.serving
+
+    def serving(settings: Settings, *, now: bool = False) -> registry.VersionInfo | None:
+        assert now is True
+        return whole(settings, now=now)
+
+    monkeypatch.setattr(promotion, "serving", serving)
+    rollback(own)
+    both = [e for e in rows(own) if e.what in (ledger.ROLLING_BACK, ledger.ROLLED_BACK)]
+    assert [(e.from_sha256, e.to_sha256) for e in both] == [(hash_of(store, "2"), hash_of(store, "1"))] * 2
+
+
+def test_the_champion_of_another_registry_is_not_the_one_of_its_number_here(
+    own: Settings, store: memory.Registry
+) -> None:
+    """The ledger knows that one; whose alias is found set here is another bundle."""
+    ledger.append(own, ledger.PROMOTED, who="eve", to_version="1", to_sha256="ab" * 32)
+    store.aliases["champion"] = "1"
+    event = promote(own, "1")
+    assert event.message == message("release.alias_found_set", reason="because")
+    assert (event.from_sha256, event.to_sha256) == ("", hash_of(store, "1"))
+
+
+def test_another_registrys_version_is_gone_here_and_not_offered(
+    own: Settings, store: memory.Registry, asked: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although this registry has its number too."""
+    ledger.append(own, ledger.PROMOTED, who="eve", to_version="1", to_sha256="ab" * 32)
+    promote(own, "2", force=True)
+    asked.clear()
+    served_before, seen = ledger.served_before, list[tuple[str, str]]()
+
+    def before(settings: Settings, version: str, sha256: str = "") -> list[tuple[str, str]]:
+        seen.append((version, sha256))
+        return served_before(settings, version, sha256)
+
+    monkeypatch.setattr(ledger, "served_before", before)
+    with pytest.raises(PromotionError) as caught:
+        rollback(own)
+    assert caught.value.explanation == message("release.nothing_to_go_back_to", version="2")
+    assert seen[-1] == ("2", hash_of(store, "2"))
+    assert asked == [("1", "2", "ab" * 32)]

@@ -23,10 +23,11 @@ from ml.bundle import reader
 from ml.charts import bars
 from ml.charts.document import document
 from ml.registry import outside_moves
+from ml.schema.schema import Column, Schema
 from serving.app import create_app
 from serving.auth.keys import Scope, create
 from serving.model.store import Pointer, write_pointer
-from serving.pages import STATIC, file, models, work_list
+from serving.pages import STATIC, file, models, predict, work_list
 from serving.status import reader as status_file
 from serving.status.reader import LedgerEntry, VersionEntry
 from tests.serving import showcase
@@ -95,6 +96,37 @@ def test_a_move_in_mlflows_registry_is_told_until_the_next_of_ours(what: str, pa
                     assert re.search(rf"{what}: {version} · [^<]* · in MLflow[^<]*s registry</title>", text)
                     assert re.search(rf": {version} · [^<]* · trong kho mô hình của MLflow</title>", vi)
                     assert f"key-{key}" in text
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "title"),
+    [("GET", "/nowhere", 404, "Not Found"), ("POST", "/models", 405, "Method Not Allowed"),
+     ("GET", "/feedback", 405, "Method Not Allowed")],
+)  # fmt: skip
+def test_an_error_is_a_page_where_a_browser_asks(
+    client: FlaskClient, method: str, path: str, status: int, title: str
+) -> None:
+    """With the way back, in the reader's language; programs get what they got."""
+    page = client.open(path, method=method, headers=BROWSER)
+    assert (page.status_code, page.mimetype) == (status, "text/html")
+    assert f"<h1>{title}</h1>" in page.text
+    assert "Back to the start" in page.text
+    assert '<html lang="vi"' in client.open(f"{path}?lang=vi", method=method, headers=BROWSER).text
+    assert page.headers.get("Allow") == client.open(path, method=method).headers.get("Allow")
+    for accept in ("*/*", "application/json", ""):
+        answer = client.open(path, method=method, headers={"Accept": accept})
+        assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
+    assert client.get("/v2/nowhere", headers=BROWSER).mimetype == "application/json"
+
+
+def test_no_model_yet_is_a_page_where_a_browser_asks(tmp_path: Path) -> None:
+    for client in _client(tmp_path):
+        page = client.get("/model", headers=BROWSER)
+        assert (page.status_code, page.mimetype) == (503, "text/html")
+        assert "no version has been promoted yet" in page.text
 
 
 def test_a_change_of_table_has_its_mark_on_the_chart_and_its_line_in_the_ledger(tmp_path: Path) -> None:
@@ -236,6 +268,46 @@ def test_a_decimal_comma_is_understood(client: FlaskClient) -> None:
         for typed in ("1.5", "1,5", "-2")
     )
     assert with_point == with_comma != other != []
+
+
+@pytest.mark.parametrize(
+    ("lang", "text", "value"),
+    [
+        ("vi", "1.339,75", "1339.75"),
+        ("vi", "1339,75", "1339.75"),
+        ("vi", "1,339", "1.339"),
+        ("vi", "0.125", "0.125"),
+        ("vi", "1.5", "1.5"),
+        ("vi", "1.234.567", "1234567"),
+        ("en", "1,339.75", "1339.75"),
+        ("en", "1.500", "1.5"),
+        ("en", "1,234,567", "1234567"),
+        ("en", "0,125", "0.125"),
+    ],
+)
+def test_a_number_is_read_as_its_language_writes_it(client: FlaskClient, lang: str, text: str, value: str) -> None:
+    with client.application.test_request_context(f"/?lang={lang}"):
+        assert predict._readings(text, Schema(target="y", classes=("a", "b"), positive_label="b", columns=())) == [
+            float(value)
+        ]
+
+
+@pytest.mark.parametrize("lang", ["en", "vi"])
+def test_what_the_hint_prints_can_be_typed(client: FlaskClient, lang: str) -> None:
+    with client.application.test_request_context(f"/?lang={lang}"):
+        for value in (1339.75, 1339.0, 1.339, -1234567.0, 0.125, -0.5):
+            column = Column(name="x", kind="number", minimum=value, maximum=value)
+            (low, high) = re.split(" to | đến ", predict._field(0, column, "", wrong=False).hint)
+            schema = Schema(target="y", classes=("a", "b"), positive_label="b", columns=(column,))
+            assert low == high
+            assert predict._readings(low, schema) == [value]
+
+
+def test_a_number_in_vietnamese_that_may_be_another_is_refused(client: FlaskClient) -> None:
+    """Unless it is the example, which the form filled in itself."""
+    refused = client.post("/?lang=vi", data=ROW | {"c0": "1.500"})
+    assert refused.status_code == 422
+    assert "1,5 hoặc 1500" in refused.text
 
 
 @pytest.mark.parametrize("typed", ["1,500", "1_5", "1.5.0"])

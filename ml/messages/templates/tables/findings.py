@@ -41,6 +41,17 @@ TEMPLATES = {
     "findings.many_levels": N_(
         "{n:,} levels; the commonest {kept} (data.max_categories) are kept, the rest is 'other'"
     ),
+    "findings.too_close": N_(
+        "the values lie so close together for their size that the model sees {seen:,} of {there:,} different ones; "
+        'subtract a constant, or set data.kinds = {{"{column}" = "category"}} if they are codes'
+    ),
+    "findings.measures": N_(
+        "cells such as '{cell}' are numbers with a unit, or times: a category, without their order. Bring them as "
+        'plain numbers, or set data.kinds = {{"{column}" = "category"}} if they are names'
+    ),
+    "findings.case_variants": N_(
+        "{n} of the levels are written in upper and lower case, such as {levels}: each is a level of its own"
+    ),
     "findings.points_before_three": N_(
         "every point stands before three digits: '{cell}' is read as {cell}; if it is {other}, set data.thousands = "
         '"." with data.decimal = ","'

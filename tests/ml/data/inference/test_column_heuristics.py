@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ml.data.inference import column_heuristics
 from ml.data.inference.column_heuristics import is_row_number, may_be_row_number
 from tests.ml.data.sources.frames import findings, frame
 
@@ -32,3 +33,63 @@ def test_numbers_with_gaps_that_are_named_so_are_told(name: str) -> None:
 )
 def test_others_are_not(name: str, values: np.ndarray) -> None:
     assert not may_be_row_number(name, values.astype(float))
+
+
+MANY = np.arange(200) * 7 % 61
+
+
+@pytest.mark.parametrize("written", ["{} kg", "{}kg", "+{},5 Std.", "13:{}", "{}_000"])
+def test_numbers_with_a_unit_are_told(written: str) -> None:
+    """They lose their order as a category; nothing else would say so."""
+    [told] = findings(frame(x=[written.format(n) for n in MANY]))
+    assert (told.level, told.column) == ("warning", "x")
+    assert "numbers with a unit, or times: a category" in str(told.message)
+    assert 'data.kinds = {"x" = "category"}' in str(told.message)
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        [f"{n}G" for n in MANY % 4],  # so few are names
+        [f"A{n}" for n in MANY],
+        [f"{n}-{n + 9}" for n in MANY],  # from, to
+        [f"{n} kg net" for n in MANY],
+        [f"{n} kg" if n % 5 else f"none {n}" for n in MANY],
+    ],
+)
+def test_levels_that_are_no_measures_are_not_told_as_such(levels: list[str]) -> None:
+    assert findings(frame(x=levels)) == []
+
+
+def test_levels_that_differ_in_case_alone_are_told() -> None:
+    """Each stays a level of its own, as they may be two; in how many groups, and one of them."""
+    [told] = findings(frame(x=["Basic", "basic", "pro", "PRO", "plus"] * 40))
+    assert (told.level, told.column) == ("warning", "x")
+    said = str(told.message)
+    assert said.startswith("2 of the levels are written in upper and lower case, such as 'Basic', 'basic'")
+
+
+@pytest.mark.parametrize(
+    ("values", "seen", "there"), [(2**53 + MANY % 4 * 2, 1, 4), (1e9 + np.arange(200) * 3 % 101, 3, 101)]
+)
+def test_numbers_that_float32_blurs_are_told(values: np.ndarray, seen: int, there: int) -> None:
+    """A model would see one value where there are many."""
+    [told] = [one for one in findings(frame(x=values)) if "close together" in str(one.message)]
+    assert (told.level, told.column) == ("warning", "x")
+    assert f"the model sees {seen} of {there} different ones" in str(told.message)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        1.7e9 + 86_400.0 * MANY,  # a year of moments
+        MANY * 1e-9,
+        2.0**24 + MANY * 100.0,
+        np.where(MANY % 2, 1e300, 1.0),
+        np.full(200, np.nan),
+        [],
+    ],
+)
+def test_numbers_that_it_tells_apart_are_not(values: np.ndarray) -> None:
+    present = np.asarray(values, float)
+    assert not column_heuristics.is_too_close(present[np.isfinite(present)])
