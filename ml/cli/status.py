@@ -69,6 +69,7 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     mlflow: str
     champion: Version | None
     serves_on: str  # the version that the service goes on with, where the alias was deleted in MLflow's registry
+    serves_on_deleted: bool  # whether that version was deleted there too
     previous: Version | None
     shadow: dict[str, Any] | None
     versions: int
@@ -93,12 +94,14 @@ def gather(settings: Settings, n_events: int = EVENTS) -> StatusReport:
 
     champion, previous = registry.champion(settings), registry.by_alias(settings, registry.PREVIOUS)
     facts = kept.read(settings, events=n_events, checks=1)
-    known = registry.versions(settings, limit=100) if champion or previous or facts.champion else []
+    serves = facts.champion
+    known = registry.versions(settings, limit=100) if champion or previous or serves else []
     return StatusReport(
         model=settings.registry.model_name,
         mlflow=tracking.uri(settings).split("@")[-1],
         champion=_version(champion),
-        serves_on=facts.champion.to_version if facts.champion and champion is None else "",
+        serves_on=serves.to_version if serves and champion is None else "",
+        serves_on_deleted=serves is not None and not any(serves.is_to(v.version, v.sha256) for v in known),
         previous=_version(previous),
         shadow=_shadow(settings, champion),
         versions=len(known),
@@ -151,9 +154,11 @@ def _text(found: StatusReport) -> str:
     lines = [f"model      {found.model}  ({found.mlflow})"]
     champion = found.champion
     if champion is None and found.serves_on:
+        what = f"version {found.serves_on}" if found.serves_on_deleted else "the alias `champion`"
+        number = "ANOTHER" if found.serves_on_deleted else found.serves_on
         lines.append(
-            "champion   the alias `champion` was deleted in MLflow's registry; the service still serves version "
-            f"{found.serves_on}; next: python -m ml promote --version {found.serves_on} --reason …"
+            f"champion   {what} was deleted in MLflow's registry; the service still serves version {found.serves_on}; "
+            f"next: python -m ml promote --version {number} --reason …"
         )
     elif champion is None:
         lines.append("champion   none yet; next: python -m ml pipeline")

@@ -206,7 +206,7 @@ def serving(settings: Settings) -> str:
     return newest.to_version if newest is not None else ""
 
 
-def served_before(settings: Settings, version: str, sha256: str = "") -> list[tuple[str, str]]:
+def served_before(settings: Settings, version: str, sha256: str) -> list[tuple[str, str]]:
     """Versions that really served before `version` came to serve, each with the hash of its bundle ("": not kept).
 
     Most recent first, each once.

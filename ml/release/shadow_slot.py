@@ -80,8 +80,8 @@ def enter(
     champion: str,
     degraded: bool,
     challenger_beats_champion: bool,
-    sha256: str = "",
-    champion_sha256: str = "",
+    sha256: str,
+    champion_sha256: str,
 ) -> Event:
     """Let a version wait in shadow; a second call finds what became of the first.
 
@@ -125,7 +125,7 @@ def enter(
     return event
 
 
-def again(settings: Settings, candidate: ShadowCandidate, *, who: str, champion: str, sha256: str = "") -> None:
+def again(settings: Settings, candidate: ShadowCandidate, *, who: str, champion: str, sha256: str) -> None:
     """Wait on, judged against another champion now; the time it has waited counts. For a holder of the lock.
 
     Parameters

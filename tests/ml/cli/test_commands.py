@@ -172,10 +172,16 @@ def test_pipeline_then_status(tmp_path: Path) -> None:
     back = refit("rollback", "--reason", "no reason", home=tmp_path)
     assert back.returncode == 1
     assert "nothing to go back to" in back.stderr
-    MlflowClient(told["mlflow"], told["mlflow"]).delete_registered_model_alias(told["model"], "champion")
+    client = MlflowClient(told["mlflow"], told["mlflow"])
+    client.delete_registered_model_alias(told["model"], "champion")
     lost = refit("status", home=tmp_path)
     assert "alias `champion` was deleted in MLflow's registry; the service still serves version 1" in lost.stdout
+    assert "promote --version 1 --reason" in lost.stdout
     assert "none yet" not in lost.stdout
+    client.delete_model_version(told["model"], "1")
+    lost = refit("status", home=tmp_path)
+    assert "version 1 was deleted in MLflow's registry; the service still serves version 1" in lost.stdout
+    assert "promote --version ANOTHER --reason" in lost.stdout, "that one cannot be promoted again"
 
 
 def test_pipeline_without_a_champion_has_an_exit_code_of_its_own(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_served_before_is_what_really_served(
     """The way back goes along versions that served, not along version numbers."""
     for old, new in moves:
         move(settings, old, new)
-    assert [number for number, _ in ledger.served_before(settings, version)] == expected
+    assert [number for number, _ in ledger.served_before(settings, version, "")] == expected
 
 
 def test_failed_promotion_did_not_serve(settings: Settings) -> None:
@@ -82,7 +82,7 @@ def test_failed_promotion_did_not_serve(settings: Settings) -> None:
     move(settings, "", "1")
     move(settings, "1", "2", ledger.PROMOTION_FAILED)
     move(settings, "1", "3")
-    assert ledger.served_before(settings, "3") == [("1", "")]
+    assert ledger.served_before(settings, "3", "") == [("1", "")]
 
 
 def test_two_bundles_of_one_number_both_served(settings: Settings) -> None:
@@ -91,6 +91,7 @@ def test_two_bundles_of_one_number_both_served(settings: Settings) -> None:
         ledger.append(settings, ledger.PROMOTED, who="t", to_version=number, to_sha256=sha256)
     assert ledger.served_before(settings, "3", "d") == [("1", "a"), ("2", "c"), ("1", "b")]
     assert ledger.served_before(settings, "1", "a") == [("2", "c"), ("1", "b")]
+    assert ledger.served_before(settings, "9", "e") == [("3", "d"), ("1", "a"), ("2", "c"), ("1", "b")], "never served"
 
 
 def test_unreachable_database_is_transient(tmp_path: Path) -> None:

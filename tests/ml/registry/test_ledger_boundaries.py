@@ -82,3 +82,15 @@ def test_what_serves_is_what_was_promoted_or_gone_back_to_last(settings: Setting
         ledger.append(settings, what, who="t", to_version="9")
     assert ledger.serving(settings) == "2"
     assert ledger.serving(from_values({"home": str(tmp_path), "registry": {"model_name": "Other"}})) == ""
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (("2", "ab"), True), (("2", ""), True), (("2", "cd"), False), (("3", "ab"), False), (("3", ""), False),
+    ],
+)  # fmt: skip
+def test_a_version_is_its_number_and_its_hash_where_both_say_it(other: tuple[str, str], expected: bool) -> None:
+    event = ledger.Event(id=1, time=0.0, who="ann", what=ledger.PROMOTED, to_version="2", to_sha256="ab")
+    assert event.is_to(*other) is ledger.same(("2", "ab"), other) is ledger.same(other, ("2", "ab")) is expected
+    assert ledger.same(("2", ""), ("2", ""))

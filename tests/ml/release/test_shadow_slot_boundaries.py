@@ -286,7 +286,7 @@ def test_the_one_that_waits_is_not_noted_as_refused(own: Settings, store: memory
     """Though it was once: it came again, against another champion."""
     enter(own, "2")
     refuse(own, "2")
-    shadow_slot.again(own, ONE, who="bob", champion="1")
+    shadow_slot.again(own, ONE, who="bob", champion="1", sha256="")
     shadow_slot.follow(own)
     assert noted(store, "2") is None
     assert store.aliases["shadow"] == "2"
@@ -304,3 +304,20 @@ def test_the_alias_never_names_another_registrys_version(own: Settings, store: m
     shadow_slot.follow(own)
     assert store.aliases == {"champion": "1"}
     assert shadow_slot.find(own) is not None, "the next look refuses it, and says why"
+
+
+def test_what_happened_to_another_registrys_version_of_the_number_is_not_its_own(
+    own: Settings, store: memory.Registry
+) -> None:
+    """Neither when it comes, nor while it waits, nor when the alias leaves it."""
+    here, another = store.tags("2")[registry.SHA256], msgspec.structs.replace(ONE, sha256=OTHER)
+    shadow_slot.refuse(own, another, who="bob", why="no good", counted=Shadow(version="2", champion="1"))
+    assert enter(own, "2", sha256=here).what == ledger.SHADOW
+    shadow_slot.refuse(own, another, who="bob", why="no good")
+    waits = shadow_slot.find(own)
+    assert waits is not None
+    assert waits.sha256 == here
+    shadow_slot.found_serving(own, waits, who="bob")
+    store.aliases["shadow"] = "2"
+    shadow_slot.follow(own)
+    assert noted(store, "2") is None

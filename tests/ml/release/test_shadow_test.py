@@ -75,7 +75,7 @@ def enter(own: Settings, info: VersionInfo, *, degraded: bool = False) -> ledger
     assert serves is not None
     return shadow_slot.enter(
         own, info.version, who="test", why="because", run_key=info.run_key, champion=serves.version,
-        degraded=degraded, challenger_beats_champion=False,
+        degraded=degraded, challenger_beats_champion=False, sha256="", champion_sha256="",
     )  # fmt: skip
 
 
