@@ -6,11 +6,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?==([^\s;#]+)")
@@ -202,3 +204,17 @@ def test_workflows_name_actions_by_commit() -> None:
     for workflow in (ROOT / ".github" / "workflows").glob("*.yml"):
         for action in re.findall(r"uses: (.*)", workflow.read_text(encoding="utf-8")):
             assert re.fullmatch(r"[\w/.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), f"{workflow.name}: {action}"
+
+
+@pytest.mark.parametrize("python", ["3.11.0", "3.11.2", "3.11.14", "3.11.99"])
+def test_the_lock_is_whole_on_every_release_of_this_python(python: str) -> None:
+    """It was resolved on one of them: what another one needs as well is pinned by hand."""
+    found = {canonicalize_name(d.metadata["Name"]): d for d in distributions()}
+    environment = {"python_full_version": python, "extra": ""}
+    needed = [Requirement(line) for d in found.values() for line in d.requires or ()]
+    missing = [
+        f"{asked}"
+        for asked in needed
+        if (asked.marker is None or asked.marker.evaluate(environment)) and canonicalize_name(asked.name) not in found
+    ]
+    assert missing == []
