@@ -12,6 +12,7 @@ import msgspec
 from ml import http
 from ml.errors import PromotionError
 from ml.messages import Message, Text, message
+from ml.registry import ledger
 from ml.settings import Settings
 
 POLL_S = 0.1  # between two looks at the workers
@@ -45,7 +46,8 @@ def verify(
     get: Callable[[str, float], Any] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Confirmation:
-    """Wait until every worker of every service reports `version`.
+    """Wait until every worker of every service reports `version`: its number and, where a move of the alias is under
+    way, the hash of the bundle that is moved to, as another registry has the number too.
 
     `settings.registry.confirm` is `never` (ask nobody), `auto` (a service that does not listen is passed over
     and the note says so) or `required` (every service must answer).
@@ -67,9 +69,11 @@ def verify(
     fetch = get or ready
     notify(settings)
     deadline = time.monotonic() + settings.registry.confirm_timeout_s
+    moving = ledger.open_intention(settings)
+    wanted = version, moving.to_sha256 if moving is not None and moving.to_version == version else ""
     confirmed, absent, workers = [], [], 0
     for url in urls(settings):
-        count = _one(settings, url, version, deadline, fetch, sleep)
+        count = _one(settings, url, wanted, deadline, fetch, sleep)
         if count is None:
             absent.append(url)
         else:
@@ -113,21 +117,21 @@ def _reason(refused: dict[str, Any]) -> Text:
 def _one(
     settings: Settings,
     url: str,
-    version: str,
+    wanted: tuple[str, str],
     deadline: float,
     fetch: Callable[[str, float], Any],
     sleep: Callable[[float], None],
 ) -> int | None:
     """Number of workers that report the version; None where no service listens and none is required."""
-    began = time.time() - 1  # an older refusal is of an earlier try
+    version, began = wanted[0], time.time() - 1  # an older refusal is of an earlier try
     while True:
         answer = fetch(url, 2.0)
         if answer is None and settings.registry.confirm == "auto":
             return None
         state = answer or {}
-        workers = [str(w.get("model_version")) for w in state.get("workers", []) if isinstance(w, dict)]
-        if str(state.get("model_version")) == version and workers and set(workers) == {version}:
-            return len(workers)
+        reports = [_served(w) for w in state.get("workers", []) if isinstance(w, dict)]
+        if reports and all(ledger.same(one, wanted) for one in (_served(state), *reports)):
+            return len(reports)
         refused = state.get("refused")
         if isinstance(refused, dict) and str(refused.get("version")) == version and refused.get("time", began) >= began:
             raise PromotionError(message("release.service_refused", url=url, version=version, reason=_reason(refused)))
@@ -135,6 +139,11 @@ def _one(
             known = {"url": url, "version": version, "seconds": settings.registry.confirm_timeout_s}
             if not answer:
                 raise PromotionError(message("release.service_silent", **known))
-            seen = str(state.get("model_version"))
+            seen, workers = _served(state)[0], [one[0] for one in reports]
             raise PromotionError(message("release.service_elsewhere", seen=seen, workers=workers, **known))
         sleep(POLL_S)
+
+
+def _served(report: dict[str, Any]) -> tuple[str, str]:
+    """(version, hash of its bundle) of a report; the hash is "" where an older service does not tell it."""
+    return str(report.get("model_version")), str(report.get("sha256") or "")

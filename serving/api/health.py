@@ -60,7 +60,11 @@ def readiness(found: Service) -> tuple[dict[str, Any], bool]:
     return {
         "status": "ready" if ok else "not ready",
         "model_version": served.version if served else None,
-        "workers": [{"pid": s.pid, "model_version": s.model_version, "refused": _refusal(s.refused)} for s in states],
+        "sha256": served.sha256 if served else None,
+        "workers": [
+            {"pid": s.pid, "model_version": s.model_version, "sha256": s.sha256, "refused": _refusal(s.refused)}
+            for s in states
+        ],
         "refused": _refusal(_newest_refusal(found)),
         "problems": [problem.text for problem in problems],
         "codes": [problem.code for problem in problems],

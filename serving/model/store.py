@@ -56,6 +56,7 @@ class WorkerState(msgspec.Struct, frozen=True):
     model_version: str | None
     time: float
     refused: Refusal | None = None
+    sha256: str = ""  # of the bundle that is served
 
 
 class Served:
@@ -179,7 +180,8 @@ class ModelStore:
         return self.folder / "workers" / f"{os.getpid()}.json"
 
     def _report(self) -> None:
-        state = WorkerState(os.getpid(), self._served.version if self._served else None, time.time(), self.refused)
+        version, sha256 = (self._served.version, self._served.sha256) if self._served else (None, "")
+        state = WorkerState(os.getpid(), version, time.time(), self.refused, sha256)
         try:
             write_state(self._report_file(), state)
             self._unreported = 0.0
