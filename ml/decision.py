@@ -157,7 +157,13 @@ def sentence(decision: Decision, schema: Schema, base_rate: float | None = None)
 
 
 def counts(schema: Schema, precision: float | None, recall: float | None) -> Message | None:
-    """Precision and recall of the positive label, in [0, 1], as counts of 100; None where there is no such label."""
+    """Precision and recall as counts of 100; None where there is no positive label.
+
+    Parameters
+    ----------
+    precision, recall
+        Of the positive label, in [0, 1]; None where undefined.
+    """
     if precision is None or recall is None or len(schema.classes) != 2:
         return None
     label = schema.classes[positive_code(schema)]
@@ -165,7 +171,13 @@ def counts(schema: Schema, precision: float | None, recall: float | None) -> Mes
 
 
 def of_metrics(decision: Decision, schema: Schema, metrics: Mapping[str, Any]) -> list[Message]:
-    """`sentence` and `counts` of a version, from its metrics.json; an older one may lack the base rate."""
+    """`sentence` and `counts` of a version.
+
+    Parameters
+    ----------
+    metrics
+        The content of its metrics.json; an older one may lack the base rate.
+    """
     base_rate = metrics.get("no_skill", {}).get("precision") if len(schema.classes) == 2 else None
     measured = metrics.get("metrics", {})
     precision, recall = ((measured.get(name) or {}).get("value") for name in ("precision", "recall"))

@@ -23,7 +23,17 @@ CPU_S = 120  # our choice
 
 
 def convert(source: IO[bytes], out: IO[str], decimal: str = ".") -> dict[str, Any]:
-    """Write the first sheet that has cells as CSV: a row a line, those without cells empty; what was read."""
+    """Write the first sheet that has cells as CSV: a row a line, those without cells empty; what was read.
+
+    Parameters
+    ----------
+    source
+        The workbook's bytes.
+    out
+        Gets the CSV.
+    decimal
+        The decimal mark to write numbers with: what the reader of the CSV is told to expect.
+    """
     import python_calamine
 
     book = python_calamine.CalamineWorkbook.from_filelike(source)
@@ -56,7 +66,15 @@ def text(value: Any, decimal: str = ".") -> str:
 
 
 def main(decimal: str, memory: str, most: str) -> None:
-    """Convert within the limits."""
+    """Convert within the limits.
+
+    Parameters
+    ----------
+    decimal
+        As of `convert`.
+    memory, most
+        Bytes that the process may take, and that it may write, in decimal digits.
+    """
     for limit, value in (("AS", int(memory)), ("FSIZE", int(most)), ("CPU", CPU_S), ("CORE", 0)):
         resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (value, value))
     try:
