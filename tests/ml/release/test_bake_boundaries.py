@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml import registry
+from ml import predictions, registry
 from ml.errors import BundleError, PromotionError, RegistryError
 from ml.evaluation import two_sample
 from ml.messages import message
@@ -293,3 +293,31 @@ def test_a_move_that_is_finished_now_is_watched_at_once(own: Settings, monkeypat
     assert (found.version, found.predecessor) == ("3", "2")
     assert msgspec.structs.asdict(found)["labels"] == 50
     assert [v for _, v, _ in before.asked] == ["2"]
+
+
+def test_both_sides_are_the_bundles_of_the_move(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their hashes, as another registry has the numbers; and the row that is told once holds them."""
+    old, new = "a" * 64, "b" * 64
+    ledger.append(
+        own, ledger.PROMOTED, who="ann", from_version="1", to_version="2", from_sha256=old, to_sha256=new
+    )  # fmt: skip
+    asked, window = list[str](), predictions.window
+
+    def noted(*args: Any, **more: Any) -> pd.DataFrame:
+        asked.append(more["sha256"])
+        return window(*args, **{**more, "sha256": ""})
+
+    def score(settings: Settings, version: str, rows: pd.DataFrame, sha256: str) -> tuple[Any, Any]:
+        asked.append(sha256)
+        raise RegistryError("deleted")
+
+    monkeypatch.setattr(predictions, "window", noted)
+    monkeypatch.setattr(replay_scoring, "score", score)
+    serve(own, LABELS)
+    assert bake.watch(own, NOW) is not None
+    assert asked == [new, old]
+    (told,) = ledger.events(own, what=[ledger.NOT_COMPARED])
+    assert (told.from_sha256, told.to_sha256) == (old, new)
+    ledger.append(own, ledger.REGISTERED, who="ann", to_version="3")
+    bake.watch(own, NOW)
+    assert len(ledger.events(own, what=[ledger.NOT_COMPARED])) == len(alerts(own)) == 1, "once, whatever came since"
