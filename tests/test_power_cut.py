@@ -121,7 +121,7 @@ def test_answered_is_in_the_database_or_in_a_segment(disk: Disk, monkeypatch: py
 def on_postgresql() -> Iterator[tuple[Disk, Server, Path]]:
     """A disk with the home and PostgreSQL's data on it, whose server leaves commits to its WAL writer."""
     if postgresql.binaries() is None:
-        pytest.skip("needs PostgreSQL's initdb and pg_ctl")
+        pytest.fail("needs PostgreSQL's initdb and pg_ctl: install it (Debian: apt install postgresql)")
     with postgresql.folder() as place:
         disk = Disk(place, 192)
         server = Server(postgresql.own(disk.home / "pg"), postgresql.own(place / "s"), "-c synchronous_commit=off")
