@@ -25,6 +25,7 @@ import argparse
 import bz2
 import contextlib
 import csv
+import datetime
 import email.utils
 import gzip
 import hashlib
@@ -257,10 +258,16 @@ def _workbook(file: Path) -> tuple[list[str], Iterator[list[str]]]:
 
 
 def _plain(value: Any) -> str:
-    """As a CSV of the same table has it: whole numbers without a point, days without a time."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return str(value).removesuffix(" 00:00:00").strip()
+    """As a CSV of the same table has it: whole numbers without a point, dates as ISO 8601, days without a time."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case float() if value.is_integer() and abs(value) < 1e15:
+            return str(int(value))
+        case datetime.date() | datetime.time():
+            return value.isoformat().removesuffix("T00:00:00")
+        case _:
+            return str(value).strip()
 
 
 def _cell(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import email.utils
 import gzip
 import io
@@ -20,6 +21,7 @@ import pytest
 from werkzeug.serving import make_server
 
 import predict_client
+from ml.data.sources import workbook
 from tests.serving.mixed import application, logged_ids
 
 N = 25
@@ -476,3 +478,15 @@ def test_how_a_label_is_made_is_said_at_the_end(
 ) -> None:
     assert predict_client.main([str(table(tmp_path / "in.csv")), "--url", service]) == 0
     assert "and more the answer is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        True, 3.0, 0.25, "a", datetime.date(2026, 11, 2), datetime.datetime(2026, 11, 2),
+        datetime.datetime(2026, 11, 2, 8, 30), datetime.time(8, 30),
+    ],
+)  # fmt: skip
+def test_a_workbooks_cell_is_sent_as_training_read_it(cell: object) -> None:
+    """The client has no part of the product, so the rule stands twice: it must be one."""
+    assert predict_client._plain(cell) == workbook.text(cell)
