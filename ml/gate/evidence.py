@@ -252,8 +252,8 @@ def _floor_known(champion: Bundle | None, family: str, settings: Settings) -> bo
     if champion is None or champion.metrics.get("family") != family:
         return False
     numbers = (champion.json("gate.json") or {}).get("numbers", {})
-    shown = numbers.get("floor_gain") or {}
-    return bool(numbers.get("floor_known")) or shown.get("lower", -np.inf) > settings.gate.floor_gain
+    lower = (numbers.get("floor_gain") or {}).get("lower")  # null where it is not known
+    return bool(numbers.get("floor_known")) or (lower is not None and lower > settings.gate.floor_gain)
 
 
 def seen_in_training(

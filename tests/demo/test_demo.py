@@ -256,12 +256,11 @@ def test_summary_tells_how_it_climbed(found: Settings) -> None:
             decision="because",
         )  # fmt: skip
         save(found, verdict)
-    event = ledger.append(found, ledger.PROMOTED, who="ann", to_version="2")
-    shift = Event(10.0, "world", CONCEPT.name)
-    since = event.time - worlds.START - 10.0
-    expected = ["   4 s degraded: because", f"{since:4.0f} s version 2 promoted"]
-    assert summary.how(found, worlds.START, [shift]) == [expected[0]] + ([expected[1]] if since >= 0 else [])
-    assert summary.how(found, event.time - 11.0, [shift])[-1] == "   1 s version 2 promoted"
+    ledger.append(found, ledger.PROMOTED, who="ann", to_version="2")
+    shift, moved = Event(10.0, "world", CONCEPT.name), ledger.events(found)[0].time
+    assert summary.how(found, worlds.START, [shift]) == ["   4 s degraded: because"]
+    told = summary.how(found, moved - 11.0, [shift])
+    assert (told[0], len(told)) == ("   1 s version 2 promoted", 3)
     assert summary.how(found, worlds.START, []) == []
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml import predictions
 from ml.drift import backtest, rule, verdict_history
 from ml.drift.reference import Baseline
 from ml.drift.verdict import DriftVerdict, FreshModelProbe, Performance, Signals
@@ -292,3 +293,18 @@ def test_renewal_is_kept_with_the_verdict(found: Settings) -> None:
     event = json.loads(json.dumps(verdict.to_dict()))
     assert event["signals"]["challenger_beats_champion"] is True
     assert event["fresh_model_probe"]["rows"] == 600
+
+
+def test_quick_models_answer_in_probabilities_that_are_floored_and_sum_to_one(found: Settings) -> None:
+    """Else a bet on them could gain on average (`ml.retraining.e_process`)."""
+    frame, y, p = worlds.draw(600, 200)
+    worlds.serve(found, frame, p, labels=y)
+    rows = predictions.labelled(found)
+    source = backtest.base(found)
+    assert source is not None
+    rows["y"] = np.where(rows["x0"] > 0, "1", "0")
+    held = rows.iloc[-200:].assign(y="0")
+    of_zero = backtest.losses(found, source, {"sliding": rows.iloc[:400]}, held)["sliding (logistic)"]
+    of_one = backtest.losses(found, source, {"sliding": rows.iloc[:400]}, held.assign(y="1"))["sliding (logistic)"]
+    assert np.exp(-of_zero) + np.exp(-of_one) == pytest.approx(np.ones(200))
+    assert max(of_zero.max(), of_one.max()) == pytest.approx(-np.log(1e-4 / (1 + 1e-4)))
