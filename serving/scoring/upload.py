@@ -114,6 +114,8 @@ class Upload:
         self.echo = echo
         self.rows = 0  # once it was checked
         self._delimiter = ""
+        self.report = Report()
+        self._encoder = TableEncoder(reader, name, as_numbers=False)
         self._read_anew()
 
     @property
@@ -225,8 +227,8 @@ class Upload:
         """`as_numbers`: whether number columns are read at once as such; None: where that can be."""
         if as_numbers is None:
             as_numbers = not self.is_parquet and not self.reader.schema.thousands
-        self.report: Report = Report()
-        self._encoder: TableEncoder = TableEncoder(self.reader, self.name, as_numbers=as_numbers)
+        self.report = Report()
+        self._encoder = TableEncoder(self.reader, self.name, as_numbers=as_numbers)
 
     def _csv(self) -> Iterator[Part]:
         reader = self._csv_reader()
