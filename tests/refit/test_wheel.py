@@ -41,7 +41,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = tmp_path_factory.mktemp("environment") / "venv"
     shutil.copytree(sys.prefix, environment, symlinks=True, copy_function=_link)
     for script in (environment / "bin").iterdir():
-        if not script.is_symlink() and (content := script.read_bytes()).startswith(b"#!"):
+        if script.is_symlink() or not script.is_file():
+            continue
+        if (content := script.read_bytes()).startswith(b"#!"):
             script.unlink()  # it is the other environment's, too
             script.write_bytes(re.sub(rb"^#!\S+", b"#!" + os.fsencode(environment / "bin" / "python"), content))
             script.chmod(0o755)
