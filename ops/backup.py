@@ -24,8 +24,8 @@ SEGMENTS = "var/serving/segments"
 LEDGER_HEAD = "var/ledger_head.json"  # `ml.registry.chain.HEAD`
 # Made anew at every start, or of no use elsewhere.
 LEFT_OUT = frozenset({
-    "var/logs", "var/airflow/logs", "var/serving/cache", "var/serving/current.json", "var/serving/workers",
-    "var/supervisord.conf", "var/supervisord.pid", "var/stack.json",
+    "var/logs", "var/airflow/logs", "var/serving/cache", "var/serving/versions", "var/serving/current.json",
+    "var/serving/workers", "var/supervisord.conf", "var/supervisord.pid", "var/stack.json",
 })  # fmt: skip
 
 

@@ -35,15 +35,12 @@ BY_HAND = {
         (
             f"serving/pages/{name}.py"
             for name in (
-                "card",
                 "file",
                 "i18n/validation",
-                "models",
+                *(f"models/{of}" for of in ("card", "overview", "quality", "search", "events")),
                 "monitoring",
                 "predict",
                 "work_list",
-                "quality",
-                "search",
             )
         ),
         "tests/serving/pages/test_pages.py: GET and POST of the pages",

@@ -12,7 +12,7 @@ Nothing in it is a pickle, and reading it needs NumPy, ONNX Runtime and msgspec 
 | `examples.json` | raw rows with the probabilities the model must give: what `self_check` recomputes |
 | `reference.parquet` | held-out rows with scores, the drift reference (columns: see `reference_frame`) |
 | `background.json`, `explanation.json` | rows that explanations are made against; which of them stand for all |
-| `metrics.json`, `curves.json`, `history.json`, `trials.json` | how it was made, and how good it is |
+| `metrics.json`, `curves.json`, `history.json`, `trials.json`, `grid.json` | how it was made, and how good it is |
 | `gate.json`, `model_card.json`, `.md` | how it was judged |
 | `weights.safetensors`, `architecture.json`, `figures/*.svg` | where there are any |
 """

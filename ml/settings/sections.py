@@ -50,8 +50,8 @@ class Data(Section, frozen=True):
     schema: Literal["keep", "infer"] = "keep"  # keep: a table must fit the champion's columns and classes
     delimiter: str = ""  # CSV; empty: found among , ; tab |
     encoding: str = ""  # CSV; empty: UTF-8, or UTF-16 with a byte order mark
-    decimal: Literal[".", ","] = "."  # CSV: the decimal mark
-    thousands: str = ""  # CSV: the mark between thousands, for example ","
+    decimal: Literal["", ".", ","] = ""  # of numbers written as text: the decimal mark; empty: found in the table
+    thousands: str = ""  # of numbers written as text: the mark between thousands; empty: found in the table
     split: Literal["auto", "stratified", "time", "group"] = "auto"
     test_share: float = 0.2  # of all rows
     validation_share: float = 0.2  # of all rows
@@ -73,7 +73,7 @@ class Data(Section, frozen=True):
         """Refuse what no run could begin with."""
         if not self.target.strip():
             raise ValueError("data.target is empty; it names the column to predict")
-        if self.decimal == self.thousands:
+        if self.decimal and self.decimal == self.thousands:
             raise ValueError(f"data.decimal and data.thousands are both '{self.decimal}'; set data.decimal as well")
 
 

@@ -26,6 +26,15 @@ class GridPoint(msgspec.Struct, frozen=True, kw_only=True):
     log_loss: float | None = None
 
 
+class Grid(msgspec.Struct, frozen=True, kw_only=True):
+    """Content of a bundle's grid.json: the points, the validation rows that scored them, and whether the table was
+    made as the report's was, so that its numbers say something beside them."""
+
+    points: tuple[GridPoint, ...]
+    validation_rows: int
+    beside_report: bool
+
+
 def table(points: Sequence[GridPoint], *, beside_report: bool = True) -> str:
     """The grid as text: C by solver, accuracy on the validation rows, the report's accuracy beside its five.
 

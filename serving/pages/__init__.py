@@ -5,16 +5,13 @@ so the policy below can be strict. `install(app)` adds translations, filters and
 
 | module | what is in it |
 |---|---|
-| `card` | The model card as HTML in the reader's language |
 | `documents` | `GET /openapi.json` and `GET /docs`, the same as a page that needs no other host |
 | `file` | `/file`: an uploaded table scored, shown as a list to work through, and kept for an hour to be downloaded |
 | `i18n` | The reader's language: numbers and times, and sentences of the library |
 | `labels` | `/labels`: a result file with its column of truths filled in, sent back as labels |
-| `models` | `/models`: the champion, how it was made and judged, every version, and the ledger |
+| `models` | `/models`, and `/models/N`: the champion, every version, two side by side, and the ledger |
 | `monitoring` | `/monitoring`: is the model still good? |
 | `predict` | `/`: predict one row by a form that is built from the schema; `/label`: its true label |
-| `quality` | Charts of how good the served version is on its test rows |
-| `search` | Charts of how the served version was found: training curves, the search's trials, and what they tried |
 | `work_list` | The result of a file as a list to work through: the likeliest positive label first, room for the truth |
 """
 
@@ -48,7 +45,8 @@ pages = Blueprint("pages", __name__)
 
 def install(app: Flask) -> None:
     """Serve the pages from `app`."""
-    from serving.pages import file, labels, models, monitoring, predict  # noqa: F401  (they add their routes)
+    from serving.pages import file, labels, monitoring, predict  # noqa: F401  (they add their routes)
+    from serving.pages.models import overview, version  # noqa: F401
 
     app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", str(STATIC.parent / "translations"))
     Babel(app, locale_selector=locale)

@@ -12,7 +12,7 @@ from ml import charts
 from serving.api import guard
 from serving.pages import pages
 from serving.pages.i18n import formats
-from serving.pages.models import outside
+from serving.pages.models.events import outside
 from serving.service import current_service
 from serving.status import reader as status_file
 from serving.status.reader import CheckEntry, LedgerEntry, Status, Window

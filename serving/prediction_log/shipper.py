@@ -27,7 +27,7 @@ from serving import processes
 from serving.prediction_log import segments
 from serving.prediction_log.records import HEAD, Feedback, Model, Position, Predictions, Record
 from serving.prediction_log.retention import Retention
-from serving.status import collector, reader
+from serving.status import collector, reader, version_keeper
 
 log = logging.getLogger("refit.log_shipper")
 
@@ -278,10 +278,13 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 
 def _tell(settings: Settings, stop: threading.Event) -> None:
-    """Write `status.json` for the pages, again and again until `stop`."""
+    """Write `status.json` and the versions' files for the pages, again and again until `stop`."""
+    keeper = version_keeper.Keeper(settings)
     while True:
         try:
-            reader.write(settings.var / "serving", collector.collect(settings))
+            status = collector.collect(settings)
+            reader.write(settings.var / "serving", status)
+            keeper.keep(status.versions)
         except StoreUnavailable as error:
             log.warning("%s", error)
         except Exception:

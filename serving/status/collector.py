@@ -19,26 +19,29 @@ from ml.registry import VersionInfo, ledger
 from ml.settings import Settings
 from ml.storage import database
 from serving.model import champion_lookup
+from serving.status import reader
 from serving.status.reader import CheckEntry, LedgerEntry, Status, VersionEntry, Window
 
 log = logging.getLogger("refit.log_shipper")
 
 EVENTS = 100  # newest rows of the ledger
 CHECKS = 50  # newest
-VERSIONS = 30  # newest
+VERSIONS = 60  # newest
 SLICES = 48  # of time, in the chart of how it went
 NEWEST_ROWS = 50_000  # what the slices are made of: bounds the query on a log of any length
 ALIASES = ("champion", "previous", "shadow")
 
 
 def collect(settings: Settings) -> Status:
-    """What is known now. The registry's part is empty while it does not answer."""
+    """What is known now; the versions are those of the last time that the registry answered."""
     known = status.read(settings, events=EVENTS, checks=CHECKS)
+    registered, answered = _versions(settings)
     return Status(
         time=time.time(),
         shadow=known.shadow.message if known.shadow is not None else "",
         ledger=tuple(map(_line, known.ledger)),
-        versions=tuple(_versions(settings)),
+        versions=registered,
+        versions_time=answered,
         checks=tuple(map(_check, known.checks)),
         windows=tuple(windows(settings)),
     )
@@ -65,14 +68,16 @@ def _check(check: DriftVerdict) -> CheckEntry:
     )
 
 
-def _versions(settings: Settings) -> list[VersionEntry]:
+def _versions(settings: Settings) -> tuple[tuple[VersionEntry, ...], float]:
+    """The registry's newest versions, and when it named them."""
     address = tracking.uri(settings)
     try:
         registered = _over_rest(settings, address) if address.startswith("http") else _embedded(settings)
     except RefitError as error:
-        log.info("no versions in the overview: %s", error)
-        return []
-    return [_version(info, aliases) for info, aliases in registered]
+        log.info("the versions in the overview stay as they were: %s", error)
+        last = reader.read(settings.var / "serving")
+        return last.versions, last.versions_time
+    return tuple(_version(info, aliases) for info, aliases in registered), time.time()
 
 
 def _over_rest(settings: Settings, address: str) -> list[tuple[VersionInfo, list[str]]]:
@@ -124,7 +129,9 @@ def _version(info: VersionInfo, aliases: list[str]) -> VersionEntry:
         sentence=info.sentence,
         aliases=tuple(aliases),
         quarantined=bool(info.quarantined),
+        why_quarantined=info.quarantined,
         run_id=info.run_id,
+        sha256=info.sha256,
         metrics={name: (value, None, None) for name, value in info.metrics.items()},
     )
 

@@ -26,7 +26,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One registered version, newest first. `metrics` maps a name to (value, low, high)."""
+    """One registered version, newest first. `metrics` maps a name to (value, low, high); `sha256` is its bundle's."""
 
     version: str
     time: float = 0.0
@@ -35,7 +35,9 @@ class VersionEntry(msgspec.Struct, frozen=True, kw_only=True):
     sentence: Text = ""
     aliases: tuple[str, ...] = ()
     quarantined: bool = False
+    why_quarantined: Text = ""
     run_id: str = ""
+    sha256: str = ""
     metrics: dict[str, tuple[float, float | None, float | None]] = {}
 
 
@@ -68,12 +70,16 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything above, when it was written, and how the challenger in shadow stands ("" where none waits)."""
+    """Everything above, when it was written, and how the challenger in shadow stands ("" where none waits).
+
+    `versions` are those that the registry named at `versions_time`: where that is long before `time`, it is silent.
+    """
 
     time: float = 0.0
     shadow: Text = ""
     ledger: tuple[LedgerEntry, ...] = ()
     versions: tuple[VersionEntry, ...] = ()
+    versions_time: float = 0.0
     checks: tuple[CheckEntry, ...] = ()
     windows: tuple[Window, ...] = ()
 

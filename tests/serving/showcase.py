@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from ml.messages import Message, Text, message
 from ml.messages.document import Block, Document, block
 from ml.schema.schema import Column, Schema
 from ml.settings import Drift, Gate
+from ml.training.course_grid import REPORT, Grid, GridPoint
 from serving.model.store import Pointer, write_pointer
 from serving.status import reader as status_file
 from serving.status.reader import CheckEntry, LedgerEntry, Status, VersionEntry, Window
@@ -27,6 +29,11 @@ from tests.ml.tiny import tiny_bundle
 
 NOON = 1_790_000_000.0  # seconds since 1970; a fixed moment, so that the pages are the same every time
 HOUR = 3_600.0
+OLDER = "b" * 64  # the hash of version 2
+GRID = tuple(
+    GridPoint(C=c, solver=solver, accuracy=0.84 + i / 200, f1=0.84, log_loss=0.4 - i / 100)
+    for i, (c, solver, _) in enumerate(REPORT)
+)
 VERDICTS = ("stable", "stable", "degraded", "drift", "insufficient data")
 
 
@@ -48,6 +55,7 @@ def write(home: Path, *, hostile: str = "", id_columns: tuple[str, ...] = ()) ->
     """Bundle, pointer, status and a report under `home/var`. `hostile` is put wherever text of others is shown."""
     folder = home / "var" / "serving"
     _bundle(folder / "cache" / "a", folder, hostile, id_columns)
+    _older(folder / "versions" / OLDER, folder / "cache" / "a", hostile)
     status_file.write(folder, _status(hostile))
     reports = home / "var" / "reports"
     reports.mkdir(parents=True, exist_ok=True)
@@ -151,9 +159,15 @@ def _bundle(path: Path, folder: Path, hostile: str, id_columns: tuple[str, ...])
              "scores": {"accuracy": 0.8 + i / 200, "macro_f1": 0.8}, "status": "pruned" if i % 3 else "ok"}
             for i in range(20)
         ],
-        "gate.json": msgspec.structs.replace(verdict, message=_with(verdict, hostile)).to_dict(),
+        "gate.json": msgspec.structs.replace(verdict, message=_with(verdict, hostile)).to_dict()
+        | {"champion": "2", "rows": {"recent": 500, "regression": 0}},
+        "grid.json": Grid(points=GRID, validation_rows=200, beside_report=True),
         "metrics.json": {
             "rows": 200,
+            "rows_trained": 800,
+            "snapshot": "0123456789abcdef0123",
+            "family": "mlp",
+            "params": {"lr": 0.01, "hidden": [64, 32], "act": "relu"},
             "metrics": {
                 "accuracy": {"value": 0.891, "low": 0.85, "high": 0.93}, "precision": {"value": 0.3889},
                 "recall": {"value": 0.7701},
@@ -172,6 +186,21 @@ def _bundle(path: Path, folder: Path, hostile: str, id_columns: tuple[str, ...])
     _curves(path, np.stack([1 - p, p], axis=1), ("no", hostile or "yes"))
     (path / "model_card.json").write_bytes(msgspec.json.encode(model_card(verdict.message, hostile)))
     write_pointer(folder, Pointer("3", "cache/a", reader.seal(path)))
+
+
+def _older(path: Path, served: Path, hostile: str) -> None:
+    """The kept files of version 2, which was refused: with a column less, and another parameter."""
+    path.mkdir(parents=True)
+    schema = Schema.from_json((served / "schema.json").read_bytes())
+    (path / "schema.json").write_bytes(msgspec.structs.replace(schema, columns=schema.columns[1:]).to_json())
+    metrics = msgspec.json.decode((served / "metrics.json").read_bytes())
+    metrics["metrics"]["accuracy"] = {"value": 0.871, "low": 0.83, "high": 0.91}
+    metrics["metrics"]["log_loss"] = {"value": 0.31}
+    metrics["params"] = {"lr": 0.1, "hidden": [64, 32], hostile or "dropout": hostile or 0.5}
+    (path / "metrics.json").write_bytes(msgspec.json.encode(metrics | {"snapshot": "fedcba9876543210fedc"}))
+    (path / "gate.json").write_bytes(msgspec.json.encode(refused().to_dict() | {"champion": "1"}))
+    for name in ("decision.json", "curves.json", "trials.json", "history.json", "model_card.json"):
+        shutil.copyfile(served / name, path / name)
 
 
 def _curves(path: Path, p: np.ndarray, classes: tuple[str, ...]) -> None:
@@ -227,8 +256,13 @@ def _status(hostile: str) -> Status:
         LedgerEntry(time=NOON - 9 * HOUR, what="refused", from_version="2", to_version="1", who="scheduled", why=worse),
     )
     versions = tuple(
-        VersionEntry(version=v, time=NOON, family="mlp", sentence=text, metrics={"accuracy": (0.89, 0.87, 0.91)})
-        for v, text in (("3", _with(promoted(), hostile)), ("2", worse))
-    )
+        VersionEntry(version=v, time=NOON, family="mlp", sentence=text, metrics={"accuracy": (0.89, 0.87, 0.91)},
+                     sha256=sha256, verdict=verdict)
+        for v, text, sha256, verdict in (
+            ("4", better, "", "promote"),
+            ("3", _with(promoted(), hostile), "", "promote"),
+            ("2", worse, OLDER, "refused"),
+        )
+    )  # fmt: skip
     waits = Shadow(version="4", champion="3", rows=120, needed=500, accuracy=0.91, champion_accuracy=0.892)
     return Status(time=NOON, shadow=waits.message, ledger=ledger, versions=versions, checks=checks, windows=windows)

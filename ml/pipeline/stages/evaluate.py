@@ -25,12 +25,13 @@ from ml.pipeline import model_card
 from ml.pipeline.model_card import ModelMetrics
 from ml.pipeline.progress import Progress
 from ml.pipeline.stages import tune
-from ml.pipeline.stages.records import EvaluationRecord, TuningRecord
+from ml.pipeline.stages.records import EvaluationRecord, TrainingRecord, TuningRecord
 from ml.pipeline.workspace import Workspace, place
 from ml.schema.schema import Schema
 from ml.settings import Settings
 from ml.storage.files import replace_folder
 from ml.training.candidate import ARCHITECTURE, WEIGHTS, Candidate, save_candidate
+from ml.training.course_grid import Grid
 from ml.tuning.trial import Trial
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def _make(
         "metrics.json": metrics,
         "history.json": fitted.candidate.history,
         "trials.json": [_trial(trial) for trial in trials],
+        "grid.json": _grid(space),
         "curves.json": curves,
         "gate.json": {**verdict.to_dict(), "champion": against[0], "rows": rows},
         "model_card.json": msgspec.to_builtins(card),
@@ -202,6 +204,12 @@ def _figures(
         classes=schema.classes,
         importance=metrics.importance,
     )
+
+
+def _grid(space: Workspace) -> Grid:
+    """The logistic grid of this run."""
+    found = space.needed(TrainingRecord)
+    return Grid(points=found.grid, validation_rows=found.validation_rows, beside_report=found.beside_report)
 
 
 def _trial(trial: Trial) -> Trial:

@@ -27,7 +27,8 @@ from ml.schema.schema import Column, Schema
 from serving.app import create_app
 from serving.auth.keys import Scope, create
 from serving.model.store import Pointer, write_pointer
-from serving.pages import STATIC, file, models, predict, work_list
+from serving.pages import STATIC, file, predict, work_list
+from serving.pages.models import overview, version
 from serving.status import reader as status_file
 from serving.status.reader import LedgerEntry, VersionEntry
 from tests.serving import showcase
@@ -63,11 +64,11 @@ def test_pages_say_so_when_there_is_nothing_yet(path: str, tmp_path: Path) -> No
 def test_an_undefined_metric_is_said_to_be_one(client: FlaskClient) -> None:
     """Of a class that no test row has; a version of which nothing was measured has a dash."""
     nothing = {"value": None, "low": None, "high": None}
-    served: Any = SimpleNamespace(bundle=SimpleNamespace(metrics={"metrics": {models.HEADLINE[0]: nothing}}))
+    files: Any = SimpleNamespace(metrics={"metrics": {version.HEADLINE[0]: nothing}})
     measured = VersionEntry(version="2", metrics={"accuracy": (0.9, None, None)})
     with client.application.test_request_context("/models"):
-        assert [card["figure"] for card in models._cards(served)] == ["undefined"]
-        cells = [models._cell(version, "roc_auc") for version in (measured, VersionEntry(version="1"))]
+        assert [card["figure"] for card in version.cards(files)] == ["undefined"]
+        cells = [overview._cell(entry, "roc_auc") for entry in (measured, VersionEntry(version="1"))]
         assert cells == ["undefined", "–"]
 
 
@@ -144,7 +145,7 @@ def test_a_change_of_table_has_its_mark_on_the_chart_and_its_line_in_the_ledger(
         assert changed.text in html.unescape(client.get("/models").text)
 
 
-@pytest.mark.parametrize("path", ["/", "/models", "/monitoring"])
+@pytest.mark.parametrize("path", ["/", "/models", "/models/2", "/monitoring"])
 def test_pages_are_vietnamese_where_asked(path: str, client: FlaskClient) -> None:
     """By the browser's language, by ?lang=, and by the cookie that it leaves."""
     by_browser = client.get(path, headers={"Accept-Language": "vi,en;q=0.5"})
@@ -154,7 +155,7 @@ def test_pages_are_vietnamese_where_asked(path: str, client: FlaskClient) -> Non
     assert '<html lang="vi"' in client.get(path).text
 
 
-@pytest.mark.parametrize("path", ["/", "/models", "/monitoring"])
+@pytest.mark.parametrize("path", ["/", "/models", "/models/2", "/monitoring"])
 def test_pages_allow_nothing_inline_and_nothing_from_elsewhere(path: str, client: FlaskClient) -> None:
     """The policy is strict, and the pages keep to it."""
     answer = client.get(path)
@@ -165,7 +166,7 @@ def test_pages_allow_nothing_inline_and_nothing_from_elsewhere(path: str, client
     assert not re.search(r'(?:src|href)="https?://(?!127\.0\.0\.1)', answer.text)
 
 
-@pytest.mark.parametrize("path", ["/", "/models", "/monitoring", "/monitoring?report=check0"])
+@pytest.mark.parametrize("path", ["/", "/models", "/models/2", "/models/3", "/monitoring", "/monitoring?report=check0"])
 def test_text_of_others_is_escaped(path: str, tmp_path: Path) -> None:
     """Reasons, names and sentences may hold anything."""
     showcase.write(tmp_path, hostile=HOSTILE)

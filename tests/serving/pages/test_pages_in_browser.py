@@ -25,7 +25,7 @@ from tests.stack.browser import chromium, page
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser]
 
-PATHS = ("/", "/models", "/monitoring", "/monitoring?report=check0", "/docs")
+PATHS = ("/", "/models", "/models/2", "/monitoring", "/monitoring?report=check0", "/docs")
 NARROW, WIDE = {"width": 360, "height": 740}, {"width": 1920, "height": 1080}
 CSV = "id,n0,n1,n2,n3,n4,n5,c0,c1,c2\n" + "".join(f"{i},1,2,3,4,5,{i % 7 - 3},red,green,red\n" for i in range(50))
 

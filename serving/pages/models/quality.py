@@ -1,4 +1,4 @@
-"""Charts of how good the served version is on its test rows: ROC, precision and recall, calibration, confusion."""
+"""Charts of how good a version is on its test rows: ROC, precision and recall, calibration, confusion."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from flask_babel import gettext
 
 from ml.charts import Chart, model_quality
 from ml.charts.model_quality import Curve
-from serving.model.store import Served
 from serving.pages.i18n import formats
+from serving.status.version_files import VersionFiles
 
 STEPS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the tables
 
 Section = dict[str, Any]  # what the template's macro `chart` shows
 
 
-def of(served: Served) -> list[Section]:
-    """Every chart that the bundle has the numbers for."""
-    known = [curve for curve in served.bundle.json("curves.json") or [] if curve.get("roc")]
+def of(files: VersionFiles) -> list[Section]:
+    """Every chart that the version has the numbers for."""
+    known = [curve for curve in files.json("curves.json") or [] if curve.get("roc")]
     curves = msgspec.convert(known, list[Curve])
     drawn = [_roc(curves), _precision_recall(curves), _calibration(curves)] if curves else []
-    return [section for section in (*drawn, _confusion(served), _importance(served)) if section]
+    return [section for section in (*drawn, _confusion(files), _importance(files)) if section]
 
 
 def _roc(curves: list[Curve]) -> Section:
@@ -81,8 +81,8 @@ def _steps(curves: list[list[tuple[float, float]]]) -> list[list[str]]:
     return [[formats.percent(x), *(formats.percent(column[i]) for column in columns)] for i, x in enumerate(STEPS)]
 
 
-def _confusion(served: Served) -> Section | None:
-    counts, names = served.bundle.metrics.get("confusion") or [], served.bundle.schema.classes
+def _confusion(files: VersionFiles) -> Section | None:
+    counts, names = files.metrics.get("confusion") or [], files.classes
     chart = model_quality.confusion(
         counts, names, title=gettext("Confusion matrix"), x_label=gettext("Predicted"), y_label=gettext("True"),
         localise=formats.localised,
@@ -96,19 +96,19 @@ def _confusion(served: Served) -> Section | None:
         ),
         "head": [gettext("True"), *names, gettext("Precision"), gettext("Recall"), gettext("F1")],
         "rows": [
-            [name, *(formats.number(count, 0) for count in row), *_of_class(served, name)]
+            [name, *(formats.number(count, 0) for count in row), *_of_class(files, name)]
             for name, row in zip(names, counts, strict=True)
         ],
     }
 
 
-def _of_class(served: Served, name: str) -> list[str]:
-    figures = served.bundle.metrics.get("per_class", {}).get(name, {})
+def _of_class(files: VersionFiles, name: str) -> list[str]:
+    figures = files.metrics.get("per_class", {}).get(name, {})
     return [formats.measured(figures[key]) if figures.get(key) else "–" for key in ("precision", "recall", "f1")]
 
 
-def _importance(served: Served) -> Section | None:
-    contributions = served.bundle.metrics.get("importance") or {}
+def _importance(files: VersionFiles) -> Section | None:
+    contributions = files.metrics.get("importance") or {}
     if not contributions:
         return None
     chart = model_quality.importance(contributions, title=gettext("What it goes by"), localise=formats.localised)

@@ -1,4 +1,4 @@
-"""Charts of how the served version was found: training curves, the search's trials, and what they tried."""
+"""Charts of how a version was found: training curves, the search's trials, and what they tried."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from markupsafe import Markup
 
 from ml.charts import Chart, search_history
 from ml.charts.search_history import ScoredTrial
-from serving.model.store import Served
 from serving.pages.i18n import formats
+from serving.status.version_files import VersionFiles
 
 MAX_PANELS = 6  # parameters of a family that are drawn
 
 Section = dict[str, Any]  # what the template's macro `chart` shows
 
 
-def of(served: Served) -> list[Section]:
-    """Every chart that the bundle has the numbers for."""
-    known = [t for t in served.bundle.json("trials.json") or [] if isinstance(t, dict) and t.get("loss") is not None]
+def of(files: VersionFiles) -> list[Section]:
+    """Every chart that the version has the numbers for."""
+    known = [t for t in files.json("trials.json") or [] if isinstance(t, dict) and t.get("loss") is not None]
     trials = msgspec.convert([{**trial, "number": i} for i, trial in enumerate(known, 1)], list[ScoredTrial])
-    sections = [_training(served, "loss"), _training(served, "accuracy", "f1")]
+    sections = [_training(files, "loss"), _training(files, "accuracy", "f1")]
     if len(trials) > 1:
         sections += [_convergence(trials), _comparison(trials), _space(trials)]
     return [section for section in sections if section]
 
 
-def _training(served: Served, *metrics: str) -> Section | None:
+def _training(files: VersionFiles, *metrics: str) -> Section | None:
     """One pass over the training rows after another; nothing for a family that is fitted in one go."""
-    history = [row for row in served.bundle.json("history.json") or [] if isinstance(row, dict)]
+    history = [row for row in files.json("history.json") or [] if isinstance(row, dict)]
     words_of = {"loss": gettext("Log-loss"), "accuracy": gettext("Accuracy"), "f1": gettext("F1")}
     names = [
         (key, part if len(metrics) == 1 else f"{words_of[metric]}, {part}")

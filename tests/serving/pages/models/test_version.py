@@ -1,0 +1,75 @@
+"""A page for every version, the one in service, a refused and a waiting one, also while the registry is silent."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from flask.testing import FlaskClient
+
+from serving.app import create_app
+from serving.status import reader
+from tests.serving import showcase
+from tests.serving.tiny import settings_for
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[FlaskClient]:
+    showcase.write(tmp_path)
+    app = create_app(settings_for(tmp_path))
+    yield app.test_client()
+    app.extensions["refit"].close()
+
+
+def test_every_version_in_the_list_has_its_page(client: FlaskClient) -> None:
+    addresses = re.findall(r'<th scope="row"><a href="(/models/\d+)">', client.get("/models").text)
+    assert addresses == ["/models/4", "/models/3", "/models/2"]
+    for address in addresses:
+        page = client.get(address)
+        assert page.status_code == 200
+        assert f"<h1>Version {address[-1]} " in page.text
+
+
+def test_a_refused_version_tells_why_and_how_good_it_is(client: FlaskClient) -> None:
+    text = html.unescape(client.get("/models/2").text)
+    assert '<span class="chip warn">refused</span>' in text
+    assert "Not promoted" in text
+    assert "It was judged against version 1." in text
+    assert "95% interval 0.830 to 0.910; without skill 0.757" in text
+    assert re.search(r'<th scope="row">dropout</th><td>0.5</td>', text)
+    assert "Columns (8)" in text
+    for heading in ("ROC curve", "Confusion matrix", "Convergence of the search"):
+        assert f"<h3>{heading}</h3>" in text
+
+
+def test_a_version_whose_files_have_not_come_says_so(client: FlaskClient) -> None:
+    text = client.get("/models/4").text
+    assert "Its files are not here yet" in text
+    assert "Promoted" in text
+
+
+def test_the_version_in_service_leads_to_both_side_by_side(client: FlaskClient) -> None:
+    text = client.get("/models/3").text
+    address = re.search(r'<a href="([^"]+)">Beside version 2</a>', text)
+    assert address
+    assert html.unescape(address[1]) == "/models?from=2&to=3#changed"
+
+
+def test_a_version_that_is_not_kept_is_a_page_of_its_own(client: FlaskClient) -> None:
+    answer = client.get("/models/77")
+    assert answer.status_code == 404
+    assert "Version 77 is not among the newest versions" in answer.text
+
+
+def test_a_silent_registry_is_said(client: FlaskClient) -> None:
+    """The pages stay, with what it said last."""
+    folder = client.application.extensions["refit"].folder
+    kept = reader.read(folder)
+    for silent_s, said in ((5, False), (300, True)):
+        reader.write(folder, msgspec.structs.replace(kept, versions_time=kept.time - silent_s))
+        for path in ("/models", "/models/2"):
+            assert ("The model registry does not answer" in client.get(path).text) == said
