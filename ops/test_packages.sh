@@ -1,19 +1,32 @@
 #!/usr/bin/env bash
-# Install Debian's Chromium for the browser tests where that is possible; say so where it is not.
+# Install what the tests need of the system, Debian's Chromium and PostgreSQL, where that is possible; say so where
+# it is not.
 set -euo pipefail
-for name in chromium chromium-browser google-chrome; do
-  if command -v "$name" >/dev/null 2>&1; then exit 0; fi
-done
-if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-  echo "No Chromium here and no right to install it: the browser tests will fail. Install it (apt install chromium)" \
-    "or leave them out: ./run_tests.sh -m 'not browser'" >&2
-  exit 0
-fi
-echo "Installing Chromium for the browser tests …"
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
-if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } \
-  >"$log" 2>&1; then
-  echo "apt-get could not install Chromium; the browser tests will fail. Its last lines:" >&2
-  tail -n 5 "$log" >&2
+
+install() { # PACKAGE TESTS: the tests fail without it
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "No $1 here and no right to install it: $2 will fail. Install it (apt install $1)." >&2
+    return
+  fi
+  echo "Installing $1 for $2 …"
+  if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1"; } \
+    >"$log" 2>&1; then
+    echo "apt-get could not install $1; $2 will fail. Its last lines:" >&2
+    tail -n 5 "$log" >&2
+  fi
+}
+
+if ! command -v chromium chromium-browser google-chrome >/dev/null 2>&1; then
+  install chromium "the browser tests (leave them out: ./run_tests.sh -m 'not browser')"
+fi
+if ! command -v initdb >/dev/null 2>&1 && ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then
+  # The tests make servers of their own: none of the package's is made or started.
+  clusters=/etc/postgresql-common/createcluster.conf
+  if [ "$(id -u)" -eq 0 ] && [ ! -e "$clusters" ]; then
+    mkdir -p "$(dirname "$clusters")"
+    echo "create_main_cluster = false" >"$clusters"
+  fi
+  install postgresql "the test of PostgreSQL's power cut"
 fi
