@@ -30,13 +30,17 @@ import email.utils
 import gzip
 import hashlib
 import http.client
+import importlib.util
 import io
 import json
 import lzma
 import os
 import random
+import re
 import shutil
+import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -62,6 +66,16 @@ ID = "prediction_id"
 RANKED_BY = "positive_probability"
 WORKBOOKS = {".xlsx", ".xlsb", ".xls", ".ods"}
 PASSING = {408, 425, 429, 500, 502, 503, 504}
+DELIMITERS, SAMPLE_LINES = ",;\t|", 50  # as the service looks for it
+AS_CSV, UNREADABLE = "--workbook-as-csv", 3
+WORKBOOK_BYTES, WORKBOOK_S = 2_000_000_000, 120  # memory and CPU seconds that reading one may take
+WRITTEN = re.compile(
+    r"[+-]?(?:\d+\.?\d*|\.\d+|\d*,\d+)(?:[eE][+-]?\d+)?|[+-]?[1-9]\d{0,2}([., '])\d{3}(?:\1\d{3})*(?:[.,]\d*)?"
+)
+EITHER = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
+BLANKS = str.maketrans("\u00a0\u202f\u2009\u2019", "   '")
+FEW, FEW_WORDS = 0.05, 10_000  # of a number column's cells may be words
+DOUBTFUL_MARKS = "urn:refit:rows.doubtful_marks"
 TOO_MANY_WORDS = "urn:refit:rows.too_many_words"
 LARGER = 8  # times, the next parts where one had too many words
 
@@ -98,6 +112,9 @@ class Answer(NamedTuple):
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == [AS_CSV]:
+        return _as_csv(arguments[1])
     options = _parser().parse_args(arguments)
     try:
         run(options)
@@ -119,7 +136,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--url", default=os.environ.get("REFIT_URL", "http://127.0.0.1:8000"), help="the service")
     parser.add_argument("--output", "-o", type=Path, help="default: FILE with -predictions before its ending, as CSV")
     parser.add_argument("--chunk", type=int, default=2_000, help="rows a request (default 2000)")
-    parser.add_argument("--delimiter", default=",", help='of a CSV (default ","; "tab" for a tabulator)')
+    parser.add_argument("--delimiter", default="", help='of a CSV (default: found in the file; "tab" for a tabulator)')
+    parser.add_argument("--decimal", default="", choices=(".", ","), help="decimal mark (default: found in the file)")
     parser.add_argument("--retries", type=int, default=8, help="of one part, with growing pauses (default 8)")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for one answer (default 60)")
     parser.add_argument("--key", default=os.environ.get("REFIT_API_KEY", ""), help="API key (default $REFIT_API_KEY)")
@@ -143,7 +161,11 @@ def run(options: argparse.Namespace) -> None:
         raise Stop(2, "the output is CSV; give it a name that ends in .csv, .csv.gz, .csv.bz2 or .csv.xz")
     if not options.url.startswith(("http://", "https://")):
         raise Stop(2, f"expected --url to begin with http:// or https://, got {options.url}")
-    digest, total = _digest(options)
+    digest, total, marks = _digest(options)
+    options.decimal = options.decimal or marks.decimal()
+    if not options.decimal and marks.found and not options.quiet:
+        told = " and ".join(marks.found.values())
+        print(f"predict_client: numbers seem to be written in two ways: {told}; --decimal says which", file=sys.stderr)
     while True:
         try:
             return _score(options, output, digest)
@@ -192,10 +214,33 @@ def _table(options: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[l
     if file.suffix in (".parquet", ".pq"):
         return _parquet(file, opened)
     if file.suffix.lower() in WORKBOOKS:
-        return _workbook(file)
+        return _parsed(file, opened.enter_context(_workbook(file)), ",")
     opener = OPENERS.get(file.suffix, open)
     delimiter = "\t" if options.delimiter == "tab" else options.delimiter
-    stream = opened.enter_context(opener(file, "rt", encoding="utf-8-sig", newline=""))
+    try:
+        with opener(file, "rt", encoding="utf-8-sig", newline="") as begin:
+            delimiter = delimiter or _delimiter([line for line, _ in zip(begin, range(SAMPLE_LINES), strict=False)])
+    except (UnicodeDecodeError, EOFError, lzma.LZMAError, OSError) as error:
+        raise Stop(2, f"{file}: not a readable CSV file: {error}") from error
+    return _parsed(file, opened.enter_context(opener(file, "rt", encoding="utf-8-sig", newline="")), delimiter)
+
+
+def _delimiter(lines: list[str]) -> str:
+    """The one under which most of the first lines have as many fields as the header, as the service finds it."""
+    best, best_score = ",", (0.0, 0)
+    for delimiter in DELIMITERS:
+        try:
+            counts = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
+        except csv.Error:
+            continue
+        if counts and counts[0] > 1:
+            score = (sum(count == counts[0] for count in counts) / len(counts), counts[0])
+            if score > best_score:
+                best, best_score = delimiter, score
+    return best
+
+
+def _parsed(file: Path, stream: IO[str], delimiter: str) -> tuple[list[str], Iterator[list[str]]]:
     reader = csv.reader(stream, delimiter=delimiter, strict=True)
     try:
         names = next(reader)
@@ -239,22 +284,49 @@ def _parquet(file: Path, opened: contextlib.ExitStack) -> tuple[list[str], Itera
     return table.schema_arrow.names, rows()
 
 
-def _workbook(file: Path) -> tuple[list[str], Iterator[list[str]]]:
-    """The first sheet that has cells."""
+def _workbook(file: Path) -> IO[str]:
+    """The first sheet that has cells, as CSV. A process of its own reads it, with limits: a workbook of a few kilobytes
+    can ask for any memory (a cell in the last row and column)."""
+    if importlib.util.find_spec("python_calamine") is None:
+        raise Stop(2, "reading workbooks needs python-calamine: pip install it, or save the table as CSV")
+    out = tempfile.TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115 (its reader closes it)
     try:
-        import python_calamine
-    except ImportError:
-        raise Stop(2, "reading workbooks needs python-calamine: pip install it, or save the table as CSV") from None
+        command = [sys.executable, __file__, AS_CSV, str(file)]
+        subprocess.run(command, stdout=out, stderr=subprocess.PIPE, timeout=WORKBOOK_S, check=True)
+    except subprocess.SubprocessError as error:
+        out.close()
+        said = (getattr(error, "stderr", None) or b"").decode("utf-8", "replace").strip()
+        if getattr(error, "returncode", 0) == UNREADABLE:
+            raise Stop(2, f"{file}: not a readable workbook: {said}") from error
+        raise Stop(2, f"{file}: the workbook takes too much memory or time; save its table as CSV") from error
+    out.seek(0)
+    return out
+
+
+def _as_csv(file: str) -> int:
+    """What the process of `_workbook` does: write to standard output."""
+    with contextlib.suppress(ImportError):  # Windows has no limits
+        import resource
+
+        for limit, most in (("AS", WORKBOOK_BYTES), ("CPU", WORKBOOK_S), ("CORE", 0)):
+            resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (most, most))
+    import python_calamine
+
     try:
         book = python_calamine.CalamineWorkbook.from_path(file)
         sheets = (book.get_sheet_by_name(name) for name in book.sheet_names)
-        rows = next((sheet.to_python() for sheet in sheets if sheet.height and sheet.width), [])
+        filled = next((sheet for sheet in sheets if sheet.height and sheet.width), None)
+        with io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="") as out:
+            writer = csv.writer(out, lineterminator="\n")
+            for row in filled.iter_rows() if filled else ():
+                if any(value != "" for value in row):
+                    writer.writerow([_plain(value) for value in row])
+    except (MemoryError, BrokenPipeError):
+        raise
     except Exception as error:  # calamine raises several unrelated classes
-        raise Stop(2, f"{file}: not a readable workbook: {error}") from error
-    names, *cells = [[_plain(value) for value in row] for row in rows if any(value != "" for value in row)] or [[]]
-    if len(set(names)) < len(names):
-        raise Stop(2, f"{file}, line 1: two columns of one name")
-    return names, iter(cells)
+        print(error, file=sys.stderr)
+        return UNREADABLE
+    return 0
 
 
 def _plain(value: Any) -> str:
@@ -281,13 +353,64 @@ def _bytes(cells: list[str]) -> bytes:
     return "".join(f"{len(cell)}:{cell}," for cell in [str(len(cells)), *cells]).encode("utf-8", "surrogatepass")
 
 
-def _digest(options: argparse.Namespace) -> tuple[str, int]:
-    """SHA-256 over the names and cells as they are sent, however the file is packed; 20 digits of it. Then the rows."""
+def _digest(options: argparse.Namespace) -> tuple[str, int, Marks]:
+    """SHA-256 over the names and cells as they are sent, however the file is packed; 20 digits of it. Then the rows,
+    and what they say about decimal marks."""
     with contextlib.ExitStack() as opened:
         names, rows = _table(options, opened)
-        seen = hashlib.sha256(_bytes(names))
-        total = sum(1 for _ in _hashed(rows, seen))
-    return seen.hexdigest()[:20], total
+        seen, total, marks = hashlib.sha256(_bytes(names)), 0, Marks(names)
+        for row in _hashed(rows, seen):
+            total += 1
+            marks.add(row)
+    return seen.hexdigest()[:20], total, marks
+
+
+class Marks:
+    """The decimal mark of a table by its own cells, as the service finds it; parts of it may not show it.
+
+    `found` has the first cell of each way of writing, of columns that are numbers but for a few words.
+    """
+
+    def __init__(self, names: list[str]):
+        self._names = names
+        self._columns = [{"words": 0, "cells": 0} for _ in names]
+        self._first: list[dict[str, str]] = [{} for _ in names]
+
+    def add(self, row: list[str]) -> None:
+        """Look at one row."""
+        for counts, first, cell in zip(self._columns, self._first, row, strict=False):
+            text = cell.strip().translate(BLANKS)
+            if not text or counts["words"] > FEW_WORDS:
+                continue
+            counts["cells"] += 1
+            if not WRITTEN.fullmatch(text):
+                counts["words"] += 1
+            elif mark := decimal_mark(text):
+                first.setdefault(mark, text)
+
+    @property
+    def found(self) -> dict[str, str]:
+        """Decimal mark → where it is."""
+        found: dict[str, str] = {}
+        for name, counts, first in zip(self._names, self._columns, self._first, strict=True):
+            if counts["words"] <= FEW * counts["cells"]:
+                for mark, text in first.items():
+                    found.setdefault(mark, f"'{text}' in column '{name}'")
+        return found
+
+    def decimal(self) -> str:
+        """The mark, where all that decide agree."""
+        found = self.found
+        return next(iter(found)) if len(found) == 1 else ""
+
+
+def decimal_mark(number: str) -> str:
+    """The decimal mark that a number as people write it must have; "" where it has none, or 1,234 may be either."""
+    last = max(number.rfind("."), number.rfind(","))
+    if last < 0 or EITHER.fullmatch(number):
+        return ""
+    other = "," if number[last] == "." else "."
+    return other if number.count(number[last]) > 1 else number[last]
 
 
 def _hashed(rows: Iterator[list[str]], seen: Any) -> Iterator[list[str]]:
@@ -299,7 +422,8 @@ def _hashed(rows: Iterator[list[str]], seen: Any) -> Iterator[list[str]]:
 def _chunks(names: list[str], rows: Iterator[list[str]], size: int, skip: int, digest: str) -> Iterator[Chunk]:
     """Chunks of the rows after the first `skip`, which an earlier run has scored; one without rows of no rows."""
     own = names.index(ID) if ID in names else None
-    first, chunk = skip, []
+    first = skip
+    chunk: list[list[str]] = []
 
     def made() -> Chunk:
         ids = [f"{digest}-{first + i}" if own is None else row[own].strip() for i, row in enumerate(chunk)]
@@ -382,8 +506,12 @@ def _post(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes
     if options.key:
         headers["Authorization"] = f"Bearer {options.key}"
     name = urllib.parse.quote(options.file.name.split(".")[0] + ".csv.gz")
+    said = f"&decimal={options.decimal}" if options.decimal else ""
     request = urllib.request.Request(
-        f"{options.url.rstrip('/')}/predict/file?format=csv&name={name}", data=body, headers=headers, method="POST"
+        f"{options.url.rstrip('/')}/predict/file?format=csv&name={name}{said}",
+        data=body,
+        headers=headers,
+        method="POST",
     )
     last = ""
     for attempt in range(options.retries + 1):
@@ -410,6 +538,8 @@ def _reason(error: urllib.error.HTTPError, chunk: Chunk) -> tuple[str, str]:
         detail, kind = str(problem.get("detail", problem)), str(problem.get("type", ""))
     except (ValueError, OSError, AttributeError):
         return f"HTTP {error.code} {error.reason}", ""
+    if kind == DOUBTFUL_MARKS:
+        detail = f"{detail}; give --decimal . or --decimal ,"
     lines = [fault["line"] for fault in problem.get("errors", []) if isinstance(fault.get("line"), int)]
     if not lines:
         return f"HTTP {error.code}: {detail}", kind

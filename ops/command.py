@@ -136,7 +136,7 @@ def run(layout: Layout, terminal: Terminal, conf: dict[str, Any]) -> None:
     except KeyboardInterrupt:
         raise Interrupted(
             f"Left. The run goes on: {api.page('retrain', run_id)}\n"
-            "./run_pipeline.sh --cancel ends it; --stop stops everything."
+            "./run_pipeline.sh --cancel ends it; ./run_pipeline.sh --stop stops everything."
         ) from None
     summary(layout, terminal, results)
 
@@ -185,17 +185,29 @@ def choose_data(settings: Settings, arguments: argparse.Namespace) -> Settings:
     if arguments.data == "default":
         file.unlink(missing_ok=True)
         return settings_module.load()
-    if hidden := sorted(name for name in os.environ if name.startswith("REFIT_DATA__")):
-        raise SettingsError(f"{hidden[0]} is set in the environment and would win over --data: unset it")
     data: dict[str, Any] = {"source": "file"}
+    set_by = {"source": "--data"}
     for option in (option for option in RUN_OPTIONS if option.group == "Data" and option.stack and not option.once):
+        name, given = option.settings[0].removeprefix("data."), _given(arguments, option)
         empty: Any = [] if option.kind == "texts" else ""
-        data[option.settings[0].removeprefix("data.")] = _given(arguments, option) or empty
+        if given:
+            set_by[name] = option.stack
+        if given or _variable(name) not in os.environ:
+            data[name] = given or empty
+    for name, stack_option in set_by.items():
+        if _variable(name) in os.environ:
+            raise SettingsError(
+                f"{_variable(name)} is set in the environment and would win over {stack_option}: unset it"
+            )
     once = {"schema": arguments.schema} if arguments.schema else {}
     stages.check(settings_module.load(overrides={"data": data | once}))
     file.parent.mkdir(parents=True, exist_ok=True)
     write_private(file, json.dumps({"data": data}, indent=2) + "\n")
     return settings_module.load()
+
+
+def _variable(name: str) -> str:
+    return f"REFIT_DATA__{name.upper()}"
 
 
 def _conf(arguments: argparse.Namespace) -> dict[str, Any]:

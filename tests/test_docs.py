@@ -117,6 +117,18 @@ def _pipeline(arguments: list[str]) -> None:
     importlib.import_module("ops.__main__").parser().parse_args(arguments)
 
 
+def _refit(arguments: list[str]) -> None:
+    """By the program that is behind the word."""
+    if arguments[0] == "init":
+        importlib.import_module("refit.project").parser().parse_args(arguments[1:])
+        return
+    first, *rest = importlib.import_module("refit.__main__").command(arguments)
+    if rest and rest[0] == "ops":
+        _pipeline(rest[1:])
+    else:
+        _python([first, *rest])
+
+
 def _export(arguments: list[str]) -> None:
     settings.from_environment(dict(word.split("=", 1) for word in arguments))
 
@@ -131,6 +143,8 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     ".venv/bin/python": _python,
     "python": _python,
     "python3.11": _python,
+    "refit": _refit,
+    "pipx": _known,
     "curl": _curl,
     "docker": _compose,
     "export": _export,

@@ -21,6 +21,7 @@ import pytest
 from werkzeug.serving import make_server
 
 import predict_client
+from ml.data.inference.number_marks import Evidence, Marks
 from ml.data.sources import workbook
 from tests.serving.mixed import application, logged_ids
 
@@ -471,6 +472,56 @@ def test_a_workbook_is_scored_as_the_csv_of_it_is(service: str, tmp_path: Path) 
     a, b = ([{name: cell for name, cell in row.items() if name not in ("prediction_id", "n0")} for row in read(file)]
             for file in (tmp_path / "a.csv", tmp_path / "b.csv"))  # fmt: skip
     assert a == b
+
+
+SEMICOLONS = "id;n0;n1;c0\na;1.234;2;red\nb;17,5;-1;green\n"
+
+
+def test_a_semicolon_file_is_read_by_what_all_of_it_shows(service: str, tmp_path: Path) -> None:
+    """Its parts are sent one by one: the mark that one part shows holds for all of them."""
+    (tmp_path / "g.csv").write_text(SEMICOLONS)
+    plain = table(tmp_path / "p.csv", [{"id": "a", "n0": "1234", "n1": "2", "c0": "red"},
+                                       {"id": "b", "n0": "17.5", "n1": "-1", "c0": "green"}])  # fmt: skip
+    for name, file in (("g.out.csv", tmp_path / "g.csv"), ("p.out.csv", plain)):
+        assert run(service, file, tmp_path / name, "--chunk", "1") == 0
+    got, wanted = ([row["probability_yes"] for row in read(tmp_path / f"{name}.out.csv")] for name in "gp")
+    assert got == wanted
+
+
+def test_a_doubtful_mark_is_asked_about_with_the_option(
+    service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "g.csv").write_text('id,n0,n1,c0\na,"1,234",2,red\n')
+    assert run(service, tmp_path / "g.csv", tmp_path / "o.csv") == 3
+    assert "give --decimal . or --decimal ," in capsys.readouterr().err
+    assert run(service, tmp_path / "g.csv", tmp_path / "o.csv", "--decimal", ".") == 0
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["1.339", "1,339", "12,5", "0,125", "1.234,5", "1,234.5", "1.000.000", "1 234,5", "1'234.25", "12 345", ".5", "7"],
+)
+def test_a_cell_decides_here_as_in_the_service(cell: str) -> None:
+    evidence = Evidence()
+    evidence.add("x", pa.array([cell]))
+    decides = {evidence.marks(default=Marks(mark)).decimal for mark in ".,"}
+    assert predict_client.decimal_mark(cell) == (decides.pop() if len(decides) == 1 else "")
+    assert predict_client.WRITTEN.fullmatch(cell)
+
+
+def test_a_workbook_that_asks_for_any_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two cells, in opposite corners, are 17 billion."""
+    import xlsxwriter
+
+    book = xlsxwriter.Workbook(tmp_path / "t.xlsx")
+    sheet = book.add_worksheet()
+    sheet.write(0, 0, "n0")
+    sheet.write(1_048_575, 16_383, 1)
+    book.close()
+    assert run("http://127.0.0.1:1", tmp_path / "t.xlsx", tmp_path / "o.csv") == 2
+    assert "the workbook takes too much memory or time" in capsys.readouterr().err
 
 
 def test_how_a_label_is_made_is_said_at_the_end(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import msgspec
 import pandas as pd
 
-from ml.data.inference import labels
+from ml.data.inference import labels, number_marks
 from ml.errors import DataError, SchemaError
 from ml.messages import Text, message
 from ml.schema.coerce import listing, suggestion
 from ml.schema.findings import Report
 from ml.schema.frame_coerce import canonical
-from ml.schema.frames import check_names
+from ml.schema.frames import check_names, place_of
 from ml.schema.schema import Column, Schema
 from ml.settings import Data
 
@@ -54,7 +54,9 @@ def fit(raw: pd.DataFrame, contract: Schema, data: Data, report: Report) -> tupl
     if problems:
         raise _refusal(raw, problems)
     raw = check_names(raw, data)
-    schema = bind(contract, data)
+    asked = [name for name in contract.numbers if name in raw.columns]
+    known = number_marks.Marks(contract.decimal, contract.thousands)
+    schema = bind(contract, number_marks.settled(raw, data, asked, place_of(raw), report, known))
     try:
         x, found = canonical(raw, schema)
     except SchemaError:  # for the first that is wrong; here all of it is told
@@ -79,7 +81,7 @@ def bind(contract: Schema, data: Data) -> Schema:
         weight_column=data.weight_column,
         ignored=tuple(dict.fromkeys(name for name in (*contract.ignored, *named) if name)),
         missing_markers=data.missing_markers,
-        decimal=data.decimal,
+        decimal=data.decimal or contract.decimal,
         thousands=data.thousands,
         max_bad_share=data.max_bad_share,
     )

@@ -85,6 +85,11 @@ RUN_OPTIONS = (
         command="--exclude", stack="--exclude", help="A column not to learn from; repeatable.",
     ),
     RunOption(
+        name="decimal", settings=("data.decimal",), group="Data", kind="choice", command="--decimal",
+        stack="--decimal", choices=(".", ","),
+        help="The decimal mark of numbers written as text. Default: found in the table.",
+    ),
+    RunOption(
         name="schema", settings=("data.schema",), group="Data", kind="choice", command="--schema", stack="--schema",
         field="schema", choices=("keep", "infer"),
         help="'infer' finds columns, kinds, classes and the positive label anew; 'keep' holds the table against the "

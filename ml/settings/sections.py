@@ -50,8 +50,8 @@ class Data(Section, frozen=True):
     schema: Literal["keep", "infer"] = "keep"  # keep: a table must fit the champion's columns and classes
     delimiter: str = ""  # CSV; empty: found among , ; tab |
     encoding: str = ""  # CSV; empty: UTF-8, or UTF-16 with a byte order mark
-    decimal: Literal[".", ","] = "."  # CSV: the decimal mark
-    thousands: str = ""  # CSV: the mark between thousands, for example ","
+    decimal: Literal["", ".", ","] = ""  # of numbers written as text: the decimal mark; empty: found in the table
+    thousands: str = ""  # of numbers written as text: the mark between thousands; empty: found in the table
     split: Literal["auto", "stratified", "time", "group"] = "auto"
     test_share: float = 0.2  # of all rows
     validation_share: float = 0.2  # of all rows
@@ -73,7 +73,7 @@ class Data(Section, frozen=True):
         """Refuse what no run could begin with."""
         if not self.target.strip():
             raise ValueError("data.target is empty; it names the column to predict")
-        if self.decimal == self.thousands:
+        if self.decimal and self.decimal == self.thousands:
             raise ValueError(f"data.decimal and data.thousands are both '{self.decimal}'; set data.decimal as well")
 
 
@@ -229,7 +229,8 @@ class Drift(Section, frozen=True):
     confidence: float = 0.99  # one-sided, of a drop in performance
     accuracy_margin: float = 0.02  # a smaller drop does not matter
     log_loss_margin: float = 0.05  # nats; a smaller rise does not matter
-    renewal_gain: float = 0.005  # nats; what a newer model would gain at least to be worth a retraining
+    evidence_nats: float = 4.6  # for newer models, to retrain; chance reaches x with a probability of exp(-x)
+    evidence_large_nats: float = 46.0  # of it, to retrain though the budget is spent
     large_drop: float = 0.05  # of accuracy: retrain without waiting for confirmation
     confirm_hits: int = 2  # m: windows that must agree …
     confirm_windows: int = 3  # n: … of the last n

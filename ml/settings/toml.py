@@ -27,18 +27,20 @@ _HEAD = """\
 """
 
 
-def render() -> str:
-    """The text of refit.toml: every setting with its default and its comment."""
+def render(settings: Settings | None = None) -> str:
+    """The text of refit.toml: every setting with its comment, at its default or as `settings` has it."""
+    settings = settings or Settings()
     sections = [f for f in msgspec.structs.fields(Settings) if isinstance(f.default, Section)]
-    parts = [_HEAD, "\n".join(_keys(Settings, skip={"home", *(f.name for f in sections)}))]
+    parts = [_HEAD, "\n".join(_keys(settings, skip={"home", *(f.name for f in sections)}))]
     for field in sections:
         kind = type(field.default)
         title = textwrap.fill(inspect.getdoc(kind) or "", _WIDTH, initial_indent="# ", subsequent_indent="# ")
-        parts.append(f"{title}\n[{field.name}]\n" + "\n".join(_keys(kind)))
+        parts.append(f"{title}\n[{field.name}]\n" + "\n".join(_keys(getattr(settings, field.name))))
     return "\n".join(f"{part.rstrip()}\n" for part in parts)
 
 
-def _keys(kind: type[Section], skip: set[str] | None = None) -> Iterator[str]:
+def _keys(section: Section, skip: set[str] | None = None) -> Iterator[str]:
+    kind = type(section)
     comments, hints = _comments(kind), get_type_hints(kind)
     for field in msgspec.structs.fields(kind):
         if field.name in (skip or ()):
@@ -48,8 +50,8 @@ def _keys(kind: type[Section], skip: set[str] | None = None) -> Iterator[str]:
         if options:
             notes.insert(0, "one of " + ", ".join(f'"{option}"' for option in options))
         note = "; ".join(text for text in notes if text)
-        default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-        line = f"# {field.name} = []" if default is None else f"{field.name} = {_value(default)}"
+        value = getattr(section, field.name)
+        line = f"# {field.name} = []" if value is None else f"{field.name} = {_value(value)}"
         if note and len(line) + len(note) + 4 > _WIDTH:
             yield textwrap.fill(note, _WIDTH, initial_indent="# ", subsequent_indent="# ")
             yield line
@@ -72,7 +74,7 @@ def _comments(kind: type[Section]) -> dict[str, str]:
 
 
 def _value(value: Any) -> str:
-    """A default as TOML; JSON's text, number and list forms are TOML's too."""
+    """As TOML; JSON's text, number and list forms are TOML's too."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f'"{key}" = {_value(item)}' for key, item in value.items()) + " }" if value else "{}"
     if isinstance(value, tuple | list):

@@ -18,6 +18,7 @@ from ml.schema.findings import Finding
 from ml.schema.validation_errors import shown
 from serving.api import files, guard
 from serving.model.store import Served
+from serving.problems import Problem
 from serving.scoring import responses, score
 from serving.scoring.file_names import plain_name
 from serving.scoring.file_writers import WRITERS, Writer
@@ -29,9 +30,11 @@ KEEP_BYTES = 48_000_000  # a checked upload up to this size is scored from memor
 __all__ = ["WRITERS", "open_upload", "score_upload"]
 
 
-def open_upload(one: Service, served: Served, stream: BinaryIO, name: str, *, echo: bool = True) -> Upload:
+def open_upload(one: Service, served: Served, stream: BinaryIO, name: str, *, decimal: str = "",
+                echo: bool = True) -> Upload:  # fmt: skip
     """The upload `stream` (seekable), called `name` by its sender, within the limits of the settings.
 
+    `decimal` is the decimal mark that the sender says, if they do.
     Without `echo` only the schema's columns and the ids are read of Parquet: the answer does not repeat the others.
     """
     data = one.settings.data
@@ -40,6 +43,7 @@ def open_upload(one: Service, served: Served, stream: BinaryIO, name: str, *, ec
         plain_name(name),
         score.reader(served),
         settings=one.settings,
+        decimal=_decimal(decimal),
         echo=echo,
         options=csv_reader.Options(
             max_bytes=one.settings.serving.max_body_bytes,
@@ -47,6 +51,12 @@ def open_upload(one: Service, served: Served, stream: BinaryIO, name: str, *, ec
             max_cell_chars=data.max_cell_chars,
         ),
     )
+
+
+def _decimal(said: str) -> str:
+    if said not in ("", ".", ","):
+        raise Problem(422, message("requests.decimal", got=shown(said)))
+    return said
 
 
 def score_upload(one: Service, served: Served, upload: Upload, writer: Writer) -> dict[str, Any]:

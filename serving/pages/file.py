@@ -46,7 +46,8 @@ def file() -> str | tuple[str, int]:
     try:
         _clean(place.parent)
         served = service.served()
-        table = score_file.open_upload(service, served, cast(BinaryIO, upload.stream), upload.filename)
+        stream, decimal = cast(BinaryIO, upload.stream), request.form.get("decimal", "")
+        table = score_file.open_upload(service, served, stream, upload.filename, decimal=decimal)
         with place.open("xb") as out:
             work = WorkList(out, place)
             if not score_file.score_upload(service, served, table, work)["rows"]:

@@ -10,16 +10,19 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple, cast
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
+from ml.data.inference.number_marks import Cell, Evidence, Marks, told
 from ml.data.sources import csv_reader
 from ml.errors import DataError, SchemaError
 from ml.messages import code_of, message
+from ml.schema import arrow_cells
 from ml.schema.coerce import listing
 from ml.schema.findings import Report
 from ml.schema.rows import RowReader, Rows
-from ml.schema.validation_errors import shown
+from ml.schema.validation_errors import RowsError, ValidationError, shown
 from ml.settings import Settings
 from serving.auth.limits import check_cells
 from serving.scoring.csv_lines import with_commas
@@ -76,6 +79,8 @@ class Upload:
         Limits of rows and cells.
     options
         Further limits, of the unpacked content among them.
+    decimal
+        The decimal mark that the sender says; "": the model's, unless cells say otherwise.
     echo
         Whether columns that the schema does not have are wanted as well; of Parquet they need not be read else.
 
@@ -97,6 +102,7 @@ class Upload:
         *,
         settings: Settings,
         options: csv_reader.Options,
+        decimal: str = "",
         echo: bool = True,
     ):
         self.stream = stream
@@ -104,9 +110,13 @@ class Upload:
         self.reader = reader
         self.options = options
         self.settings = settings
+        self.decimal = decimal
         self.echo = echo
         self.rows = 0  # once it was checked
-        self._read_anew(as_numbers=not self.is_parquet and not reader.schema.thousands)
+        self._delimiter = ""
+        self.report = Report()
+        self._encoder = TableEncoder(reader, name, as_numbers=False)
+        self._read_anew()
 
     @property
     def is_parquet(self) -> bool:
@@ -123,8 +133,29 @@ class Upload:
     def checked(self, keep_bytes: int) -> list[Part] | None:
         """Read all of it once, so that nothing is scored of a table that is wrong somewhere.
 
+        Numbers are read with the model's marks; where a cell has others, by the evidence of the file's own cells.
+
         Returns the parts where they take at most about `keep_bytes`; None means: iterate again.
         """
+        if self.decimal not in ("", self._marks.decimal):
+            self._read_with(self._evidence().marks(self.decimal, self._marks))
+            return self._checked(keep_bytes)
+        try:
+            parts = self._checked(keep_bytes)
+        except RowsError as error:
+            evidence = self._evidence()
+            marks = evidence.marks(self.decimal, self._marks, self.name)
+            if marks == self._marks:
+                raise _doubtful(evidence.either) or error from None
+            self._read_with(marks)
+            parts = self._checked(keep_bytes)
+            if (cell := evidence.first_of(marks)) is not None:
+                self.report.warn(told(marks, cell))
+        else:
+            self._tell_doubts()
+        return parts
+
+    def _checked(self, keep_bytes: int) -> list[Part] | None:
         self._read_anew(as_numbers=self._encoder.as_numbers)
         parts: list[Part] | None = []
         size = rows = 0
@@ -144,12 +175,58 @@ class Upload:
         if rows >= ENOUGH_ROWS and not written.all():
             if self._encoder.as_numbers:
                 self._encoder.as_numbers = False  # words that are markers came as missing: read again, they are kept
-                return self.checked(keep_bytes)
+                return self._checked(keep_bytes)
             column = self.reader.number_columns[int(np.argmin(written))]
             raise SchemaError(message("files.words_for_missing"), file=self.name, column=column.name)
         return parts
 
-    def _read_anew(self, *, as_numbers: bool) -> None:
+    @property
+    def _marks(self) -> Marks:
+        return Marks(self.reader.schema.decimal, self.reader.schema.thousands)
+
+    def _read_with(self, marks: Marks) -> None:
+        """From here on the table's numbers have these marks."""
+        schema = msgspec.structs.replace(self.reader.schema, decimal=marks.decimal, thousands=marks.thousands)
+        self.reader = RowReader(schema)
+        self._read_anew()
+
+    def _evidence(self) -> Evidence:
+        """What all cells of the model's number columns say about how numbers are written."""
+        evidence, begun = Evidence(), 0
+        self._encoder.as_numbers = False
+        for table, lines in self._texts():
+            for name in self.reader.schema.numbers:
+                evidence.add(name, arrow_cells.flat(table[name]), lines, begun)
+            begun += table.num_rows
+        return evidence
+
+    def _texts(self) -> Iterator[tuple[pa.Table, Any]]:
+        """The table's parts with their cells as they came, and the lines of a CSV."""
+        if self.is_parquet:
+            file = ParquetTable(self.stream, self.name, settings=self.settings, options=self.options)
+            self._match_names(file.names)
+            yield from ((table, None) for table in file.batches(set(self.reader.schema.numbers)))
+            return
+        reader = self._csv_reader()
+        self._match_names(reader.names)
+        yield from ((chunk.table, chunk.lines) for chunk in reader)
+
+    def _tell_doubts(self) -> None:
+        """Where fields end with a semicolon, a point before three digits may well stand between thousands."""
+        if self.decimal or self._delimiter != ";" or self._marks != Marks():
+            return
+        report, as_numbers = self.report, self._encoder.as_numbers
+        either = self._evidence().either
+        self.report, self._encoder.as_numbers = report, as_numbers
+        for name, cell in either.items():
+            self.report.warn(
+                message("findings.points_before_three", cell=cell.text, other=cell.text.replace(".", "")), name
+            )
+
+    def _read_anew(self, *, as_numbers: bool | None = None) -> None:
+        """`as_numbers`: whether number columns are read at once as such; None: where that can be."""
+        if as_numbers is None:
+            as_numbers = not self.is_parquet and not self.reader.schema.thousands
         self.report = Report()
         self._encoder = TableEncoder(self.reader, self.name, as_numbers=as_numbers)
 
@@ -159,6 +236,7 @@ class Upload:
             # A column is left out, so lines are written anew, with the cells as they came.
             self._encoder.as_numbers = False
             reader = self._csv_reader()
+        self._delimiter = reader.head.delimiter
         self.report.extend(reader.report.findings)
         self._match_names(reader.names)
         writes_back = reader.head.delimiter == "," and all(reader.head.names)
@@ -206,6 +284,26 @@ class Upload:
         unknown = [shown(error.column) for error in errors if error.column != ID_KEY]
         if unknown:
             self.report.warn(message("findings.unknown_columns", columns=listing(unknown, 5)))
+
+
+def _doubtful(either: dict[str, Cell]) -> RowsError | None:
+    """That cells can be read in two ways; None where there are no such cells with a comma."""
+    errors = [
+        ValidationError(
+            cell.row if cell.line is None else None,
+            cell.column,
+            message("rows.doubtful_marks", one=cell.text.replace(",", ""), other=cell.text.replace(",", ".")),
+            f"'{cell.text}'",
+            cell.line,
+        )
+        for cell in either.values()
+        if "," in cell.text
+    ]
+    if not errors:
+        return None
+    error = RowsError(errors)
+    error.code = "rows.doubtful_marks"
+    return error
 
 
 def _first(names: Sequence[str | None], most: int) -> str:

@@ -12,7 +12,7 @@ import yaml
 
 from ml.cli.options import overrides
 from ml.cli.stages import generate, pipeline
-from ml.errors import DataError
+from ml.errors import DataError, SettingsError
 from ml.settings import Settings, from_values, options
 from ml.settings.options import RUN_OPTIONS, RunOption
 from ops import __main__ as stack
@@ -112,6 +112,21 @@ def test_a_choice_of_data_that_fails_is_not_kept(tmp_path: Path, monkeypatch: py
         assert yaml.safe_load(kept.read_text(encoding="utf-8"))["data"]["path"] == str(tmp_path / "good.csv")
 
 
+def test_the_environment_may_say_what_the_command_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that `--data` does not set stands beside it; one that it sets would win over it, and is refused."""
+    monkeypatch.setenv("REFIT_HOME", str(tmp_path))
+    monkeypatch.setenv("REFIT_DATA__EXCLUDE", "x")
+    table(tmp_path / "t.csv")
+    words = ["--data", str(tmp_path / "t.csv"), "--target", "y"]
+    found = command.choose_data(Settings(home=tmp_path), stack.parser().parse_args(words))
+    assert (found.data.path, found.data.exclude) == (str(tmp_path / "t.csv"), ("x",))
+    with pytest.raises(SettingsError, match=r"REFIT_DATA__EXCLUDE is set .* win over --exclude"):
+        command.choose_data(Settings(home=tmp_path), stack.parser().parse_args([*words, "--exclude", "a"]))
+    monkeypatch.setenv("REFIT_DATA__SOURCE", "sql")
+    with pytest.raises(SettingsError, match=r"REFIT_DATA__SOURCE is set .* win over --data"):
+        command.choose_data(Settings(home=tmp_path), stack.parser().parse_args(words))
+
+
 def test_the_one_command_hands_on_what_it_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data is kept for every later run, the rest is this run's."""
     table(tmp_path / "t.csv")
@@ -136,7 +151,7 @@ def test_the_one_command_hands_on_what_it_was_told(tmp_path: Path, monkeypatch: 
     kept = yaml.safe_load((tmp_path / "var" / "settings.json").read_text(encoding="utf-8"))["data"]
     assert kept == {
         "source": "file", "path": str(tmp_path / "t.csv"), "target": "y", "positive_label": "",
-        "id_columns": ["a", "b"], "time_column": "", "exclude": [],
+        "id_columns": ["a", "b"], "time_column": "", "exclude": [], "decimal": "",
     }  # fmt: skip
     assert isinstance(found, Settings)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.data.inference import labels, leaks
+from ml.data.inference import labels, leaks, number_marks
 from ml.data.inference.kinds import find_kind, tell_markers
 from ml.data.inference.profiles import profile
 from ml.errors import DataError
@@ -36,6 +36,8 @@ def infer(frame: pd.DataFrame, data: Data) -> tuple[Schema, Report]:
     frame = check_names(frame, data)
     classes, positive = labels.find_classes(frame, data, report)
     reserved = (*data.id_columns, data.time_column, data.weight_column, *data.exclude, data.target)
+    asked = [name for name in frame.columns if name not in reserved and data.kinds.get(name) != "category"]
+    data = number_marks.settled(frame, data, asked, place_of(frame), report)
     kinds: dict[str, Kind] = {}
     ignored = dict.fromkeys(name for name in reserved if name)
     ids = list(data.id_columns)
@@ -59,7 +61,7 @@ def infer(frame: pd.DataFrame, data: Data) -> tuple[Schema, Report]:
         weight_column=data.weight_column,
         ignored=tuple(ignored),
         missing_markers=data.missing_markers,
-        decimal=data.decimal,
+        decimal=data.decimal or ".",
         thousands=data.thousands,
         max_bad_share=data.max_bad_share,
     )

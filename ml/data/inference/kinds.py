@@ -11,25 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml.data.inference import column_heuristics
+from ml.data.inference import column_heuristics, number_marks
 from ml.errors import DataError
-from ml.messages import Message, message
+from ml.messages import message
 from ml.schema import arrow_cells
 from ml.schema.coerce import Place, listing, shown, written_numbers
 from ml.schema.findings import Report
 from ml.schema.schema import Kind
 from ml.settings import Data
 
-# How numbers look that are written with marks, and the settings that read them.
-_MARKS = {
-    r"^[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?$": ('data.thousands = ","',),
-    r"^[+-]?\d+,\d+$": ('data.decimal = ","',),
-    r"^[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?$": ('data.thousands = "."', 'data.decimal = ","'),
-    r"^[+-]?[1-9]\d{0,2}(?:[ \x{00a0}\x{202f}\x{2009}]\d{3})+(?:\.\d+)?$": ('data.thousands = " "',),
-    r"^[+-]?[1-9]\d{0,2}(?:['\x{2019}]\d{3})+(?:\.\d+)?$": ('data.thousands = "\'"',),
-}
-_EITHER_MARK = r"^[+-]?(?:0|[1-9]\d{0,2}(?:\.\d{3})?)$"
-_TWO_POINTS = r"^[+-]?[1-9]\d{0,2}(?:\.\d{3}){2,}$"
 _AMOUNT = r"\d[\d.,' \x{00a0}\x{202f}]*"
 # The same with signs that no setting reads.
 _DECORATED = {
@@ -77,8 +67,6 @@ def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Fo
     if zeros.sum() > data.max_bad_share * present:
         report.info(message("findings.leading_zeros"), name)
         return _category(name, array, False, data, report)
-    if arrow_cells.is_text(array) and _count(_odd_cells(array, bad), _TWO_POINTS):
-        _check_marks(name, array, bad, data, place)  # then 437.000 beside it is no 437
     if bad.sum() <= data.max_bad_share * present:
         _check_written(name, array, bad, data, place)
         _report_words(name, array, bad, place, report)
@@ -191,7 +179,7 @@ def _report_either_mark(name: str, array: pa.Array, data: Data, report: Report) 
     markers = pa.array([marker.strip() for marker in data.missing_markers], texts.type)
     texts = texts.filter(pc.invert(pc.is_in(texts, value_set=markers)))
     pointed = texts.filter(pc.match_substring(texts, "."))
-    if len(pointed) > 1 and pc.all(pc.match_substring_regex(texts, _EITHER_MARK)).as_py():
+    if len(pointed) > 1 and pc.all(pc.match_substring_regex(texts, number_marks.EITHER_POINT)).as_py():
         cell = pointed[0].as_py()
         report.warn(message("findings.points_before_three", cell=cell, other=cell.replace(".", "")), name)
 
@@ -225,42 +213,24 @@ def _too_many_words(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Da
 
 
 def _check_marks(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data, place: Place) -> None:
-    """Numbers written with marks that were not declared must not become categories."""
+    """Numbers with marks that the table's own do not read, or that may be read in two ways, are no categories."""
     if not arrow_cells.is_text(array):
         return
-    odd = _odd_cells(array, bad)
+    odd = number_marks.normal(_odd_cells(array, bad))
     plain = int(len(array) - array.null_count - bad.sum())
-    hints = [
-        (hint, like)
-        for pattern, hint in _MARKS.items()
-        if (like := _count(odd, pattern)) and like + plain >= (1 - data.max_bad_share) * (len(odd) + plain)
-    ]
-    if not hints:
+    like = _count(odd, number_marks.MARKED)
+    if not like or like + plain < (1 - data.max_bad_share) * (len(odd) + plain):
         return
     position = int(np.argmax(bad))
     cell = shown(array[position].as_py())
-    remedies = [_reading(cell, [settings for settings, _ in hints])]
-    if data.thousands:
-        remedies.append(message("data.exclude_for_thousands", thousands=data.thousands))
-    remedies.append(message("data.category_of_names", column=name))
-    raise place.error(message("data.marks", n=hints[0][1], cell=cell, remedies=remedies), position, name)
-
-
-def _reading(cell: str, found: list[tuple[str, ...]]) -> Message:
-    """The settings that read a cell, and what it is with each of them where that is not clear."""
-    told = [
-        message("data.thousands_with_decimal", thousands=one[0], decimal=one[1]) if one[1:] else one[0] for one in found
-    ]
-    if not told[1:]:
-        return message("data.several_marks", settings=told)
-    meanings = {"one": re.sub(r"\D", "", cell), "other": cell.replace(",", ".")}
-    return message(
-        "data.either_mark",
-        first=told[0],
-        second=message("data.several_marks", settings=told[1:]),
-        cell=cell,
-        **meanings,
-    )
+    if _count(odd, number_marks.EITHER_COMMA) and not data.thousands and data.decimal == ".":
+        meanings = {"one": re.sub(r"\D", "", cell), "other": cell.replace(",", ".")}
+        remedy = message("data.either_mark", cell=cell, **meanings)
+    else:
+        signs = [f"'{sign}'" for sign in (data.decimal, data.thousands) if sign]
+        remedy = message("data.other_marks", marks=signs)
+    remedies = [remedy, message("data.category_of_names", column=name)]
+    raise place.error(message("data.marks", n=like, cell=cell, remedies=remedies), position, name)
 
 
 def _is_decorated(name: str, array: pa.Array, bad: NDArray[np.bool_], data: Data, report: Report) -> bool:

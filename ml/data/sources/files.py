@@ -55,7 +55,7 @@ def read_csv(stream: BinaryIO, name: str, data: Data) -> pd.DataFrame:
         max_bytes=data.max_bytes,
         max_columns=data.max_columns,
         max_cell_chars=data.max_cell_chars,
-        decimal=data.decimal,
+        decimal=data.decimal or ".",
     )
     if len(options.delimiter) > 1:
         raise DataError(message("files.delimiter", got=data.delimiter))

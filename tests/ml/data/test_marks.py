@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -52,32 +53,75 @@ def table(write: Callable[[int], str]) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("write", "data", "said"),
+    ("write", "expected", "decimal", "thousands"),
     [
-        (lambda k: f"{k}.{k:03}.000", {}, 'data.thousands = "." with data.decimal = ","'),
-        (lambda k: f"1.{k:03}.000" if k > 980 else f"{k}.000", {}, 'data.thousands = "." with data.decimal = ","'),
-        (lambda k: f"{k}.{k % 1000:03}", {"decimal": ","}, 'data.thousands = "." with data.decimal = ","'),
-        (lambda k: f"{k / 1000:.3f}".replace(".", ","), {}, 'set data.decimal = ",", or data.kinds'),
-        (
-            lambda k: f"1,{k % 1000:03}",
-            {},
-            'data.thousands = "," or data.decimal = "," (\'1,001\' is 1001 with the first',
-        ),
-        (lambda k: f"{k},5", {"thousands": ","}, 'data.decimal = ","'),
-        (lambda k: f"{k}\u00a0{k % 1000:03}", {}, 'data.thousands = " "'),
-        (lambda k: f"{k}'{k % 1000:03}", {}, "data.thousands = \"'\""),
+        (lambda k: f"{k % 999 + 1}.{k % 1000:03}.000", lambda k: (k % 999 + 1) * 1e6 + k % 1000 * 1e3, ",", "."),
+        (lambda k: f"1.{k:03}.000" if k > 980 else f"{k}.000",
+         lambda k: 1e6 + k * 1e3 if k > 980 else k * 1e3, ",", "."),
+        (lambda k: f"{k / 1000:.3f}".replace(".", ","), lambda k: k / 1000, ",", ""),
+        (lambda k: f"{k}\u00a0{k % 1000:03}", lambda k: k * 1000 + k % 1000, ".", " "),
+        (lambda k: f"{k}’{k % 1000:03}.5", lambda k: k * 1000 + k % 1000 + 0.5, ".", "'"),
+        (lambda k: f"1.{k % 1000:03}" if k > 3 else "7,5",
+         lambda k: 1000 + k % 1000 if k > 3 else 7.5, ",", "."),
+        (lambda k: f"1,{k % 1000:03}" if k > 3 else "7.5",
+         lambda k: 1000 + k % 1000 if k > 3 else 7.5, ".", ","),
     ],
-    ids=["points", "a few with two points", "point beside a decimal comma", "three decimals", "either",
-         "declared otherwise", "no-break blank", "apostrophe"],
+    ids=["points", "a few with two points", "three decimals", "no-break blank", "apostrophe", "comma decides",
+         "point decides"],
 )  # fmt: skip
-def test_undeclared_marks_are_refused_with_the_setting(
-    write: Callable[[int], str], data: dict[str, str], said: str
+def test_marks_are_found_where_a_cell_decides(
+    write: Callable[[int], str], expected: Callable[[int], float], decimal: str, thousands: str
 ) -> None:
+    """Every cell agrees and one decides: read without a setting, and told."""
+    frame = table(lambda k: write(k % 999 + 1))
+    schema, report = infer(frame, Data(target="y"))
+    assert (schema.decimal, schema.thousands) == (decimal, thousands)
+    values = canonical(frame, schema)[0]["x"].to_numpy()
+    assert values.tolist() == [np.float32(expected(int(k) % 999 + 1)) for k in np.arange(N) * 7919 % 1000 + 1]
+    told = [str(finding.message) for finding in report.findings if code_of(finding.message).startswith("findings.mark")]
+    assert len(told) == 1
+    assert f"'{decimal}' as the decimal mark" in told[0]
+
+
+def test_another_column_decides() -> None:
+    """One file writes its numbers one way: 1.339 beside 12,5 is a thousand, and an export says so."""
+    frame = table(lambda k: f"{k % 9 + 1}.{k % 1000:03}").assign(z=[f"{k % 70},5" for k in range(N)])
+    schema, _ = infer(frame, Data(target="y"))
+    assert (schema.decimal, schema.thousands) == (",", ".")
+    assert canonical(frame, schema)[0]["x"].min() >= 1000
+
+
+@pytest.mark.parametrize(("decimal", "first"), [(".", 1002.0), (",", 1.002)])
+def test_a_doubt_is_answered_by_one_option(decimal: Literal[".", ","], first: float) -> None:
+    """1,740 alone is refused with both readings; what the option says decides."""
+    frame = table(lambda k: f"1,{k % 999 + 1:03}")
     with pytest.raises(DataError) as caught:
-        infer(table(write), Data(target="y", **data))  # type: ignore[arg-type]
-    assert said in str(caught.value)
-    assert caught.value.column == "x"
-    assert caught.value.line is not None
+        infer(frame, Data(target="y"))
+    assert "give --decimal . ('1,002' is 1002) or --decimal , (it is 1.002)" in str(caught.value)
+    assert (caught.value.column, caught.value.line) == ("x", 2)
+    schema, _ = infer(frame, Data(target="y", decimal=decimal))
+    assert canonical(frame, schema)[0]["x"].iloc[0] == np.float32(first)
+
+
+def test_cells_that_contradict_each_other_are_refused_by_name() -> None:
+    frame = table(lambda k: f"{k}.5" if k > 500 else f"{k},5")
+    with pytest.raises(
+        DataError, match=r"'920\.5' in line 3 is written with other marks than '1,5' in line 2"
+    ) as caught:
+        infer(frame, Data(target="y"))
+    assert (caught.value.column, caught.value.line) == ("x", 3)
+    other = table(lambda k: f"{k}.5").assign(z=[f"{k % 70},5" for k in range(N)])
+    with pytest.raises(DataError, match=r"'0,5' in line 2 is written .* '1\.5' in line 2 of column 'x'") as caught:
+        infer(other, Data(target="y"))
+    assert caught.value.column == "z"
+
+
+def test_what_a_person_says_is_not_looked_for() -> None:
+    with pytest.raises(DataError, match=r"write them with the table's own marks, ','"):
+        infer(table(lambda k: f"{k}.5"), Data(target="y", decimal=","))
+    frame = table(lambda k: f"{k}.{k % 1000:03}" if k < 1000 else "5.500")
+    schema, _ = infer(frame, Data(target="y", decimal=","))
+    assert (schema.decimal, schema.thousands) == (",", ".")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +144,7 @@ def test_numbers_with_signs_are_left_out_by_name(write: Callable[[int], str], sa
 
 def test_one_mark_has_one_meaning() -> None:
     with pytest.raises(SettingsError, match="both"):
-        from_values({"data": {"thousands": "."}})
+        from_values({"data": {"decimal": ",", "thousands": ","}})
 
 
 @pytest.mark.parametrize(
@@ -120,13 +164,13 @@ def test_a_point_that_may_be_either_mark_is_told_with_both_readings(write: Calla
     found = [finding for finding in report.findings if code_of(finding.message) == "findings.points_before_three"]
     assert len(found) == told
     for finding in found:
-        assert 'set data.thousands = "." with data.decimal = ","' in str(finding.message)
+        assert "give --decimal , (data.decimal;" in str(finding.message)
 
 
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
-        ("1,234", 'data.thousands = ","'),
+        ("1,234", "give --decimal . ('1,234' is 1234)"),
         ("$12", "no setting reads"),
         ("12 %", "no setting reads"),
         ("(5)", "no setting"),
@@ -145,5 +189,5 @@ def test_a_few_numbers_with_signs_are_never_missing_values(cell: str, said: str)
 
 def test_two_columns_of_different_marks_are_told_apart() -> None:
     """There is one setting; the other column is brought as plain numbers, or left out."""
-    with pytest.raises(DataError, match=r'or data\.exclude where other columns need data\.thousands = " "'):
+    with pytest.raises(DataError, match=r"write them with the table's own marks, '\.' and ' '"):
         infer(table(lambda k: f"{k}'{k % 1000:03}"), Data(target="y", thousands=" "))

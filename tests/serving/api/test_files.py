@@ -71,6 +71,67 @@ def test_a_table_comes_back_with_the_predictions_columns(client: FlaskClient) ->
     assert len({came["prediction_id"] for came in found}) == 3
 
 
+def semicolons(*rows: str) -> bytes:
+    return "\n".join(["id;n0;n1;c0", *rows]).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "numbers"),
+    [
+        (["a;1,5;2;red", "b;;-1;green", "c;0,25;1e-1;"], [(1.5, 2), (None, -1), (0.25, 0.1)]),
+        (["a;1.234;2,5;red", "b;1.000.000;-1;green"], [(1234, 2.5), (1e6, -1)]),
+        (["a;1 234;2,5;red", "b;12 000,5;-1;green"], [(1234, 2.5), (12000.5, -1)]),
+        (["a;1,234;2.5;red", "b;17;-1;green"], [(1234, 2.5), (17, -1)]),
+    ],
+    ids=["decimal commas", "points between thousands", "blanks between thousands", "another column decides"],
+)
+def test_a_files_numbers_are_read_by_its_own_evidence(
+    client: FlaskClient, rows: list[str], numbers: list[tuple[float | None, float]]
+) -> None:
+    """Of a model of plain numbers: as /predict reads them, told, and the answer can be sent again."""
+    asked = [{"n0": n0, "n1": n1, "c0": row.split(";")[3]} for (n0, n1), row in zip(numbers, rows, strict=True)]
+    expected = [
+        one["probabilities"]["yes"] for one in client.post("/predict", json={"rows": asked}).json["predictions"]
+    ]
+    answer = send(client, semicolons(*rows))
+    assert [float(row["probability_yes"]) for row in table(answer)] == expected
+    (warned,) = [one for one in json.loads(answer.headers["X-Warnings"]) if one["code"].startswith("findings.marks")]
+    assert "as the decimal mark" in warned["message"]
+    again = [{name: row[name] for name in ("id", "n0", "n1", "c0")} for row in table(answer)]
+    assert [float(row["probability_yes"]) for row in table(send(client, text(again)))] == expected
+
+
+def test_a_file_of_mixed_marks_is_refused_by_place(client: FlaskClient) -> None:
+    answer = send(client, semicolons("a;1,5;2.5;red", "b;1,5;-1;green"))
+    assert answer.status_code == 422
+    assert answer.json["type"] == "urn:refit:data.mixed_marks"
+    assert answer.json["errors"][0] | {"column": "n1", "line": 2} == answer.json["errors"][0]
+    assert "'2.5' in line 2 is written with other marks than '1,5' in line 2 of column 'n0'" in answer.json["detail"]
+
+
+def test_a_doubtful_mark_is_asked_about(client: FlaskClient) -> None:
+    """1,234 alone may be two numbers: the request says which."""
+    content = semicolons("a;1,234;2;red", "b;17;-1;green")
+    answer = send(client, content)
+    assert answer.status_code == 422
+    assert answer.json["type"] == "urn:refit:rows.doubtful_marks"
+    assert answer.json["errors"][0] | {"column": "n0", "line": 2, "got": "'1,234'"} == answer.json["errors"][0]
+    assert "1234 with the decimal mark '.', 1.234 with ','" in answer.json["detail"]
+    for decimal, number in ((",", 1.234), (".", 1234.0)):
+        row = {"n0": number, "n1": 2, "c0": "red"}
+        expected = client.post("/predict", json={"rows": [row]}).json["predictions"][0]["probabilities"]["yes"]
+        found = client.post(f"/predict/file?decimal={decimal}", data={"file": (io.BytesIO(content), "t.csv")})
+        assert float(table(found)[0]["probability_yes"]) == expected
+    refused = client.post("/predict/file?decimal=;", data={"file": (io.BytesIO(content), "t.csv")})
+    assert (refused.status_code, refused.json["type"]) == (422, "urn:refit:requests.decimal")
+
+
+def test_points_before_three_digits_beside_semicolons_are_told(client: FlaskClient) -> None:
+    answer = send(client, semicolons("a;1.234;2;red", "b;17;-1;green"))
+    (warned,) = [one for one in json.loads(answer.headers["X-Warnings"]) if one["code"].startswith("findings.points")]
+    assert (warned["column"], "if it is 1234" in warned["message"]) == ("n0", True)
+
+
 PACKED: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
     ".bz2": bz2.compress,
@@ -379,7 +440,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "header twice": (b"".join([*LINES[:100], LINES[0], *LINES[100:]]), "t.csv", "line 101: the header comes a second"),
     "nul": (text().replace(b"red", b"r\0d"), "t.csv", "line 2: a NUL byte"),
     "latin-1": (text([ROWS[0] | {"c0": "né"}]).decode().encode("latin-1"), "t.csv", "line 2: byte 0xe9 is no UTF-8"),
-    "decimal comma": (text([ROWS[0] | {"n0": "1,5"}], delimiter=";"), "t.csv", "line 2, column 'n0'"),
+    "mixed marks": (text([ROWS[0] | {"n0": "1,5", "n1": "2.5"}], delimiter=";"), "t.csv", "line 2, column 'n1'"),
     "all words": (text([row | {"n0": "NA"} for row in ROWS * 10]), "t.csv", "column 'n0'"),
     "gzip as csv": (gzip.compress(text()), "t.csv", "the content is gz-packed"),
     "csv as gzip": (text(), "t.csv.gz", "the content is not packed"),

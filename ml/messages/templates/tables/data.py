@@ -34,12 +34,14 @@ TEMPLATES = {
     "data.too_many_words": N_(
         "{n:,} of {rows:,} cells are no numbers, the first '{cell}'; at most {share:.0%} may be (data.max_bad_share)"
     ),
-    "data.marks": N_("{n:,} cells such as '{cell}' are numbers with marks in them; set {remedies:, or }"),
-    "data.either_mark": N_("{first} or {second} ('{cell}' is {one} with the first and {other} with the other)"),
-    "data.several_marks": N_("{settings: or }"),
-    "data.thousands_with_decimal": N_("{thousands} with {decimal}"),
-    "data.exclude_for_thousands": N_('data.exclude where other columns need data.thousands = "{thousands}"'),
-    "data.category_of_names": N_('data.kinds = {{"{column}" = "category"}} if they are names'),
+    "data.marks": N_("{n:,} cells such as '{cell}' are numbers with marks in them; {remedies:, or }"),
+    "data.either_mark": N_("give --decimal . ('{cell}' is {one}) or --decimal , (it is {other})"),
+    "data.other_marks": N_("write them with the table's own marks, {marks: and }"),
+    "data.mixed_marks": N_(
+        "'{cell}' in {at} is written with other marks than '{first}' in {place} of column '{column}': write all "
+        "numbers of the table in one way, or leave a column out"
+    ),
+    "data.category_of_names": N_('set data.kinds = {{"{column}" = "category"}} if they are names'),
     "data.no_input": N_("no usable input column is left beside the target '{target}'"),
     "data.no_input_because": N_("no usable input column is left beside the target '{target}': {reasons:; }"),
     "data.of_column": "'{column}' {what}",

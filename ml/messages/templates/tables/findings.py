@@ -53,8 +53,15 @@ TEMPLATES = {
         "{n} of the levels are written in upper and lower case, such as {levels}: each is a level of its own"
     ),
     "findings.points_before_three": N_(
-        "every point stands before three digits: '{cell}' is read as {cell}; if it is {other}, set data.thousands = "
-        '"." with data.decimal = ","'
+        "every point stands before three digits: '{cell}' is read as {cell}; if it is {other}, give --decimal , "
+        "(data.decimal; decimal=, with a request)"
+    ),
+    "findings.marks": N_(
+        "numbers are read with '{decimal}' as the decimal mark, as '{cell}' in column '{column}' says"
+    ),
+    "findings.marks_with_thousands": N_(
+        "numbers are read with '{decimal}' as the decimal mark and '{thousands}' between thousands, as '{cell}' in "
+        "column '{column}' says"
     ),
     "findings.words": N_("{n:,} cells are no numbers and are taken as missing, the first '{cell}' in {place}"),
     "findings.zeros": N_(

@@ -34,5 +34,9 @@ TEMPLATES = {
     "rows.out_of_range": N_("{value:.9g} is outside of {low:.9g} to {high:.9g}, the range in training"),
     "rows.unseen": N_("'{value}' was not seen in training"),
     "rows.not_a_number": N_("'{value}' is no number: taken as missing"),
+    "rows.doubtful_marks": N_(
+        "a number that can be read in one way: {one} with the decimal mark '.', {other} with ',' (say decimal=. or "
+        "decimal=,)"
+    ),
     "rows.one_reading": N_("a number that can be read in one way: {ways: or }"),
 }
