@@ -175,7 +175,7 @@ def _judge(
     verdict = evidence.judge(
         settings, rows, challenger, champion, prior=counts / counts.sum(), degraded=degraded,
         challenger_beats_champion=challenger_beats_champion,
-        seed=settings.train.seed, problem=problem,
+        seed=settings.train.seed, problem=problem, family=space.needed(TuningRecord).best.family,
     )  # fmt: skip
     against = (info.version, info.sha256) if info else ("", "")
     return verdict, against, {name: int(mask.sum()) for name, mask in rows.parts.items()}
