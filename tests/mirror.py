@@ -38,7 +38,7 @@ BY_HAND = {
                 "file",
                 "i18n/validation",
                 *(f"models/{of}" for of in ("card", "overview", "quality", "search", "events")),
-                "monitoring",
+                *(f"monitoring/{of}" for of in ("charts", "time_range")),
                 "predict",
                 "work_list",
             )

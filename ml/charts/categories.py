@@ -44,7 +44,8 @@ def bars(
     for index, (name, value) in enumerate(items):
         length = max(min(value / top, 1.0), 0.0) * (BARS - NUMBER)
         number = _value(index, length + 6, "", localise(format(value, form)))
-        parts.append(_bar(index, name, "plain", "0", length) + number)
+        text = f"{name}: {localise(format(value, form))}"
+        parts.append(_bar(index, name, "plain", "0", length, text) + number)
     return Chart(title=title, body="".join(parts), width=BARS, height=height)
 
 
@@ -109,18 +110,18 @@ def signed_bars(
         end, anchor = (middle + length + 6, "start") if up else (middle - length - 6, "end")
         start = f"{middle if up else middle - length:.1f}"
         number = _value(index, end, f' text-anchor="{anchor}"', escape(text))
-        parts.append(_bar(index, name, kind, start, length) + number)
+        parts.append(_bar(index, name, kind, start, length, f"{name}: {text}") + number)
         if asides:
             place = f'x="{BARS}" y="{6 + index * ROW + 15}" text-anchor="end"'
             parts.append(f'<text class="tick spare" {place}>{escape(asides[index])}</text>')
     return Chart(title=title, body="".join(parts), width=BARS, height=height)
 
 
-def _bar(index: int, name: str, kind: str, start: str, length: float) -> str:
+def _bar(index: int, name: str, kind: str, start: str, length: float, text: str) -> str:
     y = 6 + index * ROW
     return (
         f'<rect class="bar bar-{kind}" x="{start}" y="{y + 22}" width="{max(length, 0.8):.1f}" '
-        f'height="{THICK}" rx="3"/>'
+        f'height="{THICK}" rx="3"><title>{escape(text)}</title></rect>'
         f'<text class="bar-label" x="0" y="{y + 15}">{escape(cut(name, LONGEST_NAME))}</text>'
     )
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ml.charts.histograms import Histogram
 from ml.messages import Message, Text, code_of, english, message
 
 Verdict = Literal["insufficient data", "stable", "drift", "degraded", "broken data"]
@@ -170,6 +171,7 @@ class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
     window: Window = Window()
     signals: Signals = Signals()
     findings: list[Finding] = []
+    histograms: tuple[Histogram, ...] = ()
     performance: Performance = msgspec.field(default_factory=lambda: Performance(labels=0))
     estimate: Estimate = msgspec.field(default_factory=Estimate)
     fresh_model_probe: FreshModelProbe = msgspec.field(default_factory=FreshModelProbe)
@@ -195,7 +197,7 @@ class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
         Reasons are told in English; `codes` has those of the reasons and of the decision.
         """
         telling = sorted(self.findings, key=lambda f: (not f.broken, not f.drifted, -f.effect))[:20]
-        short = msgspec.structs.replace(self, findings=telling, reasons=self.reasons[:20])
+        short = msgspec.structs.replace(self, findings=telling, reasons=self.reasons[:20], histograms=())
         record: dict[str, Any] = english(msgspec.to_builtins(short))
         codes = {"reasons": [code_of(reason) for reason in short.reasons], "decision": code_of(self.decision)}
         return record | {"codes": codes, "sentence": self.sentence}

@@ -18,7 +18,7 @@ from ml.drift.reference import Baseline, canonical
 from ml.drift.verdict import DriftVerdict, Performance, Shadow, Window
 from ml.errors import BundleError, RegistryError
 from ml.messages import Message, message
-from ml.monitoring import evidently_report, mlflow_figures
+from ml.monitoring import evidently_report, histograms, mlflow_figures
 from ml.registry import ledger
 from ml.retraining import fresh_model_probe, window_policy
 from ml.settings import Drift, Settings
@@ -130,6 +130,7 @@ def _examine(
         performance=measured,
         estimate=guessed,
         fresh_model_probe=newer,
+        histograms=histograms.of_findings(baseline, frame, probabilities, findings),
     )
     verdict = msgspec.structs.replace(verdict, numbers=mlflow_figures.numbers(verdict))
     if drift.report_rows:

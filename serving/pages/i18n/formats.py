@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +41,18 @@ EVENTS = {
     "not compared": (_l("not compared"), "warn"),
     "new contract": (_l("new contract"), "warn"),
 }
+# Alerts that bear no verdict's name: what was sent, and how bad it is.
+ALERTS = {
+    "task failed": (_l("task failed"), "bad"),
+    "rolled back": (_l("rolled back"), "bad"),
+    "rollback failed": (_l("rollback failed"), "bad"),
+    "refused in shadow": (_l("refused in shadow"), "warn"),
+    "not compared": (_l("not compared"), "warn"),
+    "not served": (_l("not served"), "bad"),
+    "alias deleted": (_l("alias deleted"), "bad"),
+    "moved in MLflow": (_l("moved in MLflow"), "warn"),
+    "clock": (_l("clock leapt"), "warn"),
+}
 # The names of HTTP statuses that a page may show.
 STATUSES = {
     400: _l("Bad Request"),
@@ -71,6 +85,9 @@ METRICS = {
     "brier": _l("Brier score"),
     "ece": _l("Calibration error"),
 }
+
+
+SHORTEST_CUT = 6  # letters that all names share: fewer are not worth the loss; our choice
 
 
 # English is read on both sides of the Atlantic, where 11/12/26 is two different days.
@@ -114,6 +131,21 @@ def localised(text: str) -> str:
         return text
     signs = locale.number_symbols["latn"]
     return text.translate({ord(","): signs["group"], ord("."): signs["decimal"]})
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Each name without what it shares with all others, at its start and up to a mark between words.
+
+    >>> short_names(["sensor_room_1_mean", "sensor_room_2_mean"])
+    {'sensor_room_1_mean': '…1_mean', 'sensor_room_2_mean': '…2_mean'}
+    >>> short_names(["age", "agency"])
+    {'age': 'age', 'agency': 'agency'}
+    """
+    shared = os.path.commonprefix(list(names)) if len(names) > 1 else ""  # noqa: RUF071  (names, not paths)
+    cut = max((i + 1 for i, letter in enumerate(shared) if not letter.isalnum()), default=0)
+    if cut < SHORTEST_CUT or any(len(name) <= cut for name in names):
+        return {name: name for name in names}
+    return {name: f"…{name[cut:]}" for name in names}
 
 
 def percent(share: float) -> str:
