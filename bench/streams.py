@@ -29,6 +29,7 @@ from bench import harness, stream_worlds
 from bench.stream_loop import FIRST, Model, Outcome, Stream, fit, refit
 from ml import settings as settings_module
 from ml.data import generate
+from ml.models.base import UntrainableError
 from ml.schema.schema import ANSWERED, PREDICTION_ID
 
 HISTORIES = {"all": None, "newest 5,000": 5_000, "newest 3 windows": 3.0}  # rows, or windows as a float
@@ -55,7 +56,11 @@ def always(stream: Stream, first: Model, newest: float | None = None) -> list[Mo
         labelled = pd.concat(rows[-int(newest) :] if isinstance(newest, float) else rows, ignore_index=True)
         labelled = labelled.iloc[-newest:] if isinstance(newest, int) else labelled
         whole = newest is None or (isinstance(newest, int) and len(labelled) < newest)  # not yet a window of its own
-        models.append(fit(s, generate(s, labelled=labelled, train_on_base=whole), str(window)))
+        snapshot = generate(s, labelled=labelled, train_on_base=whole)
+        try:
+            models.append(fit(s, snapshot, str(window)))
+        except UntrainableError:  # one class alone in the newest rows: nobody would serve a model of them
+            models.append(models[-1])
     return models
 
 
