@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ml.tuning import Trial
 
 _SHOWN = 30  # columns of a table; the rest is in schema.json
+MOST_NAMED = 10  # in a sentence
 
 
 class ModelMetrics(Evaluation, frozen=True, kw_only=True):
@@ -100,7 +101,13 @@ def _data(snapshot: Snapshot) -> list[Block]:
 
 
 def _counted(counts: dict[str, int]) -> list[Message]:
-    return [message("card.counted", name=name, n=count) for name, count in counts.items() if count]
+    """Of many the commonest: a sentence is no list of everything."""
+    named = {name: count for name, count in counts.items() if count}
+    if len(named) <= MOST_NAMED:
+        return [message("card.counted", name=name, n=count) for name, count in named.items()]
+    common = sorted(named.items(), key=lambda pair: -pair[1])[:MOST_NAMED]
+    told = [message("card.counted", name=name, n=count) for name, count in common]
+    return [*told, message("card.more", n=len(named) - len(common))]
 
 
 def _scores(metrics: ModelMetrics, decision: Decision, schema: Schema) -> list[Block]:

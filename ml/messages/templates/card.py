@@ -24,6 +24,7 @@ TEMPLATES = {
     "card.snapshot": N_("snapshot `{snapshot}`, {rows:,} rows, {columns} columns"),
     "card.parts": N_("parts: {parts:, }"),
     "card.classes": N_("classes: {classes:, }"),
+    "card.more": N_("{n} more"),
     "card.counted": "{name} {n:,}",
     "card.time": N_("time: {first} to {last}"),
     "card.labelled": N_("labelled production rows: {n:,}"),

@@ -133,19 +133,27 @@ def localised(text: str) -> str:
     return text.translate({ord(","): signs["group"], ord("."): signs["decimal"]})
 
 
+def shared_start(names: Sequence[str]) -> str:
+    """What all names begin with, up to a mark between words; "" where that is too little to be worth a cut.
+
+    >>> shared_start(["sensor_room_1_mean", "sensor_room_2_mean"])
+    'sensor_room_'
+    """
+    shared = os.path.commonprefix(list(names)) if len(names) > 1 else ""  # noqa: RUF071  (names, not paths)
+    end = max((i + 1 for i, letter in enumerate(shared) if not letter.isalnum()), default=0)
+    return shared[:end] if end >= SHORTEST_CUT and all(len(name) > end for name in names) else ""
+
+
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Each name without what it shares with all others, at its start and up to a mark between words.
+    """Each name without what all begin with.
 
     >>> short_names(["sensor_room_1_mean", "sensor_room_2_mean"])
     {'sensor_room_1_mean': '…1_mean', 'sensor_room_2_mean': '…2_mean'}
     >>> short_names(["age", "agency"])
     {'age': 'age', 'agency': 'agency'}
     """
-    shared = os.path.commonprefix(list(names)) if len(names) > 1 else ""  # noqa: RUF071  (names, not paths)
-    cut = max((i + 1 for i, letter in enumerate(shared) if not letter.isalnum()), default=0)
-    if cut < SHORTEST_CUT or any(len(name) <= cut for name in names):
-        return {name: name for name in names}
-    return {name: f"…{name[cut:]}" for name in names}
+    cut = len(shared_start(names))
+    return {name: f"…{name[cut:]}" if cut else name for name in names}
 
 
 def percent(share: float) -> str:
