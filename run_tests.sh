@@ -6,7 +6,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/ops/setup.sh"
 "$system_python" "$root/ops/environment.py" --dev
-"$root/ops/chromium.sh"
+"$root/ops/test_packages.sh"
 cd "$root"
 if [ $# -eq 0 ]; then
   .venv/bin/ruff check .

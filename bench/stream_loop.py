@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from ml import settings as settings_module
 from ml.data import generate
 from ml.data.snapshot import Snapshot
 from ml.drift.reference import Baseline
+from ml.evaluation.metrics import DRIFT_FLOOR, log_losses_of_label
+from ml.gate.evidence import few_for_floor
 from ml.gate.rules import judge
 from ml.models import FAMILIES
 from ml.monitoring import retraining_decision
@@ -45,6 +47,11 @@ class Model:
     estimator: Any
     family: str
     created: float
+    judged: Any = None  # the fit that its reference was scored by, where another of its recipe serves
+
+    @property
+    def classes(self) -> np.ndarray:
+        return np.asarray(self.snapshot.schema.classes, dtype=object)
 
     def probabilities(self, frame: pd.DataFrame) -> np.ndarray:
         x, _ = canonical(frame, self.snapshot.schema)
@@ -53,34 +60,36 @@ class Model:
     def baseline(self) -> Baseline:
         recent = self.snapshot.part("recent")
         part = recent if len(recent.y) >= MIN_REFERENCE else self.snapshot.part("test")
-        p = self.estimator.predict_proba(part.X)
-        classes = np.asarray(self.snapshot.schema.classes, dtype=object)
-        return Baseline(
-            self.version,
-            self.snapshot.schema,
-            part.X,
-            classes[part.y],
-            classes[p.argmax(axis=1)],
-            p,
-        )
+        p = (self.judged or self.estimator).predict_proba(part.X)
+        labels = self.classes[part.y], self.classes[p.argmax(axis=1)]
+        return Baseline(self.version, self.snapshot.schema, part.X, *labels, p)
 
 
 @dataclass
 class Outcome:
-    """Predictions of one strategy over the scored windows, and what it cost."""
+    """Predictions and log-losses (nats) of one strategy over the scored windows, and what it cost."""
 
     predicted: list[np.ndarray] = field(default_factory=list)
+    losses: list[np.ndarray] = field(default_factory=list)
     retrainings: int = 0
     events: list[str] = field(default_factory=list)
+
+    def add(self, stream: Stream, model: Model, window: int, p: np.ndarray) -> None:
+        """What a model answered to a window; a label that it does not know costs the most."""
+        actual = stream.labels(window)
+        codes = pd.Index(model.classes).get_indexer(pd.Index(actual))
+        of_label = np.where(codes >= 0, p[np.arange(len(p)), codes], 0.0)
+        self.predicted.append(model.classes[p.argmax(axis=1)])
+        self.losses.append(log_losses_of_label(of_label, DRIFT_FLOOR))
 
 
 class Stream:
     """A table in windows, and a home for the loop's state."""
 
-    def __init__(self, file: Path, n_windows: int, home: Path, families: tuple[str, ...]):
+    def __init__(self, file: Path, n_windows: int, home: Path, families: tuple[str, ...], delay: int = 0):
         facts = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
         markers = facts.get("missing_markers") or [""]
-        self.target = facts["target"]
+        self.target, self.delay = facts["target"], delay
         frame = pd.read_csv(file, dtype=object, keep_default_na=False, na_values=markers)
         self.windows = [frame.iloc[rows] for rows in np.array_split(np.arange(len(frame)), n_windows)]
         base = home / "base.csv"
@@ -125,12 +134,26 @@ def fit(settings: Settings, snapshot: Snapshot, version: str) -> Model:
     return Model(version, snapshot, model.model, best, time.time())
 
 
+def final(judged: Model) -> Model:
+    """The recipe that was judged, with the newest rows that judged it; test rows stay the old ones of later gates."""
+    parts = [judged.snapshot.part(name) for name in ("train", "validation", "recent")]
+    x, y = pd.concat([part.X for part in parts], ignore_index=True), np.concatenate([part.y for part in parts])
+    spec = CandidateSpec(judged.family, FAMILIES[judged.family].baseline(len(y)))
+    model = fit_candidate(spec, x, y, schema=judged.snapshot.schema).model
+    return replace(judged, estimator=model, judged=judged.estimator)
+
+
 def refit(stream: Stream, first: Model) -> Outcome:
     """The loop: answer, check, retrain where the verdict says so, replace only by the gate."""
     outcome, champion, s = Outcome(), first, stream.settings
     ledger.append(s, ledger.PROMOTED, who="bench", to_version=first.version)
+    waiting: list[tuple[list[str], np.ndarray]] = []  # ids of a window with their labels
     for window in range(FIRST, len(stream.windows)):
-        outcome.predicted.append(answer(stream, champion, window))
+        p, ids = answer(stream, champion, window)
+        outcome.add(stream, champion, window, p)
+        waiting.append((ids, stream.labels(window)))
+        if len(waiting) > stream.delay:
+            label(stream, *waiting.pop(0))
         verdict = retraining_decision.decide(s, compare(s, baseline=champion.baseline()))
         if window == len(stream.windows) - 1 or not verdict.retrain:
             outcome.events.append(f"{window}: {verdict.verdict}; {verdict.decision}")
@@ -153,15 +176,15 @@ def refit(stream: Stream, first: Model) -> Outcome:
         )
         what = ledger.PROMOTED if promote else ledger.REFUSED
         ledger.append(s, what, who="bench", from_version=champion.version, to_version=challenger.version, why=sentence)
-        champion = challenger if promote else champion
+        champion = final(challenger) if promote and s.gate.refit else challenger if promote else champion
     return outcome
 
 
-def answer(stream: Stream, model: Model, window: int) -> np.ndarray:
-    """Predict a window and log it, as the service does; then its labels come."""
+def answer(stream: Stream, model: Model, window: int) -> tuple[np.ndarray, list[str]]:
+    """Predict a window and log it, as the service does; returns probabilities (n, classes) and ids."""
     frame = stream.windows[window].drop(columns=[stream.target])
     p = model.probabilities(frame)
-    classes = np.asarray(model.snapshot.schema.classes, dtype=object)
+    classes = model.classes
     labels = classes[p.argmax(axis=1)]
     inputs = _inputs(frame, model)
     begin = time.time()
@@ -177,17 +200,16 @@ def answer(stream: Stream, model: Model, window: int) -> np.ndarray:
         }
         for i in range(len(frame))
     ]
-    engine = database.engine(stream.settings)
-    predictions.insert(engine, rows)
-    actual = stream.labels(window)
-    predictions.insert_feedback(
-        engine,
-        [
-            {"prediction_id": row["prediction_id"], "label": label, "received_at": time.time()}
-            for row, label in zip(rows, actual, strict=True)
-        ],
-    )
-    return labels
+    predictions.insert(database.engine(stream.settings), rows)
+    return p, [str(row["prediction_id"]) for row in rows]
+
+
+def label(stream: Stream, ids: list[str], actual: np.ndarray) -> None:
+    """The labels of a window come."""
+    known = [
+        {"prediction_id": key, "label": one, "received_at": time.time()} for key, one in zip(ids, actual, strict=True)
+    ]
+    predictions.insert_feedback(database.engine(stream.settings), known)
 
 
 def _inputs(frame: pd.DataFrame, model: Model) -> list[dict[str, Any]]:
@@ -204,6 +226,8 @@ def gate(
     y = np.concatenate([recent.y, test.y])
     is_recent = np.arange(len(y)) < len(recent.y)
     parts = {"recent": is_recent, "regression": ~is_recent} if len(recent.y) else {}
+    if len(recent.y) and few_for_floor(recent.y, challenger.snapshot.schema):
+        parts["floor"] = np.ones(len(y), bool)
     train = challenger.snapshot.part("train").y
     verdict = judge(
         challenger.estimator.predict_proba(x),
@@ -214,5 +238,6 @@ def gate(
         prior=np.bincount(train, minlength=len(challenger.snapshot.schema.classes)) / len(train),
         degraded=degraded,
         challenger_beats_champion=challenger_beats_champion,
+        floor_known=challenger.family == champion.family,
     )
     return verdict.promote, verdict.sentence

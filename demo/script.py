@@ -25,14 +25,16 @@ LABEL_DELAY_S = 8.0
 LINE_S = 5.0  # between two lines of accuracy
 CHECK_S = 40.0  # without a verdict for so long, a drift check is asked for
 FIRST_S = 900.0  # for the first champion; a minute on an idle machine
-RECOVERED_S = 40.0  # watched after the swap
+RECOVERED_S = 40.0  # watched after the swap at least …
+CLIMB_S = 300.0  # … and until what is possible is reached, at most so long
 PREFACE = f"""
 What is shown: {RATE:.0f} simulated customers a second ask the running service who of them will leave, and what they
 really did comes back as a label {LABEL_DELAY_S:.0f} s later. The loop runs as it always does: new predictions start a
 drift check on Airflow, and a verdict that asks for it starts a retraining. Nobody helps it.
   1  the usual customers come                 expected: stable
-  2  other customers, the same behaviour      expected: drift is told, the model holds, nothing is replaced
-  3  the same customers behave differently    expected: degraded as soon as labels tell, retraining, a new champion
+  2  other customers, the same behaviour      expected: drift is told, the model holds
+  3  the same customers behave differently    expected: degraded as soon as labels tell, retraining, a new champion,
+     and further ones until it is right nearly as often as is possible
 """
 
 
@@ -133,7 +135,12 @@ def run(settings: Settings, *, reports: Path | None = None) -> int:
             lambda w, s: w.promoted,
             330,  # a challenger that came too early is refused, and the next one has more to learn from
         )
-        demo.phase(CONCEPT, "   The world stays as it is; who answers now?", lambda w, s: s > RECOVERED_S, 60)
+        demo.phase(
+            CONCEPT,
+            "   The world stays as it is; who answers now, and does it come near what is possible?",
+            lambda w, s: s > RECOVERED_S and summary.recovered(demo.traffic.accuracy(20.0)),
+            CLIMB_S,
+        )
     finally:
         demo.traffic.stop()
     return summary.write(demo.reports, settings, demo.traffic, demo.events, demo.phases, noticed=noticed)

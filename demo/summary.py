@@ -10,7 +10,7 @@ from typing import Any
 
 from demo.live import PHASES, Batch, Traffic
 from demo.picture import Event, draw
-from ml import predictions
+from ml import drift, predictions
 from ml.data.sources import customers
 from ml.errors import RefitError
 from ml.registry import ledger
@@ -18,6 +18,8 @@ from ml.release import replay_scoring
 from ml.settings import Settings
 from ml.storage import database
 from ml.storage.files import write_json
+
+NEAR = 0.03  # of accuracy, below what is possible: reached
 
 
 def write(
@@ -31,7 +33,7 @@ def write(
 ) -> int:
     """Print the summary and keep `demo.json` and `demo.svg`; 0 when the loop noticed and recovered.
 
-    Recovered means: at least half of what the concept shift cost has come back.
+    Recovered means: right nearly as often as is possible (`NEAR`).
 
     Parameters
     ----------
@@ -40,7 +42,6 @@ def write(
     noticed
         Was a new champion promoted in the third?
     """
-    before, worst, after = phases[0]["accuracy"] or 0.0, lowest(traffic.batches), phases[3]["accuracy"] or 0.0
     best = {p.name: customers.best_accuracy(p.shift, p.concept) for p in PHASES}
     found = {
         "seconds": time.monotonic() - traffic.started,
@@ -50,10 +51,11 @@ def write(
         "versions": list(dict.fromkeys(b.version for b in traffic.batches)),
         "accuracy": {p["phase"] + (" after the swap" if i == 3 else ""): p["accuracy"] for i, p in enumerate(phases)},
         "best_possible": best,
-        "worst": worst,
+        "worst": lowest(traffic.batches),
         "without_the_loop": without_the_loop(settings),
         "moments": moments(events),
-        "recovered": noticed and after > worst + 0.5 * (before - worst),
+        "how": how(settings, time.time() - (time.monotonic() - traffic.started), events),
+        "recovered": noticed and recovered(phases[3]["accuracy"]),
         "events": [{"at": e.at, "kind": e.kind, "text": e.text} for e in events],
     }
     write_json(reports / "demo.json", found)
@@ -63,6 +65,30 @@ def write(
     if not found["recovered"]:
         print("  The loop did not recover in the time of the demonstration.", file=sys.stderr)
     return 0 if found["recovered"] else 1
+
+
+def recovered(accuracy: float | None) -> bool:
+    """Whether an accuracy, in [0, 1], is that of a model that knows the world after the concept shift."""
+    changed = PHASES[-1]
+    return accuracy is not None and accuracy >= customers.best_accuracy(changed.shift, changed.concept) - NEAR
+
+
+def how(settings: Settings, started: float, events: Sequence[Event]) -> list[str]:
+    """What asked for each retraining since the concept shift, and what came of it, in order of time.
+
+    `started` is the wall clock of the traffic's start, seconds.
+    """
+    began = next((e.at for e in events if e.kind == "world" and e.text == PHASES[-1].name), None)
+    if began is None:
+        return []
+    try:
+        asked = [(c.time, f"{c.verdict}: {c.decision}") for c in drift.history(settings, 100) if c.retrain]
+        ends = ledger.events(settings, limit=50, what=[ledger.PROMOTED, ledger.REFUSED])
+    except RefitError:
+        return []
+    told = asked + [(e.time, f"version {e.to_version} {e.what}") for e in ends]
+    since = [(moment - started - began, text) for moment, text in sorted(told)]
+    return [f"{at:4.0f} s {text}" for at, text in since if at >= 0]
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -76,6 +102,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     if found["without_the_loop"] is not None:
         told.append(f"{'the old version, after the swap':<30} {found['without_the_loop']:.0%} right: without the loop")
     told += [f"{seconds:4.0f} s from the concept shift to {what}" for what, seconds in found["moments"].items()]
+    told += [f"  {line}" for line in found["how"]]
     again = f", {found['requests_sent_again']} of them sent again" if found["requests_sent_again"] else ""
     told.append(f"{found['rows']:,} customers in {found['requests_answered']:,} requests, every one answered{again}")
     return [*told, f"versions that answered: {', '.join(found['versions'])}"]

@@ -5,6 +5,7 @@ heavy libraries are imported inside the functions that need them.
 
 | room | what is in it |
 |---|---|
+| `commands` | The commands as they are typed here: a checkout's, or `refit` |
 | `messages` | Messages: every sentence for people, by code |
 | `errors` | The error tree |
 | `http` | Get and post JSON with the standard library |

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from ml.cli import main
+from ml.commands import spoken
 from ml.errors import RefitError
 
 
@@ -13,7 +14,7 @@ def run() -> int:
     import click
 
     try:
-        code = main(prog_name="python -m ml", standalone_mode=False)
+        code = main(prog_name=spoken("python -m ml"), standalone_mode=False)
         return code if isinstance(code, int) else 0
     except RefitError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,13 +10,21 @@ import os
 import sys
 from pathlib import Path
 
-ACTIONS = ("--status", "--stop", "--cancel", "--start", "--demo-drift")  # without one: start, and run
+from ml.commands import INSTALLED, spoken
+
+ACTIONS = {  # without one: start, and run
+    "--status": "say what runs, and end",
+    "--stop": "stop everything",
+    "--cancel": "end the runs of retrain that are active or wait",
+    "--start": "start everything and run nothing",
+    "--demo-drift": "show the closed loop under simulated live traffic",
+}
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     command_parser = argparse.ArgumentParser(
-        prog="./run_pipeline.sh",
+        prog=spoken("./run_pipeline.sh"),
         description="Set up what is missing, start Airflow, MLflow and the service on this machine, run the retraining "
         "loop on Airflow, and end when the service answers with the champion. Running it again is safe.",
         epilog="Settings: refit.toml, then REFIT_* variables (REFIT_SERVING_PORT, REFIT_AIRFLOW_PORT, "
@@ -24,11 +32,9 @@ def parser() -> argparse.ArgumentParser:
         "service answers with the champion; 1 an error; 3 --status: nothing runs; 4 the run ended and nothing serves.",
     )
     action = command_parser.add_mutually_exclusive_group()
-    action.add_argument("--status", action="store_true", help="say what runs, and end")
-    action.add_argument("--stop", action="store_true", help="stop everything")
-    action.add_argument("--cancel", action="store_true", help="end the runs of retrain that are active or wait")
-    action.add_argument("--start", action="store_true", help="start everything and run nothing")
-    action.add_argument("--demo-drift", action="store_true", help="show the closed loop under simulated live traffic")
+    for name, about in ACTIONS.items():
+        # Installed by name, each is a word of its own, which hands it on.
+        action.add_argument(name, action="store_true", help=argparse.SUPPRESS if INSTALLED else about)
     data = command_parser.add_argument_group("own data")
     data.add_argument("--data", metavar="FILE", help="CSV or Parquet to learn from; 'default': as in refit.toml again")
     data.add_argument("--target", metavar="COLUMN", help="the column to predict")
@@ -87,19 +93,19 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return command.perform(arguments)
     except NoChampion as error:
-        print(f"\n{error}", file=sys.stderr)
+        print(spoken(f"\n{error}"), file=sys.stderr)
         return 4
     except (RefitError, StackError, RunFailed) as error:
-        print(f"\n{error}", file=sys.stderr)
+        print(spoken(f"\n{error}"), file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader, `head` for example, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Interrupted as error:
-        print(f"\n{error}", file=sys.stderr)
+        print(spoken(f"\n{error}"), file=sys.stderr)
         return 130
     except KeyboardInterrupt:
-        print("\nInterrupted. What runs is said by ./run_pipeline.sh --status", file=sys.stderr)
+        print(spoken("\nInterrupted. What runs is said by ./run_pipeline.sh --status"), file=sys.stderr)
         return 130
 
 

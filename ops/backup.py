@@ -16,6 +16,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from ml.commands import spoken
+
 PARTS = ("data", "models", "var")
 DATABASES = ("var/refit.db", "var/mlflow/mlflow.db", "var/airflow/airflow.db")
 SEGMENTS = "var/serving/segments"
@@ -109,7 +111,7 @@ def _file(source: Path, target: Path) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     arguments = argparse.ArgumentParser(
-        prog="python -m ops.backup", description="Copy the state of the embedded stack."
+        prog=spoken("python -m ops.backup"), description="Copy the state of the embedded stack."
     )
     arguments.add_argument("folder", type=Path, help="where to; made anew")
     return arguments

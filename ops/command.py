@@ -136,7 +136,7 @@ def run(layout: Layout, terminal: Terminal, conf: dict[str, Any]) -> None:
     except KeyboardInterrupt:
         raise Interrupted(
             f"Left. The run goes on: {api.page('retrain', run_id)}\n"
-            "./run_pipeline.sh --cancel ends it; --stop stops everything."
+            "./run_pipeline.sh --cancel ends it; ./run_pipeline.sh --stop stops everything."
         ) from None
     summary(layout, terminal, results)
 

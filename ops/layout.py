@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class Layout:
     @property
     def bin(self) -> Path:
         """Console scripts of the environment that runs this."""
-        return CHECKOUT / ".venv" / "bin"
+        return Path(sys.prefix) / "bin"
 
     @property
     def logs(self) -> Path:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from ml.commands import spoken
 from ml.settings import from_values, load
 from ml.settings.addresses import mlflow_page
 from ops import stack, supervision
@@ -14,7 +15,7 @@ from ops.layout import Layout
 
 def main(argv: list[str] | None = None) -> int:
     """Serve MLflow until it is interrupted; only says the address when the stack serves it already."""
-    parser = argparse.ArgumentParser(prog="./mlflow_ui.sh", description=__doc__)
+    parser = argparse.ArgumentParser(prog=spoken("./mlflow_ui.sh"), description=__doc__)
     parser.add_argument("--port", type=int, help="instead of REFIT_MLFLOW_PORT")
     arguments = parser.parse_args(argv)
     layout = Layout(load())

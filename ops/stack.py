@@ -9,6 +9,7 @@ import platform
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -119,10 +120,10 @@ def _disk(layout: Layout) -> str:
 
 
 def _python() -> str:
-    version = platform.python_version()
-    if version.startswith("3.11."):
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
         return ""
-    return f"This is Python {version} and Refit needs 3.11: remove .venv and run the command again."
+    version = platform.python_version()
+    return f"This is Python {version} and Refit needs 3.11 to 3.13: install it, and Refit with it, anew."
 
 
 def _unwritable_path(layout: Layout) -> str:
@@ -233,7 +234,7 @@ def left_listening(layout: Layout) -> dict[str, psutil.Process]:
     """What a killed supervisor left on the ports of this stack, by the port's name.
 
     A title wipes the environment by which children are known, gunicorn's for one. So these are known by their port
-    and by their working directory, the checkout, which the supervisor gives them and nothing in them changes.
+    and by their working directory, the home, which the supervisor gives them and nothing in them changes.
     """
     names = {port: name for name, port in layout.ports.items()}
     processes: dict[str, psutil.Process] = {}
@@ -242,7 +243,7 @@ def left_listening(layout: Layout) -> dict[str, psutil.Process]:
             if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr.port in names:
                 with contextlib.suppress(psutil.Error, OSError):
                     process = psutil.Process(connection.pid)
-                    ours = os.path.realpath(process.cwd()) == os.path.realpath(layout.checkout)
+                    ours = os.path.realpath(process.cwd()) == os.path.realpath(layout.home)
                     if ours and process.uids().real == os.getuid() and process.pid not in _own_line():
                         processes[names[connection.laddr.port]] = process
     return processes

@@ -99,7 +99,7 @@ def supervisor_config(layout: Layout) -> str:
         "logfile_backups": "2",
         "pidfile": str(layout.settings.var / "supervisord.pid"),
         "childlogdir": str(layout.logs),
-        "directory": str(layout.checkout),
+        "directory": str(layout.home),  # by which `stack.left_listening` knows them
         "umask": "077",
         # Without it supervisord says at length that it runs as root.
         **({"user": "root"} if os.geteuid() == 0 else {}),

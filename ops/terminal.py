@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ml import http
+from ml.commands import spoken
 from ml.pipeline import progress
 from ml.pipeline.first_champion import without_champion
 from ml.pipeline.run_key import run_key
@@ -38,7 +39,7 @@ class Terminal:
     def line(self, text: str = "") -> None:
         """One finished line."""
         self._clear()
-        self._out.write(f"{text}\n")
+        self._out.write(f"{spoken(text)}\n")
         self._out.flush()
 
     def live(self, text: str) -> None:

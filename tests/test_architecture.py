@@ -110,6 +110,7 @@ def test_settings_and_errors_are_at_the_bottom() -> None:
 
 # The rooms of the library from low to high: each imports only what stands before it. Imports inside functions count.
 LAYERS = (
+    "commands",
     "messages",
     "errors",
     "http",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import harness
+from bench import harness, streams
 
 
 def test_its_examples_are_true() -> None:
@@ -51,3 +51,17 @@ def test_a_program_has_no_options_of_its_own_kind(program: Path) -> None:
     text = program.read_text(encoding="utf-8")
     assert "harness.options(" in text
     assert not re.search(r"^import click|ArgumentParser\(", text, re.MULTILINE)
+
+
+def test_shares_of_a_stream_are_of_the_gain_over_never_retraining() -> None:
+    """In log-loss less is more; a rival that gained nothing has no shares."""
+    rows = {
+        "static": {"accuracy": 0.7, "log_loss": 0.6},
+        "refit": {"accuracy": 0.8, "log_loss": 0.5},
+        "every window": {"accuracy": 0.75, "log_loss": 0.4},
+        "worse": {"accuracy": 0.7, "log_loss": 0.7},
+    }
+    assert streams.share(rows, "accuracy", "every window") == pytest.approx(2.0)
+    assert streams.share(rows, "log_loss", "every window") == pytest.approx(0.5)
+    assert streams.share(rows, "accuracy", "worse") is None
+    assert streams.share(rows, "log_loss", "worse") is None

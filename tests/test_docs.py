@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -117,6 +118,18 @@ def _pipeline(arguments: list[str]) -> None:
     importlib.import_module("ops.__main__").parser().parse_args(arguments)
 
 
+def _refit(arguments: list[str]) -> None:
+    """By the program that is behind the word."""
+    if arguments[0] == "init":
+        importlib.import_module("refit.project").parser().parse_args(arguments[1:])
+        return
+    first, *rest = importlib.import_module("refit.__main__").command(arguments)
+    if rest and rest[0] == "ops":
+        _pipeline(rest[1:])
+    else:
+        _python([first, *rest])
+
+
 def _export(arguments: list[str]) -> None:
     settings.from_environment(dict(word.split("=", 1) for word in arguments))
 
@@ -131,6 +144,8 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     ".venv/bin/python": _python,
     "python": _python,
     "python3.11": _python,
+    "refit": _refit,
+    "pipx": _known,
     "curl": _curl,
     "docker": _compose,
     "export": _export,
@@ -181,14 +196,15 @@ def test_settings_that_are_named_exist(page: Path) -> None:
             pytest.fail(f"{page.name}: {error}")
 
 
-def test_the_rest_page_is_what_the_service_says() -> None:
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        made = importlib.import_module("rest_api").page()
-    finally:
-        sys.path.remove(str(ROOT / "docs"))
-    current = (ROOT / "docs" / "rest-api.md").read_text(encoding="utf-8")
-    assert current == made, "renew it: .venv/bin/python docs/rest_api.py"
+@pytest.mark.parametrize("name", ["rest_api", "settings"])
+def test_a_reference_is_what_the_code_says(name: str) -> None:
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    current = maker.PAGE.read_text(encoding="utf-8")
+    assert current == maker.page(), f"renew it: .venv/bin/python docs/{name}.py"
 
 
 def _compose_env(folder: Path) -> str:

@@ -16,7 +16,8 @@ class Series:
     """One line: points (x, y) in data units; `y` None breaks the line; `band` is (low, high) a point.
 
     `dots` marks the points, with `sizes` as radii; `line` joins them; `hollow` leaves the dots empty.
-    `colour` is the place in the palette; 0 takes the series' own place.
+    `colour` is the place in the palette; 0 takes the series' own place. `texts` is what a pointer at each dot shows; by
+    default the series' name and y.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Series:
     hollow: bool = False
     line: bool = True
     colour: int = 0
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,8 +220,8 @@ def _series(axes: Axes, one: Series, colour: int, localise: Localise) -> list[st
         sizes = one.sizes or (3.5,) * len(one.points)
         parts += [
             f'<circle class="{kind}" cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="{size:.3g}">'
-            f"<title>{escape(one.name)}: {short(y, localise)}</title></circle>"
-            for (x, y), size in zip(one.points, sizes, strict=True)
+            f"<title>{escape(text or f'{one.name}: {short(y, localise)}')}</title></circle>"
+            for (x, y), size, text in zip(one.points, sizes, one.texts or ("",) * len(sizes), strict=True)
             if y is not None
         ]
     return parts

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import click
 
+from ml.commands import spoken
+
 EPILOG = """
 Settings come from refit.toml, then REFIT_* variables, then options. Exit codes: 0 done (a challenger that the
 gate refuses is a result, see --fail-if-refused), 1 an error told in one sentence, 2 wrong usage, 3 refused and
@@ -53,6 +55,7 @@ class Commands(click.Group):
 
         module, attribute = COMMANDS[name]
         command: click.Command = getattr(importlib.import_module(module), attribute)
+        command.help = spoken(command.help or "")
         return command
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from ml.commands import spoken
 from ml.storage.files import to_json
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def result(value: Any, *, as_json: bool, text: str) -> None:
     """The result of a command: JSON for machines, or a text for people."""
-    click.echo(to_json(value).decode() if as_json else text)
+    click.echo(to_json(value).decode() if as_json else spoken(text))
 
 
 class Bar:

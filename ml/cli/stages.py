@@ -9,6 +9,7 @@ import click
 
 from ml.cli import show
 from ml.cli.options import force_option, options, policy_option, reason_option, run_of, run_option, settings_for, who
+from ml.commands import spoken
 
 if TYPE_CHECKING:
     from ml.pipeline.pipeline import Stage
@@ -61,7 +62,7 @@ def pipeline(run_key: str | None, reason: str, fail_if_refused: bool, as_json: b
     elif isinstance(result, PromotionRecord):
         click.echo(f"MLflow    {result.mlflow_url}")
     else:
-        click.echo(f"Waits for approval. Next: python -m ml promote --run {key}")
+        click.echo(spoken(f"Waits for approval. Next: python -m ml promote --run {key}"))
     if isinstance(result, PromotionRecord) and not result.champion and settings.gate.policy != "never":
         judged = done["evaluate"].to_dict() if "evaluate" in done else {}
         click.echo(without_champion(settings, judged, result.version), err=True)

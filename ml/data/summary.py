@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 
+from ml.commands import spoken
 from ml.data.manifest import Manifest
 from ml.messages import Message, code_of, message
 from ml.schema.findings import Finding
@@ -97,5 +98,5 @@ def _commands(findings: Sequence[Finding], data: Data) -> Iterator[Message]:
             told.add(option)
             table = ["--data", data.path] if data.path else []
             target = ["--target", data.target] if data.path and data.target else []
-            command = shlex.join(["./run_pipeline.sh", *table, *target, option, finding.column])
+            command = spoken(shlex.join(["./run_pipeline.sh", *table, *target, option, finding.column]))
             yield message("data.found_command", column=finding.column, command=command)

@@ -59,9 +59,9 @@ def base(settings: Settings, made_from: str = "", schema: Schema | None = None) 
 
 
 def losses(
-    settings: Settings, source: Base, windows: Mapping[str, pd.DataFrame], held: pd.DataFrame, *, families: int = 1
+    settings: Settings, source: Base, windows: Mapping[str, pd.DataFrame], held: pd.DataFrame
 ) -> dict[str, NDArray[np.float64]]:
-    """Log-loss of every held row under a quick model of each window.
+    """Log-loss of every held row under a quick model of each window and family, by `model_name`.
 
     Parameters
     ----------
@@ -70,26 +70,44 @@ def losses(
         the one named `all`. One with too few rows, or not all classes, is left out.
     held
         Labelled rows to judge on.
-    families
-        How many of the quick families are tried; with more than one the names are `window (family)`.
 
     Returns
     -------
-    Name → (n_held,) nats; rows whose label is no class are dropped from all of them alike.
+    Name → (n_held,) nats, of probabilities that are floored and sum to one; rows whose label is no class are dropped
+    from all of them alike. A window that cannot be fitted is left out.
     """
     x_held, y_held = canonical(held, source.schema)
-    quick = [name for name in QUICK if name in settings.train.families][:families] or ["logistic"]
-    gains = {}
+    found = {}
     for name, rows in windows.items():
         x, y = canonical(rows, source.schema)
         if name == "all" and source.rows is not None:
             x, y = _concat(source.rows[0], x), np.concatenate([source.rows[1], y])
         if len(y) < settings.retrain.min_rows // 2 or len(np.unique(y)) < len(source.schema.classes):
             continue
-        for family in quick:
+        for family in quick(settings):
             loss = _losses(family, x, y, x_held, y_held, source.schema, settings)
-            gains[name if families == 1 else f"{name} ({family})"] = loss
-    return gains
+            if loss is not None:
+                found[model_name(name, family)] = loss
+    return found
+
+
+def quick(settings: Settings) -> list[str]:
+    """The quick families among those that are searched, the best first; logistic regression where none is."""
+    return [name for name in QUICK if name in settings.train.families] or ["logistic"]
+
+
+def model_name(window: str, family: str) -> str:
+    """What a quick model is called in verdicts.
+
+    >>> model_name("since drift", "logistic"), window_of("since drift (logistic)")
+    ('since drift (logistic)', 'since drift')
+    """
+    return f"{window} ({family})"
+
+
+def window_of(model: str) -> str:
+    """The window of a quick model, by its name."""
+    return model.partition(" (")[0]
 
 
 def canonical(rows: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, Any]:
@@ -112,7 +130,9 @@ def _concat(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([first, second], ignore_index=True) if len(second) else first
 
 
-def _losses(family: str, x: Any, y: Any, x_held: Any, y_held: Any, schema: Schema, settings: Settings) -> Any:
+def _losses(
+    family: str, x: Any, y: Any, x_held: Any, y_held: Any, schema: Schema, settings: Settings
+) -> NDArray[np.float64] | None:
     from ml.models import FAMILIES
 
     keep = np.sort(np.random.default_rng(settings.train.seed).permutation(len(y))[: settings.retrain.backtest_rows])
@@ -120,5 +140,7 @@ def _losses(family: str, x: Any, y: Any, x_held: Any, y_held: Any, schema: Schem
     try:
         model.fit(x.iloc[keep], y[keep])
     except DataError:  # a window in which nothing varies cannot win
-        return np.full(len(y_held), np.inf)
-    return log_losses(model.predict_proba(x_held), y_held, DRIFT_FLOOR)
+        return None
+    p = np.clip(model.predict_proba(x_held), DRIFT_FLOOR, 1.0)
+    loss = log_losses(p / p.sum(axis=1, keepdims=True), y_held)
+    return loss if np.isfinite(loss).all() else None

@@ -1,8 +1,9 @@
 """The decision rule: from findings to a verdict, and from verdicts to the decision to retrain.
 
-The rule, with its measured error rates, is in docs/drift.md. In short: a broken feed alerts and blocks;
-a drop in labelled accuracy is what retrains; drift of the inputs or of the predictions alone warns, and
-retrains only where labels do not come; either must be seen in m of the last n windows.
+The rule, with its measured error rates, is in docs/drift.md. In short: a broken feed alerts and blocks; evidence that
+models of newer rows know more retrains, and so does a drop in labelled accuracy; drift of the inputs or of the
+predictions alone warns, and retrains only where labels do not come; a drop and a drift must be seen in m of the last n
+windows, evidence is summed over all of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import msgspec
 from ml.drift.verdict import Estimate, Finding, FreshModelProbe, Performance, Signals, Verdict
 from ml.messages import Message, Text, message
 from ml.settings import Drift
+
+BUDGET = "retraining.budget_spent"  # of `ml.messages`: the blocker that large evidence does not wait for
 
 
 class Blocker(msgspec.Struct, frozen=True):
@@ -77,7 +80,6 @@ def retrain(
     drift: Drift,
     *,
     fresh_model_probe: FreshModelProbe | None = None,
-    spare: bool = True,
 ) -> tuple[bool, Message]:
     """Whether to retrain, and why or why not.
 
@@ -89,8 +91,6 @@ def retrain(
         What forbids a retraining at this moment (cool-down, one under way, breaker).
     fresh_model_probe
         Whether a newer model would do better, where that was asked.
-    spare
-        The budget of retrainings is full: a small gain may spend one, else it is kept for what is large.
     """
     if now == "broken data":
         return False, message("retraining.broken_data")
@@ -98,19 +98,17 @@ def retrain(
         return False, message("retraining.no_reason")
     recent = [signals, *earlier][: drift.confirm_windows]
     fresh_model_probe = fresh_model_probe or FreshModelProbe()
-    if signals.degraded or signals.challenger_beats_champion:
+    if signals.challenger_beats_champion:
+        seen, why = drift.confirm_hits, message("retraining.gain_confirmed")  # over all labels since the promotion
+        if fresh_model_probe.evidence > drift.evidence_large_nats:
+            why = message("retraining.gain_large")
+            blockers = [blocker for blocker in blockers if blocker.reason.code != BUDGET]
+    elif signals.degraded:
         seen = sum((s.degraded or s.challenger_beats_champion) and s.judged for s in recent)
-        why = message("retraining.drop_confirmed" if signals.degraded else "retraining.gain_confirmed")
+        why = message("retraining.drop_confirmed")
         # What no newer model does better at is perhaps only a hard stretch: that waits for a second window.
-        if fresh_model_probe.large or (
-            performance.large and (fresh_model_probe.gain is None or fresh_model_probe.gain > 0)
-        ):
-            seen = drift.confirm_hits
-            why = message("retraining.drop_large" if signals.degraded else "retraining.gain_large")
-        elif signals.challenger_beats_champion and not signals.degraded and not spare:
-            return False, message("retraining.small_gain")
-        elif signals.challenger_beats_champion:
-            seen = max(seen, fresh_model_probe.windows)  # these were judged together
+        if performance.large and (fresh_model_probe.gain is None or fresh_model_probe.gain > 0):
+            seen, why = drift.confirm_hits, message("retraining.drop_large")
     elif not signals.drifted:
         return False, message("retraining.too_little_drift")
     elif any(s.judged for s in recent):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ml.charts.histograms import Histogram
 from ml.messages import Message, Text, code_of, english, message
 
 Verdict = Literal["insufficient data", "stable", "drift", "degraded", "broken data"]
@@ -65,18 +66,35 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[Text] = []
 
 
+class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
+    """What quick models of one window and family, fitted anew at each check, did since the promotion. Sums in nats."""
+
+    rows: int = 0  # labelled rows that it answered
+    gain: float = 0.0  # sum of the champion's loss minus its own
+    log_wealth: float = 0.0  # of the bet on it, from whichever check on (`ml.retraining.e_process`)
+    over_all: float = 0.0  # sum of the loss of the same family on all rows minus its own, where both answered …
+    over_all_squares: float = 0.0  # … and of its squares
+    over_all_rows: int = 0
+
+
 class FreshModelProbe(msgspec.Struct, frozen=True, kw_only=True):
-    """What quick models of older rows would have made of the newest labels. Log-losses in nats."""
+    """What quick models of older rows would have made of the labels since the champion's promotion. Nats.
+
+    `rows`, `gains` and `gain` are of the labels of this check alone; the others of all since the promotion.
+    """
 
     rows: int = 0  # judged on; 0: not asked
-    # model → mean gain over the champion, and its standard error, on the labels of this check alone
-    gains: dict[str, tuple[float, float]] = {}
-    model: str = ""  # the best, over the windows together
-    windows: int = 0  # of this champion that were taken together
-    gain: float | None = None
-    gain_at_least: float | None = None
+    gains: dict[str, tuple[float, float]] = {}  # model → mean gain over the champion, and its standard error
+    model: str = ""  # the best, over all labels since the promotion: `window (family)`
+    windows: int = 0  # checks of this champion that were taken together
+    labels: int = 0  # labelled rows that were taken together, each once
+    labels_until: float = 0.0  # the newest of them came at this moment, seconds
+    gain: float | None = None  # of `model`
+    evidence: float = (
+        0.0  # nats, that newer models know more; e^-4.6 = 1% is the chance to see 4.6 in a world unchanged
+    )
+    rehearsals: dict[str, Rehearsal] = {}  # model → its sums
     challenger_beats_champion: bool = False
-    large: bool = False  # so much on the newest labels alone that nothing need be waited for
     problem: Text = ""  # why champion and newer rows could not be compared, which is not the same as no newer rows
     reasons: list[Text] = []
 
@@ -85,7 +103,7 @@ class Signals(msgspec.Struct, frozen=True, kw_only=True):
     """What one window says, kept with its check: later checks count these."""
 
     degraded: bool = False
-    challenger_beats_champion: bool = False  # a quick model of newer rows would do better
+    challenger_beats_champion: bool = False  # models of newer rows do better, by the evidence since the promotion
     drifted: bool = False  # enough drift to stand in for missing labels
     judged: bool = False  # enough new labels came to judge performance
 
@@ -153,6 +171,7 @@ class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
     window: Window = Window()
     signals: Signals = Signals()
     findings: list[Finding] = []
+    histograms: tuple[Histogram, ...] = ()
     performance: Performance = msgspec.field(default_factory=lambda: Performance(labels=0))
     estimate: Estimate = msgspec.field(default_factory=Estimate)
     fresh_model_probe: FreshModelProbe = msgspec.field(default_factory=FreshModelProbe)
@@ -178,7 +197,7 @@ class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
         Reasons are told in English; `codes` has those of the reasons and of the decision.
         """
         telling = sorted(self.findings, key=lambda f: (not f.broken, not f.drifted, -f.effect))[:20]
-        short = msgspec.structs.replace(self, findings=telling, reasons=self.reasons[:20])
+        short = msgspec.structs.replace(self, findings=telling, reasons=self.reasons[:20], histograms=())
         record: dict[str, Any] = english(msgspec.to_builtins(short))
         codes = {"reasons": [code_of(reason) for reason in short.reasons], "decision": code_of(self.decision)}
         return record | {"codes": codes, "sentence": self.sentence}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 TRAINED_ON = "trained_on.npy"  # sorted uint64 hashes of the rows that a version was fitted on
 TRAINED_IDS = "trained_ids.npy"  # the same of whom they are about
+FLOOR_RAREST = 50  # of the rarest class, with which the floor can be shown of a modest model; our choice
 CHUNK_ROWS = 8_192  # scored at once; bounds the memory
 Probabilities = npt.NDArray[np.float32]
 
@@ -54,44 +56,70 @@ def predict(bundle: Bundle, X: pd.DataFrame) -> Probabilities:
     return np.concatenate(parts) if parts else np.empty((0, len(bundle.classes)), np.float32)
 
 
-def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | None) -> Rows:
+def rows_to_judge(
+    settings: Settings, snapshot: Snapshot, champion: Bundle | None, challenger: Bundle | None = None
+) -> Rows:
     """The recent part where there is one, else the test part; and the regression rows.
 
-    Rows that the champion was trained on are left out of the part that decides, as long as enough remain.
+    Rows that the champion was trained on are left out of the part that decides, as long as enough remain. Where the
+    recent rows are too few for the floor, it is asked of the test part too.
+
+    Parameters
+    ----------
+    challenger
+        Where it has been fitted on rows of the gate by now (`ml.pipeline.final_fit`): those are no evidence for it, and
+        none remaining is a refusal.
     """
-    recent, notes = snapshot.part("recent"), list[Message]()
-    deciding = recent if len(recent.y) >= settings.gate.min_rows else snapshot.part("test")
-    X, y = deciding.X, deciding.y
-    known = seen_in_training(champion, X, y, snapshot.schema, deciding.ids)
+    recent, test, notes = snapshot.part("recent"), snapshot.part("test"), list[Message]()
+    deciding = recent if len(recent.y) >= settings.gate.min_rows else test
+    X, y, ids = deciding.X, deciding.y, deciding.ids
+    if (own := seen_in_training(challenger, X, y, snapshot.schema, ids)).any():
+        X, y, ids = X[~own].reset_index(drop=True), y[~own], None if ids is None else ids[~own]
+        test = deciding  # what it has learnt says nothing of the floor either
+    known = seen_in_training(champion, X, y, snapshot.schema, ids)
     if known.any() and (~known).sum() >= settings.gate.min_rows:
         X, y = X[~known].reset_index(drop=True), y[~known]
         notes.append(message("gate.trained_on_left_out", n=known.sum()))
     elif known.any():
         notes.append(message("gate.trained_on_maybe", n=known.sum(), all=len(y)))
-    return with_regression_rows(settings, X, y, snapshot.schema, notes)
+    more = (test.X, test.y) if deciding is not test and len(test.y) and few_for_floor(y, snapshot.schema) else None
+    return with_regression_rows(settings, X, y, snapshot.schema, notes, for_floor=more)
+
+
+def few_for_floor(y: npt.NDArray[np.int64], schema: Schema) -> bool:
+    """Whether the codes (n,) have too few of the rarest class to show that a model knows more than the class shares."""
+    return int(np.bincount(y, minlength=len(schema.classes)).min()) < FLOOR_RAREST if len(y) else False
 
 
 def with_regression_rows(
-    settings: Settings, X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema, notes: list[Message]
-) -> Rows:
+    settings: Settings, X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema, notes: list[Message],
+    *, for_floor: tuple[pd.DataFrame, npt.NDArray[np.int64]] | None = None,
+) -> Rows:  # fmt: skip
     """The rows that decide ("recent"), with the regression rows behind them where there are any of this schema.
 
     Parameters
     ----------
     X, y
         Canonical rows and their codes (n,).
+    for_floor
+        More of them, on which the floor is asked beside the recent ones ("floor"); None where those are enough.
     """
     import pandas as pd
 
     old = regression_rows.load(settings, schema)
-    if old is None:
-        return Rows(X, y, {"recent": np.ones(len(y), bool)}, tuple(notes))
-    n = len(y)
-    everything = pd.concat([X, old[0]], ignore_index=True)
-    codes = np.concatenate([y, old[1]])
-    return Rows(
-        everything, codes, {"recent": np.arange(len(codes)) < n, "regression": np.arange(len(codes)) >= n}, tuple(notes)
-    )
+    blocks = [(X, y), *([old] if old else []), *([for_floor] if for_floor else [])]
+    ends = np.cumsum([len(codes) for _, codes in blocks])
+    place = np.arange(ends[-1])
+    parts = {"recent": place < ends[0]}
+    if old:
+        parts["regression"] = (place >= ends[0]) & (place < ends[1])
+    if for_floor:
+        parts["floor"] = (place < ends[0]) | (place >= ends[-2])
+        notes = [*notes, message("gate.floor_of_all", n=parts["floor"].sum())]
+    if len(blocks) == 1:
+        return Rows(X, y, parts, tuple(notes))
+    everything = pd.concat([frame for frame, _ in blocks], ignore_index=True)
+    return Rows(everything, np.concatenate([codes for _, codes in blocks]), parts, tuple(notes))
 
 
 def reference_part(settings: Settings, snapshot: Snapshot) -> Part:
@@ -156,7 +184,7 @@ def champion_probabilities(
     from ml.schema.frame_coerce import canonical
 
     if set(champion.classes) != set(classes):
-        return None, message("gate.other_classes", old=champion.classes, new=classes)
+        return None, message("gate.other_classes", old=_few(champion.classes), new=_few(classes))
     try:
         frame, _ = canonical(X, champion.schema)
     except SchemaError as error:
@@ -185,7 +213,7 @@ def servability(bundle: Bundle) -> Servability:
 def judge(
     settings: Settings, rows: Rows, challenger: Bundle, champion: Bundle | None, *,
     prior: npt.NDArray[np.float64] | None, degraded: bool, challenger_beats_champion: bool = False, seed: int,
-    problem: Message | None = None,
+    problem: Message | None = None, family: str = "",
 ) -> Verdict:  # fmt: skip
     """The gate's verdict over rows that both models score now, each with its own preprocessing.
 
@@ -199,6 +227,8 @@ def judge(
         What the drift check that started the run knew of the champion: see `rules.judge`.
     problem
         Why there is no bundle of a champion that serves; None where there is one, or none serves.
+    family
+        The challenger's; "": as its bundle says, which a draft does not.
     """
     from ml.evaluation.slices import slices
 
@@ -216,15 +246,31 @@ def judge(
         predict(challenger, rows.X), theirs, rows.y, settings=settings.gate, parts=rows.parts, prior=prior,
         slices=named, servability=servability(challenger), incomparable=incomparable, degraded=degraded,
         challenger_beats_champion=challenger_beats_champion,
+        floor_known=_floor_known(champion, family or challenger.metrics.get("family", ""), settings),
         seed=seed,
     )  # fmt: skip
-    if not rows.notes:
+    return noted(verdict, [*rows.notes, *([message("gate.floor_known")] if verdict.numbers.floor_known else [])])
+
+
+def noted(verdict: Verdict, notes: list[Message]) -> Verdict:
+    """The verdict with what is to be known beside it."""
+    if not notes:
         return verdict
+    told = (*verdict.numbers.notes, *(note.text for note in notes))
     return msgspec.structs.replace(
         verdict,
-        message=message("gate.with_notes", verdict=verdict.message, notes=rows.notes),
-        numbers=msgspec.structs.replace(verdict.numbers, notes=tuple(note.text for note in rows.notes)),
+        message=message("gate.with_notes", verdict=verdict.message, notes=notes),
+        numbers=msgspec.structs.replace(verdict.numbers, notes=told),
     )
+
+
+def _floor_known(champion: Bundle | None, family: str, settings: Settings) -> bool:
+    """Whether a champion of the challenger's family was above the floor by its own gate, or by one before it."""
+    if champion is None or champion.metrics.get("family") != family:
+        return False
+    numbers = (champion.json("gate.json") or {}).get("numbers", {})
+    lower = (numbers.get("floor_gain") or {}).get("lower")  # null where it is not known
+    return bool(numbers.get("floor_known")) or (lower is not None and lower > settings.gate.floor_gain)
 
 
 def seen_in_training(
@@ -261,3 +307,8 @@ def seen_in_training(
 def id_hashes(ids: npt.NDArray[np.object_]) -> npt.NDArray[np.uint64]:
     """(n,) uint64 of identities; 0 for a row that does not say whom it is about."""
     return np.array([int(i[:16], 16) if len(i) == 32 and i[0] != "\x1f" else 0 for i in ids], dtype=np.uint64)
+
+
+def _few(names: Sequence[str]) -> list[str]:
+    """As many as a sentence bears."""
+    return [*names[:10], *(["…"] if len(names) > 10 else [])]

@@ -8,11 +8,13 @@ In order, and each "no" is a reason in the verdict:
 
 1. servability: the bundle loads, repeats its own examples, and keeps to its budgets;
 2. floor: better than always answering the classes' shares, with confidence (waived where the champion is
-   degraded, is itself not above the floor, and the challenger is better than it);
+   degraded, is itself not above the floor, and the challenger is better than it; not asked again where the rows are too
+   few to tell and the champion, of the same family, has been shown to be above it);
 3. no champion yet: that is enough; a champion that is there and cannot be compared (other columns, other classes, a
    damaged bundle) is kept: a person may decide;
 4. better than the champion on the recent rows, with confidence; or, where the champion is known to be
-   degraded, not worse by more than a margin. Indistinguishable keeps the champion;
+   degraded, or a drift check has proved that models of newer rows do better (the question is not asked twice, of fewer
+   rows), not worse by more than a margin. Indistinguishable keeps the champion;
    a degraded champion that is below the floor itself gives way to a better one below it;
 5. accuracy not significantly and materially worse;
 6. nothing old forgotten: not significantly and materially worse on the regression rows (waived where the
@@ -62,8 +64,9 @@ class LogLosses(msgspec.Struct, frozen=True, kw_only=True):
 class GateNumbers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a verdict rests on; None, and left out of gate.json, where a rule was not come to.
 
-    `floor_gain` is over the class shares, `gain` and `accuracy_gain` over the champion on the recent rows,
-    `regression_gain` over it on the regression rows; `slices_worse` has those that lost too much by their names.
+    `floor_gain` is over the class shares, and was not asked for again with `floor_known`; `gain` and `accuracy_gain`
+    are over the champion on the recent rows, `regression_gain` over it on the regression rows; `slices_worse` has
+    those that lost too much by their names.
     """
 
     rows: int
@@ -72,6 +75,7 @@ class GateNumbers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     policy: str
     servability: Servability | None = None
     floor_gain: Bound | None = None
+    floor_known: bool = False
     log_loss: LogLosses | None = None
     gain: Bound | None = None
     accuracy_gain: Bound | None = None
@@ -117,6 +121,7 @@ def judge(
     incomparable: Sequence[Text] = (),
     degraded: bool = False,
     challenger_beats_champion: bool = False,
+    floor_known: bool = False,
     seed: int = 0,
 ) -> Verdict:
     """Judge a challenger.
@@ -130,7 +135,8 @@ def judge(
         (n_rows,) class codes.
     parts
         "recent": the rows that decide (the newest labelled ones); "regression": the fixed old ones that must
-        not be forgotten. Without "recent" all rows decide; without "regression" nothing is remembered.
+        not be forgotten; "floor": those that the floor is asked of. Without "recent" all rows decide, without
+        "floor" the recent ones; without "regression" nothing is remembered.
     prior
         (n_classes,) shares of the classes in training: the floor. None: the shares in `y`.
     slices
@@ -140,15 +146,19 @@ def judge(
     degraded
         The champion's labelled performance is known to have dropped.
     challenger_beats_champion
-        The champion is known to lose to models of newer rows: the regression rows tell of a world that has passed.
+        The champion is known to lose to models of newer rows: that is proved, and the regression rows tell of a world
+        that has passed.
+    floor_known
+        The champion is of the challenger's family, and has been shown to be above the floor.
     """
     y = np.asarray(y, dtype=np.int64)
     reasons: list[Message] = _servability(servability, settings)
     loss = log_losses(challenger, y, GATE_FLOOR)
     everything = np.arange(len(y))
     recent = _rows((parts or {}).get("recent"), everything)
-    floor_gain = _floor_gain(loss[recent], y[recent], prior, settings, seed)
-    below = _below_floor(floor_gain, settings)
+    asked = _rows((parts or {}).get("floor"), recent)
+    floor_gain = _floor_gain(loss[asked], y[asked], prior, settings, seed)
+    below = _below_floor(floor_gain, settings) if len(recent) else [message("gate.no_rows")]
     numbers = GateNumbers(
         rows=len(y),
         confidence=settings.confidence,
@@ -165,13 +175,12 @@ def judge(
     right = (challenger.argmax(axis=1) == y).astype(float) - (champion.argmax(axis=1) == y)
     better = _bound(gain[recent], settings, seed)
     accuracy = _bound(right[recent], settings, seed)
-    if below and not (
-        degraded
-        and better.lower > 0
-        and _below_floor(_floor_gain((gain + loss)[recent], y[recent], prior, settings, seed), settings)
-    ):
+    theirs = _floor_gain((gain + loss)[asked], y[asked], prior, settings, seed)
+    lost_by_both = degraded and better.lower > 0 and _below_floor(theirs, settings)
+    floor_known = bool(below) and floor_known and floor_gain is not None and floor_gain.upper > settings.floor_gain
+    if not (lost_by_both or floor_known):
         reasons += below
-    reasons += _against_champion(better, accuracy, settings, degraded)
+    reasons += _against_champion(better, accuracy, settings, degraded, challenger_beats_champion)
     remembered = gain[_rows((parts or {}).get("regression"), everything[:0])]
     regression_gain = _bound(remembered, settings, seed) if len(remembered) else None
     if regression_gain is not None and not ((degraded or challenger_beats_champion) and better.lower > 0):
@@ -180,6 +189,7 @@ def judge(
     reasons += _slices(worse)
     numbers = msgspec.structs.replace(
         numbers,
+        floor_known=floor_known,
         log_loss=LogLosses(challenger=float(loss[recent].mean()), champion=float((gain + loss)[recent].mean())),
         gain=better,
         accuracy_gain=accuracy,
@@ -230,19 +240,22 @@ def _below_floor(gain: Bound | None, settings: Gate) -> list[Message]:
     return [message("gate.below_floor", **values)]
 
 
-def _against_champion(better: Bound, accuracy: Bound, settings: Gate, degraded: bool) -> list[Message]:
+def _against_champion(
+    better: Bound, accuracy: Bound, settings: Gate, degraded: bool, challenger_beats_champion: bool
+) -> list[Message]:
     if better.rows < settings.min_rows:
         return [message("gate.too_few_rows", n=better.rows, needed=settings.min_rows)]
     out = []
-    if degraded:
+    values = {"gain": better.mean, "lower": better.lower}
+    if degraded or challenger_beats_champion:
         if better.lower <= -settings.margin:
-            values = {"gain": better.mean, "lower": better.lower, "asked": -settings.margin}
-            out.append(message("gate.worse_than_degraded", **values))
+            code = "gate.worse_than_degraded" if degraded else "gate.worse_than_outdone"
+            code = code if better.upper < 0 else "gate.not_shown_as_good"
+            out.append(message(code, asked=-settings.margin, **values))
     elif better.upper < 0:
         out.append(message("gate.worse", loss=-better.mean))
     elif better.lower <= 0:
-        values = {"gain": better.mean, "lower": better.lower, "upper": better.upper}
-        out.append(message("gate.indistinguishable", n=better.rows, **values))
+        out.append(message("gate.indistinguishable", n=better.rows, upper=better.upper, **values))
     if accuracy.upper < -settings.accuracy_margin:
         out.append(message("gate.accuracy_lower", points=-100 * accuracy.mean))
     return out
@@ -308,7 +321,8 @@ def _better(numbers: GateNumbers, settings: Gate) -> Message:
     values = {"n": gain.rows, "gain": gain.mean, "lower": gain.lower, "sure": settings.confidence}
     if gain.lower > 0:
         return message("gate.better", loss=loss.challenger, old=loss.champion, **values)
-    return message("gate.not_worse_than_degraded", margin=settings.margin, **values)
+    code = "gate.not_worse_than_degraded" if numbers.degraded else "gate.not_worse_than_outdone"
+    return message(code, margin=settings.margin, **values)
 
 
 def _made(promote: bool, whole: Message, reasons: list[Message], numbers: GateNumbers) -> Verdict:

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from ml.commands import spoken
+
 
 class Message(msgspec.Struct, frozen=True):
     """A sentence of ours. `values` are raw, JSON-able, and named as the holes of the code's template.
@@ -66,7 +68,7 @@ def parsed(template: str) -> tuple[tuple[str, str | None, str], ...]:
     >>> parsed("too slow: {ms:.1f} ms")
     (('too slow: ', 'ms', '.1f'), (' ms', None, ''))
     """
-    return tuple((text, name, spec or "") for text, name, spec, _ in string.Formatter().parse(template))
+    return tuple((text, name, spec or "") for text, name, spec, _ in string.Formatter().parse(spoken(template)))
 
 
 def fill(

@@ -5,6 +5,7 @@
 | `check` | the drift check: champion and prediction log in, verdict out |
 | `retraining_decision` | the decision on a verdict: is a retraining asked for, and who is told |
 | `status` | how things stand, from the database alone: light to import |
+| `histograms` | the columns that drifted, reference and window in the same bins |
 | `evidently_report` | Evidently's page of a check; the only importer of Evidently |
 | `mlflow_figures` | the figures of the checks as curves in MLflow |
 """

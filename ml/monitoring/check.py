@@ -15,12 +15,12 @@ import numpy as np
 from ml import predictions
 from ml.drift import champion_reference, features, performance, rule, verdict_history
 from ml.drift.reference import Baseline, canonical
-from ml.drift.verdict import DriftVerdict, FreshModelProbe, Performance, Shadow, Window
+from ml.drift.verdict import DriftVerdict, Performance, Shadow, Window
 from ml.errors import BundleError, RegistryError
 from ml.messages import Message, message
-from ml.monitoring import evidently_report, mlflow_figures
+from ml.monitoring import evidently_report, histograms, mlflow_figures
 from ml.registry import ledger
-from ml.retraining import fresh_model_probe
+from ml.retraining import fresh_model_probe, window_policy
 from ml.settings import Drift, Settings
 from ml.storage import clock, database
 
@@ -110,9 +110,10 @@ def _examine(
     findings = features.examine(
         baseline, frame, problems, drift, answers=answers, earlier=lambda: _before(settings, baseline, current)
     )
-    measured, fresh = _measure(settings, now, baseline, counted)
+    measured = _measure(settings, now, baseline, counted)
     guessed = performance.estimate(baseline, probabilities, drift)
-    newer = _renewal(settings, baseline, measured, fresh, counted)
+    shown, promoted = window_policy.shown(settings, baseline.version, baseline.sha256)
+    newer = fresh_model_probe.examine(settings, baseline, shown, now=now, since=promoted)
     word, reasons, signals = rule.verdict(findings, measured, guessed, drift, fresh_model_probe=newer)
     verdict = DriftVerdict(
         id=_id(now, baseline.version),
@@ -129,6 +130,7 @@ def _examine(
         performance=measured,
         estimate=guessed,
         fresh_model_probe=newer,
+        histograms=histograms.of_findings(baseline, frame, probabilities, findings),
     )
     verdict = msgspec.structs.replace(verdict, numbers=mlflow_figures.numbers(verdict))
     if drift.report_rows:
@@ -149,10 +151,8 @@ def _examine(
     return verdict
 
 
-def _measure(
-    settings: Settings, now: float, baseline: Baseline, counted: list[DriftVerdict]
-) -> tuple[Performance, pd.DataFrame]:
-    """Performance on the champion's newest labelled rows, with coverage and delay of the labels; the new rows."""
+def _measure(settings: Settings, now: float, baseline: Baseline, counted: list[DriftVerdict]) -> Performance:
+    """Performance on the champion's newest labelled rows, with coverage and delay of the labels."""
     engine, drift = database.engine(settings), settings.drift
     rows = predictions.window(
         engine, until=now, rows=drift.label_rows, version=baseline.version, sha256=baseline.sha256, labelled_only=True
@@ -163,22 +163,12 @@ def _measure(
     counts = predictions.counts(
         engine, until=now, version=baseline.version, sha256=baseline.sha256, rows=drift.window_rows
     )
-    measured = msgspec.structs.replace(
+    return msgspec.structs.replace(
         measured,
         labels_until=float(rows["labelled_at"].max()) if measured.judged else mark,
         coverage=counts.coverage,
         delay_s=counts.delay_s,
     )
-    return measured, fresh
-
-
-def _renewal(
-    settings: Settings, baseline: Baseline, measured: Performance, fresh: pd.DataFrame, counted: list[DriftVerdict]
-) -> FreshModelProbe:
-    """Not asked without new labels, where the answer changes nothing."""
-    if not measured.judged:
-        return FreshModelProbe()
-    return fresh_model_probe.examine(settings, baseline, fresh, [c.fresh_model_probe for c in counted])
 
 
 def _before(settings: Settings, baseline: Baseline, current: pd.DataFrame) -> pd.DataFrame | None:

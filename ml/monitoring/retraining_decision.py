@@ -65,7 +65,6 @@ def _earlier(settings: Settings, verdict: DriftVerdict) -> list[DriftVerdict]:
 def _decide(settings: Settings, verdict: DriftVerdict, earlier: list[DriftVerdict], now: float) -> DriftVerdict:
     drift, measured = settings.drift, verdict.performance
     blocking = blockers.blockers(settings, now, measured.delay_s, degraded=measured.degraded, judged=verdict.id)
-    budget = blockers.budget(settings, judged=verdict.id)
     retrain, decision = rule.retrain(
         verdict.verdict,
         verdict.signals,
@@ -74,7 +73,6 @@ def _decide(settings: Settings, verdict: DriftVerdict, earlier: list[DriftVerdic
         blocking,
         drift,
         fresh_model_probe=verdict.fresh_model_probe,
-        spare=budget > drift.budget_saved - 0.5 / drift.budget_windows,
     )
     decided = msgspec.structs.replace(
         verdict, retrain=retrain, decision=decision, decided=True,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ml.tuning import Trial
 
 _SHOWN = 30  # columns of a table; the rest is in schema.json
+MOST_NAMED = 10  # in a sentence
 
 
 class ModelMetrics(Evaluation, frozen=True, kw_only=True):
@@ -32,10 +33,12 @@ class ModelMetrics(Evaluation, frozen=True, kw_only=True):
 
     `validation_log_loss` is the winner's over held-out rows (nats), `baseline_log_loss` the best untuned baseline's,
     None where none was complete; `importance` maps a column to its mean absolute Shapley value in log-odds, and is
-    empty where it was not measured.
+    empty where it was not measured. `rows_trained` are those of the fit that is served, and `rows_judged_fit` those of
+    the one that all figures are of.
     """
 
     rows_trained: int
+    rows_judged_fit: int
     snapshot: str
     run_key: str
     family: str
@@ -53,7 +56,7 @@ def document(
     """The card by code, without its title: content of model_card.json."""
     return [
         block("text", message("card.verdict", verdict=verdict.message)),
-        *_section("card.model", _model(candidate, decision)),
+        *_section("card.model", _model(candidate, decision, metrics)),
         *_section("card.data", _data(snapshot)),
         *_section("card.quality", _scores(metrics, decision, snapshot.schema)),
         *_section("card.weakest", _slices(metrics)),
@@ -73,11 +76,13 @@ def _section(code: str, blocks: list[Block]) -> Document:
     return [block("heading", message(code)), *blocks]
 
 
-def _model(candidate: Candidate, decision: Decision) -> list[Block]:
+def _model(candidate: Candidate, decision: Decision, metrics: ModelMetrics) -> list[Block]:
+    rows = {"n": metrics.rows_trained, "judged": metrics.rows_judged_fit}
     lines = [
         message("card.family", family=candidate.spec.family, seed=candidate.spec.seed),
         message("card.parameters", n=candidate.model.describe().parameters),
         message("card.calibration", kind=decision.calibration.kind),
+        *([message("card.final_fit", **rows)] if rows["n"] != rows["judged"] else []),
         message("card.settings", settings=json.dumps(candidate.spec.params, default=str)),
     ]
     return [block("item", line) for line in lines]
@@ -101,7 +106,13 @@ def _data(snapshot: Snapshot) -> list[Block]:
 
 
 def _counted(counts: dict[str, int]) -> list[Message]:
-    return [message("card.counted", name=name, n=count) for name, count in counts.items() if count]
+    """Of many the commonest: a sentence is no list of everything."""
+    named = {name: count for name, count in counts.items() if count}
+    if len(named) <= MOST_NAMED:
+        return [message("card.counted", name=name, n=count) for name, count in named.items()]
+    common = sorted(named.items(), key=lambda pair: -pair[1])[:MOST_NAMED]
+    told = [message("card.counted", name=name, n=count) for name, count in common]
+    return [*told, message("card.more", n=len(named) - len(common))]
 
 
 def _scores(metrics: ModelMetrics, decision: Decision, schema: Schema) -> list[Block]:

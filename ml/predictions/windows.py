@@ -31,6 +31,8 @@ def window(
     version: str | None = None,
     sha256: str = "",
     labelled_only: bool = False,
+    labels_after: float | None = None,
+    labels_before: float | None = None,
 ) -> pd.DataFrame:
     """Predictions in time order with the latest label of each, where one has come.
 
@@ -42,6 +44,9 @@ def window(
         At most this many, the newest.
     version, sha256
         Only what this model version answered; with its bundle's hash not what another registry's of that number did.
+    labels_after, labels_before
+        Only predictions whose first label came after the one moment, or whose latest label came before the other,
+        seconds.
 
     Returns
     -------
@@ -63,6 +68,12 @@ def window(
     query = query.where(*_bounds(since, until, version, sha256))
     if labelled_only:
         query = query.where(f.label.is_not(None))
+    if labels_before is not None:
+        query = query.where(f.received_at < labels_before)
+    if labels_after is not None:  # a label that is put right later was known before
+        known = newer.c.received_at <= labels_after
+        known_before = sa.exists().where(newer.c.prediction_id == p.prediction_id, known)
+        query = query.where(f.received_at > labels_after, ~known_before)
     # prediction_id settles ties, so that two calls over the same log give the same rows.
     query = query.order_by(p.time.desc(), p.prediction_id.desc()).limit(rows)
     with database.unavailable_as_transient(), engine.connect() as connection:
@@ -77,6 +88,7 @@ def labelled(
     since: float | None = None,
     *,
     until: float | None = None,
+    labels_before: float | None = None,
     rows: int | None = None,
 ) -> pd.DataFrame:
     """Predictions whose label has come, as raw training rows: what `generate(labelled=…)` adds.
@@ -85,6 +97,8 @@ def labelled(
     ----------
     since, until
         Seconds since the epoch between which the prediction was answered; None: no bound.
+    labels_before
+        Only those whose latest label came before this moment, seconds; None: no bound.
     rows
         At most so many, the newest; None: all.
 
@@ -96,9 +110,9 @@ def labelled(
         which question it answers (`Schema.question`; "" where the log does not say), oldest first. Predictions
         without a label are not in it. A row whose own target is another one has its label in that column.
     """
-    return training_rows(
-        settings, window(database.engine(settings), since=since, until=until, rows=rows, labelled_only=True)
-    )
+    engine = database.engine(settings)
+    found = window(engine, since=since, until=until, rows=rows, labelled_only=True, labels_before=labels_before)
+    return training_rows(settings, found)
 
 
 def training_rows(settings: Settings, found: pd.DataFrame) -> pd.DataFrame:

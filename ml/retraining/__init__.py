@@ -4,6 +4,7 @@
 |---|---|
 | `blockers` | Blockers, what forbids a retraining at this moment: one under way, the cool-down, the breaker |
 | `change_point` | The change point: when the champion began to fail, from its checks and its own labelled answers |
+| `e_process` | The evidence against a champion, an e-process: what a bet on newer models would have won |
 | `fresh_model_probe` | The fresh-model probe: would a model of newer rows do better than the champion? |
 | `window_policy` | Which labelled production rows a retraining learns from: the window policy |
 """

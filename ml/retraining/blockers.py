@@ -15,7 +15,12 @@ from ml.settings import Settings
 # What ends a retraining, in the ledger's words.
 ANSWERS = (ledger.SHADOW, ledger.REFUSED, ledger.PROMOTED, ledger.PROMOTION_FAILED)
 # Reasons of a refusal that say nothing against the challenger: there was too little to judge it by.
-WANT_OF_EVIDENCE = frozenset(("gate.no_rows", "gate.too_few_rows", "gate.below_floor_few", "gate.below_floor"))
+WANT_OF_EVIDENCE = frozenset(
+    (
+        "gate.no_rows", "gate.too_few_rows", "gate.below_floor_few", "gate.below_floor", "gate.not_shown_as_good",
+        "gate.indistinguishable",
+    )
+)  # fmt: skip
 
 
 def blockers(

@@ -1,21 +1,22 @@
 """The fresh-model probe: would a model of newer rows do better than the champion?
 
-Asked of the newest labels, by a quick model.
-
 A drop below the reference cannot tell everything: the reference of a champion that was made in a hard time is no
 high bar, and a model may hold its level while a newer one would do better. So the rows whose labels came since the
-last check, all answered by the champion, are also answered by quick models of older labelled rows alone, and the
-losses are compared row by row. It is a rehearsal, bounded in cost, not a retraining: nothing of it is kept.
+last check, all answered by the champion, are also answered by quick models of rows that were labelled before, and the
+losses are compared row by row. It is a rehearsal, bounded in cost, not a retraining: no model of it is kept. What it
+shows is added to what the checks since the promotion have shown (`ml.retraining.e_process`).
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from scipy.stats import norm
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from ml import predictions
 from ml.data import production
@@ -24,119 +25,121 @@ from ml.drift.reference import Baseline
 from ml.drift.verdict import FreshModelProbe
 from ml.errors import DataError
 from ml.messages import Text, message
+from ml.retraining import e_process, window_policy
 from ml.settings import Settings
+from ml.storage import database
 
 if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger(__name__)
 
-Gains = dict[str, tuple[float, float]]
-
 
 def examine(
-    settings: Settings, baseline: Baseline, fresh: pd.DataFrame, earlier: Sequence[FreshModelProbe] = ()
+    settings: Settings, baseline: Baseline, before: FreshModelProbe | None = None, *, now: float, since: float | None
 ) -> FreshModelProbe:
     """Compare the champion with quick models on rows that none of them was trained on.
 
     Where there are rows enough and no comparison (other columns or classes, a snapshot that is not known), `problem`
-    says why: the check tells it.
+    says why: the check tells it. Such rows are not counted later.
 
     Parameters
     ----------
-    fresh
-        Rows of the prediction log that the champion answered and whose labels came since the last check; at least
-        `drift.min_labels` of a known class are needed.
-    earlier
-        What earlier checks of the same champion found, newest first.
+    before
+        What the newest check before found since the same promotion (`e_process` says why the newest alone, however many
+        ran at a time); None: nothing yet.
+    now, since
+        Of the rows that the champion answered before and from these moments on, seconds, those whose first label
+        came since `before`: at least `drift.min_labels` of a known class are needed, and at most the newest
+        `retrain.backtest_rows` are judged. None: without a bound.
     """
+    before = before or FreshModelProbe()
+    fresh = predictions.window(
+        database.engine(settings), since=since, until=now, rows=settings.retrain.backtest_rows,
+        version=baseline.version, sha256=baseline.sha256, labelled_only=True, labels_after=before.labels_until,
+    )  # fmt: skip
+    known = fresh[fresh["actual"].isin(baseline.schema.classes)]
+    if len(known) < settings.drift.min_labels:
+        return _nothing_new(before)
+    counted = msgspec.structs.replace(_nothing_new(before), labels_until=float(fresh["labelled_at"].max()))
+    try:
+        losses = _losses(settings, baseline, known)
+    except DataError as error:  # logged rows of other columns: a strange row must not cost the verdict
+        log.warning("no newer model could be tried: %s", error)
+        losses = error.explanation
+    if not isinstance(losses, dict):
+        why = message("drift.probe_not_compared", why=losses) if losses else ""
+        return msgspec.structs.replace(counted, problem=why)
     classes = baseline.schema.classes
-    fresh = fresh[fresh["actual"].isin(classes)]
-    if len(fresh) < settings.drift.min_labels:
-        return FreshModelProbe()
+    _, served = performance.scores(
+        known["actual"].to_numpy(object),
+        known["label"].to_numpy(object),
+        predictions.probabilities_array(known, classes),
+        classes,
+    )
+    return judge(settings, counted, served, losses)
+
+
+def _nothing_new(before: FreshModelProbe) -> FreshModelProbe:
+    """The sums are handed on; what they say was said when the labels came."""
+    return msgspec.structs.replace(
+        before, rows=0, gains={}, gain=None, challenger_beats_champion=False, problem="", reasons=[]
+    )
+
+
+def _losses(settings: Settings, baseline: Baseline, fresh: pd.DataFrame) -> dict[str, NDArray[np.float64]] | Text:
+    """Log-losses (n,) of the fresh rows by rehearsal; or why there are none, "" where it is too early for any."""
     source = backtest.base(settings, baseline.made_from, baseline.schema if baseline.made_from else None)
     if source is None:
-        return _not_compared(message("drift.probe_no_snapshot"))
-    if source.schema.classes != classes:
-        return _not_compared(message("drift.probe_other_classes"))
-    older = predictions.labelled(settings, until=float(fresh["time"].min()), rows=settings.retrain.backtest_rows)
+        return message("drift.probe_no_snapshot")
+    if source.schema.classes != baseline.schema.classes:
+        return message("drift.probe_other_classes")
+    before = float(fresh["labelled_at"].min())
+    older = predictions.labelled(settings, labels_before=before, rows=settings.retrain.backtest_rows)
     held = predictions.training_rows(settings, fresh)
     older, other = production.same_question(older, baseline.schema)
     older = production.without_ids_of(older, held)
     if len(older) < (needed := settings.retrain.min_rows):
         too_few = message("drift.probe_other_question", n=other, left=len(older), needed=needed)
-        return _not_compared(too_few) if len(older) + other >= needed else FreshModelProbe()
-    windows = {"all": older, "sliding": older.iloc[-settings.retrain.sliding_rows :]}
-    try:
-        losses = backtest.losses(settings, source, windows, held, families=2)
-    except DataError as error:  # logged rows of other columns: a strange row must not cost the verdict
-        log.warning("no newer model could be tried: %s", error)
-        return _not_compared(error.explanation)
-    _, served = performance.scores(
-        fresh["actual"].to_numpy(object),
-        fresh["label"].to_numpy(object),
-        predictions.probabilities_array(fresh, classes),
-        classes,
-    )
-    gains = {
-        name: (float((served - loss).mean()), float((served - loss).std(ddof=1) / math.sqrt(len(loss))))
-        for name, loss in losses.items()
-        if len(loss) == len(served) and math.isfinite(loss.sum())
-    }
-    return judge(settings, gains, len(served), earlier)
+        return too_few if len(older) + other >= needed else ""
+    began = window_policy.drift_began(settings, baseline.version, baseline.sha256)
+    losses = backtest.losses(settings, source, window_policy.windows(settings, older, began), held)
+    return {name: loss for name, loss in losses.items() if len(loss) == len(fresh)}
 
 
-def _not_compared(why: Text) -> FreshModelProbe:
-    return FreshModelProbe(problem=message("drift.probe_not_compared", why=why))
-
-
-def judge(settings: Settings, gains: Gains, rows: int, earlier: Sequence[FreshModelProbe] = ()) -> FreshModelProbe:
-    """By how much, at least, do quick models do better: on the newest labels alone, and over the newest windows?
-
-    A gain that is small in each window is sure over several: the newest windows are taken together until they have
-    `drift.label_rows` rows. The number of models is paid for (Bonferroni).
+def judge(
+    settings: Settings, before: FreshModelProbe, served: NDArray[np.float64], losses: Mapping[str, NDArray[np.float64]]
+) -> FreshModelProbe:
+    """Add the newest labels to the evidence since the promotion, and say whether it suffices.
 
     Parameters
     ----------
-    gains
-        Model → mean gain and its standard error on `rows` new labels.
-    earlier
-        Of the same champion, newest first.
+    served, losses
+        (n,) log-losses of the champion and of each rehearsal on the newest labels.
     """
-    drift = settings.drift
-    if not gains:
-        return FreshModelProbe()
-    windows = [(gains, rows)]
-    for old in earlier:
-        if old.rows and sum(n for _, n in windows) + old.rows <= drift.label_rows:
-            windows.append((old.gains, old.rows))
-    z = float(norm.ppf(1 - (1 - drift.confidence) / len(gains)))
-    pooled = {name: _together(name, windows) for name in gains}
-    best = max(pooled, key=lambda name: pooled[name][0] - z * pooled[name][1])
-    gain, error = pooled[best]
-    at_least = gain - z * error
-    large = max(mean - z * error for mean, error in gains.values()) > drift.log_loss_margin
-    # Whatever was gained before: what does not do better now would replace a model for nothing.
-    challenger_beats_champion = large or (at_least > drift.renewal_gain and gains[best][0] > 0)
-    reason = message(
-        "drift.newer_model_better", gain=gain, n=sum(n for _, n in windows), least=at_least, sure=drift.confidence
-    )
-    return FreshModelProbe(
+    if not losses:
+        return before
+    checks, rows = before.windows + 1, len(served)
+    rehearsals = e_process.add(before.rehearsals, checks, served, losses)
+    evidence = e_process.evidence(rehearsals, checks, len(backtest.quick(settings)))
+    model, labels = e_process.best(rehearsals), before.labels + rows
+    gains = {name: _mean_and_error(served - loss) for name, loss in losses.items()}
+    beats = evidence > settings.drift.evidence_nats
+    told = {"evidence": evidence, "asked": settings.drift.evidence_nats, "model": model, "n": labels}
+    return msgspec.structs.replace(
+        before,
         rows=rows,
         gains=gains,
-        model=best,
-        windows=len(windows),
-        gain=gain,
-        gain_at_least=at_least,
-        challenger_beats_champion=challenger_beats_champion,
-        large=large,
-        reasons=[reason] if challenger_beats_champion else [],
+        model=model,
+        windows=checks,
+        labels=labels,
+        gain=gains[model][0] if model in gains else None,
+        evidence=evidence,
+        rehearsals=rehearsals,
+        challenger_beats_champion=beats,
+        reasons=[message("drift.newer_model_better", **told)] if beats else [],
     )
 
 
-def _together(name: str, windows: Sequence[tuple[Gains, int]]) -> tuple[float, float]:
-    """Mean and standard error over windows, each counted by its rows; a window without this model is left out."""
-    parts = [(*gains[name], n) for gains, n in windows if name in gains]
-    n = sum(rows for *_, rows in parts)
-    mean = sum(rows * gain for gain, _, rows in parts) / n
-    return mean, math.sqrt(sum((rows * error) ** 2 for _, error, rows in parts)) / n
+def _mean_and_error(gain: NDArray[np.float64]) -> tuple[float, float]:
+    return float(gain.mean()), float(gain.std(ddof=1) / math.sqrt(len(gain)))

@@ -14,6 +14,8 @@ from ml.errors import SettingsError
 from ml.messages import message
 from ml.settings.sections import CHECKOUT, Section, Settings
 
+# Settings of before, and what replaced them: whose file still has one is told.
+REPLACED = {"drift.renewal_gain": "drift.evidence_nats"}
 _NOT_SETTINGS = {"REFIT_HOME", "REFIT_CONFIG"}  # read here by themselves
 
 
@@ -48,6 +50,10 @@ def load(
 
 def from_values(values: Mapping[str, Any]) -> Settings:
     """Settings from a nested mapping, with the same checks as `load`."""
+    for old, new in REPLACED.items():
+        section, _, key = old.partition(".")
+        if key in (values.get(section) or {}):
+            raise SettingsError(message("settings.replaced", old=old, new=new))
     try:
         return msgspec.convert(
             values, Settings, strict=False, dec_hook=lambda kind, value: kind(value) if kind is Path else value
@@ -87,6 +93,8 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             if not (isinstance(owner, type) and issubclass(owner, Section)):
                 raise SettingsError(message("settings.no_section", name=name, section=section))
             target, field = values.setdefault(section, {}), key
+        if (new := REPLACED.get(f"{section}.{field}")) is not None:
+            raise SettingsError(message("settings.replaced", old=name, new=new))
         hint = get_type_hints(owner).get(field)
         if hint is None or (isinstance(hint, type) and issubclass(hint, Section)):
             why = message("settings.no_setting", name=name, setting=field)

@@ -45,7 +45,7 @@ class Data(Section, frozen=True):
         "NULL",
         "None",
         "\\N",  # MySQL, Hive
-    )
+    )  # texts that mean an empty cell
     kinds: dict[str, str] = {}  # column → "number" | "category" | "date"; overrides what is inferred
     schema: Literal["keep", "infer"] = "keep"  # keep: a table must fit the champion's columns and classes
     delimiter: str = ""  # CSV; empty: found among , ; tab |
@@ -64,10 +64,10 @@ class Data(Section, frozen=True):
     leak_auc: float = 0.999  # single-column ROC AUC from which a leak is suspected
     max_bad_share: float = 0.05  # words in a number column up to this share become missing, above it is an error
     max_bytes: int = 2_000_000_000  # of the unpacked table
-    max_columns: int = 2_000
-    max_cell_chars: int = 100_000
+    max_columns: int = 2_000  # a wider table is refused
+    max_cell_chars: int = 100_000  # a longer cell is refused
     max_categories: int = 100  # a category column with more levels keeps the commonest, the rest is "other"
-    max_classes: int = 100
+    max_classes: int = 100  # a target with more is refused
     min_class_rows: int = 5  # a class with fewer rows cannot be split, trained and judged
 
     def __post_init__(self) -> None:
@@ -81,36 +81,36 @@ class Data(Section, frozen=True):
 class Synthetic(Section, frozen=True):
     """Every parameter of scikit-learn's make_classification."""
 
-    n_samples: int = 1_000
-    n_features: int = 20
+    n_samples: int = 1_000  # rows
+    n_features: int = 20  # columns
     n_informative: int = 2  # columns that carry the class
     n_redundant: int = 2  # mixtures of them
     n_repeated: int = 0  # copies of them
-    n_classes: int = 2
-    n_clusters_per_class: int = 2
+    n_classes: int = 2  # classes
+    n_clusters_per_class: int = 2  # groups of rows within a class
     weights: tuple[float, ...] | None = None  # share of each class, for example [0.9, 0.1]; not set: equal
     flip_y: float = 0.01  # share of labels drawn anew at random
     class_sep: float = 1.0  # larger: easier
-    hypercube: bool = True
-    shift: float = 0.0
-    scale: float = 1.0
-    shuffle: bool = True
-    random_state: int = 42
+    hypercube: bool = True  # group centres on the corners of a cube; false: anywhere
+    shift: float = 0.0  # added to every value
+    scale: float = 1.0  # multiplies every value
+    shuffle: bool = True  # rows and columns in random order
+    random_state: int = 42  # seed
 
 
 class Customers(Section, frozen=True):
     """The generated churn-like table: named mixed-type columns, missing values, an id, a time."""
 
-    n_samples: int = 5_000
-    random_state: int = 42
+    n_samples: int = 5_000  # rows
+    random_state: int = 42  # seed
 
 
 class Train(Section, frozen=True):
     """Fitting one candidate."""
 
-    families: tuple[str, ...] = ("logistic", "mlp", "hist_gradient_boosting")
+    families: tuple[str, ...] = ("logistic", "mlp", "hist_gradient_boosting")  # model families that compete
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    seed: int = 42
+    seed: int = 42  # of splits and fits
 
 
 class Tune(Section, frozen=True):
@@ -120,7 +120,7 @@ class Tune(Section, frozen=True):
     timeout_s: float = 0.0  # 0: no limit; trials that run then are finished
     workers: int = 0  # processes; 0: one a core; 1: in this process
     outstanding: int = 6  # trials that a suggestion does not wait for; decides the result, unlike workers
-    seed: int = 42
+    seed: int = 42  # of the search
     small_rows: int = 5_000  # fewer training and validation rows: cross-validation; else the validation part
     folds: int = 5  # of the cross-validation
     max_rows: int = 100_000  # that a trial trains on; the winner is fitted on all
@@ -136,7 +136,7 @@ class Gate(Section, frozen=True):
     policy: Literal["gate", "always", "never"] = "gate"
     floor_gain: float = 0.0  # log-loss must beat the class shares' by more than this
     confidence: float = 0.95  # of every bound, one-sided
-    n_bootstrap: int = 2_000
+    n_bootstrap: int = 2_000  # resamples behind each bound
     min_rows: int = 100  # with fewer recent rows a champion is not replaced
     margin: float = 0.02  # how much worse is not worse, where the champion is degraded
     golden_margin: float = 0.05  # how much may be lost on the old, fixed rows
@@ -144,7 +144,8 @@ class Gate(Section, frozen=True):
     slice_margin: float = 0.05  # how much one slice may lose
     slice_min_rows: int = 100  # smaller slices are not guarded
     max_latency_ms: float = 50.0  # one row through the bundle, median
-    max_bundle_mb: float = 200.0
+    max_bundle_mb: float = 200.0  # a larger version is not servable
+    refit: bool = True  # serve the recipe fitted again on all rows, once the gate has passed; false: the judged fit
     shadow_rows: int = 0  # labelled live rows a challenger is judged on in shadow before it may serve; 0: no shadow
     shadow_s: float = 7 * 86_400.0  # how long it waits for them; refused after that
     shadow_degraded: bool = False  # also where the champion is degraded; else its successor does not wait
@@ -155,28 +156,28 @@ class Registry(Section, frozen=True):
 
     tracking_uri: str = ""  # empty: the local server on mlflow_port where it runs, else SQLite under REFIT_HOME
     public_url: str = ""  # where people open MLflow, for links to it; empty: tracking_uri, else mlflow_port here
-    model_name: str = "One_Customer_Classifier"
-    experiment: str = "refit"
+    model_name: str = "One_Customer_Classifier"  # of the registered model in MLflow
+    experiment: str = "refit"  # of the runs in MLflow
     signatures: Literal["required", "off"] = "required"  # required: only bundles signed by a trusted key are served
     signing_key: str = ""  # file of the private key (PEM, P-256); empty: var/secrets/signing_key.pem, made when needed
     trusted_keys: tuple[str, ...] = ()  # files of public keys that count beside those in var/trusted_keys
     confirm: Literal["auto", "required", "never"] = "auto"  # must every service worker report the new version?
-    confirm_timeout_s: float = 30.0
+    confirm_timeout_s: float = 30.0  # how long a promotion waits for every worker to report the version
 
 
 class Serving(Section, frozen=True):
     """The gunicorn-hosted Flask service."""
 
-    host: str = "127.0.0.1"
+    host: str = "127.0.0.1"  # address that the service binds
     allowed_hosts: tuple[
         str, ...
     ] = ()  # names in Host beside localhost; checked on loopback, without keys, or where any is listed
     public_url: str = ""  # where people reach the service, for links to it: https://…; empty: this machine's loopback
     urls: tuple[str, ...] = ()  # every service that must confirm a promotion; empty: the local one
-    workers: int = 2
+    workers: int = 2  # processes that answer
     worker_class: Literal["fast", "gthread", "sync"] = "fast"
     reload_interval_s: float = 0.5  # how often the follower asks the registry
-    max_body_bytes: int = 100_000_000
+    max_body_bytes: int = 100_000_000  # a longer body is refused with 413
     max_json_bytes: int = 16_000_000  # of a JSON body, a form, or labels; what is larger goes to /predict/file
     max_json_values: int = 400_000  # commas and brackets of one JSON body, counted before it is read
     max_rows: int = 10_000  # of one JSON request
@@ -207,9 +208,9 @@ class Log(Section, frozen=True):
     max_backlog_bytes: int = 2_000_000_000  # segments the database has not taken; beyond it on_failure applies
     max_memory_bytes: int = 64_000_000  # a worker's spool under on_failure "answer"; beyond it 503
     move_interval_s: float = 0.5  # how often the log shipper looks for records
-    retention_days: float = 365.0
-    drop_columns: tuple[str, ...] = ()
-    hash_columns: tuple[str, ...] = ()
+    retention_days: float = 365.0  # older answers and labels are deleted
+    drop_columns: tuple[str, ...] = ()  # inputs that are not logged
+    hash_columns: tuple[str, ...] = ()  # inputs that are logged as a keyed hash
 
 
 class Drift(Section, frozen=True):
@@ -230,32 +231,33 @@ class Drift(Section, frozen=True):
     confidence: float = 0.99  # one-sided, of a drop in performance
     accuracy_margin: float = 0.02  # a smaller drop does not matter
     log_loss_margin: float = 0.05  # nats; a smaller rise does not matter
-    renewal_gain: float = 0.005  # nats; what a newer model would gain at least to be worth a retraining
+    evidence_nats: float = 4.6  # for newer models, to retrain; chance reaches x with a probability of exp(-x)
+    evidence_large_nats: float = 46.0  # of it, to retrain though the budget is spent
     large_drop: float = 0.05  # of accuracy: retrain without waiting for confirmation
     confirm_hits: int = 2  # m: windows that must agree …
     confirm_windows: int = 3  # n: … of the last n
     cooldown_s: float = 60.0  # after a retraining ended; at least one label delay, up to cooldown_max_s
     budget_windows: int = 3  # windows that earn one retraining by drift
     budget_saved: int = 2  # earned and not spent, at most; what it starts with
-    cooldown_max_s: float = 7 * 86_400.0
+    cooldown_max_s: float = 7 * 86_400.0  # the longest that the cool-down grows to
     baking_s: float = 7 * 86_400.0  # how long a new champion is watched for being worse than its predecessor
     retrain_timeout_s: float = 2 * 3_600.0  # a retraining asked for and not answered by then is given up
     breaker_refusals: int = 3  # challengers refused in a row that stop retraining by drift
-    breaker_reset_s: float = 86_400.0
+    breaker_reset_s: float = 86_400.0  # after so long an open breaker lets a retraining through
     history: int = 50  # earlier checks that are looked at
     report_rows: int = 5_000  # drawn in the Evidently report, of each side; 0: no report
-    keep_reports: int = 100
+    keep_reports: int = 100  # newest reports of Evidently's that are kept
     track: bool = True  # figures to MLflow
     seed: int = 42  # of the report's sample
     webhook_url: str = ""  # alerts are posted there as JSON
-    webhook_timeout_s: float = 5.0
+    webhook_timeout_s: float = 5.0  # of one try to send an alert
 
 
 class Retrain(Section, frozen=True):
     """Which labelled production rows a retraining learns from."""
 
     policy: Literal["auto", "all", "sliding", "since drift"] = "auto"
-    sliding_rows: int = 5_000
+    sliding_rows: int = 5_000  # the newest labelled rows that the policy "sliding" learns from
     min_rows: int = 200  # a window with fewer labelled rows is not trained on alone
     max_rows: int = 1_000_000  # the newest
     backtest_rows: int = 20_000  # of each fit of the backtest
@@ -264,8 +266,8 @@ class Retrain(Section, frozen=True):
 class Schedule(Section, frozen=True):
     """Airflow's side."""
 
-    retrain_cron: str = "0 3 * * *"
-    drift_cron: str = "*/15 * * * *"
+    retrain_cron: str = "0 3 * * *"  # when a retraining starts by itself, UTC
+    drift_cron: str = "*/15 * * * *"  # when the drift check runs, UTC
     watch_interval_s: float = 10.0  # between looks for drift.min_rows new predictions; 0: drift_cron alone
     notifiers: dict[str, dict[str, Any]] = {}  # Airflow's, for each alert: class → its arguments, with "{{ alert }}"
 
@@ -274,9 +276,9 @@ class Settings(Section, frozen=True):
     """Everything that can be set. `home` holds `data/`, `models/` and `var/`."""
 
     home: Path = CHECKOUT
-    serving_port: int = 8000
-    airflow_port: int = 8080
-    mlflow_port: int = 5000
+    serving_port: int = 8000  # of the service: API and pages
+    airflow_port: int = 8080  # of Airflow's UI and API; the next one is for its tasks
+    mlflow_port: int = 5000  # of MLflow's server
     approval: Literal["none", "required"] = "none"
     database_url: str = ""  # predictions, labels, checks, ledger; empty: SQLite under REFIT_HOME
     data: Data = Data()

@@ -10,7 +10,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Iterator
-from typing import Any, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
@@ -27,18 +27,27 @@ _HEAD = """\
 """
 
 
-def render() -> str:
-    """The text of refit.toml: every setting with its default and its comment."""
-    sections = [f for f in msgspec.structs.fields(Settings) if isinstance(f.default, Section)]
-    parts = [_HEAD, "\n".join(_keys(Settings, skip={"home", *(f.name for f in sections)}))]
-    for field in sections:
-        kind = type(field.default)
-        title = textwrap.fill(inspect.getdoc(kind) or "", _WIDTH, initial_indent="# ", subsequent_indent="# ")
-        parts.append(f"{title}\n[{field.name}]\n" + "\n".join(_keys(kind)))
+def render(settings: Settings | None = None) -> str:
+    """The text of refit.toml: every setting with its comment, at its default or as `settings` has it."""
+    settings = settings or Settings()
+    parts = [_HEAD, "\n".join(_keys(settings, skip={"home", *sections(settings)}))]
+    for name, section in sections(settings).items():
+        title = textwrap.fill(inspect.getdoc(section) or "", _WIDTH, initial_indent="# ", subsequent_indent="# ")
+        parts.append(f"{title}\n[{name}]\n" + "\n".join(_keys(section)))
     return "\n".join(f"{part.rstrip()}\n" for part in parts)
 
 
-def _keys(kind: type[Section], skip: set[str] | None = None) -> Iterator[str]:
+class Declaration(NamedTuple):
+    """One setting as it is declared: its name, its value as TOML ("" where it has none), and what it means."""
+
+    name: str
+    value: str
+    note: str
+
+
+def declarations(section: Section, skip: set[str] | None = None) -> Iterator[Declaration]:
+    """The settings of a section, with the values that it has."""
+    kind = type(section)
     comments, hints = _comments(kind), get_type_hints(kind)
     for field in msgspec.structs.fields(kind):
         if field.name in (skip or ()):
@@ -47,9 +56,19 @@ def _keys(kind: type[Section], skip: set[str] | None = None) -> Iterator[str]:
         options = [option for option in get_args(hints[field.name]) if isinstance(option, str)]
         if options:
             notes.insert(0, "one of " + ", ".join(f'"{option}"' for option in options))
-        note = "; ".join(text for text in notes if text)
-        default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-        line = f"# {field.name} = []" if default is None else f"{field.name} = {_value(default)}"
+        value = getattr(section, field.name)
+        yield Declaration(field.name, "" if value is None else _value(value), "; ".join(filter(None, notes)))
+
+
+def sections(settings: Settings) -> dict[str, Section]:
+    """Name → section, in the order of the file."""
+    found = ((f.name, getattr(settings, f.name)) for f in msgspec.structs.fields(Settings))
+    return {name: section for name, section in found if isinstance(section, Section)}
+
+
+def _keys(section: Section, skip: set[str] | None = None) -> Iterator[str]:
+    for name, value, note in declarations(section, skip):
+        line = f"{name} = {value}" if value else f"# {name} = []"
         if note and len(line) + len(note) + 4 > _WIDTH:
             yield textwrap.fill(note, _WIDTH, initial_indent="# ", subsequent_indent="# ")
             yield line
@@ -72,7 +91,7 @@ def _comments(kind: type[Section]) -> dict[str, str]:
 
 
 def _value(value: Any) -> str:
-    """A default as TOML; JSON's text, number and list forms are TOML's too."""
+    """As TOML; JSON's text, number and list forms are TOML's too."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f'"{key}" = {_value(item)}' for key, item in value.items()) + " }" if value else "{}"
     if isinstance(value, tuple | list):

@@ -45,8 +45,9 @@ pages = Blueprint("pages", __name__)
 
 def install(app: Flask) -> None:
     """Serve the pages from `app`."""
-    from serving.pages import file, labels, monitoring, predict  # noqa: F401  (they add their routes)
-    from serving.pages.models import overview, version  # noqa: F401
+    from serving.pages import file, labels, predict  # noqa: F401  (they add their routes)
+    from serving.pages.models import overview as models  # noqa: F401
+    from serving.pages.monitoring import overview as monitoring  # noqa: F401
 
     app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", str(STATIC.parent / "translations"))
     Babel(app, locale_selector=locale)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -31,15 +32,18 @@ from serving.service import current_service
 
 _READERS_ORDER = {"vi": "day-first"}
 SHOWN_FEATURES = 10  # of an explanation
+MOST_FIELDS, FIRST_FIELDS = 24, 12  # columns up to which a form shows all, and what it shows of more
 SURE = 2  # standard errors that a contribution must have to be drawn as more than noise; about 95%
 
 
 class Field(msgspec.Struct, kw_only=True):
-    """One input of the form. `key` is the position, never the column's name, which may be anything."""
+    """One input of the form. `key` is the position, never the column's name, which may be anything; `label` is the
+    name without what all columns share."""
 
     key: str
     id: str
     name: str
+    label: str = ""
     value: str
     hint: str
     number: bool
@@ -72,8 +76,7 @@ def predict() -> str | tuple[str, int]:
             status, g.problem = context["problem"].status, context["problem"].code
     if request.args.get("thanks"):
         context["thanks"] = _thanks()
-    fields = [_field(i, column, texts[i], column.name in wrong) for i, column in enumerate(schema.columns)]
-    return render_template("predict.html", fields=fields, **context), status
+    return render_template("predict.html", **_fields(served, texts, wrong), **context), status
 
 
 def _thanks() -> str:
@@ -108,9 +111,10 @@ def _answered_before(served: Served, prediction_id: str, label: str) -> tuple[st
     except (Problem, RowsError) as error:  # of a row that the form did not send
         return failure(problems.of(error))
     answer = _answer(served, rows, scored, texts) | {"prediction_id": prediction_id, "true_label": label}
-    fields = [_field(i, column, texts[i], False) for i, column in enumerate(schema.columns)]
     size = formats.size(current_service().settings.serving.max_body_bytes)
-    return render_template("predict.html", fields=fields, max_size=size, answer=answer, thanks=_thanks()), 200
+    return render_template(
+        "predict.html", **_fields(served, texts), max_size=size, answer=answer, thanks=_thanks()
+    ), 200
 
 
 def failure(problem: Problem) -> tuple[str, int]:
@@ -122,10 +126,29 @@ def failure(problem: Problem) -> tuple[str, int]:
 def form() -> dict[str, Any]:
     """What the form shows before anything was sent."""
     served = current_service().store.current()
-    columns = served.bundle.schema.columns if served else ()
+    texts = [_plain(column.example) for column in served.bundle.schema.columns] if served else []
     return {
         "max_size": formats.size(current_service().settings.serving.max_body_bytes),
-        "fields": [_field(i, column, _plain(column.example), False) for i, column in enumerate(columns)],
+        **(_fields(served, texts) if served else {}),
+    }
+
+
+def _fields(served: Served, texts: list[str], wrong: Collection[str] = ()) -> dict[str, Any]:
+    """The inputs: of many columns those that matter most and those that are wrong, and the others one click away."""
+    columns, importance = served.bundle.schema.columns, served.bundle.metrics.get("importance") or {}
+    fields = [_field(i, column, texts[i], column.name in wrong) for i, column in enumerate(columns)]
+    short = formats.short_names([column.name for column in columns])
+    fields = [msgspec.structs.replace(field, label=short[field.name]) for field in fields]
+    shared = formats.shared_start([column.name for column in columns])
+    if len(fields) <= MOST_FIELDS:
+        return {"fields": fields, "more": [], "shared": shared}
+    ranked = sorted(fields, key=lambda field: (not field.wrong, -importance.get(field.name, 0.0)))
+    first = {field.key for field in ranked[:FIRST_FIELDS] if not field.wrong} | {f.key for f in fields if f.wrong}
+    return {
+        "fields": [field for field in ranked if field.key in first],
+        "more": [field for field in fields if field.key not in first],
+        "by_importance": bool(importance),
+        "shared": shared,
     }
 
 
@@ -286,13 +309,14 @@ def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
     points = [_points(share) for share in explanation.probability_shares]
     odds = [formats.localised(f"{value:+.4f}") for value in explanation.contributions]
     names, most = explanation.columns, SHOWN_FEATURES
+    short = formats.short_names([column.name for column in schema.columns])
+    drawn = [(f"{name} = {values[name]}", value) for name, value in zip(names, explanation.contributions, strict=True)]
     return {
         "toward": explanation.toward,
         "chart": charts.signed_bars(
-            [(f"{name} = {values[name]}", value) for name, value in zip(names, explanation.contributions, strict=True)][
-                :most
-            ],
+            drawn[:most],
             title=gettext("Why"),
+            labels={f"{name} = {values[name]}": f"{short[name]} = {values[name]}" for name in names[:most]},
             numbers=points,
             asides=odds,
             unsure=unsure,

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from ml import registry, tracking
 from ml.drift import DriftVerdict
 from ml.errors import RefitError
 from ml.evaluation.bounds import wilson
+from ml.messages import Message, Text
 from ml.monitoring import status
 from ml.predictions import feedback, predictions
 from ml.registry import VersionInfo, ledger
 from ml.settings import Settings
-from ml.storage import database
+from ml.storage import clock, database
 from serving.model import champion_lookup
 from serving.status import reader
-from serving.status.reader import CheckEntry, LedgerEntry, Status, VersionEntry, Window
+from serving.status.reader import (
+    NEWEST_ROWS,
+    RANGES,
+    Alert,
+    CheckEntry,
+    LedgerEntry,
+    Status,
+    VersionEntry,
+    Window,
+)
 
 log = logging.getLogger("refit.log_shipper")
 
@@ -28,23 +38,75 @@ EVENTS = 100  # newest rows of the ledger
 CHECKS = 50  # newest
 VERSIONS = 60  # newest
 SLICES = 48  # of time, in the chart of how it went
-NEWEST_ROWS = 50_000  # what the slices are made of: bounds the query on a log of any length
+ALERTS = 50  # newest
+ALERT_BYTES = 200_000  # of the file's end that are read for them
 ALIASES = ("champion", "previous", "shadow")
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """What of a line of `alerts.jsonl` is told (`ml.alerts`)."""
+
+    kind: str
+    text: str
+    time: float
+    messages: tuple[Message, ...] = ()
+    run: str = ""
 
 
 def collect(settings: Settings) -> Status:
     """What is known now; the versions are those of the last time that the registry answered."""
     known = status.read(settings, events=EVENTS, checks=CHECKS)
-    registered, answered = _versions(settings)
+    now, all_time = clock.now(settings), windows(settings)
+    registered, answered = _versions(settings, now)
+    compared = next((check.id for check in known.checks if check.findings), "")
     return Status(
-        time=time.time(),
+        time=now,
         shadow=known.shadow.message if known.shadow is not None else "",
         ledger=tuple(map(_line, known.ledger)),
         versions=registered,
         versions_time=answered,
-        checks=tuple(map(_check, known.checks)),
-        windows=tuple(windows(settings)),
+        checks=tuple(_check(check, with_histograms=check.id == compared) for check in known.checks),
+        windows=tuple(all_time),
+        recent={name: tuple(_since(settings, now - span, all_time)) for name, span in RANGES.items()},
+        alerts=tuple(alerts(settings.var / "logs" / "alerts.jsonl")),
+        next_check=_next_check(settings, now),
     )
+
+
+def _since(settings: Settings, start: float, all_time: list[Window]) -> list[Window]:
+    """Slices of what came since then; the same as of all time where nothing is older."""
+    return all_time if all_time and all_time[0].start >= start else windows(settings, since=start)
+
+
+def _next_check(settings: Settings, now: float) -> float:
+    """When the schedule brings it, by Airflow's own reading of the line; in UTC, as Airflow takes it."""
+    from croniter import CroniterError, croniter  # type: ignore[import-untyped]
+
+    try:
+        return float(croniter(settings.schedule.drift_cron, now).get_next(float))
+    except (CroniterError, KeyError, ValueError):  # "@continuous", or none
+        return 0.0
+
+
+def alerts(file: Path) -> list[Alert]:
+    """The newest alerts of this machine's `alerts.jsonl`, newest first; what is no alert is passed over."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - ALERT_BYTES))
+            lines = stream.read().splitlines()
+    except OSError:
+        return []
+    found: list[Alert] = []
+    for line in reversed(lines):
+        try:
+            kept = msgspec.json.decode(line, type=_Kept)
+        except msgspec.DecodeError:  # half a line, or another version's
+            continue
+        sentences: tuple[Text, ...] = kept.messages or (kept.text,)
+        found.append(Alert(time=kept.time, kind=kept.kind, sentences=sentences, address=kept.run))
+        if len(found) == ALERTS:
+            break
+    return found
 
 
 def _line(event: ledger.Event) -> LedgerEntry:
@@ -54,7 +116,7 @@ def _line(event: ledger.Event) -> LedgerEntry:
     )  # fmt: skip
 
 
-def _check(check: DriftVerdict) -> CheckEntry:
+def _check(check: DriftVerdict, *, with_histograms: bool) -> CheckEntry:
     return CheckEntry(
         id=check.id,
         time=check.time,
@@ -65,10 +127,12 @@ def _check(check: DriftVerdict) -> CheckEntry:
         columns=check.effects,
         rows=check.window.rows,
         report=Path(check.report["html"]).name if check.report.get("html") else "",
+        version=check.model_version,
+        histograms=check.histograms if with_histograms else (),
     )
 
 
-def _versions(settings: Settings) -> tuple[tuple[VersionEntry, ...], float]:
+def _versions(settings: Settings, now: float) -> tuple[tuple[VersionEntry, ...], float]:
     """The registry's newest versions, and when it named them."""
     address = tracking.uri(settings)
     try:
@@ -77,7 +141,7 @@ def _versions(settings: Settings) -> tuple[tuple[VersionEntry, ...], float]:
         log.info("the versions in the overview stay as they were: %s", error)
         last = reader.read(settings.var / "serving")
         return last.versions, last.versions_time
-    return tuple(_version(info, aliases) for info, aliases in registered), time.time()
+    return tuple(_version(info, aliases) for info, aliases in registered), now
 
 
 def _over_rest(settings: Settings, address: str) -> list[tuple[VersionInfo, list[str]]]:
@@ -136,11 +200,12 @@ def _version(info: VersionInfo, aliases: list[str]) -> VersionEntry:
     )
 
 
-def windows(settings: Settings, slices: int = SLICES) -> list[Window]:
-    """The newest predictions in `slices` equal slices of time; empty slices are left out."""
+def windows(settings: Settings, slices: int = SLICES, *, since: float | None = None) -> list[Window]:
+    """The newest predictions, of those since then, in `slices` equal slices of time; empty slices are left out."""
     engine = database.engine(settings)
     p, f = predictions.c, feedback.c
     newest = sa.select(p.prediction_id, p.time, p.model_version, p.label).order_by(p.time.desc()).limit(NEWEST_ROWS)
+    newest = newest if since is None else newest.where(p.time >= since)
     q = newest.subquery().c
     ranked = sa.select(
         f.prediction_id,

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import msgspec
 
+from ml.charts import Histogram
 from ml.messages import Text
 from ml.storage.files import write_bytes
+
+RANGES = {"1d": 86_400.0, "7d": 7 * 86_400.0, "30d": 30 * 86_400.0}  # seconds back from now
+NEWEST_ROWS = 50_000  # predictions that windows are made of at most: bounds the query on a log of any length
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,8 +46,8 @@ class VersionEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One drift check, newest first. `columns` maps a column to its effect size; `report` names the HTML file;
-    `decision` says why it asks for a retraining or not."""
+    """One drift check, newest first, of `version`. `columns` maps a column to its effect size; `report` names the HTML
+    file; `decision` says why it asks for a retraining or not; `histograms` has the newest comparison alone."""
 
     id: str
     time: float
@@ -54,6 +58,17 @@ class CheckEntry(msgspec.Struct, frozen=True, kw_only=True):
     columns: dict[str, float] = {}
     rows: int = 0
     report: str = ""
+    version: str = ""
+    histograms: tuple[Histogram, ...] = ()
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert that was sent from this machine, newest first; `address` is that of a failed run, or ""."""
+
+    time: float
+    kind: str
+    sentences: tuple[Text, ...] = ()
+    address: str = ""
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +87,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Everything above, when it was written, and how the challenger in shadow stands ("" where none waits).
 
+    `windows` slice the newest predictions of all time, `recent` those of the last day, week and month (`RANGES`).
+    `next_check` is when the schedule brings the next drift check, 0 where that is not known.
     `versions` are those that the registry named at `versions_time`: where that is long before `time`, it is silent.
     """
 
@@ -82,6 +99,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     versions_time: float = 0.0
     checks: tuple[CheckEntry, ...] = ()
     windows: tuple[Window, ...] = ()
+    recent: dict[str, tuple[Window, ...]] = {}
+    alerts: tuple[Alert, ...] = ()
+    next_check: float = 0.0
 
 
 def write(folder: Path, status: Status) -> None:

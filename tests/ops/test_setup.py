@@ -225,11 +225,11 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.Bas
 
 
 def test_what_a_killed_supervisor_left_on_a_port_is_told_and_ended(tmp_path: Path) -> None:
-    """Without the environment that it was started with: a title overwrites it."""
+    """Without the environment that it was started with: a title overwrites it. Another home's may run the same code."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    left = subprocess.Popen([sys.executable, "-c", LEFT, str(port)], cwd=ROOT, env={})
-    elsewhere = subprocess.Popen([sys.executable, "-c", LEFT, str(port + 1)], cwd=tmp_path, env={})
+    left = subprocess.Popen([sys.executable, "-c", LEFT, str(port)], cwd=tmp_path, env={})
+    elsewhere = subprocess.Popen([sys.executable, "-c", LEFT, str(port + 1)], cwd=ROOT, env={})
     environment = {**os.environ, "REFIT_HOME": str(tmp_path), "REFIT_SERVING_PORT": str(port),
                    "REFIT_MLFLOW_PORT": str(port + 1), "REFIT_AIRFLOW_PORT": "1"}  # fmt: skip
 
@@ -242,7 +242,7 @@ def test_what_a_killed_supervisor_left_on_a_port_is_told_and_ended(tmp_path: Pat
         said = ops("--status")
         assert said.returncode == 1
         assert f"service                answers on port {port} (process {left.pid})" in said.stdout
-        assert "mlflow" not in said.stdout, "another program's is not ours to name or end"
+        assert "mlflow" not in said.stdout, "another home's is not ours to name or end"
         assert "Stopped." in ops("--stop").stdout
         assert left.wait(timeout=10) != 0
         assert elsewhere.poll() is None

@@ -12,6 +12,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from ml.bundle import reader
+from ml.charts import Histogram
 from ml.decision import Decision
 from ml.drift import rule
 from ml.drift.verdict import Estimate, Finding, Performance, Shadow
@@ -24,7 +25,7 @@ from ml.settings import Drift, Gate
 from ml.training.course_grid import REPORT, Grid, GridPoint
 from serving.model.store import Pointer, write_pointer
 from serving.status import reader as status_file
-from serving.status.reader import CheckEntry, LedgerEntry, Status, VersionEntry, Window
+from serving.status.reader import Alert, CheckEntry, LedgerEntry, Status, VersionEntry, Window
 from tests.ml.tiny import tiny_bundle
 
 NOON = 1_790_000_000.0  # seconds since 1970; a fixed moment, so that the pages are the same every time
@@ -33,6 +34,17 @@ OLDER = "b" * 64  # the hash of version 2
 GRID = tuple(
     GridPoint(C=c, solver=solver, accuracy=0.84 + i / 200, f1=0.84, log_loss=0.4 - i / 100)
     for i, (c, solver, _) in enumerate(REPORT)
+)
+HISTOGRAMS = (
+    Histogram(
+        column="n0",
+        edges=tuple(i / 2 - 3 for i in range(13)),
+        before=(1, 4, 10, 22, 40, 60, 62, 41, 20, 9, 4, 1),
+        now=(0, 1, 2, 6, 15, 32, 60, 80, 72, 40, 20, 9),
+        missing=(3, 40),
+    ),
+    Histogram(column="c0", levels=("red", "green", "blue"), others=4, before=(90, 60, 40, 10), now=(30, 120, 30, 20)),
+    Histogram(column="prediction", of_predictions=True, edges=(0.5, 0.75, 1.0), before=(50, 150), now=(120, 80)),
 )
 VERDICTS = ("stable", "stable", "degraded", "drift", "insufficient data")
 
@@ -81,6 +93,9 @@ def write_wide(home: Path) -> None:
     answers = session.run(["probabilities"], {"numbers": np.asarray(rows["numbers"], dtype=np.float32)})[0]
     (path / "examples.json").write_bytes(msgspec.json.encode({**rows, "probabilities": answers.tolist()}))
     _curves(path, np.random.default_rng(0).dirichlet(np.ones(len(classes)), 2_000), classes)
+    measured = msgspec.json.decode((path / "metrics.json").read_bytes())
+    measured["importance"] = {name: (i * 37 % 100) / 100 for i, name in enumerate(names)}
+    (path / "metrics.json").write_bytes(msgspec.json.encode(measured))
     trials = [
         {"family": "mlp", "loss": 0.3 + (7 * i % 11) / 50, "params": {f"p{j}": 10.0 ** -(i % 5) for j in range(8)}}
         for i in range(50)
@@ -239,6 +254,7 @@ def _status(hostile: str) -> Status:
             columns={"n0": 0.3, hostile or "c0": 0.05},
             rows=1_000,
             report="check0.html" if i == 0 else "",
+            histograms=HISTOGRAMS if i == 0 else (),
         )
         for i, verdict in enumerate(VERDICTS)
     )
@@ -265,4 +281,23 @@ def _status(hostile: str) -> Status:
         )
     )  # fmt: skip
     waits = Shadow(version="4", champion="3", rows=120, needed=500, accuracy=0.91, champion_accuracy=0.892)
-    return Status(time=NOON, shadow=waits.message, ledger=ledger, versions=versions, checks=checks, windows=windows)
+    alerts = (
+        Alert(
+            time=NOON - HOUR,
+            kind="task failed",
+            sentences=(
+                message(
+                    "training.task_failed",
+                    task="retrain.tune",
+                    error=hostile or "no memory",
+                    run="http://127.0.0.1:8080/x",
+                ),
+            ),
+            address="http://127.0.0.1:8080/x",
+        ),
+        Alert(time=NOON - 30 * HOUR, kind="degraded", sentences=(*reasons, *([hostile] if hostile else []))),
+    )
+    return Status(
+        time=NOON, shadow=waits.message, ledger=ledger, versions=versions, checks=checks, windows=windows,
+        alerts=alerts, next_check=NOON + HOUR / 4,
+    )  # fmt: skip

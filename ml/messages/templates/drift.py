@@ -39,7 +39,7 @@ TEMPLATES = {
         "needed"
     ),
     "drift.newer_model_better": N_(
-        "a quick model of newer rows does better on labels that came after them: log-loss lower by {gain:.3f} over "
-        "{n} rows (by at least {least:.3f}, {sure:.0%} sure)"
+        "models of newer rows explain the labels since the promotion better: evidence {evidence:.1f} nats ({asked:g} "
+        "are asked for; {n} labels, best '{model}')"
     ),
 }

@@ -15,6 +15,10 @@ TEMPLATES = {
         "Promoted: the champion is degraded, and the challenger is not worse by more than {margin:g} on {n} rows "
         "(log-loss gain {gain:.4f}, {sure:.0%} sure of {lower:.4f})."
     ),
+    "gate.not_worse_than_outdone": N_(
+        "Promoted: the labels since the champion's promotion speak against it, and the challenger is not worse by more "
+        "than {margin:g} on {n} rows (log-loss gain {gain:.4f}, {sure:.0%} sure of {lower:.4f})."
+    ),
     "gate.always_although": N_("Promoted: the policy is 'always', although {reasons:; }."),
     "gate.always": N_("Promoted: the policy is 'always'."),
     "gate.never": N_("Not promoted: the policy is 'never'."),
@@ -34,8 +38,27 @@ TEMPLATES = {
     ),
     "gate.too_few_rows": N_("too few rows to judge: {n}, at least {needed} are needed; the champion stays"),
     "gate.worse_than_degraded": N_(
-        "may be worse than the degraded champion: log-loss gain {gain:.4f}, with confidence only {lower:.4f} (asked "
+        "worse than the degraded champion: log-loss gain {gain:.4f}, with confidence only {lower:.4f} (asked for more "
+        "than {asked:g})"
+    ),
+    "gate.worse_than_outdone": N_(
+        "worse than the champion, though the labels speak against it: log-loss gain {gain:.4f}, with confidence only "
+        "{lower:.4f} (asked for more than {asked:g})"
+    ),
+    "gate.not_shown_as_good": N_(
+        "not shown to be as good as the champion: log-loss gain {gain:.4f}, with confidence only {lower:.4f} (asked "
         "for more than {asked:g})"
+    ),
+    "gate.final_fit": N_("served is the recipe that was judged, with the {n} rows that were held back from it"),
+    "gate.final_fit_not_kept": N_("served is the judged fit, not the one on all rows: {reason}"),
+    "gate.final_fit_not_servable": N_("that cannot be served: {reason}"),
+    "gate.final_fit_worse": N_("that is worse on {n} rows: log-loss higher by {loss:.4f}"),
+    "gate.floor_of_all": N_(
+        "the newest rows are too few to show knowledge beyond the class shares: that is asked of all {n} held-out rows"
+    ),
+    "gate.floor_known": N_(
+        "knowledge beyond the class shares is not asked for again: the rows are too few to tell, and the champion, of "
+        "the same family, has shown it"
     ),
     "gate.worse": N_("worse than the champion: log-loss higher by {loss:.4f}"),
     "gate.indistinguishable": N_(

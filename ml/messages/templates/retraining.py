@@ -5,7 +5,6 @@ from ml.messages.message import N_
 TEMPLATES = {
     "retraining.broken_data": N_("no retraining on broken data: mend the feed first"),
     "retraining.no_reason": N_("no reason to retrain"),
-    "retraining.small_gain": N_("the gain of a newer model is small: it waits until the budget of retrainings is full"),
     "retraining.too_little_drift": N_("too little drifted to retrain for"),
     "retraining.labels_show_no_loss": N_(
         "the inputs drifted, but labels are coming and show no loss, and no newer model would do better"
@@ -13,8 +12,8 @@ TEMPLATES = {
     "retraining.not_confirmed_yet": N_("seen in {n} of the {needed} windows that confirm it: waiting for the next"),
     "retraining.drop_confirmed": N_("the drop in labelled performance is confirmed"),
     "retraining.drop_large": N_("the drop in labelled performance is large"),
-    "retraining.gain_confirmed": N_("the gain of a newer model is confirmed"),
-    "retraining.gain_large": N_("the gain of a newer model is large"),
+    "retraining.gain_confirmed": N_("the evidence for newer models is enough"),
+    "retraining.gain_large": N_("the evidence for newer models is so large that the budget does not count"),
     "retraining.drift_persists": N_("drift persists and labels do not come"),
     "retraining.blocked": N_("{why}, but {reason}"),
     "retraining.breaker": N_(
@@ -30,7 +29,15 @@ TEMPLATES = {
     "retraining.other_question": N_("all {n} labelled rows answer another question"),
     "retraining.configured": N_("configured: {policy}"),
     "retraining.too_few_for_policy": N_("{reason}; too few labelled rows for it, so all are used"),
-    "retraining.too_few_for_backtest": N_("too few labelled rows for a backtest of the policies"),
+    "retraining.no_window_better": N_(
+        "no other window is better than all rows by {errors:g} standard errors over all checks since the promotion"
+    ),
+    "retraining.window_by_sums": N_(
+        "'{policy}' is better than all rows by {errors:g} standard errors over {n} labels since the promotion"
+    ),
+    "retraining.window_of_evidence": N_(
+        "the evidence ({evidence:.1f} nats over {n} labels since the promotion) is for '{model}'"
+    ),
     "retraining.backtest": N_("backtest on the newest {n} labelled rows, log-loss: {scores:, }"),
     "retraining.backtest_score": "{policy} {loss:.3f}",
 }

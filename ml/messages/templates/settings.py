@@ -4,6 +4,7 @@ from ml.messages.message import N_
 
 TEMPLATES = {
     "settings.wrong": N_("settings: {error}"),
+    "settings.replaced": N_("{old} is no setting any more: {new} replaced it, see docs/drift.md"),
     "settings.no_section": N_("{name}: there is no section '{section}'"),
     "settings.no_setting": N_("{name}: there is no setting '{setting}'"),
     "settings.no_setting_in": N_("{name}: there is no setting '{setting}' in [{section}]"),

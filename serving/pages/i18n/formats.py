@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +43,18 @@ EVENTS = {
     "not compared": (_l("not compared"), "warn"),
     "new contract": (_l("new contract"), "warn"),
 }
+# Alerts that bear no verdict's name: what was sent, and how bad it is.
+ALERTS = {
+    "task failed": (_l("task failed"), "bad"),
+    "rolled back": (_l("rolled back"), "bad"),
+    "rollback failed": (_l("rollback failed"), "bad"),
+    "refused in shadow": (_l("refused in shadow"), "warn"),
+    "not compared": (_l("not compared"), "warn"),
+    "not served": (_l("not served"), "bad"),
+    "alias deleted": (_l("alias deleted"), "bad"),
+    "moved in MLflow": (_l("moved in MLflow"), "warn"),
+    "clock": (_l("clock leapt"), "warn"),
+}
 # The names of HTTP statuses that a page may show.
 STATUSES = {
     400: _l("Bad Request"),
@@ -73,6 +87,9 @@ METRICS = {
     "brier": _l("Brier score"),
     "ece": _l("Calibration error"),
 }
+
+
+SHORTEST_CUT = 6  # letters that all names share: fewer are not worth the loss; our choice
 
 
 # English is read on both sides of the Atlantic, where 11/12/26 is two different days.
@@ -125,6 +142,29 @@ def localised(text: str) -> str:
         return text
     signs = locale.number_symbols["latn"]
     return text.translate({ord(","): signs["group"], ord("."): signs["decimal"]})
+
+
+def shared_start(names: Sequence[str]) -> str:
+    """What all names begin with, up to a mark between words; "" where that is too little to be worth a cut.
+
+    >>> shared_start(["sensor_room_1_mean", "sensor_room_2_mean"])
+    'sensor_room_'
+    """
+    shared = os.path.commonprefix(list(names)) if len(names) > 1 else ""  # noqa: RUF071  (names, not paths)
+    end = max((i + 1 for i, letter in enumerate(shared) if not letter.isalnum()), default=0)
+    return shared[:end] if end >= SHORTEST_CUT and all(len(name) > end for name in names) else ""
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Each name without what all begin with.
+
+    >>> short_names(["sensor_room_1_mean", "sensor_room_2_mean"])
+    {'sensor_room_1_mean': '…1_mean', 'sensor_room_2_mean': '…2_mean'}
+    >>> short_names(["age", "agency"])
+    {'age': 'age', 'agency': 'agency'}
+    """
+    cut = len(shared_start(names))
+    return {name: f"…{name[cut:]}" if cut else name for name in names}
 
 
 def percent(share: float) -> str:

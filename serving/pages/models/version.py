@@ -71,6 +71,7 @@ def described(files: VersionFiles) -> dict[str, Any]:
         "cards": cards(files),
         "answers": of_metrics(files.decision, schema, files.metrics) if schema else [],
         "quality": quality.of(files),
+        "classes": quality.classes(files),
         "search": search.of(files),
         "course": course.of(files),
         "structure": structure(files),
@@ -149,10 +150,12 @@ def structure(files: VersionFiles) -> list[tuple[str, str]]:
 def made_of(files: VersionFiles) -> list[tuple[str, str]]:
     """Rows, snapshot, family, seed and threshold, as far as they are known."""
     known, gate = files.metrics, files.json("gate.json") or {}
-    judged = gate.get("rows") or {}
+    judged, trained = gate.get("rows") or {}, known.get("rows_trained")
+    of_judged = known.get("rows_judged_fit")
     pairs = [
         (gettext("Family"), known.get("family")),
-        (gettext("Rows it was trained on"), _count(known.get("rows_trained"))),
+        (gettext("Rows it was trained on"), _count(trained)),
+        (gettext("Rows of the fit that was judged"), _count(of_judged) if of_judged != trained else ""),
         (gettext("Test rows"), _count(known.get("rows"))),
         (gettext("Rows it was judged on"), _count(judged.get("recent"))),
         (gettext("Old rows that must not be forgotten"), _count(judged.get("regression"))),

@@ -146,11 +146,10 @@ TOO_LITTLE = message("retraining.too_little_drift")
         ([DEGRADED, OUTRUN], CONFIRMED),
         ([DEGRADED, Signals(degraded=True)], UNCONFIRMED),
         ([DEGRADED, CALM], UNCONFIRMED),
-        ([Signals(degraded=True, challenger_beats_champion=True, judged=True), OUTRUN], CONFIRMED),
-        ([OUTRUN], UNCONFIRMED),
-        ([OUTRUN, OUTRUN], NEWER),
-        ([OUTRUN, CALM, DEGRADED], NEWER),
-        ([Signals(challenger_beats_champion=True, drifted=True, judged=True)], UNCONFIRMED),
+        ([DEGRADED, CALM, OUTRUN], CONFIRMED),
+        ([Signals(degraded=True, challenger_beats_champion=True, judged=True)], NEWER),
+        ([OUTRUN], NEWER),
+        ([Signals(challenger_beats_champion=True, drifted=True, judged=True), CALM], NEWER),
         ([DRIFTED], UNCONFIRMED),
         ([DRIFTED, DRIFTED], PERSISTS),
         ([DRIFTED, Signals(degraded=True)], PERSISTS),
@@ -183,9 +182,9 @@ def test_m_and_n_are_settings(hits: int, windows: int, yes: bool) -> None:
         (FreshModelProbe(gain=0.1), True),
         (FreshModelProbe(gain=0.0), False),
         (FreshModelProbe(gain=-0.1), False),
-        (FreshModelProbe(gain=-0.1, large=True), True),
+        (FreshModelProbe(gain=-0.1, evidence=99.0), False),
     ],
-    ids=["not asked", "no gain known", "gain", "no gain", "loss", "large gain"],
+    ids=["not asked", "no gain known", "gain", "no gain", "loss", "evidence that is no signal"],
 )
 def test_a_large_drop_does_not_wait(fresh_model_probe: FreshModelProbe | None, yes: bool) -> None:
     """Unless no newer model would do better: that is perhaps only a hard stretch."""
@@ -194,28 +193,37 @@ def test_a_large_drop_does_not_wait(fresh_model_probe: FreshModelProbe | None, y
     assert ask(DEGRADED, now="degraded", performance=large, fresh_model_probe=fresh_model_probe) == (yes, expected)
 
 
-def test_a_large_gain_does_not_wait() -> None:
-    """Nor does it ask whether a retraining can be spared."""
-    large = FreshModelProbe(challenger_beats_champion=True, large=True, gain=0.2)
-    assert ask(OUTRUN, fresh_model_probe=large, spare=False) == (True, message("retraining.gain_large"))
-    assert ask(DEGRADED, fresh_model_probe=large) == (True, message("retraining.drop_large"))
+SPENT = Blocker(message("retraining.budget_spent", n=3, more=1))
+COOLS = Blocker(message("retraining.cooldown", ago=60, seconds=900))
 
 
-def test_a_small_gain_waits_for_a_full_budget() -> None:
-    """A drop does not; without a word the budget is full."""
-    found, why = ask(OUTRUN, OUTRUN, spare=False)
-    assert (found, why) == (False, message("retraining.small_gain"))
-    assert ask(OUTRUN, OUTRUN)[0]
-    assert ask(DEGRADED, OUTRUN, spare=False)[0]
-    assert ask(Signals(degraded=True, challenger_beats_champion=True, judged=True), OUTRUN, spare=False)[0]
+@pytest.mark.parametrize(
+    ("evidence", "holds", "kept"),
+    [
+        (46.0, [SPENT], SPENT),
+        (46.1, [SPENT], None),
+        (46.1, [SPENT, COOLS], COOLS),
+        (46.1, [COOLS, SPENT], COOLS),
+        (46.0, [], None),
+    ],
+)
+def test_large_evidence_waits_for_no_budget_and_for_all_else(
+    evidence: float, holds: list[Blocker], kept: Blocker | None
+) -> None:
+    """One window suffices, as the evidence is of all; a drop beside it does not take that away."""
+    probe = FreshModelProbe(challenger_beats_champion=True, evidence=evidence)
+    why = message("retraining.gain_large" if evidence > 46 else "retraining.gain_confirmed")
+    expected = message("retraining.blocked", why=why, reason=kept.reason) if kept else why
+    for signals in (OUTRUN, Signals(degraded=True, challenger_beats_champion=True, judged=True)):
+        assert ask(signals, holds=holds, fresh_model_probe=probe) == (kept is None, expected)
 
 
-@pytest.mark.parametrize(("windows", "yes"), [(0, False), (1, False), (2, True), (3, True)])
-def test_windows_judged_together_count_together(windows: int, yes: bool) -> None:
-    """But only for the gain of a newer model, and never for fewer than were seen."""
-    assert ask(OUTRUN, fresh_model_probe=FreshModelProbe(challenger_beats_champion=True, windows=windows))[0] == yes
-    assert ask(OUTRUN, OUTRUN, fresh_model_probe=FreshModelProbe(challenger_beats_champion=True, windows=windows))[0]
-    assert not ask(DEGRADED, fresh_model_probe=FreshModelProbe(windows=windows))[0]
+def test_how_much_evidence_is_large_is_a_setting() -> None:
+    probe = FreshModelProbe(challenger_beats_champion=True, evidence=10.0)
+    drift = Drift(evidence_large_nats=9.0)
+    assert ask(OUTRUN, holds=[SPENT], fresh_model_probe=probe, drift=drift)[0]
+    assert not ask(OUTRUN, holds=[SPENT], fresh_model_probe=probe)[0]
+    assert ask(DEGRADED, DEGRADED, holds=[SPENT], fresh_model_probe=probe, drift=drift)[1].code == "retraining.blocked"
 
 
 def test_a_hold_forbids_what_is_confirmed_and_is_named() -> None:

@@ -455,3 +455,72 @@ def test_every_bound_repeats_with_its_seed_and_depends_on_it() -> None:
     for name in ("floor_gain", "gain", "regression_gain"):
         assert getattr(first.numbers, name) != getattr(other.numbers, name)
     assert first.numbers.slices_worse["second"] != other.numbers.slices_worse["second"]
+
+
+def test_a_proved_gain_asks_for_no_more_than_the_margin() -> None:
+    """As for a degraded champion, in other words."""
+    challenger, champion = 0.79, 0.8
+    assert not ask(challenger, champion).promote
+    verdict = ask(challenger, champion, challenger_beats_champion=True)
+    assert (verdict.promote, verdict.message.code) == (True, "gate.not_worse_than_outdone")
+    both = ask(challenger, champion, challenger_beats_champion=True, degraded=True)
+    assert both.message.code == "gate.not_worse_than_degraded"
+    loss = -float(np.log(challenger / champion))
+    for margin, promote in {loss: False, loss + HAIR: True}.items():
+        found = ask(challenger, champion, challenger_beats_champion=True, gate={"margin": margin})
+        assert found.promote == promote
+
+
+@pytest.mark.parametrize(
+    ("known", "code"),
+    [
+        ({"degraded": True}, "gate.worse_than_degraded"),
+        ({"challenger_beats_champion": True}, "gate.worse_than_outdone"),
+        ({"degraded": True, "challenger_beats_champion": True}, "gate.worse_than_degraded"),
+    ],
+)
+def test_worse_is_not_the_same_as_not_shown_to_be_as_good(known: dict[str, bool], code: str) -> None:
+    """The second says nothing against the next challenger: the breaker does not count it."""
+    worse = ask(0.7, 0.8, **known)  # type: ignore[arg-type]
+    assert [reason.code for reason in worse.messages] == [code]
+    assert worse.messages[0].values["asked"] == -0.02
+    noisy = np.where(np.arange(N) % 2, 0.95, 0.66)  # as good on average, and far from sure
+    found = ask(noisy, 0.8, **known)  # type: ignore[arg-type]
+    assert [reason.code for reason in found.messages] == ["gate.not_shown_as_good"]
+    assert found.messages[0].values == {
+        "gain": found.numbers.gain.mean,
+        "lower": found.numbers.gain.lower,
+        "asked": -0.02,
+    }
+
+
+def test_the_floor_may_be_asked_of_more_rows_than_decide() -> None:
+    """The class shares are told apart on all of them."""
+    challenger, champion = other_rows(0.9, 0.9)
+    challenger = np.where(RECENT, 0.5, challenger)
+    champion = np.where(RECENT, 0.4, champion)
+    parts = {"recent": RECENT, "floor": np.ones(2 * N, bool)}
+    assert not ask(challenger, champion, y=TWICE, parts={"recent": RECENT}).promote
+    verdict = ask(challenger, champion, y=TWICE, parts=parts)
+    assert verdict.promote
+    assert (verdict.numbers.floor_gain.rows, verdict.numbers.gain.rows) == (2 * N, N)
+    nothing = ask(challenger, champion, y=TWICE, parts={"recent": ~np.ones(2 * N, bool), "floor": RECENT})
+    assert [reason.code for reason in nothing.messages] == ["gate.no_rows"]
+
+
+def test_the_floor_is_not_asked_again_where_its_like_has_shown_it() -> None:
+    """But only where the rows do not show the contrary, and the champion does not lose by it."""
+    unsure = np.where(np.arange(N) % 2, 0.93, 0.28)  # as good as the shares on average, and far from sure
+    champion = unsure * 0.9
+    assert codes_of(ask(unsure, champion)) == ["gate.below_floor"]
+    found = ask(unsure, champion, floor_known=True)
+    assert (found.promote, found.numbers.floor_known) == (True, True)
+    assert not ask(0.8, 0.7, floor_known=True).numbers.floor_known
+    below = ask(0.45, 0.44, floor_known=True)
+    assert codes_of(below) == ["gate.below_floor"]
+    assert not below.numbers.floor_known
+    assert codes_of(ask(unsure, None, floor_known=True)) == ["gate.below_floor"]
+
+
+def codes_of(verdict: Verdict) -> list[str]:
+    return [reason.code for reason in verdict.messages]

@@ -7,11 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from mlflow.utils.validation import _validate_metric_name
 
 from ml import tracking
-from ml.drift.verdict import DriftVerdict, Finding
+from ml.drift.verdict import DriftVerdict, Finding, FreshModelProbe
 from ml.monitoring import mlflow_figures
 from tests.ml.registry import memory
 
@@ -50,3 +51,13 @@ def test_names_that_mlflow_takes_stay_as_they_are(sent: list[dict[str, Any]], tm
     verdict = DriftVerdict(id="1", time=1.0, verdict="stable", retrain=False, reasons=[], model_version="1")
     assert mlflow_figures.log(memory.settings(tmp_path), verdict)
     assert not [tag for tag in sent[0]["tags"] if tag.key == "refit.renamed_columns"]
+
+
+def test_the_evidence_is_a_curve_where_it_was_asked_for() -> None:
+    probe = FreshModelProbe(rows=100, evidence=3.5)
+    verdict = DriftVerdict(
+        id="1", time=1.0, verdict="stable", retrain=False, reasons=[], model_version="1", fresh_model_probe=probe
+    )
+    assert mlflow_figures.numbers(verdict)["evidence_nats"] == 3.5
+    quiet = msgspec.structs.replace(verdict, fresh_model_probe=msgspec.structs.replace(probe, rows=0))
+    assert "evidence_nats" not in mlflow_figures.numbers(quiet)

@@ -181,3 +181,44 @@ def test_a_database_without_the_tables_is_unavailable(tmp_path: Path, ask: Any) 
     """A caller may try again: no error of the driver's own comes through."""
     with pytest.raises(StoreUnavailable):
         ask(sa.create_engine(f"sqlite:///{tmp_path}/none/such/file.db"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"labels_after": 9.0}, "abd"),
+        ({"labels_after": 10.0}, "bd"),
+        ({"labels_after": 20.0}, "d"),
+        ({"labels_after": 30.0}, ""),
+        ({"labels_before": 30.0}, "ab"),
+        ({"labels_before": 30.5}, "abd"),
+        ({"labels_before": 20.0}, "a"),
+        ({"labels_after": 10.0, "labels_before": 30.0}, "b"),
+        ({}, "abcd"),
+    ],
+    ids=str,
+)
+def test_labels_are_bounded_by_when_the_first_and_the_latest_came(
+    found: Settings, asked: dict[str, float], expected: str
+) -> None:
+    """Out at either moment; "c" has no label yet, "d" had its first at 25 and was put right at 30."""
+    engine = log(found, 1.0, 2.0, 3.0, 4.0)
+    came = [("a", 10.0), ("b", 20.0), ("d", 25.0), ("d", 30.0)]
+    predictions.insert_feedback(
+        engine, [{"prediction_id": key, "label": str(at), "received_at": at} for key, at in came]
+    )
+    assert "".join(predictions.window(engine, **asked)["prediction_id"]) == expected  # type: ignore[arg-type]
+    if "labels_before" in asked and "labels_after" not in asked:
+        rows = predictions.labelled(found, labels_before=asked["labels_before"])
+        assert "".join(rows[PREDICTION_ID]) == expected
+
+
+def test_a_label_put_right_was_known_before(found: Settings) -> None:
+    """Its first counts for what is new, its latest for what was known."""
+    engine = log(found, 1.0)
+    for at in (10.0, 30.0):
+        predictions.insert_feedback(engine, [{"prediction_id": "a", "label": str(at), "received_at": at}])
+    assert predictions.window(engine, labels_after=20.0).empty
+    assert predictions.window(engine, labels_before=20.0).empty
+    (label,) = predictions.window(engine, labels_after=9.0)["actual"]
+    assert label == "30.0"

@@ -198,7 +198,7 @@ def test_a_refusal_that_says_nothing_of_quality_does_not_count(own: Settings, ha
     [
         (["gate.below_floor"], False), (["gate.below_floor_few", "gate.too_few_rows"], False),
         (sorted(blockers.WANT_OF_EVIDENCE), False),
-        (["gate.worse"], True), (["gate.below_floor", "gate.worse"], True), (["gate.indistinguishable"], True),
+        (["gate.worse"], True), (["gate.below_floor", "gate.worse"], True), (["gate.worse_than_degraded"], True),
         ([], True), (["gate.no_rows"], False),
     ],
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 from ml import data, predictions
 from ml.data.snapshot import Snapshot
 from ml.drift import verdict_history
-from ml.drift.verdict import DriftVerdict, Signals, Window
+from ml.drift.verdict import DriftVerdict, FreshModelProbe, Rehearsal, Signals, Window
 from ml.gate import regression_rows
+from ml.messages import message
+from ml.registry import ledger
 from ml.retraining import window_policy
 from ml.schema.schema import ANSWERED, PREDICTION_ID, QUESTION, ROW_ID
 from ml.settings import Settings
@@ -204,8 +207,14 @@ def test_policy_with_too_few_rows_gives_way(found: Settings) -> None:
     assert chosen.reason.code == "retraining.too_few_for_policy"
 
 
-@pytest.mark.parametrize(("concept", "policy"), [(0.0, "all"), (1.0, "since drift")], ids=["same world", "turned"])
-def test_auto_chooses_by_a_backtest(found: Settings, concept: float, policy: str) -> None:
+@pytest.mark.parametrize(
+    ("concept", "policy", "code"),
+    [(0.0, "all", "no_window_better"), (1.0, "since drift", "backtest")],
+    ids=["same world", "turned"],
+)
+def test_a_drift_that_has_just_begun_is_held_against_all_rows(
+    found: Settings, concept: float, policy: str, code: str
+) -> None:
     """Old rows stay while they help; where they teach the contrary, they go."""
     for hour in range(3):
         serve(found, hour, 500)
@@ -213,8 +222,72 @@ def test_auto_chooses_by_a_backtest(found: Settings, concept: float, policy: str
         serve(found, hour, 500, concept=concept)
         degraded(found, hour)
     chosen = window_policy.select(found, version="1", created=MADE)
+    assert (chosen.policy, chosen.reason.code) == (policy, f"retraining.{code}")
+
+
+def shown(found: Settings, hour: int, **probe: Any) -> None:
+    """A check that has shown so much of newer models."""
+    at = worlds.START + hour * HOUR
+    verdict = DriftVerdict(
+        id=f"{hour:03d}", time=at + 60, verdict="drift", retrain=False, reasons=[], model_version="1",
+        window=Window(start=at, end=at + 1, rows=1), signals=Signals(judged=True),
+        fresh_model_probe=FreshModelProbe(labels_until=at, **probe),
+    )  # fmt: skip
+    verdict_history.save(found, verdict)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "policy", "code"),
+    [(4.7, "sliding", "window_of_evidence"), (4.6, "all", "no_window_better")],
+)
+def test_a_challenger_learns_from_what_the_evidence_is_for(
+    found: Settings, evidence: float, policy: str, code: str
+) -> None:
+    """As the newest check has it, and not where it does not suffice."""
+    for hour in range(3):
+        serve(found, hour, 500)
+    shown(found, 0, evidence=9.0, model="all (logistic)", labels=500)
+    shown(found, 1, evidence=evidence, model="sliding (logistic)", labels=1_000)
+    chosen = window_policy.select(found, version="1", created=MADE)
+    assert (chosen.policy, chosen.reason.code) == (policy, f"retraining.{code}")
+    if policy == "sliding":
+        expected = {"model": "sliding (logistic)", "evidence": evidence, "n": 1_000}
+        assert chosen.reason.values == expected
+
+
+def test_a_window_for_which_the_rows_are_too_few_by_now_gives_way_to_all(found: Settings) -> None:
+    serve(found, 0, 500)
+    shown(found, 0, evidence=9.0, model="since drift (logistic)", labels=500)
+    assert window_policy.select(found, version="1", created=MADE).policy == "all"
+
+
+@pytest.mark.parametrize(("over", "policy"), [(2.6, "sliding"), (2.4, "all")])
+def test_without_evidence_a_window_must_be_sure_over_all_checks(found: Settings, over: float, policy: str) -> None:
+    """By standard errors of the paired difference: 100 rows that differ by one nat each have an error of 10."""
+    for hour in range(2):
+        serve(found, hour, 500)
+    total = float(over * 10 / np.sqrt(1 + over**2 / 100))  # the variance is about the mean
+    sums = Rehearsal(rows=100, gain=1.0, over_all=total, over_all_squares=100.0, over_all_rows=100)
+    shown(found, 1, rehearsals={"all (logistic)": Rehearsal(rows=100), "sliding (logistic)": sums}, labels=100)
+    chosen = window_policy.select(found, version="1", created=MADE)
     assert chosen.policy == policy
-    assert chosen.reason.code == "retraining.backtest"
+    if policy == "sliding":
+        assert chosen.reason == message("retraining.window_by_sums", policy="sliding", errors=2.5, n=100)
+
+
+def test_the_drift_that_a_champion_was_made_for_is_the_beginning_of_its_world(found: Settings) -> None:
+    """It has none of its own, and the rows since then are the ones that teach what holds now."""
+    for hour in range(2):
+        serve(found, hour, 300)
+    degraded(found, 1)
+    for old, new in [("1", "2"), ("2", "3")]:
+        ledger.append(found, ledger.PROMOTED, who="ann", from_version=old, to_version=new)
+    began = window_policy.drift_began(found, "1")
+    assert began is not None
+    assert began.timestamp() == worlds.START + HOUR
+    assert window_policy.drift_began(found, "3") == began
+    assert window_policy.drift_began(found, None) is None
+    assert window_policy.drift_began(worlds.settings(found.home / "other"), "3") is None
 
 
 def test_labelled_rows_carry_what_generate_needs(found: Settings) -> None:

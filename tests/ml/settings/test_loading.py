@@ -102,3 +102,13 @@ def test_an_empty_target_is_refused(tmp_path: Path, target: str) -> None:
     """Before anything runs, from the form or a file."""
     with pytest.raises(SettingsError, match=r"data\.target is empty"):
         settings.load({"REFIT_HOME": str(tmp_path)}, overrides={"data": {"target": target}})
+
+
+def test_a_setting_of_before_says_what_replaced_it(tmp_path: Path) -> None:
+    """In the file and in the environment."""
+    told = "drift.evidence_nats replaced it"
+    with pytest.raises(SettingsError, match=f"REFIT_DRIFT__RENEWAL_GAIN is no setting any more: {told}"):
+        load(tmp_path, REFIT_DRIFT__RENEWAL_GAIN="0.005")
+    (tmp_path / "refit.toml").write_text("[drift]\nrenewal_gain = 0.005\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=f"drift.renewal_gain is no setting any more: {told}"):
+        load(tmp_path)

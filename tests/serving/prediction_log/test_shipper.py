@@ -276,7 +276,10 @@ def test_overview_tells_traffic_and_accuracy(settings: Settings, log: Prediction
     assert (window.predictions, window.labelled, window.version) == (4, 3, "1")
     assert window.accuracy == right / 3
     reader.write(settings.var / "serving", collector.collect(settings))
-    assert reader.read(settings.var / "serving").windows == (window,)
+    kept = reader.read(settings.var / "serving")
+    assert kept.windows == (window,)
+    assert kept.recent == dict.fromkeys(reader.RANGES, (window,))
+    assert collector.windows(settings, since=window.end + 1) == []
 
 
 def history(settings: Settings, prediction_id: str = "a") -> list[str]:

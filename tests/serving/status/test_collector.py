@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from ml import registry
+from ml import alerts, registry
 from ml.cli import status
+from ml.errors import RegistryUnavailable
 from ml.messages import message
 from ml.monitoring import status as known
 from ml.registry import ledger
 from ml.settings import Settings
 from serving.model import champion_lookup
-from serving.status import collector
+from serving.status import collector, reader
 from tests.serving import tiny
 
 ADDRESS = "http://127.0.0.1:9"
@@ -72,3 +74,41 @@ def test_ledger_and_checks_are_those_of_the_status(settings: Settings, asked: li
     ]
     assert [line.what for line in found.ledger] == [ledger.PROMOTED, ledger.REGISTERED]
     assert found.checks == ()
+
+
+def test_a_silent_registry_leaves_the_versions_that_it_named(
+    settings: Settings, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the time of then, by which a page can say so."""
+    named = collector.collect(settings)
+    reader.write(settings.var / "serving", named)
+
+    def silent(*_: object, **__: object) -> None:
+        raise RegistryUnavailable(message("connections.mlflow_silent", address=ADDRESS, error="refused"))
+
+    monkeypatch.setattr(champion_lookup, "get", silent)
+    later = collector.collect(settings)
+    assert [v.version for v in later.versions] == ["2", "1"]
+    assert later.versions_time == named.versions_time < later.time
+
+
+def test_alerts_are_the_newest_whole_lines(tmp_path: Path) -> None:
+    """By their messages where they have some, else by their text; half a line is passed over."""
+    settings = tiny.settings_for(tmp_path)
+    alerts.send(settings, "degraded", [WHY, "and more"])
+    alerts.send(settings, "task failed", ["a person's words"], run="http://airflow/run")
+    file = settings.var / "logs" / "alerts.jsonl"
+    with file.open("a") as stream:
+        stream.write('{"kind": "half')
+    newest, older = collector.alerts(file)
+    assert (newest.kind, newest.address) == ("task failed", "http://airflow/run")
+    assert str(newest.sentences[0]) == "Refit: task failed. a person's words"
+    assert (older.kind, older.sentences) == ("degraded", (WHY,))
+    assert collector.alerts(tmp_path / "none") == []
+
+
+def test_the_next_check_is_the_schedules(settings: Settings, asked: list[str]) -> None:
+    found = collector.collect(settings)
+    assert 0 < found.next_check - found.time <= 15 * 60
+    never = msgspec.structs.replace(settings, schedule=msgspec.structs.replace(settings.schedule, drift_cron="@once"))
+    assert collector.collect(never).next_check == 0

@@ -1,0 +1,124 @@
+"""One range of time for all panels, what each figure is of, columns before and after, alerts, no untrue sentence."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from flask.testing import FlaskClient
+
+from serving.app import create_app
+from serving.status import reader
+from serving.status.reader import CheckEntry, Status
+from tests.serving import showcase
+from tests.serving.showcase import HOUR, NOON
+from tests.serving.tiny import settings_for
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[FlaskClient]:
+    showcase.write(tmp_path)
+    app = create_app(settings_for(tmp_path))
+    yield app.test_client()
+    app.extensions["refit"].close()
+
+
+def _status(client: FlaskClient, **changes: Any) -> Status:
+    folder = client.application.extensions["refit"].folder
+    changed = msgspec.structs.replace(reader.read(folder), **changes)
+    reader.write(folder, changed)
+    return changed
+
+
+def test_one_range_holds_for_all_panels(client: FlaskClient) -> None:
+    """Of what lies longer back nothing is counted, drawn or listed."""
+    kept = _status(client)
+    old = 3 * 24 * HOUR
+    check = msgspec.structs.replace(kept.checks[0], id="old", time=NOON - old, verdict="broken data")
+    window = msgspec.structs.replace(kept.windows[0], start=NOON - old - 1, end=NOON - old, predictions=1_000_000)
+    _status(client, checks=(*kept.checks, check), windows=(window, *kept.windows))
+    for name, whole in (("1d", False), ("7d", True), ("all", True), ("nonsense", True)):
+        text = client.get(f"/monitoring?range={name}").text
+        assert ("1,006,066" in text) == whole
+        assert ("broken data</span>" in text) == whole
+        assert "Until" in text
+    assert '<a href="/monitoring?range=1d" aria-current="true">1 day</a>' in client.get("/monitoring?range=1d").text
+
+
+def test_the_collectors_own_slices_of_a_range_are_taken(client: FlaskClient) -> None:
+    finer = tuple(msgspec.structs.replace(w, predictions=7, labelled=0, accuracy=None) for w in _status(client).windows)
+    _status(client, recent={"1d": finer})
+    text = client.get("/monitoring?range=1d").text
+    assert f'<div class="figure">{7 * len(finer)}</div>' in text
+    assert "No labels have come back in this time." in text
+
+
+def test_every_card_says_of_how_many_and_how_sure(client: FlaskClient) -> None:
+    text = client.get("/monitoring").text
+    for told in ("4,800 labels of 6,066 predictions", "4,224 of 4,800 right; 95% interval 87.1% to 88.9%",
+                 "2 stable, 1 degraded, 1 drift, 1 insufficient data", "1 task failed, 1 degraded"):  # fmt: skip
+        assert told in text
+
+
+def test_a_pointer_at_a_dot_shows_its_moment_and_its_count(client: FlaskClient) -> None:
+    text = client.get("/monitoring").text
+    assert re.search(r"<title>[^<]*, version 3: 90\.0% \(84\.0% – 93\.0%\), 400 labels</title>", text)
+    assert re.search(r"<title>[^<]* – [^<]*: 500</title>", text)
+    assert "<title>n0: 0.300</title>" in text
+
+
+def test_drifted_columns_before_and_after(client: FlaskClient) -> None:
+    text = client.get("/monitoring").text
+    part = text[text.index('id="before-after"') :]
+    assert part.count('class="bar bar-before"') == part.count('class="bar bar-now"') == 12 + 4 + 2
+    assert "277 rows of the reference, 377 of the window" in part
+    assert "<td>4 others</td><td>10</td><td>20</td>" in part
+    assert "<td>(missing)</td><td>3</td><td>40</td>" in part
+    assert "<h3>probability of the answer</h3>" in part
+
+
+def test_failed_runs_lead_to_airflow_and_nowhere_else(client: FlaskClient) -> None:
+    alert = _status(client).alerts[0]
+    text = html.unescape(client.get("/monitoring").text)
+    assert "retrain.tune: no memory" in text
+    assert '<a href="http://127.0.0.1:8080/x" rel="noreferrer">In Airflow</a>' in text
+    _status(client, alerts=(msgspec.structs.replace(alert, address="javascript:alert(1)"),))
+    assert "javascript:" not in client.get("/monitoring").text
+
+
+@pytest.mark.parametrize(
+    ("checks", "moves", "told"),
+    [
+        ((), True, True),
+        ((CheckEntry(id="a", time=NOON - 5 * HOUR, verdict="stable", version="3"),), True, True),
+        ((CheckEntry(id="a", time=NOON, verdict="stable", version="2"),), False, True),
+        ((CheckEntry(id="a", time=NOON, verdict="stable", version="3"),), True, False),
+    ],
+    ids=["none yet", "before the promotion", "of another version", "of this one"],
+)
+def test_a_version_that_no_check_has_seen_is_told_as_such(
+    client: FlaskClient, checks: tuple[CheckEntry, ...], moves: bool, told: bool
+) -> None:
+    """With when the next one comes; never that there is no model while one serves."""
+    kept = _status(client)
+    _status(client, checks=checks, ledger=kept.ledger if moves else ())
+    text = client.get("/monitoring").text
+    assert ("No drift check has looked at version 3 since it was promoted." in text) == told
+    assert ("One comes as soon as 200 new predictions are there." in text) == told
+    assert ("The schedule looks next at 21 Sep 2026, 14:28." in text) == told
+
+
+def test_what_the_check_said_before_the_first_model_is_not_said_beside_it(client: FlaskClient) -> None:
+    from ml.messages import message
+
+    none = CheckEntry(id="a", time=NOON - 9 * HOUR, verdict="insufficient data", reasons=(message("drift.no_model"),))
+    _status(client, checks=(none,))
+    text = client.get("/monitoring").text
+    assert "No drift check has looked at version 3" in text
+    lead = text[: text.index('<nav class="jump"')]
+    assert message("drift.no_model").text not in html.unescape(lead)
