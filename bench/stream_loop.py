@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Model:
     estimator: Any
     family: str
     created: float
+    judged: Any = None  # the fit that its reference was scored by, where another of its recipe serves
 
     @property
     def classes(self) -> np.ndarray:
@@ -59,7 +60,7 @@ class Model:
     def baseline(self) -> Baseline:
         recent = self.snapshot.part("recent")
         part = recent if len(recent.y) >= MIN_REFERENCE else self.snapshot.part("test")
-        p = self.estimator.predict_proba(part.X)
+        p = (self.judged or self.estimator).predict_proba(part.X)
         labels = self.classes[part.y], self.classes[p.argmax(axis=1)]
         return Baseline(self.version, self.snapshot.schema, part.X, *labels, p)
 
@@ -133,6 +134,15 @@ def fit(settings: Settings, snapshot: Snapshot, version: str) -> Model:
     return Model(version, snapshot, model.model, best, time.time())
 
 
+def final(judged: Model) -> Model:
+    """The recipe that was judged, with the newest rows that judged it; test rows stay the old ones of later gates."""
+    parts = [judged.snapshot.part(name) for name in ("train", "validation", "recent")]
+    x, y = pd.concat([part.X for part in parts], ignore_index=True), np.concatenate([part.y for part in parts])
+    spec = CandidateSpec(judged.family, FAMILIES[judged.family].baseline(len(y)))
+    model = fit_candidate(spec, x, y, schema=judged.snapshot.schema).model
+    return replace(judged, estimator=model, judged=judged.estimator)
+
+
 def refit(stream: Stream, first: Model) -> Outcome:
     """The loop: answer, check, retrain where the verdict says so, replace only by the gate."""
     outcome, champion, s = Outcome(), first, stream.settings
@@ -166,7 +176,7 @@ def refit(stream: Stream, first: Model) -> Outcome:
         )
         what = ledger.PROMOTED if promote else ledger.REFUSED
         ledger.append(s, what, who="bench", from_version=champion.version, to_version=challenger.version, why=sentence)
-        champion = challenger if promote else champion
+        champion = final(challenger) if promote and s.gate.refit else challenger if promote else champion
     return outcome
 
 

@@ -55,22 +55,33 @@ def predict(bundle: Bundle, X: pd.DataFrame) -> Probabilities:
     return np.concatenate(parts) if parts else np.empty((0, len(bundle.classes)), np.float32)
 
 
-def rows_to_judge(settings: Settings, snapshot: Snapshot, champion: Bundle | None) -> Rows:
+def rows_to_judge(
+    settings: Settings, snapshot: Snapshot, champion: Bundle | None, challenger: Bundle | None = None
+) -> Rows:
     """The recent part where there is one, else the test part; and the regression rows.
 
     Rows that the champion was trained on are left out of the part that decides, as long as enough remain. Where the
     recent rows are too few for the floor, it is asked of the test part too.
+
+    Parameters
+    ----------
+    challenger
+        Where it has been fitted on rows of the gate by now (`ml.pipeline.final_fit`): those are no evidence for it, and
+        none remaining is a refusal.
     """
     recent, test, notes = snapshot.part("recent"), snapshot.part("test"), list[Message]()
     deciding = recent if len(recent.y) >= settings.gate.min_rows else test
-    X, y = deciding.X, deciding.y
-    known = seen_in_training(champion, X, y, snapshot.schema, deciding.ids)
+    X, y, ids = deciding.X, deciding.y, deciding.ids
+    if (own := seen_in_training(challenger, X, y, snapshot.schema, ids)).any():
+        X, y, ids = X[~own].reset_index(drop=True), y[~own], None if ids is None else ids[~own]
+        test = deciding  # what it has learnt says nothing of the floor either
+    known = seen_in_training(champion, X, y, snapshot.schema, ids)
     if known.any() and (~known).sum() >= settings.gate.min_rows:
         X, y = X[~known].reset_index(drop=True), y[~known]
         notes.append(message("gate.trained_on_left_out", n=known.sum()))
     elif known.any():
         notes.append(message("gate.trained_on_maybe", n=known.sum(), all=len(y)))
-    more = (test.X, test.y) if deciding is recent and len(test.y) and few_for_floor(y, snapshot.schema) else None
+    more = (test.X, test.y) if deciding is not test and len(test.y) and few_for_floor(y, snapshot.schema) else None
     return with_regression_rows(settings, X, y, snapshot.schema, notes, for_floor=more)
 
 
@@ -237,13 +248,18 @@ def judge(
         floor_known=_floor_known(champion, family or challenger.metrics.get("family", ""), settings),
         seed=seed,
     )  # fmt: skip
-    notes = [*rows.notes, *([message("gate.floor_known")] if verdict.numbers.floor_known else [])]
+    return noted(verdict, [*rows.notes, *([message("gate.floor_known")] if verdict.numbers.floor_known else [])])
+
+
+def noted(verdict: Verdict, notes: list[Message]) -> Verdict:
+    """The verdict with what is to be known beside it."""
     if not notes:
         return verdict
+    told = (*verdict.numbers.notes, *(note.text for note in notes))
     return msgspec.structs.replace(
         verdict,
         message=message("gate.with_notes", verdict=verdict.message, notes=notes),
-        numbers=msgspec.structs.replace(verdict.numbers, notes=tuple(note.text for note in notes)),
+        numbers=msgspec.structs.replace(verdict.numbers, notes=told),
     )
 
 

@@ -70,8 +70,7 @@ def keep(settings: Settings, snapshot: Snapshot) -> bool:
     if file.exists():
         return False
     part = snapshot.part("test")
-    n = len(part.y)
-    chosen = np.arange(n) if n <= MOST_ROWS else np.sort(np.random.default_rng(0).choice(n, MOST_ROWS, replace=False))
+    chosen = _chosen(len(part.y))
     frame = part.X.iloc[chosen].reset_index(drop=True)
     frame[LABEL] = np.asarray(snapshot.schema.classes, dtype=object)[part.y[chosen]]
     buffer = io.BytesIO()
@@ -79,6 +78,21 @@ def keep(settings: Settings, snapshot: Snapshot) -> bool:
     write_bytes(file, buffer.getvalue())
     write_json(file.with_suffix(".json"), {"snapshot": snapshot.id, "rows": len(frame)})
     return True
+
+
+def _chosen(n: int) -> npt.NDArray[np.int64]:
+    """Which of n test rows are kept."""
+    return np.arange(n) if n <= MOST_ROWS else np.sort(np.random.default_rng(0).choice(n, MOST_ROWS, replace=False))
+
+
+def reserved(settings: Settings, snapshot: Snapshot) -> Hashes:
+    """Hashes of the regression rows of a snapshot's contract, or of those that it would give, where there are none."""
+    rows = load(settings, snapshot.schema)
+    if rows is None:
+        part = snapshot.part("test")
+        chosen = _chosen(len(part.y))
+        rows = part.X.iloc[chosen], part.y[chosen]
+    return np.unique(row_hashes(*rows, snapshot.schema))
 
 
 class SnapshotWithoutHoldout:
@@ -102,7 +116,12 @@ class SnapshotWithoutHoldout:
         if not equal.any() or equal.mean() > MOST_EQUAL:
             return part
         self.left_out += int(equal.sum())
-        return type(part)(*(_kept(values, ~equal) for values in part))
+        return rows_of_part(part, ~equal)
+
+
+def rows_of_part(part: Part, mask: npt.NDArray[np.bool_]) -> Part:
+    """The rows (n,) of a part that a mask has."""
+    return type(part)(*(_kept(values, mask) for values in part))
 
 
 def _kept(values: Any, mask: npt.NDArray[np.bool_]) -> Any:

@@ -3,6 +3,7 @@
 | module | what is in it |
 |---|---|
 | `first_champion` | What is said of a run that ends without a champion: the decision, and what a first one would need |
+| `final_fit` | The final fit: what is served is the recipe that was judged, with the rows that judged it |
 | `model_card` | The model card: what the model is, what it was made from |
 | `pipeline` | The whole loop as plain calls: what the DAG does, without Airflow |
 | `progress` | How far a run's stage is, written where another process can read it: `var/runs/<run_key>/progress.json` |

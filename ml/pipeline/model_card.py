@@ -31,10 +31,12 @@ class ModelMetrics(Evaluation, frozen=True, kw_only=True):
 
     `validation_log_loss` is the winner's over held-out rows (nats), `baseline_log_loss` the best untuned baseline's,
     None where none was complete; `importance` maps a column to its mean absolute Shapley value in log-odds, and is
-    empty where it was not measured.
+    empty where it was not measured. `rows_trained` are those of the fit that is served, and `rows_judged_fit` those of
+    the one that all figures are of.
     """
 
     rows_trained: int
+    rows_judged_fit: int
     snapshot: str
     run_key: str
     family: str
@@ -52,7 +54,7 @@ def document(
     """The card by code, without its title: content of model_card.json."""
     return [
         block("text", message("card.verdict", verdict=verdict.message)),
-        *_section("card.model", _model(candidate, decision)),
+        *_section("card.model", _model(candidate, decision, metrics)),
         *_section("card.data", _data(snapshot)),
         *_section("card.quality", _scores(metrics, decision, snapshot.schema)),
         *_section("card.weakest", _slices(metrics)),
@@ -72,11 +74,13 @@ def _section(code: str, blocks: list[Block]) -> Document:
     return [block("heading", message(code)), *blocks]
 
 
-def _model(candidate: Candidate, decision: Decision) -> list[Block]:
+def _model(candidate: Candidate, decision: Decision, metrics: ModelMetrics) -> list[Block]:
+    rows = {"n": metrics.rows_trained, "judged": metrics.rows_judged_fit}
     lines = [
         message("card.family", family=candidate.spec.family, seed=candidate.spec.seed),
         message("card.parameters", n=candidate.model.describe().parameters),
         message("card.calibration", kind=decision.calibration.kind),
+        *([message("card.final_fit", **rows)] if rows["n"] != rows["judged"] else []),
         message("card.settings", settings=json.dumps(candidate.spec.params, default=str)),
     ]
     return [block("item", line) for line in lines]

@@ -144,6 +144,7 @@ class Gate(Section, frozen=True):
     slice_min_rows: int = 100  # smaller slices are not guarded
     max_latency_ms: float = 50.0  # one row through the bundle, median
     max_bundle_mb: float = 200.0  # a larger version is not servable
+    refit: bool = True  # serve the recipe fitted again on all rows, once the gate has passed; false: the judged fit
     shadow_rows: int = 0  # labelled live rows a challenger is judged on in shadow before it may serve; 0: no shadow
     shadow_s: float = 7 * 86_400.0  # how long it waits for them; refused after that
     shadow_degraded: bool = False  # also where the champion is degraded; else its successor does not wait

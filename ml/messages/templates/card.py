@@ -20,6 +20,10 @@ TEMPLATES = {
     "card.family": N_("family: {family}, seed {seed}"),
     "card.parameters": N_("parameters learned: {n}"),
     "card.calibration": N_("calibration: {kind}"),
+    "card.final_fit": N_(
+        "fitted on {n:,} rows, those that judged it included: the recipe passed the gate fitted on {judged:,}, and all "
+        "figures are of that fit"
+    ),
     "card.settings": N_("settings: `{settings}`"),
     "card.snapshot": N_("snapshot `{snapshot}`, {rows:,} rows, {columns} columns"),
     "card.parts": N_("parts: {parts:, }"),

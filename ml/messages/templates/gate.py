@@ -49,6 +49,10 @@ TEMPLATES = {
         "not shown to be as good as the champion: log-loss gain {gain:.4f}, with confidence only {lower:.4f} (asked "
         "for more than {asked:g})"
     ),
+    "gate.final_fit": N_("served is the recipe that was judged, with the {n} rows that were held back from it"),
+    "gate.final_fit_not_kept": N_("served is the judged fit, not the one on all rows: {reason}"),
+    "gate.final_fit_not_servable": N_("that cannot be served: {reason}"),
+    "gate.final_fit_worse": N_("that is worse on {n} rows: log-loss higher by {loss:.4f}"),
     "gate.floor_of_all": N_(
         "the newest rows are too few to show knowledge beyond the class shares: that is asked of all {n} held-out rows"
     ),

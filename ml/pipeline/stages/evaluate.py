@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,8 @@ from ml.explain.explainer import Explainer, importance
 from ml.gate import evidence, regression_rows
 from ml.gate.regression_rows import SnapshotWithoutHoldout
 from ml.gate.rules import Verdict
-from ml.pipeline import model_card
+from ml.messages import message
+from ml.pipeline import final_fit, model_card
 from ml.pipeline.model_card import ModelMetrics
 from ml.pipeline.progress import Progress
 from ml.pipeline.stages import tune
@@ -32,6 +35,7 @@ from ml.settings import Settings
 from ml.storage.files import replace_folder
 from ml.training.candidate import ARCHITECTURE, WEIGHTS, Candidate, save_candidate
 from ml.training.course_grid import Grid
+from ml.tuning.refit import Refitted
 from ml.tuning.trial import Trial
 
 if TYPE_CHECKING:
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 
     from ml.data.snapshot import Snapshot
 
+JUDGED = "bundle.judged"  # the fit that the gate judged, where another one of the same recipe is served
 STEPS = 5  # of the stage's progress
 IMPORTANCE_ROWS = 50  # of the test part, which is in random order or the oldest of the newest; our choice
 IMPORTANCE_COLUMNS = 200  # the work for one row grows with their square
@@ -57,7 +62,8 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
         _log(settings, run_id, registered, verdict)
     else:
         progress("evaluate", 3, STEPS, "judging again")
-        verdict, against, _ = _judge(settings, space, snapshot, registered)
+        judged = space.path / JUDGED  # the registered fit may have learnt the rows of the gate by now
+        verdict, against, _ = _judge(settings, space, snapshot, Bundle.open(judged) if judged.is_dir() else registered)
         tracking.log(settings, run_id, tags=_verdict_tags(verdict))
     return EvaluationRecord(
         bundle=place(registered.path, settings),
@@ -83,9 +89,9 @@ def _make(
 ) -> tuple[Bundle, Verdict, tuple[str, str]]:
     """Fit, calibrate, measure, judge, and write the bundle."""
     progress("evaluate", 0, STEPS, "fitting the winner")
+    shutil.rmtree(space.path / JUDGED, ignore_errors=True)  # of a winner before this one
     view = SnapshotWithoutHoldout(snapshot, settings)
     fitted = tuning.refit(tuned.best, view, settings, on_all=tuned.fit_on_all)
-    saved = save_candidate(fitted.candidate, _saved(settings, space))
     progress("evaluate", 1, STEPS, "calibrating")
     decision = _decide(settings, space, fitted.candidate)
     draft = writer.begin(space.path / "bundle.draft", fitted.candidate, decision, fitted.X, seed=settings.train.seed)
@@ -96,9 +102,14 @@ def _make(
         probabilities, test.X, test.y, snapshot.schema, decision=decision,
         n_bootstrap=settings.tune.n_bootstrap, seed=settings.train.seed, weight=test.weight,
     )  # fmt: skip
+    progress("evaluate", 3, STEPS, "judging")
+    verdict, against, rows = _judge(settings, space, snapshot, draft)
+    served, verdict = _serve(settings, space, snapshot, tuned, _Served.of(fitted, draft, snapshot), rows, verdict)
+    saved = save_candidate(served.candidate, _saved(settings, space))
     metrics = ModelMetrics(
         **msgspec.structs.asdict(measured),
-        rows_trained=len(fitted.y),
+        rows_trained=served.rows,
+        rows_judged_fit=len(fitted.y),
         snapshot=snapshot.id,
         run_key=space.run_key,
         family=fitted.candidate.spec.family,
@@ -108,35 +119,80 @@ def _make(
         baseline_log_loss=tuned.baseline_loss,
         importance=_importance(draft, test.X),
     )
-    progress("evaluate", 3, STEPS, "judging")
-    verdict, against, rows = _judge(settings, space, snapshot, draft)
     progress("evaluate", 4, STEPS, "writing the bundle")
     held = evidence.reference_part(settings, snapshot)
     reference = writer.reference_frame(held.X, held.y, evidence.predict(draft, held.X), draft, seed=settings.train.seed)
     trials = tune.trials(space)
     curves = evaluation.curves(probabilities, test.y, snapshot.schema)
     drawn = _figures(fitted.candidate, metrics, curves, trials, snapshot.schema)
-    card = model_card.document(snapshot, fitted.candidate, decision, metrics, verdict, trials)
+    card = model_card.document(snapshot, served.candidate, decision, metrics, verdict, trials)
     files = {
         "metrics.json": metrics,
         "history.json": fitted.candidate.history,
         "trials.json": [_trial(trial) for trial in trials],
         "grid.json": _grid(space),
         "curves.json": curves,
-        "gate.json": {**verdict.to_dict(), "champion": against[0], "rows": rows},
+        "gate.json": {**verdict.to_dict(), "champion": against[0], "rows": _counts(rows)},
         "model_card.json": msgspec.to_builtins(card),
-        "model_card.md": model_card.render(card, snapshot, fitted.candidate).encode(),
-        "structure.json": fitted.candidate.model.describe(),
+        "model_card.md": model_card.render(card, snapshot, served.candidate).encode(),
+        "structure.json": served.candidate.model.describe(),
         WEIGHTS: saved / WEIGHTS,
         ARCHITECTURE: saved / ARCHITECTURE,
-        evidence.TRAINED_ON: _saved_array(regression_rows.row_hashes(fitted.X, fitted.y, snapshot.schema)),
-        evidence.TRAINED_IDS: _saved_array(_trained_ids(snapshot)),
+        evidence.TRAINED_ON: _saved_array(served.hashes),
+        evidence.TRAINED_IDS: _saved_array(served.ids),
         **{f"figures/{name}": figure for name, figure in drawn.items()},
     }
-    writer.finish(draft.path, files, reference=reference).self_check()
+    writer.finish(served.bundle.path, files, reference=reference).self_check()
+    if served.bundle is not draft:
+        replace_folder(draft.path, space.path / JUDGED)
     final = space.path / "bundle"
-    replace_folder(draft.path, final)
+    replace_folder(served.bundle.path, final)
     return Bundle.open(final), verdict, against
+
+
+@dataclass(frozen=True)
+class _Served:
+    """A fit that may be served: hashes of its `rows` and of whom they are about."""
+
+    bundle: Bundle
+    candidate: Candidate
+    X: pd.DataFrame
+    rows: int
+    hashes: npt.NDArray[np.uint64]
+    ids: npt.NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, fitted: Refitted, draft: Bundle, snapshot: Snapshot) -> _Served:
+        """The judged fit."""
+        hashes = regression_rows.row_hashes(fitted.X, fitted.y, snapshot.schema)
+        return cls(draft, fitted.candidate, fitted.X, len(fitted.y), hashes, _trained_ids(snapshot))
+
+
+def _serve(
+    settings: Settings, space: Workspace, snapshot: Snapshot, tuned: TuningRecord, judged: _Served, rows: evidence.Rows,
+    verdict: Verdict,
+) -> tuple[_Served, Verdict]:  # fmt: skip
+    """The final fit of a recipe that passed the gate, or the judged one, and the verdict with which of them it is."""
+    if not (settings.gate.refit and verdict.promote):
+        return judged, verdict
+    view = final_fit.AllRows(snapshot, settings)
+    if not view.added:
+        return judged, verdict
+    seed = settings.train.seed
+    fitted = tuning.refit(tuned.best, view, settings, on_all=tuned.fit_on_all)
+    # Examples and background stay those of the judged fit: rows that were for training from the first.
+    bundle = writer.begin(
+        space.path / "bundle.final", fitted.candidate, judged.bundle.decision, judged.X, seed=seed
+    )  # fmt: skip
+    if why := final_fit.objection(settings, rows, judged.bundle, bundle, seed=seed):
+        return judged, evidence.noted(verdict, [message("gate.final_fit_not_kept", reason=why)])
+    ids = np.concatenate([judged.ids, evidence.id_hashes(view.ids())])
+    served = _Served(bundle, fitted.candidate, judged.X, len(fitted.y), view.hashes(judged.hashes), ids)
+    return served, evidence.noted(verdict, [message("gate.final_fit", n=view.added)])
+
+
+def _counts(rows: evidence.Rows) -> dict[str, int]:
+    return {name: int(mask.sum()) for name, mask in rows.parts.items()}
 
 
 def _registered(
@@ -165,10 +221,12 @@ def _decide(settings: Settings, space: Workspace, candidate: Candidate) -> Decis
 
 def _judge(
     settings: Settings, space: Workspace, snapshot: Snapshot, challenger: Bundle
-) -> tuple[Verdict, tuple[str, str], dict[str, int]]:
-    """The verdict, the version it was judged against with its hash ("" for none), and how many rows of which kind."""
+) -> tuple[Verdict, tuple[str, str], evidence.Rows]:
+    """The verdict, the version it was judged against with its hash ("" for none), and the rows."""
     info, champion, problem = evidence.champion_bundle(settings, but_of=space.run_key)
-    rows = evidence.rows_to_judge(settings, snapshot, champion)
+    figures = challenger.metrics  # a draft has none
+    learnt = figures.get("rows_judged_fit") != figures.get("rows_trained")  # the rows of the gate, by a final fit
+    rows = evidence.rows_to_judge(settings, snapshot, champion, challenger if learnt else None)
     degraded, challenger_beats_champion = space.drift()
     classes = len(snapshot.schema.classes)
     counts = np.sum([np.bincount(snapshot.part(n).y, minlength=classes) for n in ("train", "validation")], axis=0)
@@ -178,7 +236,7 @@ def _judge(
         seed=settings.train.seed, problem=problem, family=space.needed(TuningRecord).best.family,
     )  # fmt: skip
     against = (info.version, info.sha256) if info else ("", "")
-    return verdict, against, {name: int(mask.sum()) for name, mask in rows.parts.items()}
+    return verdict, against, rows
 
 
 def _importance(bundle: Bundle, X: pd.DataFrame) -> dict[str, float]:

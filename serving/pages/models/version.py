@@ -149,10 +149,12 @@ def structure(files: VersionFiles) -> list[tuple[str, str]]:
 def made_of(files: VersionFiles) -> list[tuple[str, str]]:
     """Rows, snapshot, family, seed and threshold, as far as they are known."""
     known, gate = files.metrics, files.json("gate.json") or {}
-    judged = gate.get("rows") or {}
+    judged, trained = gate.get("rows") or {}, known.get("rows_trained")
+    of_judged = known.get("rows_judged_fit")
     pairs = [
         (gettext("Family"), known.get("family")),
-        (gettext("Rows it was trained on"), _count(known.get("rows_trained"))),
+        (gettext("Rows it was trained on"), _count(trained)),
+        (gettext("Rows of the fit that was judged"), _count(of_judged) if of_judged != trained else ""),
         (gettext("Test rows"), _count(known.get("rows"))),
         (gettext("Rows it was judged on"), _count(judged.get("recent"))),
         (gettext("Old rows that must not be forgotten"), _count(judged.get("regression"))),
