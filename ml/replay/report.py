@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from ml.charts import Chart, Event, Series, line_chart
+from ml.charts import Chart, Event, Localise, Series, line_chart
 from ml.charts.chart import escape
 from ml.charts.document import document
 from ml.commands import ROOT
@@ -61,16 +61,18 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     window: int
     until: str
     verdict: str
-    sentence: Message
+    sentence: Text
     promoted: bool | None = None
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole replay. `windows` are the ends of the scored ones, as text; `delay` is as it was given."""
+    """A whole replay. `rows` have labels, `unlabelled` have none and are left out;
+    `windows` are the ends of the scored ones, as text; `delay` is as it was given."""
 
     table: str
     rows: int
     first_rows: int
+    unlabelled: int
     windows: list[str]
     delay: str
     families: list[str]
@@ -109,6 +111,9 @@ def caveats(result: Replay) -> list[Message]:
         message("replay.untuned", families=result.families),
         message("replay.first", n=result.first_rows),
         message("replay.clock"),
+        message("replay.marks"),
+        *([message("replay.late", delay=result.delay)] if result.delay != "0" else []),
+        *([message("replay.unlabelled", n=result.unlabelled)] if result.unlabelled else []),
     ]
 
 
@@ -130,9 +135,14 @@ def write(result: Replay, folder: Path, language: str = "en") -> None:
     fresh.mkdir(parents=True, exist_ok=True)
     translate = translator(language)
     (fresh / "replay.json").write_bytes(to_json(result))
-    (fresh / "replay.svg").write_bytes(picture(result, translate))
+    (fresh / "replay.svg").write_bytes(picture(result, translate, language))
     (fresh / "replay.html").write_text(page(result, translate, language), encoding="utf-8")
     replace_folder(fresh, folder)
+
+
+def localiser(language: str) -> Localise:
+    """Numbers as Python writes them, with the signs of the language."""
+    return (lambda number: number.translate({ord(","): ".", ord("."): ","})) if language == "vi" else str
 
 
 def translator(language: str) -> Translate:
@@ -144,28 +154,37 @@ def translator(language: str) -> Translate:
     def translate(told: Text) -> str:
         if not isinstance(told, Message):
             return told
-        return fill(catalogue.gettext(TEMPLATES[told.code]), told.values, translate=translate)
+        return fill(
+            catalogue.gettext(TEMPLATES[told.code]), told.values, translate=translate, localise=localiser(language)
+        )
 
     return translate
 
 
-def picture(result: Replay, translate: Translate = str) -> bytes:
+def picture(result: Replay, translate: Translate = str, language: str = "en") -> bytes:
     """The charts as one SVG file."""
-    return document(_charts(result, translate), title=translate(message("replay.title", table=result.table)))
+    return document(
+        _charts(result, translate, localiser(language)), title=translate(message("replay.title", table=result.table))
+    )
 
 
-def _charts(result: Replay, translate: Translate) -> list[Chart]:
+def _charts(result: Replay, translate: Translate, localise: Localise) -> list[Chart]:
     measures = [
         ("replay.chart_log_loss", "replay.axis_log_loss", lambda one: one.log_loss_by_window),
         ("replay.chart_accuracy", "replay.axis_accuracy", lambda one: one.accuracy_by_window),
     ]
     if result.strategies[0].cost_by_window is not None:
         measures.insert(0, ("replay.chart_cost", "replay.axis_cost", lambda one: one.cost_by_window))
-    return [_chart(result, translate, title, axis, values) for title, axis, values in measures]
+    return [_chart(result, translate, localise, title, axis, values) for title, axis, values in measures]
 
 
 def _chart(
-    result: Replay, translate: Translate, title: str, axis: str, values: Callable[[Strategy], Sequence[float] | None]
+    result: Replay,
+    translate: Translate,
+    localise: Localise,
+    title: str,
+    axis: str,
+    values: Callable[[Strategy], Sequence[float] | None],
 ) -> Chart:
     series = [
         Series(
@@ -187,7 +206,7 @@ def _chart(
     places = sorted({0, last // 3, 2 * last // 3, last})
     return line_chart(
         series, title=translate(message(title)), x_label=translate(message("replay.axis_time")),
-        y_label=translate(message(axis)), events=events, width=WIDTH,
+        y_label=translate(message(axis)), events=events, width=WIDTH, localise=localise,
         x_names=[(float(place), result.windows[place]) for place in places],
     )  # fmt: skip
 
@@ -204,11 +223,14 @@ def _outcome(decision: Decision) -> Message:
 STYLE = """
 :root{color-scheme:light dark}
 body{font:16px/1.5 system-ui,sans-serif;max-width:1000px;margin:0 auto;padding:1rem;background:Canvas;color:CanvasText}
+h1,li{overflow-wrap:anywhere}
 svg{max-width:100%;height:auto}
 .wide{overflow-x:auto}
 table{border-collapse:collapse}
 th,td{padding:.3rem .8rem;border-bottom:1px solid GrayText;text-align:right;vertical-align:top}
-th:first-child,td:first-child,.words td:nth-child(n+2){text-align:left}
+th:first-child,td:first-child,.words th,.words td{text-align:left}
+.words td:first-child{white-space:nowrap}
+.words td:last-child{min-width:16rem}
 """
 
 
@@ -216,16 +238,13 @@ def page(result: Replay, translate: Translate = str, language: str = "en") -> st
     """A page of its own, without scripts, and with nothing from elsewhere."""
     title = translate(message("replay.title", table=result.table))
     sentences = "".join(f"<li>{escape(translate(one))}</li>" for one in summary(result))
-    decisions = [
-        [one.until, translate(_verdict(one)), translate(one.sentence)]
-        for one in result.decisions
-    ]
+    decisions = [[one.until, translate(_verdict(one)), translate(one.sentence)] for one in result.decisions]
     heads = [translate(message(code)) for code in DECISION_HEADS]
     return (
-        f'<!doctype html><html lang="{escape(language)}"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title><style>{STYLE}</style></head>'
-        f"<body><main><h1>{escape(title)}</h1><ul>{sentences}</ul>{_comparison(result, translate)}"
-        f'<div class="wide" tabindex="0">{picture(result, translate).decode()}</div>'
+        f'<!doctype html><html lang="{escape(language)}"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
+        f"<body><main><h1>{escape(title)}</h1><ul>{sentences}</ul>{_comparison(result, translate, localiser(language))}"
+        f'<div class="wide" tabindex="0">{picture(result, translate, language).decode()}</div>'
         f"<h2>{escape(translate(message('replay.decisions')))}</h2>{_table([heads, *decisions], 'words')}"
         "</main></body></html>\n"
     )
@@ -235,12 +254,13 @@ def _verdict(decision: Decision) -> Message:
     return message("replay.not_retrained") if decision.promoted is None else _outcome(decision)
 
 
-def _comparison(result: Replay, translate: Translate) -> str:
+def _comparison(result: Replay, translate: Translate, localise: Localise) -> str:
     costs = result.strategies[0].cost is not None
     rows = [[translate(message(code)) for code in (HEADS if costs else HEADS[:-1])]]
     for one in result.strategies:
-        row = [translate(_title(one.name)), str(one.retrainings), f"{one.accuracy:.1%}", f"{one.log_loss:.4f}"]
-        rows.append(row + ([f"{one.cost:,.0f}"] if one.cost is not None else []))
+        figures = [str(one.retrainings), f"{one.accuracy:.1%}", f"{one.log_loss:.4f}"]
+        figures += [f"{one.cost:,.0f}"] if one.cost is not None else []
+        rows.append([translate(_title(one.name)), *map(localise, figures)])
     return _table(rows)
 
 

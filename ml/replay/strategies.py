@@ -47,9 +47,10 @@ def always(
 
 
 def _answered(stream: Stream, window: int) -> pd.DataFrame:
-    part = stream.windows[window].copy()
+    part = stream.windows[window]
     moments = pd.Timestamp("2030-01-01", tz="UTC") + pd.to_timedelta(np.arange(len(part)) + window * 1e6, unit="s")
-    return part.assign(**{PREDICTION_ID: [f"{window}-{i}" for i in range(len(part))], ANSWERED: moments})
+    ids = [f"{window}-{i}" for i in range(len(part))]
+    return part.assign(**{PREDICTION_ID: ids}).assign(**{ANSWERED: moments})
 
 
 def schedule(n_windows: int, budget: int) -> list[int]:

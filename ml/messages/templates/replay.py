@@ -3,6 +3,9 @@
 from ml.messages.message import N_
 
 TEMPLATES = {
+    "replay.needs_time": N_(
+        "a replay needs a table of your own and its column of time: --data FILE --target COLUMN --time COLUMN"
+    ),
     "replay.no_column": N_("there is no such column"),
     "replay.no_delay": N_("label delay: expected for instance {expected}, got {got}"),
     "replay.too_few_rows": N_("{n} rows are too few for {windows} windows of at least {least}"),
@@ -33,6 +36,12 @@ TEMPLATES = {
         "and a tuned model is better than each of these."
     ),
     "replay.first": N_("The first model is made of the oldest {n:,} rows, which are not scored."),
+    "replay.unlabelled": N_("{n:,} rows without a label are left out."),
+    "replay.late": N_("Labels came {delay} after their rows."),
+    "replay.marks": N_(
+        "Upright lines in the charts are retrainings: a whole line where the new model took over, a dashed one where "
+        "the gate kept the old one."
+    ),
     "replay.clock": N_(
         "Checks come once a window; cool-down and the breaker's waiting time, which count hours, are left out."
     ),
