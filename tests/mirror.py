@@ -37,7 +37,7 @@ BY_HAND = {
             for name in (
                 "file",
                 "i18n/validation",
-                *(f"models/{of}" for of in ("card", "overview", "quality", "search", "events")),
+                *(f"models/{of}" for of in ("card", "overview", "search", "events")),
                 *(f"monitoring/{of}" for of in ("charts", "time_range")),
                 "predict",
                 "work_list",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ml.charts.chart import BARS, SMALL, Chart, Localise, cut, escape, short
 from ml.charts.line_chart import RIGHT, ticks
@@ -23,6 +23,7 @@ def bars(
     maximum: float | None = None,
     percent: bool = False,
     mark: float | None = None,
+    labels: Mapping[str, str] | None = None,
     localise: Localise = str,
 ) -> Chart:
     """Horizontal bars from zero: shares, drift by column, counts.
@@ -33,6 +34,8 @@ def bars(
         What the longest bar stands for; by default the largest value.
     mark
         A dashed line at a limit.
+    labels
+        What stands at the bar of a name, where that is shorter: a pointer shows the whole.
     """
     height = ROW * len(items) + 12
     top = maximum or max((value for _, value in items), default=1.0) or 1.0
@@ -45,7 +48,7 @@ def bars(
         length = max(min(value / top, 1.0), 0.0) * (BARS - NUMBER)
         number = _value(index, length + 6, "", localise(format(value, form)))
         text = f"{name}: {localise(format(value, form))}"
-        parts.append(_bar(index, name, "plain", "0", length, text) + number)
+        parts.append(_bar(index, (labels or {}).get(name, name), "plain", "0", length, text) + number)
     return Chart(title=title, body="".join(parts), width=BARS, height=height)
 
 
@@ -81,6 +84,7 @@ def signed_bars(
     numbers: Sequence[str] = (),
     asides: Sequence[str] = (),
     unsure: Sequence[bool] = (),
+    labels: Mapping[str, str] | None = None,
     localise: Localise = str,
 ) -> Chart:
     """Horizontal bars around zero, in the given order: what pushed the score up or down.
@@ -95,6 +99,8 @@ def signed_bars(
         What stands at the end of each name's line, where the screen has room for it.
     unsure
         Whether a value is within its own error: its bar is drawn hollow.
+    labels
+        As in `bars`.
     """
     if not items:
         return Chart(title=title)
@@ -110,7 +116,7 @@ def signed_bars(
         end, anchor = (middle + length + 6, "start") if up else (middle - length - 6, "end")
         start = f"{middle if up else middle - length:.1f}"
         number = _value(index, end, f' text-anchor="{anchor}"', escape(text))
-        parts.append(_bar(index, name, kind, start, length, f"{name}: {text}") + number)
+        parts.append(_bar(index, (labels or {}).get(name, name), kind, start, length, f"{name}: {text}") + number)
         if asides:
             place = f'x="{BARS}" y="{6 + index * ROW + 15}" text-anchor="end"'
             parts.append(f'<text class="tick spare" {place}>{escape(asides[index])}</text>')

@@ -99,16 +99,24 @@ def confusion(
     return matrix(counts, classes, title=title, x_label=x_label, y_label=y_label, localise=localise)
 
 
-def importance(contributions: Mapping[str, float], *, title: str, localise: Localise = str) -> Chart:
+def importance(
+    contributions: Mapping[str, float],
+    *,
+    title: str,
+    labels: Mapping[str, str] | None = None,
+    localise: Localise = str,
+) -> Chart:
     """Mean absolute contribution by column, the largest first.
 
     Parameters
     ----------
     contributions
         Column → mean absolute contribution; the MAX_BARS largest are drawn.
+    labels
+        Column → what stands at its bar, where that is shorter.
     """
     ordered = sorted(contributions.items(), key=lambda pair: -pair[1])
-    return bars(ordered[:MAX_BARS], title=title, localise=localise)
+    return bars(ordered[:MAX_BARS], title=title, labels=labels, localise=localise)
 
 
 def _series(curves: Sequence[Curve], names: Sequence[str], points: Literal["roc", "precision_recall"]) -> list[Series]:

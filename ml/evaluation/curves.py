@@ -15,7 +15,9 @@ BINS = 10  # of the calibration, of equal width
 
 
 def curves(p: Floats, y: npt.NDArray[np.int64], schema: Schema) -> list[Curve]:
-    """One entry for the positive class, or for each of the commonest classes against the rest.
+    """One entry for the positive class, or for each class against the rest, the commonest first.
+
+    Of more than `MAX_CLASSES` the commonest are kept, and of the others those that are recognised least.
 
     Parameters
     ----------
@@ -27,10 +29,12 @@ def curves(p: Floats, y: npt.NDArray[np.int64], schema: Schema) -> list[Curve]:
     """
     codes = [positive_code(schema)] if len(schema.classes) == 2 else list(np.argsort(-np.bincount(y), kind="stable"))
     both = [code for code in codes if 0 < (y == code).sum() < len(y)]
-    return [
-        _of_class(schema.classes[code], np.asarray(p[:, code], dtype=np.float64), y == code)
-        for code in both[:MAX_CLASSES]
-    ]
+    if len(both) > MAX_CLASSES:
+        common, others = both[: MAX_CLASSES // 2], both[MAX_CLASSES // 2 :]
+        found, all_rows = (np.bincount(some, minlength=p.shape[1]) for some in (y[p.argmax(axis=1) == y], y))
+        recall = found / np.maximum(all_rows, 1)
+        both = common + sorted(others, key=lambda code: recall[code])[: MAX_CLASSES - len(common)]
+    return [_of_class(schema.classes[code], np.asarray(p[:, code], dtype=np.float64), y == code) for code in both]
 
 
 def _of_class(label: str, score: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_]) -> Curve:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -183,7 +184,7 @@ def champion_probabilities(
     from ml.schema.frame_coerce import canonical
 
     if set(champion.classes) != set(classes):
-        return None, message("gate.other_classes", old=champion.classes, new=classes)
+        return None, message("gate.other_classes", old=_few(champion.classes), new=_few(classes))
     try:
         frame, _ = canonical(X, champion.schema)
     except SchemaError as error:
@@ -306,3 +307,8 @@ def seen_in_training(
 def id_hashes(ids: npt.NDArray[np.object_]) -> npt.NDArray[np.uint64]:
     """(n,) uint64 of identities; 0 for a row that does not say whom it is about."""
     return np.array([int(i[:16], 16) if len(i) == 32 and i[0] != "\x1f" else 0 for i in ids], dtype=np.uint64)
+
+
+def _few(names: Sequence[str]) -> list[str]:
+    """As many as a sentence bears."""
+    return [*names[:10], *(["…"] if len(names) > 10 else [])]

@@ -16,6 +16,7 @@ from ml.gate.rules import Verdict
 from ml.messages import Message, Text, message
 from ml.messages.document import Block, Document, block, markdown
 from ml.models.base import Params
+from ml.schema.cells import iso
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ml.tuning import Trial
 
 _SHOWN = 30  # columns of a table; the rest is in schema.json
+MOST_NAMED = 10  # in a sentence
 
 
 class ModelMetrics(Evaluation, frozen=True, kw_only=True):
@@ -104,7 +106,13 @@ def _data(snapshot: Snapshot) -> list[Block]:
 
 
 def _counted(counts: dict[str, int]) -> list[Message]:
-    return [message("card.counted", name=name, n=count) for name, count in counts.items() if count]
+    """Of many the commonest: a sentence is no list of everything."""
+    named = {name: count for name, count in counts.items() if count}
+    if len(named) <= MOST_NAMED:
+        return [message("card.counted", name=name, n=count) for name, count in named.items()]
+    common = sorted(named.items(), key=lambda pair: -pair[1])[:MOST_NAMED]
+    told = [message("card.counted", name=name, n=count) for name, count in common]
+    return [*told, message("card.more", n=len(named) - len(common))]
 
 
 def _scores(metrics: ModelMetrics, decision: Decision, schema: Schema) -> list[Block]:
@@ -165,6 +173,7 @@ def _importance(found: dict[str, float]) -> list[Block]:
 
 def _columns(columns: Sequence[Column]) -> list[Block]:
     kinds = {"number": message("card.kind_number"), "category": message("card.kind_category")}
+    kinds["date"] = message("card.kind_date")
     rows: list[list[Text]] = [
         [message("card.column"), message("card.kind"), message("card.seen"), message("card.missing")],
     ]
@@ -177,7 +186,9 @@ def _columns(columns: Sequence[Column]) -> list[Block]:
 
 
 def _range(column: Column) -> Text:
-    if column.kind == "number":
+    if column.kind == "date" and column.minimum is not None and column.maximum is not None:
+        return message("evaluation.dates", low=iso(column.minimum), high=iso(column.maximum))
+    if column.kind != "category":
         return "–" if column.minimum is None else message("evaluation.range", low=column.minimum, high=column.maximum)
     levels, more = [_escaped(level) for level in column.categories[:5]], len(column.categories) - 5
     return message("card.more_levels", levels=levels, n=more) if more > 0 else message("card.levels", levels=levels)

@@ -29,6 +29,7 @@ from serving.service import current_service, read_body
 
 MAX_LABELS = 100_000  # of one request; our choice
 MAX_COLUMNS = 2_000  # of a result file
+NAMED = 10  # classes in a sentence
 TRUTH = "true_label"  # the column of a result file that a person fills in
 
 bp = Blueprint("feedback", __name__)
@@ -111,7 +112,8 @@ def _errors(item: Any, names: dict[str, str], row: int | None, line: int | None)
     if not (isinstance(key, str) and 0 < len(key) <= MAX_ID_CHARS and key.isprintable()):
         yield ValidationError(row, ID_KEY, message("rows.printable", limit=MAX_ID_CHARS), f"'{shown(key)}'", line)
     if same_label(label) not in names:
-        classes = ", ".join(map(repr, dict.fromkeys(names.values())))
+        known = list(map(repr, dict.fromkeys(names.values())))
+        classes = ", ".join(known[:NAMED]) + (f", … ({len(known)})" if len(known) > NAMED else "")
         yield ValidationError(row, "label", message("rows.one_of", values=classes), f"'{shown(label)}'", line)
     for name in sorted(item.keys() - {ID_KEY, "label"}):
         yield ValidationError(

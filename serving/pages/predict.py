@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 from flask import g, redirect, render_template, request, url_for
-from flask_babel import gettext
+from flask_babel import get_locale, gettext
 from werkzeug.wrappers import Response
 
 from ml import charts
 from ml.decision import of_metrics, positive_code
 from ml.explain.counterfactuals import Counterfactual
 from ml.messages import message
-from ml.schema.cells import number, shortest
+from ml.schema.cells import days, iso, number, shortest
 from ml.schema.rows import Rows
 from ml.schema.schema import Column, Schema
 from ml.schema.validation_errors import RowsError, ValidationError, shown
@@ -29,19 +30,24 @@ from serving.scoring import score
 from serving.scoring.score import Scored
 from serving.service import current_service
 
+_READERS_ORDER = {"vi": "day-first"}
 SHOWN_FEATURES = 10  # of an explanation
+MOST_FIELDS, FIRST_FIELDS = 24, 12  # columns up to which a form shows all, and what it shows of more
 SURE = 2  # standard errors that a contribution must have to be drawn as more than noise; about 95%
 
 
 class Field(msgspec.Struct, kw_only=True):
-    """One input of the form. `key` is the position, never the column's name, which may be anything."""
+    """One input of the form. `key` is the position, never the column's name, which may be anything; `label` is the
+    name without what all columns share."""
 
     key: str
     id: str
     name: str
+    label: str = ""
     value: str
     hint: str
     number: bool
+    kind: str = "text"  # of an <input>
     options: list[tuple[str, str]] = []
     wrong: bool = False
 
@@ -70,8 +76,7 @@ def predict() -> str | tuple[str, int]:
             status, g.problem = context["problem"].status, context["problem"].code
     if request.args.get("thanks"):
         context["thanks"] = _thanks()
-    fields = [_field(i, column, texts[i], column.name in wrong) for i, column in enumerate(schema.columns)]
-    return render_template("predict.html", fields=fields, **context), status
+    return render_template("predict.html", **_fields(served, texts, wrong), **context), status
 
 
 def _thanks() -> str:
@@ -106,9 +111,10 @@ def _answered_before(served: Served, prediction_id: str, label: str) -> tuple[st
     except (Problem, RowsError) as error:  # of a row that the form did not send
         return failure(problems.of(error))
     answer = _answer(served, rows, scored, texts) | {"prediction_id": prediction_id, "true_label": label}
-    fields = [_field(i, column, texts[i], False) for i, column in enumerate(schema.columns)]
     size = formats.size(current_service().settings.serving.max_body_bytes)
-    return render_template("predict.html", fields=fields, max_size=size, answer=answer, thanks=_thanks()), 200
+    return render_template(
+        "predict.html", **_fields(served, texts), max_size=size, answer=answer, thanks=_thanks()
+    ), 200
 
 
 def failure(problem: Problem) -> tuple[str, int]:
@@ -120,10 +126,29 @@ def failure(problem: Problem) -> tuple[str, int]:
 def form() -> dict[str, Any]:
     """What the form shows before anything was sent."""
     served = current_service().store.current()
-    columns = served.bundle.schema.columns if served else ()
+    texts = [_plain(column.example) for column in served.bundle.schema.columns] if served else []
     return {
         "max_size": formats.size(current_service().settings.serving.max_body_bytes),
-        "fields": [_field(i, column, _plain(column.example), False) for i, column in enumerate(columns)],
+        **(_fields(served, texts) if served else {}),
+    }
+
+
+def _fields(served: Served, texts: list[str], wrong: Collection[str] = ()) -> dict[str, Any]:
+    """The inputs: of many columns those that matter most and those that are wrong, and the others one click away."""
+    columns, importance = served.bundle.schema.columns, served.bundle.metrics.get("importance") or {}
+    fields = [_field(i, column, texts[i], column.name in wrong) for i, column in enumerate(columns)]
+    short = formats.short_names([column.name for column in columns])
+    fields = [msgspec.structs.replace(field, label=short[field.name]) for field in fields]
+    shared = formats.shared_start([column.name for column in columns])
+    if len(fields) <= MOST_FIELDS:
+        return {"fields": fields, "more": [], "shared": shared}
+    ranked = sorted(fields, key=lambda field: (not field.wrong, -importance.get(field.name, 0.0)))
+    first = {field.key for field in ranked[:FIRST_FIELDS] if not field.wrong} | {f.key for f in fields if f.wrong}
+    return {
+        "fields": [field for field in ranked if field.key in first],
+        "more": [field for field in fields if field.key not in first],
+        "by_importance": bool(importance),
+        "shared": shared,
     }
 
 
@@ -146,7 +171,11 @@ def _field(index: int, column: Column, text: str, wrong: bool) -> Field:
     field = Field(
         key=f"c{index}", id=f"field-{index}", name=column.name, value=text, wrong=wrong, hint="", number=False
     )
-    if column.kind == "number":
+    if column.kind == "date":
+        field.kind = "date" if column.integer else "datetime-local"
+        field.value = _as_iso(text, column)
+        field.hint = gettext("%(low)s to %(high)s", low=_day(column.minimum), high=_day(column.maximum))
+    elif column.kind == "number":
         field.number = True
         field.hint = gettext(
             "%(low)s to %(high)s", low=formats.typed(column.minimum, 4), high=formats.typed(column.maximum, 4)
@@ -160,6 +189,28 @@ def _field(index: int, column: Column, text: str, wrong: bool) -> Field:
     return field
 
 
+def _as_iso(text: str, column: Column) -> str:
+    """A date as the browser's field has it; what is typed with the day first (or the tables' way) is read so."""
+    order = (
+        column.date_order
+        if column.date_order in ("day-first", "month-first")
+        else _READERS_ORDER.get(str(get_locale()))
+    )
+    found = days(text, order=order or "")
+    return text if found is None or found != found else iso(found)
+
+
+def _day_of(text: Any) -> Any:
+    """A date in ISO 8601, for reading."""
+    found = days(text)
+    return text if found is None or found != found else formats.day(found)
+
+
+def _day(found: float | None) -> str:
+    """A date for reading, in the reader's language."""
+    return "–" if found is None else formats.day(found)
+
+
 def _record(schema: Schema, texts: list[str]) -> dict[str, Any]:
     """The form as a row of JSON values.
 
@@ -171,6 +222,9 @@ def _record(schema: Schema, texts: list[str]) -> dict[str, Any]:
     record: dict[str, Any] = {}
     errors = []
     for column, text in zip(schema.columns, texts, strict=True):
+        if column.kind == "date":
+            record[column.name] = _as_iso(text, column) or None
+            continue
         if column.kind != "number":
             record[column.name] = text or None
             continue
@@ -255,13 +309,14 @@ def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
     points = [_points(share) for share in explanation.probability_shares]
     odds = [formats.localised(f"{value:+.4f}") for value in explanation.contributions]
     names, most = explanation.columns, SHOWN_FEATURES
+    short = formats.short_names([column.name for column in schema.columns])
+    drawn = [(f"{name} = {values[name]}", value) for name, value in zip(names, explanation.contributions, strict=True)]
     return {
         "toward": explanation.toward,
         "chart": charts.signed_bars(
-            [(f"{name} = {values[name]}", value) for name, value in zip(names, explanation.contributions, strict=True)][
-                :most
-            ],
+            drawn[:most],
             title=gettext("Why"),
+            labels={f"{name} = {values[name]}": f"{short[name]} = {values[name]}" for name in names[:most]},
             numbers=points,
             asides=odds,
             unsure=unsure,
@@ -278,7 +333,7 @@ def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
         )
         if any(explanation.errors)
         else "",
-        "changes": [_change(change) for change in explanation.changes],
+        "changes": [_change(change, change.column in schema.dates) for change in explanation.changes],
     }
 
 
@@ -290,7 +345,11 @@ def _points(share: float) -> str:
 def _shown_values(rows: Rows, schema: Schema) -> list[str]:
     numbers = dict(zip(schema.numbers, rows.numbers[0].tolist(), strict=True))
     texts = dict(zip(schema.categories, rows.categories[0].tolist(), strict=True))
-    values = [numbers[c.name] if c.kind == "number" else texts[c.name] for c in schema.columns]
+    values = [texts[c.name] if c.kind == "category" else numbers[c.name] for c in schema.columns]
+    values = [
+        formats.day(float(value)) if column.kind == "date" and value == value else value
+        for value, column in zip(values, schema.columns, strict=True)
+    ]
     return [gettext("(missing)") if value == "" or value != value else _shown(value) for value in values]
 
 
@@ -299,12 +358,14 @@ def _shown(value: float | str) -> str:
     return value if isinstance(value, str) else formats.localised(_plain(value))
 
 
-def _change(change: Counterfactual) -> str:
-    old = gettext("(missing)") if change.old is None else _shown(change.old)
+def _change(change: Counterfactual, is_date: bool) -> str:
+    new: Any = _day_of(change.new) if is_date else change.new
+    old: Any = _day_of(change.old) if is_date else change.old
+    old = gettext("(missing)") if old is None else _shown(old)
     return gettext(
         "%(column)s: %(new)s instead of %(old)s would give “%(label)s” (%(probability)s)",
         column=change.column,
-        new=_shown(change.new),
+        new=_shown(new),
         old=old,
         label=change.label,
         probability=formats.percent(change.probability),

@@ -93,6 +93,9 @@ def write_wide(home: Path) -> None:
     answers = session.run(["probabilities"], {"numbers": np.asarray(rows["numbers"], dtype=np.float32)})[0]
     (path / "examples.json").write_bytes(msgspec.json.encode({**rows, "probabilities": answers.tolist()}))
     _curves(path, np.random.default_rng(0).dirichlet(np.ones(len(classes)), 2_000), classes)
+    measured = msgspec.json.decode((path / "metrics.json").read_bytes())
+    measured["importance"] = {name: (i * 37 % 100) / 100 for i, name in enumerate(names)}
+    (path / "metrics.json").write_bytes(msgspec.json.encode(measured))
     trials = [
         {"family": "mlp", "loss": 0.3 + (7 * i % 11) / 50, "params": {f"p{j}": 10.0 ** -(i % 5) for j in range(8)}}
         for i in range(50)

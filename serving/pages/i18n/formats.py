@@ -18,6 +18,8 @@ from flask_babel import (
 )
 from flask_babel import lazy_gettext as _l
 
+from ml.schema.cells import iso
+
 IN_MLFLOW = "in MLflow's registry"  # who, of a move that was made there (`ml.registry.outside_moves`)
 VERDICTS = {
     "insufficient data": (_l("insufficient data"), ""),
@@ -106,6 +108,15 @@ def moment(seconds: float, *, days: bool) -> str:
     return format_date(at, "d MMM") if days else format_time(at, "HH:mm")
 
 
+def day(days_since: float) -> str:
+    """A date, given as days since 2000-01-01, with its time where it is not midnight; in Vietnamese day first."""
+    told = iso(days_since)
+    if str(get_locale()) != "vi":
+        return told.replace("T", " ")
+    date, _, clock = told.partition("T")
+    return " ".join(["/".join(reversed(date.split("-"))), *([clock] if clock else [])])
+
+
 def number(value: Any, digits: int = 3, *, fixed: bool = False) -> str:
     """A number in the reader's format, "–" for none; `fixed` keeps the zeros at the end, for columns of figures.
 
@@ -133,19 +144,27 @@ def localised(text: str) -> str:
     return text.translate({ord(","): signs["group"], ord("."): signs["decimal"]})
 
 
+def shared_start(names: Sequence[str]) -> str:
+    """What all names begin with, up to a mark between words; "" where that is too little to be worth a cut.
+
+    >>> shared_start(["sensor_room_1_mean", "sensor_room_2_mean"])
+    'sensor_room_'
+    """
+    shared = os.path.commonprefix(list(names)) if len(names) > 1 else ""  # noqa: RUF071  (names, not paths)
+    end = max((i + 1 for i, letter in enumerate(shared) if not letter.isalnum()), default=0)
+    return shared[:end] if end >= SHORTEST_CUT and all(len(name) > end for name in names) else ""
+
+
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Each name without what it shares with all others, at its start and up to a mark between words.
+    """Each name without what all begin with.
 
     >>> short_names(["sensor_room_1_mean", "sensor_room_2_mean"])
     {'sensor_room_1_mean': '…1_mean', 'sensor_room_2_mean': '…2_mean'}
     >>> short_names(["age", "agency"])
     {'age': 'age', 'agency': 'agency'}
     """
-    shared = os.path.commonprefix(list(names)) if len(names) > 1 else ""  # noqa: RUF071  (names, not paths)
-    cut = max((i + 1 for i, letter in enumerate(shared) if not letter.isalnum()), default=0)
-    if cut < SHORTEST_CUT or any(len(name) <= cut for name in names):
-        return {name: name for name in names}
-    return {name: f"…{name[cut:]}" for name in names}
+    cut = len(shared_start(names))
+    return {name: f"…{name[cut:]}" if cut else name for name in names}
 
 
 def percent(share: float) -> str:

@@ -71,6 +71,7 @@ def described(files: VersionFiles) -> dict[str, Any]:
         "cards": cards(files),
         "answers": of_metrics(files.decision, schema, files.metrics) if schema else [],
         "quality": quality.of(files),
+        "classes": quality.classes(files),
         "search": search.of(files),
         "course": course.of(files),
         "structure": structure(files),

@@ -22,11 +22,11 @@ def of(checks: tuple[CheckEntry, ...]) -> dict[str, Any] | None:
     if newest is None:
         return None
     ordered = sorted(newest.columns.items(), key=lambda pair: -pair[1])
-    shown = formats.short_names([name for name, _ in ordered])
     return {
         "svg": charts.bars(
-            [(shown[name], value) for name, value in ordered[:SHOWN_COLUMNS]],
+            ordered[:SHOWN_COLUMNS],
             title=gettext("Drift by column"),
+            labels=formats.short_names([name for name, _ in ordered]),
             maximum=1.0,
             mark=0.1,
             localise=formats.localised,

@@ -20,6 +20,7 @@ from serving.service import Service, current_service
 from serving.status import reader as status_file
 from serving.status.reader import NEWEST_ROWS, Alert, CheckEntry, Status
 
+FIRST_CHECKS = 12  # of the table; the others are one click away
 SHOWN_REASONS = 12  # of one check; all of them are in its report
 # A report holds scripts made from customers' values: it runs in an origin of its own, and reaches nothing.
 REPORT_POLICY = (
@@ -51,6 +52,7 @@ def monitoring() -> str:
         drift=drift.of(view.checks),
         verdicts=charts.verdicts(view),
         checks=[_check(check) for check in view.checks],
+        first_checks=FIRST_CHECKS,
         alerts=[_alert(alert) for alert in view.alerts],
         report=chosen_report,
         outside=outside(known),
