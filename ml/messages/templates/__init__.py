@@ -9,7 +9,6 @@
 | `gate` | The gate's verdicts and reasons |
 | `ledger` | What `python -m ml verify` finds |
 | `release` | Registration, promotion and rollback: what was done, and why |
-| `replay` | What came of a replay of one's own past, and what it needs |
 | `retraining` | Retraining: why a check asks for one or not, what forbids it, and which rows it learns from |
 | `settings` | What is wrong with the settings |
 | `service` | What the service tells its callers, and whoever runs it |

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ml import settings as settings_module
+from ml.replay.loop import Stream
 from ml.settings import Settings
 
 ROWS, WINDOWS = 2_000, 10
@@ -30,3 +31,10 @@ def settings_of(file: Path, **more: Any) -> Settings:
     data = {"source": "file", "path": str(file), "target": "y", "time_column": "t", "split": "stratified"}
     values = {"home": str(file.parent / "home"), "data": data, "train": {"families": ["logistic"]}}
     return settings_module.from_values(values | more)
+
+
+def stream(home: Path, *, arrives: list[int] | None = None, **values: object) -> Stream:
+    """The same in windows, whose labels have come at the end of each or as `arrives` says."""
+    frame = turning().sort_values("t").drop(columns="t").astype(str).reset_index(drop=True)
+    data = {"target": "y", "split": "stratified"}
+    return Stream(frame, WINDOWS, home, data=data, families=["logistic"], arrives=arrives, values=values)

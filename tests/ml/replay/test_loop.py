@@ -11,15 +11,8 @@ import pytest
 from ml.data import generate
 from ml.drift.verdict import DriftVerdict
 from ml.replay import loop
-from ml.replay.loop import FIRST, Outcome, Stream, costs_of
-from tests.ml.replay.tables import WINDOWS, turning
-
-DATA = {"target": "y", "split": "stratified"}
-
-
-def stream(home: Path, *, arrives: list[int] | None = None, **values: object) -> Stream:
-    frame = turning().sort_values("t").drop(columns="t").astype(str).reset_index(drop=True)
-    return Stream(frame, WINDOWS, home, data=DATA, families=["logistic"], arrives=arrives, values=values)
+from ml.replay.loop import FIRST, Outcome, costs_of
+from tests.ml.replay.tables import WINDOWS, stream
 
 
 def test_each_row_is_answered_once_and_the_turn_is_learned(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ import pytest
 from ml.data import generate
 from ml.replay import loop, strategies
 from ml.replay.loop import FIRST
-from tests.ml.replay.tables import WINDOWS
-from tests.ml.replay.test_loop import stream
+from tests.ml.replay.tables import WINDOWS, stream
 
 SCORED = WINDOWS - FIRST
 
