@@ -2,6 +2,7 @@
 
 | module | what is in it |
 |---|---|
+| `comparison` | one replay from the settings: the loop and its alternatives |
 | `history` | the table in time order, in windows, and when the labels of each had come |
 | `loop` | the loop over the windows: answer, check, retrain, judge, replace |
 | `strategies` | its alternatives: never, on a schedule, after every window |

@@ -79,6 +79,15 @@ def bounds(n_rows: int, n_windows: int) -> NDArray[np.int64]:
 def arrivals(moments: NDArray[Any], edges: NDArray[np.int64], late: Any) -> list[int]:
     """Window → the window at whose end the labels of all its rows have come; the number of windows where none is.
 
+    Parameters
+    ----------
+    moments
+        (n_rows,) in order.
+    edges
+        (n_windows + 1,) row numbers, as `bounds` gives them.
+    late
+        How long a label takes, as `delay` gives it.
+
     >>> arrivals(np.arange(10.0), np.array([0, 4, 7, 10]), 3.0)
     [1, 2, 3]
     """

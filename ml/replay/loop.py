@@ -102,7 +102,15 @@ class Outcome:
     steps: list[Step] = field(default_factory=list)
 
     def add(self, stream: Stream, model: Model, window: int, p: np.ndarray) -> None:
-        """What a model answered to a window; a label that it does not know costs the most."""
+        """What a model answered to a window; a label that it does not know costs the most.
+
+        Parameters
+        ----------
+        window
+            Its place in `stream.windows`.
+        p
+            (n_rows, n_classes) probabilities, in the order of the model's classes.
+        """
         actual = stream.labels(window)
         codes = pd.Index(model.classes).get_indexer(pd.Index(actual))
         of_label = np.where(codes >= 0, p[np.arange(len(p)), codes], 0.0)
@@ -249,7 +257,12 @@ def refit(stream: Stream, first: Model, done: Callable[[int], None] = lambda _: 
 
 
 def answer(stream: Stream, model: Model, window: int) -> tuple[np.ndarray, list[str]]:
-    """Predict a window and log it, as the service does; returns probabilities (n, classes) and ids."""
+    """Predict a window, by its place in `stream.windows`, and log it, as the service does.
+
+    Returns
+    -------
+    (n_rows, n_classes) probabilities, and the rows' ids.
+    """
     frame = stream.windows[window].drop(columns=[stream.target])
     p = model.probabilities(frame)
     classes = model.classes
@@ -273,7 +286,7 @@ def answer(stream: Stream, model: Model, window: int) -> tuple[np.ndarray, list[
 
 
 def label(stream: Stream, ids: list[str], actual: np.ndarray) -> None:
-    """The labels of a window come."""
+    """The labels `actual`, (n_rows,) texts, of rows by their `ids` come."""
     known = [
         {"prediction_id": key, "label": one, "received_at": time.time()} for key, one in zip(ids, actual, strict=True)
     ]
@@ -289,7 +302,13 @@ def _inputs(frame: pd.DataFrame, model: Model) -> list[dict[str, Any]]:
 def gate(
     settings: Settings, challenger: Model, champion: Model, *, degraded: bool, challenger_beats_champion: bool
 ) -> tuple[bool, str]:
-    """Both on the newest labelled rows and on the fixed old ones; neither was trained on any of them."""
+    """Both on the newest labelled rows and on the fixed old ones; neither was trained on any of them.
+
+    Parameters
+    ----------
+    degraded, challenger_beats_champion
+        What the check found of the champion, as `ml.gate.rules.judge` takes it.
+    """
     recent, test = challenger.snapshot.part("recent"), challenger.snapshot.part("test")
     x = pd.concat([recent.X, test.X], ignore_index=True)
     y = np.concatenate([recent.y, test.y])

@@ -130,7 +130,7 @@ def text(result: Replay) -> str:
 
 
 def write(result: Replay, folder: Path, language: str = "en") -> None:
-    """`replay.html`, `replay.svg` and `replay.json` in `folder`, which is replaced as a whole."""
+    """`replay.html`, `replay.svg` and `replay.json` in `folder`, which is replaced as a whole; `language` is en or vi."""
     fresh = folder.with_name(f".{folder.name}.new")
     fresh.mkdir(parents=True, exist_ok=True)
     translate = translator(language)
@@ -162,7 +162,7 @@ def translator(language: str) -> Translate:
 
 
 def picture(result: Replay, translate: Translate = str, language: str = "en") -> bytes:
-    """The charts as one SVG file."""
+    """The charts as one SVG file; `language` for the signs of its numbers."""
     return document(
         _charts(result, translate, localiser(language)), title=translate(message("replay.title", table=result.table))
     )
@@ -235,7 +235,7 @@ th:first-child,td:first-child,.words th,.words td{text-align:left}
 
 
 def page(result: Replay, translate: Translate = str, language: str = "en") -> str:
-    """A page of its own, without scripts, and with nothing from elsewhere."""
+    """A page of its own, without scripts, and with nothing from elsewhere; `language` as HTML names it."""
     title = translate(message("replay.title", table=result.table))
     sentences = "".join(f"<li>{escape(translate(one))}</li>" for one in summary(result))
     decisions = [[one.until, translate(_verdict(one)), translate(one.sentence)] for one in result.decisions]

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ml import settings as settings_module
 from ml.data import generate
+from ml.models.base import UntrainableError
 from ml.replay.loop import FIRST, Model, Outcome, Stream, fit
 from ml.schema.schema import ANSWERED, PREDICTION_ID
 
@@ -42,7 +43,11 @@ def always(
         labelled = pd.concat(rows[-int(newest) :] if isinstance(newest, float) else rows, ignore_index=True)
         labelled = labelled.iloc[-newest:] if isinstance(newest, int) else labelled
         whole = newest is None or (isinstance(newest, int) and len(labelled) < newest)  # not yet a window of its own
-        models.append(fit(s, generate(s, labelled=labelled, train_on_base=whole), str(window)))
+        snapshot = generate(s, labelled=labelled, train_on_base=whole)
+        try:
+            models.append(fit(s, snapshot, str(window)))
+        except UntrainableError:  # one class alone in the newest rows: nobody would serve a model of them
+            models.append(models[-1])
     return models
 
 
