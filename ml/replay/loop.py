@@ -257,7 +257,7 @@ def refit(stream: Stream, first: Model, done: Callable[[int], None] = lambda _: 
 
 
 def answer(stream: Stream, model: Model, window: int) -> tuple[np.ndarray, list[str]]:
-    """Predict a window, by its place in `stream.windows`, and log it, as the service does.
+    """Predict the rows of `stream.windows[window]`, and log them, as the service does.
 
     Returns
     -------

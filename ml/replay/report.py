@@ -130,7 +130,7 @@ def text(result: Replay) -> str:
 
 
 def write(result: Replay, folder: Path, language: str = "en") -> None:
-    """`replay.html`, `replay.svg` and `replay.json` in `folder`, which is replaced as a whole; `language` is en or vi."""
+    """`replay.html`, `replay.svg` and `replay.json`: `folder` is replaced as a whole. `language` is en or vi."""
     fresh = folder.with_name(f".{folder.name}.new")
     fresh.mkdir(parents=True, exist_ok=True)
     translate = translator(language)
