@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument("--time", metavar="COLUMN", help="a column to order and split by")
     data.add_argument("--exclude", metavar="COLUMN", action="append", help="a column to leave out; may be repeated")
     data.add_argument("--decimal", choices=(".", ","), help="the decimal mark of numbers (default: found in the table)")
+    data.add_argument("--dates", choices=("day-first", "month-first"), help="how 03/04/2026 is read (default: found)")
     run = command_parser.add_argument_group("this run")
     run.add_argument("--evals", metavar="N", type=_positive, help="evaluations of the search, for this run alone")
     run.add_argument("--seed", metavar="N", type=int, help="seed, for this run alone")
@@ -61,7 +62,8 @@ def _positive(text: str) -> int:
 def check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """What argparse cannot say; ends the program with a sentence."""
     own = {"--target": arguments.target, "--positive": arguments.positive, "--id": arguments.id,
-           "--time": arguments.time, "--exclude": arguments.exclude, "--decimal": arguments.decimal}  # fmt: skip
+           "--time": arguments.time, "--exclude": arguments.exclude, "--decimal": arguments.decimal,
+           "--dates": arguments.dates}  # fmt: skip
     action = next((name for name in ACTIONS if getattr(arguments, name.removeprefix("--").replace("-", "_"))), "")
     run = {name: getattr(arguments, name.removeprefix("--")) for name in ("--evals", "--seed", "--policy", "--reason")}
     ignored = run if action == "--start" else {**run, "--data": arguments.data, "--schema": arguments.schema}

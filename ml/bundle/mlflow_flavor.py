@@ -118,7 +118,10 @@ def _code(folder: Path) -> Path:
     """The model's code as one file: how cells are read, which Refit itself reads them by, and the model."""
     written = folder / CODE.name
     model = re.sub(
-        r"^from (?:__future__|ml\.schema\.cells) import .*\n", "", CODE.read_text("utf-8"), flags=re.MULTILINE
+        r"^from (?:__future__|ml\.schema\.cells) import (?:\([^)]*\)|.*)\n",
+        "",
+        CODE.read_text("utf-8"),
+        flags=re.MULTILINE,
     )
     written.write_text(f"{CELLS.read_text('utf-8')}\n\n{model}", "utf-8")
     return written
@@ -133,7 +136,7 @@ def examples(bundle: Bundle, n: int) -> pd.DataFrame:
     for column in bundle.schema.columns:
         cells = frame[column.name]
         frame[column.name] = cells.astype("float64") if column.kind == "number" else cells.astype("object")
-        if column.kind == "number" and not _is_plain(bundle.schema):
+        if column.kind == "number" and (column.unit or not _is_plain(bundle.schema)):
             frame[column.name] = _written(frame[column.name], bundle.schema.decimal)
     return frame
 
@@ -153,7 +156,8 @@ def _type(column: Column, schema: Schema) -> Any:
     """
     from mlflow.types.schema import DataType
 
-    return DataType.double if column.kind == "number" and _is_plain(schema) else DataType.string
+    is_double = column.kind == "number" and _is_plain(schema) and not column.unit
+    return DataType.double if is_double else DataType.string
 
 
 def _is_plain(schema: Schema) -> bool:

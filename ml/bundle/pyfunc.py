@@ -25,7 +25,16 @@ import onnxruntime as ort
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
-from ml.schema.cells import FLOAT32_LIMIT, is_written_number, level, missing_numbers, number, spelled
+from ml.schema.cells import (
+    FLOAT32_LIMIT,
+    days,
+    is_written_number,
+    level,
+    missing_numbers,
+    number,
+    spelled,
+    without_unit,
+)
 
 
 class RefitModel(PythonModel):
@@ -48,6 +57,8 @@ class RefitModel(PythonModel):
         for name, kind in self._types().items():
             if list(frame.columns).count(name) == 1:  # what is absent or doubled is MLflow's to refuse
                 cells = frame[name]
+                if pd.api.types.is_datetime64_any_dtype(cells):
+                    cells = cells.map(lambda moment: moment.isoformat(), na_action="ignore")
                 cast[name] = self._number(cells) if kind == "double" else cells.astype(object)
         return cast
 
@@ -57,7 +68,7 @@ class RefitModel(PythonModel):
         columns, markers = self.schema["columns"], self.schema["missing_markers"]
         if absent := [c["name"] for c in columns if c["name"] not in frame.columns]:
             raise ValueError(f"the table lacks {absent}; the model needs {[c['name'] for c in columns]}")
-        numbers = [self._number(frame[c["name"]]) for c in columns if c["kind"] == "number"]
+        numbers = [self._number(frame[c["name"]], c) for c in columns if c["kind"] != "category"]
         texts = [_texts(frame[c["name"]], markers, c["categories"]) for c in columns if c["kind"] == "category"]
         wanted = {i.name for i in self.session.get_inputs()}
         feeds: dict[str, np.ndarray] = {}
@@ -83,27 +94,35 @@ class RefitModel(PythonModel):
         """The signature, as `ml.bundle.mlflow_flavor` makes it."""
         plain = self.schema["decimal"] == "." and not self.schema["thousands"]
         columns = self.schema["columns"]
-        return {c["name"]: "double" if c["kind"] == "number" and plain else "string" for c in columns}
+        return {
+            c["name"]: "double" if c["kind"] == "number" and plain and not c.get("unit") else "string" for c in columns
+        }
 
-    def _number(self, cells: pd.Series) -> np.ndarray:
-        """(n,) float32 with NaN for missing, as `ml.schema.arrow_cells` reads a number column."""
+    def _number(self, cells: pd.Series, column: dict[str, Any] = {}) -> np.ndarray:  # noqa: B006 (never changed)
+        """(n,) float32 with NaN for missing, as `ml.schema.arrow_cells` reads a number or date column."""
+        unit, is_date = column.get("unit", ""), column.get("kind") == "date"
         markers = frozenset(map(spelled, self.schema["missing_markers"])) | {""}
-        if pd.api.types.is_numeric_dtype(cells):
+        if is_date:
+            read = [days(cell, markers, column.get("date_order", "")) for cell in _cells(cells)]
+            self._check_words(cells, read, "date")
+            values = np.array([np.nan if value is None else value for value in read], np.float64)
+        elif pd.api.types.is_numeric_dtype(cells):
             values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
             values = np.where(np.isin(values, list(missing_numbers(markers))), np.nan, values)
         else:
-            read = [number(cell, markers, self.schema["decimal"], self.schema["thousands"]) for cell in _cells(cells)]
+            bare = [without_unit(spelled(cell), unit) if isinstance(cell, str) else cell for cell in _cells(cells)]
+            read = [number(cell, markers, self.schema["decimal"], self.schema["thousands"]) for cell in bare]
             self._check_words(cells, read)
             values = np.array([np.nan if value is None else value for value in read], np.float64)
         return np.clip(np.where(np.isinf(values), np.nan, values), -FLOAT32_LIMIT, FLOAT32_LIMIT).astype(np.float32)
 
-    def _check_words(self, cells: pd.Series, read: list[float | None]) -> None:
+    def _check_words(self, cells: pd.Series, read: list[float | None], kind: str = "number") -> None:
         """A few words are missing values, as in training; more are refused, and numbers with marks that cannot be."""
         words = [cell for cell, cell_value in zip(_cells(cells), read, strict=True) if cell_value is None]
-        lost = [word for word in words if not isinstance(word, str) or is_written_number(word)]
+        lost = [word for word in words if not isinstance(word, str) or is_written_number(word, kind)]
         present = sum(cell_value is None or cell_value == cell_value for cell_value in read)
         if lost or len(words) > self.schema["max_bad_share"] * present:
-            raise ValueError(f"column '{cells.name}': expected a number, got '{str((lost or words)[0])[:60]}'")
+            raise ValueError(f"column '{cells.name}': expected a {kind}, got '{str((lost or words)[0])[:60]}'")
 
     def _codes(self, probabilities: np.ndarray) -> np.ndarray:
         """The decided class of each row, as `ml.decision.Decision.codes` decides it."""

@@ -16,6 +16,7 @@ from ml.bundle.reader import Bundle
 from ml.decision import Decision
 from ml.explain.background import summarise_background
 from ml.explain.explainer import BACKGROUND_SUMMARY
+from ml.schema.cells import iso
 from ml.schema.rows import Rows
 from ml.schema.schema import Schema
 from ml.storage.files import to_json, write_bytes
@@ -159,7 +160,9 @@ def _record(row: Any, schema: Schema) -> dict[str, float | str | None]:
     record: dict[str, float | str | None] = {}
     for column in schema.columns:
         value = row[column.name]
-        if column.kind == "number":
+        if column.kind == "date":
+            record[column.name] = None if value != value else iso(float(value))
+        elif column.kind == "number":
             record[column.name] = None if value != value else float(value)
         else:
             record[column.name] = str(value) or None

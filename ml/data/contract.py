@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 import pandas as pd
 
-from ml.data.inference import labels, number_marks
+from ml.data.inference import date_order, labels, number_marks
 from ml.errors import DataError, SchemaError
 from ml.messages import Text, message
 from ml.schema.coerce import listing, suggestion
@@ -54,8 +54,9 @@ def fit(raw: pd.DataFrame, contract: Schema, data: Data, report: Report) -> tupl
     if problems:
         raise _refusal(raw, problems)
     raw = check_names(raw, data)
-    asked = [name for name in contract.numbers if name in raw.columns]
+    asked = [name for name in contract.plain_numbers if name in raw.columns]
     known = number_marks.Marks(contract.decimal, contract.thousands)
+    contract = _with_date_order(raw, contract, data)
     schema = bind(contract, number_marks.settled(raw, data, asked, place_of(raw), report, known))
     try:
         x, found = canonical(raw, schema)
@@ -85,6 +86,15 @@ def bind(contract: Schema, data: Data) -> Schema:
         thousands=data.thousands,
         max_bad_share=data.max_bad_share,
     )
+
+
+def _with_date_order(raw: pd.DataFrame, contract: Schema, data: Data) -> Schema:
+    """The contract with its dates in the order that this table shows, or in its own where it does not."""
+    order = date_order.settled((raw[name] for name in contract.dates if name in raw.columns), data).dates
+    if not order:
+        return contract
+    columns = [msgspec.structs.replace(c, date_order=order) if c.kind == "date" else c for c in contract.columns]
+    return msgspec.structs.replace(contract, columns=tuple(columns))
 
 
 def _settings_against(contract: Schema, data: Data) -> list[Text]:
@@ -130,7 +140,7 @@ def _column_against(raw: pd.DataFrame, column: Column, schema: Schema) -> list[T
 
 def _emptied(values: pd.Series, column: Column) -> list[Text]:
     """A column that has lost most of its values since the champion's table comes from a broken feed."""
-    missing = float((values.isna() if column.kind == "number" else values == "").mean())
+    missing = float((values.isna() if column.kind != "category" else values == "").mean())
     if missing <= column.missing_share + _BROKEN_RISE:
         return []
     return [message("data.emptied", column=column.name, now=missing, before=column.missing_share)]

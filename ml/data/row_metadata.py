@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ml.data.inference import date_order
 from ml.errors import DataError, SchemaError
 from ml.messages import message
 from ml.schema import arrow_cells
@@ -93,6 +94,11 @@ def times(frame: pd.DataFrame, name: str, data: Data) -> NDArray[Any]:
     texts = array.to_pandas()
     moments = pd.to_datetime(texts, format=data.time_format or "ISO8601", utc=True, errors="coerce")
     wrong = moments.isna().to_numpy()
+    order = date_order.settled([array], data).dates
+    if wrong.any() and order and not data.time_format:
+        days, _ = arrow_cells.days(array, order=order)
+        moments = pd.Series(pd.to_datetime(days, unit="D", origin="2000-01-01", utc=True))
+        wrong = moments.isna().to_numpy()
     if wrong.any():
         position, place = int(np.argmax(wrong)), place_of(frame)
         known = {"got": shown(frame[name].iloc[position]), "n": int(wrong.sum())}

@@ -22,7 +22,9 @@ LEFT_OUT = frozenset(
         "constant",
         "constant_text",
         "row_numbers",
-        "dates",
+        "dates_doubtful",
+        "dates_unread",
+        "times",
         "free_text",
         "decorated",
     )
@@ -30,6 +32,7 @@ LEFT_OUT = frozenset(
 # What a person may answer to a finding, as an option of the command that reads the table.
 ANSWERS = {
     "findings.dates": "--time",
+    "findings.dates_doubtful": "--time",
     "findings.maybe_row_numbers": "--id",
     "findings.row_numbers": "--id",
     "findings.leak_kept": "--exclude",

@@ -14,7 +14,7 @@ from ml.drift.verdict import PREDICTION, Finding
 from ml.evaluation import two_sample
 from ml.evaluation.two_sample import Test
 from ml.messages import Message, message
-from ml.schema.schema import Column
+from ml.schema.schema import Column, Schema
 from ml.settings import Drift
 
 if TYPE_CHECKING:
@@ -121,12 +121,16 @@ def _of(finding: Finding, reason: Message) -> Message:
 
 def _column(column: Column, baseline: Baseline, window: _Window, drift: Drift) -> _Tests:
     frame, problem = window.frame, window.problems.get(column.name)
+    other = _other_date(column, baseline.schema)
     number = column.kind == "number"
-    method = ORDERED if number else UNORDERED
+    method = ORDERED if number or other else UNORDERED
     finding = Finding(column=column.name, kind=column.kind, method=method)
     if column.name not in frame or column.name not in baseline.frame:
         return _Tests(_as_broken(finding, problem or message("drift.not_in_reference")))
-    tests = _number(finding, column, baseline, frame) if number else _category(finding, column, baseline, frame)
+    if column.kind == "date":
+        tests = _date(finding, other, baseline, frame)
+    else:
+        tests = _number(finding, column, baseline, frame) if number else _category(finding, column, baseline, frame)
     reason = _broken(column, tests.finding, baseline, window, drift)
     return msgspec.structs.replace(tests, finding=_as_broken(tests.finding, reason)) if reason else tests
 
@@ -141,6 +145,34 @@ def _number(finding: Finding, column: Column, baseline: Baseline, frame: pd.Data
     shape = two_sample.ordered(reference.counts, current.counts)
     finding, missing = _missing(finding, reference, current)
     return _Tests(finding, shape, missing)
+
+
+def _other_date(column: Column, schema: Schema) -> str:
+    """The date column that a date is compared with: the first, or for that the second; "" where it is the only one."""
+    return next((name for name in schema.dates if name != column.name), "") if column.kind == "date" else ""
+
+
+def _date(finding: Finding, other: str, baseline: Baseline, frame: pd.DataFrame) -> _Tests:
+    """By what it means: a date near the time of its row is always another one, its distance to another date is not.
+
+    Where there is no other, the weekdays are compared. Seasons are not: a window is shorter than a year.
+    """
+    days, reference = (f[finding.column].to_numpy(dtype=np.float64) for f in (frame, baseline.frame))
+    if other and other in frame and other in baseline.frame:
+        apart, before = (f[other].to_numpy(dtype=np.float64) for f in (frame, baseline.frame))
+        known = profile.numbers(before - reference)
+        shape = two_sample.ordered(known.counts, profile.numbers(apart - days, known.edges).counts)
+    else:
+        weekdays = [profile.categories(_weekdays(values)).counts for values in (reference, days)]
+        shape = two_sample.chi_square(*weekdays)
+        finding = msgspec.structs.replace(finding, method=UNORDERED)
+    finding, missing = _missing(finding, profile.numbers(reference), profile.numbers(days))
+    return _Tests(finding, shape, missing)
+
+
+def _weekdays(days: stuck_feed.Floats) -> Any:
+    """(n,) the place in the week as text, "" for missing."""
+    return np.array(["" if day != day else str(int(day // 1 % 7)) for day in days], dtype=object)
 
 
 def _category(finding: Finding, column: Column, baseline: Baseline, frame: pd.DataFrame) -> _Tests:

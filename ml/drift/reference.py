@@ -61,7 +61,7 @@ def canonical(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[s
             problems[column.name] = message("drift.column_gone")
             continue
         values = frame[column.name]
-        if column.kind == "number":
+        if column.kind != "category":
             numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
             bad = np.isnan(numbers) & values.notna().to_numpy()
             if bad.any():

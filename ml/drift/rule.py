@@ -80,6 +80,7 @@ def retrain(
     drift: Drift,
     *,
     fresh_model_probe: FreshModelProbe | None = None,
+    tried: bool = False,
 ) -> tuple[bool, Message]:
     """Whether to retrain, and why or why not.
 
@@ -91,6 +92,8 @@ def retrain(
         What forbids a retraining at this moment (cool-down, one under way, breaker).
     fresh_model_probe
         Whether a newer model would do better, where that was asked.
+    tried
+        A retraining was asked for in this champion's time: what came of it was no better, so the budget counts.
     """
     if now == "broken data":
         return False, message("retraining.broken_data")
@@ -100,7 +103,7 @@ def retrain(
     fresh_model_probe = fresh_model_probe or FreshModelProbe()
     if signals.challenger_beats_champion:
         seen, why = drift.confirm_hits, message("retraining.gain_confirmed")  # over all labels since the promotion
-        if fresh_model_probe.evidence > drift.evidence_large_nats:
+        if fresh_model_probe.evidence > drift.evidence_large_nats and not tried:
             why = message("retraining.gain_large")
             blockers = [blocker for blocker in blockers if blocker.reason.code != BUDGET]
     elif signals.degraded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +14,7 @@ from ml.decision import Floats, positive_code
 from ml.evaluation import metrics
 from ml.evaluation.bootstrap import Interval, Resamples, interval
 from ml.messages import Message, Text, message
+from ml.schema.cells import iso
 from ml.schema.schema import Schema
 
 if TYPE_CHECKING:
@@ -56,24 +57,31 @@ def slices(X: pd.DataFrame, schema: Schema, *, min_rows: int = MIN_ROWS) -> Iter
         if column.name not in X:
             continue
         values = X[column.name].to_numpy()
-        parts = _number_parts(values.astype(np.float64)) if column.kind == "number" else _category_parts(values)
+        if column.kind == "category":
+            parts = _category_parts(values)
+        else:
+            parts = _number_parts(values.astype(np.float64), iso if column.kind == "date" else None)
         for name, mask in parts:
             if min_rows <= mask.sum() < len(mask):
                 yield column.name, name, mask
 
 
-def _number_parts(values: npt.NDArray[np.float64]) -> Iterator[tuple[Text, Mask]]:
+def _number_parts(
+    values: npt.NDArray[np.float64], written: Callable[[float], str] | None
+) -> Iterator[tuple[Text, Mask]]:
     missing = np.isnan(values)
     yield message("evaluation.missing"), missing
     if missing.all():
         return
     edges = np.unique(np.quantile(values[~missing], [0, 0.25, 0.5, 0.75, 1]))
     if len(edges) == 1:
-        yield f"{edges[0]:.6g}", ~missing
+        yield written(edges[0]) if written else f"{edges[0]:.6g}", ~missing
     for k, (low, high) in enumerate(itertools.pairwise(edges)):
         last = k == len(edges) - 2
         inside = (values >= low) & ((values <= high) if last else (values < high))
-        yield message("evaluation.range", low=low, high=high), inside & ~missing
+        known = {"low": low, "high": high}
+        name = message("evaluation.dates", low=written(low), high=written(high)) if written else None
+        yield name or message("evaluation.range", **known), inside & ~missing
 
 
 def _category_parts(values: npt.NDArray[Any]) -> Iterator[tuple[Text, Mask]]:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ml.schema.cells import iso
 from ml.schema.rows import Rows
 from ml.schema.schema import Schema
 
@@ -102,10 +103,14 @@ def _of_row(model: Model, row: Rows, limit: int) -> list[Counterfactual]:
     distances = [*_distance(grid, old, at, values).tolist(), *[1.0] * len(of)]
     names = [*(model.schema.numbers[j] for j in at), *(model.schema.categories[j] for j in of)]
     olds = [*(None if np.isnan(old[j]) else float(old[j]) for j in at), *(row.categories[0, j] or None for j in of)]
+    news = [*values.tolist(), *levels.tolist()]
+    for place, name in enumerate(names):
+        if name in model.schema.dates:
+            olds[place], news[place] = (None if day is None else iso(day) for day in (olds[place], news[place]))
     flips = [
         Counterfactual(column=name, old=was, new=new, label=label, probability=float(probability), distance=distance)
         for name, was, new, label, probability, distance in zip(
-            names, olds, [*values.tolist(), *levels.tolist()], labels, probabilities, distances, strict=True
+            names, olds, news, labels, probabilities, distances, strict=True
         )
     ]
     return sorted(flips, key=lambda flip: (flip.distance, -flip.probability))[:limit]
@@ -113,7 +118,7 @@ def _of_row(model: Model, row: Rows, limit: int) -> list[Counterfactual]:
 
 @lru_cache(maxsize=8)
 def _grid(schema: Schema) -> _Grid:
-    columns = [column for column in schema.columns if column.kind == "number"]
+    columns = [column for column in schema.columns if column.kind != "category"]
     at, values, span = [], [], np.ones(len(columns))
     for j, column in enumerate(columns):
         if column.minimum is None or column.maximum is None or column.maximum <= column.minimum:

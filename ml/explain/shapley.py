@@ -71,7 +71,7 @@ class Game:
             else list(range(len(schema.classes)))
         )
         kinds = [column.kind for column in schema.columns]
-        self._numbers = [i for i, kind in enumerate(kinds) if kind == "number"]
+        self._numbers = [i for i, kind in enumerate(kinds) if kind != "category"]
         self._categories = [i for i, kind in enumerate(kinds) if kind == "category"]
         self._mixing = model.mixing()
 

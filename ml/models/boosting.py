@@ -32,7 +32,7 @@ _NO_CATEGORIES = np.empty((0, 8), dtype=np.uint32)
 class BoostingClassifier(TabularClassifier):
     """`HistGradientBoostingClassifier` behind Refit's preprocessing, with an exact ONNX export.
 
-    Parameters are scikit-learn's; `rare` is `Options.rare`; `patience` is the number of rounds without
+    Parameters are scikit-learn's; `rare` and `dates` are those of `Options`; `patience` is the number of rounds without
     a better validation log-loss after which boosting stops (only when `fit` is given a validation set);
     `threads` is the number of OpenMP threads: with 2 on a busy machine a fit once took 60 times as
     long as with 1, so the default is 1.
@@ -47,13 +47,16 @@ class BoostingClassifier(TabularClassifier):
     patience: int = 20
     rare: int = 10
     classes: tuple[Any, ...] | None = None
+    dates: tuple[str, ...] = ()
     random_state: int | None = None
     threads: int = 1
 
     def _fit(self, task: Task) -> None:
         # Boosting stops early on validation log-loss where there are held-out rows.
         codes, validation = task.codes, task.validation
-        preprocessor = Preprocessor(Options(scaling="none", indicators=False, rare=self.rare)).fit(task.rows)
+        preprocessor = Preprocessor(Options(scaling="none", indicators=False, rare=self.rare, dates=self.dates)).fit(
+            task.rows
+        )
         check_trainable(len(codes), preprocessor.width, codes)
         rows = preprocessor.transform(task.rows).dense()
         seen = np.unique(codes)

@@ -53,7 +53,7 @@ class LogisticFamily:
         from ml.models.logistic import LogisticClassifier
 
         values = _cast(params, whole=("max_iter", "rare"))
-        return LogisticClassifier(**values, classes=_classes(schema), random_state=seed)
+        return LogisticClassifier(**values, classes=_classes(schema), dates=schema.dates, random_state=seed)
 
 
 class MLPFamily:
@@ -102,7 +102,9 @@ class MLPFamily:
         values.pop("numbers", None)
         if "hidden" in values:
             values["hidden"] = tuple(round(units) for units in values["hidden"])
-        return MLPClassifier(**values, classes=_classes(schema), random_state=seed, device=device, threads=threads)
+        return MLPClassifier(
+            **values, classes=_classes(schema), dates=schema.dates, random_state=seed, device=device, threads=threads
+        )
 
 
 class BoostingFamily:
@@ -140,7 +142,9 @@ class BoostingFamily:
         from ml.models.boosting import BoostingClassifier
 
         values = _cast(params, whole=self.whole)
-        return BoostingClassifier(**values, classes=_classes(schema), random_state=seed, threads=threads)
+        return BoostingClassifier(
+            **values, classes=_classes(schema), dates=schema.dates, random_state=seed, threads=threads
+        )
 
 
 class BlendFamily:

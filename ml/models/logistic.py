@@ -33,7 +33,7 @@ class LogisticClassifier(TabularClassifier):
         As in scikit-learn. `liblinear` fits one class against the rest; the others are multinomial.
     max_iter
         Iterations of the solver. Unscaled data would need more; here columns are scaled.
-    scaling, clip, clip_at, rare
+    scaling, clip, clip_at, rare, dates
         See `ml.models.preprocessing.state.Options`.
     class_weight
         None or "balanced". Balancing spoils probabilities unless they are calibrated later.
@@ -50,13 +50,21 @@ class LogisticClassifier(TabularClassifier):
     rare: int = 5
     class_weight: str | None = None
     classes: tuple[Any, ...] | None = None
+    dates: tuple[str, ...] = ()
     random_state: int | None = None
 
     def _fit(self, task: Task) -> None:
         # Held-out rows are not used: the penalty does the regularising.
         codes, weight = task.codes, task.weight
         options = msgspec.convert(
-            {"scaling": self.scaling, "clip": self.clip, "clip_at": self.clip_at, "rare": self.rare}, Options
+            {
+                "scaling": self.scaling,
+                "clip": self.clip,
+                "clip_at": self.clip_at,
+                "rare": self.rare,
+                "dates": self.dates,
+            },
+            Options,
         )
         preprocessor = Preprocessor(options).fit(task.rows)
         check_trainable(len(codes), preprocessor.width, codes)

@@ -73,6 +73,7 @@ def _decide(settings: Settings, verdict: DriftVerdict, earlier: list[DriftVerdic
         blocking,
         drift,
         fresh_model_probe=verdict.fresh_model_probe,
+        tried=any(check.retrain for check in earlier),
     )
     decided = msgspec.structs.replace(
         verdict, retrain=retrain, decision=decision, decided=True,

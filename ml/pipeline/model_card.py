@@ -16,6 +16,7 @@ from ml.gate.rules import Verdict
 from ml.messages import Message, Text, message
 from ml.messages.document import Block, Document, block, markdown
 from ml.models.base import Params
+from ml.schema.cells import iso
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
@@ -172,6 +173,7 @@ def _importance(found: dict[str, float]) -> list[Block]:
 
 def _columns(columns: Sequence[Column]) -> list[Block]:
     kinds = {"number": message("card.kind_number"), "category": message("card.kind_category")}
+    kinds["date"] = message("card.kind_date")
     rows: list[list[Text]] = [
         [message("card.column"), message("card.kind"), message("card.seen"), message("card.missing")],
     ]
@@ -184,7 +186,9 @@ def _columns(columns: Sequence[Column]) -> list[Block]:
 
 
 def _range(column: Column) -> Text:
-    if column.kind == "number":
+    if column.kind == "date" and column.minimum is not None and column.maximum is not None:
+        return message("evaluation.dates", low=iso(column.minimum), high=iso(column.maximum))
+    if column.kind != "category":
         return "–" if column.minimum is None else message("evaluation.range", low=column.minimum, high=column.maximum)
     levels, more = [_escaped(level) for level in column.categories[:5]], len(column.categories) - 5
     return message("card.more_levels", levels=levels, n=more) if more > 0 else message("card.levels", levels=levels)

@@ -7,6 +7,7 @@ Training, every entrance of the service and the model as MLflow loads it read ce
 
 from __future__ import annotations
 
+import datetime
 import functools
 import re
 import unicodedata
@@ -24,6 +25,13 @@ LIKE_MARKS = {" ": "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}", 
 
 Markers = tuple[str, ...] | frozenset[str]  # words for "no value", in their one spelling
 
+# Dates: year first as ISO 8601 has it (also with / or .), or two numbers and a year of four digits; with a time behind.
+DATE = (
+    r"^(?:(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})|(\d{1,2})[-/.](\d{1,2})[-/.](\d{4}))"
+    r"(?:[T ](\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?) ?(Z|[+-]\d{2}:?\d{2})?)?$"
+)
+_DATE = re.compile(DATE, re.ASCII)
+_ORIGIN = datetime.date(2000, 1, 1).toordinal()
 _NUMBER, _RESPELLED = re.compile(NUMBER), re.compile(RESPELLED)
 _BLANKS = "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _ASCII: dict[int, int | str | None] = {
@@ -127,6 +135,79 @@ def number(value: Any, markers: Markers = ("",), decimal: str = ".", thousands: 
     return float("nan") if parsed in missing_numbers(markers) else parsed
 
 
+def without_unit(text: str, unit: str) -> str:
+    """A number's text without its unit.
+
+    >>> without_unit("12 months", "months"), without_unit("12", "months"), without_unit("12 kg", "months")
+    ('12', '12', '12 kg')
+    """
+    return text.removesuffix(unit).rstrip() if unit else text
+
+
+def days(value: Any, markers: Markers = ("",), order: str = "") -> float | None:
+    """The days since 2000-01-01 (UTC) that a date is; NaN for missing, None for what is no date.
+
+    Parameters
+    ----------
+    markers
+        Texts, as `spelled` writes them, that say "missing".
+    order
+        "day-first" and "month-first" read 03/04/2024 beside ISO 8601; "days": numbers of days are such.
+
+    >>> days("2000-01-31"), days("2000-01-02T12:00Z"), days("31/01/2000", order="day-first"), days("31/01/2000")
+    (30.0, 1.5, 30.0, None)
+    """
+    if value is None or type(value).__name__ == "NaTType":
+        return float("nan")
+    if isinstance(value, datetime.date):
+        value = value.isoformat()
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        plain = float(value)
+        return plain if order == "days" or plain != plain else None
+    if not isinstance(value, str):
+        return None
+    text = spelled(value)
+    if text in markers:
+        return float("nan")
+    found = _DATE.match(text)
+    if not found:
+        return None
+    year, month, day, one, other, late_year, clock, zone = found.groups()
+    if year is None:
+        if order not in ("day-first", "month-first"):
+            return None
+        year, (day, month) = late_year, (one, other) if order == "day-first" else (other, one)
+    try:
+        moment = datetime.date(int(year), int(month), int(day))
+    except ValueError:
+        return None
+    return moment.toordinal() - _ORIGIN + _part_of_day(clock, zone)
+
+
+def _part_of_day(clock: str | None, zone: str | None) -> float:
+    if not clock:
+        return 0.0
+    hour, minute, *second = clock.replace(",", ".").split(":")
+    minutes = int(hour) * 60 + int(minute) + float(second[0] if second else 0) / 60
+    if zone and zone != "Z":
+        sign, digits = (-1 if zone[0] == "+" else 1), zone[1:].replace(":", "")
+        minutes += sign * (int(digits[:2]) * 60 + int(digits[2:]))
+    return minutes / 1440
+
+
+def iso(days_since: float) -> str:
+    """A date as ISO 8601 has it, with its time where it is not midnight.
+
+    >>> iso(30.0), iso(1.5), iso(-1.0)
+    ('2000-01-31', '2000-01-02T12:00', '1999-12-31')
+    """
+    seconds = round(days_since * 86_400)
+    moment = datetime.datetime(2000, 1, 1) + datetime.timedelta(seconds=seconds)
+    if seconds % 86_400 == 0:
+        return moment.date().isoformat()
+    return moment.isoformat(timespec="seconds" if moment.second else "minutes")
+
+
 def _unmarked(text: str, decimal: str, thousands: str) -> str | None:
     """A number as Python writes it, or None where a mark stands where it cannot; see `grouped`."""
     for like in LIKE_MARKS.get(thousands, ""):
@@ -151,15 +232,18 @@ def missing_numbers(markers: Markers) -> frozenset[float]:
     return frozenset(float(marker) for marker in markers if _NUMBER.match(marker) and float(marker) == float(marker))
 
 
-def is_written_number(text: str) -> bool:
+def is_written_number(text: str, kind: str = "number") -> bool:
     """Whether a word is a number with signs that were not read: a mark, a currency sign, a per cent sign, brackets.
 
-    It says something, so it is never taken as missing.
+    In a column of the kind "date", whether it is a date that was not read. It says something, so it is never taken as
+    missing.
 
     >>> [is_written_number(text) for text in ("1,234", "€ 5", "12 %", "(12.50)", "?", "n/a", "2024-01-31")]
     [True, True, True, True, False, False, False]
     """
     text = spelled(text)
+    if kind == "date" and _DATE.match(text):
+        return True
     for like in LIKE_MARKS["'"]:
         text = text.replace(like, "'")
     text = "".join("$" if unicodedata.category(char) == "Sc" else char for char in text).replace(" $", "$")

@@ -94,9 +94,7 @@ def number_column(raw: Any, column: Column, schema: Schema, place: Place, report
         Gets what became missing, was infinite, or was cut to float32's range.
     """
     array = arrow_cells.flat(raw)
-    cells, bad = arrow_cells.numbers(
-        array, markers=schema.missing_markers, decimal=schema.decimal, thousands=schema.thousands
-    )
+    cells, bad = read_numbers(array, column, schema)
     if bad.any():
         _judge_words(array, bad, int((~np.isnan(cells)).sum()), column, schema, place, report)
     infinite, clipped = int(np.isinf(cells).sum()), int((np.abs(cells) > FLOAT32_LIMIT).sum())
@@ -109,6 +107,15 @@ def number_column(raw: Any, column: Column, schema: Schema, place: Place, report
     return arrow_cells.to_float32(cells)
 
 
+def read_numbers(cells: Any, column: Column, schema: Schema) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """A number or date column as `arrow_cells.numbers` and `days` give it: (n_rows,) values, and which are none."""
+    if column.kind == "date":
+        return arrow_cells.days(cells, markers=schema.missing_markers, order=column.date_order)
+    return arrow_cells.numbers(
+        cells, markers=schema.missing_markers, decimal=schema.decimal, thousands=schema.thousands, unit=column.unit
+    )
+
+
 def _judge_words(
     array: pa.Array,
     bad: NDArray[np.bool_],
@@ -118,7 +125,7 @@ def _judge_words(
     place: Place,
     report: Report,
 ) -> None:
-    refused = refused_word(array, bad, numbers, schema.max_bad_share)
+    refused = refused_word(array, bad, numbers, schema.max_bad_share, column.kind)
     if refused is not None:
         what = _no_number(shown(array[refused].as_py()), int(bad.sum()), place, refused)
         raise place.error(what, refused, column.name, SchemaError)
@@ -137,7 +144,9 @@ def _no_number(cell: str, n: int, place: Place, position: int) -> Message:
     return message("data.no_number_in", cell=cell, place=where)
 
 
-def refused_word(array: pa.Array, bad: NDArray[np.bool_], numbers: int, share: float) -> int | None:
+def refused_word(
+    array: pa.Array, bad: NDArray[np.bool_], numbers: int, share: float, kind: str = "number"
+) -> int | None:
     """The row of the word that a number column cannot hold; None where its words may be taken as missing.
 
     They may up to `share` of the cells that say something (`numbers` and words), unless one is a number with signs
@@ -153,19 +162,21 @@ def refused_word(array: pa.Array, bad: NDArray[np.bool_], numbers: int, share: f
         How many are numbers.
     share
         In [0, 1].
+    kind
+        Of the column.
     """
-    written = written_numbers(array, bad)
+    written = written_numbers(array, bad, kind)
     if written.any():
         return int(np.argmax(written))
     return int(np.argmax(bad)) if bad.sum() > share * (numbers + bad.sum()) else None
 
 
-def written_numbers(array: pa.Array, bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def written_numbers(array: pa.Array, bad: NDArray[np.bool_], kind: str = "number") -> NDArray[np.bool_]:
     """(n_rows,) which of the bad cells are numbers with signs that were not read; see `is_written_number`."""
     mask = np.zeros(len(array), bool)
     if bad.any() and arrow_cells.is_text(array):
         encoded = pc.dictionary_encode(array.filter(pa.array(bad)))
-        written = np.array([is_written_number(word) for word in encoded.dictionary.to_pylist()], bool)
+        written = np.array([is_written_number(word, kind) for word in encoded.dictionary.to_pylist()], bool)
         mask[bad] = written[encoded.indices.to_numpy(zero_copy_only=False)]
     return mask
 

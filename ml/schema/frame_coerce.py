@@ -43,7 +43,7 @@ def canonical(frame: pd.DataFrame, schema: Schema, *, file: str | None = None) -
     data: dict[str, NDArray[np.float32] | pd.Series] = {}
     for column in schema.columns:
         raw = frame[column.name]
-        if column.kind == "number":
+        if column.kind != "category":
             data[column.name] = number_column(raw, column, schema, place, report)
         else:
             data[column.name] = _to_series(category_column(raw, column, schema, report), frame.index)

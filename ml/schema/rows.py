@@ -20,7 +20,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.messages import Message, message
-from ml.schema.cells import FLOAT32_LIMIT, edge, is_written_number, level, missing_numbers, number, spelled
+from ml.schema.cells import (
+    FLOAT32_LIMIT,
+    days,
+    edge,
+    is_written_number,
+    level,
+    missing_numbers,
+    number,
+    spelled,
+    without_unit,
+)
 from ml.schema.schema import Column, Schema, identity
 from ml.schema.validation_errors import MAX_ERRORS, RowsError, ValidationError, Words, kind_of, shown
 from ml.schema.warnings import RowWarning, RowWarnings, out_of_range, packed, unseen, word
@@ -29,7 +39,11 @@ Floats = npt.NDArray[np.float32]
 Texts = npt.NDArray[np.object_]
 
 MAX_NAME_CHARS = 1_000  # of a column that near matches are looked for
-EXPECTED = {"number": "rows.number_or_missing", "category": "rows.category_or_missing"}  # by kind of column
+EXPECTED = {  # by kind of column
+    "number": "rows.number_or_missing",
+    "category": "rows.category_or_missing",
+    "date": "rows.date_or_missing",
+}
 
 
 class Rows(msgspec.Struct, frozen=True, gc=False):
@@ -80,10 +94,13 @@ class RowReader:
 
     def __init__(self, schema: Schema):
         self.schema = schema
-        self.number_columns = tuple(c for c in schema.columns if c.kind == "number")
+        self.number_columns = tuple(c for c in schema.columns if c.kind != "category")
         self.category_columns = tuple(c for c in schema.columns if c.kind == "category")
-        self.minimum = np.array([edge(_or(c.minimum, -FLOAT32_LIMIT), -np.inf) for c in self.number_columns])
-        self.maximum = np.array([edge(_or(c.maximum, FLOAT32_LIMIT), np.inf) for c in self.number_columns])
+        # A date after all of training is what comes, and nothing unusual.
+        ranges = [(None, None) if c.kind == "date" else (c.minimum, c.maximum) for c in self.number_columns]
+        self.minimum = np.array([edge(_or(low, -FLOAT32_LIMIT), -np.inf) for low, _ in ranges])
+        self.maximum = np.array([edge(_or(high, FLOAT32_LIMIT), np.inf) for _, high in ranges])
+        self._is_date = np.array([c.kind == "date" for c in self.number_columns], bool)
         self._low, self._high = self.minimum.tolist(), self.maximum.tolist()
         self.markers = frozenset(map(spelled, schema.missing_markers)) | {""}
         self.missing_numbers = sorted(missing_numbers(self.markers))
@@ -119,7 +136,8 @@ class RowReader:
         for column, present in zip(self.number_columns, (~np.isnan(numbers)).sum(axis=0).tolist(), strict=True):
             words.add(column.name, present, 0, [], refused=False)
         for error, value in found:
-            refused = not isinstance(value, str) or is_written_number(value)
+            kind = self.schema.column(str(error.column)).kind
+            refused = not isinstance(value, str) or is_written_number(value, kind)
             words.add(str(error.column), 0, 1, [error], refused=refused)
             warnings.setdefault(error.row or 0, []).append(word(str(error.column), value))
         words.check()
@@ -147,7 +165,7 @@ class RowReader:
         """
         warnings = {} if warnings is None else warnings
         if self.missing_numbers:
-            numbers = np.where(np.isin(numbers, self.missing_numbers), np.nan, numbers)
+            numbers = np.where(np.isin(numbers, self.missing_numbers) & ~self._is_date, np.nan, numbers)
         if self.number_columns and len(numbers):
             unusual = np.logical_or(numbers < self.minimum, numbers > self.maximum)
             if np.count_nonzero(unusual):
@@ -224,8 +242,12 @@ class RowReader:
             canonical[:, j] = values[index]
         return Rows(rows.numbers, canonical, packed(warnings, len(numbers)))
 
-    def number(self, value: object) -> float | None:
-        """What a cell of a number column says, with the schema's marks: NaN for missing, None for no number."""
+    def number(self, value: object, column: Column) -> float | None:
+        """What a cell of a number or date column says: NaN for missing, None for what is none."""
+        if column.kind == "date":
+            return days(value, self.markers, column.date_order)
+        if column.unit and isinstance(value, str):
+            value = without_unit(spelled(value), column.unit)
         return number(value, self.markers, self.schema.decimal, self.schema.thousands)
 
     def name_errors(self, names: Iterable[str], row: int | None = None) -> list[ValidationError]:
@@ -277,9 +299,10 @@ class RowReader:
             errors.extend(self.name_errors(record, i))
         for j, column in enumerate(self.number_columns):
             value = record.get(column.name)
-            parsed = self.number(value)
+            parsed = self.number(value, column)
             if parsed is None or (isinstance(value, int | float) and (math.isinf(parsed) or value != value)):
-                words.append((ValidationError(i, column.name, message("rows.finite_number"), kind_of(value)), value))
+                expected = message("rows.date" if column.kind == "date" else "rows.finite_number")
+                words.append((ValidationError(i, column.name, expected, kind_of(value)), value))
             else:
                 numbers[j] = parsed
         for j, column in enumerate(self.category_columns):

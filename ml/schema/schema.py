@@ -3,7 +3,8 @@
 Light on purpose: training and the service share it, so nothing here imports pandas.
 
 The canonical form of a row, everywhere (training, bundle, service, log):
-number columns are float32 with NaN for missing; category columns are text with "" for missing.
+number columns are float32 with NaN for missing; category columns are text with "" for missing; dates are numbers, the
+days since 2000-01-01 (UTC), which the model's graph makes weekdays, seasons and differences of.
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ PREDICTION_ID, ANSWERED, ROW_ID, QUESTION = (
     f"{RESERVED}{name}" for name in ("prediction_id", "answered", "row_id", "question")
 )
 
-Kind = Literal["number", "category"]
+Kind = Literal["number", "category", "date"]
+# How a date is written where it is not ISO 8601; "days": as its canonical form has it.
+DateOrder = Literal["", "day-first", "month-first", "days"]
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
     """One input column.
 
-    `minimum` and `maximum` are the range seen in training (numbers); `categories` the levels seen
-    (categories, commonest first); `missing_share` in [0, 1]; `example` is a typical value.
+    `minimum` and `maximum` are the range seen in training (numbers; of dates in days); `categories` the levels seen
+    (categories, commonest first); `missing_share` in [0, 1]; `example` is a typical value. `unit` stands behind each
+    number of the column where it is text ("12 months"); `date_order` is how dates are written beside ISO 8601.
     """
 
     name: str
@@ -43,6 +47,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     categories: tuple[str, ...] = ()
     missing_share: float = 0.0
     example: float | str | None = None
+    unit: str = ""
+    date_order: DateOrder = ""
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +75,18 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """Names of the number columns, in the order of the `numbers` input of model.onnx."""
-        return tuple(c.name for c in self.columns if c.kind == "number")
+        """Names of the number and date columns, in the order of the `numbers` input of model.onnx."""
+        return tuple(c.name for c in self.columns if c.kind != "category")
+
+    @property
+    def plain_numbers(self) -> tuple[str, ...]:
+        """Names of the columns whose cells are nothing but numbers: no dates, and no unit behind them."""
+        return tuple(c.name for c in self.columns if c.kind == "number" and not c.unit)
+
+    @property
+    def dates(self) -> tuple[str, ...]:
+        """Names of the date columns."""
+        return tuple(c.name for c in self.columns if c.kind == "date")
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -93,7 +109,8 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def of_logged_rows(self) -> Schema:
         """The schema for rows that were canonical when they were logged: no word or mark is read a second time."""
-        return msgspec.structs.replace(self, missing_markers=("",), decimal=".", thousands="")
+        columns = [msgspec.structs.replace(c, date_order="days") if c.kind == "date" else c for c in self.columns]
+        return msgspec.structs.replace(self, columns=tuple(columns), missing_markers=("",), decimal=".", thousands="")
 
     def _inputs(self) -> list[tuple[str, Kind]]:
         return sorted((column.name, column.kind) for column in self.columns)

@@ -90,6 +90,10 @@ RUN_OPTIONS = (
         help="The decimal mark of numbers written as text. Default: found in the table.",
     ),
     RunOption(
+        name="dates", settings=("data.dates",), group="Data", kind="choice", command="--dates", stack="--dates",
+        choices=("day-first", "month-first"), help="How 03/04/2026 is read. Default: found in the table.",
+    ),
+    RunOption(
         name="schema", settings=("data.schema",), group="Data", kind="choice", command="--schema", stack="--schema",
         field="schema", choices=("keep", "infer"),
         help="'infer' finds columns, kinds, classes and the positive label anew; 'keep' holds the table against the "

@@ -46,12 +46,13 @@ class Data(Section, frozen=True):
         "None",
         "\\N",  # MySQL, Hive
     )  # texts that mean an empty cell
-    kinds: dict[str, str] = {}  # column → "number" | "category"; overrides what is inferred
+    kinds: dict[str, str] = {}  # column → "number" | "category" | "date"; overrides what is inferred
     schema: Literal["keep", "infer"] = "keep"  # keep: a table must fit the champion's columns and classes
     delimiter: str = ""  # CSV; empty: found among , ; tab |
     encoding: str = ""  # CSV; empty: UTF-8, or UTF-16 with a byte order mark
     decimal: Literal["", ".", ","] = ""  # of numbers written as text: the decimal mark; empty: found in the table
     thousands: str = ""  # of numbers written as text: the mark between thousands; empty: found in the table
+    dates: Literal["", "day-first", "month-first"] = ""  # how 03/04/2026 is read; empty: found in the table
     split: Literal["auto", "stratified", "time", "group"] = "auto"
     test_share: float = 0.2  # of all rows
     validation_share: float = 0.2  # of all rows
@@ -137,7 +138,7 @@ class Gate(Section, frozen=True):
     confidence: float = 0.95  # of every bound, one-sided
     n_bootstrap: int = 2_000  # resamples behind each bound
     min_rows: int = 100  # with fewer recent rows a champion is not replaced
-    margin: float = 0.02  # how much worse is not worse, where the champion is degraded
+    margin: float = 0.02  # how much worse is not worse, where the champion is degraded or outdone
     golden_margin: float = 0.05  # how much may be lost on the old, fixed rows
     accuracy_margin: float = 0.01  # how much accuracy may be lost
     slice_margin: float = 0.05  # how much one slice may lose

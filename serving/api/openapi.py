@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ml.schema.cells import shortest
+from ml.schema.cells import iso, shortest
 from ml.schema.schema import Column, Schema
 from serving.api import schemas as c
 from serving.api.operations import PROBLEM, REF, Content, Operation
@@ -99,6 +99,14 @@ def _column_schema(column: Column) -> dict[str, Any]:
             "minimum": -DOUBLE_MAX,
             "maximum": DOUBLE_MAX,
             "description": described,
+            "examples": examples,
+        }
+    if column.kind == "date":
+        seen = [iso(bound) for bound in (column.minimum, column.maximum) if bound is not None]
+        described = "A date, or a date and time, as ISO 8601 has it."
+        return {
+            "type": ["string", "null"],
+            "description": f"{described} {' to '.join(seen)} in training." if seen else described,
             "examples": examples,
         }
     levels = ", ".join(column.categories[:20]) + (" …" if len(column.categories) > 20 else "")

@@ -30,11 +30,19 @@ KEEP_BYTES = 48_000_000  # a checked upload up to this size is scored from memor
 __all__ = ["WRITERS", "open_upload", "score_upload"]
 
 
-def open_upload(one: Service, served: Served, stream: BinaryIO, name: str, *, decimal: str = "",
-                echo: bool = True) -> Upload:  # fmt: skip
+def open_upload(
+    one: Service,
+    served: Served,
+    stream: BinaryIO,
+    name: str,
+    *,
+    decimal: str = "",
+    by_evidence: bool = True,
+    echo: bool = True,
+) -> Upload:
     """The upload `stream` (seekable), called `name` by its sender, within the limits of the settings.
 
-    `decimal` is the decimal mark that the sender says, if they do.
+    `decimal` is the decimal mark that the sender says, if they do; `by_evidence` as of `Upload`.
     Without `echo` only the schema's columns and the ids are read of Parquet: the answer does not repeat the others.
     """
     data = one.settings.data
@@ -44,6 +52,7 @@ def open_upload(one: Service, served: Served, stream: BinaryIO, name: str, *, de
         score.reader(served),
         settings=one.settings,
         decimal=_decimal(decimal),
+        by_evidence=by_evidence,
         echo=echo,
         options=csv_reader.Options(
             max_bytes=one.settings.serving.max_body_bytes,

@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 from flask import g, redirect, render_template, request, url_for
-from flask_babel import gettext
+from flask_babel import get_locale, gettext
 from werkzeug.wrappers import Response
 
 from ml import charts
 from ml.decision import of_metrics, positive_code
 from ml.explain.counterfactuals import Counterfactual
 from ml.messages import message
-from ml.schema.cells import number, shortest
+from ml.schema.cells import days, iso, number, shortest
 from ml.schema.rows import Rows
 from ml.schema.schema import Column, Schema
 from ml.schema.validation_errors import RowsError, ValidationError, shown
@@ -30,6 +30,7 @@ from serving.scoring import score
 from serving.scoring.score import Scored
 from serving.service import current_service
 
+_READERS_ORDER = {"vi": "day-first"}
 SHOWN_FEATURES = 10  # of an explanation
 MOST_FIELDS, FIRST_FIELDS = 24, 12  # columns up to which a form shows all, and what it shows of more
 SURE = 2  # standard errors that a contribution must have to be drawn as more than noise; about 95%
@@ -46,6 +47,7 @@ class Field(msgspec.Struct, kw_only=True):
     value: str
     hint: str
     number: bool
+    kind: str = "text"  # of an <input>
     options: list[tuple[str, str]] = []
     wrong: bool = False
 
@@ -169,7 +171,11 @@ def _field(index: int, column: Column, text: str, wrong: bool) -> Field:
     field = Field(
         key=f"c{index}", id=f"field-{index}", name=column.name, value=text, wrong=wrong, hint="", number=False
     )
-    if column.kind == "number":
+    if column.kind == "date":
+        field.kind = "date" if column.integer else "datetime-local"
+        field.value = _as_iso(text, column)
+        field.hint = gettext("%(low)s to %(high)s", low=_day(column.minimum), high=_day(column.maximum))
+    elif column.kind == "number":
         field.number = True
         field.hint = gettext(
             "%(low)s to %(high)s", low=formats.typed(column.minimum, 4), high=formats.typed(column.maximum, 4)
@@ -183,6 +189,28 @@ def _field(index: int, column: Column, text: str, wrong: bool) -> Field:
     return field
 
 
+def _as_iso(text: str, column: Column) -> str:
+    """A date as the browser's field has it; what is typed with the day first (or the tables' way) is read so."""
+    order = (
+        column.date_order
+        if column.date_order in ("day-first", "month-first")
+        else _READERS_ORDER.get(str(get_locale()))
+    )
+    found = days(text, order=order or "")
+    return text if found is None or found != found else iso(found)
+
+
+def _day_of(text: Any) -> Any:
+    """A date in ISO 8601, for reading."""
+    found = days(text)
+    return text if found is None or found != found else formats.day(found)
+
+
+def _day(found: float | None) -> str:
+    """A date for reading, in the reader's language."""
+    return "–" if found is None else formats.day(found)
+
+
 def _record(schema: Schema, texts: list[str]) -> dict[str, Any]:
     """The form as a row of JSON values.
 
@@ -194,6 +222,9 @@ def _record(schema: Schema, texts: list[str]) -> dict[str, Any]:
     record: dict[str, Any] = {}
     errors = []
     for column, text in zip(schema.columns, texts, strict=True):
+        if column.kind == "date":
+            record[column.name] = _as_iso(text, column) or None
+            continue
         if column.kind != "number":
             record[column.name] = text or None
             continue
@@ -302,7 +333,7 @@ def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
         )
         if any(explanation.errors)
         else "",
-        "changes": [_change(change) for change in explanation.changes],
+        "changes": [_change(change, change.column in schema.dates) for change in explanation.changes],
     }
 
 
@@ -314,7 +345,11 @@ def _points(share: float) -> str:
 def _shown_values(rows: Rows, schema: Schema) -> list[str]:
     numbers = dict(zip(schema.numbers, rows.numbers[0].tolist(), strict=True))
     texts = dict(zip(schema.categories, rows.categories[0].tolist(), strict=True))
-    values = [numbers[c.name] if c.kind == "number" else texts[c.name] for c in schema.columns]
+    values = [texts[c.name] if c.kind == "category" else numbers[c.name] for c in schema.columns]
+    values = [
+        formats.day(float(value)) if column.kind == "date" and value == value else value
+        for value, column in zip(values, schema.columns, strict=True)
+    ]
     return [gettext("(missing)") if value == "" or value != value else _shown(value) for value in values]
 
 
@@ -323,12 +358,14 @@ def _shown(value: float | str) -> str:
     return value if isinstance(value, str) else formats.localised(_plain(value))
 
 
-def _change(change: Counterfactual) -> str:
-    old = gettext("(missing)") if change.old is None else _shown(change.old)
+def _change(change: Counterfactual, is_date: bool) -> str:
+    new: Any = _day_of(change.new) if is_date else change.new
+    old: Any = _day_of(change.old) if is_date else change.old
+    old = gettext("(missing)") if old is None else _shown(old)
     return gettext(
         "%(column)s: %(new)s instead of %(old)s would give “%(label)s” (%(probability)s)",
         column=change.column,
-        new=_shown(change.new),
+        new=_shown(new),
         old=old,
         label=change.label,
         probability=formats.percent(change.probability),

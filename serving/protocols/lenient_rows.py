@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ml.messages import message
 from ml.schema.cells import is_written_number, level
 from ml.schema.rows import RowReader, Rows
+from ml.schema.schema import Column
 from ml.schema.validation_errors import MAX_ERRORS, ValidationError, Words, shown
 from ml.schema.warnings import RowWarnings, word
 
@@ -38,10 +39,10 @@ def rows(reader: RowReader, columns: Mapping[str, Any], n: int) -> Rows:
     words, warnings = Words(reader.schema.max_bad_share), RowWarnings()
     for j, column in enumerate(reader.number_columns):
         cells = columns[column.name]
-        if isinstance(cells, np.ndarray) and cells.dtype.kind in "fiub":
+        if isinstance(cells, np.ndarray) and cells.dtype.kind in "fiub" and column.kind == "number":
             numbers[:, j] = cells
         else:
-            _numbers(reader, column.name, cells, numbers[:, j], words, warnings)
+            _numbers(reader, column, cells, numbers[:, j], words, warnings)
     words.check()
     for j, column in enumerate(reader.category_columns):
         texts[:, j] = [_text(cell) for cell in columns[column.name]]
@@ -50,25 +51,24 @@ def rows(reader: RowReader, columns: Mapping[str, Any], n: int) -> Rows:
 
 def _numbers(
     reader: RowReader,
-    name: str,
+    column: Column,
     cells: Sequence[Any],
     out: npt.NDArray[np.float64],
     words: Words,
     warnings: RowWarnings,
 ) -> None:
     """The numbers of one column; what is none is counted and flagged."""
+    name, expected = column.name, message("rows.a_date" if column.kind == "date" else "rows.number")
     wrong: list[int] = []
     for i, cell in enumerate(cells):
-        parsed = reader.number(cell)
+        parsed = reader.number(cell, column)
         if parsed is None:
             wrong.append(i)
             warnings.setdefault(i, []).append(word(name, cell))
         else:
             out[i] = parsed
-    lost = [i for i in wrong if not isinstance(cells[i], str) or is_written_number(cells[i])]
-    errors = [
-        ValidationError(i, name, message("rows.number"), f"'{shown(cells[i])}'") for i in (lost or wrong)[:MAX_ERRORS]
-    ]
+    lost = [i for i in wrong if not isinstance(cells[i], str) or is_written_number(cells[i], column.kind)]
+    errors = [ValidationError(i, name, expected, f"'{shown(cells[i])}'") for i in (lost or wrong)[:MAX_ERRORS]]
     words.add(name, int((~np.isnan(out)).sum()), len(wrong), errors, refused=bool(lost))
 
 

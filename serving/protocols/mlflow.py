@@ -187,7 +187,10 @@ def _table_rows(one: Service, served: Served, body: bytes) -> tuple[int, Iterato
     """How many rows a CSV or Parquet body has, and they, all of them checked before any is scored."""
     from serving.api import score_file  # Arrow: a worker that never sees a table does without
 
-    upload = score_file.open_upload(one, served, io.BytesIO(body), UPLOADS[request.mimetype], echo=False)
+    # As the same model in MLflow reads it: by the model's own ways alone.
+    upload = score_file.open_upload(
+        one, served, io.BytesIO(body), UPLOADS[request.mimetype], by_evidence=False, echo=False
+    )
     parts = upload.checked(score_file.KEEP_BYTES)
     return upload.rows, (part.rows for part in (parts if parts is not None else upload))
 

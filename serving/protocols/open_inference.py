@@ -233,7 +233,7 @@ def _described(item: dict[str, Any]) -> tuple[str, int, str, int | None]:
 
 
 def _check_kind(served: Served, name: str, datatype: str) -> None:
-    if datatype == BYTES and name in served.bundle.schema.numbers:
+    if datatype == BYTES and name in served.bundle.schema.plain_numbers:
         raise TensorError(message("protocols.numeric"), name)
 
 

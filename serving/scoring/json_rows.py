@@ -89,6 +89,7 @@ class PredictBody:
         self.reader = reader
         self.max_rows = max_rows
         self.max_values = max_values
+        self._dates = [(j, c) for j, c in enumerate(reader.number_columns) if c.kind == "date"]
         self._k, self._m = len(reader.number_columns), len(reader.category_columns)
         self._ids_in_rows = all(c.name != ID_KEY for c in reader.schema.columns)
         self._decoder = self._typed_decoder()
@@ -109,6 +110,8 @@ class PredictBody:
                 request = self._decoder.decode(body)
             except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
                 return self._slowly(body)  # which tells what is wrong, and where
+            if not self._read_dates(request.rows):
+                return self._slowly(body)
             return self._fast(request, body)
         return self._slowly(body)
 
@@ -119,7 +122,10 @@ class PredictBody:
         if self._ids_in_rows:
             optional = [ID_KEY, *(name for name in optional if name != ID_KEY)]
         self._who = {name: optional.index(name) for name in self.reader.schema.id_columns if name in optional}
-        fields: list[Any] = [(f"n{j}", float | None) for j in range(self._k)]
+        kinds: dict[str, Any] = {"date": str | None}
+        fields: list[Any] = [
+            (f"n{j}", kinds.get(column.kind, float | None)) for j, column in enumerate(self.reader.number_columns)
+        ]
         fields += [(f"c{j}", str | int | float | bool | None) for j in range(self._m)]
         fields += [(f"o{j}", Any, msgspec.UNSET) for j in range(len(optional))]
         names = dict(zip((field[0] for field in fields), (*number_names, *category_names, *optional), strict=True))
@@ -131,6 +137,17 @@ class PredictBody:
         ids: Any = list[str | None] | None
         request = msgspec.defstruct("Request", [("rows", rows), (IDS_KEY, ids, None)], forbid_unknown_fields=True)
         return msgspec.json.Decoder(request)
+
+    def _read_dates(self, rows: Sequence[Any]) -> bool:
+        """Put each date's days in its place; whether all cells are dates or missing."""
+        for j, column in self._dates:
+            field = f"n{j}"
+            for row in rows:
+                days = self.reader.number(getattr(row, field), column)
+                if days is None:
+                    return False
+                setattr(row, field, None if days != days else days)
+        return True
 
     def _fast(self, request: Any, body: bytes) -> tuple[Rows, Ids | None]:
         n, k, m = len(request.rows), self._k, self._m

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from ml.errors import DataError
 from ml.messages import message
 from ml.schema import arrow_cells
-from ml.schema.coerce import written_numbers
+from ml.schema.coerce import read_numbers, written_numbers
 from ml.schema.rows import RowReader, Rows
+from ml.schema.schema import Column
 from ml.schema.validation_errors import MAX_ERRORS, ValidationError, Words, shown
 from ml.schema.warnings import RowWarning, RowWarnings, word
 from serving.scoring.json_rows import ID_KEY, Ids, checked_ids
@@ -45,12 +46,12 @@ class TableEncoder:
         typed = table
         for j, column in enumerate(self.reader.number_columns):
             cells = arrow_cells.flat(table[column.name])
-            numbers[:, j], bad = self._numbers(cells)
-            if self.as_numbers and arrow_cells.is_text(cells):
+            numbers[:, j], bad = read_numbers(cells, column, self.reader.schema)
+            if self.as_numbers and arrow_cells.is_text(cells) and column.kind == "number" and not column.unit:
                 place = table.column_names.index(column.name)
                 typed = typed.set_column(place, column.name, pa.array(numbers[:, j], from_pandas=True))
             if bad.any():
-                self._note_words(column.name, cells, bad, int((~np.isnan(numbers[:, j])).sum()), lines, first)
+                self._note_words(column, cells, bad, int((~np.isnan(numbers[:, j])).sum()), lines, first)
                 warning_of: dict[str, RowWarning] = {}  # one flag a word, however often it comes
                 for i in np.flatnonzero(bad).tolist():
                     text = shown(cells[i].as_py())
@@ -86,27 +87,22 @@ class TableEncoder:
             raise DataError(message("files.id_missing"), file=self.name, column=ID_KEY)
         return checked_ids(given, len(given))
 
-    def _numbers(self, cells: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-        schema = self.reader.schema
-        return arrow_cells.numbers(
-            cells, markers=schema.missing_markers, decimal=schema.decimal, thousands=schema.thousands
-        )
-
     def _note_words(
         self,
-        name: str,
+        column: Column,
         cells: pa.Array,
         bad: npt.NDArray[np.bool_],
         numbers: int,
         lines: npt.NDArray[np.int64] | None,
         first: int,
     ) -> None:
-        lost = written_numbers(cells, bad)
+        name, is_date = column.name, column.kind == "date"
+        lost = written_numbers(cells, bad, column.kind)
         errors = [
             ValidationError(
                 None if lines is not None else first + i,
                 name,
-                message("rows.number"),
+                message("rows.a_date" if is_date else "rows.number"),
                 f"'{shown(cells[i].as_py())}'",
                 int(lines[i]) if lines is not None else None,
             )

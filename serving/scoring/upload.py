@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from ml.data.inference import date_order
 from ml.data.inference.number_marks import Cell, Evidence, Marks, told
 from ml.data.sources import csv_reader
 from ml.errors import DataError, SchemaError
@@ -22,6 +23,7 @@ from ml.schema import arrow_cells
 from ml.schema.coerce import listing
 from ml.schema.findings import Report
 from ml.schema.rows import RowReader, Rows
+from ml.schema.schema import DateOrder
 from ml.schema.validation_errors import RowsError, ValidationError, shown
 from ml.settings import Settings
 from serving.auth.limits import check_cells
@@ -81,6 +83,8 @@ class Upload:
         Further limits, of the unpacked content among them.
     decimal
         The decimal mark that the sender says; "": the model's, unless cells say otherwise.
+    by_evidence
+        Whether the file's own cells say how its numbers and dates are written; else the model's ways alone count.
     echo
         Whether columns that the schema does not have are wanted as well; of Parquet they need not be read else.
 
@@ -103,6 +107,7 @@ class Upload:
         settings: Settings,
         options: csv_reader.Options,
         decimal: str = "",
+        by_evidence: bool = True,
         echo: bool = True,
     ):
         self.stream = stream
@@ -110,7 +115,7 @@ class Upload:
         self.reader = reader
         self.options = options
         self.settings = settings
-        self.decimal = decimal
+        self.decimal, self.by_evidence = decimal, by_evidence
         self.echo = echo
         self.rows = 0  # once it was checked
         self._delimiter = ""
@@ -137,19 +142,23 @@ class Upload:
 
         Returns the parts where they take at most about `keep_bytes`; None means: iterate again.
         """
+        if not self.by_evidence:
+            return self._checked(keep_bytes)
         if self.decimal not in ("", self._marks.decimal):
-            self._read_with(self._evidence().marks(self.decimal, self._marks))
+            evidence, order = self._evidence()
+            self._read_with(evidence.marks(self.decimal, self._marks), order)
             return self._checked(keep_bytes)
         try:
             parts = self._checked(keep_bytes)
         except RowsError as error:
-            evidence = self._evidence()
-            marks = evidence.marks(self.decimal, self._marks, self.name)
-            if marks == self._marks:
+            schema, before = self.reader.schema, self._marks
+            evidence, order = self._evidence()
+            marks = evidence.marks(self.decimal, before, self.name)
+            self._read_with(marks, order)
+            if self.reader.schema == schema:
                 raise _doubtful(evidence.either) or error from None
-            self._read_with(marks)
             parts = self._checked(keep_bytes)
-            if (cell := evidence.first_of(marks)) is not None:
+            if marks != before and (cell := evidence.first_of(marks)) is not None:
                 self.report.warn(told(marks, cell))
         else:
             self._tell_doubts()
@@ -184,21 +193,29 @@ class Upload:
     def _marks(self) -> Marks:
         return Marks(self.reader.schema.decimal, self.reader.schema.thousands)
 
-    def _read_with(self, marks: Marks) -> None:
-        """From here on the table's numbers have these marks."""
-        schema = msgspec.structs.replace(self.reader.schema, decimal=marks.decimal, thousands=marks.thousands)
+    def _read_with(self, marks: Marks, order: DateOrder) -> None:
+        """From here on the table's numbers have these marks and its dates this order; "": the model's."""
+        columns = [
+            msgspec.structs.replace(c, date_order=order) if order and c.kind == "date" else c
+            for c in self.reader.schema.columns
+        ]
+        schema = msgspec.structs.replace(
+            self.reader.schema, columns=tuple(columns), decimal=marks.decimal, thousands=marks.thousands
+        )
         self.reader = RowReader(schema)
         self._read_anew()
 
-    def _evidence(self) -> Evidence:
-        """What all cells of the model's number columns say about how numbers are written."""
-        evidence, begun = Evidence(), 0
+    def _evidence(self) -> tuple[Evidence, DateOrder]:
+        """What all cells of the model's columns say about how numbers are written, and dates."""
+        evidence, orders, begun = Evidence(), set[DateOrder](), 0
         self._encoder.as_numbers = False
         for table, lines in self._texts():
-            for name in self.reader.schema.numbers:
+            for name in self.reader.schema.plain_numbers:
                 evidence.add(name, arrow_cells.flat(table[name]), lines, begun)
+            for name in self.reader.schema.dates:
+                orders |= date_order.decided(arrow_cells.flat(table[name]))
             begun += table.num_rows
-        return evidence
+        return evidence, orders.pop() if len(orders) == 1 else ""
 
     def _texts(self) -> Iterator[tuple[pa.Table, Any]]:
         """The table's parts with their cells as they came, and the lines of a CSV."""
@@ -216,7 +233,7 @@ class Upload:
         if self.decimal or self._delimiter != ";" or self._marks != Marks():
             return
         report, as_numbers = self.report, self._encoder.as_numbers
-        either = self._evidence().either
+        either = self._evidence()[0].either
         self.report, self._encoder.as_numbers = report, as_numbers
         for name, cell in either.items():
             self.report.warn(
@@ -250,7 +267,7 @@ class Upload:
         options = self.options._replace(
             block_bytes=BLOCK_BYTES,
             use_threads=False,
-            numbers=frozenset(schema.numbers if self._encoder.as_numbers else ()),
+            numbers=frozenset(schema.plain_numbers if self._encoder.as_numbers else ()),
             decimal=schema.decimal,
             missing_markers=schema.missing_markers,
             may_be_empty=True,

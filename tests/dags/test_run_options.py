@@ -151,7 +151,7 @@ def test_the_one_command_hands_on_what_it_was_told(tmp_path: Path, monkeypatch: 
     kept = yaml.safe_load((tmp_path / "var" / "settings.json").read_text(encoding="utf-8"))["data"]
     assert kept == {
         "source": "file", "path": str(tmp_path / "t.csv"), "target": "y", "positive_label": "",
-        "id_columns": ["a", "b"], "time_column": "", "exclude": [], "decimal": "",
+        "id_columns": ["a", "b"], "time_column": "", "exclude": [], "decimal": "", "dates": "",
     }  # fmt: skip
     assert isinstance(found, Settings)
 

@@ -233,6 +233,8 @@ def test_one_missing_cell_in_a_frame_of_codes(doors: dict[str, Entrances], entra
     assert [one.score for one in found] == pytest.approx([ANSWERS["3"], MISSING, ANSWERS["12"]], abs=NEAR)
 
 
+BY_EVIDENCE = ("csv", "parquet")
+
 NUMBERS: list[tuple[str, Any, float | str | None]] = [
     ("plain", 5, 5.0), ("plain", 5.0, 5.0), ("plain", True, 1.0), ("plain", False, 0.0),
     ("plain", "5", 5.0), ("plain", " 5 ", 5.0), ("plain", "+5", 5.0), ("plain", "5e1", 50.0), ("plain", "５０", 50.0),
@@ -257,6 +259,8 @@ def test_a_number_is_the_same_at_every_entrance(
         said = f"'{cell}'"  # CSV has words, no booleans
     if entrance in AS_TEXT and door == "german" and isinstance(cell, float):
         cell = str(cell).replace(".", ",")  # as a file of that model writes it
+    if entrance in BY_EVIDENCE and door == "german" and cell in ("12.5", "1.23"):
+        said = float(cell)  # a file's own cells decide how its numbers are written
     if entrance == "v2" and isinstance(cell, str):
         said = "expected a numeric datatype such as FP64, got BYTES"  # the protocol's tensors are typed
     (found,) = getattr(doors[door], entrance)([{"n": cell, "c": "red"}])

@@ -3,6 +3,7 @@
 | module | what is in it |
 |---|---|
 | `column_heuristics` | Is this column an identifier, a date, or a code? |
+| `date_order` | Whether a table writes its dates with the day or the month first, by its own cells |
 | `infer` | What the columns of a raw table are: kinds, classes, and what is left out and why |
 | `kinds` | The kind of one raw column: number, category, or left out with a reason |
 | `labels` | The target column: from what people write to classes and codes |

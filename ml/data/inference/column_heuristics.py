@@ -31,6 +31,7 @@ _DATE = re.compile(
     re.VERBOSE,
 )
 _MEASURE = re.compile(r"^[+-]?\d+(?:[.,:_]\d+)*\s?[^\W\d_]{1,12}\.?$|^[+-]?\d+(?:[:_]\d+)+$")  # 32 kg, 13:25, 3_200
+_UNIT = r"^[+-]?[0-9]+(?:[.,][0-9]+)? ?(?P<unit>\pL{1,12}\.?)$"
 _COARSE = 0.01  # of the spread: what float32 may round away without a word; our choice
 _FEW = 20  # so few different values are levels, whatever they look like
 
@@ -86,6 +87,24 @@ def are_measures(levels: Iterable[str]) -> bool:
     """
     sample = list(itertools.islice(levels, 1_000))
     return len(sample) > _FEW and sum(bool(_MEASURE.match(level)) for level in sample) > 0.9 * len(sample)
+
+
+def unit_of(array: pa.Array, markers: Iterable[str]) -> str:
+    """The unit that stands behind the number in every cell that says something; "" where that is not so.
+
+    Without a space before it, as in 4G, so few different ones are names.
+
+    >>> unit_of(pa.array(["12 months", "1.5 months", ""]), ("",)), unit_of(pa.array(["3G", "4G"]), ("",))
+    ('months', '')
+    """
+    if not pa.types.is_string(array.type) and not pa.types.is_large_string(array.type):
+        return ""
+    texts = pc.unique(pc.utf8_trim_whitespace(pc.drop_null(array)))
+    texts = texts.filter(pc.invert(pc.is_in(texts, value_set=pa.array({*markers, ""}, texts.type))))
+    found = {match["unit"] for match in pc.extract_regex(texts, _UNIT).to_pylist() if match}
+    apart = pc.all(pc.match_substring(texts, " ")).as_py()
+    fits = len(found) == 1 and pc.all(pc.match_substring_regex(texts, _UNIT)).as_py()
+    return str(found.pop()) if fits and (apart or len(texts) > _FEW) else ""
 
 
 def case_variants(levels: Iterable[str]) -> list[list[str]]:

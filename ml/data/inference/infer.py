@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.data.inference import labels, leaks, number_marks
+from ml.data.inference import date_order, labels, leaks, number_marks
 from ml.data.inference.kinds import find_kind, tell_markers
 from ml.data.inference.profiles import profile
 from ml.errors import DataError
@@ -16,7 +16,7 @@ from ml.schema.coerce import listing
 from ml.schema.findings import Report
 from ml.schema.frame_coerce import canonical
 from ml.schema.frames import check_names, place_of
-from ml.schema.schema import Column, Kind, Schema
+from ml.schema.schema import Column, Schema
 from ml.settings import Data
 
 
@@ -38,7 +38,8 @@ def infer(frame: pd.DataFrame, data: Data) -> tuple[Schema, Report]:
     reserved = (*data.id_columns, data.time_column, data.weight_column, *data.exclude, data.target)
     asked = [name for name in frame.columns if name not in reserved and data.kinds.get(name) != "category"]
     data = number_marks.settled(frame, data, asked, place_of(frame), report)
-    kinds: dict[str, Kind] = {}
+    data = date_order.settled((frame[name] for name in asked), data)
+    columns: list[Column] = []
     ignored = dict.fromkeys(name for name in reserved if name)
     ids = list(data.id_columns)
     for name in (name for name in frame.columns if name not in ignored):
@@ -46,7 +47,7 @@ def infer(frame: pd.DataFrame, data: Data) -> tuple[Schema, Report]:
         if outcome.kind is None:
             ignored[name] = None
         else:
-            kinds[name] = outcome.kind
+            columns.append(Column(name=name, kind=outcome.kind, unit=outcome.unit, date_order=outcome.date_order))
             tell_markers(frame[name], outcome.kind, data, report)
         if outcome.groups and not ids:
             ids.append(name)
@@ -55,7 +56,7 @@ def infer(frame: pd.DataFrame, data: Data) -> tuple[Schema, Report]:
         target=data.target,
         classes=classes,
         positive_label=positive,
-        columns=tuple(Column(name=name, kind=kind) for name, kind in kinds.items()),
+        columns=tuple(columns),
         id_columns=tuple(ids),
         time_column=data.time_column,
         weight_column=data.weight_column,

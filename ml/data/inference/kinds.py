@@ -15,9 +15,10 @@ from ml.data.inference import column_heuristics, number_marks
 from ml.errors import DataError
 from ml.messages import message
 from ml.schema import arrow_cells
+from ml.schema.cells import days
 from ml.schema.coerce import Place, listing, shown, written_numbers
 from ml.schema.findings import Report
-from ml.schema.schema import Kind
+from ml.schema.schema import DateOrder, Kind
 from ml.settings import Data
 
 _AMOUNT = r"\d[\d.,' \x{00a0}\x{202f}]*"
@@ -30,10 +31,15 @@ _DECORATED = {
 
 
 class Found(NamedTuple):
-    """`kind` is None where the column is left out; `groups`: it looks like an id with repeats."""
+    """`kind` is None where the column is left out; `groups`: it looks like an id with repeats.
+
+    `unit` stands behind each number; `date_order` is how dates are written.
+    """
 
     kind: Kind | None
     groups: bool = False
+    unit: str = ""
+    date_order: DateOrder = ""
 
 
 _OUT = Found(None)
@@ -50,10 +56,12 @@ def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Fo
     """
     name, array = str(series.name), arrow_cells.flat(series)
     override = data.kinds.get(name)
-    if override not in (None, "number", "category"):
+    if override not in (None, "number", "category", "date"):
         raise DataError(message("data.unknown_kind", kind=override), column=name)
     if override == "category":
         return _category(name, array, True, data, report)
+    if override == "date":
+        return _date(name, array, data, report) or _OUT
     if not (override == "number" or arrow_cells.is_number(array) or arrow_cells.is_text(array)):
         return _category(name, array, False, data, report)
     cells, bad = arrow_cells.numbers(
@@ -78,6 +86,10 @@ def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Fo
     _check_marks(name, array, bad, data, place)
     if _is_decorated(name, array, bad, data, report):
         return _OUT
+    if unit := column_heuristics.unit_of(array, data.missing_markers):
+        cell = shown(_odd_cells(array, bad)[0].as_py())
+        report.info(message("findings.unit", cell=cell, unit=unit, column=name), name)
+        return Found("number", unit=unit)
     if arrow_cells.is_text(array) and 2 * bad.sum() <= present:
         _report_category_of_numbers(name, array, bad, place, report)
     return _category(name, array, False, data, report)
@@ -92,7 +104,7 @@ def tell_markers(series: pd.Series, kind: Kind, data: Data, report: Report) -> N
     if sum(markers_seen.values()) <= data.max_bad_share * len(series):
         return
     counts = {"n": sum(markers_seen.values()), "rows": len(series)}
-    if kind == "number":
+    if kind != "category":
         report.info(message("findings.markers", words=listing(markers_seen), **counts), str(series.name))
     else:
         report.warn(message("findings.markers_in_category", words=listing(markers_seen), **counts), str(series.name))
@@ -135,8 +147,7 @@ def _category(name: str, array: pa.Array, forced: bool, data: Data, report: Repo
         report.warn(message("findings.constant_text", value=shown(next(iter(counts)))), name)
         return _OUT
     if column_heuristics.is_dates(array, counts):
-        report.warn(message("findings.dates"), name)
-        return _OUT
+        return _date(name, array, data, report) or _OUT
     if column_heuristics.is_free_text(len(counts), present):
         report.warn(message("findings.free_text", n=len(counts), rows=present), name)
         return Found(None, groups=len(counts) < present and column_heuristics.named_like_id(name))
@@ -147,6 +158,22 @@ def _category(name: str, array: pa.Array, forced: bool, data: Data, report: Repo
     if variants := column_heuristics.case_variants(counts):
         report.warn(message("findings.case_variants", n=len(variants), levels=listing(variants[0])), name)
     return Found("category")
+
+
+def _date(name: str, array: pa.Array, data: Data, report: Report) -> Found | None:
+    """A column of dates, if nearly all of its cells can be read in one way."""
+    if pa.types.is_temporal(array.type) and not (pa.types.is_timestamp(array.type) or pa.types.is_date(array.type)):
+        report.warn(message("findings.times"), name)
+        return None
+    values, bad = arrow_cells.days(array, markers=data.missing_markers, order=data.dates)
+    present = int((~np.isnan(values)).sum() + bad.sum())
+    if bad.sum() > data.max_bad_share * present:
+        cell = shown(array[int(np.argmax(bad))].as_py())
+        doubtful = not data.dates and days(cell, order="day-first") is not None
+        report.warn(message("findings.dates_doubtful" if doubtful else "findings.dates_unread", cell=cell), name)
+        return None
+    report.info(message("findings.dates"), name)
+    return Found("date", date_order=data.dates)
 
 
 def _nothing(name: str, array: pa.Array, data: Data, place: Place, report: Report) -> Found:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ml.schema import arrow_cells
+from ml.schema.cells import iso
 from ml.schema.schema import Column, Schema
 
 
@@ -25,7 +26,7 @@ def profile(schema: Schema, frame: pd.DataFrame, *, max_categories: int) -> Sche
     """
     columns = tuple(
         _number(column, frame[column.name].to_numpy())
-        if column.kind == "number"
+        if column.kind != "category"
         else _category(column, arrow_cells.flat(frame[column.name]), max_categories)
         for column in schema.columns
     )
@@ -36,17 +37,18 @@ def _number(column: Column, cells: NDArray[np.float32]) -> Column:
     present = cells[~np.isnan(cells)].astype(np.float64)
     missing = 1 - len(present) / max(1, len(cells))
     if not len(present):
-        return Column(name=column.name, kind="number", missing_share=missing)
+        return msgspec.structs.replace(
+            column, integer=False, minimum=None, maximum=None, example=None, missing_share=missing
+        )
     integer = bool((present == np.rint(present)).all())
     middle = float(np.partition(present, len(present) // 2)[len(present) // 2])
-    return Column(
-        name=column.name,
-        kind="number",
+    return msgspec.structs.replace(
+        column,
         integer=integer,
         minimum=float(present.min()),
         maximum=float(present.max()),
         missing_share=missing,
-        example=middle,
+        example=iso(middle) if column.kind == "date" else middle,
     )
 
 

@@ -48,6 +48,7 @@ TEMPLATES = {
     "card.kind": N_("kind"),
     "card.kind_category": N_("category"),
     "card.kind_number": N_("number"),
+    "card.kind_date": N_("date"),
     "card.seen": N_("seen in training"),
     "card.missing": N_("missing"),
     "card.undefined": N_("undefined on these rows"),

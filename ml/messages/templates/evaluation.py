@@ -4,6 +4,7 @@ from ml.messages.message import N_
 
 TEMPLATES = {
     "evaluation.missing": N_("missing"),
+    "evaluation.dates": N_("{low} to {high}"),
     "evaluation.range": N_("{low:.6g} to {high:.6g}"),
     "evaluation.most_probable": N_("The answer is the most probable class."),
     "evaluation.cheapest": N_("The answer is the class that costs least on average."),

@@ -49,7 +49,7 @@ class MLPClassifier(TabularClassifier):
     early_stopping
         Keep the weights of the epoch with the lowest validation log-loss. Rows come from `fit`'s
         `validation`, else a stratified `validation_fraction` of the training rows is held out.
-    scaling, clip, clip_at, rare
+    scaling, clip, clip_at, rare, dates
         See `ml.models.preprocessing.state.Options`.
     class_weight
         None, "balanced", or a mapping from label to weight.
@@ -89,6 +89,7 @@ class MLPClassifier(TabularClassifier):
     rare: int = 5
     class_weight: str | dict[Any, float] | None = None
     classes: tuple[Any, ...] | None = None
+    dates: tuple[str, ...] = ()
     random_state: int | None = 0
     device: str = "auto"
     threads: int = 1
@@ -141,7 +142,8 @@ class MLPClassifier(TabularClassifier):
         return _checked({name: getattr(self, name) for name in Optimisation.__struct_fields__}, Optimisation)
 
     def _options(self) -> Options:
-        values = {"scaling": self.scaling, "clip": self.clip, "clip_at": self.clip_at, "rare": self.rare}
+        names = ("scaling", "clip", "clip_at", "rare", "dates")
+        values = {name: getattr(self, name) for name in names}
         if self.scaling == "none":
             raise TrainingError(message("training.scaling"))
         return _checked(values, Options)

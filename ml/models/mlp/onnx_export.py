@@ -47,6 +47,8 @@ def _first_product(graph: MixingGraph, parts: list[str], network: Network, layer
     embedding = network.embedding
     if not isinstance(layer, MemberLinear) or not (embedding is None or embedding.mapping is None):
         return None
+    if not all(map(graph.is_mixed, parts)):  # of dates, whose differences are made of two columns
+        return None
     values, columns = zip(*(graph.unmixed(part) for part in parts), strict=True)
     raw, sources = list(values), [np.asarray(column) for column in columns]
     if embedding is not None:

@@ -42,6 +42,10 @@ class MixingGraph(Graph):
         self._unmixed[name] = value, tuple(columns)
         return name
 
+    def is_mixed(self, value: str) -> bool:
+        """Whether `mixed` gave this value, and not something that was made of one."""
+        return value in self._unmixed
+
     def unmixed(self, value: str) -> tuple[str, tuple[int, ...]]:
         """The (1 + B, w) that `mixed` was given, and the raw column of each of its columns."""
         return self._unmixed[value]

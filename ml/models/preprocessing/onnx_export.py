@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ml.models.onnx.graph import CATEGORIES, NUMBERS, Graph
+from ml.models.preprocessing import dates
 from ml.models.preprocessing.state import FAR, State
 
 
 def emit(graph: Graph, state: State, offsets: list[int]) -> list[str]:
-    """The values whose columns make up `Encoded.dense`; `offsets` are `Preprocessor.offsets`."""
+    """The values whose columns make up `Encoded.dense`; `offsets` are `Preprocessor.offsets`.
+
+    With dates, whose differences are made of two raw columns, the raw numbers are mixed, else what was made of them.
+    """
     parts = []
+    raw, encoded = NUMBERS, graph.mixed
+    if state.options.dates and state.numbers:
+        raw, encoded = graph.mixed(NUMBERS, range(len(state.numbers))), _as_it_is
     if state.varying:
-        parts.append(graph.mixed(_numbers(graph, state), state.varying))
+        parts.append(encoded(_numbers(graph, state, raw), state.varying))
     if state.flagged:
-        flagged = _gather(graph, NUMBERS, state.flagged, len(state.numbers))
-        parts.append(graph.mixed(graph.op("Cast", graph.op("IsNaN", flagged), to=1), state.flagged))
+        flagged = _gather(graph, raw, state.flagged, len(state.numbers))
+        parts.append(encoded(graph.op("Cast", graph.op("IsNaN", flagged), to=1), state.flagged))
     if offsets[-1]:
         sizes = np.diff(offsets)
         columns = np.repeat(np.arange(len(sizes)) + len(state.numbers), sizes)
         parts.append(graph.mixed(_one_hot(graph, state, offsets), columns.tolist()))
     return parts
+
+
+def _as_it_is(value: str, columns: Sequence[int]) -> str:
+    return value
 
 
 def _gather(graph: Graph, value: str, wanted: tuple[int, ...], available: int) -> str:
@@ -29,9 +42,14 @@ def _gather(graph: Graph, value: str, wanted: tuple[int, ...], available: int) -
     return graph.op("Gather", value, graph.int64(*wanted), axis=1)
 
 
-def _numbers(graph: Graph, state: State) -> str:
-    options = state.options
-    value = _gather(graph, NUMBERS, state.varying, len(state.numbers))
+def _numbers(graph: Graph, state: State, raw: str) -> str:
+    options, available = state.options, len(state.numbers)
+    if options.dates:
+        places = tuple(state.numbers.index(name) for name in options.dates)
+        days = _gather(graph, raw, places, available)
+        raw = graph.concat([raw, dates.emit(graph, days, len(places))])
+        available += len(dates.names(options.dates))
+    value = _gather(graph, raw, state.varying, available)
     if options.scaling == "none":
         return value
     value = graph.op("Where", graph.op("IsNaN", value), graph.float32(np.asarray([state.fill])), value)

@@ -6,6 +6,8 @@ outside of where it was trained. Categories: one-hot over the levels that are co
 levels share an "other" column, and a level never seen goes there too (if no training row ever was
 rare, an unseen level is all zeros: no column whose weight nobody trained).
 
+Dates: derived columns beside their days (`ml.models.preprocessing.dates`), which are numbers like the others.
+
 Every step is float32 and is emitted as the same ONNX operations in the same order
 (`ml.models.preprocessing.onnx_export`).
 """
@@ -22,7 +24,7 @@ import pandas as pd
 from ml.errors import SchemaError
 from ml.messages import message
 from ml.models.onnx.graph import Graph
-from ml.models.preprocessing import onnx_export
+from ml.models.preprocessing import dates, onnx_export
 from ml.models.preprocessing.encoded import F32, I64, Encoded
 from ml.models.preprocessing.state import FAR, Options, State
 from ml.schema.schema import Schema
@@ -66,16 +68,24 @@ class Preprocessor:
         self, frame: pd.DataFrame, names: tuple[str, ...]
     ) -> tuple[list[int], list[int], list[tuple[float, float, float]]]:
         varying, flagged, stats = [], [], []
-        for index, name in enumerate(names):
-            values = frame[name].to_numpy(dtype=np.float32)
+        derived = self._derived(frame)
+        for index in range(len(names) + derived.shape[1]):
+            own = index < len(names)
+            values = frame[names[index]].to_numpy(dtype=np.float32) if own else derived[:, index - len(names)]
             present = values[~np.isnan(values)]
-            if self.options.indicators and self.options.scaling != "none" and 0 < len(present) < len(values):
+            if own and self.options.indicators and self.options.scaling != "none" and 0 < len(present) < len(values):
                 flagged.append(index)
             if len(present) == 0 or present.min() == present.max():
                 continue
             varying.append(index)
             stats.append(_location_and_scale(present, self.options.scaling))
         return varying, flagged, stats
+
+    def _derived(self, frame: pd.DataFrame) -> F32:
+        """(n, W) what is derived of the date columns."""
+        if not self.options.dates:
+            return np.empty((len(frame), 0), np.float32)
+        return dates.derive(_float32(frame, self.options.dates))
 
     def _fit_categories(
         self, frame: pd.DataFrame, names: tuple[str, ...]
@@ -115,7 +125,8 @@ class Preprocessor:
     def names(self) -> list[str]:
         """Names of the dense columns, as `age`, `age is missing`, `city=Hue`, `city=other`."""
         state = self.fitted
-        names = [state.numbers[i] for i in state.varying] + [f"{state.numbers[i]} is missing" for i in state.flagged]
+        numbers = [*state.numbers, *dates.names(state.options.dates)]
+        names = [numbers[i] for i in state.varying] + [f"{state.numbers[i]} is missing" for i in state.flagged]
         for column, levels, other in zip(state.categories, state.levels, state.other, strict=True):
             names += [f"{column}={level}" for level in levels] + ([f"{column}=other"] if other else [])
         return names
@@ -128,6 +139,8 @@ class Preprocessor:
             raise SchemaError(message("training.columns_absent", columns=absent[:5]), column=absent[0])
         raw = _float32(frame, state.numbers)
         flags = np.isnan(raw[:, state.flagged]).astype(np.float32)
+        if state.options.dates:
+            raw = np.concatenate([raw, self._derived(frame)], axis=1)
         return Encoded(self._scale(raw), flags, self._codes(frame), self.offsets[-1])
 
     def _scale(self, raw: F32) -> F32:

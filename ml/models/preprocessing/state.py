@@ -18,6 +18,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     standard deviation, "none" leaves values as they are with NaN for missing (trees).
     `clip`: "smooth" is z / sqrt(1 + (z / clip_at)²), "none" leaves z.
     `rare`: a level seen fewer times than this shares the "other" column.
+    `dates`: number columns that are days since 2000-01-01, of which `ml.models.preprocessing.dates` derives more.
 
     Source: robust scaling with smooth clipping at 3: RealMLP (Holzmüller et al. 2024, section 3).
     """
@@ -28,6 +29,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     indicators: bool = True
     rare: int = 5
     max_levels: int = 100
+    dates: tuple[str, ...] = ()
 
 
 class State(msgspec.Struct, frozen=True):
@@ -36,7 +38,7 @@ class State(msgspec.Struct, frozen=True):
     options: Options
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
-    varying: tuple[int, ...] = ()  # indices of number columns that vary
+    varying: tuple[int, ...] = ()  # indices of number columns that vary; those derived of dates are counted on
     fill: tuple[float, ...] = ()  # medians
     center: tuple[float, ...] = ()
     factor: tuple[float, ...] = ()  # 1 / scale

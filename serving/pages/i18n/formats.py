@@ -18,6 +18,8 @@ from flask_babel import (
 )
 from flask_babel import lazy_gettext as _l
 
+from ml.schema.cells import iso
+
 IN_MLFLOW = "in MLflow's registry"  # who, of a move that was made there (`ml.registry.outside_moves`)
 VERDICTS = {
     "insufficient data": (_l("insufficient data"), ""),
@@ -104,6 +106,15 @@ def moment(seconds: float, *, days: bool) -> str:
     """A short mark for a time axis: the day, or the time of day."""
     at = datetime.fromtimestamp(seconds, UTC)
     return format_date(at, "d MMM") if days else format_time(at, "HH:mm")
+
+
+def day(days_since: float) -> str:
+    """A date, given as days since 2000-01-01, with its time where it is not midnight; in Vietnamese day first."""
+    told = iso(days_since)
+    if str(get_locale()) != "vi":
+        return told.replace("T", " ")
+    date, _, clock = told.partition("T")
+    return " ".join(["/".join(reversed(date.split("-"))), *([clock] if clock else [])])
 
 
 def number(value: Any, digits: int = 3, *, fixed: bool = False) -> str:

@@ -23,7 +23,7 @@ from ml.bundle import mlflow_flavor
 from ml.bundle.reader import Bundle
 from ml.bundle.writer import rows_of
 from ml.schema import frame_coerce
-from tests.ml import churn
+from tests.ml import churn, dated
 from tests.serving.running import ROOT, free_port, wait_for
 
 
@@ -198,3 +198,25 @@ def test_mlflows_own_server_takes_csv_json_and_parquet(saved: Any, tmp_path: Pat
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=30)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dates_and_units_are_read_as_refit_reads_them(tmp_path: Path) -> None:
+    """Raw text, timestamps, and dates as ISO 8601 has them: the same numbers."""
+    import mlflow.pyfunc
+
+    opened = dated.bundle(tmp_path / "bundle")
+    mlflow_flavor.save(opened, tmp_path / "model")
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    raw = dated.table(60, seed=3)
+    wanted = dated.expected(opened, raw)
+    stamps = raw.assign(
+        signup=pd.to_datetime(raw["signup"], format="%d/%m/%Y", errors="coerce"),
+        last_order=pd.to_datetime(raw["last_order"]),
+        term=raw["term"].str.removesuffix(" months").astype(float),
+    )
+    for frame in (raw, stamps):
+        found = model.predict(frame[dated.NAMES])
+        np.testing.assert_allclose(found["probability_yes"], wanted, atol=1e-6)
+    with pytest.raises(Exception, match="column 'signup': expected a date, got '31/02/2024'"):
+        model.predict(raw[dated.NAMES].assign(signup="31/02/2024"))

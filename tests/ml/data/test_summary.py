@@ -39,16 +39,15 @@ def test_a_table_is_told_line_by_line(tmp_path: Path) -> None:
     made = ingestion.generate(chosen)
     lines = list(map(str, summary.found(made.manifest, made.schema, chosen.data)))
     assert lines[0] == "400 rows; 'Churn' is 'Không' in 300 (75.0%), 'Có' in 100 (25.0%)"
-    assert lines[1] == "3 columns are learned from: Mã số, tenure, charges"
-    unused = [line for line in lines if "is not used" in line]
-    assert unused[0].startswith("'LastContact' is not used: holds dates")
-    assert unused[1:] == ["'country' is not used: constant ('VN'): left out"]
+    assert lines[1] == "4 columns are learned from: Mã số, LastContact, tenure, charges"
+    assert [line for line in lines if "is not used" in line] == ["'country' is not used: constant ('VN'): left out"]
+    assert any(line.startswith("note on 'LastContact': dates: their days, seasons and weekdays") for line in lines)
     assert any(line.startswith("look at 'Mã số': whole numbers, all different") for line in lines)
     assert "note: the delimiter is semicolon" in lines
     table = f"--data '{tmp_path}/my churn.csv' --target Churn"
     assert lines[-2:] == [
-        f"to have 'LastContact' otherwise: ./run_pipeline.sh {table} --time LastContact",
         f"to have 'Mã số' otherwise: ./run_pipeline.sh {table} --id 'Mã số'",
+        f"to have 'LastContact' otherwise: ./run_pipeline.sh {table} --time LastContact",
     ]
 
 
@@ -66,7 +65,7 @@ def test_what_is_named_is_told_as_such(tmp_path: Path) -> None:
 def test_many_columns_classes_and_findings_are_counted(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     made = ingestion.generate(chosen)
-    columns = tuple(made.schema.columns[1:2] * 30)
+    columns = tuple(made.schema.columns[2:3] * 30)
     classes = {f"k{i}": 10 for i in range(12)}
     report = tuple(Finding("warning", f"c{i}", "odd") for i in range(25))
     manifest = made.manifest.__class__(

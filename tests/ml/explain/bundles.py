@@ -31,11 +31,12 @@ PARAMS: dict[str, dict[str, Any]] = {
 }
 
 
-def made(folder: Path, family: str, classes: int, **change: Any) -> Bundle:
-    """A bundle of a model of five numbers and two categories, with values missing."""
+def made(folder: Path, family: str, classes: int, dates: int = 0, **change: Any) -> Bundle:
+    """A bundle of a model of five numbers and two categories, values missing; the last `dates` numbers are dates."""
     rng = np.random.default_rng(classes)
     x = rng.normal(size=(300, 5)).astype(np.float32)
     x[rng.random(x.shape) < 0.05] = np.nan
+    x[:, 5 - dates :] = np.round(x[:, 5 - dates :] * 200 + 9_000)
     frame = pd.DataFrame(x, columns=[f"n{i}" for i in range(5)])
     for name, levels in (("c0", ["a", "b", ""]), ("c1", ["x", "y"])):
         frame[name] = rng.choice(levels, 300).astype(object)
@@ -46,7 +47,7 @@ def made(folder: Path, family: str, classes: int, **change: Any) -> Bundle:
         classes=tuple("pqr"[:classes]),
         positive_label="q",
         columns=(
-            *(Column(name=f"n{i}", kind="number") for i in range(5)),
+            *(Column(name=f"n{i}", kind="number" if i < 5 - dates else "date") for i in range(5)),
             Column(name="c0", kind="category", categories=("a", "b")),
             Column(name="c1", kind="category", categories=("x", "y")),
         ),

@@ -49,11 +49,11 @@ def test_a_bundle_carries_the_summarised_background(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.attributions, other.attributions)
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(("classes", "dates"), [(2, 0), (3, 0), (2, 1), (2, 3)])
 @pytest.mark.parametrize("family", PARAMS)
-def test_mixtures_are_scored_as_the_rows_that_they_are(tmp_path: Path, family: str, classes: int) -> None:
+def test_mixtures_are_scored_as_the_rows_that_they_are(tmp_path: Path, family: str, classes: int, dates: int) -> None:
     """By the graph that mixes inside: the same as mixing outside and asking the graph that serves."""
-    bundle = made(tmp_path, family, classes)
+    bundle = made(tmp_path, family, classes, dates)
     game, others = Game(bundle), bundle.background.part(0, 6)
     walks = Walks(len(game.columns), 6, np.random.default_rng(0))
     inside = bundle.mixing()

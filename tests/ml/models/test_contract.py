@@ -21,6 +21,8 @@ SHAPES = {
     "numbers only": {"numbers": 3, "categories": 0},
     "numbers without missing": {"numbers": 3, "categories": 0, "missing": 0.0},
     "categories only": {"numbers": 0, "categories": 2},
+    "with dates": {"numbers": 2, "categories": 1, "dates": 3},
+    "one date": {"numbers": 0, "categories": 0, "dates": 1},
     "one column": {"numbers": 1, "categories": 0},
 }
 

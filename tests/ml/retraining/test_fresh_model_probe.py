@@ -263,6 +263,20 @@ def checked(found: Settings, hour: int, *, retrain: bool, verdict: str = "drift"
     )  # fmt: skip
 
 
+def test_a_retraining_that_mended_nothing_does_not_break_the_budget_again(tmp_path: Path) -> None:
+    """Evidence beyond all measure: the first breaks the budget, the next waits for it."""
+    found = worlds.home(
+        tmp_path,
+        drift={"track": False, "report_rows": 0, "budget_windows": 9, "budget_saved": 0, "retrain_timeout_s": 0.0},
+    )
+    kept = poor(0.6)
+    verdicts = [window(found, hour, kept, concept=0.6) for hour in range(3)]
+    assert [v.retrain for v in verdicts] == [False, True, False]
+    assert verdicts[2].fresh_model_probe.evidence > verdicts[1].fresh_model_probe.evidence > 46
+    assert verdicts[1].decision == message("retraining.gain_large")
+    assert verdicts[2].decision.values["reason"].code == "retraining.budget_spent"  # type: ignore[union-attr]
+
+
 def test_budget_is_earned_by_windows_and_saved_up(found: Settings) -> None:
     """Two at first, one more in three windows, never more than two; a check without a window earns nothing."""
     drift = found.drift

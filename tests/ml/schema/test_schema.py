@@ -48,8 +48,8 @@ def test_names_by_kind_keep_the_order() -> None:
         (["1", "2", "b"] * 20, "category"),
         (["1"] * 58 + ["b", "2"], "number"),
         (pd.Categorical(["a", "b"] * 30), "category"),
-        (["2024-01-01", "2024-02-01"] * 30, None),
-        (pd.date_range("2024-01-01", periods=ROWS), None),
+        (["2024-01-01", "2024-02-01"] * 30, "date"),
+        (pd.date_range("2024-01-01", periods=ROWS), "date"),
         ([f"text {i}" for i in range(ROWS)], None),
         (np.arange(ROWS) + 100, None),
         (np.zeros(ROWS), None),
@@ -70,7 +70,7 @@ def test_an_override_wins_and_a_wrong_one_says_so() -> None:
     codes = table(c=np.arange(ROWS) % 3)
     schema, _ = infer(codes, Data(kinds={"c": "category"}))
     assert schema.column("c").categories == ("0", "1", "2")
-    with pytest.raises(DataError, match=r'column \'c\': .*must be "number" or "category"'):
+    with pytest.raises(DataError, match=r'column \'c\': .*must be "number", "category" or "date"'):
         infer(codes, Data(kinds={"c": "text"}))
     with pytest.raises(DataError, match=r"column 'c': .*no numbers"):
         infer(table(c=["a", "1"] * 30), Data(kinds={"c": "number"}))

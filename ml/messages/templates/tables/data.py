@@ -26,7 +26,7 @@ TEMPLATES = {
     "data.only_markers": N_(
         "every row says {words}, none a value; repair the export, or name the column in data.exclude"
     ),
-    "data.unknown_kind": N_('data.kinds says "{kind}"; it must be "number" or "category"'),
+    "data.unknown_kind": N_('data.kinds says "{kind}"; it must be "number", "category" or "date"'),
     "data.signs": N_(
         "{n:,} cells such as '{cell}' are numbers with signs in them that no setting reads, beside plain ones; write "
         "all of them alike, or name the column in data.exclude"

@@ -34,8 +34,21 @@ TEMPLATES = {
         "'{column}' to data.id_columns"
     ),
     "findings.dates": N_(
-        "holds dates: left out; name it in data.time_column if it orders the rows, or bring the wanted part (month, "
-        "age in days) as a column of its own"
+        "dates: their days, seasons and weekdays are learned from, and the days between two dates; if it says when a "
+        "row was known, name it as the time instead (--time)"
+    ),
+    "findings.dates_doubtful": N_(
+        "holds dates such as '{cell}' that may have the day or the month first: left out; say --dates day-first or "
+        "--dates month-first (data.dates)"
+    ),
+    "findings.dates_unread": N_(
+        "holds dates such as '{cell}' that are not written in one way with a year of four digits: left out; write them "
+        "as 2026-11-27"
+    ),
+    "findings.times": N_("holds times of day or durations: left out; bring them as plain numbers"),
+    "findings.unit": N_(
+        'cells such as \'{cell}\' are read as numbers of {unit}; set data.kinds = {{"{column}" = "category"}} if '
+        "they are names"
     ),
     "findings.free_text": N_("{n:,} different texts in {rows:,} rows, like an identifier or free text: left out"),
     "findings.many_levels": N_(

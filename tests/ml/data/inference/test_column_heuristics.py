@@ -38,10 +38,14 @@ def test_others_are_not(name: str, values: np.ndarray) -> None:
 MANY = np.arange(200) * 7 % 61
 
 
-@pytest.mark.parametrize("written", ["{} kg", "{}kg", "+{},5 Std.", "13:{}", "{}_000"])
-def test_numbers_with_a_unit_are_told(written: str) -> None:
+@pytest.mark.parametrize(
+    "cells",
+    [[f"{n} {'kg' if n % 2 else 'g'}" for n in MANY], [f"13:{n}" for n in MANY], [f"{n}_000" for n in MANY]],
+    ids=["units", "times", "marks"],
+)
+def test_numbers_with_several_units_are_told(cells: list[str]) -> None:
     """They lose their order as a category; nothing else would say so."""
-    [told] = findings(frame(x=[written.format(n) for n in MANY]))
+    [told] = findings(frame(x=cells))
     assert (told.level, told.column) == ("warning", "x")
     assert "numbers with a unit, or times: a category" in str(told.message)
     assert 'data.kinds = {"x" = "category"}' in str(told.message)
