@@ -56,7 +56,7 @@ class LightGBMClassifier(TreesClassifier):
         booster = lightgbm.train(parameters, known, self.n_estimators, valid_sets=held, callbacks=calls)
         best = booster.best_iteration if booster.best_iteration > 0 else None
         grown = [_tree(one["tree_structure"]) for one in booster.dump_model(num_iteration=best)["tree_info"]]
-        losses = next(iter(figures.get("valid_0", {}).values()), [])
+        losses: list[float] = next(iter(figures.get("valid_0", {}).values()), [])
         history = [{"epoch": float(i), "validation_loss": float(loss)} for i, loss in enumerate(losses, 1)]
         return grown, np.zeros(outputs), history  # LightGBM's first trees hold what every row begins with
 
