@@ -4,9 +4,14 @@ Beside the rule: Evidently's default preset ("dataset drift": half of the column
 Kolmogorov-Smirnov with Benjamini-Hochberg at q < .01 without a minimum effect. All see the same samples.
 
     python -m bench.drift_rule [--checks 100] [--columns 20 --columns 100] [--data FILE] [--no-evidently] [--json]
+    python -m bench.drift_rule --looks 20 [--checks 100] [--json]
 
 With `--data FILE` (a JSON with `target` beside it) false alarms are also counted on rows of that table: reference
 and current window are disjoint random samples of it.
+
+With `--looks N` the evidence for newer models is played instead: N checks of 500 labels each, with a champion whose
+probabilities are the true ones until, from the sixth check on, they are not. Counted are runs in which any of the looks
+asked for a retraining, and after how many checks since the change.
 
 The world: 15 of 20 columns are correlated normal numbers, 5 are categories of 4 levels; the label depends
 on four numbers and one category through a logistic model, which is also the model under watch (accuracy
@@ -31,13 +36,15 @@ from scipy import special
 
 from bench import harness
 from ml.data import generate
-from ml.drift import features, performance, rule
+from ml.drift import backtest, features, performance, rule
 from ml.drift.reference import Baseline, canonical
-from ml.drift.verdict import Finding, Signals
+from ml.drift.verdict import Finding, Rehearsal, Signals
 from ml.evaluation import two_sample
+from ml.evaluation.metrics import DRIFT_FLOOR, log_losses_of_label
 from ml.models import FAMILIES
+from ml.retraining import e_process
 from ml.schema.schema import Column, Schema
-from ml.settings import Drift, from_values
+from ml.settings import Drift, Settings, from_values
 from ml.training.candidate import CandidateSpec, fit_candidate
 
 LEVELS = np.array(["a", "b", "c", "d"], dtype=object)
@@ -93,6 +100,11 @@ class World:
         k = rng.binomial(n, share)
         rows = np.concatenate([rng.choice(ones, k), rng.choice(zeros, n - k)])
         return x[rows], c[rows], score[rows], y[rows]
+
+    def labelled(self, n: int, rng: np.random.Generator, change: Callable[[dict[str, Any]], None] | None) -> Any:
+        """Rows with their labels in the target's column, and what the model gave the label in "served"."""
+        frame, y, p = self.draw(n, rng, change)
+        return frame.assign(**{self.schema.target: y, "served": p[np.arange(n), (y == "1").astype(int)]})
 
     def baseline(self, n: int, rng: np.random.Generator) -> Baseline:
         frame, y, p = self.draw(n, rng)
@@ -248,14 +260,61 @@ def sampled(file: Path) -> tuple[str, Callable[[int], Any]]:
     return file.stem, draw
 
 
+CHANGED = {
+    "nothing": put(),
+    "concept, accuracy -.02": turn(0.25),
+    "concept, accuracy -.04": turn(0.4),
+    "concept, accuracy -.08": turn(0.6),
+}
+BEFORE, LABELS = 5, 500  # checks before the change, and labels of each
+
+
+def first_alarm(world: World, looks: int, change: Any, settings: Settings, seed: int) -> int | None:
+    """The check at which the evidence for newer models first sufficed, counted from the change; None: at none."""
+    rng = np.random.default_rng((seed, looks))
+    older, sums, asked = world.labelled(1_000, rng, None), dict[str, Rehearsal](), settings.drift.evidence_nats
+    for k in range(1, looks + 1):
+        rows = world.labelled(LABELS, rng, change if k > BEFORE else None)
+        windows = {"all": older, "sliding": older.iloc[-settings.retrain.sliding_rows :]}
+        losses = backtest.losses(settings, backtest.Base(world.schema, None), windows, rows)
+        served = log_losses_of_label(rows["served"].to_numpy(), DRIFT_FLOOR)
+        sums = e_process.add(sums, k, served, losses)
+        if e_process.evidence(sums, k, len(backtest.quick(settings))) > asked:
+            return k - BEFORE
+        older = pd.concat([older, rows], ignore_index=True)
+    return None
+
+
+def evidence(checks: int, looks: int) -> list[dict[str, Any]]:
+    """Runs of so many looks in which the evidence sufficed, of 100, and how soon after the change."""
+    settings = from_values({"retrain": {"sliding_rows": 2_000}})
+    lines = []
+    for name, change in CHANGED.items():
+        started = time.process_time()
+        found = [first_alarm(World(8), looks, change, settings, seed) for seed in range(checks)]
+        early = sum(k is not None and k <= 0 for k in found)
+        after = sorted(k for k in found if k is not None and k > 0)
+        line = {
+            "kind": "evidence", "what": name, "looks": looks, "before the change": 100 * early / checks,
+            "after it": 100 * len(after) / checks, "median check": after[len(after) // 2] if after else None,
+        }  # fmt: skip
+        lines.append(line | {"cpu_s": time.process_time() - started})
+    return lines
+
+
 def main() -> None:
     parser = harness.options(__doc__, no_evidently="without the peer")
     parser.add_argument("--checks", type=int, default=100, help="checks a line")
     parser.add_argument("--peer-checks", type=int, default=2, help="of them also by Evidently (3 to 15 s each)")
     parser.add_argument("--columns", type=int, action="append", help="columns; repeatable (20 and 100)")
+    parser.add_argument("--looks", type=int, default=0, help="play the evidence over so many checks instead")
     parser.add_argument("--data", type=Path, action="append", default=[], help="table for false alarms; repeatable")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
+    if options.looks:
+        runs = evidence(options.checks, options.looks)
+        harness.show(runs, lambda: "\n".join(map(str, runs)), as_json=options.json, indent=2)
+        return
     peers = 0 if options.no_evidently else options.peer_checks
     lines: list[dict[str, Any]] = []
 

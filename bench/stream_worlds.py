@@ -8,6 +8,9 @@
 | `recurring` | two concepts take turns, abruptly, four times |
 | `covariate` | the inputs wander; what they mean does not |
 | `still` | nothing |
+| `seasonal` | the direction of the boundary turns and comes back, twice, a little with every row |
+| `rare` | one label in twenty is "yes"; in the middle the reason for it is another |
+| `hard` | nothing but the noise: every third stretch one label in four is wrong, and no model could do better |
 """
 
 from __future__ import annotations
@@ -71,6 +74,24 @@ def still(n: int, rng: np.random.Generator) -> Made:
     return x, _flip(_first(x) > 0, 0.1, rng)
 
 
+def seasonal(n: int, rng: np.random.Generator) -> Made:
+    x = rng.normal(size=(n, 6))
+    turn = np.sin(np.arange(n) / n * 4 * np.pi)
+    return x, _flip(x[:, 0] * (1 - abs(turn)) + x[:, 1] * turn + 0.3 * x[:, 2] > 0, 0.08, rng)
+
+
+def rare(n: int, rng: np.random.Generator) -> Made:
+    x = rng.normal(size=(n, 6))
+    reason = np.where(np.arange(n) < n // 2, x[:, 0] + 0.5 * x[:, 1], x[:, 2] + 0.5 * x[:, 1])
+    return x, rng.random(n) < 1 / (1 + np.exp(4.3 - 1.6 * reason))
+
+
+def hard(n: int, rng: np.random.Generator) -> Made:
+    x = rng.normal(size=(n, 6))
+    noise = np.where((np.arange(n) * 9 // n) % 3 == 1, 0.25, 0.08)
+    return x, (_first(x) > 0) ^ (rng.random(n) < noise)
+
+
 def _first(x: Any) -> Any:
     return x[:, 0] + 0.8 * x[:, 1] - 0.5 * x[:, 2] * x[:, 3]
 
@@ -90,4 +111,7 @@ WORLDS: dict[str, Callable[[int, np.random.Generator], Made]] = {
     "recurring": recurring,
     "covariate": covariate,
     "still": still,
+    "seasonal": seasonal,
+    "rare": rare,
+    "hard": hard,
 }

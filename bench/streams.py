@@ -17,6 +17,7 @@ Beside each table lies a JSON with at least `target`, and `time_column` and `mis
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 from pathlib import Path
@@ -26,57 +27,29 @@ import numpy as np
 import pandas as pd
 
 from bench import harness, stream_worlds
-from bench.stream_loop import FIRST, Model, Outcome, Stream, fit, refit
-from ml import settings as settings_module
 from ml.data import generate
-from ml.schema.schema import ANSWERED, PREDICTION_ID
+from ml.replay.loop import FIRST, Outcome, Stream, fit, refit
+from ml.replay.strategies import always, follow, on_schedule, schedule
 
 HISTORIES = {"all": None, "newest 5,000": 5_000, "newest 3 windows": 3.0}  # rows, or windows as a float
 
 
-def always(stream: Stream, first: Model, newest: float | None = None) -> list[Model]:
-    """The model after each window, fitted on what is labelled by then; nothing is held back for a gate.
-
-    Parameters
-    ----------
-    newest
-        Only so many rows, or windows if a float, and not what the first model was made from; None: everything.
-    """
-    models, rows = [first], []
-    values = {**stream.values, "data": {**stream.values["data"], "recent_share": 0.0}}
-    s = settings_module.from_values(values)
-    for window in range(FIRST, len(stream.windows) - 1):
-        if window - stream.delay < FIRST:
-            models.append(first)
-            continue
-        part = stream.windows[window - stream.delay].copy()
-        moments = pd.Timestamp("2030-01-01", tz="UTC") + pd.to_timedelta(np.arange(len(part)) + window * 1e6, unit="s")
-        rows.append(part.assign(**{PREDICTION_ID: [f"{window}-{i}" for i in range(len(part))], ANSWERED: moments}))
-        labelled = pd.concat(rows[-int(newest) :] if isinstance(newest, float) else rows, ignore_index=True)
-        labelled = labelled.iloc[-newest:] if isinstance(newest, int) else labelled
-        whole = newest is None or (isinstance(newest, int) and len(labelled) < newest)  # not yet a window of its own
-        models.append(fit(s, generate(s, labelled=labelled, train_on_base=whole), str(window)))
-    return models
-
-
-def schedule(n_windows: int, budget: int) -> list[int]:
-    """Scored windows (from 1) before which an evenly spaced schedule retrains."""
-    return [round((i + 1) * n_windows / (budget + 1)) for i in range(budget)]
-
-
-def follow(stream: Stream, models: list[Model], use: list[int]) -> Outcome:
-    """Predictions where window i is answered by `models[use[i]]`."""
-    outcome = Outcome(retrainings=len(set(use)) - 1)
-    for i, window in enumerate(range(FIRST, len(stream.windows))):
-        model = models[use[i]]
-        outcome.add(stream, model, window, model.probabilities(stream.windows[window].drop(columns=[stream.target])))
-    return outcome
+def stream_of(file: Path, n_windows: int, home: Path, families: tuple[str, ...], delay: int) -> Stream:
+    """A file with its JSON beside it, whose labels come `delay` windows late."""
+    facts = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    markers = facts.get("missing_markers") or [""]
+    frame = pd.read_csv(file, dtype=object, keep_default_na=False, na_values=markers)
+    data = {"target": facts["target"], "positive_label": facts.get("positive_label", "")}
+    data |= {"time_column": facts["time_column"]} if facts.get("time_column") else {}
+    data["exclude"] = list(facts.get("id_columns", []))
+    arrives = [window + delay for window in range(n_windows)]
+    return Stream(frame, n_windows, home, data=data, families=families, arrives=arrives)
 
 
 def run(file: Path, n_windows: int, families: tuple[str, ...], delay: int = 0) -> dict[str, Any]:
     """All strategies on one stream."""
     with tempfile.TemporaryDirectory() as home:
-        stream = Stream(file, n_windows, Path(home), families, delay)
+        stream = stream_of(file, n_windows, Path(home), families, delay)
         first = fit(stream.settings, generate(stream.settings), "1")
         closed = refit(stream, first)
         histories = {name: always(stream, first, newest) for name, newest in HISTORIES.items()}
@@ -84,12 +57,12 @@ def run(file: Path, n_windows: int, families: tuple[str, ...], delay: int = 0) -
         scored = n_windows - FIRST
         due = schedule(scored, closed.retrainings)
         strategies = {
-            "static": follow(stream, models, [0] * scored),
-            "every window": follow(stream, models, list(range(scored))),
-            "scheduled": follow(stream, models, [max([d for d in due if d <= i], default=0) for i in range(scored)]),
+            "static": follow(stream, [first] * scored),
+            "every window": follow(stream, models),
+            "scheduled": follow(stream, on_schedule(models, due)),
             "refit": closed,
         }
-        every = {name: follow(stream, made, list(range(scored))) for name, made in histories.items()}
+        every = {name: follow(stream, made) for name, made in histories.items()}
         history = min(every, key=lambda name: mean_loss(every[name]))
         strategies["every window, best history"] = every[history]
         actual = np.concatenate([stream.labels(w) for w in range(FIRST, n_windows)])
@@ -114,7 +87,7 @@ def run(file: Path, n_windows: int, families: tuple[str, ...], delay: int = 0) -
         "share_of_best_history": share(rows, "log_loss", "every window, best history"),
         "best_history": history,
         "share_of_retrainings": closed.retrainings / (scored - 1),
-        "events": closed.events,
+        "events": list(map(str, closed.steps)),
     }
 
 

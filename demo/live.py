@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from demo.replay import records
+from demo.send import records
 from demo.traffic import Client, Delayed
 from ml.data.sources import customers
 

@@ -32,6 +32,7 @@ heavy libraries are imported inside the functions that need them.
 | `retraining` | Retraining: which rows it learns from, when it pays, and what holds it back |
 | `monitoring` | Monitoring: the drift check and its decision, how things stand, and the reports of both |
 | `pipeline` | The pipeline: its stages, the workspace of a run, and its progress |
+| `replay` | Replay: what the loop would have done over a table of one's own past |
 | `cli` | `python -m ml`: the pipeline, its stages, and the registry by hand |
 | `__main__` | Entry point of `python -m ml` |
 """

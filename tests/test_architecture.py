@@ -137,6 +137,7 @@ LAYERS = (
     "retraining",
     "monitoring",
     "pipeline",
+    "replay",
     "cli",
     "__main__",
 )

@@ -5,6 +5,7 @@
 | `loop` | drift-check: the loop's watching side as a command |
 | `options` | Options that several commands share, and the way from them to settings |
 | `release` | promote and rollback: the alias by hand, with a reason |
+| `replay` | replay: what the loop would have done over a table of one's own past |
 | `show` | What commands print: progress on a terminal's stderr, results on stdout |
 | `stages` | The pipeline and its stages as commands |
 | `status` | status: what serves, what served before, what was decided lately |
@@ -34,7 +35,8 @@ COMMANDS = {
     "promote": ("ml.cli.release", "promote"),
     "rollback": ("ml.cli.release", "rollback"),
     "drift-check": ("ml.cli.loop", "drift_check"),
-    "replay": ("demo.replay", "command"),  # the demonstration's: known here by its name alone
+    "replay": ("ml.cli.replay", "replay"),
+    "send": ("demo.send", "command"),  # the demonstration's: known here by its name alone
     "status": ("ml.cli.status", "status"),
     "verify": ("serving.integrity.command", "command"),  # by its name alone, too: it reads the service's segments
 }

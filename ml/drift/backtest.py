@@ -112,16 +112,21 @@ def window_of(model: str) -> str:
 
 def canonical(rows: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, Any]:
     """Labelled rows as a model takes them: inputs (n, columns) and codes (n,), without rows of no class."""
-    from ml.data.inference import labels
-    from ml.schema.findings import Report
     from ml.schema.frame_coerce import canonical as coerce
 
     if rows.empty:
         return rows, np.zeros(0, dtype=np.int64)
-    schema = schema.of_logged_rows
-    y = labels.codes(rows, schema, Report(), tolerate=None)
-    x, _ = coerce(rows[y >= 0].reset_index(drop=True), schema)
+    y = codes(rows, schema)
+    x, _ = coerce(rows[y >= 0].reset_index(drop=True), schema.of_logged_rows)
     return x, y[y >= 0]
+
+
+def codes(rows: pd.DataFrame, schema: Schema) -> NDArray[np.int64]:
+    """(n,) codes of labelled rows; below 0 where the label is no class."""
+    from ml.data.inference import labels
+    from ml.schema.findings import Report
+
+    return labels.codes(rows, schema.of_logged_rows, Report(), tolerate=None)
 
 
 def _concat(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:

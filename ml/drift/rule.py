@@ -80,6 +80,7 @@ def retrain(
     drift: Drift,
     *,
     fresh_model_probe: FreshModelProbe | None = None,
+    spent: float = 0.0,
 ) -> tuple[bool, Message]:
     """Whether to retrain, and why or why not.
 
@@ -91,6 +92,9 @@ def retrain(
         What forbids a retraining at this moment (cool-down, one under way, breaker).
     fresh_model_probe
         Whether a newer model would do better, where that was asked.
+    spent
+        Evidence, nats, that a retraining in this champion's time has had, and has not mended: to break the budget again
+        takes as much again.
     """
     if now == "broken data":
         return False, message("retraining.broken_data")
@@ -100,7 +104,7 @@ def retrain(
     fresh_model_probe = fresh_model_probe or FreshModelProbe()
     if signals.challenger_beats_champion:
         seen, why = drift.confirm_hits, message("retraining.gain_confirmed")  # over all labels since the promotion
-        if fresh_model_probe.evidence > drift.evidence_large_nats:
+        if fresh_model_probe.evidence > max(drift.evidence_large_nats, 2 * spent):
             why = message("retraining.gain_large")
             blockers = [blocker for blocker in blockers if blocker.reason.code != BUDGET]
     elif signals.degraded:

@@ -8,8 +8,9 @@ In order, and each "no" is a reason in the verdict:
 
 1. servability: the bundle loads, repeats its own examples, and keeps to its budgets;
 2. floor: better than always answering the classes' shares, with confidence (waived where the champion is
-   degraded, is itself not above the floor, and the challenger is better than it; not asked again where the rows are too
-   few to tell and the champion, of the same family, has been shown to be above it);
+   degraded, is itself not above the floor, and the challenger is better than it; shown on the recent rows or, where
+   these are few, on more; not asked again where the rows are too few to tell and the champion, of the same family, has
+   been shown to be above it);
 3. no champion yet: that is enough; a champion that is there and cannot be compared (other columns, other classes, a
    damaged bundle) is kept: a person may decide;
 4. better than the champion on the recent rows, with confidence; or, where the champion is known to be
@@ -135,8 +136,8 @@ def judge(
         (n_rows,) class codes.
     parts
         "recent": the rows that decide (the newest labelled ones); "regression": the fixed old ones that must
-        not be forgotten; "floor": those that the floor is asked of. Without "recent" all rows decide, without
-        "floor" the recent ones; without "regression" nothing is remembered.
+        not be forgotten; "floor": more rows on which the floor may be shown, where the recent ones are too few.
+        Without "recent" all rows decide; without "regression" nothing is remembered.
     prior
         (n_classes,) shares of the classes in training: the floor. None: the shares in `y`.
     slices
@@ -156,8 +157,7 @@ def judge(
     loss = log_losses(challenger, y, GATE_FLOOR)
     everything = np.arange(len(y))
     recent = _rows((parts or {}).get("recent"), everything)
-    asked = _rows((parts or {}).get("floor"), recent)
-    floor_gain = _floor_gain(loss[asked], y[asked], prior, settings, seed)
+    asked, floor_gain = _asked_for_floor(loss, y, recent, (parts or {}).get("floor"), prior, settings, seed)
     below = _below_floor(floor_gain, settings) if len(recent) else [message("gate.no_rows")]
     numbers = GateNumbers(
         rows=len(y),
@@ -218,14 +218,44 @@ def _servability(found: Servability | None, settings: Gate) -> list[Message]:
     return out
 
 
+def _asked_for_floor(
+    loss: npt.NDArray[np.float64],
+    y: npt.NDArray[np.int64],
+    recent: npt.NDArray[np.int64],
+    more: Rows | None,
+    prior: Floats | None,
+    settings: Gate,
+    seed: int,
+) -> tuple[npt.NDArray[np.int64], Bound | None]:
+    """The rows on which the floor is shown, and by how much; where on none of them, the larger part.
+
+    A model of a changed world is right on the recent rows alone, one with few positives among them shows what it knows
+    on more: either is enough, and the two looks are paid for.
+    """
+    if more is None:
+        return recent, _floor_gain(loss[recent], y[recent], prior, settings, seed)
+    wider = _rows(more, recent)
+    for rows in (recent, wider):
+        gain = _floor_gain(loss[rows], y[rows], prior, settings, seed, tests=2)
+        if gain is not None and gain.lower > settings.floor_gain:
+            return rows, gain
+    return wider, _floor_gain(loss[wider], y[wider], prior, settings, seed, tests=2)
+
+
 def _floor_gain(
-    loss: npt.NDArray[np.float64], y: npt.NDArray[np.int64], prior: Floats | None, settings: Gate, seed: int
+    loss: npt.NDArray[np.float64],
+    y: npt.NDArray[np.int64],
+    prior: Floats | None,
+    settings: Gate,
+    seed: int,
+    *,
+    tests: int = 1,
 ) -> Bound | None:
     """How much better than answering the class shares; None without rows."""
     if not len(y):
         return None
     shares = np.bincount(y, minlength=int(y.max()) + 1) / len(y) if prior is None else np.asarray(prior)
-    return _bound(log_losses_of_label(shares[y], GATE_FLOOR) - loss, settings, seed)
+    return _bound(log_losses_of_label(shares[y], GATE_FLOOR) - loss, settings, seed, tests=tests)
 
 
 def _below_floor(gain: Bound | None, settings: Gate) -> list[Message]:

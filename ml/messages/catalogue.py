@@ -21,7 +21,7 @@ from ml.messages.templates import (
     training,
 )
 from ml.messages.templates.service import connections, http, protocols, requests
-from ml.messages.templates.tables import data, files, findings, rows
+from ml.messages.templates.tables import data, files, findings, replay, rows
 
 PLAIN = frozenset({str, int, float, bool, NoneType, Message})  # what a record holds as it is
 ROOMS = (
@@ -42,6 +42,7 @@ ROOMS = (
     data,
     files,
     findings,
+    replay,
     rows,
 )
 TEMPLATES: dict[str, str] = {code: template for room in ROOMS for code, template in room.TEMPLATES.items()}

@@ -10,18 +10,24 @@ Importing this package loads neither torch nor scikit-learn: a family loads its 
 | `boosting` | Histogram gradient boosting from scikit-learn: the honest yardstick in the same search |
 | `estimator` | What the estimators of all families share: the scikit-learn interface around canonical rows |
 | `families` | The families: baselines, grids and search spaces; light, so that a command line may list them |
+| `lightgbm` | LightGBM, where it is installed |
 | `logistic` | Logistic regression: the grid of the course report, and what larger tables need |
 | `mlp` | The multilayer perceptron: a PyTorch network behind the scikit-learn estimator interface |
 | `onnx` | ONNX graphs, written op by op |
 | `preprocessing` | Preprocessing: fitted with the model and exported with it, as one graph |
+| `trees` | What families of boosted trees share: prediction, export and state, made of their nodes |
 | `state` | What a fitted estimator is saved as, beside its arrays, and how it describes itself: one record a family |
 """
 
+from importlib.util import find_spec
+
 from ml.models.base import Family
-from ml.models.families import BlendFamily, BoostingFamily, LogisticFamily, MLPFamily
+from ml.models.families import BlendFamily, BoostingFamily, LightGBMFamily, LogisticFamily, MLPFamily
 
 # What a search may try.
 FAMILIES: dict[str, Family] = {family.name: family for family in (LogisticFamily(), MLPFamily(), BoostingFamily())}
+if find_spec("lightgbm"):  # optional: what it made is loaded and served without it
+    FAMILIES["lightgbm"] = LightGBMFamily()
 
 # What can be fitted, saved and loaded: also a weighted mean of candidates.
 ALL_FAMILIES: dict[str, Family] = {**FAMILIES, "blend": BlendFamily(FAMILIES)}

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ml.models.base import Family, Params, SearchSpace
-from ml.models.state import AnyState, Arrays, BlendState, BoostingState, MLPState
+from ml.models.state import AnyState, Arrays, BlendState, BoostingState, LightGBMState, MLPState
 from ml.schema.schema import Schema
 
 LARGE = 100_000  # rows; above it liblinear and saga take minutes for the same log-loss
@@ -147,6 +147,45 @@ class BoostingFamily:
         )
 
 
+class LightGBMFamily:
+    """LightGBM, where it is installed."""
+
+    name = "lightgbm"
+    whole = ("n_estimators", "num_leaves", "min_child_samples", "patience", "rare")
+
+    def space(self, n_rows: int, n_classes: int) -> SearchSpace:
+        """As scikit-learn's, with a share of the rows a tree."""
+        from hyperopt import hp
+
+        leaves = [4, 8, 16, 31] if n_rows < 10_000 else [8, 16, 31, 63, 127]
+        return {
+            "learning_rate": hp.loguniform("lightgbm.learning_rate", -4.2, -1.2),
+            "num_leaves": hp.choice("lightgbm.num_leaves", leaves),
+            "min_child_samples": hp.qloguniform("lightgbm.min_child_samples", 0.7, 4.4, 1),
+            "reg_lambda": hp.loguniform("lightgbm.reg_lambda", -6.9, 3.0),
+            "colsample_bytree": hp.uniform("lightgbm.colsample_bytree", 0.3, 1.0),
+            "subsample": hp.uniform("lightgbm.subsample", 0.5, 1.0),
+            "n_estimators": hp.qloguniform("lightgbm.n_estimators", 3.4, 5.7, 10),
+        }
+
+    def baseline(self, n_rows: int) -> Params:
+        """LightGBM's defaults, with small trees for small tables, where large ones overfit."""
+        return {"num_leaves": 8} if n_rows < 10_000 else {}
+
+    def grid(self) -> list[Params]:
+        """No grid: a search does better."""
+        return []
+
+    def build(self, params: Params, schema: Schema, *, seed: int, device: str = "cpu", threads: int = 1) -> Any:
+        """An unfitted `LightGBMClassifier`."""
+        from ml.models.lightgbm import LightGBMClassifier
+
+        values = _cast(params, whole=self.whole)
+        return LightGBMClassifier(
+            **values, classes=_classes(schema), dates=schema.dates, random_state=seed, threads=threads
+        )
+
+
 class BlendFamily:
     """A weighted mean of candidates of the other families; tuning's choice, so without a space of its own."""
 
@@ -207,9 +246,13 @@ def restore(state: AnyState, arrays: Arrays) -> Any:
 
         return classifier.from_state(state, arrays)
     if isinstance(state, BoostingState):
-        from ml.models import boosting
+        from ml.models.boosting import BoostingClassifier
 
-        return boosting.from_state(state, arrays)
+        return BoostingClassifier.from_state(state, arrays)
+    if isinstance(state, LightGBMState):
+        from ml.models.lightgbm import LightGBMClassifier
+
+        return LightGBMClassifier.from_state(state, arrays)
     from ml.models import logistic
 
     return logistic.from_state(state, arrays)

@@ -50,10 +50,18 @@ class LogisticState(FittedState, frozen=True, kw_only=True, tag="logistic"):
     seen: tuple[int, ...]
 
 
-class BoostingState(FittedState, frozen=True, kw_only=True, tag="hist_gradient_boosting"):
+class TreesState(FittedState, frozen=True, kw_only=True):
     """`seen`: the class codes that training showed, increasing."""
 
     seen: tuple[int, ...]
+
+
+class BoostingState(TreesState, frozen=True, kw_only=True, tag="hist_gradient_boosting"):
+    """Of scikit-learn's histogram gradient boosting."""
+
+
+class LightGBMState(TreesState, frozen=True, kw_only=True, tag="lightgbm"):
+    """Of LightGBM."""
 
 
 class MLPState(FittedState, frozen=True, kw_only=True, tag="mlp"):
@@ -66,12 +74,12 @@ class MLPState(FittedState, frozen=True, kw_only=True, tag="mlp"):
 class BlendState(msgspec.Struct, frozen=True, kw_only=True, tag_field="family", tag="blend"):
     """The members, each as its own family saves it, and one weight each."""
 
-    members: tuple[LogisticState | BoostingState | MLPState, ...]
+    members: tuple[LogisticState | BoostingState | LightGBMState | MLPState, ...]
     weights: tuple[float, ...]
     classes: tuple[Label, ...]
 
 
-AnyState = LogisticState | BoostingState | MLPState | BlendState
+AnyState = LogisticState | BoostingState | LightGBMState | MLPState | BlendState
 
 
 class Structure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -73,6 +73,7 @@ def _decide(settings: Settings, verdict: DriftVerdict, earlier: list[DriftVerdic
         blocking,
         drift,
         fresh_model_probe=verdict.fresh_model_probe,
+        spent=max((check.fresh_model_probe.evidence for check in earlier if check.retrain), default=0.0),
     )
     decided = msgspec.structs.replace(
         verdict, retrain=retrain, decision=decision, decided=True,

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml import predictions
-from ml.data import production
+from ml.data import production, split
 from ml.drift import backtest, verdict_history
 from ml.drift.verdict import DriftVerdict, FreshModelProbe
 from ml.messages import Message, message
@@ -88,9 +88,12 @@ def select(
     candidates = windows(settings, rows, began)
     gate_since = _gate_since(settings, rows if began is None else rows[rows[ANSWERED] >= began], created)
     policy: str = settings.retrain.policy
+    source = backtest.base(settings, made_from)
+    if (schema := contract or (source.schema if source else None)) is not None:
+        teaches = {name: _teaches(part, gate_since, schema, settings) for name, part in candidates.items()}
+        candidates = {name: part for name, part in candidates.items() if name == "all" or teaches[name]}
     if policy == "auto":
-        found = _shown(settings, version)
-        policy, reason = _auto(settings, backtest.base(settings, made_from), rows, candidates, found)
+        policy, reason = _auto(settings, source, rows, candidates, _shown(settings, version))
     else:
         reason = message("retraining.configured", policy=policy)
     if policy not in candidates:
@@ -123,6 +126,14 @@ def _gate_since(settings: Settings, new: pd.DataFrame, created: float | None) ->
     held = min(max(production.held_out(len(new), settings.data), settings.data.recent_min_rows), len(new))
     newest: pd.Timestamp = new[ANSWERED].iloc[-held] if held else created_at
     return newest if newest > created_at else created_at
+
+
+def _teaches(rows: pd.DataFrame, gate_since: pd.Timestamp | None, schema: Schema, settings: Settings) -> bool:
+    """Whether every class is among those of the rows that would be trained on: the newest are for the gate."""
+    untouched = len(rows) if gate_since is None else int((rows[ANSWERED] >= gate_since).sum())
+    parts = production.deal(len(rows), settings.data, untouched)
+    codes = backtest.codes(rows[parts == split.TRAIN], schema)
+    return set(range(len(schema.classes))) <= set(codes.tolist())
 
 
 def windows(settings: Settings, rows: pd.DataFrame, began: pd.Timestamp | None) -> dict[str, pd.DataFrame]:

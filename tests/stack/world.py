@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from demo.replay import records
+from demo.send import records
 from demo.traffic import Answer, Client
 from ml import predictions
 from ml.data.sources import registry

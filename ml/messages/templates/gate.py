@@ -54,7 +54,8 @@ TEMPLATES = {
     "gate.final_fit_not_servable": N_("that cannot be served: {reason}"),
     "gate.final_fit_worse": N_("that is worse on {n} rows: log-loss higher by {loss:.4f}"),
     "gate.floor_of_all": N_(
-        "the newest rows are too few to show knowledge beyond the class shares: that is asked of all {n} held-out rows"
+        "the newest rows are few to show knowledge beyond the class shares: it may be shown on them or on all {n} "
+        "held-out rows"
     ),
     "gate.floor_known": N_(
         "knowledge beyond the class shares is not asked for again: the rows are too few to tell, and the champion, of "

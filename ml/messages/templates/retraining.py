@@ -7,7 +7,7 @@ TEMPLATES = {
     "retraining.no_reason": N_("no reason to retrain"),
     "retraining.too_little_drift": N_("too little drifted to retrain for"),
     "retraining.labels_show_no_loss": N_(
-        "the inputs drifted, but labels are coming and show no loss, and no newer model would do better"
+        "the inputs drifted, but labels are coming, and show neither a loss nor enough evidence for newer models"
     ),
     "retraining.not_confirmed_yet": N_("seen in {n} of the {needed} windows that confirm it: waiting for the next"),
     "retraining.drop_confirmed": N_("the drop in labelled performance is confirmed"),

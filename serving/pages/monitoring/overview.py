@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from flask import abort, render_template, request, send_file, url_for
@@ -11,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from ml.evaluation.bounds import wilson
 from serving.api import guard
-from serving.pages import pages
+from serving.pages import pages, theme
 from serving.pages.i18n import formats
 from serving.pages.models.events import outside
 from serving.pages.monitoring import charts, drift, time_range
@@ -26,6 +27,13 @@ SHOWN_REASONS = 12  # of one check; all of them are in its report
 REPORT_POLICY = (
     "sandbox allow-scripts allow-downloads; default-src 'none'; script-src 'unsafe-inline'; "
     "style-src 'unsafe-inline'; font-src data:; img-src data: blob:; frame-ancestors 'self'"
+)
+# Before Evidently's own script, which asks for the system's theme.
+THEME_SCRIPT = (
+    "<script>{const theme = '%s', ask = window.matchMedia.bind(window);"
+    "document.documentElement.dataset.theme = theme;"
+    "window.matchMedia = (query) => ask(query.includes('prefers-color-scheme') ?"
+    " (query.includes(theme) ? 'all' : 'not all') : query);}</script>"
 )
 
 
@@ -62,17 +70,25 @@ def monitoring() -> str:
 @pages.get("/monitoring/report/<check_id>")
 @guard.opens("predict")
 def report(check_id: str) -> Response:
-    """Evidently's HTML of one check, in a sandbox. Only files that the status names are served."""
+    """Evidently's HTML of one check, in a sandbox and the chosen theme. Only files that the status names are served."""
     service = current_service()
     known = {c.id: c.report for c in status_file.read(service.folder).checks if c.report}
     folder = service.settings.var / "reports"
     file = (folder / known[check_id]).resolve() if check_id in known else None
     if file is None or file.parent != folder.resolve() or not file.exists():
         abort(404, gettext("There is no report of that check; reports are kept for a limited time."))
-    response = send_file(file, mimetype="text/html")
+    response = _themed(file, theme())
     response.headers["Content-Security-Policy"] = REPORT_POLICY
     response.headers["X-Frame-Options"] = "SAMEORIGIN"  # /monitoring frames it
     return response
+
+
+def _themed(file: Path, chosen: str) -> Response:
+    """The report, which follows the reader's system; in a chosen theme, told that the system has that one."""
+    if chosen == "auto":
+        return send_file(file, mimetype="text/html")
+    page = file.read_text(encoding="utf-8").replace("<head>", f"<head>{THEME_SCRIPT % chosen}", 1)
+    return Response(page, mimetype="text/html")
 
 
 def _unchecked(service: Service, known: Status) -> dict[str, str] | None:

@@ -218,6 +218,16 @@ def test_large_evidence_waits_for_no_budget_and_for_all_else(
         assert ask(signals, holds=holds, fresh_model_probe=probe) == (kept is None, expected)
 
 
+def test_large_evidence_that_a_retraining_has_not_mended_waits_for_the_budget() -> None:
+    """Else each check would retrain, as long as the gate refuses what comes of it."""
+    probe = FreshModelProbe(challenger_beats_champion=True, evidence=99.0)
+    confirmed, large = message("retraining.gain_confirmed"), message("retraining.gain_large")
+    blocked = message("retraining.blocked", why=confirmed, reason=SPENT.reason)
+    assert ask(OUTRUN, holds=[SPENT], fresh_model_probe=probe, spent=49.5) == (False, blocked)
+    assert ask(OUTRUN, holds=[SPENT], fresh_model_probe=probe, spent=49.4) == (True, large)
+    assert ask(OUTRUN, fresh_model_probe=probe, spent=99.0) == (True, confirmed)
+
+
 def test_how_much_evidence_is_large_is_a_setting() -> None:
     probe = FreshModelProbe(challenger_beats_champion=True, evidence=10.0)
     drift = Drift(evidence_large_nats=9.0)

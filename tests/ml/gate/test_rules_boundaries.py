@@ -508,6 +508,29 @@ def test_the_floor_may_be_asked_of_more_rows_than_decide() -> None:
     assert [reason.code for reason in nothing.messages] == ["gate.no_rows"]
 
 
+def test_few_rows_of_a_changed_world_may_show_the_floor_by_themselves() -> None:
+    """What was learned of it is wrong on the rows of before, which are held out too."""
+    challenger, champion = other_rows(0.1, 0.9)
+    challenger = np.where(RECENT, 0.85, challenger)
+    champion = np.where(RECENT, 0.15, champion)
+    parts = {"recent": RECENT, "floor": np.ones(2 * N, bool)}
+    verdict = ask(challenger, champion, y=TWICE, parts=parts, degraded=True, challenger_beats_champion=True)
+    assert verdict.promote
+    assert verdict.numbers.floor_gain.rows == N
+    bad = ask(np.where(RECENT, 0.4, 0.1), champion, y=TWICE, parts=parts, challenger_beats_champion=True)
+    assert codes_of(bad) == ["gate.below_floor"]
+    assert bad.numbers.floor_gain.rows == 2 * N
+
+
+def test_two_looks_at_the_floor_are_paid_for() -> None:
+    """A gain that one look of 95% shows, and two do not."""
+    noisy = np.where(np.arange(2 * N) % 4 < 2, 0.93, 0.31)
+    few = {"recent": RECENT, "floor": RECENT}
+    one = ask(noisy, noisy, y=TWICE, parts={"recent": RECENT}).numbers.floor_gain
+    two = ask(noisy, noisy, y=TWICE, parts=few).numbers.floor_gain
+    assert two.lower < one.lower < one.mean == two.mean
+
+
 def test_the_floor_is_not_asked_again_where_its_like_has_shown_it() -> None:
     """But only where the rows do not show the contrary, and the champion does not lose by it."""
     unsure = np.where(np.arange(N) % 2, 0.93, 0.28)  # as good as the shares on average, and far from sure

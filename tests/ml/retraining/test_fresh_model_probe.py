@@ -263,6 +263,19 @@ def checked(found: Settings, hour: int, *, retrain: bool, verdict: str = "drift"
     )  # fmt: skip
 
 
+def test_evidence_that_a_retraining_has_had_does_not_break_the_budget_again(tmp_path: Path) -> None:
+    """It takes as much again: a gate that refuses is asked at ever longer intervals."""
+    drift = {"track": False, "report_rows": 0, "budget_windows": 9, "budget_saved": 0, "retrain_timeout_s": 0.0}
+    found, kept = worlds.home(tmp_path, drift=drift), poor(0.3)
+    verdicts = [window(found, hour, kept, concept=0.3) for hour in range(4)]
+    first, second, third = (v.fresh_model_probe.evidence for v in verdicts[1:])
+    assert first > 46
+    assert second > 2 * first
+    assert second < third < 2 * second
+    assert [v.retrain for v in verdicts] == [False, True, True, False]
+    assert verdicts[3].decision.values["reason"].code == "retraining.budget_spent"  # type: ignore[union-attr]
+
+
 def test_budget_is_earned_by_windows_and_saved_up(found: Settings) -> None:
     """Two at first, one more in three windows, never more than two; a check without a window earns nothing."""
     drift = found.drift

@@ -261,6 +261,21 @@ def test_a_window_for_which_the_rows_are_too_few_by_now_gives_way_to_all(found: 
     assert window_policy.select(found, version="1", created=MADE).policy == "all"
 
 
+@pytest.mark.parametrize(("ones", "policy"), [(1, "sliding"), (0, "all")])
+def test_a_window_that_lacks_a_class_is_not_trained_on(found: Settings, ones: int, policy: str) -> None:
+    """Of its rows the newest are for the gate: what they hold is not learnt."""
+    found = msgspec.structs.replace(found, retrain=msgspec.structs.replace(found.retrain, sliding_rows=400))
+    serve(found, 0, 500)
+    frame, y, p = worlds.draw(400, 404)
+    y[:280] = "0"
+    y[:ones] = "1"
+    worlds.serve(found, frame, p, at=worlds.START + HOUR, labels=y)
+    shown(found, 1, evidence=9.0, model="sliding (logistic)", labels=500)
+    chosen = window_policy.select(found, version="1", created=MADE)
+    assert chosen.policy == policy
+    data.generate(found, labelled=chosen.labelled, gate_since=chosen.gate_since, train_on_base=chosen.train_on_base)
+
+
 @pytest.mark.parametrize(("over", "policy"), [(2.6, "sliding"), (2.4, "all")])
 def test_without_evidence_a_window_must_be_sure_over_all_checks(found: Settings, over: float, policy: str) -> None:
     """By standard errors of the paired difference: 100 rows that differ by one nat each have an error of 10."""

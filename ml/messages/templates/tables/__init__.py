@@ -5,5 +5,6 @@
 | `data` | Why a table cannot be learned from, or does not fit what was learned from before |
 | `files` | What is wrong with a file or a table, and where |
 | `findings` | What was noticed in a table that is learned from or scored all the same |
+| `replay` | What came of a replay of one's own past, and what it needs |
 | `rows` | What is wrong or unusual in a row |
 """

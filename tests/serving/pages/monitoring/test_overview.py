@@ -122,3 +122,15 @@ def test_what_the_check_said_before_the_first_model_is_not_said_beside_it(client
     assert "No drift check has looked at version 3" in text
     lead = text[: text.index('<nav class="jump"')]
     assert message("drift.no_model").text not in html.unescape(lead)
+
+
+def test_the_report_is_in_the_theme_that_was_chosen(client: FlaskClient) -> None:
+    """By a script before its own; where none was chosen it is sent as it is, and follows the system."""
+    file = client.application.extensions["refit"].settings.var / "reports" / "check0.html"
+    file.write_text("<html><head><title>x</title></head><body></body></html>")
+    for theme in ("dark", "light"):
+        text = client.get(f"/monitoring/report/check0?theme={theme}").text
+        assert text.startswith(f"<html><head><script>{{const theme = '{theme}'")
+    with client.get("/monitoring/report/check0?theme=auto") as answer:
+        assert answer.data == file.read_bytes()
+        assert "sandbox" in answer.headers["Content-Security-Policy"]

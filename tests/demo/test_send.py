@@ -1,4 +1,4 @@
-"""A replay predicts in time order, sends labels late, and sends nothing twice."""
+"""A table that is sent predicts in time order, sends labels late, and sends nothing twice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 import pandas as pd
 import pytest
 
-from demo import replay
+from demo import send
 from demo.traffic import Client, Delayed, ServiceUnavailable
 from ml.errors import DataError, Permanent
 from tests import fake_http
@@ -65,7 +65,7 @@ def test_every_row_is_predicted_once_and_labelled_once(service: tuple[Client, ty
     """In the table's order; the labels go with the ids of the answers."""
     client, kind = service
     frame = table()
-    results = list(replay.replay(client, frame, "y", windows=4, batch=7))
+    results = list(send.send(client, frame, "y", windows=4, batch=7))
     rows = [row for path, body in kind.log if path == "/predict" for row in body["rows"]]
     assert [row["x0"] for row in rows] == frame["x0"].tolist()
     asked = [key for path, body in kind.log if path == "/predict" for key in body["prediction_ids"]]
@@ -101,7 +101,7 @@ def test_broken_request_is_sent_again_with_the_same_ids(
     client, kind = service
     monkeypatch.setattr("demo.traffic.PAUSE_S", 0.0)
     kind.failures = 2
-    client.predict(replay.records(table(3), worlds.SCHEMA))
+    client.predict(send.records(table(3), worlds.SCHEMA))
     ids = [tuple(body["prediction_ids"]) for _, body in kind.log]
     assert len(ids) == 3
     assert len(set(ids)) == 1
@@ -119,14 +119,14 @@ def test_refused_row_is_an_error_with_the_service_s_words(service: tuple[Client,
     """And is not sent again."""
     client, kind = service
     with pytest.raises(DataError, match="column 'x0': missing"):
-        list(replay.replay(client, table().assign(x0=None), "y"))
+        list(send.send(client, table().assign(x0=None), "y"))
     assert len(kind.log) == 1
 
 
 def test_rows_are_json_values_of_the_model_s_columns() -> None:
     """Numbers from text, None for missing, other columns left out."""
     frame = pd.DataFrame({f"x{i}": ["1.5", "", None] for i in range(4)} | {"c": ["a", "b", float("nan")], "extra": 1})
-    rows = replay.records(frame, worlds.SCHEMA)
+    rows = send.records(frame, worlds.SCHEMA)
     assert rows[0] == {"x0": 1.5, "x1": 1.5, "x2": 1.5, "x3": 1.5, "c": "a"}
     assert rows[1]["x0"] is None
     assert rows[2]["c"] is None
@@ -143,7 +143,7 @@ def test_rows_are_json_values_of_the_model_s_columns() -> None:
 def test_table_that_does_not_fit_names_the_place(frame: pd.DataFrame, words: str) -> None:
     """Before anything is sent."""
     with pytest.raises(DataError, match=words):
-        replay.records(frame, worlds.SCHEMA)
+        send.records(frame, worlds.SCHEMA)
 
 
 def test_table_is_read_in_time_order_by_the_json_beside_it(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_table_is_read_in_time_order_by_the_json_beside_it(tmp_path: Path) -> No
     file = tmp_path / "t.csv"
     file.write_text("when,x,label\n2026-03-01,1,a\n2026-01-01,?,b\n2026-02-01,3,c\n")
     file.with_suffix(".json").write_text('{"target": "label", "time_column": "when", "missing_markers": ["?"]}')
-    frame, target = replay.read(file)
+    frame, target = send.read(file)
     assert target == "label"
     assert frame["label"].tolist() == ["b", "c", "a"]
     assert frame["x"].isna().tolist() == [True, False, False]
@@ -166,7 +166,7 @@ def test_unusable_table_is_told(tmp_path: Path, name: str, target: str, words: s
     """With the file's name and what to do."""
     (tmp_path / "t.csv").write_text("x,y\n1,2\n")
     with pytest.raises(DataError, match=words):
-        replay.read(tmp_path / name, target=target)
+        send.read(tmp_path / name, target=target)
 
 
 def test_address_without_a_scheme_is_told() -> None:

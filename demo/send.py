@@ -1,6 +1,6 @@
-"""Replay a table in time order through the running service: predict, then send the labels late.
+"""Send a table in time order through the running service: predict, then send the labels late.
 
-    python -m ml replay --data stream.csv --target class --speed 200 --label-delay 5
+    python -m ml send --data stream.csv --target class --speed 200 --label-delay 5
 
 shows accuracy window by window with the version that answered, while the loop (drift check, retraining,
 promotion) does its work. Rows are sent as a client would send them, as JSON by `POST /predict`.
@@ -30,7 +30,7 @@ Sleep = Callable[[float], None]
 
 
 class WindowResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One window of the replay. `accuracy` in [0, 1]; `versions` are those that answered, in order."""
+    """One window of the table. `accuracy` in [0, 1]; `versions` are those that answered, in order."""
 
     window: int
     rows: int
@@ -69,7 +69,7 @@ def read(file: Path, *, target: str = "", time_column: str = "") -> tuple[pd.Dat
     return (_in_time_order(frame, time_column) if time_column else frame), target
 
 
-def replay(
+def send(
     client: Client,
     frame: pd.DataFrame,
     target: str,
@@ -165,7 +165,7 @@ def _in_time_order(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     return frame.iloc[moments.argsort(kind="stable")].reset_index(drop=True)
 
 
-@click.command("replay")
+@click.command("send")
 @click.option("--data", "file", type=click.Path(path_type=Path), required=True, help="CSV or Parquet table.")
 @click.option("--target", default="", help="The column that holds the labels. Default: as the JSON beside FILE says.")
 @click.option("--time", "time_column", default="", help="The column that orders rows. Default: the file's order.")
@@ -189,7 +189,7 @@ def command(
     client = Client(url or rollout.urls(settings_for(given))[0], key=key)
     frame, label = read(file, target=target, time_column=time_column)
     results = []
-    for found in replay(client, frame, label, speed=speed, label_delay_s=label_delay, windows=windows, batch=batch):
+    for found in send(client, frame, label, speed=speed, label_delay_s=label_delay, windows=windows, batch=batch):
         results.append(msgspec.to_builtins(found))
         if not as_json:
             versions = ", ".join(found.versions)

@@ -1,4 +1,4 @@
-"""Refit's loop over a table in time order, in process, for `bench/streams.py`: answer, check, retrain, judge, replace.
+"""Refit's loop over a table in time order, in process: answer, check, retrain, judge, replace.
 
 The project's own code (prediction log, drift check, choice of rows, snapshot, gate, ledger), without Airflow and
 MLflow; the candidates are the families' untuned baselines.
@@ -6,9 +6,9 @@ MLflow; the candidates are the families' untuned baselines.
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ml.drift.reference import Baseline
 from ml.evaluation.metrics import DRIFT_FLOOR, log_losses_of_label
 from ml.gate.evidence import few_for_floor
 from ml.gate.rules import judge
+from ml.messages import Text
 from ml.models import FAMILIES
 from ml.monitoring import retraining_decision
 from ml.monitoring.check import compare
@@ -36,6 +37,16 @@ from ml.training.candidate import CandidateSpec, fit_candidate
 
 FIRST = 3  # windows that the first model is made from
 MIN_REFERENCE = 200  # recent rows, to be the next reference; else the test part is
+# A window stands for as long as a label takes; MLflow and the report are not what is measured; nobody is alerted of
+# what has passed.
+OFF: dict[str, Any] = {
+    "cooldown_s": 0.0,
+    "cooldown_max_s": 0.0,
+    "breaker_reset_s": 0.0,
+    "track": False,
+    "report_rows": 0,
+    "webhook_url": "",
+}
 
 
 @dataclass
@@ -55,7 +66,8 @@ class Model:
 
     def probabilities(self, frame: pd.DataFrame) -> np.ndarray:
         x, _ = canonical(frame, self.snapshot.schema)
-        return self.estimator.predict_proba(x)
+        p: np.ndarray = self.estimator.predict_proba(x)
+        return p
 
     def baseline(self) -> Baseline:
         recent = self.snapshot.part("recent")
@@ -65,50 +77,110 @@ class Model:
         return Baseline(self.version, self.snapshot.schema, part.X, *labels, p)
 
 
+@dataclass(frozen=True)
+class Step:
+    """What the loop decided at the end of a window. `promoted` is None, and `made` "", where it did not retrain."""
+
+    window: int
+    verdict: str
+    sentence: Text
+    promoted: bool | None = None
+    made: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.window}: {self.verdict}; {self.sentence}{self.made}"
+
+
 @dataclass
 class Outcome:
-    """Predictions and log-losses (nats) of one strategy over the scored windows, and what it cost."""
+    """Of one strategy over the scored windows: answers, log-losses (nats a row), costs (a window), and retrainings."""
 
     predicted: list[np.ndarray] = field(default_factory=list)
     losses: list[np.ndarray] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
     retrainings: int = 0
-    events: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
 
     def add(self, stream: Stream, model: Model, window: int, p: np.ndarray) -> None:
-        """What a model answered to a window; a label that it does not know costs the most."""
+        """What a model answered to a window; a label that it does not know costs the most.
+
+        Parameters
+        ----------
+        window
+            Its place in `stream.windows`.
+        p
+            (n_rows, n_classes) probabilities, in the order of the model's classes.
+        """
         actual = stream.labels(window)
         codes = pd.Index(model.classes).get_indexer(pd.Index(actual))
         of_label = np.where(codes >= 0, p[np.arange(len(p)), codes], 0.0)
         self.predicted.append(model.classes[p.argmax(axis=1)])
         self.losses.append(log_losses_of_label(of_label, DRIFT_FLOOR))
+        if stream.settings.tune.costs:
+            self.costs.append(costs_of(p, codes, np.asarray(stream.settings.tune.costs)))
+
+
+def costs_of(p: np.ndarray, codes: np.ndarray, costs: np.ndarray) -> float:
+    """What rows cost where each is answered with the class of the least expected cost; of unknown labels, nothing.
+
+    Parameters
+    ----------
+    p
+        (n, classes) probabilities.
+    codes
+        (n,) true classes; -1 for a label that is no class.
+    costs
+        (classes, classes): of answering the second where the first is true.
+
+    >>> costs_of(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1]), np.array([[0.0, 1.0], [10.0, 0.0]]))
+    1.0
+    """
+    answered = (p @ costs).argmin(axis=1)
+    known = codes >= 0
+    return float(costs[codes[known], answered[known]].sum())
 
 
 class Stream:
-    """A table in windows, and a home for the loop's state."""
+    """A table in windows, and a home for the loop's state.
 
-    def __init__(self, file: Path, n_windows: int, home: Path, families: tuple[str, ...], delay: int = 0):
-        facts = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-        markers = facts.get("missing_markers") or [""]
-        self.target, self.delay = facts["target"], delay
-        frame = pd.read_csv(file, dtype=object, keep_default_na=False, na_values=markers)
+    Parameters
+    ----------
+    frame
+        Raw rows, oldest first.
+    data
+        What `settings.data` says of the table, without its place; with the target.
+    home
+        An empty folder.
+    families
+        Candidates: the untuned baseline of each.
+    arrives
+        Window → the window at whose end its labels have come; None: its own.
+    values
+        Other settings, as a nested mapping.
+    """
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        n_windows: int,
+        home: Path,
+        *,
+        data: Mapping[str, Any],
+        families: Sequence[str],
+        arrives: Sequence[int] | None = None,
+        values: Mapping[str, Any] | None = None,
+    ):
+        self.target = str(data["target"])
         self.windows = [frame.iloc[rows] for rows in np.array_split(np.arange(len(frame)), n_windows)]
+        self.arrives = list(range(n_windows)) if arrives is None else list(arrives)
         base = home / "base.csv"
         pd.concat(self.windows[:FIRST]).to_csv(base, index=False)
-        data = {
-            "source": "file",
-            "path": str(base),
-            "target": self.target,
-            "positive_label": facts.get("positive_label", ""),
-        }
-        if facts.get("time_column"):
-            data["time_column"] = facts["time_column"]
-        data["exclude"] = list(facts.get("id_columns", []))
-        self.values = {
+        self.values: dict[str, Any] = {
+            **(values or {}),
             "home": str(home),
-            "data": data,
+            "data": {**data, "source": "file", "path": str(base)},
             "train": {"families": list(families)},
-            # A window stands for as long as a label takes; MLflow and the report are not what is measured.
-            "drift": {"cooldown_s": 0.0, "track": False, "report_rows": 0, "breaker_reset_s": 0.0},
+            "drift": {**(values or {}).get("drift", {}), **OFF},
         }
         self.settings = settings_module.from_values(self.values)
 
@@ -143,20 +215,25 @@ def final(judged: Model) -> Model:
     return replace(judged, estimator=model, judged=judged.estimator)
 
 
-def refit(stream: Stream, first: Model) -> Outcome:
-    """The loop: answer, check, retrain where the verdict says so, replace only by the gate."""
+def refit(stream: Stream, first: Model, done: Callable[[int], None] = lambda _: None) -> Outcome:
+    """The loop: answer, check, retrain where the verdict says so, replace only by the gate.
+
+    `done` is called with the number of windows behind it.
+    """
     outcome, champion, s = Outcome(), first, stream.settings
-    ledger.append(s, ledger.PROMOTED, who="bench", to_version=first.version)
-    waiting: list[tuple[list[str], np.ndarray]] = []  # ids of a window with their labels
+    ledger.append(s, ledger.PROMOTED, who="replay", to_version=first.version)
+    waiting: list[tuple[int, list[str]]] = []  # windows whose labels have not come, with their rows' ids
     for window in range(FIRST, len(stream.windows)):
         p, ids = answer(stream, champion, window)
         outcome.add(stream, champion, window, p)
-        waiting.append((ids, stream.labels(window)))
-        if len(waiting) > stream.delay:
-            label(stream, *waiting.pop(0))
+        waiting.append((window, ids))
+        while waiting and stream.arrives[waiting[0][0]] <= window:
+            come, ids = waiting.pop(0)
+            label(stream, ids, stream.labels(come))
+        done(window - FIRST + 1)
         verdict = retraining_decision.decide(s, compare(s, baseline=champion.baseline()))
         if window == len(stream.windows) - 1 or not verdict.retrain:
-            outcome.events.append(f"{window}: {verdict.verdict}; {verdict.decision}")
+            outcome.steps.append(Step(window, verdict.verdict, verdict.decision))
             continue
         outcome.retrainings += 1
         chosen = window_policy.select(s, version=champion.version, created=champion.created)
@@ -171,17 +248,21 @@ def refit(stream: Stream, first: Model) -> Outcome:
             degraded=verdict.verdict == "degraded",
             challenger_beats_champion=verdict.signals.challenger_beats_champion,
         )
-        outcome.events.append(
-            f"{window}: {verdict.sentence} | {chosen.policy}: {chosen.reason} | {challenger.family} | {sentence}"
-        )
+        made = f" | {verdict.sentence} | {chosen.policy}: {chosen.reason} | {challenger.family} | {sentence}"
+        outcome.steps.append(Step(window, verdict.verdict, verdict.decision, promote, made))
         what = ledger.PROMOTED if promote else ledger.REFUSED
-        ledger.append(s, what, who="bench", from_version=champion.version, to_version=challenger.version, why=sentence)
+        ledger.append(s, what, who="replay", from_version=champion.version, to_version=challenger.version, why=sentence)
         champion = final(challenger) if promote and s.gate.refit else challenger if promote else champion
     return outcome
 
 
 def answer(stream: Stream, model: Model, window: int) -> tuple[np.ndarray, list[str]]:
-    """Predict a window and log it, as the service does; returns probabilities (n, classes) and ids."""
+    """Predict the rows of `stream.windows[window]`, and log them, as the service does.
+
+    Returns
+    -------
+    (n_rows, n_classes) probabilities, and the rows' ids.
+    """
     frame = stream.windows[window].drop(columns=[stream.target])
     p = model.probabilities(frame)
     classes = model.classes
@@ -205,7 +286,7 @@ def answer(stream: Stream, model: Model, window: int) -> tuple[np.ndarray, list[
 
 
 def label(stream: Stream, ids: list[str], actual: np.ndarray) -> None:
-    """The labels of a window come."""
+    """The labels `actual`, (n_rows,) texts, of rows by their `ids` come."""
     known = [
         {"prediction_id": key, "label": one, "received_at": time.time()} for key, one in zip(ids, actual, strict=True)
     ]
@@ -214,13 +295,20 @@ def label(stream: Stream, ids: list[str], actual: np.ndarray) -> None:
 
 def _inputs(frame: pd.DataFrame, model: Model) -> list[dict[str, Any]]:
     x, _ = canonical(frame, model.snapshot.schema)
-    return x.astype(object).where(x.notna(), None).to_dict("records")
+    records: list[dict[str, Any]] = x.astype(object).where(x.notna(), None).to_dict("records")  # type: ignore[assignment]
+    return records
 
 
 def gate(
     settings: Settings, challenger: Model, champion: Model, *, degraded: bool, challenger_beats_champion: bool
 ) -> tuple[bool, str]:
-    """Both on the newest labelled rows and on the fixed old ones; neither was trained on any of them."""
+    """Both on the newest labelled rows and on the fixed old ones; neither was trained on any of them.
+
+    Parameters
+    ----------
+    degraded, challenger_beats_champion
+        What the check found of the champion, as `ml.gate.rules.judge` takes it.
+    """
     recent, test = challenger.snapshot.part("recent"), challenger.snapshot.part("test")
     x = pd.concat([recent.X, test.X], ignore_index=True)
     y = np.concatenate([recent.y, test.y])

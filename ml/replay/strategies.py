@@ -1,0 +1,80 @@
+"""What the loop is held against: never retraining, retraining on a schedule, and after every window.
+
+None of these holds rows back for a gate, and none asks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from ml import settings as settings_module
+from ml.data import generate
+from ml.models.base import UntrainableError
+from ml.replay.loop import FIRST, Model, Outcome, Stream, fit
+from ml.schema.schema import ANSWERED, PREDICTION_ID
+
+
+def always(
+    stream: Stream, first: Model, newest: float | None = None, done: Callable[[int], None] = lambda _: None
+) -> list[Model]:
+    """The model after each window, fitted on what is labelled by then.
+
+    Parameters
+    ----------
+    newest
+        Only so many rows, or windows if a float, and not what the first model was made from; None: everything.
+    done
+        Called with the number of windows behind it.
+    """
+    models, rows, taken = [first], list[pd.DataFrame](), FIRST
+    values = {**stream.values, "data": {**stream.values["data"], "recent_share": 0.0}}
+    s = settings_module.from_values(values)
+    for window in range(FIRST, len(stream.windows) - 1):
+        come = [w for w in range(taken, window + 1) if stream.arrives[w] <= window]
+        taken += len(come)
+        rows += [_answered(stream, w) for w in come]
+        done(window - FIRST + 1)
+        if not come:
+            models.append(models[-1])
+            continue
+        labelled = pd.concat(rows[-int(newest) :] if isinstance(newest, float) else rows, ignore_index=True)
+        labelled = labelled.iloc[-newest:] if isinstance(newest, int) else labelled
+        whole = newest is None or (isinstance(newest, int) and len(labelled) < newest)  # not yet a window of its own
+        snapshot = generate(s, labelled=labelled, train_on_base=whole)
+        try:
+            models.append(fit(s, snapshot, str(window)))
+        except UntrainableError:  # one class alone in the newest rows: nobody would serve a model of them
+            models.append(models[-1])
+    return models
+
+
+def _answered(stream: Stream, window: int) -> pd.DataFrame:
+    part = stream.windows[window]
+    moments = pd.Timestamp("2030-01-01", tz="UTC") + pd.to_timedelta(np.arange(len(part)) + window * 1e6, unit="s")
+    ids = [f"{window}-{i}" for i in range(len(part))]
+    return part.assign(**{PREDICTION_ID: ids}).assign(**{ANSWERED: moments})
+
+
+def schedule(n_windows: int, budget: int) -> list[int]:
+    """Scored windows (from 1) before which an evenly spaced schedule retrains.
+
+    >>> schedule(9, 2)
+    [3, 6]
+    """
+    return [round((i + 1) * n_windows / (budget + 1)) for i in range(budget)]
+
+
+def on_schedule(models: list[Model], due: list[int]) -> list[Model]:
+    """The model of each scored window where one of `models` is taken up at the windows that are due."""
+    return [models[max([d for d in due if d <= i], default=0)] for i in range(len(models))]
+
+
+def follow(stream: Stream, models: list[Model]) -> Outcome:
+    """Predictions where scored window i is answered by `models[i]`."""
+    outcome = Outcome(retrainings=len({id(model) for model in models}) - 1)
+    for model, window in zip(models, range(FIRST, len(stream.windows)), strict=True):
+        outcome.add(stream, model, window, model.probabilities(stream.windows[window].drop(columns=[stream.target])))
+    return outcome

@@ -1,0 +1,30 @@
+"""`python -m ml replay` from a file to a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from ml.cli import main
+from tests.ml.replay.tables import turning
+
+
+def test_a_past_becomes_a_page(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "past.csv"
+    turning().to_csv(file, index=False)
+    told = ["replay", "--data", str(file), "--target", "y", "--time", "t", "--families", "logistic", "--windows", "8",
+            "--label-delay", "12h", "--set", "data.split=stratified", "--language", "vi", "--json"]  # fmt: skip
+    done = CliRunner().invoke(main, told)
+    assert done.exit_code == 0, done.output
+    assert [one["name"] for one in json.loads(done.stdout)["strategies"]] == ["never", "schedule", "every", "refit"]
+    assert '<html lang="vi">' in (home / "var" / "replay" / "replay.html").read_text()
+    assert [path.name for path in home.iterdir()] == ["var"], "no data, no models"
+
+
+def test_without_a_column_of_time_it_says_what_is_needed(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "past.csv"
+    turning(300).to_csv(file, index=False)
+    done = CliRunner().invoke(main, ["replay", "--data", str(file), "--target", "y"])
+    assert "--data FILE --target COLUMN --time COLUMN" in str(done.exception)
