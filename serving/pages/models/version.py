@@ -172,7 +172,7 @@ def columns(files: VersionFiles) -> list[tuple[str, str, str]]:
     if schema is None:
         return []
     ordered = sorted(schema.columns, key=lambda column: -importance.get(column.name, 0.0))
-    kinds = {"number": gettext("number"), "category": gettext("category")}
+    kinds = {"number": gettext("number"), "category": gettext("category"), "date": gettext("date")}
     return [
         (c.name, kinds.get(c.kind, c.kind), formats.number(importance.get(c.name), 4) if importance else "")
         for c in ordered
