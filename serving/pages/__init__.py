@@ -68,7 +68,7 @@ def _elsewhere(error: HTTPException | Problem) -> Response | tuple[str, int, dic
     asked = request.accept_mimetypes.best_match([problems.MEDIA_TYPE, "text/html"])
     if asked != "text/html" or problems.answer_to(problem, request.path)[2] != problems.MEDIA_TYPE:
         return problems.response(problem, request.path)
-    return (*_page(problem), problem.headers)
+    return (*_page(problem), problem.headers | {"Content-Security-Policy": POLICY})
 
 
 def _page(problem: Problem) -> tuple[str, int]:
