@@ -1,10 +1,11 @@
 """The final fit: what is served is the recipe that was judged, with the rows that judged it.
 
 The newest rows, which tell most of the world as it is, are held out for the gate. Once it has passed, the recipe is
-fitted again on all rows, those of the gate and of the test part included. Its figures stay those of the judged fit,
-which is the last that can be measured on rows that it has not seen, and so does the reference of drift: scores on rows
-of its own training would be too good, and what comes after them look like a fall. The fixed regression rows stay
-outside, so that a later gate can ask what was forgotten, and has unseen rows where no new labels came.
+fitted again on all rows, those of the gate included, and those of the test part where the source is learnt from. Its
+figures stay those of the judged fit, which is the last that can be measured on rows that it has not seen, and so does
+the reference of drift: scores on rows of its own training would be too good, and what comes after them look like a
+fall. The fixed regression rows stay outside, so that a later gate can ask what was forgotten, and has unseen rows where
+no new labels came.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from ml.data.snapshot import Part, Snapshot
     from ml.schema.schema import Schema
 
-MORE = ("test", "recent")  # the parts that the judged fit has not seen
-
 
 class AllRows:
     """A view of a snapshot for the final fit: "train" has the rows of the other parts too, but for "validation"."""
@@ -37,7 +36,10 @@ class AllRows:
         self.schema: Schema = snapshot.schema
         self._view = SnapshotWithoutHoldout(snapshot, settings)
         kept = regression_rows.reserved(settings, snapshot)
-        self._more = [part for name in MORE if len((part := _without(snapshot.part(name), kept, self.schema)).y)]
+        # Where labelled rows alone are trained on, the source is of a world that has passed, and so is its test part.
+        of_source = len(snapshot.part("train").y) > snapshot.manifest.labelled.train
+        more = [snapshot.part(name) for name in (("test", "recent") if of_source else ("recent",))]
+        self._more = [part for part in (_without(part, kept, self.schema) for part in more) if len(part.y)]
         self.added = sum(len(part.y) for part in self._more)
 
     def part(self, name: str) -> Part:

@@ -73,7 +73,8 @@ def window(
     if labels_after is not None:  # a label that is put right later was known before
         known = newer.c.received_at <= labels_after
         known_before = sa.exists().where(newer.c.prediction_id == p.prediction_id, known)
-        query = query.where(f.received_at > labels_after, ~known_before)
+        new = sa.select(f.prediction_id).where(f.received_at > labels_after)  # at first, as the most are older
+        query = query.where(p.prediction_id.in_(new), f.received_at > labels_after, ~known_before)
     # prediction_id settles ties, so that two calls over the same log give the same rows.
     query = query.order_by(p.time.desc(), p.prediction_id.desc()).limit(rows)
     with database.unavailable_as_transient(), engine.connect() as connection:

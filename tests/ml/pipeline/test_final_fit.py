@@ -21,6 +21,7 @@ from ml.pipeline import final_fit, pipeline
 from ml.pipeline.stages import evaluate
 from ml.pipeline.stages.records import EvaluationRecord
 from ml.pipeline.workspace import Workspace
+from ml.retraining import window_policy
 from ml.settings import Settings, from_values
 from tests.ml import worlds
 
@@ -127,6 +128,23 @@ def test_the_next_gate_without_new_labels_has_unseen_rows(home: Settings) -> Non
     assert not evidence.seen_in_training(
         bundle_of(home, "second"), rows.X[deciding], rows.y[deciding], snapshot.schema
     ).any()
+
+
+@pytest.mark.parametrize("train_on_base", [True, False])
+def test_test_rows_are_learnt_where_their_source_is(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, train_on_base: bool
+) -> None:
+    """Else they are of a world that has passed, and the newest labelled rows alone are added."""
+    monkeypatch.setattr(regression_rows, "MOST_ROWS", 50)
+    other = msgspec.structs.replace(home, registry=msgspec.structs.replace(home.registry, model_name="Other"))
+    labelled = window_policy.select(home, version="1", created=0.0).labelled
+    snapshot = data.generate(other, labelled=labelled, train_on_base=train_on_base)
+    recent, test = len(snapshot.part("recent").y), len(snapshot.part("test").y)
+    view = final_fit.AllRows(snapshot, other)
+    assert view.added == recent + (test - 50 if train_on_base else 0)
+    whole = view.part("train")
+    assert len(whole.y) == len(snapshot.part("train").y) + view.added == len(whole.X)
+    assert len(view.part("validation").y) == len(snapshot.part("validation").y)
 
 
 def judged_rows(n: int = 400) -> tuple[Any, Any]:
