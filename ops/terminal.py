@@ -203,7 +203,13 @@ class Watch:
         task = failed[0]
         cause = self._cause(task) or "its process ended without an error: killed, or out of memory"
         page = f"{self._api.page(self._dag_id, self._run_id)}/tasks/{task['task_id']}"
-        return f"The task {task['task_id']} failed: {cause}\nIts log: {page}"
+        return f"The task {task['task_id']} failed: {cause}\nIts log: {page}{self._verdict(tasks)}"
+
+    def _verdict(self, tasks: list[dict[str, Any]]) -> str:
+        """What the gate had said before the run failed, as a line of its own; empty where it had not come to that."""
+        judged = next((t for t in tasks if (t["task_id"], t["state"]) == ("evaluate", "success")), None)
+        sentence = (self._result(judged) or {}).get("sentence", "") if judged else ""
+        return f"\nThe gate's verdict before that: {sentence}" if sentence else ""
 
     def _cause(self, task: dict[str, Any]) -> str:
         """`Kind: message` of the exception that ended the last try; empty when there was none."""

@@ -51,6 +51,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         g.started = time.perf_counter()
         g.context = guard.Context.of(request.headers.get)
         service.start()
+        if (problem := request.environ.get(guard.REFUSED)) is not None:
+            raise problem
         if not request.environ.get("HTTP_RANGE", "bytes=").lower().startswith("bytes="):
             del request.environ["HTTP_RANGE"]  # RFC 9110, 14.2: a unit that is not known is passed over
         request.max_content_length = limits.body_bytes(settings, request.path, request.content_type or "")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from ml.drift import profile, stuck_feed
 from ml.drift.reference import Baseline
@@ -14,6 +15,7 @@ from ml.drift.verdict import PREDICTION, Finding
 from ml.evaluation import two_sample
 from ml.evaluation.two_sample import Test
 from ml.messages import Message, message
+from ml.schema.cells import WEEKDAYS
 from ml.schema.schema import Column, Schema
 from ml.settings import Drift
 
@@ -108,6 +110,10 @@ def _judge_one(tests: _Tests, passed: list[bool], drift: Drift) -> Finding:
 
 def _moved(tests: _Tests) -> Message:
     """By how much: a distance of distributions in order, the share that moved between levels."""
+    if tests.finding.kind == "date" and tests.finding.method == ORDERED:
+        return message("drift.days_between", distance=tests.shape.effect)
+    if tests.finding.kind == "date":
+        return message("drift.weekdays", share=tests.shape.effect)
     if tests.finding.method == ORDERED:
         return message("drift.distance", distance=tests.shape.effect)
     return message("drift.share_moved", share=tests.shape.effect)
@@ -128,7 +134,7 @@ def _column(column: Column, baseline: Baseline, window: _Window, drift: Drift) -
     if column.name not in frame or column.name not in baseline.frame:
         return _Tests(_as_broken(finding, problem or message("drift.not_in_reference")))
     if column.kind == "date":
-        tests = _date(finding, other, baseline, frame)
+        tests = _date(finding, baseline, frame)
     else:
         tests = _number(finding, column, baseline, frame) if number else _category(finding, column, baseline, frame)
     reason = _broken(column, tests.finding, baseline, window, drift)
@@ -152,27 +158,39 @@ def _other_date(column: Column, schema: Schema) -> str:
     return next((name for name in schema.dates if name != column.name), "") if column.kind == "date" else ""
 
 
-def _date(finding: Finding, other: str, baseline: Baseline, frame: pd.DataFrame) -> _Tests:
-    """By what it means: a date near the time of its row is always another one, its distance to another date is not.
+def of_date(column: str, baseline: Baseline, frame: pd.DataFrame) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What is compared of a date, in the reference and in a window: (n,) days to another date, or weekdays as text.
 
-    Where there is no other, the weekdays are compared. Seasons are not: a window is shorter than a year.
+    By what it means: a date near the time of its row is always another one, its distance to another date is not. Where
+    there is no other, the weekdays are compared. Seasons are not: a window is shorter than a year.
     """
+    sides = baseline.frame, frame
+    other = _other_date(baseline.schema.column(column), baseline.schema)
+    days = [side[column].to_numpy(dtype=np.float64) for side in sides]
+    if other and all(other in side for side in sides):
+        before, now = (side[other].to_numpy(dtype=np.float64) - own for side, own in zip(sides, days, strict=True))
+        return before, now
+    before, now = map(_weekdays, days)
+    return before, now
+
+
+def _date(finding: Finding, baseline: Baseline, frame: pd.DataFrame) -> _Tests:
+    """A date by `of_date`, and how many are missing."""
     days, reference = (f[finding.column].to_numpy(dtype=np.float64) for f in (frame, baseline.frame))
-    if other and other in frame and other in baseline.frame:
-        apart, before = (f[other].to_numpy(dtype=np.float64) for f in (frame, baseline.frame))
-        known = profile.numbers(before - reference)
-        shape = two_sample.ordered(known.counts, profile.numbers(apart - days, known.edges).counts)
-    else:
-        weekdays = [profile.categories(_weekdays(values)).counts for values in (reference, days)]
-        shape = two_sample.chi_square(*weekdays)
+    before, now = of_date(finding.column, baseline, frame)
+    if before.dtype == object:
+        shape = two_sample.chi_square(profile.categories(before).counts, profile.categories(now).counts)
         finding = msgspec.structs.replace(finding, method=UNORDERED)
+    else:
+        known = profile.numbers(before)
+        shape = two_sample.ordered(known.counts, profile.numbers(now, known.edges).counts)
     finding, missing = _missing(finding, profile.numbers(reference), profile.numbers(days))
     return _Tests(finding, shape, missing)
 
 
 def _weekdays(days: stuck_feed.Floats) -> Any:
-    """(n,) the place in the week as text, "" for missing."""
-    return np.array(["" if day != day else str(int(day // 1 % 7)) for day in days], dtype=object)
+    """(n,) names of days as text, "" for missing."""
+    return np.array(["" if day != day else WEEKDAYS[int(day // 1 % 7)] for day in days], dtype=object)
 
 
 def _category(finding: Finding, column: Column, baseline: Baseline, frame: pd.DataFrame) -> _Tests:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.charts import Histogram
-from ml.drift import profile
+from ml.drift import features, profile
 from ml.drift.reference import Baseline
 from ml.drift.verdict import Finding
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = 12  # at most, those that moved most: about 300 bytes each in the record; our choice
-BINS = 20
+BINS = 20  # of a number; our choice
 LEVELS = 12  # of a category; the others are counted together
 LONGEST = 80  # letters of a level's name
 TAILS = (0.005, 0.995)  # quantiles of both sides that the inner edges span: one far value must not take all the room
@@ -36,13 +36,17 @@ def of_findings(
     moved = sorted((f for f in findings if f.drifted or f.broken), key=lambda f: -f.effect)
     found: list[Histogram | None] = []
     for finding in moved:
-        if finding.of_predictions:
+        if finding.kind == "date" and finding.column in frame and finding.column in baseline.frame:
+            sides = features.of_date(finding.column, baseline, frame)
+        elif finding.of_predictions:
             sides = baseline.probabilities.max(axis=1), probabilities.max(axis=1)
         elif finding.column in frame and finding.column in baseline.frame:
             sides = baseline.frame[finding.column].to_numpy(), frame[finding.column].to_numpy()
         else:
             continue
-        found.append(_categories(finding, *sides) if finding.kind == "category" else _numbers(finding, *sides))
+        as_levels = finding.kind == "category" or (finding.kind == "date" and sides[0].dtype == object)
+        drawn = _categories if as_levels else _numbers
+        found.append(drawn(finding, *sides))
     return tuple([one for one in found if one is not None][:COLUMNS])
 
 

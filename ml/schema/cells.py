@@ -30,6 +30,7 @@ DATE = (
     r"^(?:(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})|(\d{1,2})[-/.](\d{1,2})[-/.](\d{4}))"
     r"(?:[T ](\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?) ?(Z|[+-]\d{2}:?\d{2})?)?$"
 )
+WEEKDAYS = ("Saturday", "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday")  # of 2000-01-01 and after
 _DATE = re.compile(DATE, re.ASCII)
 _ORIGIN = datetime.date(2000, 1, 1).toordinal()
 _NUMBER, _RESPELLED = re.compile(NUMBER), re.compile(RESPELLED)

@@ -22,6 +22,7 @@ access = logging.getLogger("refit.access")
 BODY_FILE = "refit.body"  # in the WSGI environ: the whole body as a file that can be read twice
 
 CLIENT_GONE = "refit.client_gone"  # in the WSGI environ: asks whether the client has closed its connection
+REFUSED = "refit.refused"  # in the environ: the problem of a request that the worker refuses, to be told as a page
 
 Header = Callable[[str], str | None]
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import os
 import select
 import socket
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import IO, Any
 
 from ml.messages import message
 from serving import problems
-from serving.api.guard import CLIENT_GONE
+from serving.api.guard import CLIENT_GONE, REFUSED
 from serving.auth import limits
 from serving.http import wsgi
 from serving.http.connection import Connection
@@ -198,15 +199,7 @@ class Connections:
         """In an executor thread: one WSGI call."""
         keep = request.keep_alive and self._worker.alive
         try:
-            values = wsgi.environ(
-                request,
-                body.open(),
-                body.size,
-                connection.peer,
-                connection.sock.getsockname(),
-                multiprocess=self._cfg.workers > 1,
-                trusted=connection.address in self._cfg.forwarded_allow_ips,
-            )
+            values = self._environ(connection, request, body.open(), body.size)
             values[CLIENT_GONE] = connection.client_has_gone
             answer = wsgi.call(self._app, values, keep_alive=keep, room=self._room)
         except Exception as error:  # beyond Flask's reach: a full disk cannot hold the answer, for one
@@ -215,6 +208,17 @@ class Connections:
         self._done.append((connection, answer))
         self._wake()
         self._grown = self._grown or body.size > limits.HEAVY_BYTES or answer.file is not None
+
+    def _environ(self, connection: Connection, request: Request, body: IO[bytes], size: int) -> dict[str, Any]:
+        return wsgi.environ(
+            request,
+            body,
+            size,
+            connection.peer,
+            connection.sock.getsockname(),
+            multiprocess=self._cfg.workers > 1,
+            trusted=connection.address in self._cfg.forwarded_allow_ips,
+        )
 
     def _room(self) -> int:
         """What is left in memory for large answers that a full disk does not take; asked in an executor thread."""
@@ -273,12 +277,11 @@ class Connections:
 
     def _refuse(self, connection: Connection, error: Refused) -> None:
         """Answer what cannot be read on, and close."""
-        self._service.metrics.answered("none", error.status, 0.0)
-        path = "" if connection.request is None else _path(connection.request)
+        answer = self._refusal(connection, error)
         connection.request = None
         connection.data = b""
         try:
-            sent = connection.start_answer(self._problem(Problem(error.status, error.detail), path))
+            sent = connection.start_answer(answer)
         except OSError:
             self.close(connection)
             return
@@ -286,6 +289,15 @@ class Connections:
             self._linger(connection)
         else:
             self._watch(connection, select.EPOLLOUT)
+
+    def _refusal(self, connection: Connection, error: Refused) -> wsgi.Answer:
+        """As the protocol has it; the application's page where a browser asks."""
+        request, problem = connection.request, Problem(error.status, error.detail)
+        if request is not None and "text/html" in (request.header("accept") or ""):
+            values = self._environ(connection, request, io.BytesIO(), 0)
+            return wsgi.call(self._app, values | {"CONTENT_LENGTH": "0", REFUSED: problem}, keep_alive=False)
+        self._service.metrics.answered("none", error.status, 0.0)
+        return self._problem(problem, "" if request is None else _path(request))
 
     def sweep(self, now: float) -> None:
         """Close what has taken too long, and give back what large requests have taken."""

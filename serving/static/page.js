@@ -37,6 +37,7 @@ function withProgress(form) {
     const box = form.querySelector("#progress"), bar = box.querySelector("progress"), text = box.querySelector("p");
     const request = new XMLHttpRequest();
     request.open("POST", form.action);
+    request.setRequestHeader("Accept", "text/html");
     request.upload.addEventListener("progress", (e) => {
       if (!e.lengthComputable) return;
       bar.value = (100 * e.loaded) / e.total;

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ml.settings import load
-from ops import terminal
+from ops import RunFailed, terminal
 from ops.layout import Layout
 
 
@@ -75,6 +75,38 @@ def test_a_metric_stands_beside_what_it_has_without_skill_and_at_half() -> None:
         "at_half": {"accuracy": 0.781},
     }
     assert terminal._headline(measured) == {"accuracy": "0.656   without skill 0.757   at ½ 0.781"}
+
+
+def test_a_run_that_failed_after_its_verdict_tells_it(tmp_path: Path) -> None:
+    begin = "2026-11-26T10:00:00+00:00"
+    tasks = [
+        {"task_id": name, "state": state, "start_date": begin, "duration": 1.0, "try_number": 1}
+        for name, state in (("evaluate", "success"), ("register", "failed"))
+    ]
+
+    class Api:
+        def page(self, *_: str) -> str:
+            return "http://airflow/run"
+
+        def run(self, *_: str) -> dict[str, Any]:
+            return {"state": "failed"}
+
+        def runs(self, _: str) -> list[dict[str, Any]]:
+            return []
+
+        def tasks(self, *_: str) -> list[dict[str, Any]]:
+            return tasks
+
+        def log(self, *_: object) -> list[dict[str, Any]]:
+            return []
+
+        def result(self, *_: str) -> dict[str, Any]:
+            return {"sentence": "Refused: worse on the newest rows."}
+
+    layout = Layout(load({"REFIT_HOME": str(tmp_path)}))
+    watch = terminal.Watch(Api(), layout, terminal.Terminal(Screen()), "retrain", "r1")  # type: ignore[arg-type]
+    with pytest.raises(RunFailed, match=r"register failed.*\n.*\nThe gate's verdict before that: Refused: worse"):
+        watch.to_the_end()
 
 
 def test_a_run_says_its_step_and_what_the_last_one_took(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ TEMPLATES = {
     "drift.column": N_("column '{column}': {reason}"),
     "drift.predictions": N_("the predictions: {reason}"),
     "drift.distance": N_("the distribution changed (distance {distance:.2f})"),
+    "drift.days_between": N_("the days to another date changed (distance {distance:.2f})"),
+    "drift.weekdays": N_("the weekdays changed (share moved {share:.2f})"),
     "drift.share_moved": N_("the distribution changed (share moved {share:.2f})"),
     "drift.missing": N_("missing values went from {before:.1%} to {now:.1%}"),
     "drift.new_values": N_("{share:.1%} of the rows have a value never seen before"),

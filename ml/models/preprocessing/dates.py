@@ -13,9 +13,9 @@ import numpy as np
 
 from ml.models.onnx.graph import Graph
 from ml.models.preprocessing.encoded import F32
+from ml.schema.cells import WEEKDAYS
 
 YEAR = np.float32(1 / 365.2425)
-WEEKDAYS = ("Saturday", "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday")  # 2000-01-01 was a Saturday
 
 
 def names(dates: tuple[str, ...]) -> list[str]:

@@ -18,13 +18,12 @@ def performance(view: View) -> dict[str, Any] | None:
     windows = [w for w in view.windows if w.accuracy is not None]
     if not windows:
         return None
-    series = charts.Series(
-        name=gettext("Accuracy"),
-        points=tuple((w.end, w.accuracy) for w in windows),
-        band=tuple((w.low, w.high) if w.low is not None and w.high is not None else None for w in windows),
-        dots=True,
-        texts=tuple(map(_told, windows)),
-    )
+    before, now = ([w for w in windows if view.on_this_side(w) is side] for side in (False, True))
+    series = [
+        _accuracy(name, some)
+        for name, some in ((gettext("Accuracy"), now), (gettext("Accuracy with other columns or classes"), before))
+        if some
+    ]
     events = [*_ledger_events(view), *_drift_events(view)]
     names = {
         "promoted": gettext("Promotion"),
@@ -35,7 +34,7 @@ def performance(view: View) -> dict[str, Any] | None:
     }
     return {
         "svg": charts.line_chart(
-            [series],
+            series,
             title=gettext("Accuracy over time"),
             x_label=gettext("Time"),
             y_label=gettext("Accuracy"),
@@ -44,7 +43,7 @@ def performance(view: View) -> dict[str, Any] | None:
             x_range=(view.first, view.last),
             localise=formats.localised,
         ),
-        "series": [series.name],
+        "series": [one.name for one in series],
         "events": [(kind, name) for kind, name in names.items() if any(e.kind == kind for e in events)],
         "head": [
             gettext("Until"),
@@ -64,6 +63,16 @@ def performance(view: View) -> dict[str, Any] | None:
             for w in windows
         ],
     }
+
+
+def _accuracy(name: str, windows: list[Window]) -> charts.Series:
+    return charts.Series(
+        name=name,
+        points=tuple((w.end, w.accuracy) for w in windows if w.accuracy is not None),
+        band=tuple((w.low, w.high) if w.low is not None and w.high is not None else None for w in windows),
+        dots=True,
+        texts=tuple(map(_told, windows)),
+    )
 
 
 def _interval(window: Window) -> str:

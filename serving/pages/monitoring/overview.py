@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from ml.evaluation.bounds import wilson
 from serving.api import guard
-from serving.pages import pages, theme
+from serving.pages import actions, pages, theme
 from serving.pages.i18n import formats
 from serving.pages.models.events import outside
 from serving.pages.monitoring import charts, drift, time_range
@@ -63,6 +63,7 @@ def monitoring() -> str:
         first_checks=FIRST_CHECKS,
         alerts=[_alert(alert) for alert in view.alerts],
         report=chosen_report,
+        actions=actions.of_checks(service),
         outside=outside(known),
     )
 
@@ -140,7 +141,8 @@ def _alert(alert: Alert) -> dict[str, Any]:
 def _cards(view: View) -> list[dict[str, str]]:
     total = sum(w.predictions for w in view.windows)
     labelled = sum(w.labelled for w in view.windows)
-    right = round(sum(w.accuracy * w.labelled for w in view.windows if w.accuracy is not None))
+    judged = [w for w in view.windows if w.accuracy is not None and view.on_this_side(w)]
+    answered, right = sum(w.labelled for w in judged), round(sum((w.accuracy or 0.0) * w.labelled for w in judged))
     counts = {"all": formats.number(total, 0), "n": formats.number(labelled, 0), "right": formats.number(right, 0)}
     since = gettext("since %(when)s", when=formats.when(view.windows[0].start)) if view.windows else ""
     capped = gettext("only the newest %(n)s are counted", n=formats.number(NEWEST_ROWS, 0))
@@ -149,11 +151,15 @@ def _cards(view: View) -> list[dict[str, str]]:
     if total:
         told = gettext("%(n)s labels of %(all)s predictions", **counts)
         cards.append({"name": gettext("Label coverage"), "figure": formats.percent(labelled / total), "note": told})
-    if labelled:
-        low, high = (formats.percent(end) for end in wilson(right, labelled))
+    if answered:
+        low, high = (formats.percent(end) for end in wilson(right, answered))
+        counts["n"] = formats.number(answered, 0)
         told = gettext("%(right)s of %(n)s right; 95%% interval %(low)s to %(high)s", low=low, high=high, **counts)
+        if len(judged) < sum(w.accuracy is not None for w in view.windows):
+            since = gettext("since other columns or classes came, %(when)s", when=formats.when(view.border))
+            told = f"{told}; {since}"
         name = gettext("Accuracy on labelled traffic")
-        cards.append({"name": name, "figure": formats.percent(right / labelled), "note": told})
+        cards.append({"name": name, "figure": formats.percent(right / answered), "note": told})
     cards.append(
         {
             "name": gettext("Checks"),

@@ -12,7 +12,10 @@ NAMES = {"1d": _l("1 day"), "7d": _l("7 days"), "30d": _l("30 days"), ALL: _l("A
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the time from `first` to `last` (seconds since 1970); lists are newest first, windows oldest."""
+    """What is known of the time from `first` to `last` (seconds since 1970); lists are newest first, windows oldest.
+
+    `border` is when other columns or classes came last, 0 for never: accuracy before it is of another question.
+    """
 
     name: str
     first: float
@@ -21,6 +24,11 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[CheckEntry, ...]
     ledger: tuple[LedgerEntry, ...]
     alerts: tuple[Alert, ...]
+    border: float = 0.0
+
+    def on_this_side(self, window: Window) -> bool:
+        """Whether all of a window is of the columns and classes that are in force."""
+        return window.start >= self.border
 
 
 def of(known: Status, asked: str) -> View:
@@ -42,4 +50,5 @@ def of(known: Status, asked: str) -> View:
         checks=tuple(check for check in known.checks if check.time >= start),
         ledger=tuple(entry for entry in known.ledger if entry.time >= start),
         alerts=tuple(alert for alert in known.alerts if name == ALL or alert.time >= start),
+        border=max((entry.time for entry in known.ledger if entry.what == "new contract"), default=0.0),
     )

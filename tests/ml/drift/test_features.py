@@ -46,12 +46,16 @@ def test_a_date_that_moves_on_with_its_rows_has_not_drifted(names: tuple[str, ..
 
 def test_other_days_between_two_dates_are_drift() -> None:
     before, now = draw(3_000, 0, start=9_000.0), draw(3_000, 1, start=9_700.0, between=30.0)
-    assert all(finding.drifted for finding in findings(now, before).values())
+    found = findings(now, before)
+    assert all(finding.drifted for finding in found.values())
+    assert "the days to another date changed" in str(found["a"].reasons[0])
 
 
 def test_other_weekdays_of_the_only_date_are_drift() -> None:
     before, now = (draw(3_000, seed, start=start, names=("a",)) for seed, start in ((0, 9_000.0), (1, 9_700.0)))
-    assert findings(now - now % 7, before)["a"].drifted
+    found = findings(now - now % 7, before)["a"]
+    assert found.drifted
+    assert "the weekdays changed" in str(found.reasons[0])
 
 
 def test_dates_that_are_missing_are_told() -> None:

@@ -17,6 +17,24 @@ from ml.schema.schema import Column, Schema
 N = 400
 
 
+def test_a_date_is_drawn_as_what_was_compared() -> None:
+    """The days to another date, or the days of the week: not the date, which always moves on."""
+    days = np.arange(9_000.0, 9_700.0)
+    for names, drawn in ((("a",), "levels"), (("a", "b"), "edges")):
+        frame = pd.DataFrame({"a": days, "b": days + 30})[list(names)]
+        schema = Schema(
+            target="y",
+            classes=("0", "1"),
+            positive_label="1",
+            columns=tuple(Column(name=name, kind="date") for name in names),
+        )
+        kept = Baseline("1", schema, frame, None, None, np.full((len(frame), 2), 0.5))
+        found = Finding(column="a", kind="date", method="", drifted=True)
+        (one,) = histograms.of_findings(kept, frame + 700, np.full((len(frame), 2), 0.5), [found])
+        assert one.before == one.now
+        assert getattr(one, drawn)
+
+
 def _of(before: npt.ArrayLike, now: npt.ArrayLike, kind: str = "number") -> Histogram | None:
     schema = Schema(target="y", classes=("0", "1"), positive_label="1", columns=(Column(name="x", kind=kind),))  # type: ignore[arg-type]
     dtype = np.float64 if kind == "number" else object

@@ -235,6 +235,31 @@ def test_what_the_worker_refuses_has_the_protocols_form(server: Server) -> None:
         assert key in json.loads(answer.partition(b"\r\n\r\n")[2])
 
 
+@pytest.mark.parametrize("path", [b"/file", b"/labels", b"/predict?lang=vi"])
+def test_what_the_worker_refuses_is_a_page_where_a_browser_asks(server: Server, path: bytes) -> None:
+    """In the reader's language, with the policy of a page; the connection ends, and it is counted once."""
+    before = server.request("GET", "/metrics")[2]
+    head = (
+        b"POST %s HTTP/1.1\r\nHost: localhost\r\nAccept: text/html,*/*;q=0.8\r\nContent-Length: 999999999\r\n\r\n"
+        % path
+    )
+    answer = server.raw(head)
+    top, _, page = answer.partition(b"\r\n\r\n")
+    assert status(answer) == 413
+    assert b"text/html" in top
+    assert b"Connection: close" in top
+    assert b"default-src 'none'" in top
+    assert (b'<html lang="vi"' in page) == (b"lang=vi" in path)
+    assert b'role="alert"' in page
+    after = server.request("GET", "/metrics")[2]
+    counts = [sum(float(line.split()[-1]) for line in text.decode().splitlines()
+                  if line.startswith("refit_problems_total") and "http.body_too_large" in line)
+              for text in (before, after)]  # fmt: skip
+    assert counts[1] - counts[0] == 1
+    assert status(server.raw(head.replace(path, b"/v2/models/m/infer"))) == 413
+    assert b"application/json" in server.raw(head.replace(path, b"/v2/models/m/infer"))
+
+
 def test_head_has_no_body_and_underscored_headers_are_dropped(server: Server) -> None:
     answer = server.raw(b"HEAD /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX_Api_Key: k\r\n\r\n")
     assert status(answer) == 200

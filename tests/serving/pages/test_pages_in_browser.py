@@ -207,6 +207,28 @@ def test_a_bad_file_is_explained(url: str, browser: Browser, tmp_path: Path) -> 
         expect(opened.locator("#upload input[type=file]")).to_be_visible()
 
 
+@pytest.mark.parametrize("javascript", [True, False], ids=["with script", "without script"])
+def test_a_file_that_is_too_large_is_told_on_a_page(
+    javascript: bool, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker refuses it by its head, before the application sees it."""
+    monkeypatch.setenv("REFIT_SERVING__MAX_BODY_BYTES", "100000")
+    showcase.write(tmp_path)
+    (tmp_path / "rows.csv").write_text(CSV + "x" * 1_000_000)
+    with (
+        _serving(tmp_path) as address,
+        page(browser, viewport=NARROW, locale="vi-VN", java_script_enabled=javascript) as (
+            opened,
+            _,
+        ),
+    ):
+        opened.goto(address)
+        opened.locator("#upload input[type=file]").set_input_files(tmp_path / "rows.csv")
+        opened.get_by_role("button", name="Dự đoán tệp").click()
+        expect(opened.get_by_role("alert")).to_contain_text("100")
+        expect(opened.get_by_role("link", name="Về trang đầu")).to_be_visible()
+
+
 def test_the_report_runs_in_a_world_of_its_own(url: str, browser: Browser) -> None:
     """The report's script ran, and could not reach the page around it."""
     with page(browser, viewport=WIDE) as (opened, seen):

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from serving.app import create_app
 from serving.status import reader
-from serving.status.reader import CheckEntry, Status
+from serving.status.reader import CheckEntry, LedgerEntry, Status
 from tests.serving import showcase
 from tests.serving.showcase import HOUR, NOON
 from tests.serving.tiny import settings_for
@@ -134,3 +134,20 @@ def test_the_report_is_in_the_theme_that_was_chosen(client: FlaskClient) -> None
     with client.get("/monitoring/report/check0?theme=auto") as answer:
         assert answer.data == file.read_bytes()
         assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
+def test_accuracy_ends_where_other_columns_or_classes_came(client: FlaskClient) -> None:
+    """What was right before was right about another question: it is counted out, said, and drawn apart."""
+    kept = _status(client)
+    border = kept.windows[8].start
+    moved = LedgerEntry(time=border, what="new contract", from_version="2", to_version="3", who="ann")
+    windows = tuple(msgspec.structs.replace(w, accuracy=0.5 if w.start < border else 0.75) for w in kept.windows)
+    _status(client, ledger=(moved, *kept.ledger), windows=windows)
+    text = html.unescape(client.get("/monitoring").text)
+    assert "1,200 of 1,600 right" in text
+    assert "since other columns or classes came" in text
+    assert "Accuracy with other columns or classes" in text
+    _status(client, ledger=kept.ledger, windows=windows)
+    text = html.unescape(client.get("/monitoring").text)
+    assert "2,800 of 4,800 right" in text
+    assert "other columns or classes" not in text
