@@ -137,6 +137,15 @@ def days(
     markers, order
         As of `cells.days`.
 
+    Parameters
+    ----------
+    column
+        Arrow, pandas or a sequence of cells, (n_rows,).
+    markers
+        Texts that mean an empty cell.
+    order
+        Of day and month in dates with slashes, as `Column.date_order`.
+
     >>> days(pa.array(["2000-01-03", "03/01/2000", "", "soon"]), order="day-first")[0].tolist()
     [2.0, 2.0, nan, nan]
     """

@@ -269,6 +269,7 @@ class Schedule(Section, frozen=True):
     retrain_cron: str = "0 3 * * *"  # when a retraining starts by itself, UTC
     drift_cron: str = "*/15 * * * *"  # when the drift check runs, UTC
     watch_interval_s: float = 10.0  # between looks for drift.min_rows new predictions; 0: drift_cron alone
+    public_url: str = ""  # where people open Airflow, for links to it; empty: airflow_port here
     notifiers: dict[str, dict[str, Any]] = {}  # Airflow's, for each alert: class → its arguments, with "{{ alert }}"
 
 

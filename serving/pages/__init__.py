@@ -5,6 +5,7 @@ so the policy below can be strict. `install(app)` adds translations, filters and
 
 | module | what is in it |
 |---|---|
+| `actions` | What a person can do to the model, as links to the very page of Airflow |
 | `documents` | `GET /openapi.json` and `GET /docs`, the same as a page that needs no other host |
 | `file` | `/file`: an uploaded table scored, shown as a list to work through, and kept for an hour to be downloaded |
 | `i18n` | The reader's language: numbers and times, and sentences of the library |

@@ -201,7 +201,7 @@ def _version(info: VersionInfo, aliases: list[str]) -> VersionEntry:
 
 
 def windows(settings: Settings, slices: int = SLICES, *, since: float | None = None) -> list[Window]:
-    """The newest predictions, of those since then, in `slices` equal slices of time; empty slices are left out."""
+    """The newest predictions, `since` a moment (seconds), in `slices` equal slices of time, without empty ones."""
     engine = database.engine(settings)
     p, f = predictions.c, feedback.c
     newest = sa.select(p.prediction_id, p.time, p.model_version, p.label).order_by(p.time.desc()).limit(NEWEST_ROWS)

@@ -22,7 +22,7 @@ Row = tuple[str, str, str, str, str]  # name, of the one, of the other, differen
 
 
 def of(service: Service, known: Status, first: str, second: str) -> dict[str, Any]:
-    """Two versions: those asked for, else the newest two; empty where there are fewer."""
+    """Two versions: `first` and `second` by their numbers, else the newest two; empty where there are fewer."""
     if len(known.versions) < 2:
         return {}
     by_name = {v.version: v for v in known.versions}
@@ -30,7 +30,7 @@ def of(service: Service, known: Status, first: str, second: str) -> dict[str, An
     b = by_name.get(second, known.versions[0])
     files = [files_of(service, known, v.version) for v in (a, b)]
     before, after = files
-    rows = [*_what(a, b), *_made_of(before, after)]
+    rows = [*_what(a, b), *_made_of(a, b, before, after)]
     parameters = _parameters(before, after)
     return {
         "a": a.version,
@@ -48,13 +48,14 @@ def of(service: Service, known: Status, first: str, second: str) -> dict[str, An
 
 def _what(a: VersionEntry, b: VersionEntry) -> Iterator[Row]:
     yield gettext("Registered"), formats.when(a.time), formats.when(b.time), "", ""
-    if not (a.family and b.family):
-        return
     yield gettext("The gate said"), translation.translated(a.sentence), translation.translated(b.sentence), "", ""
 
 
-def _made_of(before: VersionFiles | None, after: VersionFiles | None) -> list[Row]:
-    one, other = (dict(made_of(files)) if files else {} for files in (before, after))
+def _made_of(a: VersionEntry, b: VersionEntry, before: VersionFiles | None, after: VersionFiles | None) -> list[Row]:
+    one, other = (
+        {gettext("Family"): entry.family, **dict(made_of(files) if files else ())}
+        for entry, files in ((a, before), (b, after))
+    )
     return [(name, one.get(name, "–"), other.get(name, "–"), "", "") for name in dict.fromkeys([*one, *other])]
 
 

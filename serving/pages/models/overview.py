@@ -12,11 +12,11 @@ from werkzeug.wrappers import Response
 from ml.settings.addresses import mlflow_page
 from serving.api import guard
 from serving.model.store import Served
-from serving.pages import pages
+from serving.pages import actions, pages
 from serving.pages.i18n import formats
 from serving.pages.models import comparison, version
 from serving.pages.models.events import ledger_row, outside
-from serving.service import Service, current_service
+from serving.service import current_service
 from serving.status import reader as status_file
 from serving.status.reader import VersionEntry
 
@@ -38,7 +38,7 @@ def models() -> str:
     if served is not None and files is not None:
         context = version.described(files)
         drawn = {chart["key"] for panel in ("quality", "search") for chart in context[panel]}
-        context |= {"figures": _figures(served, drawn | {"model"}), "links": _links(service)}
+        context["figures"] = _figures(served, drawn | {"model"})
     return render_template(
         "models.html",
         versions=[_row(v) for v in known.versions],
@@ -49,6 +49,8 @@ def models() -> str:
         shadow=known.shadow,
         outside=outside(known),
         silent=version.silent(known),
+        mlflow=mlflow_page(service.settings, f"models/{service.settings.registry.model_name}"),
+        actions=actions.of_model(service),
         **context,
     )
 
@@ -90,13 +92,6 @@ def _figures(served: Served, drawn: set[str]) -> list[dict[str, str]]:
         }
         for name in names
     ]
-
-
-def _links(service: Service) -> dict[str, str]:
-    return {
-        "mlflow": mlflow_page(service.settings, f"models/{service.settings.registry.model_name}"),
-        "airflow": f"http://127.0.0.1:{service.settings.airflow_port}/dags/retrain",
-    }
 
 
 def _row(entry: VersionEntry) -> dict[str, Any]:

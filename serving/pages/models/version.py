@@ -14,7 +14,7 @@ from ml.decision import of_metrics
 from ml.messages import Text
 from ml.settings.addresses import mlflow_page
 from serving.api import guard
-from serving.pages import pages
+from serving.pages import actions, pages
 from serving.pages.i18n import formats
 from serving.pages.models import card, course, quality, search
 from serving.pages.models.events import ledger_row
@@ -38,6 +38,7 @@ def version(version: str) -> str:
     files = files_of(service, known, version)
     if entry is None and files is None:
         abort(404, gettext("Version %(version)s is not among the newest versions that are kept here.", version=version))
+    has_served = any(e.what in ("promoted", "rolled back") and e.to_version == version for e in known.ledger)
     return render_template(
         "version.html",
         version=version,
@@ -48,8 +49,15 @@ def version(version: str) -> str:
         against=_judged_against(known, files),
         mlflow=mlflow_page(service.settings, f"models/{service.settings.registry.model_name}/versions/{version}"),
         silent=silent(known),
+        actions=actions.of_version(service, version) if has_served and not _serves(service, version) else [],
+        by_hand=bool(entry) and not has_served and not _serves(service, version),
         **(described(files) if files else {}),
     )
+
+
+def _serves(service: Service, version: str) -> bool:
+    served = service.store.current()
+    return served is not None and served.version == version
 
 
 def files_of(service: Service, known: Status, version: str) -> VersionFiles | None:

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from ml.evaluation.bounds import wilson
 from serving.api import guard
-from serving.pages import pages, theme
+from serving.pages import actions, pages, theme
 from serving.pages.i18n import formats
 from serving.pages.models.events import outside
 from serving.pages.monitoring import charts, drift, time_range
@@ -63,6 +63,7 @@ def monitoring() -> str:
         first_checks=FIRST_CHECKS,
         alerts=[_alert(alert) for alert in view.alerts],
         report=chosen_report,
+        actions=actions.of_checks(service),
         outside=outside(known),
     )
 

@@ -1,11 +1,11 @@
-"""Links to MLflow's pages."""
+"""Links to MLflow's and Airflow's pages."""
 
 from __future__ import annotations
 
 import pytest
 
 from ml.settings import from_values
-from ml.settings.addresses import mlflow_page
+from ml.settings.addresses import airflow_page, mlflow_page
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,12 @@ def test_the_page_is_where_people_reach_it(registry: dict[str, str], server: str
     """The parameter stands behind the `#`: before it, MLflow does not see it and hides the registry."""
     settings = from_values({"mlflow_port": 5001, "registry": registry})
     assert mlflow_page(settings, "models/m") == f"{server}/#/models/m?workflowType=machine_learning"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "server"),
+    [({}, "http://127.0.0.1:8081"), ({"public_url": "https://example.com/airflow/"}, "https://example.com/airflow")],
+)
+def test_airflow_is_where_people_reach_it(schedule: dict[str, str], server: str) -> None:
+    settings = from_values({"airflow_port": 8081, "schedule": schedule})
+    assert airflow_page(settings, "dags/retrain") == f"{server}/dags/retrain"

@@ -73,3 +73,30 @@ def test_a_silent_registry_is_said(client: FlaskClient) -> None:
         reader.write(folder, msgspec.structs.replace(kept, versions_time=kept.time - silent_s))
         for path in ("/models", "/models/2"):
             assert ("The model registry does not answer" in client.get(path).text) == said
+
+
+def test_what_a_person_can_do_leads_to_airflow(client: FlaskClient, tmp_path: Path) -> None:
+    """To the very page; approval only where a person must approve; a version that never served has no way back."""
+    base = "http://127.0.0.1:8080"
+    text = client.get("/models").text
+    assert f'<a href="{base}/dags/retrain" rel="noreferrer">Retrain</a>' in text
+    assert f'<a href="{base}/dags/rollback" rel="noreferrer">Roll back</a>' in text
+    assert "required_actions" not in text
+    checks = client.get("/monitoring").text
+    assert f'<a href="{base}/dags/drift_check" rel="noreferrer">Check now</a>' in checks
+    refused = html.unescape(client.get("/models/2").text)
+    assert "rollback" not in refused
+    assert '.venv/bin/python -m ml promote --version 2 --reason "…"' in refused
+    assert "promote --version" not in client.get("/models/3").text
+    folder = client.application.extensions["refit"].folder
+    kept = reader.read(folder)
+    before = msgspec.structs.replace(kept.ledger[0], from_version="1", to_version="2")
+    reader.write(folder, msgspec.structs.replace(kept, ledger=(*kept.ledger, before)))
+    assert "press Trigger and write 2 as the version" in client.get("/models/2").text
+    settings = settings_for(tmp_path / "other", approval="required", schedule={"public_url": "https://air.example/"})
+    app = create_app(settings)
+    asked = app.test_client().get("/models").text
+    app.extensions["refit"].close()
+    assert (
+        '<a href="https://air.example/required_actions?response_received=false" rel="noreferrer">Approve</a>' in asked
+    )
