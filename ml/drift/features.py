@@ -164,13 +164,6 @@ def of_date(column: str, baseline: Baseline, frame: pd.DataFrame) -> tuple[NDArr
 
     By what it means: a date near the time of its row is always another one, its distance to another date is not. Where
     there is no other, the weekdays are compared. Seasons are not: a window is shorter than a year.
-
-    Parameters
-    ----------
-    column
-        Name of the date.
-    frame
-        The window, in canonical form.
     """
     sides = baseline.frame, frame
     other = _other_date(baseline.schema.column(column), baseline.schema)

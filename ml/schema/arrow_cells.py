@@ -133,13 +133,6 @@ def days(
     Parameters
     ----------
     column
-        Of text, or of a type of dates.
-    markers, order
-        As of `cells.days`.
-
-    Parameters
-    ----------
-    column
         Arrow, pandas or a sequence of cells, (n_rows,).
     markers
         Texts that mean an empty cell.
