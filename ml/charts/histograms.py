@@ -91,7 +91,17 @@ def paired_bars(
     title: str,
     localise: Localise = str,
 ) -> Chart:
-    """Shares in [0, 1] of a category's levels, a name with two bars below it each."""
+    """Shares in [0, 1] of a category's levels, a name with two bars below it each.
+
+    Parameters
+    ----------
+    levels
+        Their names, from the top.
+    before, now
+        A share a level.
+    names
+        Of the two sides.
+    """
     top = max([*before, *now], default=0.0)
     if not top:
         return Chart(title=title)

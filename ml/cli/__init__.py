@@ -38,6 +38,7 @@ COMMANDS = {
     "replay": ("ml.cli.replay", "replay"),
     "send": ("demo.send", "command"),  # the demonstration's: known here by its name alone
     "status": ("ml.cli.status", "status"),
+    "score": ("serving.batch.command", "command"),  # by its name alone: it reads tables as the service does
     "verify": ("serving.integrity.command", "command"),  # by its name alone, too: it reads the service's segments
 }
 

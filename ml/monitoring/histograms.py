@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = 12  # at most, those that moved most: about 300 bytes each in the record; our choice
-BINS = 20
+BINS = 20  # of a number; our choice
 LEVELS = 12  # of a category; the others are counted together
 LONGEST = 80  # letters of a level's name
 TAILS = (0.005, 0.995)  # quantiles of both sides that the inner edges span: one far value must not take all the room

@@ -39,7 +39,7 @@ def read(settings: Settings) -> History:
     data, frame = settings.data, registry.read(settings)
     for column in (data.time_column, data.target):
         if column not in frame:
-            raise DataError(message("replay.no_column"), file=data.path, column=column)
+            raise DataError(message("files.no_column"), file=data.path, column=column)
     moments = row_metadata.times(frame, data.time_column, data)
     order = np.argsort(moments, kind="stable")
     return History(frame.iloc[order].reset_index(drop=True), moments[order])

@@ -83,7 +83,7 @@ def _log(x: float) -> float:
 
 
 def evidence(rehearsals: Mapping[str, Rehearsal], checks: int, families: int) -> float:
-    """E in nats after so many checks; `families` are the quick ones that may be tried."""
+    """E in nats after so many `checks`, of all `rehearsals`; `families` are the quick ones that may be tried."""
     possible = max(len(WINDOWS) * families, len(rehearsals))
     not_begun = -math.log(checks + 1)
     held = [float(np.logaddexp(r.log_wealth, not_begun)) for r in rehearsals.values()]

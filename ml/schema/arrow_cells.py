@@ -128,7 +128,16 @@ def numbers(
 def days(
     column: Any, *, markers: tuple[str, ...] = ("",), order: str = ""
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Read a column as dates: days since 2000-01-01 (UTC), and which cells are none; as `numbers`, see `cells.days`.
+    """Read a column as dates: days since 2000-01-01 (UTC), and which cells are none; as `numbers`.
+
+    Parameters
+    ----------
+    column
+        Arrow, pandas or a sequence of cells, (n_rows,).
+    markers
+        Texts that mean an empty cell.
+    order
+        Of day and month in dates with slashes, as `Column.date_order`.
 
     >>> days(pa.array(["2000-01-03", "03/01/2000", "", "soon"]), order="day-first")[0].tolist()
     [2.0, 2.0, nan, nan]

@@ -108,7 +108,10 @@ def number_column(raw: Any, column: Column, schema: Schema, place: Place, report
 
 
 def read_numbers(cells: Any, column: Column, schema: Schema) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """A number or date column as `arrow_cells.numbers` and `days` give it: (n_rows,) values, and which are none."""
+    """The `cells` of a number or date column as `arrow_cells.numbers` and `days` give them: values, and which are none.
+
+    Both are (n_rows,).
+    """
     if column.kind == "date":
         return arrow_cells.days(cells, markers=schema.missing_markers, order=column.date_order)
     return arrow_cells.numbers(
@@ -172,7 +175,7 @@ def refused_word(
 
 
 def written_numbers(array: pa.Array, bad: NDArray[np.bool_], kind: str = "number") -> NDArray[np.bool_]:
-    """(n_rows,) which of the bad cells are numbers with signs that were not read; see `is_written_number`."""
+    """(n_rows,) which `bad` cells are numbers with signs that were not read; `kind` as of `is_written_number`."""
     mask = np.zeros(len(array), bool)
     if bad.any() and arrow_cells.is_text(array):
         encoded = pc.dictionary_encode(array.filter(pa.array(bad)))

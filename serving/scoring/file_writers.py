@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from ml.schema import arrow_cells
 from ml.schema.cells import NUMBER
+from ml.schema.rows import Rows
 from ml.schema.schema import Schema
 from serving.scoring import responses as answers
 from serving.scoring.json_rows import ID_KEY
@@ -143,7 +144,7 @@ def answer_columns(scored: Scored, taken: list[str]) -> pa.Table:
         "probability": pa.array(scored.chosen.astype("float64")),
         **({} if scored.positive is None else {"positive_probability": pa.array(probabilities[:, scored.positive])}),
         **{f"probability_{name}": pa.array(probabilities[:, j]) for j, name in enumerate(scored.schema.classes)},
-        "warnings": _warnings(scored),
+        "warnings": warning_texts(scored.rows),
     }
     if ID_KEY in taken and not any(column.name == ID_KEY for column in scored.schema.columns):
         del columns[ID_KEY]
@@ -155,11 +156,13 @@ def answer_columns(scored: Scored, taken: list[str]) -> pa.Table:
     return pa.table(list(columns.values()), names=names)
 
 
-def _warnings(scored: Scored) -> pa.Array:
-    if not scored.rows.warnings:
-        return pa.repeat(pa.scalar("", pa.string()), len(scored))
+def warning_texts(rows: Rows) -> pa.Array:
+    """What is unusual in each row, in one text; empty where nothing is."""
+    if not rows.warnings:
+        return pa.repeat(pa.scalar("", pa.string()), len(rows))
     texts = [
-        "; ".join(f"{warning.column}: {warning.message}" for warning in warnings) for warnings in scored.rows.warnings
+        "; ".join(f"{warning.column}: {warning.message}" for warning in warnings) if warnings else ""
+        for warnings in rows.warnings
     ]
     return pa.array(texts, pa.string())
 

@@ -74,9 +74,10 @@ class ParquetTable:
         with _parquet_errors(self._name):
             file = pq.ParquetFile(self._stream, read_dictionary=_texts_of(self.schema))
             left = self._options.max_bytes
-            for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-                table, left = self._written_out(batch, left)
-                yield table
+            for group in range(file.num_row_groups):  # one reader for all of them keeps the bytes of each to the end
+                for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns):
+                    table, left = self._written_out(batch, left)
+                    yield table
 
     def _written_out(self, batch: pa.RecordBatch, left: int) -> tuple[pa.Table, int]:
         """The batch without dictionaries, and how many bytes of text there may still be."""

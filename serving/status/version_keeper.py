@@ -69,7 +69,7 @@ class Keeper:
 
 
 def copy_verified(source: Path, target: Path, sha256: str) -> None:
-    """Copy the side files of a bundle.
+    """Copy the side files of a bundle, from the folder `source` to the folder `target`.
 
     Raises
     ------

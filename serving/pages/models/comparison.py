@@ -22,7 +22,7 @@ Row = tuple[str, str, str, str, str]  # name, of the one, of the other, differen
 
 
 def of(service: Service, known: Status, first: str, second: str) -> dict[str, Any]:
-    """Two versions: those asked for, else the newest two; empty where there are fewer."""
+    """Two versions: `first` and `second` by their numbers, else the newest two; empty where there are fewer."""
     if len(known.versions) < 2:
         return {}
     by_name = {v.version: v for v in known.versions}

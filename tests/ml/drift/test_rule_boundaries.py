@@ -226,6 +226,10 @@ def test_large_evidence_that_a_retraining_has_not_mended_waits_for_the_budget() 
     assert ask(OUTRUN, holds=[SPENT], fresh_model_probe=probe, spent=49.5) == (False, blocked)
     assert ask(OUTRUN, holds=[SPENT], fresh_model_probe=probe, spent=49.4) == (True, large)
     assert ask(OUTRUN, fresh_model_probe=probe, spent=99.0) == (True, confirmed)
+    little = FreshModelProbe(
+        challenger_beats_champion=True, evidence=1.1
+    )  # and nothing is spent, where nothing is said
+    assert ask(OUTRUN, holds=[SPENT], fresh_model_probe=little, drift=Drift(evidence_large_nats=1.0)) == (True, large)
 
 
 def test_how_much_evidence_is_large_is_a_setting() -> None:

@@ -96,6 +96,7 @@ def test_the_best_is_what_the_evidence_is_for() -> None:
     """Since whichever check: a sum that was lost long ago does not count."""
     assert e_process.best({}) == ""
     assert e_process.best(after({ALL: 0.1, SLIDING: 0.2})) == SLIDING
+    assert e_process.best(after({ALL: 0.2, SLIDING: 0.1})) == ALL
     assert e_process.best(after({ALL: 0.1, SLIDING: -9.0}, {ALL: 0.1, SLIDING: 2.0})) == SLIDING
 
 
@@ -122,3 +123,19 @@ def test_a_window_is_chosen_within_the_family_that_gains_most() -> None:
     assert e_process.window_by_sums({}, 2.5) == "all"
     found = e_process.add({}, 1, served, {ALL: served + 0.3, SLIDING: served - 0.2 + noise, best: served - 0.1})
     assert e_process.window_by_sums(found, 2.5) == "sliding"
+
+
+@pytest.mark.parametrize(
+    ("rows", "over", "squares", "errors", "window"),
+    [
+        (100, 25.0, 106.25, 2.5, "all"),
+        (100, 25.0, 106.24, 2.5, "sliding"),
+        (1, 1.0, 1.0, 1.0, "all"),
+        (0, 0.0, 0.0, 0.5, "all"),
+    ],
+    ids=["at the bound", "a hair above", "one row", "no row"],
+)
+def test_the_bound_must_be_passed(rows: int, over: float, squares: float, errors: float, window: str) -> None:
+    """A sum of 25 has an error of 10, as the variance is about the mean."""
+    sums = Rehearsal(gain=1.0, over_all=over, over_all_squares=squares, over_all_rows=rows)
+    assert e_process.window_by_sums({SLIDING: sums}, errors) == window

@@ -18,6 +18,16 @@ TEMPLATES = {
     ),
     "requests.tables_waiting": N_("the database has not taken the rows of earlier tables; send it again in a while"),
     "requests.fault": N_("a fault of the service, which is in its log; the request may be sent again"),
+    "requests.no_champion": N_("no version is the champion yet: name one with --version, or run python -m ml pipeline"),
+    "requests.no_scores": N_("this folder has other files in it: name a new one"),
+    "requests.other_scores": N_(
+        "{name} was scored into this folder by version {version}, with the columns [{columns:, }]: another table, "
+        "version or choice of columns needs a folder of its own"
+    ),
+    "requests.scorer_ended": N_(
+        "a process that scored was ended from outside, for want of memory perhaps: the same command goes on where it "
+        "was"
+    ),
     "requests.no_finite_probability": N_(
         "rows[{row}]: the model gives no finite probability for it; nothing was answered"
     ),

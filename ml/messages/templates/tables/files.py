@@ -43,6 +43,7 @@ TEMPLATES = {
     "files.unreadable": N_("cannot be read: {error}"),
     "files.bad_path": N_("data.path: {error}"),
     "files.not_there": N_("there is no such file"),
+    "files.no_column": N_("there is no such column"),
     "files.not_allowed": N_("not allowed: {error}"),
     "files.unreachable": N_("{place}: cannot be reached: {error}"),
     "files.sql_needs": N_('data.source = "sql" needs data.url (a SQLAlchemy URL) and data.query (a SELECT)'),

@@ -6,7 +6,6 @@ TEMPLATES = {
     "replay.needs_time": N_(
         "a replay needs a table of your own and its column of time: --data FILE --target COLUMN --time COLUMN"
     ),
-    "replay.no_column": N_("there is no such column"),
     "replay.no_delay": N_("label delay: expected for instance {expected}, got {got}"),
     "replay.too_few_rows": N_("{n} rows are too few for {windows} windows of at least {least}"),
     "replay.title": N_("What the loop would have done: {table}"),
