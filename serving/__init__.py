@@ -14,6 +14,7 @@ A worker imports neither a database driver nor MLflow, pandas, scikit-learn or t
 | `api` | Blueprints of the JSON API, one file a concern |
 | `app` | The Flask application: `gunicorn -c serving/gunicorn.conf.py 'serving.app:create_app()'` |
 | `auth` | Who may call: API keys with scopes, and rate limits |
+| `batch` | Batch scoring: a table of any length scored by a registered version, without the service |
 | `gunicorn.conf.py` | gunicorn's configuration, from Refit's settings |
 | `http` | HTTP: the gunicorn worker of the service, its connections, and the fast path |
 | `ids` | Random ids, cheaply: the system's randomness is fetched for many at a time |

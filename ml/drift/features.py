@@ -159,7 +159,8 @@ def _other_date(column: Column, schema: Schema) -> str:
 
 
 def of_date(column: str, baseline: Baseline, frame: pd.DataFrame) -> tuple[NDArray[Any], NDArray[Any]]:
-    """What is compared of a date, in the reference and in a window: (n,) days to another date, or weekdays as text.
+    """What is compared of the date `column`, in the reference and in a window's `frame`: (n,) days to another date, or
+    weekdays as text.
 
     By what it means: a date near the time of its row is always another one, its distance to another date is not. Where
     there is no other, the weekdays are compared. Seasons are not: a window is shorter than a year.

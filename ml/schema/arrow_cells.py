@@ -128,7 +128,7 @@ def numbers(
 def days(
     column: Any, *, markers: tuple[str, ...] = ("",), order: str = ""
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Read a column as dates: days since 2000-01-01 (UTC), and which cells are none; as `numbers`, see `cells.days`.
+    """Read a column as dates: days since 2000-01-01 (UTC), and which cells are none; as `numbers`.
 
     Parameters
     ----------

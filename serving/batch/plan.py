@@ -66,7 +66,7 @@ def begin(folder: Path, plan: Plan) -> Plan:
 
 
 def finish(folder: Path, plan: Plan, rows: int) -> Plan:
-    """Write down that all of it is there."""
+    """Write down in `folder` that all `rows` are there."""
     done = msgspec.structs.replace(plan, rows=rows)
     files.write_bytes(folder / RECORD, msgspec.json.encode(done))
     return done

@@ -97,7 +97,7 @@ def run(
 
 
 def reader(settings: Settings, bundle: Bundle, stream: Any, name: str) -> Upload:
-    """Of a table of any length."""
+    """Of a table of any length: `stream` is seekable, messages begin with `name`."""
     values = to_values(settings)
     values["serving"] |= {"max_file_rows": _UNLIMITED, "max_file_cells": _UNLIMITED}
     data = settings.data
@@ -139,7 +139,7 @@ def _joined(number: int, first: int, parts: Sequence[tuple[Rows, pa.Table]]) -> 
 
 
 def write(bundle: Bundle, folder: Path, unit: Unit) -> int:
-    """Score a unit and write its part, whole or not at all; returns its rows."""
+    """Score a unit and write its part into `folder`, whole or not at all; returns its rows."""
     probabilities = score.run(bundle, unit.rows)
     if not np.isfinite(np.add.reduce(probabilities, axis=None)):
         raise DataError(message("requests.no_finite_probability", row=unit.first + _first_bad(probabilities)))

@@ -109,8 +109,8 @@ def moment(seconds: float, *, days: bool) -> str:
 
 
 def day(days_since: float) -> str:
-    """A date, given as days since 2000-01-01, with its time where it is not midnight; in Vietnamese day first."""
-    told = iso(days_since)
+    """A date, given as days since 2000-01-01, with its minute where it is not midnight; in Vietnamese day first."""
+    told = iso(round(days_since * 1440) / 1440)  # a row holds it to within a minute (float32)
     if str(get_locale()) != "vi":
         return told.replace("T", " ")
     date, _, clock = told.partition("T")

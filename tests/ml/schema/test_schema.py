@@ -1,5 +1,6 @@
 """Schema: the order of columns, its file, and what inference decides."""
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -150,3 +151,13 @@ def test_canonical_of_any_table_has_its_form(numbers: list[object], texts: list[
             assert rows[column.name].map(type).eq(str).all()
     again, _ = canonical(rows, schema)
     pd.testing.assert_frame_equal(again, rows)
+
+
+def test_a_schema_from_before_dates_and_units_is_read() -> None:
+    """Bundles of then go on serving."""
+    written = msgspec.json.decode(infer(table(x=np.arange(ROWS) % 7 + 0.5), Data())[0].to_json())
+    for column in written["columns"]:
+        del column["unit"], column["date_order"]
+    found = Schema.from_json(msgspec.json.encode(written))
+    assert (found.dates, found.numbers) == ((), ("x",))
+    assert found.columns[-1].unit == ""
