@@ -71,6 +71,7 @@ SHOTS = [
     Shot("predict-vi-narrow", "service", "/", predict, VIETNAMESE | {"viewport": NARROW}, full=True),
     Shot("models-full-dark", "service", "/models", None, DARK, full=True),
     Shot("models-narrow", "service", "/models", None, VIETNAMESE | {"viewport": NARROW}, full=True),
+    Shot("version", "service", "/models/1", None, full=True),
     Shot("monitoring-full", "service", "/monitoring", None, VIETNAMESE, full=True),
     Shot("monitoring-narrow-dark", "service", "/monitoring", None, DARK | {"viewport": NARROW}, full=True),
     Shot("monitoring-report", "service", "/monitoring", report_in),

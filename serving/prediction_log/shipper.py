@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ log = logging.getLogger("refit.log_shipper")
 
 BATCH_ROWS = 2_000  # a transaction; our choice
 STATUS_EVERY_S = 5.0  # between two collections for the pages
+STATUS_REST = 20  # times as long as a collection took, until the next: it has at most a twentieth of a core
+STATUS_AT_LEAST_EVERY_S = 60.0
 MAX_WAIT_S = 5.0  # between two tries while the database is away, doubled from 0.1 on
 HOW_TO_REPAIR = "python -m ml verify --repair reads back what can be"
 
@@ -281,15 +284,17 @@ def _tell(settings: Settings, stop: threading.Event) -> None:
     """Write `status.json` and the versions' files for the pages, again and again until `stop`."""
     keeper = version_keeper.Keeper(settings)
     while True:
+        began, took = time.monotonic(), 0.0
         try:
             status = collector.collect(settings)
             reader.write(settings.var / "serving", status)
+            took = time.monotonic() - began
             keeper.keep(status.versions)
         except StoreUnavailable as error:
             log.warning("%s", error)
         except Exception:
             log.exception("the pages' overview could not be written; it is tried again")
-        if stop.wait(STATUS_EVERY_S):
+        if stop.wait(min(max(STATUS_EVERY_S, STATUS_REST * took), STATUS_AT_LEAST_EVERY_S)):
             return
 
 

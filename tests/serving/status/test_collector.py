@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from ml import alerts, registry
 from ml.cli import status
 from ml.errors import RegistryUnavailable
 from ml.messages import message
 from ml.monitoring import status as known
+from ml.predictions import feedback, predictions
 from ml.registry import ledger
 from ml.settings import Settings
+from ml.storage import database
 from serving.model import champion_lookup
 from serving.status import collector, reader
 from tests.serving import tiny
@@ -112,3 +116,46 @@ def test_the_next_check_is_the_schedules(settings: Settings, asked: list[str]) -
     assert 0 < found.next_check - found.time <= 15 * 60
     never = msgspec.structs.replace(settings, schedule=msgspec.structs.replace(settings.schedule, drift_cron="@once"))
     assert collector.collect(never).next_check == 0
+
+
+def test_traffic_of_a_range_is_cut_into_slices_of_its_own(tmp_path: Path) -> None:
+    """A day is seen as finely as a month; rows that are older are not in it; the newest label of a row counts."""
+    settings = tiny.settings_for(tmp_path)
+    now = time.time()
+    times = [now - 20 * 86_400 + 60 * i for i in range(100)] + [now - 3_000 + 30 * i for i in range(100)]
+    rows = [
+        {"prediction_id": f"p{i}", "time": moment, "model_version": "1" if i < 100 else "2", "inputs": "{}",
+         "label": "a", "probability": 0.5, "probabilities": "[]", "flags": "[]", "model_sha256": "", "row_id": ""}
+        for i, moment in enumerate(times)
+    ]  # fmt: skip
+    labels = [("p0", "b", 1.0), ("p0", "a", 2.0), ("p1", "b", 1.0), ("p199", "a", 1.0), ("unknown", "a", 1.0)]
+    with database.engine(settings).begin() as connection:
+        connection.execute(sa.insert(predictions), rows)
+        sent = [{"id": str(i), "prediction_id": p, "label": y, "received_at": t} for i, (p, y, t) in enumerate(labels)]
+        connection.execute(sa.insert(feedback), sent)
+    whole, recent = collector.windows(settings)
+    assert [w.version for w in whole] == ["1", "2"]
+    assert [(w.predictions, w.labelled, w.accuracy) for w in whole] == [(100, 2, 0.5), (100, 1, 1.0)]
+    assert recent["30d"] == whole
+    for name in ("1d", "7d"):
+        assert sum(w.predictions for w in recent[name]) == 100
+        assert {w.version for w in recent[name]} == {"2"}
+        assert len(recent[name]) == collector.SLICES
+
+
+def test_fifty_thousand_rows_are_read_by_their_index(tmp_path: Path) -> None:
+    """One query that joined all of it compared each row with every label."""
+    settings = tiny.settings_for(tmp_path)
+    asked: list[tuple[str, Any]] = []
+    engine = database.engine(settings)
+    sa.event.listen(engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+    collector.windows(settings)
+    queries = [query for query in asked if query[0].lstrip().startswith("SELECT")]
+    with engine.connect() as connection:
+        plans = [
+            str(row)
+            for query, values in queries
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values).all()
+        ]
+    assert any("USING INDEX predictions_by_time" in plan for plan in plans)
+    assert any("SEARCH feedback USING INDEX feedback_by_prediction" in plan for plan in plans)
