@@ -72,6 +72,7 @@ WORKBOOK_BYTES, WORKBOOK_S = 2_000_000_000, 120  # memory and CPU seconds that r
 WRITTEN = re.compile(
     r"[+-]?(?:\d+\.?\d*|\.\d+|\d*,\d+)(?:[eE][+-]?\d+)?|[+-]?[1-9]\d{0,2}([., '])\d{3}(?:\1\d{3})*(?:[.,]\d*)?"
 )
+DATE = re.compile(r"(\d{1,2})([-/.])(\d{1,2})[-/.]\d{4}(?:\D|$)")
 EITHER = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
 BLANKS = str.maketrans("\u00a0\u202f\u2009\u2019", "   '")
 FEW, FEW_WORDS = 0.05, 10_000  # of a number column's cells may be words
@@ -138,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--chunk", type=int, default=2_000, help="rows a request (default 2000)")
     parser.add_argument("--delimiter", default="", help='of a CSV (default: found in the file; "tab" for a tabulator)')
     parser.add_argument("--decimal", default="", choices=(".", ","), help="decimal mark (default: found in the file)")
+    parser.add_argument("--dates", default="", choices=("day-first", "month-first"), help="03/04/2026 (default: found)")
     parser.add_argument("--retries", type=int, default=8, help="of one part, with growing pauses (default 8)")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for one answer (default 60)")
     parser.add_argument("--key", default=os.environ.get("REFIT_API_KEY", ""), help="API key (default $REFIT_API_KEY)")
@@ -162,7 +164,7 @@ def run(options: argparse.Namespace) -> None:
     if not options.url.startswith(("http://", "https://")):
         raise Stop(2, f"expected --url to begin with http:// or https://, got {options.url}")
     digest, total, marks = _digest(options)
-    options.decimal = options.decimal or marks.decimal()
+    options.decimal, options.dates = options.decimal or marks.decimal(), options.dates or marks.dates()
     if not options.decimal and marks.found and not options.quiet:
         told = " and ".join(marks.found.values())
         print(f"predict_client: numbers seem to be written in two ways: {told}; --decimal says which", file=sys.stderr)
@@ -366,7 +368,8 @@ def _digest(options: argparse.Namespace) -> tuple[str, int, Marks]:
 
 
 class Marks:
-    """The decimal mark of a table by its own cells, as the service finds it; parts of it may not show it.
+    """The decimal mark of a table and its order of dates by its own cells, as the service finds them; parts of the
+    table may not show them.
 
     `found` has the first cell of each way of writing, of columns that are numbers but for a few words.
     """
@@ -375,11 +378,14 @@ class Marks:
         self._names = names
         self._columns = [{"words": 0, "cells": 0} for _ in names]
         self._first: list[dict[str, str]] = [{} for _ in names]
+        self._orders: set[str] = set()
 
     def add(self, row: list[str]) -> None:
         """Look at one row."""
         for counts, first, cell in zip(self._columns, self._first, row, strict=False):
             text = cell.strip().translate(BLANKS)
+            if date := DATE.match(text):
+                self._orders |= date_orders(date)
             if not text or counts["words"] > FEW_WORDS:
                 continue
             counts["cells"] += 1
@@ -398,10 +404,20 @@ class Marks:
                     found.setdefault(mark, f"'{text}' in column '{name}'")
         return found
 
+    def dates(self) -> str:
+        """The order of day and month, where all dates that decide agree."""
+        return next(iter(self._orders)) if len(self._orders) == 1 else ""
+
     def decimal(self) -> str:
         """The mark, where all that decide agree."""
         found = self.found
         return next(iter(found)) if len(found) == 1 else ""
+
+
+def date_orders(date: re.Match[str]) -> set[str]:
+    """The orders of day and month that a date decides."""
+    day_first = int(date[1]) > 12 or date[2] == "."
+    return ({"day-first"} if day_first else set()) | ({"month-first"} if int(date[3]) > 12 else set())
 
 
 def decimal_mark(number: str) -> str:
@@ -506,7 +522,8 @@ def _post(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes
     if options.key:
         headers["Authorization"] = f"Bearer {options.key}"
     name = urllib.parse.quote(options.file.name.split(".")[0] + ".csv.gz")
-    said = f"&decimal={options.decimal}" if options.decimal else ""
+    told = {"decimal": options.decimal, "dates": options.dates}
+    said = "".join(f"&{key}={value}" for key, value in told.items() if value)
     request = urllib.request.Request(
         f"{options.url.rstrip('/')}/predict/file?format=csv&name={name}{said}",
         data=body,

@@ -51,7 +51,7 @@ bp = Blueprint("files", __name__)
     {CSV: TEXT, PARQUET: BINARY, JSON: schemas.FilePredictions},
     (*operations.BODY, 406),
     {CSV: TEXT, "multipart/form-data": operations.FILE, PARQUET: BINARY, "application/gzip": BINARY, BYTES: BINARY},
-    query={"format": ["csv", "parquet", "json"], "decimal": [".", ","]},
+    query={"format": ["csv", "parquet", "json"], "decimal": [".", ","], "dates": ["day-first", "month-first"]},
     tag="predict",
 )
 def predict_file() -> Response:
@@ -62,7 +62,8 @@ def predict_file() -> Response:
     from serving.api import score_file  # Arrow: a worker that never sees a table does without
 
     try:
-        upload = score_file.open_upload(service, served, stream, name, decimal=request.values.get("decimal", ""))
+        decimal, dates = (request.values.get(key, "") for key in ("decimal", "dates"))
+        upload = score_file.open_upload(service, served, stream, name, decimal=decimal, dates=dates)
         kind = _format(upload.is_parquet)
         upload.echo, writer_class = kind != "json", score_file.WRITERS[kind]
         out = spool()

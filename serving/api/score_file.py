@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
@@ -15,6 +15,7 @@ from ml.data.sources import csv_reader
 from ml.errors import DataError
 from ml.messages import code_of, message
 from ml.schema.findings import Finding
+from ml.schema.schema import DateOrder
 from ml.schema.validation_errors import shown
 from serving.api import files, guard
 from serving.model.store import Served
@@ -37,12 +38,14 @@ def open_upload(
     name: str,
     *,
     decimal: str = "",
+    dates: str = "",
     by_evidence: bool = True,
     echo: bool = True,
 ) -> Upload:
     """The upload `stream` (seekable), called `name` by its sender, within the limits of the settings.
 
-    `decimal` is the decimal mark that the sender says, if they do; `by_evidence` as of `Upload`.
+    `decimal` and `dates` are the decimal mark and the order of dates that the sender says, if they do;
+    `by_evidence` as of `Upload`.
     Without `echo` only the schema's columns and the ids are read of Parquet: the answer does not repeat the others.
     """
     data = one.settings.data
@@ -51,7 +54,8 @@ def open_upload(
         plain_name(name),
         score.reader(served),
         settings=one.settings,
-        decimal=_decimal(decimal),
+        decimal=_one_of("decimal", decimal, (".", ",")),
+        dates=cast(DateOrder, _one_of("dates", dates, ("day-first", "month-first"))),
         by_evidence=by_evidence,
         echo=echo,
         options=csv_reader.Options(
@@ -62,9 +66,9 @@ def open_upload(
     )
 
 
-def _decimal(said: str) -> str:
-    if said not in ("", ".", ","):
-        raise Problem(422, message("requests.decimal", got=shown(said)))
+def _one_of(name: str, said: str, known: tuple[str, str]) -> str:
+    if said not in ("", *known):
+        raise Problem(422, message("requests.parameter", name=name, one=known[0], other=known[1], got=shown(said)))
     return said
 
 

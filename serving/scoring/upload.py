@@ -83,6 +83,8 @@ class Upload:
         Further limits, of the unpacked content among them.
     decimal
         The decimal mark that the sender says; "": the model's, unless cells say otherwise.
+    dates
+        The order of day and month that the sender says; "": the model's, unless cells say otherwise.
     by_evidence
         Whether the file's own cells say how its numbers and dates are written; else the model's ways alone count.
     echo
@@ -107,6 +109,7 @@ class Upload:
         settings: Settings,
         options: csv_reader.Options,
         decimal: str = "",
+        dates: DateOrder = "",
         by_evidence: bool = True,
         echo: bool = True,
     ):
@@ -115,13 +118,15 @@ class Upload:
         self.reader = reader
         self.options = options
         self.settings = settings
-        self.decimal, self.by_evidence = decimal, by_evidence
+        self.decimal, self.dates, self.by_evidence = decimal, dates, by_evidence
         self.echo = echo
         self.rows = 0  # once it was checked
         self._delimiter = ""
         self.report = Report()
         self._encoder = TableEncoder(reader, name, as_numbers=False)
         self._read_anew()
+        if dates:
+            self._read_with(self._marks, dates)
 
     @property
     def is_parquet(self) -> bool:
@@ -146,7 +151,7 @@ class Upload:
             return self._checked(keep_bytes)
         if self.decimal not in ("", self._marks.decimal):
             evidence, order = self._evidence()
-            self._read_with(evidence.marks(self.decimal, self._marks), order)
+            self._read_with(evidence.marks(self.decimal, self._marks), self.dates or order)
             return self._checked(keep_bytes)
         try:
             parts = self._checked(keep_bytes)
@@ -154,7 +159,7 @@ class Upload:
             schema, before = self.reader.schema, self._marks
             evidence, order = self._evidence()
             marks = evidence.marks(self.decimal, before, self.name)
-            self._read_with(marks, order)
+            self._read_with(marks, self.dates or order)
             if self.reader.schema == schema:
                 raise _doubtful(evidence.either) or error from None
             parts = self._checked(keep_bytes)

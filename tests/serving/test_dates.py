@@ -15,6 +15,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+import predict_client
 from ml.bundle.reader import Bundle
 from ml.settings import from_values
 from serving.app import create_app
@@ -95,6 +96,24 @@ def test_a_file_is_read_in_the_order_of_dates_that_it_shows(client: FlaskClient,
     assert answer.status_code == 200, answer.text
     found = [float(row["probability_yes"]) for row in csv.DictReader(io.StringIO(answer.text))]
     np.testing.assert_allclose(found, dated.expected(opened, RAW), atol=1e-6)
+
+
+def test_the_order_of_dates_may_be_said(client: FlaskClient, opened: Bundle) -> None:
+    """Of a part of a file whose own cells do not decide; the batch client says what all of its file shows."""
+    row = RAW[dated.NAMES].head(1)
+    for order, day in (("day-first", "03/04/2024"), ("month-first", "04/03/2024")):
+        content = row.assign(signup=day).to_csv(index=False).encode()
+        answer = client.post(f"/predict/file?dates={order}", data={"file": (io.BytesIO(content), "t.csv")})
+        (found,) = csv.DictReader(io.StringIO(answer.text))
+        wanted = dated.expected(opened, row.assign(signup="03/04/2024"))[0]
+        assert float(found["probability_yes"]) == pytest.approx(wanted, abs=1e-6)
+    assert client.post("/predict/file?dates=x", data={"file": (io.BytesIO(content), "t.csv")}).status_code == 422
+    marks = predict_client.Marks(["d"])
+    for cell in ("04/03/2024", "12/25/2024"):
+        marks.add([cell])
+    assert marks.dates() == "month-first"
+    marks.add(["25.12.2024"])
+    assert marks.dates() == ""
 
 
 @pytest.mark.parametrize("cell", ["31/02/2024", "soon", 9000, True])

@@ -123,7 +123,7 @@ def test_a_doubtful_mark_is_asked_about(client: FlaskClient) -> None:
         found = client.post(f"/predict/file?decimal={decimal}", data={"file": (io.BytesIO(content), "t.csv")})
         assert float(table(found)[0]["probability_yes"]) == expected
     refused = client.post("/predict/file?decimal=;", data={"file": (io.BytesIO(content), "t.csv")})
-    assert (refused.status_code, refused.json["type"]) == (422, "urn:refit:requests.decimal")
+    assert (refused.status_code, refused.json["type"]) == (422, "urn:refit:requests.parameter")
 
 
 def test_points_before_three_digits_beside_semicolons_are_told(client: FlaskClient) -> None:

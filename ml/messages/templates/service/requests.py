@@ -52,7 +52,7 @@ TEMPLATES = {
     "requests.content_type_json": N_("expected Content-Type {expected}, got {got}; files go to /predict/file"),
     "requests.content_encoding": N_("expected Content-Encoding gzip or none, got {got}"),
     "requests.format": N_("expected format=csv, parquet or json, got '{got}'"),
-    "requests.decimal": N_("expected decimal=. or decimal=, (one mark), got '{got}'"),
+    "requests.parameter": N_("expected {name}={one} or {name}={other}, got '{got}'"),
     "requests.accept": N_("expected Accept to allow one of {kinds:, }, got {got}"),
     "requests.too_many_labels": N_("expected at most {limit} labels in one request, got {got}"),
     "requests.feedback_form": N_("expected {expected}, a list of them, or {wrapped}"),
