@@ -263,7 +263,7 @@ def sampled(file: Path) -> tuple[str, Callable[[int], Any]]:
 CHANGED = {
     "nothing": put(),
     "concept, accuracy -.02": turn(0.25),
-    "concept, accuracy -.04": turn(0.4),
+    "concept, accuracy -.045": turn(0.4),
     "concept, accuracy -.08": turn(0.6),
 }
 BEFORE, LABELS = 5, 500  # checks before the change, and labels of each

@@ -35,7 +35,7 @@ log = logging.getLogger("refit.log_shipper")
 BATCH_ROWS = 2_000  # a transaction; our choice
 STATUS_EVERY_S = 5.0  # between two collections for the pages
 STATUS_REST = 20  # times as long as a collection took, until the next: it has at most a twentieth of a core
-STATUS_AT_LEAST_EVERY_S = 60.0
+STATUS_AT_LEAST_EVERY_S = 60.0  # however long it takes; our choice
 MAX_WAIT_S = 5.0  # between two tries while the database is away, doubled from 0.1 on
 HOW_TO_REPAIR = "python -m ml verify --repair reads back what can be"
 

@@ -186,7 +186,10 @@ def settled(frame: pd.DataFrame, data: Data, names: Iterable[str], place: Place,
     evidence = Evidence()
     for name in names:
         array = arrow_cells.flat(frame[name])
-        if _says_numbers(array, data):
+        if _is_plain(array, data):  # a point that decides is in the first cells, or nearly none has one
+            some = array.slice(0, _SAMPLE)
+            evidence.add(name, some if _decides(some) else array, place.lines)
+        elif _says_numbers(array, data):
             evidence.add(name, array, place.lines)
     marks = evidence.marks(data.decimal, default, place.file)
     if marks not in (default, Marks()) and (cell := evidence.first_of(marks)) is not None:
@@ -200,6 +203,25 @@ def told(marks: Marks, cell: Cell) -> Message:
     if marks.thousands:
         return message("findings.marks_with_thousands", thousands=marks.thousands, **known)
     return message("findings.marks", **known)
+
+
+def _is_plain(array: pa.Array, data: Data) -> bool:
+    """Whether Arrow reads all cells that say something as numbers: no comma, blank or apostrophe is in them."""
+    if not arrow_cells.is_text(array):
+        return False
+    texts = pc.utf8_trim_whitespace(array)
+    markers = pa.array(sorted({cells.spelled(marker) for marker in data.missing_markers} | {""}), texts.type)
+    try:
+        pc.cast(pc.if_else(pc.is_in(texts, value_set=markers), pa.scalar(None, texts.type), texts), pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _decides(plain: pa.Array) -> bool:
+    evidence = Evidence()
+    evidence.add("", plain)
+    return evidence.decided is not None
 
 
 def _says_numbers(array: pa.Array, data: Data) -> bool:

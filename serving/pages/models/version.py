@@ -39,6 +39,7 @@ def version(version: str) -> str:
     if entry is None and files is None:
         abort(404, gettext("Version %(version)s is not among the newest versions that are kept here.", version=version))
     has_served = any(e.what in ("promoted", "rolled back") and e.to_version == version for e in known.ledger)
+    serves = _serves(service, version) or (entry is not None and "champion" in entry.aliases)
     return render_template(
         "version.html",
         version=version,
@@ -49,8 +50,8 @@ def version(version: str) -> str:
         against=_judged_against(known, files),
         mlflow=mlflow_page(service.settings, f"models/{service.settings.registry.model_name}/versions/{version}"),
         silent=silent(known),
-        actions=actions.of_version(service, version) if has_served and not _serves(service, version) else [],
-        by_hand=bool(entry) and not has_served and not _serves(service, version),
+        actions=actions.of_version(service, version) if has_served and not serves else [],
+        by_hand=bool(entry) and not has_served and not serves,
         **(described(files) if files else {}),
     )
 

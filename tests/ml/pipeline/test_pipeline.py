@@ -34,6 +34,7 @@ from ml.registry import catalog, ledger, promotion
 from ml.settings import Settings, from_values
 from ml.tracking.trial_log import TRIAL
 from ml.training.candidate import load_candidate
+from ml.training.course_grid import Grid
 from tests.ml.pipeline.runs import SMALL, up_to
 
 
@@ -108,6 +109,8 @@ def test_pipeline_ends_with_a_champion(done: Settings) -> None:
     assert bundle.metrics["rows_trained"] == 320
     assert bundle.json("gate.json")["promote"] is True
     assert len(bundle.json("trials.json")) == 3
+    grid = msgspec.convert(bundle.json("grid.json"), Grid)
+    assert (len(grid.points), grid.beside_report) == (15, True)
     assert len(bundle.reference()) == 80
     drawn = {file.stem for file in (bundle.path / "figures").glob("*.svg")}
     assert {"roc", "precision_recall", "calibration", "confusion", "importance", "model", "tuning_space"} <= drawn
