@@ -36,13 +36,22 @@ def parser() -> argparse.ArgumentParser:
         # Installed by name, each is a word of its own, which hands it on.
         action.add_argument(name, action="store_true", help=argparse.SUPPRESS if INSTALLED else about)
     data = command_parser.add_argument_group("own data")
-    data.add_argument("--data", metavar="FILE", help="CSV or Parquet to learn from; 'default': as in refit.toml again")
+    data.add_argument(
+        "--data",
+        metavar="FILE",
+        help="table to learn from: CSV, workbook (.xlsx, .ods) or Parquet; 'default': as in refit.toml again",
+    )
     data.add_argument("--target", metavar="COLUMN", help="the column to predict")
     data.add_argument("--positive", metavar="LABEL", help="the label that counts as positive (default: the rarer)")
     data.add_argument("--id", metavar="COLUMN", action="append", help="a column that names the row; may be repeated")
     data.add_argument("--time", metavar="COLUMN", help="a column to order and split by")
     data.add_argument("--exclude", metavar="COLUMN", action="append", help="a column to leave out; may be repeated")
-    data.add_argument("--decimal", choices=(".", ","), help="the decimal mark of numbers (default: found in the table)")
+    data.add_argument(
+        "--decimal",
+        metavar="MARK",
+        choices=(".", ","),
+        help="the decimal mark of numbers, . or , (default: found in the table)",
+    )
     data.add_argument("--dates", choices=("day-first", "month-first"), help="how 03/04/2026 is read (default: found)")
     run = command_parser.add_argument_group("this run")
     run.add_argument("--evals", metavar="N", type=_positive, help="evaluations of the search, for this run alone")

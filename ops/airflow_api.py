@@ -123,9 +123,10 @@ class AirflowApi:
         return list(self.call("GET", f"/dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances")["task_instances"])
 
     def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """What a task returned."""
-        path = f"/dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances/{task_id}/xcomEntries/return_value"
-        return self.call("GET", path)["value"]
+        """What a task returned; None where that is nothing, as of `approve` when nobody had to be asked."""
+        path = f"/dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances/{task_id}/xcomEntries"
+        kept = {entry["key"] for entry in self.call("GET", path)["xcom_entries"]}
+        return self.call("GET", f"{path}/return_value")["value"] if "return_value" in kept else None
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[dict[str, Any]]:
         """A task's log, one mapping an event."""

@@ -42,6 +42,8 @@ def usage() -> str:
         f"{words}\n\n"
         "Each stage and the registry by hand, without Airflow: generate, train, tune, evaluate, register, promote,\n"
         "rollback, drift-check, verify, pipeline: refit pipeline --help.\n"
+        "Over tables: replay (what would the loop have done with your past?), score (one of any length), send (one\n"
+        "through the running service).\n"
         "Settings: refit.toml, then REFIT_* variables.\n"
     )
 

@@ -83,7 +83,7 @@ def overrides(given: dict[str, Any]) -> dict[str, Any]:
 
 def settings_for(given: dict[str, Any], *, run_key: str | None = None) -> Settings:
     """Settings of this machine, the run's own over them where it has some, the options over all."""
-    base = load()
+    base = load(chosen=not given.get("data"))
     if run_key:  # an empty one, as an MLflow project passes on, is none
         from ml.pipeline.workspace import Workspace
 

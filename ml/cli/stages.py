@@ -61,8 +61,10 @@ def pipeline(run_key: str | None, reason: str, fail_if_refused: bool, as_json: b
         show.result({"run_key": key, "stages": done}, as_json=True, text="")
     elif isinstance(result, PromotionRecord):
         click.echo(f"MLflow    {result.mlflow_url}")
-    else:
+    elif getattr(done.get("evaluate"), "promote", True):
         click.echo(spoken(f"Waits for approval. Next: python -m ml promote --run {key}"))
+    else:
+        click.echo(spoken(f"Nobody is asked about what the gate refused. By hand: python -m ml promote --run {key}"))
     if isinstance(result, PromotionRecord) and not result.champion and settings.gate.policy != "never":
         judged = done["evaluate"].to_dict() if "evaluate" in done else {}
         click.echo(without_champion(settings, judged, result.version), err=True)

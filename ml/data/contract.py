@@ -6,6 +6,8 @@ Columns, kinds, classes with their order, the positive label and the target are 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 import pandas as pd
 
@@ -50,7 +52,7 @@ def fit(raw: pd.DataFrame, contract: Schema, data: Data, report: Report) -> tupl
     SchemaError
         The table does not fit: every column that does not is named, with what is wrong.
     """
-    problems = _settings_against(contract, data)
+    problems = _settings_against(contract, data, raw.columns)
     if problems:
         raise _refusal(raw, problems)
     raw = check_names(raw, data)
@@ -97,11 +99,13 @@ def _with_date_order(raw: pd.DataFrame, contract: Schema, data: Data) -> Schema:
     return msgspec.structs.replace(contract, columns=tuple(columns))
 
 
-def _settings_against(contract: Schema, data: Data) -> list[Text]:
+def _settings_against(contract: Schema, data: Data, names: Iterable[object]) -> list[Text]:
     """Settings that say another thing than the contract: a person's wish, so it is asked about."""
     problems: list[Text] = []
     if data.target != contract.target:
         problems.append(message("data.other_target", got=data.target, expected=contract.target))
+        if data.target not in (there := [str(name) for name in names]):
+            problems.append(message("data.no_target", target=data.target, hint=suggestion(data.target, there)))
     positive = data.positive_label.strip().casefold()
     if positive and positive not in (contract.positive_label.casefold(), f"{contract.positive_label}.0".casefold()):
         other = message("data.positive_not_set", got=data.positive_label)

@@ -96,7 +96,14 @@ def _commands(findings: Sequence[Finding], data: Data) -> Iterator[Message]:
         option = ANSWERS.get(code_of(finding.message), "")
         if option and option not in told:
             told.add(option)
-            table = ["--data", data.path] if data.path else []
-            target = ["--target", data.target] if data.path and data.target else []
-            command = spoken(shlex.join(["./run_pipeline.sh", *table, *target, option, finding.column]))
+            asked = [*(_asked(data) if data.path else []), option, finding.column]
+            command = spoken(shlex.join(["./run_pipeline.sh", *asked, "--schema", "infer"]))
             yield message("data.found_command", column=finding.column, command=command)
+
+
+def _asked(data: Data) -> Iterator[str]:
+    """The options that name this table as it was named now."""
+    once = {"--data": data.path, "--target": data.target, "--positive": data.positive_label, "--time": data.time_column}
+    yield from (word for option, value in once.items() if value for word in (option, value))
+    several = {"--id": data.id_columns, "--exclude": data.exclude}
+    yield from (word for option, values in several.items() for value in values for word in (option, value))

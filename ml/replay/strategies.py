@@ -14,6 +14,7 @@ from ml import settings as settings_module
 from ml.data import generate
 from ml.models.base import UntrainableError
 from ml.replay.loop import FIRST, Model, Outcome, Stream, fit
+from ml.schema.frame_coerce import canonical
 from ml.schema.schema import ANSWERED, PREDICTION_ID
 
 
@@ -35,7 +36,7 @@ def always(
     for window in range(FIRST, len(stream.windows) - 1):
         come = [w for w in range(taken, window + 1) if stream.arrives[w] <= window]
         taken += len(come)
-        rows += [_answered(stream, w) for w in come]
+        rows += [_answered(stream, first, w) for w in come]
         done(window - FIRST + 1)
         if not come:
             models.append(models[-1])
@@ -51,8 +52,10 @@ def always(
     return models
 
 
-def _answered(stream: Stream, window: int) -> pd.DataFrame:
-    part = stream.windows[window]
+def _answered(stream: Stream, first: Model, window: int) -> pd.DataFrame:
+    """Rows with their labels as the log has them: canonical, as the first model's table says they are written."""
+    raw = stream.windows[window]
+    part = canonical(raw, first.snapshot.schema)[0].assign(**{stream.target: stream.labels(window)})
     moments = pd.Timestamp("2030-01-01", tz="UTC") + pd.to_timedelta(np.arange(len(part)) + window * 1e6, unit="s")
     ids = [f"{window}-{i}" for i in range(len(part))]
     return part.assign(**{PREDICTION_ID: ids}).assign(**{ANSWERED: moments})

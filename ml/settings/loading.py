@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from ml.errors import SettingsError
-from ml.messages import message
+from ml.messages import Message, message
 from ml.settings.sections import CHECKOUT, Section, Settings
 
 # Settings of before, and what replaced them: whose file still has one is told.
@@ -20,7 +22,11 @@ _NOT_SETTINGS = {"REFIT_HOME", "REFIT_CONFIG"}  # read here by themselves
 
 
 def load(
-    environ: Mapping[str, str] | None = None, *, file: Path | None = None, overrides: Mapping[str, Any] | None = None
+    environ: Mapping[str, str] | None = None,
+    *,
+    file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    chosen: bool = True,
 ) -> Settings:
     """Read `refit.toml`, lay `var/settings.json` over it, then the environment, then `overrides`.
 
@@ -32,6 +38,9 @@ def load(
         Defaults to `$REFIT_CONFIG`, else `refit.toml` in the home, else in the checkout.
     overrides
         Nested mapping, as `{"tune": {"max_evals": 5}}`: a DAG run's parameters, a command's options.
+    chosen
+        Whether the choice of data in `var/settings.json` counts: not for a command that names another table, whose
+        columns are not that one's.
 
     Raises
     ------
@@ -41,7 +50,8 @@ def load(
     environ = os.environ if environ is None else environ
     home = Path(environ.get("REFIT_HOME") or CHECKOUT).expanduser().resolve()
     values = _read_toml(file or _config_file(environ, home))
-    _merge(values, _read_chosen(chosen_file(home)))
+    kept = _read_chosen(chosen_file(home))
+    _merge(values, kept if chosen else {name: section for name, section in kept.items() if name != "data"})
     _merge(values, from_environment(environ))
     _merge(values, dict(overrides or {}))
     values["home"] = str(home)
@@ -59,7 +69,19 @@ def from_values(values: Mapping[str, Any]) -> Settings:
             values, Settings, strict=False, dec_hook=lambda kind, value: kind(value) if kind is Path else value
         )
     except msgspec.ValidationError as error:
-        raise SettingsError(message("settings.wrong", error=str(error))) from error
+        raise SettingsError(_wrong(str(error))) from error
+
+
+def _wrong(error: str) -> Message:
+    """What msgspec found; of a word that is none of a few, with the others."""
+    found = re.fullmatch(r"Invalid enum value '(.*)' - at `\$\.([\w.]+)`", error)
+    if found is None:
+        return message("settings.wrong", error=error)
+    hint: Any = Settings
+    for name in found[2].split("."):
+        hint = get_type_hints(hint).get(name) if isinstance(hint, type) else None
+    allowed = [str(one) for one in get_args(hint)]
+    return message("settings.not_one_of", setting=found[2], got=found[1], allowed=allowed)
 
 
 def to_values(settings: Settings) -> dict[str, Any]:
@@ -100,6 +122,8 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             why = message("settings.no_setting", name=name, setting=field)
             if key:
                 why = message("settings.no_setting_in", name=name, setting=field, section=section)
+            if near := difflib.get_close_matches(field, get_type_hints(owner), n=1):
+                why = message("settings.did_you_mean", why=why, near=near[0])
             raise SettingsError(why)
         target[field] = _parse(name, text, hint)
     return values

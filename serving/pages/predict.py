@@ -228,7 +228,7 @@ def _record(schema: Schema, texts: list[str]) -> dict[str, Any]:
         if column.kind != "number":
             record[column.name] = text or None
             continue
-        found = [text] if text == _plain(column.example) else _readings(text, schema)
+        found: list[Any] = [column.example] if text == _plain(column.example) else _readings(text, schema)
         if len(found) > 1:
             ways = [_shown(value) for value in found]
             errors.append(ValidationError(0, column.name, message("rows.one_reading", ways=ways), f"'{shown(text)}'"))

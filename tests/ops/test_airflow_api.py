@@ -80,3 +80,16 @@ def test_no_password_yet_is_told(tmp_path: Path) -> None:
     """The stack was never started here."""
     with pytest.raises(AirflowUnavailable, match=r"cannot be asked: .*airflow_passwords\.json"):
         AirflowApi.embedded(Layout(Settings(home=tmp_path))).runs("retrain")
+
+
+def test_a_task_that_returned_nothing_gives_nothing(airflow: tuple[AirflowApi, type[Airflow]]) -> None:
+    """As `approve` where nobody had to be asked: the run has ended well, and its verdict is to be told."""
+    api, kind = airflow
+    path = "/api/v2/dags/retrain/dagRuns/r/taskInstances/{}/xcomEntries"
+    kind.answers |= {
+        path.format("approve"): (200, {"xcom_entries": []}),
+        path.format("promote"): (200, {"xcom_entries": [{"key": "return_value"}]}),
+        path.format("promote") + "/return_value": (200, {"value": {"version": "3"}}),
+    }
+    assert api.result("retrain", "r", "approve") is None
+    assert api.result("retrain", "r", "promote") == {"version": "3"}

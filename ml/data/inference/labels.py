@@ -14,7 +14,7 @@ from ml.errors import DataError, SchemaError
 from ml.messages import message
 from ml.schema import arrow_cells
 from ml.schema.cells import label_names, same_label
-from ml.schema.coerce import listing, shown
+from ml.schema.coerce import listing, shown, suggestion
 from ml.schema.findings import Report
 from ml.schema.frames import place_of
 from ml.schema.schema import Schema
@@ -77,7 +77,10 @@ def codes(frame: pd.DataFrame, schema: Schema, report: Report, *, tolerate: int 
     """
     place = place_of(frame)
     if schema.target not in frame.columns:
-        raise SchemaError(message("data.no_target", target=schema.target), file=place.file)
+        raise SchemaError(
+            message("data.no_target", target=schema.target, hint=suggestion(schema.target, map(str, frame.columns))),
+            file=place.file,
+        )
     _check_markers(frame, schema.target, schema.missing_markers, schema.max_bad_share)
     encoded = pc.dictionary_encode(_texts(frame, schema.target, schema.missing_markers))
     known = {key: schema.classes.index(label) for key, label in label_names(schema.classes).items()} | {"": -1}

@@ -19,7 +19,7 @@ TEMPLATES = {
         "Promoted: the labels since the champion's promotion speak against it, and the challenger is not worse by more "
         "than {margin:g} on {n} rows (log-loss gain {gain:.4f}, {sure:.0%} sure of {lower:.4f})."
     ),
-    "gate.always_although": N_("Promoted: the policy is 'always', although {reasons:; }."),
+    "gate.always_although": N_("Promoted, as the policy is 'always'; the gate by itself refuses: {reasons:; }."),
     "gate.always": N_("Promoted: the policy is 'always'."),
     "gate.never": N_("Not promoted: the policy is 'never'."),
     "gate.refused": N_("Not promoted: {reasons:; }."),

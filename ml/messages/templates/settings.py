@@ -4,6 +4,8 @@ from ml.messages.message import N_
 
 TEMPLATES = {
     "settings.wrong": N_("settings: {error}"),
+    "settings.not_one_of": N_("{setting}: expected one of {allowed:, }, got '{got}'"),
+    "settings.did_you_mean": N_("{why}; did you mean '{near}'?"),
     "settings.replaced": N_("{old} is no setting any more: {new} replaced it, see docs/drift.md"),
     "settings.no_section": N_("{name}: there is no section '{section}'"),
     "settings.no_setting": N_("{name}: there is no setting '{setting}'"),

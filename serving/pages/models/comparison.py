@@ -10,7 +10,7 @@ from flask_babel import gettext
 from ml.messages import Message
 from ml.schema.schema import contract_changes
 from serving.pages.i18n import formats, translation
-from serving.pages.models.version import files_of, made_of, shown
+from serving.pages.models.version import files_of, made_of, parameters
 from serving.service import Service
 from serving.status.reader import Status, VersionEntry
 from serving.status.version_files import VersionFiles
@@ -60,22 +60,27 @@ def _made_of(a: VersionEntry, b: VersionEntry, before: VersionFiles | None, afte
 
 
 def _parameters(before: VersionFiles | None, after: VersionFiles | None) -> list[Row]:
-    one, other = (files.metrics.get("params") or {} if files else {} for files in (before, after))
-    return [
-        (name, *(shown(values[name]) if name in values else "–" for values in (one, other)), "", "")
-        for name in dict.fromkeys([*one, *other])
-    ]
+    one, other = parameters(before), parameters(after)
+    return [(name, one.get(name, "–"), other.get(name, "–"), "", "") for name in dict.fromkeys([*one, *other])]
 
 
 def _metrics(
     a: VersionEntry, b: VersionEntry, before: VersionFiles | None, after: VersionFiles | None
 ) -> Iterator[Row]:
     one, other = _measured(a, before), _measured(b, after)
+    same_question = not _another_question(before, after)
     for name, text in formats.METRICS.items():
         if name in one or name in other:
             x, y = (_value(values.get(name)) for values in (one, other))
             cells = [formats.measured(values[name]) if name in values else "–" for values in (one, other)]
-            yield str(text), cells[0], cells[1], *_difference(name, x, y)
+            difference, tone = _difference(name, x, y) if same_question else ("", "")
+            yield str(text), cells[0], cells[1], difference, tone
+
+
+def _another_question(before: VersionFiles | None, after: VersionFiles | None) -> bool:
+    """Whether the two answer by other labels: then a figure of the one is no better or worse than that of the other."""
+    schemas = [files.schema for files in (before, after) if files]
+    return len({(schema.target, frozenset(schema.classes)) for schema in schemas if schema is not None}) > 1
 
 
 def _measured(entry: VersionEntry, files: VersionFiles | None) -> dict[str, Any]:
@@ -132,7 +137,12 @@ def _told(new: str, old: str, numbers: dict[str, Any]) -> Iterator[str]:
             for key in ("mean", "lower", "upper")
         }
         known = {"new": new, "old": old, "n": formats.number(gain["rows"], 0), "sure": sure, **figures}
-        if name == "gain":
+        if name == "gain" and abs(gain["mean"]) < SAME:
+            yield gettext(
+                "On the same %(n)s rows the log-loss of version %(new)s is that of version %(old)s: they answer alike.",
+                **known,
+            )
+        elif name == "gain":
             yield gettext(
                 "On the same %(n)s rows the log-loss of version %(new)s is better than that of version %(old)s by "
                 "%(mean)s nats a row, between %(lower)s and %(upper)s (each bound with %(sure)s confidence).",

@@ -84,7 +84,7 @@ def described(files: VersionFiles) -> dict[str, Any]:
         "search": search.of(files),
         "course": course.of(files),
         "structure": structure(files),
-        "parameters": [(name, shown(value)) for name, value in (files.metrics.get("params") or {}).items()],
+        "parameters": list(parameters(files).items()),
         "made_of": made_of(files),
         "columns": columns(files),
         "model_card": card.html(card.text(files.json("model_card.json"), files.text("model_card.md"))),
@@ -188,11 +188,28 @@ def columns(files: VersionFiles) -> list[tuple[str, str, str]]:
     ]
 
 
+def parameters(files: VersionFiles | None) -> dict[str, str]:
+    """Name → value for reading; of a blend, each member by its place, with its weight, family and own parameters."""
+    params = (files.metrics.get("params") or {}) if files else {}
+    members = params.get("members")
+    if not isinstance(members, list):
+        return {name: shown(value) for name, value in params.items()}
+    ranked = sorted(members, key=lambda member: -member.get("weight", 0.0))
+    return {gettext("Member %(n)s", n=place): _member(member) for place, member in enumerate(ranked, 1)}
+
+
+def _member(member: dict[str, Any]) -> str:
+    weight = formats.percent(member.get("weight") or 0.0)
+    return f"{weight} {member.get('family')}: {shown(member.get('params') or {})}"
+
+
 def shown(value: Any) -> str:
     """A parameter's value for reading."""
-    if isinstance(value, bool) or not isinstance(value, float):
-        return ", ".join(map(shown, value)) if isinstance(value, list) else str(value)
-    return formats.localised(f"{value:.6g}")
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {shown(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(shown, value))
+    return formats.localised(f"{value:.4g}") if isinstance(value, float) else str(value)
 
 
 def _count(n: Any) -> str:

@@ -57,6 +57,7 @@ def test_every_column_that_does_not_fit_is_told(tmp_path: Path) -> None:
     ("more", "told"),
     [
         ({"target": "city"}, "data.target is 'city', and the champion predicts 'leaves'"),
+        ({"target": "citi"}, "the table has no target column 'citi'; did you mean 'city'?"),
         ({"positive_label": "no"}, "data.positive_label is 'no', and the champion's is 'yes'"),
         ({"exclude": ["age"]}, "'age': data.exclude names it, and the champion learns from it"),
         ({"id_columns": ["city"]}, "'city': data.id_columns names it"),

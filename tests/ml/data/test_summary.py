@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,8 +47,8 @@ def test_a_table_is_told_line_by_line(tmp_path: Path) -> None:
     assert "note: the delimiter is semicolon" in lines
     table = f"--data '{tmp_path}/my churn.csv' --target Churn"
     assert lines[-2:] == [
-        f"to have 'Mã số' otherwise: ./run_pipeline.sh {table} --id 'Mã số'",
-        f"to have 'LastContact' otherwise: ./run_pipeline.sh {table} --time LastContact",
+        f"to have 'Mã số' otherwise: ./run_pipeline.sh {table} --id 'Mã số' --schema infer",
+        f"to have 'LastContact' otherwise: ./run_pipeline.sh {table} --time LastContact --schema infer",
     ]
 
 
@@ -88,3 +89,14 @@ def test_progress_is_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture
         for step in range(101):
             report("tune", step, 100, "best 0.41")
     assert caplog.messages == ["tune: 0 of 100 best 0.41", "tune: 100 of 100 best 0.41"]
+
+
+def test_the_command_names_the_table_as_it_was_named(tmp_path: Path) -> None:
+    """What was said of it goes with the change; columns change with it, so they are found anew."""
+    chosen = settings(tmp_path)
+    data = msgspec.structs.replace(chosen.data, positive_label="Có", id_columns=("Mã số",), exclude=("charges",))
+    made = ingestion.generate(msgspec.structs.replace(chosen, data=data))
+    last = str(summary.found(made.manifest, made.schema, data)[-1])
+    assert last.endswith(
+        "--target Churn --positive 'Có' --id 'Mã số' --exclude charges --time LastContact --schema infer"
+    )

@@ -9,7 +9,7 @@ import pytest
 from ml.errors import DataError
 from ml.replay import comparison, report
 from ml.replay.report import Replay
-from tests.ml.replay.tables import WINDOWS, settings_of, turning
+from tests.ml.replay.tables import WINDOWS, as_excel_writes_it, settings_of, turning
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +69,12 @@ def test_late_labels_cost_the_loop(file: Path, result: Replay) -> None:
 def test_too_few_rows_are_refused(file: Path) -> None:
     with pytest.raises(DataError, match="1993 rows are too few for 30 windows of at least 100"):
         comparison.run(settings_of(file), label_delay="0", n_windows=30)
+
+
+def test_a_table_as_excel_writes_it_is_played_too(tmp_path: Path) -> None:
+    """Its cells are read as the first model's table says, when they are answered and when they are learned from."""
+    file = tmp_path / "past.csv"
+    file.write_text(as_excel_writes_it(turning()), encoding="utf-8")
+    played = comparison.run(settings_of(file), label_delay="12h", n_windows=WINDOWS)
+    assert played.strategy(report.EVERY).retrainings == WINDOWS - 5, "labels come half a day late"
+    assert played.strategy(report.LOOP).accuracy > played.strategy(report.NEVER).accuracy

@@ -1,5 +1,7 @@
 """Settings: defaults, the file, the environment, and errors that name the key."""
 
+import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -112,3 +114,29 @@ def test_a_setting_of_before_says_what_replaced_it(tmp_path: Path) -> None:
     (tmp_path / "refit.toml").write_text("[drift]\nrenewal_gain = 0.005\n", encoding="utf-8")
     with pytest.raises(SettingsError, match=f"drift.renewal_gain is no setting any more: {told}"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("REFIT_GATE__POLICY", "nevr", "gate.policy: expected one of gate, always, never, got 'nevr'"),
+        ("REFIT_GATE__POLICYY", "never", "there is no setting 'policyy' in [gate]; did you mean 'policy'?"),
+        ("REFIT_APPROVAL", "maybe", "approval: expected one of none, required, got 'maybe'"),
+        ("REFIT_GATE__QQQ", "1", "there is no setting 'qqq' in [gate]$"),
+    ],
+)
+def test_a_wrong_word_is_told_with_the_right_ones(tmp_path: Path, name: str, text: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(told).replace(r"\$", "$")):
+        load(tmp_path, **{name: text})
+
+
+def test_another_table_is_not_read_by_an_earlier_choice(tmp_path: Path) -> None:
+    """Its columns are not that one's; what the file says of every table stays."""
+    (tmp_path / "var").mkdir()
+    (tmp_path / "refit.toml").write_text("[data]\nmax_classes = 7\n", encoding="utf-8")
+    chosen = {"data": {"path": "old.csv", "time_column": "t"}, "tune": {"workers": 1}}
+    settings.chosen_file(tmp_path).write_text(json.dumps(chosen), encoding="utf-8")
+    environ = {"REFIT_HOME": str(tmp_path)}
+    assert settings.load(environ).data.time_column == "t"
+    other = settings.load(environ, chosen=False)
+    assert (other.data.time_column, other.data.max_classes, other.tune.workers) == ("", 7, 1)

@@ -271,6 +271,15 @@ def test_a_decimal_comma_is_understood(client: FlaskClient) -> None:
     assert with_point == with_comma != other != []
 
 
+def test_the_example_is_read_as_it_stands_in_its_field(client: FlaskClient) -> None:
+    """Whatever marks the tables have."""
+    column = Column(name="amount", kind="number", minimum=1.0, maximum=900.0, example=247.23)
+    schema = Schema(target="y", classes=("0", "1"), positive_label="1", columns=(column,), decimal=",", thousands=".")
+    with client.application.test_request_context("/?lang=vi"):
+        assert predict._record(schema, [predict._plain(column.example)]) == {"amount": 247.23}
+        assert predict._record(schema, ["1.250,5"]) == {"amount": 1250.5}
+
+
 @pytest.mark.parametrize(
     ("lang", "text", "value"),
     [

@@ -54,7 +54,7 @@ TEMPLATES = {
         "empty"
     ),
     "data.positive_unknown": N_("data.positive_label is '{label}', but the labels are {labels}"),
-    "data.no_target": N_("the table has no target column '{target}'"),
+    "data.no_target": N_("the table has no target column '{target}'; {hint}"),
     "data.no_class": N_(
         "'{label}' ({n:,} rows) is none of the classes {classes}; correct the labels, or set data.schema = \"infer\" "
         "to begin anew with other classes"

@@ -34,8 +34,9 @@ TEMPLATES = {
         "'{column}' to data.id_columns"
     ),
     "findings.dates": N_(
-        "dates: their days, seasons and weekdays are learned from, and the days between two dates; if it says when a "
-        "row was known, name it as the time instead (--time)"
+        "dates: their days, seasons and weekdays are learned from, and the days to other columns of dates; if it says "
+        "when a row was known, name it as the time instead (--time): then it orders the rows, and nothing is learned "
+        "from it or from the days to it"
     ),
     "findings.dates_doubtful": N_(
         "holds dates such as '{cell}' that may have the day or the month first: left out; say --dates day-first or "
@@ -96,7 +97,7 @@ TEMPLATES = {
     "findings.no_label": N_("{n:,} of {rows:,} rows have no label and are left out"),
     "findings.no_class": N_("label '{label}' ({n:,} rows) is none of the classes: left out"),
     "findings.other_question": N_(
-        "{n:,} labelled production rows answer another question (target, columns, classes): left out"
+        "labelled production rows that answer another question (target, columns, classes) are left out: {n:,}"
     ),
     "findings.labelled_added": N_("{n:,} labelled production rows added, {kept:,} of them kept for the gate"),
     "findings.same_ids": N_("{n:,} rows are not trained on: other rows of the same ids are judged on"),

@@ -79,3 +79,15 @@ def test_one_version_alone_is_compared_with_nothing(client: FlaskClient) -> None
     kept = reader.read(folder)
     reader.write(folder, msgspec.structs.replace(kept, versions=kept.versions[:1]))
     assert 'id="changed"' not in client.get("/models").text
+
+
+def test_figures_of_another_question_are_neither_better_nor_worse(client: FlaskClient, tmp_path: Path) -> None:
+    assert "▲" in client.get("/models?from=2&to=3").text + client.get("/models?from=3&to=2").text
+    for schema in (tmp_path / "var" / "serving" / "versions").rglob("schema.json"):
+        found = msgspec.json.decode(schema.read_bytes())
+        if schema.parent == sorted((tmp_path / "var" / "serving" / "versions").iterdir())[0]:
+            found["target"] = "another"
+            schema.write_bytes(msgspec.json.encode(found))
+    text = client.get("/models?from=2&to=3").text
+    assert "▲" not in text
+    assert "▼" not in text

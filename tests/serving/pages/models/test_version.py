@@ -12,7 +12,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from serving.app import create_app
+from serving.pages.models import version
 from serving.status import reader
+from serving.status.version_files import VersionFiles
 from tests.serving import showcase
 from tests.serving.tiny import settings_for
 
@@ -100,3 +102,18 @@ def test_what_a_person_can_do_leads_to_airflow(client: FlaskClient, tmp_path: Pa
     assert (
         '<a href="https://air.example/required_actions?response_received=false" rel="noreferrer">Approve</a>' in asked
     )
+
+
+def test_parameters_of_a_blend_are_told_member_by_member(tmp_path: Path) -> None:
+    """And not as Python writes a list of mappings."""
+    members = [
+        {"family": "logistic", "weight": 0.25, "params": {"C": 0.123456789, "solver": "lbfgs"}},
+        {"family": "mlp", "weight": 0.75, "params": {"hidden": [64, 32], "numbers": {"embedding": "none"}}},
+    ]
+    (tmp_path / "metrics.json").write_bytes(msgspec.json.encode({"params": {"members": members}}))
+    with create_app(settings_for(tmp_path)).test_request_context("/?lang=en"):
+        assert version.parameters(VersionFiles("3", "ab", tmp_path)) == {
+            "Member 1": "75.0% mlp: hidden 64, 32, numbers embedding none",
+            "Member 2": "25.0% logistic: C 0.1235, solver lbfgs",
+        }
+        assert version.parameters(None) == {}
