@@ -49,7 +49,7 @@ def add(
     SchemaError
         The labelled rows lack a column that the model needs.
     """
-    given, schema = len(labelled), schema.of_logged_rows
+    given, schema = len(labelled), schema.of_canonical_rows
     labelled, other = same_question(labelled, schema)
     if other:
         report.warn(message("findings.other_question", n=other))

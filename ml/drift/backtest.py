@@ -117,7 +117,7 @@ def canonical(rows: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, Any]:
     if rows.empty:
         return rows, np.zeros(0, dtype=np.int64)
     y = codes(rows, schema)
-    x, _ = coerce(rows[y >= 0].reset_index(drop=True), schema.of_logged_rows)
+    x, _ = coerce(rows[y >= 0].reset_index(drop=True), schema.of_canonical_rows)
     return x, y[y >= 0]
 
 
@@ -126,7 +126,7 @@ def codes(rows: pd.DataFrame, schema: Schema) -> NDArray[np.int64]:
     from ml.data.inference import labels
     from ml.schema.findings import Report
 
-    return labels.codes(rows, schema.of_logged_rows, Report(), tolerate=None)
+    return labels.codes(rows, schema.of_canonical_rows, Report(), tolerate=None)
 
 
 def _concat(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:

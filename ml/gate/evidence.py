@@ -186,7 +186,7 @@ def champion_probabilities(
     if set(champion.classes) != set(classes):
         return None, message("gate.other_classes", old=_few(champion.classes), new=_few(classes))
     try:
-        frame, _ = canonical(X, champion.schema)
+        frame, _ = canonical(X, champion.schema.of_canonical_rows)
     except SchemaError as error:
         return None, message("gate.champion_cannot_score", error=error.explanation)
     return predict(champion, frame)[:, [champion.classes.index(c) for c in classes]], None

@@ -60,7 +60,7 @@ def load(settings: Settings, schema: Schema) -> tuple[pd.DataFrame, npt.NDArray[
     raw = pd.read_parquet(file)
     codes = {label: code for code, label in enumerate(schema.classes)}
     raw = raw[raw[LABEL].isin(codes)]
-    X, _ = canonical(raw.drop(columns=LABEL).reset_index(drop=True), schema)
+    X, _ = canonical(raw.drop(columns=LABEL).reset_index(drop=True), schema.of_canonical_rows)
     return X, np.asarray(raw[LABEL].map(codes), dtype=np.int64)
 
 

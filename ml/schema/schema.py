@@ -107,8 +107,8 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
         return _digest([self.target, sorted(self.classes), self._inputs()])
 
     @property
-    def of_logged_rows(self) -> Schema:
-        """The schema for rows that were canonical when they were logged: no word or mark is read a second time."""
+    def of_canonical_rows(self) -> Schema:
+        """The schema for rows that are canonical already, kept or logged: nothing of them is read a second time."""
         columns = [msgspec.structs.replace(c, date_order="days") if c.kind == "date" else c for c in self.columns]
         return msgspec.structs.replace(self, columns=tuple(columns), missing_markers=("",), decimal=".", thousands="")
 

@@ -180,7 +180,7 @@ def test_logged_dates_are_days(opened: Bundle) -> None:
 
     schema = opened.schema
     logged = pd.DataFrame([{"age": 30.0, "signup": 8800.0, "last_order": 8900.5, "term": 12.0, "plan": "a"}])
-    x, _ = canonical(logged, schema.of_logged_rows)
+    x, _ = canonical(logged, schema.of_canonical_rows)
     assert x["signup"].tolist() == [8800.0]
-    assert schema.of_logged_rows.question == schema.question
+    assert schema.of_canonical_rows.question == schema.question
     assert json.loads(schema.to_json())["columns"][1]["date_order"] == "day-first"
