@@ -16,9 +16,9 @@ from serving.pages import actions, pages
 from serving.pages.i18n import formats
 from serving.pages.models import comparison, version
 from serving.pages.models.events import ledger_row, outside
-from serving.service import current_service
+from serving.service import Service, current_service
 from serving.status import reader as status_file
-from serving.status.reader import VersionEntry
+from serving.status.reader import Status, VersionEntry
 
 TABLE = ("accuracy", "roc_auc", "f1", "log_loss")
 FIRST_VERSIONS = 20  # of the table; the others are one click away
@@ -41,7 +41,7 @@ def models() -> str:
         context["figures"] = _figures(served, drawn | {"model"})
     return render_template(
         "models.html",
-        versions=[_row(v) for v in known.versions],
+        versions=[_row(service, known, v) for v in known.versions],
         first_versions=FIRST_VERSIONS,
         metric_names=[formats.METRICS[name] for name in TABLE],
         compare=comparison.of(service, known, request.args.get("from", ""), request.args.get("to", "")),
@@ -94,12 +94,12 @@ def _figures(served: Served, drawn: set[str]) -> list[dict[str, str]]:
     ]
 
 
-def _row(entry: VersionEntry) -> dict[str, Any]:
+def _row(service: Service, known: Status, entry: VersionEntry) -> dict[str, Any]:
     return {
         "version": entry.version,
         "when": formats.when(entry.time),
         "family": entry.family,
-        "chips": version.chips(entry),
+        "chips": version.chips(service, known, entry),
         "metrics": [_cell(entry, name) for name in TABLE],
         "sentence": entry.sentence,
     }

@@ -45,7 +45,7 @@ def version(version: str) -> str:
         version=version,
         entry=entry,
         registered=formats.when(entry.time) if entry else "",
-        chips=chips(entry) if entry else [],
+        chips=chips(service, known, entry) if entry else [],
         events=[ledger_row(e) for e in known.ledger if version in (e.from_version, e.to_version)],
         against=_judged_against(known, files),
         mlflow=mlflow_page(service.settings, f"models/{service.settings.registry.model_name}/versions/{version}"),
@@ -97,7 +97,7 @@ def silent(known: Status) -> str:
     return formats.when(known.versions_time) if late else ""
 
 
-def chips(version: VersionEntry) -> list[dict[str, Any]]:
+def chips(service: Service, known: Status, version: VersionEntry) -> list[dict[str, Any]]:
     """How a version stands, each with the tone it is shown in."""
     found = [
         {"text": formats.ALIASES.get(alias, alias), "kind": "good" if alias == "champion" else ""}
@@ -107,7 +107,16 @@ def chips(version: VersionEntry) -> list[dict[str, Any]]:
         found.append({"text": formats.EVENTS["quarantined"][0], "kind": "bad"})
     if version.verdict == "refused":
         found.append({"text": formats.EVENTS["refused"][0], "kind": "warn"})
+    if _waits(service, known, version):
+        found.append({"text": gettext("waits for approval"), "kind": "warn"})
     return found
+
+
+def _waits(service: Service, known: Status, version: VersionEntry) -> bool:
+    """Whether it is the newest, passed the gate, and nobody has said yes or no to it where a person must."""
+    asked = service.settings.approval == "required" and version.verdict == "promote" and not version.aliases
+    decided = any(entry.to_version == version.version and entry.what != "registered" for entry in known.ledger)
+    return asked and not decided and version == known.versions[0]
 
 
 def verdict(files: VersionFiles) -> tuple[Text, list[Text]]:

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from serving.app import create_app
 from serving.pages.models import version
 from serving.status import reader
+from serving.status.reader import LedgerEntry, VersionEntry
 from serving.status.version_files import VersionFiles
 from tests.serving import showcase
 from tests.serving.tiny import settings_for
@@ -117,3 +118,21 @@ def test_parameters_of_a_blend_are_told_member_by_member(tmp_path: Path) -> None
             "Member 2": "25.0% logistic: C 0.1235, solver lbfgs",
         }
         assert version.parameters(None) == {}
+
+
+@pytest.mark.parametrize(("approval", "what", "waits"), [
+    ("required", "", True), ("none", "", False), ("required", "refused", False), ("required", "promoted", False),
+])  # fmt: skip
+def test_a_version_that_waits_for_a_person_says_so(approval: str, what: str, waits: bool, tmp_path: Path) -> None:
+    """The gate's sentence says that it passed; a no or a yes in the ledger ends the waiting."""
+    showcase.write(tmp_path)
+    entry = VersionEntry(version="9", verdict="promote", sentence="Promoted: better.")
+    known = reader.read(tmp_path / "var" / "serving")
+    said = [LedgerEntry(time=2.0, what=what, to_version="9")] if what else []
+    asked = [*said, LedgerEntry(time=1.0, what="registered", to_version="9"), *known.ledger]
+    known = msgspec.structs.replace(known, versions=(entry, *known.versions), ledger=tuple(asked))
+    reader.write(tmp_path / "var" / "serving", known)
+    app = create_app(settings_for(tmp_path, approval=approval))
+    for address in ("/models", "/models/9"):
+        assert ("waits for approval" in app.test_client().get(address).text) == waits
+    app.extensions["refit"].close()
