@@ -105,5 +105,6 @@ def verdict_told(check: DriftVerdict) -> str:
     reasons = [str(reason) for reason in check.reasons[:SHOWN_REASONS]]
     if more := len(check.reasons) - len(reasons):
         reasons.append(f"and {more} more")
-    follows = f"retrain: {'yes' if check.retrain else 'no'}, {check.decision}"
-    return "\n          ".join([f"VERDICT   {check.verdict} ({check.window.rows} answers)", *reasons, f"→ {follows}"])
+    # A check is compared first and decided on after that: what follows may not be known yet.
+    follows = [f"→ retrain: {'yes' if check.retrain else 'no'}, {check.decision}"] if check.decided else []
+    return "\n          ".join([f"VERDICT   {check.verdict} ({check.window.rows} answers)", *reasons, *follows])

@@ -201,7 +201,7 @@ class Watch:
         if not failed:
             return f"The run {self._run_id} failed without a failed task: see {self._layout.url('airflow')}"
         task = failed[0]
-        cause = self._cause(task) or "its process ended without an error: killed, or out of memory"
+        cause = self._cause(task) or "its process ended without an error: cancelled, killed, or out of memory"
         page = f"{self._api.page(self._dag_id, self._run_id)}/tasks/{task['task_id']}"
         return f"The task {task['task_id']} failed: {cause}\nIts log: {page}{self._verdict(tasks)}"
 

@@ -167,7 +167,7 @@ def _text(found: StatusReport) -> str:
         numbers = ", ".join(f"{name} {'undefined' if v is None else f'{v:.4f}'}" for name, v in values.items())
         lines.append(f"champion   version {champion.version}, {champion.family}, made {_when(champion.created)}")
         lines.append(f"           test {numbers}")
-        lines.append(f"           {champion.sentence}")
+        lines.append(f"           gate: {champion.sentence}")
     lines.append(f"previous   {'version ' + found.previous.version if found.previous else 'none'}")
     if found.shadow:
         lines.append(f"shadow     {found.shadow['sentence']} Until {_when(found.shadow['until'])}.")
