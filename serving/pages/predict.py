@@ -126,7 +126,7 @@ def failure(problem: Problem) -> tuple[str, int]:
 def form() -> dict[str, Any]:
     """What the form shows before anything was sent."""
     served = current_service().store.current()
-    texts = [_plain(column.example) for column in served.bundle.schema.columns] if served else []
+    texts = [_example(column) for column in served.bundle.schema.columns] if served else []
     return {
         "max_size": formats.size(current_service().settings.serving.max_body_bytes),
         **(_fields(served, texts) if served else {}),
@@ -158,7 +158,12 @@ def _texts(schema: Schema) -> list[str]:
         return [request.form.get(f"c{i}", "") for i in range(len(schema.columns))]
     if "empty" in request.args:
         return ["" for _ in schema.columns]
-    return [_plain(column.example) for column in schema.columns]
+    return [_example(column) for column in schema.columns]
+
+
+def _example(column: Column) -> str:
+    """A usual value, with the signs of the reader's language."""
+    return "" if column.example is None else _shown(column.example)
 
 
 def _plain(value: float | str | None) -> str:
@@ -228,7 +233,9 @@ def _record(schema: Schema, texts: list[str]) -> dict[str, Any]:
         if column.kind != "number":
             record[column.name] = text or None
             continue
-        found: list[Any] = [column.example] if text == _plain(column.example) else _readings(text, schema)
+        found: list[Any] = (
+            [column.example] if text in (_example(column), _plain(column.example)) else _readings(text, schema)
+        )
         if len(found) > 1:
             ways = [_shown(value) for value in found]
             errors.append(ValidationError(0, column.name, message("rows.one_reading", ways=ways), f"'{shown(text)}'"))
@@ -354,7 +361,7 @@ def _shown_values(rows: Rows, schema: Schema) -> list[str]:
 
 
 def _shown(value: float | str) -> str:
-    """A value for reading; in a field of the form it stands as it is sent."""
+    """A value for reading, and in a field of the form."""
     return value if isinstance(value, str) else formats.localised(_plain(value))
 
 

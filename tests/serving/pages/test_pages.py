@@ -276,7 +276,8 @@ def test_the_example_is_read_as_it_stands_in_its_field(client: FlaskClient) -> N
     column = Column(name="amount", kind="number", minimum=1.0, maximum=900.0, example=247.23)
     schema = Schema(target="y", classes=("0", "1"), positive_label="1", columns=(column,), decimal=",", thousands=".")
     with client.application.test_request_context("/?lang=vi"):
-        assert predict._record(schema, [predict._plain(column.example)]) == {"amount": 247.23}
+        assert predict._example(column) == "247,23"
+        assert predict._record(schema, ["247,23"]) == predict._record(schema, ["247.23"]) == {"amount": 247.23}
         assert predict._record(schema, ["1.250,5"]) == {"amount": 1250.5}
 
 
