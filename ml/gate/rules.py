@@ -158,7 +158,7 @@ def judge(
     everything = np.arange(len(y))
     recent = _rows((parts or {}).get("recent"), everything)
     asked, floor_gain = _asked_for_floor(loss, y, recent, (parts or {}).get("floor"), prior, settings, seed)
-    below = _below_floor(floor_gain, settings) if len(recent) else [message("gate.no_rows")]
+    below = _below_floor(floor_gain if len(recent) else None, settings)
     numbers = GateNumbers(
         rows=len(y),
         confidence=settings.confidence,
@@ -234,12 +234,12 @@ def _asked_for_floor(
     """
     if more is None:
         return recent, _floor_gain(loss[recent], y[recent], prior, settings, seed)
-    wider = _rows(more, recent)
-    for rows in (recent, wider):
-        gain = _floor_gain(loss[rows], y[rows], prior, settings, seed, tests=2)
-        if gain is not None and gain.lower > settings.floor_gain:
-            return rows, gain
-    return wider, _floor_gain(loss[wider], y[wider], prior, settings, seed, tests=2)
+    looks = [
+        (rows, _floor_gain(loss[rows], y[rows], prior, settings, seed, tests=2))
+        for rows in (recent, _rows(more, recent))
+    ]
+    shown = [(rows, gain) for rows, gain in looks if gain is not None and gain.lower > settings.floor_gain]
+    return shown[0] if shown else looks[-1]
 
 
 def _floor_gain(

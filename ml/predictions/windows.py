@@ -208,7 +208,7 @@ def _target(settings: Settings) -> str:
     return settings.data.target
 
 
-def _bounds(since: float | None, until: float | None, version: str | None, sha256: str = "") -> list[Any]:
+def _bounds(since: float | None, until: float | None, version: str | None, sha256: str) -> list[Any]:
     p = predictions.c
     return (
         ([p.time >= since] if since is not None else [])

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from ml.evaluation.bounds import bound
 from ml.evaluation.metrics import GATE_FLOOR
 from ml.gate.rules import NAMED_SLICES, Servability, Verdict, judge
 from ml.messages import Message, message
@@ -523,12 +524,51 @@ def test_few_rows_of_a_changed_world_may_show_the_floor_by_themselves() -> None:
 
 
 def test_two_looks_at_the_floor_are_paid_for() -> None:
-    """A gain that one look of 95% shows, and two do not."""
+    """Each is asked with half of the chance of error that one look has, of the shares that are given, by the seed."""
     noisy = np.where(np.arange(2 * N) % 4 < 2, 0.93, 0.31)
-    few = {"recent": RECENT, "floor": RECENT}
-    one = ask(noisy, noisy, y=TWICE, parts={"recent": RECENT}).numbers.floor_gain
-    two = ask(noisy, noisy, y=TWICE, parts=few).numbers.floor_gain
-    assert two.lower < one.lower < one.mean == two.mean
+    prior = np.array([0.7, 0.3])
+    of_label = np.log(sure(noisy, TWICE)[np.arange(2 * N), TWICE]) - np.log(prior[TWICE])
+    for rows, challenger in ((RECENT, noisy), (np.ones(2 * N, bool), np.where(RECENT, 0.05, noisy))):
+        found = ask(
+            challenger,
+            challenger,
+            y=TWICE,
+            parts={"recent": RECENT, "floor": np.ones(2 * N, bool)},
+            prior=prior,
+            seed=5,
+        ).numbers.floor_gain
+        gains = of_label if challenger is noisy else np.log(challenger) - np.log(prior[TWICE])
+        expected = bound(gains[rows], confidence=0.95, n_bootstrap=500, seed=5, tests=2)
+        assert found == expected
+        assert found != bound(gains[rows], confidence=0.95, n_bootstrap=500, seed=6, tests=2)
+
+
+def test_bounds_are_drawn_by_the_seed_and_one_look_is_one() -> None:
+    noisy = np.where(np.arange(2 * N) % 4 < 2, 0.93, 0.31)
+    other = np.where(np.arange(2 * N) % 3 < 2, 0.6, 0.7)
+    numbers = ask(noisy, other, y=TWICE, parts=SECOND, seed=5).numbers
+    shares, gain = np.log(noisy) - np.log(0.5), np.log(noisy) - np.log(other)
+    of = {"confidence": 0.95, "n_bootstrap": 500, "seed": 5}
+    assert numbers.floor_gain == bound(shares[RECENT], **of)
+    assert numbers.regression_gain == bound(gain[~RECENT], **of)
+
+
+def test_what_was_shown_before_is_not_shown_by_the_very_floor() -> None:
+    """Above it, not at it."""
+    at = ask(0.8, 0.7).numbers.floor_gain.upper
+    assert codes_of(ask(0.8, 0.7, gate={"floor_gain": at}, floor_known=True)) == ["gate.below_floor"]
+    assert ask(0.8, 0.7, gate={"floor_gain": at - HAIR}, floor_known=True).promote
+
+
+def test_as_good_to_a_hair_is_not_worse() -> None:
+    found = ask(0.8, 0.8, degraded=True, gate={"margin": 0.0})
+    assert codes_of(found) == ["gate.not_shown_as_good"]
+
+
+def test_what_is_forgotten_is_told_beside_the_other_reasons() -> None:
+    challenger, champion = other_rows(0.5, 0.9)
+    verdict = ask(np.where(RECENT, 0.4, challenger), champion, y=TWICE, parts=SECOND)
+    assert codes_of(verdict) == ["gate.below_floor", "gate.worse", "gate.accuracy_lower", "gate.forgets"]
 
 
 def test_the_floor_is_not_asked_again_where_its_like_has_shown_it() -> None:

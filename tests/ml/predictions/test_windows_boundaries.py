@@ -222,3 +222,26 @@ def test_a_label_put_right_was_known_before(found: Settings) -> None:
     assert predictions.window(engine, labels_before=20.0).empty
     (label,) = predictions.window(engine, labels_after=9.0)["actual"]
     assert label == "30.0"
+
+
+def test_a_label_that_is_put_right_counts_when_it_first_came(found: Settings) -> None:
+    """Known at the very moment: known before."""
+    engine = log(found, 1.0, 2.0, 3.0)
+    tell(engine, ("a", "1", 10.0, "x"), ("a", "0", 20.0, "y"), ("b", "1", 10.0, "z"), ("c", "1", 20.0, "w"))
+    assert keys(predictions.window(engine, labels_after=10.0, labelled_only=True)) == "c"
+    assert keys(predictions.window(engine, labels_after=9.9, labelled_only=True)) == "abc"
+    assert keys(predictions.window(engine, labels_after=20.0, labelled_only=True)) == ""
+
+
+def test_counts_are_of_one_artifact_where_it_is_named(found: Settings) -> None:
+    """A version number may come twice, from another registry."""
+    engine = database.engine(found)
+    row = {"time": 1.0, "model_version": "1", "inputs": {"x": 1, "c": "a"}, "label": "1", "probability": 0.75,
+           "probabilities": {"0": 0.25, "1": 0.75}}  # fmt: skip
+    rows = [
+        row | {"prediction_id": key, "model_sha256": sha} for key, sha in (("a", "one"), ("b", "two"), ("c", "two"))
+    ]
+    predictions.insert(engine, rows)
+    assert predictions.counts(engine, sha256="two").predictions == 2
+    assert predictions.counts(engine, sha256="one").predictions == 1
+    assert predictions.counts(engine).predictions == 3
