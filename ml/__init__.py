@@ -13,7 +13,9 @@ heavy libraries are imported inside the functions that need them.
 | `alerts` | Telling people: each alert goes to the log, to `var/logs/alerts.jsonl`, and to a webhook where one is set |
 | `schema` | The schema: what a row is, how cells and rows are read against it |
 | `storage` | Where things are kept: files that are written whole, locks between processes, and the database |
+| `engine` | The engine: work on a Dask cluster, for who searches and for who scores |
 | `decision` | From a model's scores to what is answered: calibrated probabilities, then a label |
+| `exploration` | Exploration: what follows an answer, and what that makes of the labels that come |
 | `data` | From a source to an immutable, split snapshot |
 | `tracking` | MLflow: where it is (`connection`), and the runs that the pipeline logs there (`runs`) |
 | `evaluation` | How good a model is, how far its probabilities can be believed, and where to cut them |
@@ -23,6 +25,7 @@ heavy libraries are imported inside the functions that need them.
 | `training` | Training one candidate, and the grid of the course |
 | `bundle` | The bundle: one registered version as files, its hashes, and its form as an MLflow model |
 | `tuning` | hyperopt's TPE over all model families: reproducible, resumable, parallel |
+| `fleet` | The fleet: the services that live, each registered in the database by its follower |
 | `registry` | The model registry: versions, the aliases `champion` and `previous`, promotion and the way back |
 | `charts` | Charts: data to SVG, once, for MLflow, the bundle, the pages and the demonstration |
 | `gate` | The gate: the rules of promotion, the evidence that they are asked with, and the regression rows |

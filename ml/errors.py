@@ -71,6 +71,14 @@ class TrainingError(Permanent):
     """Raised when a fit cannot give a usable model: its loss is no longer a number, or its parameters make no sense."""
 
 
+class EngineError(Permanent):
+    """Raised when the workers of the engine would give other numbers, or cannot run this code."""
+
+
+class EngineUnavailable(Transient):
+    """Raised when the engine's scheduler cannot be reached or was lost, or has no workers."""
+
+
 class BundleError(Permanent):
     """Raised when an artifact is incomplete, altered, or gives other numbers than its own examples."""
 
@@ -93,6 +101,14 @@ class ChampionChanged(PromotionError):
 
 class DiskFull(Transient):
     """Raised when there is no room to write: names the place. What was begun goes on once there is room."""
+
+
+class StorageUnavailable(Transient):
+    """Raised when the storage that machines share (`storage.url`) cannot be reached."""
+
+
+class StorageDamaged(Permanent):
+    """Raised when the storage that machines share lacks a file that it must have, or has another one in its place."""
 
 
 class StoreUnavailable(Transient):

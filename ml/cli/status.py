@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from ml.cli.options import options, settings_for
 from ml.settings import Settings
 
 if TYPE_CHECKING:
+    from ml.fleet.services import Fleet
     from ml.registry.catalog import VersionInfo
     from ml.registry.ledger import Event
 
@@ -61,9 +63,21 @@ class LastCheck(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
 
 
+class ServiceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A service that registered itself: how many of its workers serve each version, how many seconds ago it was heard
+    of, whether that is too long, and why it is out of rotation ("" where it is not)."""
+
+    host: str
+    address: str
+    versions: dict[str, int]
+    seen_s_ago: float
+    stale: bool
+    out: str
+
+
 class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that `status` tells. `versions` counts them, `quarantined` maps a version to the reason; a service
-    that does not run has the answer None."""
+    """Everything that `status` tells. `versions` counts them, `quarantined` maps a version to the reason; `services`
+    are asked where none is `registered`, and one that does not answer has None."""
 
     model: str
     mlflow: str
@@ -78,6 +92,7 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     ledger: list[LedgerLine]
     last_check: LastCheck | None
     services: dict[str, Mapping[str, Any] | None]
+    registered: list[ServiceLine]
 
 
 def gather(settings: Settings, n_events: int = EVENTS) -> StatusReport:
@@ -94,6 +109,7 @@ def gather(settings: Settings, n_events: int = EVENTS) -> StatusReport:
 
     champion, previous = registry.champion(settings), registry.by_alias(settings, registry.PREVIOUS)
     facts = kept.read(settings, events=n_events, checks=1)
+    registered = _registered(facts.fleet)
     serves = facts.champion
     known = registry.versions(settings, limit=100) if champion or previous or serves else []
     return StatusReport(
@@ -109,8 +125,23 @@ def gather(settings: Settings, n_events: int = EVENTS) -> StatusReport:
         unfinished=_line(facts.unfinished) if facts.unfinished else None,
         ledger=[_line(event) for event in facts.ledger],
         last_check=next((msgspec.convert(check, LastCheck, from_attributes=True) for check in facts.checks), None),
-        services={url: ready(url, 1.0) for url in urls(settings)},
+        services={} if registered else {url: ready(url, 1.0) for url in urls(settings)},
+        registered=registered,
     )
+
+
+def _registered(fleet: Fleet) -> list[ServiceLine]:
+    return [
+        ServiceLine(
+            host=one.host,
+            address=one.address,
+            versions=dict(Counter(loaded.version or "none" for loaded in one.state.workers)),
+            seen_s_ago=round(fleet.now - one.seen, 1),
+            stale=one.stale,
+            out=str(one.state.out),
+        )
+        for one in fleet.services
+    ]
 
 
 def _version(info: VersionInfo | None) -> Version | None:
@@ -177,6 +208,7 @@ def _text(found: StatusReport) -> str:
     if found.unfinished:
         lines.append("unfinished a move of the alias was cut short; the next promote or rollback settles it")
     lines += [f"service    {url}: {_service(answer)}" for url, answer in found.services.items()]
+    lines += [f"service    {one.host} at {one.address}: {_registered_service(one)}" for one in found.registered]
     if found.last_check:
         lines.append(f"last check {_when(found.last_check.time)}: {found.last_check.sentence}")
     lines.append("ledger")
@@ -186,10 +218,16 @@ def _text(found: StatusReport) -> str:
 
 def _service(answer: Mapping[str, Any] | None) -> str:
     if answer is None:
-        return "does not run"
+        return "does not answer"
     workers = [str(w.get("model_version")) for w in answer.get("workers", []) if isinstance(w, dict)]
     state, version = answer.get("status", "unknown"), answer.get("model_version")
     return f"{state}, version {version}, workers {', '.join(workers) or 'none'}"
+
+
+def _registered_service(one: ServiceLine) -> str:
+    serving = ", ".join(f"version {version} on {n} workers" for version, n in one.versions.items()) or "no workers"
+    state = "STALE, " if one.stale else "OUT OF ROTATION, " if one.out else ""
+    return f"{state}{serving}, heard of {one.seen_s_ago:g} s ago{': ' if one.out else ''}{one.out}"
 
 
 def _ledger_line(event: LedgerLine) -> str:

@@ -133,6 +133,9 @@ RUN_OPTIONS = (
     ),
 )  # fmt: skip
 
+# What names a table and says how it is read: kept together, as one choice.
+CHOICE_OF_DATA = tuple(o for o in RUN_OPTIONS if o.group == "Data" and o.stack and not o.once)
+
 
 def overrides(told: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What was told, by `RunOption.name`, as a nested mapping of settings; what is empty was not told.

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import msgspec
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+ENGINE_ADDRESSES = ("tcp://", "tls://", "ws://", "wss://")  # Dask's protocols
+MAX_ACTION_CHARS = 100  # of an action's name; our choice
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -28,7 +30,7 @@ class Data(Section, frozen=True):
     positive_label: str = ""  # binary only; empty: the rarer class
     id_columns: tuple[str, ...] = ()  # not used as input; rows of one id stay in one part
     time_column: str = ""  # not used as input; orders the rows for the split
-    time_format: str = ""  # strptime format of time_column; empty: ISO 8601 or a plain number
+    time_format: str = ""  # strptime format of time_column; empty: ISO 8601, 26/11/2026 or a number
     exclude: tuple[str, ...] = ()  # columns that are not used
     weight_column: str = ""  # sample weights, at least 0
     missing_markers: tuple[str, ...] = (
@@ -111,6 +113,7 @@ class Train(Section, frozen=True):
     families: tuple[str, ...] = ("logistic", "mlp", "hist_gradient_boosting")  # model families that compete
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     seed: int = 42  # of splits and fits
+    max_rows: int = 1_000_000  # of the training part, and of the validation part: of more, so many are drawn at random
 
 
 class Tune(Section, frozen=True):
@@ -118,8 +121,10 @@ class Tune(Section, frozen=True):
 
     max_evals: int = 50  # with the families' baselines
     timeout_s: float = 0.0  # 0: no limit; trials that run then are finished
-    workers: int = 0  # processes; 0: one a core; 1: in this process
-    outstanding: int = 6  # trials that a suggestion does not wait for; decides the result, unlike workers
+    engine: Literal["processes", "dask"] = "processes"  # where trials and large tables run: here, or on a Dask cluster
+    engine_address: str = ""  # of the cluster's scheduler: tcp://HOST:8786, or tls://; whoever can reach it runs code
+    workers: int = 0  # processes; 0: one a core; 1: in this process; a Dask cluster has as many as it has
+    outstanding: int = 6  # trials that a suggestion does not wait for, more on many Dask workers; decides the result
     seed: int = 42  # of the search
     small_rows: int = 5_000  # fewer training and validation rows: cross-validation; else the validation part
     folds: int = 5  # of the cross-validation
@@ -128,6 +133,19 @@ class Tune(Section, frozen=True):
     objective: Literal["auto", "accuracy", "balanced_accuracy", "f1", "cost"] = "auto"  # of the threshold
     costs: tuple[tuple[float, ...], ...] = ()  # costs[true class][answered class]; for objective "cost"
     n_bootstrap: int = 1_000  # resamples behind each metric's interval
+
+    def __post_init__(self) -> None:
+        """Refuse an engine without its address, and an address that nothing would use."""
+        if self.engine == "dask" and not self.engine_address.startswith(ENGINE_ADDRESSES):
+            raise ValueError(
+                f"tune.engine is dask: expected its scheduler in tune.engine_address, as tcp://HOST:8786 or "
+                f"tls://HOST:8786, got '{self.engine_address}'"
+            )
+        if self.engine != "dask" and self.engine_address:
+            raise ValueError(
+                f"tune.engine_address is '{self.engine_address}', and tune.engine is {self.engine}: set tune.engine "
+                "to dask, or leave the address out"
+            )
 
 
 class Gate(Section, frozen=True):
@@ -139,6 +157,7 @@ class Gate(Section, frozen=True):
     n_bootstrap: int = 2_000  # resamples behind each bound
     min_rows: int = 100  # with fewer recent rows a champion is not replaced
     margin: float = 0.02  # how much worse is not worse, where the champion is degraded or outdone
+    regression_rows: Literal["keep", "renew"] = "keep"  # renew: where they are lost, begin anew with this run's
     golden_margin: float = 0.05  # how much may be lost on the old, fixed rows
     accuracy_margin: float = 0.01  # how much accuracy may be lost
     slice_margin: float = 0.05  # how much one slice may lose
@@ -159,9 +178,9 @@ class Registry(Section, frozen=True):
     model_name: str = "One_Customer_Classifier"  # of the registered model in MLflow
     experiment: str = "refit"  # of the runs in MLflow
     signatures: Literal["required", "off"] = "required"  # required: only bundles signed by a trusted key are served
-    signing_key: str = ""  # file of the private key (PEM, P-256); empty: var/secrets/signing_key.pem, made when needed
-    trusted_keys: tuple[str, ...] = ()  # files of public keys that count beside those in var/trusted_keys
-    confirm: Literal["auto", "required", "never"] = "auto"  # must every service worker report the new version?
+    signing_key: str = ""  # private key (PEM, P-256) or its file; empty: var/secrets/signing_key.pem, made when needed
+    trusted_keys: tuple[str, ...] = ()  # public keys, or their files, that count beside those in var/trusted_keys
+    confirm: Literal["auto", "required", "never"] = "auto"  # must services report the new version? required: every one
     confirm_timeout_s: float = 30.0  # how long a promotion waits for every worker to report the version
 
 
@@ -173,10 +192,13 @@ class Serving(Section, frozen=True):
         str, ...
     ] = ()  # names in Host beside localhost; checked on loopback, without keys, or where any is listed
     public_url: str = ""  # where people reach the service, for links to it: https://…; empty: this machine's loopback
-    urls: tuple[str, ...] = ()  # every service that must confirm a promotion; empty: the local one
+    urls: tuple[
+        str, ...
+    ] = ()  # services that must confirm a promotion where none is registered in PostgreSQL; empty: the local one
     workers: int = 2  # processes that answer
     worker_class: Literal["fast", "gthread", "sync"] = "fast"
     reload_interval_s: float = 0.5  # how often the follower asks the registry
+    heartbeat_s: float = 2.0  # how often the follower tells PostgreSQL that this service lives; dead after five missed
     max_body_bytes: int = 100_000_000  # a longer body is refused with 413
     max_json_bytes: int = 16_000_000  # of a JSON body, a form, or labels; what is larger goes to /predict/file
     max_json_values: int = 400_000  # commas and brackets of one JSON body, counted before it is read
@@ -209,8 +231,46 @@ class Log(Section, frozen=True):
     max_memory_bytes: int = 64_000_000  # a worker's spool under on_failure "answer"; beyond it 503
     move_interval_s: float = 0.5  # how often the log shipper looks for records
     retention_days: float = 365.0  # older answers and labels are deleted
+    archive_after_days: float = 0.0  # answers older than it go to Parquet files, and their windows read these; 0: never
+    archive_url: str = ""  # where to: a folder, any Arrow file system; empty: on storage.url, else var/archive
     drop_columns: tuple[str, ...] = ()  # inputs that are not logged
     hash_columns: tuple[str, ...] = ()  # inputs that are logged as a keyed hash
+    hash_key_file: str = ""  # of its key, the same on all services; empty: var/secrets/log_hash_key, made when needed
+
+
+class Storage(Section, frozen=True):
+    """What machines share where they share no disk."""
+
+    url: str = ""  # file:///…, s3://bucket/prefix or another Arrow file system; empty: below REFIT_HOME
+    wait_s: float = 120.0  # how long a stage waits for a storage that does not answer, before its task is tried again
+
+
+class Explore(Section, frozen=True):
+    """What follows an answer: an action by policy, a share of them drawn at random, and what that makes of labels."""
+
+    policy: dict[str, str] = {}  # answered label → the action that follows: {"no" = "approve", "yes" = "decline"}
+    share: float = 0.0  # of the rows, whose action is drawn at random instead; from 0 up to 1, needs a policy
+    actions: tuple[str, ...] = ()  # what is drawn from, each as likely; empty: every action of the policy
+    labelled: tuple[str, ...] = ()  # the actions after which a label can come; empty: after every one
+    seed: int = 42  # of the draw, together with the prediction's id
+    max_weight: float = 50.0  # a labelled row counts as one over the chance of its label, and at most as so many rows
+
+    def __post_init__(self) -> None:
+        """Refuse what no row could follow."""
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"explore.share is {self.share:g}; a share is between 0 and 1")
+        if self.share and not self.policy:
+            raise ValueError("explore.share is set without explore.policy; it names the action that follows an answer")
+        if not self.max_weight >= 1:
+            raise ValueError(f"explore.max_weight is {self.max_weight:g}; a row counts at least once")
+        known = set(self.policy.values()) | set(self.actions)
+        for name in sorted(known | set(self.labelled)):
+            if not (0 < len(name) <= MAX_ACTION_CHARS and name.isprintable()):
+                raise ValueError(f"explore: an action is printable text of 1 to {MAX_ACTION_CHARS} characters")
+        if self.actions and not self.policy:
+            raise ValueError("explore.actions is set without explore.policy; nothing would be drawn")
+        if unknown := sorted(set(self.labelled) - known) if known else []:
+            raise ValueError(f"explore.labelled names '{unknown[0]}', which explore.policy never gives")
 
 
 class Drift(Section, frozen=True):
@@ -268,7 +328,7 @@ class Schedule(Section, frozen=True):
 
     retrain_cron: str = "0 3 * * *"  # when a retraining starts by itself, UTC
     drift_cron: str = "*/15 * * * *"  # when the drift check runs, UTC
-    watch_interval_s: float = 10.0  # between looks for drift.min_rows new predictions; 0: drift_cron alone
+    watch_interval_s: float = 10.0  # between looks for drift.min_rows new rows or a new champion; 0: drift_cron alone
     public_url: str = ""  # where people open Airflow, for links to it; empty: airflow_port here
     notifiers: dict[str, dict[str, Any]] = {}  # Airflow's, for each alert: class → its arguments, with "{{ alert }}"
 
@@ -291,6 +351,8 @@ class Settings(Section, frozen=True):
     registry: Registry = Registry()
     serving: Serving = Serving()
     log: Log = Log()
+    storage: Storage = Storage()
+    explore: Explore = Explore()
     drift: Drift = Drift()
     retrain: Retrain = Retrain()
     schedule: Schedule = Schedule()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,9 +18,11 @@ from sqlalchemy.exc import DBAPIError
 from ml.errors import StoreUnavailable
 from ml.messages import message
 from ml.settings import Settings
+from ml.storage import file_systems
 from ml.storage.files import keep_private
 
 metadata = sa.MetaData()
+before_tables: list[Callable[[sa.Engine], None]] = []  # what brings an older layout to what tables are made for
 
 
 def url(settings: Settings) -> str:
@@ -35,9 +37,26 @@ def engine(settings: Settings) -> sa.Engine:
     engine = _engine(url(settings))
     if not settings.database_url:
         keep_private(settings.var / "refit.db")
+    engine.update_execution_options(archive=archive(settings))
     with unavailable_as_transient():
+        _prepare(engine, len(before_tables))
         _make_tables(engine)
     return engine
+
+
+def archive(settings: Settings) -> str:
+    """Where rows go that leave the database by age: a folder, or the address of any Arrow file system.
+
+    An engine has it among its execution options, so that who reads the log finds the rest of it.
+    """
+    shared = file_systems.below(settings.storage.url, "archive") if settings.storage.url else ""
+    return settings.log.archive_url or shared or str(settings.var / "archive")
+
+
+@functools.cache
+def _prepare(found: sa.Engine, known: int) -> None:
+    for step in before_tables[:known]:
+        step(found)
 
 
 def _make_tables(found: sa.Engine) -> None:
@@ -104,8 +123,13 @@ def _sqlite_pragmas(connection: Any, _record: Any) -> None:
 
 def insert_ignore(table: sa.Table, dialect: str) -> Any:
     """An INSERT that leaves an existing row with the same key as it is, in both dialects."""
-    insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
-    return insert(table).on_conflict_do_nothing()
+    return insert(table, dialect).on_conflict_do_nothing()
+
+
+def insert(table: sa.Table, dialect: str) -> Any:
+    """The dialect's own INSERT, which can say what to do on a conflict."""
+    made: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
+    return made(table)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _PROBE_S = 10.0  # how long the answer to "does our server run?" is believed; a wrong one costs nothing but time
+_STORES = ("boto3", "botocore", "s3transfer", "azure", "google", "gcsfs")
+_PASSING = (408, 425, 429)  # of the answers below 500 that an object store gives
 _probed: dict[tuple[str, Path, str], tuple[float, bool]] = {}
 
 
@@ -89,7 +91,10 @@ def errors(address: str) -> Iterator[None]:
         where = _without_password(address)
         if isinstance(error, MlflowException) and _is_refusal(error):
             raise RegistryError(message("connections.mlflow_refuses", address=where, error=error.message)) from error
-        if isinstance(error, MlflowException | requests.RequestException | SQLAlchemyError | OSError | sqlite3.Error):
+        if _of_store(error) and _refuses(error):
+            raise RegistryError(message("connections.mlflow_refuses", address=where, error=str(error))) from error
+        passing = MlflowException | requests.RequestException | SQLAlchemyError | OSError | sqlite3.Error
+        if isinstance(error, passing) or _of_store(error):
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise RegistryUnavailable(message("connections.mlflow_silent", address=where, error=first)) from error
         raise
@@ -156,6 +161,24 @@ def _serves_this_home(server: str, settings: Settings) -> bool:
         return False
     path = urllib.parse.urlsplit(str(location)).path
     return Path(path).is_relative_to(settings.home)
+
+
+def _of_store(error: BaseException) -> bool:
+    """Whether the client of an object store raised it, in which MLflow's artifacts are: its errors have no base of
+    Python's own, and none of its modules need be installed."""
+    return any(kind.__module__.partition(".")[0] in _STORES for kind in type(error).__mro__) or (
+        isinstance(error.__cause__, Exception) and _of_store(error.__cause__)
+    )
+
+
+def _refuses(error: BaseException) -> bool:
+    """Whether the store answered, and said no to these keys or this bucket; what it says of its own state passes."""
+    answer = getattr(error, "response", None)
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(answer, dict) else None
+    status = status or getattr(error, "status_code", None) or getattr(error, "code", None)
+    if isinstance(status, int):
+        return 400 <= status < 500 and status not in _PASSING
+    return isinstance(error.__cause__, Exception) and _of_store(error.__cause__) and _refuses(error.__cause__)
 
 
 def _is_refusal(error: Any) -> bool:

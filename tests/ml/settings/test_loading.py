@@ -140,3 +140,17 @@ def test_another_table_is_not_read_by_an_earlier_choice(tmp_path: Path) -> None:
     assert settings.load(environ).data.time_column == "t"
     other = settings.load(environ, chosen=False)
     assert (other.data.time_column, other.data.max_classes, other.tune.workers) == ("", 7, 1)
+
+
+@pytest.mark.parametrize(
+    ("engine", "address", "said"),
+    [
+        ("dask", "", "expected its scheduler in tune.engine_address, as tcp://HOST:8786"),
+        ("dask", "127.0.0.1:8786", "as tcp://HOST:8786 or tls://HOST:8786, got '127.0.0.1:8786'"),
+        ("processes", "tcp://a:8786", "tune.engine_address is 'tcp://a:8786', and tune.engine is processes"),
+    ],
+)
+def test_an_engine_and_its_address_go_together(tmp_path: Path, engine: str, address: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        load(tmp_path, REFIT_TUNE__ENGINE=engine, REFIT_TUNE__ENGINE_ADDRESS=address)
+    assert load(tmp_path, REFIT_TUNE__ENGINE="dask", REFIT_TUNE__ENGINE_ADDRESS="tls://a:8786").tune.engine == "dask"

@@ -106,3 +106,14 @@ def test_a_column_that_another_process_added_is_no_error(settings: Settings, mon
     monkeypatch.setattr(database.sa, "inspect", lambda _of: stale)
     with pytest.raises(DBAPIError):  # it is not there afterwards either
         database._add_columns.__wrapped__(engine, len(database.metadata.tables))
+
+
+@pytest.mark.parametrize(("log", "storage", "expected"), [
+    ("", "", "{home}/var/archive"), ("", "s3://b/p?scheme=http", "s3://b/p/archive?scheme=http"),
+    ("file:///old", "s3://b/p", "file:///old"),
+])  # fmt: skip
+def test_the_archive_is_where_all_who_read_the_log_can_reach_it(
+    tmp_path: Path, log: str, storage: str, expected: str
+) -> None:
+    given = {"home": str(tmp_path), "log": {"archive_url": log}, "storage": {"url": storage}}
+    assert database.archive(from_values(given)) == expected.format(home=tmp_path)

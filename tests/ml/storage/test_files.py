@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -46,3 +47,15 @@ def test_a_tree_is_synced_file_by_file_before_its_folder(tmp_path: Path, steps: 
     assert sorted(steps) == ["sync inner", "sync one", "sync tree", "sync two"]
     assert steps.index("sync one") < steps.index("sync tree")
     assert steps.index("sync two") < steps.index("sync inner")
+
+
+def test_a_lock_is_its_holders_until_it_ends(tmp_path: Path) -> None:
+    """Also where the one that looks holds none; a file that is not there is an error, not a free lock."""
+    file = tmp_path / "lock"
+    with pytest.raises(FileNotFoundError):
+        files.is_locked(file)
+    with file.open("w") as held:
+        assert not files.is_locked(file)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert files.is_locked(file)
+    assert not files.is_locked(file)
