@@ -2,6 +2,7 @@
 
 | module | what is in it |
 |---|---|
+| `blocks` | Tables larger than memory: columns on disk, read one at a time or a block of rows at a time |
 | `contract` | The model's contract: what a later table must be, whatever file or query it comes from |
 | `ingestion` | generate: read, infer or hold against the contract, split, keep |
 | `inference` | Schema inference: what the columns of a raw table are |

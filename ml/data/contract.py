@@ -7,6 +7,7 @@ Columns, kinds, classes with their order, the positive label and the target are 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 import pandas as pd
@@ -17,14 +18,14 @@ from ml.messages import Text, message
 from ml.schema.coerce import listing, suggestion
 from ml.schema.findings import Report
 from ml.schema.frame_coerce import canonical
-from ml.schema.frames import check_names, place_of
+from ml.schema.frames import Table, check_names, place_of
 from ml.schema.schema import Column, Schema
 from ml.settings import Data
 
 _BROKEN_RISE = 0.5  # as drift.broken_missing: our choice
 
 
-def fit(raw: pd.DataFrame, contract: Schema, data: Data, report: Report) -> tuple[pd.DataFrame, Schema, pd.DataFrame]:
+def fit(raw: Table, contract: Schema, data: Data, report: Report) -> tuple[Any, Schema, Any]:
     """Hold a raw table against a contract.
 
     Parameters
@@ -90,9 +91,9 @@ def bind(contract: Schema, data: Data) -> Schema:
     )
 
 
-def _with_date_order(raw: pd.DataFrame, contract: Schema, data: Data) -> Schema:
+def _with_date_order(raw: Table, contract: Schema, data: Data) -> Schema:
     """The contract with its dates in the order that this table shows, or in its own where it does not."""
-    order = date_order.settled((raw[name] for name in contract.dates if name in raw.columns), data).dates
+    order = date_order.settled(raw, (name for name in contract.dates if name in raw.columns), data).dates
     if not order:
         return contract
     columns = [msgspec.structs.replace(c, date_order=order) if c.kind == "date" else c for c in contract.columns]
@@ -123,7 +124,7 @@ def _settings_against(contract: Schema, data: Data, names: Iterable[object]) -> 
     return problems
 
 
-def _absent(raw: pd.DataFrame, schema: Schema) -> list[Text]:
+def _absent(raw: Table, schema: Schema) -> list[Text]:
     names = [column.name for column in schema.columns if column.name not in raw.columns]
     if not names:
         return []
@@ -131,7 +132,7 @@ def _absent(raw: pd.DataFrame, schema: Schema) -> list[Text]:
     return [message("data.lacks", **known)]
 
 
-def _column_against(raw: pd.DataFrame, column: Column, schema: Schema) -> list[Text]:
+def _column_against(raw: Table, column: Column, schema: Schema) -> list[Text]:
     """What is wrong with one input column that is there, or nothing."""
     if column.name not in raw.columns:
         return []
@@ -150,7 +151,7 @@ def _emptied(values: pd.Series, column: Column) -> list[Text]:
     return [message("data.emptied", column=column.name, now=missing, before=column.missing_share)]
 
 
-def _labels_against(raw: pd.DataFrame, schema: Schema, data: Data) -> list[Text]:
+def _labels_against(raw: Table, schema: Schema, data: Data) -> list[Text]:
     try:
         labels.codes(raw, schema, Report(), tolerate=data.min_class_rows - 1)
     except DataError as error:
@@ -158,5 +159,5 @@ def _labels_against(raw: pd.DataFrame, schema: Schema, data: Data) -> list[Text]
     return []
 
 
-def _refusal(raw: pd.DataFrame, problems: list[Text]) -> SchemaError:
+def _refusal(raw: Table, problems: list[Text]) -> SchemaError:
     return SchemaError(message("data.against_contract", problems=problems), file=raw.attrs.get("file"))

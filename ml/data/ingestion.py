@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 
 from ml.data import pickle_export, production, row_metadata, snapshot, split
+from ml.data.blocks.copies import count as count_copies
+from ml.data.blocks.disk_table import Scratch
 from ml.data.contract import fit
 from ml.data.inference import labels
-from ml.data.inference.infer import infer
+from ml.data.inference.infer import infer_rows
 from ml.data.inference.profiles import profile
 from ml.data.manifest import Labelled
 from ml.data.snapshot import Rows, Snapshot
@@ -16,8 +18,7 @@ from ml.data.sources import customers, registry
 from ml.errors import DataError
 from ml.messages import message
 from ml.schema.findings import Report
-from ml.schema.frame_coerce import canonical
-from ml.schema.frames import check_names
+from ml.schema.frames import Table, check_names
 from ml.schema.schema import Schema
 from ml.settings import Data, Settings
 from ml.storage import files
@@ -58,34 +59,38 @@ def generate(
     if settings.data.source == "customers":
         settings = customers.configure(settings)
     data = settings.data
-    raw = registry.read(settings)
     report = Report()
-    report.extend(raw.attrs.pop("findings", ()))
     contract = contract if data.schema == "keep" else None
-    schema, rows = _prepare(raw, data, contract, report)
-    parts, method = split.assign(rows.y, data, report, ids=rows.ids, time=rows.time)
-    added = Labelled()
-    if labelled is not None and len(labelled):
-        rows, parts, added = production.add(rows, parts, labelled, schema, data, report, gate_since=gate_since)
-        if not train_on_base:
-            keep = (parts == split.TEST) | (np.arange(len(parts)) >= len(parts) - added.added)
-            rows, parts = rows.where(keep), parts[keep]
-            report.info(message("findings.only_judged_on"))
-    copies = int(rows.X.assign(**{snapshot.Y: rows.y}).duplicated().sum())
-    if copies:
-        report.info(message("findings.copies", n=copies, rows=len(rows.y)))
-    schema = profile(schema, rows.X[parts == split.TRAIN], max_categories=data.max_categories)
-    written = snapshot.write(
-        rows,
-        schema,
-        report,
-        parts,
-        settings,
-        parent=parent or None,
-        source=registry.describe(settings),
-        split=method,
-        labelled=added,
-    )
+    with Scratch(settings.data_dir) as scratch:
+        raw = registry.read_large(settings, scratch)
+        report.extend(raw.attrs.pop("findings", ()))
+        schema, rows = _prepare(raw, data, contract, report)
+        parts, method = split.assign(rows.y, data, report, ids=rows.ids, time=rows.time)
+        added = Labelled()
+        if labelled is not None and len(labelled):
+            rows, parts, added = production.add(
+                rows, parts, labelled, schema, data, report, gate_since=gate_since,
+                max_weight=settings.explore.max_weight,
+            )  # fmt: skip
+            if not train_on_base:
+                keep = (parts == split.TEST) | (np.arange(len(parts)) >= len(parts) - added.added)
+                rows, parts = rows.where(keep), parts[keep]
+                report.info(message("findings.only_judged_on"))
+        copies = count_copies(rows.X, rows.y)
+        if copies:
+            report.info(message("findings.copies", n=copies, rows=len(rows.y)))
+        schema = profile(schema, rows.X[parts == split.TRAIN], max_categories=data.max_categories)
+        written = snapshot.write(
+            rows,
+            schema,
+            report,
+            parts,
+            settings,
+            parent=parent or None,
+            source=registry.describe(settings),
+            split=method,
+            labelled=added,
+        )
     pickle_export.write(written, settings)
     _remember(written, settings)
     return written
@@ -102,16 +107,16 @@ def check(settings: Settings, contract: Schema | None = None) -> Schema:
     if settings.data.source == "customers":
         settings = customers.configure(settings)
     contract = contract if settings.data.schema == "keep" else None
-    return _prepare(registry.read(settings), settings.data, contract, Report())[0]
+    with Scratch(settings.data_dir) as scratch:
+        return _prepare(registry.read_large(settings, scratch), settings.data, contract, Report())[0]
 
 
-def _prepare(raw: pd.DataFrame, data: Data, contract: Schema | None, report: Report) -> tuple[Schema, Rows]:
+def _prepare(raw: Table, data: Data, contract: Schema | None, report: Report) -> tuple[Schema, Rows]:
     """Infer the schema, or hold the table against a contract."""
     if contract is None:
         raw = check_names(raw, data)
-        schema, found = infer(raw, data)
+        schema, found, x = infer_rows(raw, data)
         report.extend(found.findings)
-        x, _ = canonical(raw, schema)
     else:
         raw, schema, x = fit(raw, contract, data, report)
     y = labels.codes(raw, schema, report, tolerate=data.min_class_rows - 1)

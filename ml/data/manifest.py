@@ -14,7 +14,8 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the labelled production rows: how many were given, could not be used, and went to which part.
 
     `other_question` counts those that answer another question than what is trained, `same_id_judged` rows that are not
-    trained on as others of their ids are judged on, `added` those that are in the snapshot.
+    trained on as others of their ids are judged on, `without_chance` those whose action gave no chance of the label
+    that came, `added` those that are in the snapshot; `weighed`: these are weighed by inverse propensity.
     """
 
     given: int = 0
@@ -22,7 +23,9 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True):
     repeated: int = 0
     unusable: int = 0
     same_id_judged: int = 0
+    without_chance: int = 0
     added: int = 0
+    weighed: bool = False
     train: int = 0
     validation: int = 0
     recent: int = 0

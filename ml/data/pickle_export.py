@@ -38,9 +38,11 @@ def write(snapshot: Snapshot, settings: Settings) -> None:
     train, val, test = (snapshot.part(name) for name in ("train", "validation", "test"))
     content = Course(X_train=train.X, X_val=val.X, X_test=test.X, y_train=train.y, y_val=val.y, y_test=test.y)
     path = settings.data_dir / "course.pkl"
-    pickled = pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL)
-    files.write_bytes(path, pickled)
-    note = {"sha256": hashlib.sha256(pickled).hexdigest(), "snapshot": snapshot.id, "classes": snapshot.schema.classes}
+    with files.replacing(path) as stream:  # not by `dumps`: a large table would be in memory once more
+        pickle.dump(content, stream, protocol=pickle.HIGHEST_PROTOCOL)
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    note = {"sha256": digest, "snapshot": snapshot.id, "classes": snapshot.schema.classes}
     files.write_json(path.with_suffix(".json"), note)
 
 

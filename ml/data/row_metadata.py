@@ -15,14 +15,14 @@ from ml.errors import DataError, SchemaError
 from ml.messages import message
 from ml.schema import arrow_cells
 from ml.schema.coerce import shown
-from ml.schema.frames import place_of
+from ml.schema.frames import Table, place_of
 from ml.schema.schema import Schema, identity
 from ml.settings import Data
 
 Facts = tuple[NDArray[np.float64] | None, NDArray[np.object_] | None, NDArray[Any] | None]
 
 
-def read(frame: pd.DataFrame, schema: Schema, data: Data) -> Facts:
+def read(frame: Table, schema: Schema, data: Data) -> Facts:
     """(weight, ids, time) of every row, each None where the schema names no such column.
 
     Parameters
@@ -46,7 +46,7 @@ def read(frame: pd.DataFrame, schema: Schema, data: Data) -> Facts:
     return weight, ids, time
 
 
-def weights(frame: pd.DataFrame, schema: Schema) -> NDArray[np.float64]:
+def weights(frame: Table, schema: Schema) -> NDArray[np.float64]:
     """(n_rows,) float64 ≥ 0, not all 0."""
     name = schema.weight_column
     cells, _ = arrow_cells.numbers(
@@ -63,7 +63,7 @@ def weights(frame: pd.DataFrame, schema: Schema) -> NDArray[np.float64]:
     return cells
 
 
-def identifiers(frame: pd.DataFrame, schema: Schema) -> NDArray[np.object_]:
+def identifiers(frame: Table, schema: Schema) -> NDArray[np.object_]:
     """(n_rows,) content hashes (`identity`), as the log has them. A row without an id stands for itself."""
     joined: pa.Array = pc.binary_join_element_wise(
         *(arrow_cells.texts(frame[name], markers=schema.missing_markers) for name in schema.id_columns),
@@ -77,7 +77,7 @@ def identifiers(frame: pd.DataFrame, schema: Schema) -> NDArray[np.object_]:
     return ids
 
 
-def times(frame: pd.DataFrame, name: str, data: Data) -> NDArray[Any]:
+def times(frame: Table, name: str, data: Data) -> NDArray[Any]:
     """(n_rows,) datetime64[us] in UTC, or float64 where the column holds plain numbers.
 
     Parameters
@@ -94,7 +94,7 @@ def times(frame: pd.DataFrame, name: str, data: Data) -> NDArray[Any]:
     texts = array.to_pandas()
     moments = pd.to_datetime(texts, format=data.time_format or "ISO8601", utc=True, errors="coerce")
     wrong = moments.isna().to_numpy()
-    order = date_order.settled([array], data).dates
+    order = date_order.settled(frame, [name], data).dates
     if wrong.any() and order and not data.time_format:
         days, _ = arrow_cells.days(array, order=order)
         moments = pd.Series(pd.to_datetime(days, unit="D", origin="2000-01-01", utc=True))

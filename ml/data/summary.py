@@ -11,6 +11,7 @@ from ml.messages import Message, code_of, message
 from ml.schema.findings import Finding
 from ml.schema.schema import Schema
 from ml.settings import Data
+from ml.settings.options import CHOICE_OF_DATA
 
 SHOWN = 20  # names of columns, and findings
 MOST_CLASSES = 10  # that are named, the commonest first
@@ -29,13 +30,14 @@ LEFT_OUT = frozenset(
         "decorated",
     )
 )
-# What a person may answer to a finding, as an option of the command that reads the table.
+COLUMN = ""  # stands for the name of the finding's column
+# What a person may answer to a finding, as an option of the command that reads the table, and what it is given.
 ANSWERS = {
-    "findings.dates": "--time",
-    "findings.dates_doubtful": "--time",
-    "findings.maybe_row_numbers": "--id",
-    "findings.row_numbers": "--id",
-    "findings.leak_kept": "--exclude",
+    "findings.dates": ("--time", COLUMN),
+    "findings.dates_doubtful": ("--dates", "day-first"),
+    "findings.maybe_row_numbers": ("--id", COLUMN),
+    "findings.row_numbers": ("--id", COLUMN),
+    "findings.leak_kept": ("--exclude", COLUMN),
 }
 
 
@@ -52,6 +54,15 @@ def found(manifest: Manifest, schema: Schema, data: Data) -> tuple[Message, ...]
     if more := len(ordered[SHOWN:]):
         lines.append(message("data.found_more", n=more))
     return (*lines, *_commands(ordered, data))
+
+
+def sampled(manifest: Manifest, most: int) -> Message | None:
+    """That learners read a sample of the table; None where they read all of it, `most` rows a part or fewer."""
+    parts = {name: manifest.parts[name] for name in ("train", "validation") if manifest.parts[name] > most > 0}
+    if not parts:
+        return None
+    named = [message("data.sampled_part", n=most, part=name, rows=rows) for name, rows in parts.items()]
+    return message("data.sampled", parts=named)
 
 
 def line(finding: Finding, escape: Callable[[str], str] = str) -> Message:
@@ -93,17 +104,25 @@ def _commands(findings: Sequence[Finding], data: Data) -> Iterator[Message]:
     """At most one a kind of answer: the command with which the table is read otherwise."""
     told: set[str] = set()
     for finding in findings:
-        option = ANSWERS.get(code_of(finding.message), "")
+        option, value = _answer(finding)
         if option and option not in told:
             told.add(option)
-            asked = [*(_asked(data) if data.path else []), option, finding.column]
+            asked = [*(_asked(data) if data.path else []), option, value or finding.column]
             command = spoken(shlex.join(["./run_pipeline.sh", *asked, "--schema", "infer"]))
             yield message("data.found_command", column=finding.column, command=command)
 
 
+def _answer(finding: Finding) -> tuple[str, str]:
+    """An option and its value, COLUMN for the finding's own; "" where nothing is to be answered."""
+    said = finding.message
+    if isinstance(said, Message) and said.code == "findings.free_text" and said.values["n"] == said.values["rows"]:
+        return "--id", COLUMN  # all different: they may name the rows
+    return ANSWERS.get(code_of(said), ("", ""))
+
+
 def _asked(data: Data) -> Iterator[str]:
     """The options that name this table as it was named now."""
-    once = {"--data": data.path, "--target": data.target, "--positive": data.positive_label, "--time": data.time_column}
-    yield from (word for option, value in once.items() if value for word in (option, value))
-    several = {"--id": data.id_columns, "--exclude": data.exclude}
-    yield from (word for option, values in several.items() for value in values for word in (option, value))
+    for option in CHOICE_OF_DATA:
+        value = getattr(data, option.settings[0].removeprefix("data."))
+        for one in value if option.kind == "texts" else [value] if value else []:
+            yield from (option.stack, one)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ml.errors import DataError, SchemaError
 from ml.messages import Message, message
 from ml.schema import arrow_cells
-from ml.schema.cells import FLOAT32_LIMIT, is_written_number, level
+from ml.schema.cells import is_written_number, level
 from ml.schema.findings import Report
 from ml.schema.schema import Column, Schema
 from ml.schema.validation_errors import printable
@@ -81,7 +81,14 @@ def match_names(names: Iterable[Any], schema: Schema, report: Report, file: str 
     return stripped
 
 
-def number_column(raw: Any, column: Column, schema: Schema, place: Place, report: Report) -> NDArray[np.float32]:
+def number_column(
+    raw: Any,
+    column: Column,
+    schema: Schema,
+    place: Place,
+    report: Report,
+    numbers: arrow_cells.Numbers | None = None,
+) -> NDArray[np.float32]:
     """(n_rows,) float32; a few words become missing with a warning, more are an error.
 
     Parameters
@@ -92,12 +99,14 @@ def number_column(raw: Any, column: Column, schema: Schema, place: Place, report
         Where they stand, for errors.
     report
         Gets what became missing, was infinite, or was cut to float32's range.
+    numbers
+        As `read_numbers` gives them, where the cells were read already.
     """
     array = arrow_cells.flat(raw)
-    cells, bad = read_numbers(array, column, schema)
+    cells, bad = numbers or read_numbers(array, column, schema)
     if bad.any():
         _judge_words(array, bad, int((~np.isnan(cells)).sum()), column, schema, place, report)
-    infinite, clipped = int(np.isinf(cells).sum()), int((np.abs(cells) > FLOAT32_LIMIT).sum())
+    infinite, clipped = arrow_cells.beyond_float32(cells)
     if infinite:
         report.warn(message("findings.infinite", n=infinite), column.name)
     if clipped > infinite:
@@ -107,7 +116,7 @@ def number_column(raw: Any, column: Column, schema: Schema, place: Place, report
     return arrow_cells.to_float32(cells)
 
 
-def read_numbers(cells: Any, column: Column, schema: Schema) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def read_numbers(cells: Any, column: Column, schema: Schema) -> arrow_cells.Numbers:
     """The `cells` of a number or date column as `arrow_cells.numbers` and `days` give them: values, and which are none.
 
     Both are (n_rows,).
@@ -240,4 +249,7 @@ def suggestion(name: str, existing: Iterable[str]) -> Message:
     near = difflib.get_close_matches(name.strip().casefold(), folded, n=3, cutoff=0.6)
     if near:
         return message("data.did_you_mean", names=listing(folded[match] for match in near))
-    return message("data.has_columns", n=len(existing), names=listing(existing))
+    is_value = any(is_written_number(other) for other in existing)  # as where the first row was taken for the names
+    return message(
+        "data.has_columns_or_values" if is_value else "data.has_columns", n=len(existing), names=listing(existing)
+    )

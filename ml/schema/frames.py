@@ -6,6 +6,8 @@ and the file's name in `attrs["file"]`: that is how a finding made long after re
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import pandas as pd
 
 from ml.errors import DataError
@@ -15,12 +17,59 @@ from ml.schema.schema import RESERVED
 from ml.settings import Data
 
 
-def place_of(frame: pd.DataFrame, file: str | None = None) -> Place:
+class Table(Protocol):
+    """What the reading of a table asks of it: a frame has it, and so has one whose columns lie on disk."""
+
+    @property
+    def columns(self) -> Any:
+        """Names."""
+        ...
+
+    @property
+    def index(self) -> Any:
+        """(n_rows,); named `line` where it holds the lines of a file."""
+        ...
+
+    @property
+    def attrs(self) -> Any:
+        """`file`, and what else a reader noted."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+    def set_axis(self, labels: Any, *, axis: Any) -> Any:
+        """The table with other names."""
+        ...
+
+
+def select(table: Any, names: list[str]) -> Any:
+    """The table with these of its columns, in this order."""
+    return table[names] if isinstance(table, pd.DataFrame) else table.select(names)
+
+
+def first(table: Any, name: str, rows: int) -> Any:
+    """The first cells of a column; of a table on disk no others are read for it.
+
+    Parameters
+    ----------
+    table
+        Raw, in memory or on disk.
+    name
+        Of the column.
+    rows
+        At most so many.
+    """
+    return table[name].iloc[:rows] if isinstance(table, pd.DataFrame) else table.first(name, rows)
+
+
+def place_of(frame: Table, file: str | None = None) -> Place:
     """File and lines of a frame's rows, as far as they are known."""
     return Place(file or frame.attrs.get("file"), frame.index.to_numpy() if frame.index.name == "line" else None)
 
 
-def check_names(frame: pd.DataFrame, data: Data) -> pd.DataFrame:
+def check_names(frame: Table, data: Data) -> Any:
     """The frame with text column names, once every column that the settings name was found.
 
     Raises

@@ -22,8 +22,8 @@ __all__ = ["Column", "Finding", "Kind", "Report", "Schema", "contract_changes", 
 
 # Names that are put beside a customer's own columns begin with this, and no table may bring such a name.
 RESERVED = "__refit_"
-PREDICTION_ID, ANSWERED, ROW_ID, QUESTION = (
-    f"{RESERVED}{name}" for name in ("prediction_id", "answered", "row_id", "question")
+PREDICTION_ID, ANSWERED, ROW_ID, QUESTION, LABEL_PROPENSITY = (
+    f"{RESERVED}{name}" for name in ("prediction_id", "answered", "row_id", "question", "label_propensity")
 )
 
 Kind = Literal["number", "category", "date"]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ml.schema import arrow_cells
 from ml.schema.cells import FLOAT32_LIMIT
 
 _ID_NAME = re.compile(
@@ -33,6 +34,7 @@ _DATE = re.compile(
 _MEASURE = re.compile(r"^[+-]?\d+(?:[.,:_]\d+)*\s?[^\W\d_]{1,12}\.?$|^[+-]?\d+(?:[:_]\d+)+$")  # 32 kg, 13:25, 3_200
 _UNIT = r"^[+-]?[0-9]+(?:[.,][0-9]+)? ?(?P<unit>\pL{1,12}\.?)$"
 _COARSE = 0.01  # of the spread: what float32 may round away without a word; our choice
+_SAMPLE = 1_000  # cells that are looked at before all of a column are; our choice
 _FEW = 20  # so few different values are levels, whatever they look like
 
 
@@ -47,12 +49,16 @@ def named_like_id(name: str) -> bool:
 
 def is_row_number(name: str, present: NDArray[np.float64]) -> bool:
     """Whether whole numbers identify rows: consecutive and all different, or named so and mostly different."""
-    if len(present) <= _FEW or (present != np.rint(present)).any():
+    if len(present) <= _FEW or not _are_whole(present):
         return False
     distinct = len(np.unique(present))
     if named_like_id(name):
         return distinct > max(_FEW, 0.5 * len(present))
     return bool(distinct == len(present) == present.max() - present.min() + 1)
+
+
+def _are_whole(present: NDArray[np.float64]) -> bool:
+    return not any((some != np.rint(some)).any() for some in (present[:_SAMPLE], present[_SAMPLE:]))
 
 
 def may_be_row_number(name: str, present: NDArray[np.float64]) -> bool:
@@ -61,7 +67,7 @@ def may_be_row_number(name: str, present: NDArray[np.float64]) -> bool:
     >>> may_be_row_number("EmployeeNumber", np.arange(0.0, 60, 2)), may_be_row_number("Salary", np.arange(0.0, 60, 2))
     (True, False)
     """
-    if len(present) <= _FEW or not _NUMBER_NAME.search(name) or (present != np.rint(present)).any():
+    if len(present) <= _FEW or not _NUMBER_NAME.search(name) or not _are_whole(present):
         return False
     return len(np.unique(present)) == len(present)
 
@@ -125,17 +131,28 @@ def is_too_close(present: NDArray[np.float64]) -> bool:
     >>> is_too_close(1e9 + np.arange(100.0)), is_too_close(1.7e9 + 86_400.0 * np.arange(100.0))
     (True, False)
     """
+    if not len(present):
+        return False
+    lowest, highest = (float(np.clip(end, -FLOAT32_LIMIT, FLOAT32_LIMIT)) for end in (present.min(), present.max()))
+    step = float(np.spacing(np.float32(max(abs(lowest), abs(highest)))))
+    # The spread of n values is at least what it is where all but the two ends lie in the middle between them.
+    if step <= _COARSE * (highest - lowest) / np.sqrt(2 * len(present)):
+        return False
     held = np.clip(present, -FLOAT32_LIMIT, FLOAT32_LIMIT)
-    spread = float(held.std()) if len(held) else 0.0
-    return spread > 0.0 and float(np.spacing(np.float32(np.abs(held).max()))) > _COARSE * spread
+    spread = float(held.std())
+    return spread > 0.0 and step > _COARSE * spread
 
 
 def leading_zeros(array: pa.Array) -> NDArray[np.bool_]:
     """(n_rows,) whether a cell is digits that begin with a zero, `01234`: a code, which as a number would lose it."""
-    leading_zero = pc.fill_null(pc.starts_with(array, "0"), False)
-    if not pc.any(leading_zero).as_py():
-        return np.zeros(len(array), bool)
-    result: NDArray[np.bool_] = pc.fill_null(pc.match_substring_regex(array, r"^0\d+\s*$"), False).to_numpy(
-        zero_copy_only=False
-    )
+    result = np.zeros(len(array), bool)
+    signs, ends = arrow_cells.spans(array)
+    # By the first two bytes few cells are left for the regular expression, or a column of codes; 0.25 is none.
+    rows = np.flatnonzero(np.diff(ends) > 1)
+    rows = rows[signs[ends[rows]] == ord("0")]
+    second = signs[ends[rows] + 1]
+    rows = rows[(second >= ord("0")) & (second <= ord("9"))]
+    if len(rows):
+        found = pc.match_substring_regex(array.take(pa.array(rows)), r"^0\d+\s*$")
+        result[rows] = found.fill_null(False).to_numpy(zero_copy_only=False)
     return result

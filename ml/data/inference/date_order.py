@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
@@ -17,34 +17,44 @@ from ml.schema import arrow_cells
 from ml.schema.schema import DateOrder
 from ml.settings import Data
 
+if TYPE_CHECKING:
+    from ml.schema.frames import Table
+
+_SAMPLE = 1_000  # cells by which a column of dates is told from others; our choice
 _PARTS = r"^\s*(?P<one>\d{1,2})(?P<sign>[-/.])(?P<other>\d{1,2})[-/.]\d{4}"
 
 
-def settled(columns: Iterable[Any], data: Data) -> Data:
-    """The settings with the order that the columns show, where the settings leave it open.
+def settled(frame: Table, names: Iterable[str], data: Data) -> Data:
+    """The settings with the order that some columns show, where the settings leave it open.
 
     Parameters
     ----------
-    columns
-        Raw; those of other things than dates say nothing.
+    frame
+        Raw.
+    names
+        The columns to ask; those of other things than dates say nothing.
     """
     if data.dates:
         return data
-    return msgspec.structs.replace(data, dates=find(columns))
+    return msgspec.structs.replace(data, dates=find(frame, names))
 
 
-def find(columns: Iterable[Any]) -> DateOrder:
+def find(frame: Table, names: Iterable[str]) -> DateOrder:
     """The order that some cell of the columns decides; "" where none does, or they contradict each other."""
+    from ml.schema import frames  # pandas, which the service does without
+
     found: set[DateOrder] = set()
-    for column in columns:
-        array = arrow_cells.flat(column)
-        if arrow_cells.is_text(array) and _are_dates(array):
-            found |= decided(array)
+    for name in names:
+        if _are_dates(arrow_cells.flat(frames.first(frame, name, _SAMPLE))):
+            found |= decided(arrow_cells.flat(frame[name]))
     return found.pop() if len(found) == 1 else ""
 
 
 def _are_dates(array: pa.Array) -> bool:
-    some = [cell for cell in pc.unique(array.slice(0, 1_000)).to_pylist() if cell and cell.strip()]
+    """Whether the first cells of a text column are dates, so that it is worth to read all of them."""
+    if not arrow_cells.is_text(array):
+        return False
+    some = [cell for cell in pc.unique(array).to_pylist() if cell and cell.strip()]
     return bool(some) and column_heuristics.is_dates(array, some)
 
 

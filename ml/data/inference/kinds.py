@@ -21,6 +21,7 @@ from ml.schema.findings import Report
 from ml.schema.schema import DateOrder, Kind
 from ml.settings import Data
 
+_SAMPLE = 1_000  # cells that are looked at before all of a column are; our choice
 _AMOUNT = r"\d[\d.,' \x{00a0}\x{202f}]*"
 # The same with signs that no setting reads.
 _DECORATED = {
@@ -33,13 +34,15 @@ _DECORATED = {
 class Found(NamedTuple):
     """`kind` is None where the column is left out; `groups`: it looks like an id with repeats.
 
-    `unit` stands behind each number; `date_order` is how dates are written.
+    `unit` stands behind each number; `date_order` is how dates are written. `numbers` are the cells where they were
+    read as the schema will read them, as `arrow_cells.numbers` gives them.
     """
 
     kind: Kind | None
     groups: bool = False
     unit: str = ""
     date_order: DateOrder = ""
+    numbers: arrow_cells.Numbers | None = None
 
 
 _OUT = Found(None)
@@ -80,7 +83,7 @@ def find_kind(series: pd.Series, data: Data, place: Place, report: Report) -> Fo
         _report_words(name, array, bad, place, report)
         _report_either_mark(name, array, data, report)
         _report_zeros(name, array, zeros, place, report)
-        return _number(name, cells, override is not None, report)
+        return _number(name, cells, override is not None, report)._replace(numbers=(cells, bad))
     if override == "number":
         raise _too_many_words(name, array, bad, data, place)
     _check_marks(name, array, bad, data, place)
@@ -202,11 +205,15 @@ def _report_either_mark(name: str, array: pa.Array, data: Data, report: Report) 
     """Where every point stands before three digits, as in 8.423, it may be the mark between thousands; who knows?"""
     if not arrow_cells.is_text(array) or data.decimal != "." or data.thousands:
         return
-    texts = pc.drop_null(pc.utf8_trim_whitespace(array))
-    markers = pa.array([marker.strip() for marker in data.missing_markers], texts.type)
-    texts = texts.filter(pc.invert(pc.is_in(texts, value_set=markers)))
+    # Most columns have another cell among their first ones: then no look at all of them is needed.
+    for some in (array.slice(0, _SAMPLE), array)[len(array) <= _SAMPLE :]:
+        texts = pc.drop_null(arrow_cells.trimmed(some))
+        markers = pa.array([marker.strip() for marker in data.missing_markers], texts.type)
+        texts = texts.filter(pc.invert(pc.is_in(texts, value_set=markers)))
+        if not pc.all(pc.match_substring_regex(texts, number_marks.EITHER_POINT), min_count=0).as_py():
+            return
     pointed = texts.filter(pc.match_substring(texts, "."))
-    if len(pointed) > 1 and pc.all(pc.match_substring_regex(texts, number_marks.EITHER_POINT)).as_py():
+    if len(pointed) > 1:
         cell = pointed[0].as_py()
         report.warn(message("findings.points_before_three", cell=cell, other=cell.replace(".", "")), name)
 

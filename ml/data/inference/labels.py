@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -16,12 +15,12 @@ from ml.schema import arrow_cells
 from ml.schema.cells import label_names, same_label
 from ml.schema.coerce import listing, shown, suggestion
 from ml.schema.findings import Report
-from ml.schema.frames import place_of
+from ml.schema.frames import Table, place_of
 from ml.schema.schema import Schema
 from ml.settings import Data
 
 
-def find_classes(frame: pd.DataFrame, data: Data, report: Report) -> tuple[tuple[str, ...], str]:
+def find_classes(frame: Table, data: Data, report: Report) -> tuple[tuple[str, ...], str]:
     """The classes of a raw table in probability order, and the positive label ("" unless two classes).
 
     Labels that differ only in case or surrounding space are one class, written as most rows write it.
@@ -59,7 +58,7 @@ def find_classes(frame: pd.DataFrame, data: Data, report: Report) -> tuple[tuple
     return tuple(sorted(ordered, key=lambda label: label == positive)), positive
 
 
-def codes(frame: pd.DataFrame, schema: Schema, report: Report, *, tolerate: int | None = 0) -> NDArray[np.int64]:
+def codes(frame: Table, schema: Schema, report: Report, *, tolerate: int | None = 0) -> NDArray[np.int64]:
     """(n_rows,) int64: index into `schema.classes`, and -1 where there is no usable label.
 
     Parameters
@@ -103,7 +102,7 @@ def codes(frame: pd.DataFrame, schema: Schema, report: Report, *, tolerate: int 
     return np.maximum(result, -1)
 
 
-def _check_markers(frame: pd.DataFrame, target: str, markers: tuple[str, ...], share: float) -> None:
+def _check_markers(frame: Table, target: str, markers: tuple[str, ...], share: float) -> None:
     """None may be a class: labels are lost to a word for "no value" only where it is said of a few rows."""
     said = arrow_cells.marked(frame[target], markers)
     if sum(said.values()) > share * len(frame):
@@ -111,7 +110,7 @@ def _check_markers(frame: pd.DataFrame, target: str, markers: tuple[str, ...], s
         raise DataError(message("data.labels_are_markers", **known), file=place_of(frame).file, column=target)
 
 
-def _texts(frame: pd.DataFrame, target: str, markers: tuple[str, ...]) -> pa.Array:
+def _texts(frame: Table, target: str, markers: tuple[str, ...]) -> pa.Array:
     return arrow_cells.texts(frame[target], markers=markers)
 
 

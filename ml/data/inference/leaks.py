@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ml.schema.frames import Table
+
 _MAX_ROWS = 10_000  # drawn at random; our choice: it bounds the time
 _BINS = 100  # of equal counts, for a number column with more values; our choice
 _MIN_ROWS = 50  # below this, a column may separate two classes by luck
 
 
-def find(frame: pd.DataFrame, y: NDArray[np.int64], threshold: float) -> dict[str, float]:
+def find(frame: Table, y: NDArray[np.int64], threshold: float) -> dict[str, float]:
     """Column → AUC, for the columns of a canonical frame that reach `threshold` in every class.
 
     Parameters

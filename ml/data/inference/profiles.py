@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ml.schema import arrow_cells
 from ml.schema.cells import iso
+from ml.schema.frames import Table
 from ml.schema.schema import Column, Schema
 
 
-def profile(schema: Schema, frame: pd.DataFrame, *, max_categories: int) -> Schema:
+def profile(schema: Schema, frame: Table, *, max_categories: int) -> Schema:
     """The schema with the profile of a canonical frame; of its training rows, so that nothing leaks.
 
     Parameters

@@ -5,24 +5,30 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from ml.data.blocks.disk_table import Scratch
+from ml.data.blocks.gathering import Gathering
 from ml.data.sources.csv_reader import Chunk, CsvReader, Options
 from ml.errors import DataError, Transient
 from ml.messages import Message, message
 from ml.settings import Data, Settings
+from ml.storage.files import is_full
 
 BATCH_ROWS = 8_192  # unpacked at once, so that a limit stops a bomb early; our choice
 _PARQUET = (".parquet", ".pq")
 
 
-def read(settings: Settings) -> pd.DataFrame:
+def read(settings: Settings, scratch: Scratch | None = None) -> Any:
     """Read `data.path`. Cells of a CSV stay text, and the index holds their lines.
+
+    A frame; with a `scratch`, a table of more than `BLOCK_ROWS` rows is a `DiskTable` there.
 
     Raises
     ------
@@ -35,11 +41,11 @@ def read(settings: Settings) -> pd.DataFrame:
     safe_path = without_password(data.path)
     with _open(data.path) as stream:
         if data.path.casefold().endswith(_PARQUET):
-            return read_parquet(stream, safe_path, data)
-        return read_csv(stream, safe_path, data)
+            return read_parquet(stream, safe_path, data, scratch)
+        return read_csv(stream, safe_path, data, scratch)
 
 
-def read_csv(stream: BinaryIO, name: str, data: Data) -> pd.DataFrame:
+def read_csv(stream: BinaryIO, name: str, data: Data, scratch: Scratch | None = None) -> Any:
     """A CSV stream as text columns, indexed by line; see `ml.data.sources.csv_reader.CsvReader`.
 
     Parameters
@@ -48,6 +54,8 @@ def read_csv(stream: BinaryIO, name: str, data: Data) -> pd.DataFrame:
         Read from where it stands.
     name
         File name, with which messages begin.
+    scratch
+        As of `read`.
     """
     options = Options(
         delimiter={"tab": "\t", "\\t": "\t"}.get(data.delimiter, data.delimiter),
@@ -60,21 +68,28 @@ def read_csv(stream: BinaryIO, name: str, data: Data) -> pd.DataFrame:
     if len(options.delimiter) > 1:
         raise DataError(message("files.delimiter", got=data.delimiter))
     reader = CsvReader(stream, name, options)
-    chunks = list(reader)
-    frame = pa.concat_tables(chunk.table for chunk in chunks).to_pandas()
-    frame.index = _line_index(chunks)
-    frame.attrs |= {"file": name, "findings": tuple(reader.report.findings)}
-    return cast(pd.DataFrame, frame)
+    lines = list[range | NDArray[np.int64]]()
+    with Gathering(scratch) as gathering:
+        for chunk in reader:
+            gathering.add(chunk.table)
+            lines.append(_lines(chunk))
+        return gathering.finish(_line_index(lines), {"file": name, "findings": tuple(reader.report.findings)})
 
 
-def _line_index(chunks: list[Chunk]) -> Any:
-    lines = np.concatenate([chunk.lines for chunk in chunks])
-    if lines[-1] - lines[0] == len(lines) - 1:
-        return pd.RangeIndex(int(lines[0]), int(lines[-1]) + 1, name="line")
-    return pd.Index(lines, name="line")
+def _lines(chunk: Chunk) -> range | NDArray[np.int64]:
+    """The lines of a chunk; a range where each row is one."""
+    first, last = int(chunk.lines[0]), int(chunk.lines[-1])
+    return range(first, last + 1) if last - first == len(chunk.lines) - 1 else chunk.lines
 
 
-def read_parquet(stream: Any, name: str, data: Data) -> pd.DataFrame:
+def _line_index(chunks: list[range | NDArray[np.int64]]) -> Any:
+    first, last = int(chunks[0][0]), int(chunks[-1][-1])
+    if last - first == sum(map(len, chunks)) - 1:
+        return pd.RangeIndex(first, last + 1, name="line")
+    return pd.Index(np.concatenate(chunks), name="line")
+
+
+def read_parquet(stream: Any, name: str, data: Data, scratch: Scratch | None = None) -> Any:
     """A Parquet file; its size is looked up before it is unpacked, and counted while it is.
 
     Parameters
@@ -83,6 +98,8 @@ def read_parquet(stream: Any, name: str, data: Data) -> pd.DataFrame:
         Seekable.
     name
         File name, with which messages begin.
+    scratch
+        As of `read`.
     """
     try:
         file = pq.ParquetFile(stream)
@@ -92,19 +109,25 @@ def read_parquet(stream: Any, name: str, data: Data) -> pd.DataFrame:
         if len(file.schema_arrow.names) > data.max_columns:
             n = len(file.schema_arrow.names)
             raise DataError(message("files.too_many_columns", n=n, limit=data.max_columns), file=name)
-        batches, size = [], 0
-        for batch in file.iter_batches(BATCH_ROWS):  # a text said once in a dictionary may be a text in each row
-            size += batch.nbytes
-            if size > data.max_bytes:
-                raise DataError(message("files.over_max_bytes", size=size, limit=data.max_bytes), file=name)
-            batches.append(batch)
-        table = pa.Table.from_batches(batches, file.schema_arrow)
+        size = 0
+        with Gathering(scratch) as gathering:
+            gathering.add(_plain(file.schema_arrow.empty_table()))
+            for batch in file.iter_batches(BATCH_ROWS):  # a text said once in a dictionary may be a text in each row
+                size += batch.nbytes
+                if size > data.max_bytes:
+                    raise DataError(message("files.over_max_bytes", size=size, limit=data.max_bytes), file=name)
+                gathering.add(_plain(pa.Table.from_batches([batch])))
+            return gathering.finish(attrs={"file": name})
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        if is_full(error):
+            raise
         raise DataError(message("files.no_parquet", error=str(error)), file=name) from error
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Without the index that pandas wrote, and without what it noted."""
     index = [column for column in table.column_names if re.fullmatch(r"__index_level_\d+__", column)]
-    frame = table.drop_columns(index).replace_schema_metadata(None).to_pandas()
-    frame.attrs["file"] = name
-    return cast(pd.DataFrame, frame)
+    return table.drop_columns(index).replace_schema_metadata(None)
 
 
 def _open(path: str) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
+from ml.data.blocks.disk_table import Scratch
 from ml.data.sources import customers, files, sql, synthetic
 from ml.settings import Settings
 
@@ -15,6 +17,7 @@ SOURCES: dict[str, Callable[[Settings], pd.DataFrame]] = {
     "file": files.read,
     "sql": sql.read,
 }
+READ_BY_BLOCKS: dict[str, Callable[[Settings, Scratch], Any]] = {"file": files.read, "sql": sql.read}
 
 
 def read(settings: Settings) -> pd.DataFrame:
@@ -26,6 +29,13 @@ def read(settings: Settings) -> pd.DataFrame:
         The table cannot be read; the message names the file and, where known, the line.
     """
     return SOURCES[settings.data.source](settings)
+
+
+def read_large(settings: Settings, scratch: Scratch) -> Any:
+    """As `read`; a large table of a file or a database is a `DiskTable` in `scratch`, never in memory as a whole."""
+    if settings.data.source in READ_BY_BLOCKS:
+        return READ_BY_BLOCKS[settings.data.source](settings, scratch)
+    return read(settings)
 
 
 def describe(settings: Settings) -> dict[str, str]:

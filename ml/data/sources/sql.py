@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import pyarrow as pa
 
+from ml.data.blocks.disk_table import Scratch
+from ml.data.blocks.gathering import Gathering
 from ml.errors import DataError, Transient
 from ml.messages import message
+from ml.schema import arrow_cells
 from ml.schema.coerce import shown
 from ml.settings import Settings
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-_BATCH_ROWS = 50_000  # fetched at once; our choice
+_BATCH_ROWS, _BATCH_CELLS = 50_000, 1_000_000  # fetched at once, at most: cells as Python has them; our choice
 # Quoted text and comments, in which a semicolon or a word means nothing.
 _LITERAL = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
-def read(settings: Settings) -> pd.DataFrame:
-    """Run `data.query` on `data.url`. Nothing is ever committed.
+def read(settings: Settings, scratch: Scratch | None = None) -> Any:
+    """All rows of `data.query` on `data.url`; as `opened`, and an error where there are none or too many.
+
+    A frame; with a `scratch`, a table of more than `BLOCK_ROWS` rows is a `DiskTable` there.
+    """
+    place = without_password(settings.data.url)
+    size = 0
+    with opened(settings) as (names, batches), Gathering(scratch) as gathering:
+        for rows in batches:
+            table = pa.table([arrow_cells.flat(cells) for cells in zip(*rows, strict=True)], names)
+            size += table.nbytes
+            if size > settings.data.max_bytes:  # stops early instead of filling the disk
+                raise DataError(message("files.sql_too_large", limit=settings.data.max_bytes), file=place)
+            gathering.add(table)
+        if not gathering.rows:
+            raise DataError(message("files.sql_no_rows"), file=place)
+        return gathering.finish(attrs={"file": place})
+
+
+@contextlib.contextmanager
+def opened(settings: Settings) -> Iterator[tuple[list[str], Iterator[Sequence[sa.Row[Any]]]]]:
+    """The columns of `data.query` on `data.url`, and its rows in batches. Nothing is ever committed.
 
     Raises
     ------
@@ -48,7 +73,12 @@ def read(settings: Settings) -> pd.DataFrame:
         raise Transient(message("files.unreachable", place=place, error=_reason(error))) from error
     try:
         with connection:
-            return _fetch(_read_only(connection), query, data.max_bytes, place)
+            # no_parameters: a percent sign or a colon in the query stays what it is.
+            options = {"stream_results": True, "no_parameters": True}
+            result = _read_only(connection).exec_driver_sql(query, execution_options=options)
+            names = list(result.keys())
+            rows = max(1, min(_BATCH_ROWS, _BATCH_CELLS // len(names)))
+            yield names, iter(lambda: result.fetchmany(rows), [])
     except sa.exc.SQLAlchemyError as error:
         raise DataError(message("files.sql_refused", error=_reason(error)), file=place) from error
     finally:
@@ -75,25 +105,6 @@ def _read_only(connection: sa.Connection) -> sa.Connection:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA query_only = ON")
     return connection
-
-
-def _fetch(connection: sa.Connection, query: str, max_bytes: int, place: str) -> pd.DataFrame:
-    """Batches, so that a table over the limit stops early instead of filling the memory."""
-    # no_parameters: a percent sign or a colon in the query stays what it is.
-    options = {"stream_results": True, "no_parameters": True}
-    result = connection.exec_driver_sql(query, execution_options=options)
-    names, parts, size = list(result.keys()), [], 0
-    while rows := result.fetchmany(_BATCH_ROWS):
-        part = pd.DataFrame([tuple(row) for row in rows], columns=names)
-        size += int(part.memory_usage(deep=True).sum())
-        if size > max_bytes:
-            raise DataError(message("files.sql_too_large", limit=max_bytes), file=place)
-        parts.append(part)
-    if not parts:
-        raise DataError(message("files.sql_no_rows"), file=place)
-    frame = pd.concat(parts, ignore_index=True)
-    frame.attrs["file"] = place
-    return frame
 
 
 def _reason(error: Exception) -> str:

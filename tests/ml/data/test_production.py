@@ -1,7 +1,6 @@
 """Labelled production rows: counted once, the newest held out, the regression rows untouched."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,23 +8,17 @@ import pytest
 
 from ml.data import generate, production, split
 from ml.data.snapshot import Snapshot
-from ml.data.sources import customers
 from ml.errors import DataError
-from ml.schema.schema import ANSWERED, PREDICTION_ID, QUESTION, ROW_ID
-from ml.settings import Data, Settings, from_values
+from ml.messages import code_of
+from ml.schema.schema import ANSWERED, LABEL_PROPENSITY, PREDICTION_ID, QUESTION, ROW_ID
+from ml.settings import Data, Settings, from_values, to_values
+from tests.ml.data.production_rows import labelled
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A small customers table."""
     return from_values({"home": str(tmp_path), "data": {"source": "customers"}, "customers": {"n_samples": 400}})
-
-
-def labelled(n: int, **changes: Any) -> pd.DataFrame:
-    """Rows as the prediction log gives them: inputs, target, and what is named so that it meets no column."""
-    frame = customers.make(n, 99).drop(columns=[customers.ID, customers.TIME])
-    times = pd.date_range("2026-01-01", periods=n, freq="min", tz="UTC")
-    return frame.assign(**{PREDICTION_ID: [f"p{i}" for i in range(n)], ANSWERED: times}, **changes)
 
 
 def part_frame(made: Snapshot, name: str) -> pd.DataFrame:
@@ -152,3 +145,33 @@ def test_rows_the_champion_may_have_seen_are_not_judged_on(settings: Settings) -
     recent = made.part("recent").time
     assert recent is not None
     assert recent.min() >= np.datetime64("2026-01-01T02:00")
+
+
+def test_rows_are_weighed_by_inverse_propensity_and_those_without_a_chance_left_out(settings: Settings) -> None:
+    chance = np.where(np.arange(400) % 20 == 0, 0.1, 1.0)
+    chance[1] = 0.0
+    made = generate(settings, labelled=labelled(400).assign(**{LABEL_PROPENSITY: chance}))
+    counts = made.manifest.labelled
+    assert (counts.without_chance, counts.added, counts.weighed) == (1, 399, True)
+    weight = np.concatenate([made.part(name).weight for name in split.PARTS])
+    assert sorted(set(weight.tolist())) == [1.0, pytest.approx(10.0)]
+    assert int((weight > 5).sum()) == 20
+    assert any(code_of(finding.message) == "exploration.without_chance" for finding in made.manifest.report)
+    clipped = from_values({**to_values(settings), "explore": {"max_weight": 4}})
+    again = generate(clipped, labelled=labelled(400).assign(**{LABEL_PROPENSITY: chance}))
+    assert max(again.part("train").weight) == 4.0
+
+
+@pytest.mark.parametrize("chance", [1.0, np.nan, 0.5], ids=str)
+def test_rows_that_count_alike_make_the_snapshot_that_they_made(settings: Settings, chance: float) -> None:
+    made = generate(settings, labelled=labelled(400).assign(**{LABEL_PROPENSITY: chance}))
+    assert made.id == generate(settings, labelled=labelled(400)).id
+    assert made.part("train").weight is None
+
+
+def test_more_rows_are_held_out_where_they_tell_less() -> None:
+    """`recent_max_rows` are effective rows; a share of all stays the most."""
+    weight = np.where(np.arange(10_000) % 100 == 0, 30.0, 1.0)
+    assert production.held_out(10_000, Data()) == 500
+    assert production.held_out(10_000, Data(), weight=weight) == 3_000
+    assert 500 < production.held_out(10_000, Data(recent_max_rows=200), weight=weight) < 3_000

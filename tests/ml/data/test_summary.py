@@ -63,6 +63,23 @@ def test_what_is_named_is_told_as_such(tmp_path: Path) -> None:
     assert not any("otherwise" in line for line in lines)
 
 
+def test_the_command_reads_the_table_as_it_was_read(tmp_path: Path) -> None:
+    """With every option that was given, and for dates that may be read in two ways the one that says which."""
+    chosen = settings(tmp_path)
+    frame, rng = pd.read_csv(chosen.data.path, sep=";"), np.random.default_rng(1)
+    frame["key"] = [f"K{i:04d}" for i in rng.permutation(400)]
+    frame["signed"] = [f"{i % 9 + 1:02d}/{i % 8 + 1:02d}/2025" for i in range(400)]
+    frame.to_csv(chosen.data.path, index=False, sep=";")
+    data = {"source": "file", "path": chosen.data.path, "target": "Churn", "decimal": ".", "positive_label": "Có"}
+    chosen = from_values({"home": str(tmp_path), "data": data})
+    made = ingestion.generate(chosen)
+    lines = list(map(str, summary.found(made.manifest, made.schema, chosen.data)))
+    table = f"--data '{tmp_path}/my churn.csv' --target Churn --positive 'Có' --decimal ."
+    assert f"to have 'key' otherwise: ./run_pipeline.sh {table} --id key --schema infer" in lines
+    assert f"to have 'signed' otherwise: ./run_pipeline.sh {table} --dates day-first --schema infer" in lines
+    assert f"to have 'LastContact' otherwise: ./run_pipeline.sh {table} --time LastContact --schema infer" in lines
+
+
 def test_many_columns_classes_and_findings_are_counted(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     made = ingestion.generate(chosen)

@@ -90,3 +90,20 @@ def test_many_equal_cells_are_read_as_one_by_one(cells: list[str | None]) -> Non
     one, one_bad = arrow_cells.numbers(pa.array(cells, pa.string()), markers=("", "NA"), decimal=",")
     np.testing.assert_array_equal(got, np.tile(one, 1_500))
     np.testing.assert_array_equal(bad, np.tile(one_bad, 1_500))
+
+
+@pytest.mark.parametrize("odd", ["12,5", "", "NA", "nan", "1e400", "+5", "１２", None, " 7 "])
+def test_a_long_column_is_read_as_a_short_one(odd: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some cells after others, whatever is in which of them."""
+    column = pa.array([*map(str, range(40)), odd, "0.25", "4"])
+    whole = arrow_cells.numbers(column, markers=("NA",))
+    monkeypatch.setattr(arrow_cells, "_SLICE", 7)
+    for mine, theirs in zip(arrow_cells.numbers(column, markers=("NA",)), whole, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_the_bytes_of_a_slice_are_its_own() -> None:
+    """What is looked for in a thousand cells is not looked for in all of them."""
+    column = pa.array(["x" * 50, "12", "3"])
+    assert bytes(arrow_cells.content(column.slice(1))) == b"123"
+    assert arrow_cells.byte_range(column.slice(1)) == (ord("1"), ord("3"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from ml.data.inference import column_heuristics
@@ -97,3 +100,23 @@ def test_numbers_that_float32_blurs_are_told(values: np.ndarray, seen: int, ther
 def test_numbers_that_it_tells_apart_are_not(values: np.ndarray) -> None:
     present = np.asarray(values, float)
     assert not column_heuristics.is_too_close(present[np.isfinite(present)])
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_codes_are_found_among_cells_of_any_kind_and_in_slices(kind: pa.DataType) -> None:
+    cells = ["01", "0", "0.5", "007 ", "", None, "00x", "10", "0 1", "-01", "é0", "0é", "00"]
+    code = np.array([text is not None and re.search(r"^0[0-9]+\s*$", text) is not None for text in cells])
+    for start in range(len(cells)):
+        array = pa.array(cells, kind).slice(start)
+        np.testing.assert_array_equal(column_heuristics.leading_zeros(array), code[start:])
+    assert code.sum() == 3
+
+
+def test_values_are_too_close_by_their_spread_alone() -> None:
+    """The quick answer that two ends allow is the slow one."""
+    rng = np.random.default_rng(0)
+    for offset in (0.0, 1e3, 1e6, 1e8, -1e9, 1e38):
+        for width in (1e-3, 1.0, 1e4):
+            present = offset + width * rng.standard_normal(500)
+            spread, step = present.std(), np.spacing(np.float32(np.abs(present).max()))
+            assert column_heuristics.is_too_close(present) == bool(spread > 0 and step > 0.01 * spread)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ml.data import generate
+from ml.data.blocks import disk_table
 from ml.data.sources.files import read_csv
 from ml.errors import DataError
 from ml.schema.coerce import shown
@@ -33,8 +34,13 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Schema]:
     return made.id, made.schema
 
 
+@pytest.mark.parametrize("in_memory", [250_000, 90], ids=["in memory", "on disk"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
-def test_training_side_answers(case: corpus.Case, tmp_path: Path, clean: tuple[str, Schema]) -> None:
+def test_training_side_answers(
+    case: corpus.Case, in_memory: int, tmp_path: Path, clean: tuple[str, Schema], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same answer from a table that is read by blocks, and the same snapshot."""
+    monkeypatch.setattr(disk_table, "BLOCK_ROWS", in_memory)
     settings = settings_for(case, tmp_path)
     if case.train == "reject":
         with pytest.raises(DataError) as caught:
