@@ -29,7 +29,7 @@ REQUIREMENTS = ("mlflow", "onnxruntime", "pandas", "numpy")
 NAME = "bundle"
 
 
-def log_bundle(settings: Settings, folder: Path, run_id: str) -> str:
+def log_bundle(settings: Settings, folder: Path, run_id: str, *, beside: Path | None = None) -> str:
     """Sign a sealed bundle, and log it as a model of a run.
 
     The same bundle logged again for the same run is found, not doubled; one whose upload was cut short is
@@ -43,6 +43,8 @@ def log_bundle(settings: Settings, folder: Path, run_id: str) -> str:
         The sealed bundle.
     run_id
         MLflow's run that the model and its metrics (`model_…`) belong to.
+    beside
+        A folder that is kept among the model's artifacts beside the bundle, under its own name.
 
     Returns
     -------
@@ -69,6 +71,8 @@ def log_bundle(settings: Settings, folder: Path, run_id: str) -> str:
             )
             save(bundle, target, run_id=run_id, model_id=str(model.model_id))
             signature.sign(settings, target / "artifacts" / NAME)
+            if beside is not None:
+                shutil.copytree(beside, target / "artifacts" / beside.name)
             client.log_model_artifacts(model.model_id, str(target))
             client.finalize_logged_model(model.model_id, "READY")
         values = {k: v["value"] for k, v in bundle.metrics.get("metrics", {}).items() if v}

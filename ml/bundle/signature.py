@@ -31,6 +31,7 @@ PAYLOAD = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://model_signing/signature/v1.0"
 ENVELOPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+_PEM = "-----BEGIN"  # a key itself, and not its file
 MAX_SIGNATURE_BYTES = 4_000_000  # a signature is a few kB; our choice
 
 
@@ -122,15 +123,21 @@ def trusted(settings: Settings) -> Path:
 
 
 def trusted_keys(settings: Settings) -> dict[str, ec.EllipticCurvePublicKey]:
-    """The public keys that count: hint → key, of `var/trusted_keys/*.pem` and of `registry.trusted_keys`."""
-    files = [*sorted(trusted(settings).glob("*.pem")), *map(Path, settings.registry.trusted_keys)]
-    keys = [_public_key(file) for file in files]
+    """The public keys that count: hint → key, of `var/trusted_keys/*.pem` and of `registry.trusted_keys`.
+
+    On machines that share no disk, also that of `registry.signing_key`: another of them may have signed with it.
+    """
+    named = [*map(str, sorted(trusted(settings).glob("*.pem"))), *settings.registry.trusted_keys]
+    keys = [_public_key(text) for text in named]
+    if settings.registry.signing_key and settings.storage.url:
+        keys.append(_signing_key(settings).public_key())
     return {_hint(key): key for key in keys}
 
 
-def _public_key(file: Path) -> ec.EllipticCurvePublicKey:
+def _public_key(named: str) -> ec.EllipticCurvePublicKey:
+    file = _shown(named)
     try:
-        key = serialization.load_pem_public_key(file.read_bytes())
+        key = serialization.load_pem_public_key(_key_text(named))
     except (OSError, ValueError, UnsupportedAlgorithm) as error:
         raise SettingsError(message("bundle.no_public_key", file=str(file), error=str(error))) from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
@@ -139,11 +146,16 @@ def _public_key(file: Path) -> ec.EllipticCurvePublicKey:
 
 
 def _signing_key(settings: Settings) -> ec.EllipticCurvePrivateKey:
-    """The private key of the settings, or this home's own, made now where there is none; its public half is trusted."""
-    named = settings.registry.signing_key
-    file = Path(named) if named else settings.var / "secrets" / "signing_key.pem"
+    """The private key of the settings, or this home's own, made now where there is none; its public half is trusted.
+
+    Machines that share no disk would each make one, and not trust the other's: there none is made.
+    """
+    named, own = settings.registry.signing_key, settings.var / "secrets" / "signing_key.pem"
+    if not named and settings.storage.url and not own.exists():
+        raise SettingsError(message("bundle.no_common_key"))
+    file = _shown(named) if named else str(own)
     try:
-        content = file.read_bytes() if named else secret(file, _new_key)
+        content = _key_text(named) if named else secret(own, _new_key)
         key = serialization.load_pem_private_key(content, None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SettingsError(message("bundle.no_private_key", file=str(file), error=str(error))) from error
@@ -153,6 +165,15 @@ def _signing_key(settings: Settings) -> ec.EllipticCurvePrivateKey:
     if not public.exists():
         write_bytes(public, _pem(key.public_key()))
     return key
+
+
+def _key_text(named: str) -> bytes:
+    """A key of the settings: in a file, or itself, as an environment holds it."""
+    return named.replace("\\n", "\n").encode() if named.startswith(_PEM) else Path(named).read_bytes()
+
+
+def _shown(named: str) -> str:
+    return f"{_PEM}…" if named.startswith(_PEM) else named
 
 
 def _new_key() -> bytes:

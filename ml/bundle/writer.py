@@ -16,6 +16,7 @@ from ml.bundle.reader import Bundle
 from ml.decision import Decision
 from ml.explain.background import summarise_background
 from ml.explain.explainer import BACKGROUND_SUMMARY
+from ml.exploration.weights import resample
 from ml.schema.cells import iso
 from ml.schema.rows import Rows
 from ml.schema.schema import Schema
@@ -104,8 +105,9 @@ def finish(folder: Path, files: dict[str, Any], *, reference: pd.DataFrame | Non
 
 
 def reference_frame(
-    X: pd.DataFrame, y: npt.NDArray[np.int64], probabilities: npt.NDArray[Any], opened: Bundle, *, seed: int = 0
-) -> pd.DataFrame:
+    X: pd.DataFrame, y: npt.NDArray[np.int64], probabilities: npt.NDArray[Any], opened: Bundle, *, seed: int = 0,
+    weight: npt.NDArray[np.float64] | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """Held-out rows with their scores: what drift is measured against, as long as this version serves.
 
     Parameters
@@ -117,13 +119,17 @@ def reference_frame(
     opened
         The bundle, for its decision and the classes' names.
     seed
-        Of which rows are taken where there are more than `REFERENCE_ROWS`.
+        Of which rows are taken where there are more than `REFERENCE_ROWS`, and of the draw by `weight`.
+    weight
+        (n,) inverse propensities, where the rows are no sample of the answered ones: as many as their effective sample
+        size are drawn by them, so that answered rows are compared with what is like them. None: all rows alike.
 
     Returns
     -------
     The inputs, then `ACTUAL`, `PREDICTED` and one `probability_column` a class.
     """
-    chosen = _sample(len(X), REFERENCE_ROWS, seed)
+    drawn = np.arange(len(X)) if weight is None else resample(weight, seed=seed)
+    chosen = drawn[_sample(len(drawn), REFERENCE_ROWS, seed)]
     frame = X.iloc[chosen].reset_index(drop=True)
     frame[ACTUAL] = np.asarray(opened.classes, dtype=object)[y[chosen]]
     frame[PREDICTED] = opened.label(probabilities[chosen])

@@ -229,8 +229,7 @@ def _cell(x: float, y: float, side: float, n: int, count: float, total: float, l
     )
     if n > MOST_COUNTS:
         return rect
-    kind = "count strong" if share > 0.5 else "count"
     return (
-        f'{rect}<text class="{kind}" x="{x + side / 2:.1f}" y="{y + side / 2 + 5:.1f}" text-anchor="middle">'
+        f'{rect}<text class="count" x="{x + side / 2:.1f}" y="{y + side / 2 + 5:.1f}" text-anchor="middle">'
         f"{localise(f'{count:,.0f}')}</text>"
     )

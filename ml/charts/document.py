@@ -116,9 +116,9 @@ STYLE = (
     f".caption{{font-size:13px;font-weight:600}}.tick,.axis{{fill:{MUTED}}}.grid{{stroke:{GRID}}}"
     f".zero{{stroke:{MUTED}}}.diagonal{{stroke:{MUTED};stroke-dasharray:5 4}}"
     ".line{fill:none;stroke-width:2.2;stroke-linejoin:round}.band{opacity:.18}.event{stroke-width:2}"
-    f".mark{{fill:{MUTED}}}.cell,.bar-plain{{fill:{PALETTE[0]}}}.bar-up{{fill:{PALETTE[1]}}}.bar-down{{fill:{PALETTE[0]}}}"
+    f".mark{{fill:{MUTED}}}.cell{{opacity:.5}}.cell,.bar-plain{{fill:{PALETTE[0]}}}.bar-up{{fill:{PALETTE[1]}}}.bar-down{{fill:{PALETTE[0]}}}"
     ".count{font-size:15px}.bar-label,.bar-value{font-size:13px}.span{stroke:#ffffff}.span-run{fill:#dbe7f0}"
     f"{_palette()}.event-drift{{stroke-dasharray:4 3}}.dot{{fill-opacity:.75}}.dot.hollow{{fill:none}}"
-    ".count.strong,.span-label-served-0,.span-label-served-1,.span-label-served-2{fill:#ffffff}"
+    ".span-label-served-0,.span-label-served-1,.span-label-served-2{fill:#ffffff}"
     ".stripe{fill:#f5f7fa}"
 )

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ml.schema.cells import iso
+from ml.schema.cells import iso, shortest
 from ml.schema.rows import Rows
 from ml.schema.schema import Schema
 
@@ -102,8 +102,11 @@ def _of_row(model: Model, row: Rows, limit: int) -> list[Counterfactual]:
     labels, probabilities = _labels(model, row, at, values, of, levels)
     distances = [*_distance(grid, old, at, values).tolist(), *[1.0] * len(of)]
     names = [*(model.schema.numbers[j] for j in at), *(model.schema.categories[j] for j in of)]
-    olds = [*(None if np.isnan(old[j]) else float(old[j]) for j in at), *(row.categories[0, j] or None for j in of)]
-    news = [*values.tolist(), *levels.tolist()]
+    olds = [
+        *(None if np.isnan(old[j]) else shortest(float(old[j])) for j in at),
+        *(row.categories[0, j] or None for j in of),
+    ]
+    news = [*map(shortest, values.tolist()), *levels.tolist()]
     for place, name in enumerate(names):
         if name in model.schema.dates:
             olds[place], news[place] = (None if day is None else iso(day) for day in (olds[place], news[place]))

@@ -8,6 +8,7 @@ Importing this package loads neither torch nor scikit-learn: a family loads its 
 | `base` | What every model family offers, and what its estimators share |
 | `blend` | A weighted mean of several candidates' probabilities: what tuning may choose over the single best |
 | `boosting` | Histogram gradient boosting from scikit-learn: the honest yardstick in the same search |
+| `catboost` | CatBoost, where it is installed |
 | `estimator` | What the estimators of all families share: the scikit-learn interface around canonical rows |
 | `families` | The families: baselines, grids and search spaces; light, so that a command line may list them |
 | `lightgbm` | LightGBM, where it is installed |
@@ -22,12 +23,15 @@ Importing this package loads neither torch nor scikit-learn: a family loads its 
 from importlib.util import find_spec
 
 from ml.models.base import Family
-from ml.models.families import BlendFamily, BoostingFamily, LightGBMFamily, LogisticFamily, MLPFamily
+from ml.models.families import BlendFamily, BoostingFamily, CatBoostFamily, LightGBMFamily, LogisticFamily, MLPFamily
 
 # What a search may try.
 FAMILIES: dict[str, Family] = {family.name: family for family in (LogisticFamily(), MLPFamily(), BoostingFamily())}
-if find_spec("lightgbm"):  # optional: what it made is loaded and served without it
+# Optional: what they made is loaded and served without them.
+if find_spec("lightgbm"):
     FAMILIES["lightgbm"] = LightGBMFamily()
+if find_spec("catboost"):
+    FAMILIES["catboost"] = CatBoostFamily()
 
 # What can be fitted, saved and loaded: also a weighted mean of candidates.
 ALL_FAMILIES: dict[str, Family] = {**FAMILIES, "blend": BlendFamily(FAMILIES)}

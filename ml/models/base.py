@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,21 @@ SearchSpace = dict[str, Any]  # parameter → hyperopt expression
 OnEpoch = Callable[[dict[str, float]], None]
 
 
+class TableSize(NamedTuple):
+    """What a search space goes by: rows that a fit learns from, classes, levels of the category that has most."""
+
+    n_rows: int
+    n_classes: int
+    n_levels: int = 0
+
+
 class Family(Protocol):
     """One model family: its name, its search space, and how a candidate is built."""
 
     name: str
+    rounds: str  # the parameter that says how many rounds are boosted; "" where a family has none
 
-    def space(self, n_rows: int, n_classes: int) -> SearchSpace:
+    def space(self, size: TableSize) -> SearchSpace:
         """A hyperopt space; every label starts with the family's name."""
         ...
 
@@ -140,3 +149,21 @@ def scatter_classes(probabilities: NDArray[Any], seen: NDArray[np.int64], n_clas
     full = np.zeros((len(probabilities), n_classes), dtype=np.float64)
     full[:, seen] = probabilities
     return full
+
+
+def best_round(curves: Sequence[Sequence[float]], weights: Sequence[float] | None = None) -> int:
+    """The round, counted from 1, after which the mean of the curves is lowest.
+
+    Parameters
+    ----------
+    curves
+        Held-out log-losses after round 1, 2, … of several fits; one that stopped early stays where it stopped.
+    weights
+        Of the curves: their numbers of rows; None: all alike.
+
+    >>> best_round([[0.5, 0.3, 0.4], [0.5, 0.4, 0.2, 0.1]])
+    4
+    """
+    length = max(map(len, curves))
+    even = [[*curve, *[curve[-1]] * (length - len(curve))] for curve in curves]
+    return int(np.average(even, axis=0, weights=weights).argmin()) + 1

@@ -55,6 +55,10 @@ class BlendClassifier(TabularClassifier):
             total += weight * model.predict_proba(frame)
         return total
 
+    def cost(self, n_rows: int) -> float:
+        """The members' sum."""
+        return sum(float(model.cost(n_rows)) for _, model in self.members_)
+
     def emit(self, graph: Graph) -> str:
         """Each member's ops, then the weighted sum; preprocessing in common is written once."""
         parts = [

@@ -19,8 +19,9 @@ from ml.models.trees import TreesClassifier, TreeTask
 class BoostingClassifier(TreesClassifier):
     """`HistGradientBoostingClassifier` behind Refit's preprocessing, with an exact ONNX export.
 
-    Parameters are scikit-learn's; `rare` and `dates` are those of `Options`; `patience` is the number of rounds without
-    a better validation log-loss after which boosting stops (only when `fit` is given a validation set);
+    Parameters are scikit-learn's; `rare`, `statistics` and `dates` are those of `Options`; `patience`
+    is the number of rounds without a better validation log-loss after which boosting stops (only when `fit` is given
+    a validation set; the best round is then the last one of the model);
     `threads` is the number of OpenMP threads: with 2 on a busy machine a fit once took 60 times as
     long as with 1, so the default is 1.
     """
@@ -35,6 +36,7 @@ class BoostingClassifier(TreesClassifier):
     max_features: float = 1.0
     patience: int = 20
     rare: int = 10
+    statistics: int = 0
     classes: tuple[Any, ...] | None = None
     dates: tuple[str, ...] = ()
     random_state: int | None = None

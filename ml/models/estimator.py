@@ -115,6 +115,14 @@ class TabularClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
     def emit(self, graph: Graph) -> str:
         """Write the fitted model's ops; returns the value of its probabilities, (N, C) float32."""
 
+    @abstractmethod
+    def cost(self, n_rows: int) -> float:
+        """What the last fit of `n_rows` rows cost, in about the seconds of one core, by what it did.
+
+        Counted, not measured: the same fit costs the same wherever it ran, so that a search may go by it and is
+        repeated all the same.
+        """
+
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of each row: (n,)."""
         best = self.predict_proba(X).argmax(axis=1)

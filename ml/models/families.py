@@ -5,16 +5,31 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ml.models.base import Family, Params, SearchSpace
-from ml.models.state import AnyState, Arrays, BlendState, BoostingState, LightGBMState, MLPState
+from ml.models.base import Family, Params, SearchSpace, TableSize
+from ml.models.state import AnyState, Arrays, BlendState, BoostingState, CatBoostState, LightGBMState, MLPState
 from ml.schema.schema import Schema
 
+MANY_LEVELS = 20  # of a category that may have target statistics; our choice
+FEW_ROWS = 2_000  # of a fit; with more, large trees are tried too, as boosting stops by itself: phoneme, docs/models.md
 LARGE = 100_000  # rows; above it liblinear and saga take minutes for the same log-loss
 
 
 def _cast(params: Params, *, whole: tuple[str, ...] = ()) -> Params:
     """A search hands over floats where whole numbers are meant, and lists where tuples are."""
     return {k: round(v) if k in whole else tuple(v) if isinstance(v, list) else v for k, v in params.items()}
+
+
+def _statistics(family: str, n_levels: int) -> SearchSpace:
+    """Target statistics or none, where a column has many levels."""
+    from hyperopt import hp
+
+    return {"statistics": hp.choice(f"{family}.statistics", [0, MANY_LEVELS])} if n_levels > MANY_LEVELS else {}
+
+
+def start_of(family: Family, n_rows: int) -> Params:
+    """The point that the search of a family begins with after the baseline; empty where it has none (`start`)."""
+    start = getattr(family, "start", None)  # a family of one's own need not have it
+    return start(n_rows) if start is not None else {}
 
 
 def _classes(schema: Schema) -> tuple[int, ...]:
@@ -25,16 +40,18 @@ class LogisticFamily:
     """Logistic regression."""
 
     name = "logistic"
+    rounds = ""
     solvers = ("liblinear", "lbfgs", "saga")
 
-    def space(self, n_rows: int, n_classes: int) -> SearchSpace:
+    def space(self, size: TableSize) -> SearchSpace:
         """C and solver; on large tables only solvers that finish."""
         from hyperopt import hp
 
         return {
             "C": hp.loguniform("logistic.C", -6.9, 6.9),
-            "solver": hp.choice("logistic.solver", list(self._solvers(n_rows))),
+            "solver": hp.choice("logistic.solver", list(self._solvers(size.n_rows))),
             "clip": hp.choice("logistic.clip", ["smooth", "none"]),
+            **_statistics(self.name, size.n_levels),
         }
 
     def _solvers(self, n_rows: int) -> tuple[str, ...]:
@@ -52,7 +69,7 @@ class LogisticFamily:
         """An unfitted `LogisticClassifier`."""
         from ml.models.logistic import LogisticClassifier
 
-        values = _cast(params, whole=("max_iter", "rare"))
+        values = _cast(params, whole=("max_iter", "rare", "statistics"))
         return LogisticClassifier(**values, classes=_classes(schema), dates=schema.dates, random_state=seed)
 
 
@@ -60,14 +77,15 @@ class MLPFamily:
     """The PyTorch multi-layer perceptron."""
 
     name = "mlp"
-    whole = ("bins", "embedding_width", "members", "epochs", "batch_size", "patience", "rare")
+    rounds = ""
+    whole = ("bins", "embedding_width", "members", "epochs", "batch_size", "patience", "rare", "statistics")
 
-    def space(self, n_rows: int, n_classes: int) -> SearchSpace:
+    def space(self, size: TableSize) -> SearchSpace:
         """Centred on the defaults, so that most of fifty candidates are good ones."""
         from hyperopt import hp
 
         sizes = [(64,), (64, 64), (128,), (128, 128), (64, 64, 64)]
-        if n_rows >= 20_000:
+        if size.n_rows >= 20_000:
             sizes += [(256, 256), (256, 256, 256)]
         return {
             "hidden": hp.choice("mlp.hidden", sizes),
@@ -83,6 +101,7 @@ class MLPFamily:
                     {"embedding": "none"},
                 ],
             ),
+            **_statistics(self.name, size.n_levels),
         }
 
     def baseline(self, n_rows: int) -> Params:
@@ -111,20 +130,21 @@ class BoostingFamily:
     """scikit-learn's histogram gradient boosting."""
 
     name = "hist_gradient_boosting"
-    whole = ("max_iter", "max_leaf_nodes", "min_samples_leaf", "patience", "rare")
+    rounds = "max_iter"
+    whole = ("max_iter", "max_leaf_nodes", "min_samples_leaf", "patience", "rare", "statistics")
 
-    def space(self, n_rows: int, n_classes: int) -> SearchSpace:
-        """Small trees and slow rates for small tables, larger trees as rows grow."""
+    def space(self, size: TableSize) -> SearchSpace:
+        """Small trees and slow rates for small tables, larger trees as rows grow; held-out rows stop the rounds."""
         from hyperopt import hp
 
-        leaves = [4, 8, 16, 31] if n_rows < 10_000 else [8, 16, 31, 63, 127]
+        leaves = [4, 8, 16, 31] if size.n_rows < FEW_ROWS else [8, 16, 31, 63, 127]
         return {
             "learning_rate": hp.loguniform("hist_gradient_boosting.learning_rate", -4.2, -1.2),
             "max_leaf_nodes": hp.choice("hist_gradient_boosting.max_leaf_nodes", leaves),
             "min_samples_leaf": hp.qloguniform("hist_gradient_boosting.min_samples_leaf", 0.7, 4.4, 1),
             "l2_regularization": hp.loguniform("hist_gradient_boosting.l2_regularization", -6.9, 3.0),
             "max_features": hp.uniform("hist_gradient_boosting.max_features", 0.3, 1.0),
-            "max_iter": hp.qloguniform("hist_gradient_boosting.max_iter", 3.4, 5.7, 10),
+            **_statistics(self.name, size.n_levels),
         }
 
     def baseline(self, n_rows: int) -> Params:
@@ -132,6 +152,13 @@ class BoostingFamily:
         if n_rows < 10_000:
             return {"learning_rate": 0.05, "max_leaf_nodes": 8, "max_iter": 100}
         return {"learning_rate": 0.1, "max_leaf_nodes": 31, "max_iter": 200}
+
+    def start(self, n_rows: int) -> Params:
+        """The other end of the space: large trees, where the baseline has small ones."""
+        if n_rows < FEW_ROWS:
+            return {}
+        large = {"max_leaf_nodes": 127, "min_samples_leaf": 5, "max_features": 0.5}
+        return {"learning_rate": 0.1, "l2_regularization": 1.0, "statistics": 0, **large}
 
     def grid(self) -> list[Params]:
         """No grid: a search does better."""
@@ -151,13 +178,14 @@ class LightGBMFamily:
     """LightGBM, where it is installed."""
 
     name = "lightgbm"
-    whole = ("n_estimators", "num_leaves", "min_child_samples", "patience", "rare")
+    rounds = "n_estimators"
+    whole = ("n_estimators", "num_leaves", "min_child_samples", "patience", "rare", "statistics")
 
-    def space(self, n_rows: int, n_classes: int) -> SearchSpace:
+    def space(self, size: TableSize) -> SearchSpace:
         """As scikit-learn's, with a share of the rows a tree."""
         from hyperopt import hp
 
-        leaves = [4, 8, 16, 31] if n_rows < 10_000 else [8, 16, 31, 63, 127]
+        leaves = [4, 8, 16, 31] if size.n_rows < FEW_ROWS else [8, 16, 31, 63, 127]
         return {
             "learning_rate": hp.loguniform("lightgbm.learning_rate", -4.2, -1.2),
             "num_leaves": hp.choice("lightgbm.num_leaves", leaves),
@@ -165,12 +193,19 @@ class LightGBMFamily:
             "reg_lambda": hp.loguniform("lightgbm.reg_lambda", -6.9, 3.0),
             "colsample_bytree": hp.uniform("lightgbm.colsample_bytree", 0.3, 1.0),
             "subsample": hp.uniform("lightgbm.subsample", 0.5, 1.0),
-            "n_estimators": hp.qloguniform("lightgbm.n_estimators", 3.4, 5.7, 10),
+            **_statistics(self.name, size.n_levels),
         }
 
     def baseline(self, n_rows: int) -> Params:
         """LightGBM's defaults, with small trees for small tables, where large ones overfit."""
         return {"num_leaves": 8} if n_rows < 10_000 else {}
+
+    def start(self, n_rows: int) -> Params:
+        """The other end of the space: large trees, where the baseline has small ones."""
+        if n_rows < FEW_ROWS:
+            return {}
+        large = {"num_leaves": 127, "min_child_samples": 5, "colsample_bytree": 0.5, "subsample": 0.8}
+        return {"learning_rate": 0.1, "reg_lambda": 1.0, "statistics": 0, **large}
 
     def grid(self) -> list[Params]:
         """No grid: a search does better."""
@@ -186,15 +221,54 @@ class LightGBMFamily:
         )
 
 
+class CatBoostFamily:
+    """CatBoost, where it is installed."""
+
+    name = "catboost"
+    rounds = "iterations"
+    whole = ("iterations", "depth", "patience", "rare", "statistics")
+
+    def space(self, size: TableSize) -> SearchSpace:
+        """Around its defaults, with shallower trees for small tables."""
+        from hyperopt import hp
+
+        return {
+            "learning_rate": hp.loguniform("catboost.learning_rate", -3.9, -1.2),
+            "depth": hp.choice("catboost.depth", [2, 4, 6] if size.n_rows < FEW_ROWS else [4, 6, 8]),
+            "l2_leaf_reg": hp.loguniform("catboost.l2_leaf_reg", -1.2, 3.4),
+            "random_strength": hp.loguniform("catboost.random_strength", -2.3, 2.3),
+            "subsample": hp.uniform("catboost.subsample", 0.5, 1.0),
+            **_statistics(self.name, size.n_levels),
+        }
+
+    def baseline(self, n_rows: int) -> Params:
+        """The estimator's defaults, with shallower trees for small tables."""
+        return {"depth": 4} if n_rows < 10_000 else {}
+
+    def grid(self) -> list[Params]:
+        """No grid: a search does better."""
+        return []
+
+    def build(self, params: Params, schema: Schema, *, seed: int, device: str = "cpu", threads: int = 1) -> Any:
+        """An unfitted `CatBoostClassifier`."""
+        from ml.models.catboost import CatBoostClassifier
+
+        values = _cast(params, whole=self.whole)
+        return CatBoostClassifier(
+            **values, classes=_classes(schema), dates=schema.dates, random_state=seed, threads=threads
+        )
+
+
 class BlendFamily:
     """A weighted mean of candidates of the other families; tuning's choice, so without a space of its own."""
 
     name = "blend"
+    rounds = ""
 
     def __init__(self, families: dict[str, Family]) -> None:
         self._families = families
 
-    def space(self, n_rows: int, n_classes: int) -> SearchSpace:
+    def space(self, size: TableSize) -> SearchSpace:
         """Nothing to search: a blend is chosen from finished trials."""
         return {}
 
@@ -253,6 +327,10 @@ def restore(state: AnyState, arrays: Arrays) -> Any:
         from ml.models.lightgbm import LightGBMClassifier
 
         return LightGBMClassifier.from_state(state, arrays)
+    if isinstance(state, CatBoostState):
+        from ml.models.catboost import CatBoostClassifier
+
+        return CatBoostClassifier.from_state(state, arrays)
     from ml.models import logistic
 
     return logistic.from_state(state, arrays)

@@ -21,6 +21,7 @@ class LightGBMClassifier(TreesClassifier):
     """LightGBM behind Refit's preprocessing; parameters are LightGBM's, but for those of `BoostingClassifier`."""
 
     state: ClassVar[type[TreesState]] = LightGBMState
+    pace: ClassVar[float] = 0.6
 
     learning_rate: float = 0.05
     n_estimators: int = 200
@@ -31,6 +32,7 @@ class LightGBMClassifier(TreesClassifier):
     subsample: float = 1.0
     patience: int = 20
     rare: int = 10
+    statistics: int = 0
     classes: tuple[Any, ...] | None = None
     dates: tuple[str, ...] = ()
     random_state: int | None = None
@@ -53,9 +55,11 @@ class LightGBMClassifier(TreesClassifier):
         if task.held is not None:
             held = [known.create_valid(task.held[0], np.searchsorted(task.seen, task.held[1]))]
             calls.append(lightgbm.early_stopping(self.patience, verbose=False))
-        booster = lightgbm.train(parameters, known, self.n_estimators, valid_sets=held, callbacks=calls)
-        best = booster.best_iteration if booster.best_iteration > 0 else None
-        grown = [_tree(one["tree_structure"]) for one in booster.dump_model(num_iteration=best)["tree_info"]]
+        booster = lightgbm.train(
+            parameters, known, self.n_estimators, valid_sets=held, callbacks=calls, keep_training_booster=True
+        )  # or it would throw away what was grown after the best round
+        dumped = booster.dump_model(num_iteration=booster.current_iteration())
+        grown = [_tree(one["tree_structure"]) for one in dumped["tree_info"]]
         losses: list[float] = next(iter(figures.get("valid_0", {}).values()), [])
         history = [{"epoch": float(i), "validation_loss": float(loss)} for i, loss in enumerate(losses, 1)]
         return grown, np.zeros(outputs), history  # LightGBM's first trees hold what every row begins with

@@ -64,6 +64,10 @@ class LightGBMState(TreesState, frozen=True, kw_only=True, tag="lightgbm"):
     """Of LightGBM."""
 
 
+class CatBoostState(TreesState, frozen=True, kw_only=True, tag="catboost"):
+    """Of CatBoost."""
+
+
 class MLPState(FittedState, frozen=True, kw_only=True, tag="mlp"):
     """The network's shape and the epoch whose weights were kept."""
 
@@ -74,12 +78,12 @@ class MLPState(FittedState, frozen=True, kw_only=True, tag="mlp"):
 class BlendState(msgspec.Struct, frozen=True, kw_only=True, tag_field="family", tag="blend"):
     """The members, each as its own family saves it, and one weight each."""
 
-    members: tuple[LogisticState | BoostingState | LightGBMState | MLPState, ...]
+    members: tuple[LogisticState | BoostingState | LightGBMState | CatBoostState | MLPState, ...]
     weights: tuple[float, ...]
     classes: tuple[Label, ...]
 
 
-AnyState = LogisticState | BoostingState | LightGBMState | MLPState | BlendState
+AnyState = LogisticState | BoostingState | LightGBMState | CatBoostState | MLPState | BlendState
 
 
 class Structure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -13,7 +13,7 @@
 | `space` | The search space in hyperopt's TPE: which configuration trial k tries, given what earlier trials gave |
 | `study` | The search: baselines first, then TPE over all families, on the same folds for every trial |
 | `trial` | One trial: what it found and its place on disk, and running it with the prune rule |
-| `worker` | A trial worker: one trial request a line on standard input, one finished trial a line back |
+| `worker` | A trial worker: of one machine, and of a cluster |
 """
 
 from ml.tuning.refit import Refitted, refit

@@ -9,27 +9,38 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import IO, Protocol
 
 import msgspec
 
+from ml.engine.cluster import Cluster
 from ml.settings import CHECKOUT
 from ml.tuning.problem import Problem
-from ml.tuning.trial import Trial, TrialRequest, TrialStore, run
+from ml.tuning.trial import Trial, TrialRequest, TrialStore, rival_losses, run, unfinished
+from ml.tuning.worker import Answer, Ask, answer
 
 log = logging.getLogger(__name__)
+
+A_WORKER = 1.5  # trials outstanding a worker of a cluster: half of them have the next one there already; our choice
 
 
 class Executor(Protocol):
     """Runs trial requests in any order; a trial's result, errors too, is in the store before `wait` returns it."""
 
-    capacity: int  # how many requests to keep outstanding
+    outstanding: int  # trials that a suggestion should not wait for, so that no worker idles; 0: any number will do
+
+    @property
+    def capacity(self) -> int:
+        """How many requests to keep outstanding."""
+        ...
 
     def submit(self, request: TrialRequest) -> None:
         """Take a request; does not block."""
@@ -47,7 +58,7 @@ class Executor(Protocol):
 class Serial:
     """One trial at a time, in this process."""
 
-    capacity = 1
+    outstanding, capacity = 0, 1
 
     def __init__(self, problem: Problem, store: TrialStore) -> None:
         self._problem, self._store = problem, store
@@ -67,6 +78,8 @@ class Serial:
 
 class Processes:
     """`workers` programs, each with one trial at a time; one more request waits, so none is ever idle."""
+
+    outstanding = 0
 
     def __init__(self, folder: Path, workers: int) -> None:
         self.capacity = workers + 1
@@ -120,10 +133,46 @@ class Processes:
                 log.warning("trial %d is run again: %s", request.number, died)
                 return worker.run(request)
         except WorkerDied as died:
-            return Trial(
-                number=request.number, family=request.family, params=request.params, seed=request.seed,
-                values=request.values, status="failed", error=str(died),
-            )  # fmt: skip
+            return unfinished(request, str(died))
+
+
+class OnCluster:
+    """Trials on a Dask cluster, whose workers share no disk with us: we alone write the trial store.
+
+    What a trial needs goes out with its request, what it found comes back. A trial that several workers died of has
+    failed for this search and is not kept, as with `Processes`.
+    """
+
+    def __init__(self, address: str, problem: Problem, store: TrialStore) -> None:
+        self._problem, self._store = problem, store
+        with tempfile.TemporaryDirectory(prefix="refit-problem-") as folder:
+            problem.save(Path(folder))
+            self._cluster: Cluster[TrialRequest] = Cluster(address, Path(folder), Problem.load, answer)
+        self.outstanding = math.ceil(A_WORKER * self._cluster.workers)
+
+    @property
+    def capacity(self) -> int:
+        """Of the workers that there are now: they may come and go."""
+        return math.ceil(A_WORKER * max(1, self._cluster.workers))
+
+    def submit(self, request: TrialRequest) -> None:
+        """Send the request with its rival's losses."""
+        rival = rival_losses(request, self._problem, self._store)
+        ask = Ask(request, None if rival is None else rival.tobytes())
+        self._cluster.submit(request, msgspec.msgpack.encode(ask))
+
+    def wait(self) -> Trial:
+        """The next trial that any worker finished, kept."""
+        request, said = self._cluster.wait()
+        if said is None:
+            return unfinished(request, "the workers that ran it died")
+        found = msgspec.msgpack.decode(said, type=Answer)
+        self._store.save(found.trial, found.array(len(self._problem.schema.classes)))
+        return found.trial
+
+    def close(self) -> None:
+        """Leave the cluster to others."""
+        self._cluster.close()
 
 
 class WorkerDied(Exception):

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.schema.schema import Schema
-from ml.storage.files import write_bytes
+from ml.storage.files import replacing, write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,9 +161,11 @@ class Problem:
 
     def save(self, folder: Path) -> None:
         """Write the problem into `folder`; `load` reads it back."""
+        with replacing(folder / "numbers.npy") as stream:
+            np.save(stream, self.X[list(self.schema.numbers)].to_numpy(np.float32).T)
         buffer = io.BytesIO()
-        self.X.to_parquet(buffer, index=False)
-        write_bytes(folder / "rows.parquet", buffer.getvalue())
+        self.X[list(self.schema.categories)].to_parquet(buffer, index=False)
+        write_bytes(folder / "categories.parquet", buffer.getvalue())
         arrays = {"y": self.y, "device": np.array(self.device), "stop": np.array(self.stop_on_held_out)}
         if self.weight is not None:
             arrays["weight"] = self.weight
@@ -176,16 +178,26 @@ class Problem:
 
     @classmethod
     def load(cls, folder: Path) -> Problem:
-        """Read what `save` wrote."""
+        """Read what `save` wrote; the numbers are mapped, so that all workers of a machine share them."""
         import pandas as pd
 
+        schema = Schema.from_json((folder / "schema.json").read_bytes())
+        numbers = np.load(folder / "numbers.npy", mmap_mode="r", allow_pickle=False)
+        X = pd.DataFrame(numbers.T, columns=list(schema.numbers), copy=False)
+        if schema.categories:  # column by column: joined frames would be copied
+            texts, place = (
+                pd.read_parquet(folder / "categories.parquet"),
+                dict(zip(schema.numbers, numbers, strict=True)),
+            )
+            names = [column.name for column in schema.columns]
+            X = pd.DataFrame({name: place[name] if name in place else texts[name] for name in names}, copy=False)
         with np.load(folder / "problem.npz", allow_pickle=False) as arrays:
             n_folds = sum(name.startswith("train_") for name in arrays.files)
             return cls(
-                X=pd.read_parquet(folder / "rows.parquet"),
+                X=X,
                 y=arrays["y"],
                 weight=arrays["weight"] if "weight" in arrays.files else None,
-                schema=Schema.from_json((folder / "schema.json").read_bytes()),
+                schema=schema,
                 folds=[(arrays[f"train_{k}"], arrays[f"valid_{k}"]) for k in range(n_folds)],
                 device=str(arrays["device"]),
                 stop_on_held_out=bool(arrays["stop"]),

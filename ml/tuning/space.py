@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,49 +14,60 @@ from ml.tuning.trial import HyperoptValues, Trial
 # hyperopt logs two lines a suggestion at INFO.
 logging.getLogger("hyperopt").setLevel(logging.WARNING)
 
-STARTUP = 15  # random configurations before TPE models them; hyperopt's own default is 20 of more evaluations
+STARTUP = 8  # random configurations of a family before TPE models them; hyperopt's own default is 20, of many more
 
 
 class Suggestion(NamedTuple):
     """What to try next, and hyperopt's own values of that point."""
 
-    family: str
     params: Params
     values: HyperoptValues
 
 
 class Space:
-    """The search space: one choice of family, then that family's own space.
+    """The search space: each family's own; which family is next is decided elsewhere (`ask_and_tell.Shares`).
 
     Parameters
     ----------
     spaces
         Family name → hyperopt space (a mapping of parameter name to expression).
+    starts
+        Family name → the point that its first suggestion is, where it has one.
     """
 
-    def __init__(self, spaces: dict[str, SearchSpace]) -> None:
-        from hyperopt import hp
+    def __init__(self, spaces: dict[str, SearchSpace], starts: Mapping[str, Params] | None = None) -> None:
         from hyperopt.base import Domain
 
-        self._spaces = spaces
-        branches = [{"family": name, "params": space} for name, space in spaces.items()]
-        self.expression = hp.choice("family", branches)
-        self._domain = Domain(lambda point: 0.0, self.expression)
+        self._spaces, self._starts = spaces, starts or {}
+        self._domains = {name: Domain(lambda point: 0.0, space) for name, space in spaces.items()}
+        self.expressions = {name: domain.expr for name, domain in self._domains.items()}
+
+    def parameters(self, family: str) -> int:
+        """How many parameters a family's space has, those of a choice counted with it."""
+        return len(self._domains[family].params)
 
     def suggest(
-        self, number: int, known: Sequence[Trial], pending: Sequence[tuple[int, HyperoptValues]] = (), *, seed: int
+        self,
+        number: int,
+        family: str,
+        known: Sequence[Trial],
+        pending: Sequence[tuple[int, HyperoptValues]] = (),
+        *,
+        seed: int,
     ) -> Suggestion:
-        """Suggest a trial by TPE.
+        """Suggest a trial of a family: its start, if it has one, then by TPE.
 
         Parameters
         ----------
         number
             Of the trial.
+        family
+            Of the trial.
         known
-            Finished trials.
+            The family's finished trials.
         pending
-            Number and values of those under way, which count as bad, so that one idea is not tried eight times before
-            its first result.
+            Number and values of its trials under way, which count as bad, so that one idea is not tried eight times
+            before its first result.
         seed
             Of the search. The same arguments give the same suggestion: the generator is seeded by (seed, number), not
             carried from one call to the next.
@@ -66,20 +77,23 @@ class Space:
         from hyperopt import space_eval, tpe
         from hyperopt.base import Trials
 
-        trials = Trials()
+        domain, trials = self._domains[family], Trials()
+        if family in self._starts and not pending and all(trial.values is None for trial in known):
+            started = self._located(family, self._starts[family])
+            if started is not None:
+                return Suggestion(_plain(space_eval(domain.expr, started)), started)
         docs = []
         for trial in known:
             values = self.locate(trial) if trial.values is None else trial.values
             if values is not None:
-                docs.append(self._doc(trials, trial.number, values, trial.loss))
-        docs += [self._doc(trials, other, values, None) for other, values in pending]
+                docs.append(_doc(trials, domain, (trial.number, values), trial.loss))
+        docs += [_doc(trials, domain, one, None) for one in pending]
         trials.insert_trial_docs(docs)
         trials.refresh()
         draw = int(np.random.default_rng([seed, number]).integers(2**31 - 1))
-        suggestion = tpe.suggest([number], self._domain, trials, draw, n_startup_jobs=STARTUP, verbose=False)[0]
+        suggestion = tpe.suggest([number], domain, trials, draw, n_startup_jobs=STARTUP, verbose=False)[0]
         drawn = {label: _plain(v[0]) for label, v in suggestion["misc"]["vals"].items() if v}
-        point = space_eval(self.expression, drawn)
-        return Suggestion(point["family"], _plain(point["params"]), drawn)
+        return Suggestion(_plain(space_eval(domain.expr, drawn)), drawn)
 
     def locate(self, trial: Trial) -> HyperoptValues | None:
         """A baseline as a point of the space, so that the search learns from it too; None where it is none.
@@ -87,26 +101,30 @@ class Space:
         Options are found by their value (an option that is a mapping by what it says of each parameter in it);
         a number outside of its range counts as its nearest end.
         """
-        params = {**trial.resolved, **trial.params}
-        values: HyperoptValues = {"family": list(self._spaces).index(trial.family)}
-        for name, expression in self._spaces[trial.family].items():
+        return self._located(trial.family, {**trial.resolved, **trial.params})
+
+    def _located(self, family: str, params: Params) -> HyperoptValues | None:
+        values: HyperoptValues = {}
+        for name, expression in self._spaces[family].items():
             located = _locate(expression, params.get(name, params))
             if located is None:
                 return None
             values.update(located)
         return values
 
-    def _doc(self, trials: Any, number: int, values: HyperoptValues, loss: float | None) -> Any:
-        """A trial as hyperopt keeps it; without a loss it is one that runs or failed."""
-        from hyperopt.base import JOB_STATE_DONE, JOB_STATE_NEW, STATUS_FAIL, STATUS_OK
 
-        lists = {label: [values[label]] if label in values else [] for label in self._domain.params}
-        idxs = {label: [number] * len(value) for label, value in lists.items()}
-        misc = {"tid": number, "cmd": None, "workdir": None, "idxs": idxs, "vals": lists}
-        result = {"status": STATUS_FAIL} if loss is None else {"status": STATUS_OK, "loss": loss}
-        doc = trials.new_trial_docs([number], [None], [result], [misc])[0]
-        doc["state"] = JOB_STATE_NEW if loss is None else JOB_STATE_DONE
-        return doc
+def _doc(trials: Any, domain: Any, one: tuple[int, HyperoptValues], loss: float | None) -> Any:
+    """A trial, by its number and values, as hyperopt keeps it; without a loss it is one that runs or failed."""
+    from hyperopt.base import JOB_STATE_DONE, JOB_STATE_NEW, STATUS_FAIL, STATUS_OK
+
+    number, values = one
+    lists = {label: [values[label]] if label in values else [] for label in domain.params}
+    idxs = {label: [number] * len(value) for label, value in lists.items()}
+    misc = {"tid": number, "cmd": None, "workdir": None, "idxs": idxs, "vals": lists}
+    result = {"status": STATUS_FAIL} if loss is None else {"status": STATUS_OK, "loss": loss}
+    doc = trials.new_trial_docs([number], [None], [result], [misc])[0]
+    doc["state"] = JOB_STATE_NEW if loss is None else JOB_STATE_DONE
+    return doc
 
 
 def _locate(expression: Any, value: Any) -> HyperoptValues | None:

@@ -18,10 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.evaluation.metrics import log_losses
-from ml.models.base import Params
+from ml.models import ALL_FAMILIES
+from ml.models.base import Params, best_round
 from ml.storage.files import write_bytes
 from ml.training.candidate import Candidate, CandidateSpec, fit_candidate
 from ml.tuning.problem import Fold, Problem
+
+MOST_ROUNDS = 500  # of boosting that stops on held-out rows; our choice: at the slowest rate few tables need more
+
+RECORD = "search.json"  # in the folder of a search: its `SearchRecord`
 
 Status = Literal["ok", "pruned", "failed"]
 HyperoptValues = dict[str, int | float]  # label → the number of an option, or the drawn value
@@ -32,7 +37,8 @@ class Trial(msgspec.Struct, kw_only=True):
 
     `loss` is the log-loss over the held-out rows of all folds; for a pruned trial it is estimated from
     the folds that ran (what they lost against the best trial on the same folds, added to its loss); None
-    for a failed one. `values` are hyperopt's own values of the point; None for a baseline.
+    for a failed one. `values` are hyperopt's own values of the point; None for a baseline. `params` of a finished trial
+    of boosted trees have the number of rounds that was best over all folds.
     """
 
     number: int
@@ -46,8 +52,15 @@ class Trial(msgspec.Struct, kw_only=True):
     scores: dict[str, float] = {}  # accuracy, macro F1 on the same held-out rows
     fold_losses: list[float] = []
     history: list[dict[str, float]] = []  # per epoch, of the first fold
+    cost: float = 0.0  # of its fits, counted by what they did: `TabularClassifier.cost`
     seconds: float = 0.0
     error: str = ""
+
+
+class SearchRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides the numbers of a search beside its fingerprint, settled by its first run."""
+
+    outstanding: int
 
 
 class TrialStore:
@@ -65,6 +78,16 @@ class TrialStore:
         """Number → finished trial."""
         trials = (msgspec.json.decode(path.read_bytes(), type=Trial) for path in self.folder.glob("trial-*.json"))
         return {trial.number: trial for trial in trials}
+
+    def settle(self, outstanding: int) -> int:
+        """How many trials a suggestion of this search does not wait for: what its first run, with such workers as it
+        had, began with. Another number would make another search of the trials that are there.
+        """
+        file = self.folder / RECORD
+        if file.exists():
+            return msgspec.json.decode(file.read_bytes(), type=SearchRecord).outstanding
+        write_bytes(file, msgspec.json.encode(SearchRecord(outstanding=outstanding)))
+        return outstanding
 
     def save(self, trial: Trial, probabilities: npt.NDArray[np.float64] | None) -> None:
         """Keep a finished trial, and its held-out probabilities where every fold ran."""
@@ -101,27 +124,50 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(request: TrialRequest, problem: Problem, store: TrialStore) -> Trial:
     """Run a trial and keep it in `store`; whatever the fit raises becomes a failed trial."""
-    trial = Trial(
-        number=request.number,
-        family=request.family,
-        params=request.params,
-        seed=request.seed,
-        values=request.values,
-        status="failed",
-    )
+    trial, probabilities = attempt(request, problem, rival_losses(request, problem, store))
+    store.save(trial, probabilities)
+    return trial
+
+
+def rival_losses(request: TrialRequest, problem: Problem, store: TrialStore) -> npt.NDArray[np.float64] | None:
+    """(n_held_out_rows,) log-losses of the trial that it is raced against, if any."""
+    if request.incumbent is None:
+        return None
+    return log_losses(store.probabilities(request.incumbent), problem.y[problem.held_out])
+
+
+def attempt(
+    request: TrialRequest, problem: Problem, rival: npt.NDArray[np.float64] | None
+) -> tuple[Trial, npt.NDArray[np.float64] | None]:
+    """Run a trial, which is kept nowhere.
+
+    Parameters
+    ----------
+    rival
+        As `rival_losses` gave it.
+
+    Returns
+    -------
+    The trial, and its held-out probabilities where every fold ran.
+    """
+    trial = unfinished(request)
     started = time.perf_counter()
     probabilities = None
     try:
-        rival = None
-        if request.incumbent is not None:
-            rival = log_losses(store.probabilities(request.incumbent), problem.y[problem.held_out])
         probabilities = _folds(trial, problem, rival)
     except Exception as error:  # a configuration may fail in any way a library can; the search goes on
         trial.error = f"{type(error).__name__}: {error}"
         log.info("trial %d failed", request.number, exc_info=True)
     trial.seconds = time.perf_counter() - started
-    store.save(trial, probabilities)
-    return trial
+    return trial, probabilities
+
+
+def unfinished(request: TrialRequest, error: str = "") -> Trial:
+    """A trial of which nothing came (yet)."""
+    return Trial(
+        number=request.number, family=request.family, params=request.params, seed=request.seed,
+        values=request.values, status="failed", error=error,
+    )  # fmt: skip
 
 
 def _folds(trial: Trial, problem: Problem, rival: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64] | None:
@@ -129,9 +175,12 @@ def _folds(trial: Trial, problem: Problem, rival: npt.NDArray[np.float64] | None
     weight = np.ones(len(problem.y)) if problem.weight is None else problem.weight
     done: list[npt.NDArray[np.float64]] = []
     losses: list[npt.NDArray[np.float64]] = []
+    fitted: list[Any] = []
     for k, fold in enumerate(problem.folds):
         p, candidate = fit_fold(trial, problem, fold)
         valid = fold[1]
+        trial.cost += candidate.model.cost(len(fold[0]))
+        fitted.append(candidate.model)
         done.append(p)
         losses.append(log_losses(p, problem.y[valid]))
         trial.fold_losses.append(float(np.average(losses[-1], weights=weight[valid])))
@@ -143,11 +192,42 @@ def _folds(trial: Trial, problem: Problem, rival: npt.NDArray[np.float64] | None
             if should_prune(so_far - ahead, ahead):
                 trial.status, trial.loss = "pruned", float(rival.mean() + (so_far - ahead).mean())
                 return None
+    if ALL_FAMILIES[trial.family].rounds:
+        done = _stopped_together(trial, problem, fitted)
+        losses = [log_losses(p, problem.y[valid]) for p, (_, valid) in zip(done, problem.folds, strict=True)]
+        trial.fold_losses = [
+            float(np.average(own, weights=weight[valid])) for own, (_, valid) in zip(losses, problem.folds, strict=True)
+        ]
     p, rows = np.concatenate(done), problem.held_out
     trial.status = "ok"
     trial.loss = float(np.average(np.concatenate(losses), weights=weight[rows]))
     trial.scores = _scores(p, problem.y[rows], weight[rows])
     return p
+
+
+def _stopped_together(trial: Trial, problem: Problem, fitted: list[Any]) -> list[npt.NDArray[np.float64]]:
+    """Held-out probabilities of every fold after the number of rounds that is best over all of them.
+
+    A number of its own for each fold would be chosen on the very rows that judge it, five times; one number is what a
+    search would have found, and what the fit on all rows is given.
+
+    Parameters
+    ----------
+    trial
+        Its `params` are given the number.
+    problem
+        Has the folds.
+    fitted
+        A model of each, with more rounds than were best.
+    """
+    sizes = [len(valid) for _, valid in problem.folds]
+    rounds = best_round([model.held_out_losses for model in fitted], sizes)
+    trial.params = {**trial.params, ALL_FAMILIES[trial.family].rounds: rounds}
+    done = []
+    for model, (_, valid) in zip(fitted, problem.folds, strict=True):
+        model.cut(rounds)
+        done.append(np.asarray(model.predict_proba(problem.X.iloc[valid]), dtype=np.float64))
+    return done
 
 
 def fit_fold(trial: Trial, problem: Problem, fold: Fold) -> tuple[npt.NDArray[np.float64], Candidate]:
@@ -174,14 +254,16 @@ def fit_fold(trial: Trial, problem: Problem, fold: Fold) -> tuple[npt.NDArray[np
     train, valid = fold
     X, y = problem.X, problem.y
     held = (X.iloc[valid], y[valid])
+    rounds = ALL_FAMILIES[trial.family].rounds
+    params = {**trial.params, rounds: MOST_ROUNDS} if rounds else trial.params
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # solvers that do not converge are judged by their loss
         candidate = fit_candidate(
-            CandidateSpec(trial.family, trial.params, trial.seed),
+            CandidateSpec(trial.family, params, trial.seed),
             X.iloc[train],
             y[train],
             schema=problem.schema,
-            validation=held if problem.stop_on_held_out else None,
+            validation=held if rounds or problem.stop_on_held_out else None,
             sample_weight=None if problem.weight is None else problem.weight[train],
             device=problem.device,
             threads=1,

@@ -96,9 +96,10 @@ def train(
     checkpoint = Checkpoint(network)
     history: list[dict[str, float]] = []
     epochs = optimisation.epochs or choose_epochs(steps)
+    permuted: Table | None = None
     for epoch in range(epochs):
         rates = [rate_at(optimisation, (epoch + s / steps) / epochs) for s in range(steps)]
-        permuted = table.take(_order(table, folds))
+        permuted = table.take(_order(table, folds), permuted)
         figures = _epoch(network, permuted, batch, optimiser, rates, gradient)
         entry = {"epoch": float(epoch), "learning_rate": rates[-1], **figures}
         if not math.isfinite(entry["loss"]):

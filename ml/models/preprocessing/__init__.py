@@ -7,4 +7,5 @@
 | `onnx_export` | A fitted `Preprocessor` as ONNX ops, step by step what its `transform` does |
 | `preprocessor` | What happens to a canonical row before a model sees it, fitted with the model and exported with it |
 | `state` | How to preprocess, and what fitting learned: plain values, shared by the transform and its ONNX form |
+| `statistics` | Target statistics of categories with many levels: how the classes' odds differ at a level |
 """

@@ -15,7 +15,7 @@ I64 = NDArray[np.int64]
 class Encoded:
     """Rows as a model takes them.
 
-    numbers: (n, len(varying)) float32; flags: (n, len(flagged)) float32 of 0 and 1;
+    numbers: (n, len(varying)) float32, then target statistics; flags: (n, len(flagged)) float32 of 0 and 1;
     codes: (n, M) int64 positions in the one-hot block, `width` for "nowhere".
     """
 

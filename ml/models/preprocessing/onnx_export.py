@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ml.models.onnx.graph import CATEGORIES, NUMBERS, Graph
-from ml.models.preprocessing import dates
+from ml.models.preprocessing import dates, statistics
 from ml.models.preprocessing.state import FAR, State
 
 
@@ -20,8 +20,16 @@ def emit(graph: Graph, state: State, offsets: list[int]) -> list[str]:
     raw, encoded = NUMBERS, graph.mixed
     if state.options.dates and state.numbers:
         raw, encoded = graph.mixed(NUMBERS, range(len(state.numbers))), _as_it_is
+    numbers, sources = [], []
     if state.varying:
-        parts.append(encoded(_numbers(graph, state, raw), state.varying))
+        numbers, sources = [_numbers(graph, state, raw)], list(state.varying)
+    for one in state.statistics:
+        place = state.categories.index(one.column)
+        made, own = statistics.emit(graph, one, place), [len(state.numbers) + place] * len(one.values[0])
+        numbers.append(made if encoded == graph.mixed else graph.mixed(made, own))
+        sources += own
+    if numbers:
+        parts.append(encoded(graph.concat(numbers), sources))
     if state.flagged:
         flagged = _gather(graph, raw, state.flagged, len(state.numbers))
         parts.append(encoded(graph.op("Cast", graph.op("IsNaN", flagged), to=1), state.flagged))

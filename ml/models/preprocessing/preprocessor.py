@@ -8,6 +8,8 @@ rare, an unseen level is all zeros: no column whose weight nobody trained).
 
 Dates: derived columns beside their days (`ml.models.preprocessing.dates`), which are numbers like the others.
 
+Categories of many levels, where `Options.statistics` says so: target statistics beside, which are number columns too.
+
 Every step is float32 and is emitted as the same ONNX operations in the same order
 (`ml.models.preprocessing.onnx_export`).
 """
@@ -15,16 +17,17 @@ Every step is float32 and is emitted as the same ONNX operations in the same ord
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
 from ml.errors import SchemaError
 from ml.messages import message
 from ml.models.onnx.graph import Graph
-from ml.models.preprocessing import dates, onnx_export
+from ml.models.preprocessing import dates, onnx_export, statistics
 from ml.models.preprocessing.encoded import F32, I64, Encoded
 from ml.models.preprocessing.state import FAR, Options, State
 from ml.schema.schema import Schema
@@ -63,6 +66,32 @@ class Preprocessor:
             other=other,
         )
         return self
+
+    def fit_rows(self, X: Any, codes: I64, n_classes: int, weight: Any = None) -> Encoded:
+        """Learn, and give the same rows as a model learns from them: target statistics are of other rows alone.
+
+        Parameters
+        ----------
+        X
+            As `fit` takes it.
+        codes
+            (n,) class codes.
+        n_classes
+            C.
+        weight
+            (n,) of the rows; None: all alike.
+        """
+        frame = as_frame(X)
+        self.fit(frame)
+        many = [name for name in self.fitted.categories if frame[name].nunique() > self.options.statistics > 0]
+        if not many:
+            return self.transform(frame)
+        even = np.ones(len(codes)) if weight is None else np.asarray(weight, dtype=np.float64)
+        learned = tuple(statistics.learn(frame[name], codes, even, n_classes) for name in many)
+        rows = self.transform(frame)
+        made = [statistics.out_of_fold(frame[name], codes, even, n_classes) for name in many]
+        self.state = msgspec.structs.replace(self.fitted, statistics=learned)
+        return replace(rows, numbers=np.concatenate([rows.numbers, *made], axis=1))
 
     def _fit_numbers(
         self, frame: pd.DataFrame, names: tuple[str, ...]
@@ -119,14 +148,15 @@ class Preprocessor:
     def width(self) -> int:
         """Number of dense columns."""
         state = self.fitted
-        return len(state.varying) + len(state.flagged) + self.offsets[-1]
+        return len(state.varying) + len(statistics.names(state.statistics)) + len(state.flagged) + self.offsets[-1]
 
     @property
     def names(self) -> list[str]:
         """Names of the dense columns, as `age`, `age is missing`, `city=Hue`, `city=other`."""
         state = self.fitted
         numbers = [*state.numbers, *dates.names(state.options.dates)]
-        names = [numbers[i] for i in state.varying] + [f"{state.numbers[i]} is missing" for i in state.flagged]
+        names = [numbers[i] for i in state.varying] + statistics.names(state.statistics)
+        names += [f"{state.numbers[i]} is missing" for i in state.flagged]
         for column, levels, other in zip(state.categories, state.levels, state.other, strict=True):
             names += [f"{column}={level}" for level in levels] + ([f"{column}=other"] if other else [])
         return names
@@ -141,7 +171,10 @@ class Preprocessor:
         flags = np.isnan(raw[:, state.flagged]).astype(np.float32)
         if state.options.dates:
             raw = np.concatenate([raw, self._derived(frame)], axis=1)
-        return Encoded(self._scale(raw), flags, self._codes(frame), self.offsets[-1])
+        numbers = self._scale(raw)
+        if state.statistics:
+            numbers = np.concatenate([numbers, *(statistics.apply(one, frame) for one in state.statistics)], axis=1)
+        return Encoded(numbers, flags, self._codes(frame), self.offsets[-1])
 
     def _scale(self, raw: F32) -> F32:
         state = self.fitted

@@ -18,6 +18,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     standard deviation, "none" leaves values as they are with NaN for missing (trees).
     `clip`: "smooth" is z / sqrt(1 + (z / clip_at)²), "none" leaves z.
     `rare`: a level seen fewer times than this shares the "other" column.
+    `statistics`: a category of more levels than this has target statistics beside its one-hot columns
+    (`ml.models.preprocessing.statistics`); 0: none has.
     `dates`: number columns that are days since 2000-01-01, of which `ml.models.preprocessing.dates` derives more.
 
     Source: robust scaling with smooth clipping at 3: RealMLP (Holzmüller et al. 2024, section 3).
@@ -29,7 +31,19 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     indicators: bool = True
     rare: int = 5
     max_levels: int = 100
+    statistics: int = 0
     dates: tuple[str, ...] = ()
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """Target statistics of one column: `values` has K numbers a level, one a class, of two classes one for both.
+
+    A number is the logarithm of what the level does to the class's share (to the odds, of two classes).
+    """
+
+    column: str
+    levels: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
 
 
 class State(msgspec.Struct, frozen=True):
@@ -45,3 +59,4 @@ class State(msgspec.Struct, frozen=True):
     flagged: tuple[int, ...] = ()  # indices of number columns with missing values in training
     levels: tuple[tuple[str, ...], ...] = ()  # one tuple a category column
     other: tuple[bool, ...] = ()  # does the column have an "other" output?
+    statistics: tuple[Statistics, ...] = ()

@@ -24,7 +24,8 @@ from ml.bundle.reader import Bundle
 from ml.bundle.writer import rows_of
 from ml.schema import frame_coerce
 from tests.ml import churn, dated
-from tests.serving.running import ROOT, free_port, wait_for
+from tests.ports import free_port
+from tests.serving.running import ROOT, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from ml.bundle import cache, signature
 from ml.bundle.manifest import SIGNATURE
 from ml.bundle.signature import SignatureError
 from ml.errors import BundleError, SettingsError
-from ml.settings import Settings
+from ml.settings import Settings, from_values
 from tests.serving import tiny
 
 
@@ -168,3 +168,35 @@ def copied(source: Path, into: Path) -> Path:
     import shutil
 
     return Path(shutil.copytree(source, into / "copy"))
+
+
+def no_disk(home: Path, **registry: Any) -> Settings:
+    """A machine of several that share no disk."""
+    return from_values({"home": str(home), "storage": {"url": "s3://refit/loop"}, "registry": registry})
+
+
+def test_machines_without_a_shared_disk_sign_with_one_key_or_not_at_all(bundle: Path, tmp_path: Path) -> None:
+    """Each would make a key of its own, which the others do not trust."""
+    with pytest.raises(SettingsError, match="on each worker"):
+        signature.sign(no_disk(tmp_path / "one"), bundle)
+    assert not (tmp_path / "one" / "var").exists()
+    signature.sign(no_disk(tmp_path / "one", signatures="off"), bundle)
+
+
+@pytest.mark.parametrize("form", ["text", "one line", "file"])
+def test_another_machine_trusts_the_common_key(bundle: Path, tmp_path: Path, form: str) -> None:
+    file = key_file(tmp_path / "key.pem", ec.generate_private_key(ec.SECP256R1()))
+    given = {"text": file.read_text(), "one line": file.read_text().replace("\n", "\\n"), "file": str(file)}[form]
+    signature.sign(no_disk(tmp_path / "one", signing_key=given), bundle)
+    signature.verify(no_disk(tmp_path / "two", signing_key=given), bundle)
+    (public,) = (tmp_path / "one" / "var" / "trusted_keys").iterdir()
+    signature.verify(no_disk(tmp_path / "serves", trusted_keys=[public.read_text()]), bundle)
+    other = key_file(tmp_path / "other.pem", ec.generate_private_key(ec.SECP256R1())).read_text()
+    with pytest.raises(SignatureError):
+        signature.verify(no_disk(tmp_path / "stranger", signing_key=other), bundle)
+
+
+def test_a_key_that_is_none_is_not_told(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as raised:
+        signature.sign(no_disk(tmp_path / "one", signing_key="-----BEGIN EC PRIVATE KEY-----\nsecret"), bundle)
+    assert "secret" not in str(raised.value)

@@ -208,6 +208,14 @@ def test_changes_are_the_nearest_that_flip_the_label() -> None:
     assert change.distance == pytest.approx(0.25, abs=1e-3)
 
 
+def test_changes_have_the_digits_that_came() -> None:
+    """A row holds float32; 12.175 was sent, and not 12.17500019."""
+    model = Model(lambda x, codes: 4 * (x[:, 0] - 1), numbers=2)
+    row = Rows(np.array([[0.175, 0.0]], np.float32), np.empty((1, 0), object))
+    ((change,),) = counterfactuals(model, row)
+    assert change.old == 0.175
+
+
 def test_changes_of_categories_and_missing_values() -> None:
     model = Model(lambda x, codes: np.where(codes == 2, 1.0, -1.0), numbers=1, category=True)
     row = Rows(np.array([[np.nan]], np.float32), np.array([["red"]], object))

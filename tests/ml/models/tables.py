@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import onnxruntime
 import pandas as pd
 
 from ml.schema.schema import Column, Schema
@@ -53,3 +56,20 @@ def table(
     for j in range(categories):
         frame[f"c{j}"] = texts[:, j]
     return frame, y
+
+
+def feeds(X: pd.DataFrame, schema: Schema) -> dict[str, np.ndarray]:
+    """Rows as the inputs of an exported graph."""
+    found = {}
+    if schema.numbers:
+        found["numbers"] = X[list(schema.numbers)].to_numpy(np.float32)
+    if schema.categories:
+        found["categories"] = X[list(schema.categories)].to_numpy(object)
+    return found
+
+
+def session(model: Any, schema: Schema) -> onnxruntime.InferenceSession:
+    """The exported graph, on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.to_onnx(schema).SerializeToString(), options)

@@ -6,15 +6,15 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
 
 from ml.errors import DataError, SchemaError
 from ml.models import ALL_FAMILIES, FAMILIES
+from ml.models.base import TableSize
 from ml.schema.schema import Schema
 from tests.ml.models.quick import PARAMS, params_of
-from tests.ml.models.tables import schema_of, table
+from tests.ml.models.tables import feeds, schema_of, session, table
 
 SHAPES = {
     "mixed": {"numbers": 4, "categories": 3},
@@ -52,21 +52,6 @@ def strange(n: int = 500, **shape: Any) -> pd.DataFrame:
         else:
             X.loc[::7, name] = "never seen"
     return X
-
-
-def feeds(X: pd.DataFrame, schema: Schema) -> dict[str, np.ndarray]:
-    found = {}
-    if schema.numbers:
-        found["numbers"] = X[list(schema.numbers)].to_numpy(np.float32)
-    if schema.categories:
-        found["categories"] = X[list(schema.categories)].to_numpy(object)
-    return found
-
-
-def session(model: Any, schema: Schema) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(model.to_onnx(schema).SerializeToString(), options)
 
 
 @families
@@ -225,7 +210,7 @@ def test_every_point_of_a_space_builds(name: str, n_rows: int) -> None:
     from hyperopt.pyll.stochastic import sample
 
     family, schema = FAMILIES[name], schema_of(table(5)[0], 2)
-    space = family.space(n_rows, 2)
+    space = family.space(TableSize(n_rows, 2))
     for expression in space.values():
         labels = [node.pos_args[0].obj for node in dfs(expression) if node.name == "hyperopt_param"]
         assert labels
@@ -268,3 +253,11 @@ def test_listing_families_loads_no_learning_library() -> None:
 
     heavy = "import sys, ml.models; print([m for m in ('torch', 'sklearn', 'hyperopt') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@families
+def test_a_fit_tells_what_it_cost(which: str) -> None:
+    """Counted by what it did: the same for the same fit, and more for more rows."""
+    small, again, large = fitted(which)[0], fitted(which)[0], fitted(which, n=800)[0]
+    assert 0 < small.cost(200) == again.cost(200)
+    assert large.cost(800) > small.cost(200)

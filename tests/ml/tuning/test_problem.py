@@ -1,6 +1,9 @@
 """Folds: no row on two sides, no future in the past, every class on both."""
 
+import mmap
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from ml.tuning import problem, study
@@ -53,3 +56,34 @@ def test_thinning_keeps_every_class():
     assert len(train) == 101
     assert (y[train] == 1).sum() == 2
     assert len(valid) == 3
+
+
+def test_rows_that_no_trial_uses_are_no_part_of_the_problem():
+    """Training rows beyond `tune.max_rows`; the others are those that were thinned to before, in their order."""
+    rows = Rows(600, weighted=True)
+    found = study.make_problem(rows, settings(small_rows=10, max_rows=100))
+    train, valid = rows.part("train"), rows.part("validation")
+    y = np.concatenate([train.y, valid.y])
+    fold = problem.thin(problem.held_out(len(train.y), len(y))[0], y, 100, settings().tune.seed)
+    assert len(found.y) == len(fold[0]) + len(valid.y) < len(y)
+    for mine, theirs in zip(found.folds[0], fold, strict=True):
+        np.testing.assert_array_equal(found.y[mine], y[theirs])
+    both = pd.concat([train.X, valid.X], ignore_index=True)
+    pd.testing.assert_frame_equal(found.X, both.iloc[np.concatenate(fold)].reset_index(drop=True))
+    assert len(found.weight) == len(found.y)
+
+
+def test_a_worker_maps_the_very_rows_that_were_saved(tmp_path):
+    _, made = folds_of("stratified")
+    made.save(tmp_path)
+    loaded = problem.Problem.load(tmp_path)
+    pd.testing.assert_frame_equal(loaded.X, made.X)
+    assert loaded.digest() == made.digest()
+    assert isinstance(_owner(loaded.X["a,b"].to_numpy()), mmap.mmap)
+
+
+def _owner(array):
+    """What the memory of an array is of in the end."""
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return array

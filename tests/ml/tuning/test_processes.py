@@ -78,8 +78,8 @@ def test_kill_9_loses_no_finished_trial_and_leaves_no_process(tmp_path):
 
 
 def _children(pid):
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in found]
+    """Processes that it has started, by any of its threads."""
+    return {int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()}
 
 
 def _in_daemon(folder, results):
@@ -116,14 +116,13 @@ def test_a_trial_is_run_again_when_its_worker_dies(tmp_path):
 
 @contextlib.contextmanager
 def every_child_killed():
-    """Until the block ends, no process that this one starts lives for long."""
-    over = threading.Event()
+    """Until the block ends, no process that this one starts in it lives for long."""
+    over, before = threading.Event(), _children("self")  # those before are others': multiprocessing's tracker is one
 
     def kill():
         while not over.wait(0.01):
-            for listed in Path("/proc/self/task").glob("*/children"):
-                for pid in listed.read_text().split():
-                    os.kill(int(pid), signal.SIGKILL)
+            for pid in _children("self") - before:
+                os.kill(pid, signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()

@@ -5,11 +5,13 @@ import pytest
 
 from ml import tuning
 from ml.errors import TrainingError
+from ml.models import FAMILIES
 from ml.training import candidate
-from ml.tuning import study
+from ml.training.candidate import CandidateSpec
+from ml.tuning import ensemble, study
 from ml.tuning.executors import Serial
 from ml.tuning.problem import Problem
-from ml.tuning.trial import Trial, TrialRequest, TrialStore, should_prune
+from ml.tuning.trial import MOST_ROUNDS, Trial, TrialRequest, TrialStore, run, should_prune
 from tests.ml.tuning.searching import Rows, settings
 
 
@@ -92,3 +94,36 @@ def test_a_half_written_trial_is_not_a_trial(tmp_path):
     (tmp_path / "trial-00001.npy").write_bytes(b"half")
     (tmp_path / ".trial-00002.json.tmp").write_text("{")
     assert list(store.load()) == [0]
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.rounds])
+def test_boosting_stops_on_the_held_out_folds_together(tmp_path, name):
+    """One number of rounds for all folds, the best over them, in the parameters that are fitted on all rows."""
+    rows = Rows(400)
+    problem = study.make_problem(rows, settings())
+    store, rounds = TrialStore(tmp_path), FAMILIES[name].rounds
+    trial = run(TrialRequest(number=0, family=name, params={"learning_rate": 0.2}, seed=3), problem, store)
+    stopped = trial.params[rounds]
+    assert trial.status == "ok"
+    assert 1 <= stopped < MOST_ROUNDS
+
+    def by_hand(number):
+        fitted = [fit(name, {"learning_rate": 0.2, rounds: number}, problem, fold) for fold in problem.folds]
+        return np.concatenate(
+            [m.predict_proba(problem.X.iloc[f[1]]) for m, f in zip(fitted, problem.folds, strict=True)]
+        )
+
+    np.testing.assert_allclose(store.probabilities(0), by_hand(stopped), atol=1e-6)
+    y = problem.y[problem.held_out]
+    around = [ensemble.loss(by_hand(n), y, None) for n in (max(1, stopped - 3), stopped + 3)]
+    assert trial.loss < min(around)
+    assert trial.loss == pytest.approx(np.average(trial.fold_losses, weights=[len(f[1]) for f in problem.folds]))
+    made = tuning.refit(CandidateSpec(name, trial.params, 3), rows, settings(), on_all=True).candidate
+    assert len(made.model.trees_) == stopped
+
+
+def fit(name, params, problem, fold):
+    """A fold's model without held-out rows."""
+    spec = CandidateSpec(name, params, 3)
+    X, y = problem.X.iloc[fold[0]], problem.y[fold[0]]
+    return candidate.fit_candidate(spec, X, y, schema=problem.schema, device="cpu").model
