@@ -26,7 +26,15 @@ class Bound(msgspec.Struct, frozen=True):
     rows: int
 
 
-def bound(d: npt.NDArray[np.float64], *, confidence: float, n_bootstrap: int, seed: int, tests: int = 1) -> Bound:
+def bound(
+    d: npt.NDArray[np.float64],
+    *,
+    confidence: float,
+    n_bootstrap: int,
+    seed: int,
+    tests: int = 1,
+    weight: npt.NDArray[np.float64] | None = None,
+) -> Bound:
     """One-sided confidence bounds of the mean of `d`, from each side.
 
     Parameters
@@ -39,6 +47,9 @@ def bound(d: npt.NDArray[np.float64], *, confidence: float, n_bootstrap: int, se
         Resamples; too few for the tail that is asked for give Student's t.
     tests
         How many bounds are asked for together: Bonferroni's correction.
+    weight
+        (n,) of each value: the mean is the weighted one, and rows count by their effective sample size. None: all
+        alike.
 
     Returns
     -------
@@ -47,6 +58,8 @@ def bound(d: npt.NDArray[np.float64], *, confidence: float, n_bootstrap: int, se
     >>> bound(np.array([1.0, 1.0, 1.0]), confidence=0.95, n_bootstrap=500, seed=0)
     Bound(mean=1.0, lower=1.0, upper=1.0, rows=3)
     """
+    if weight is not None and len(d) and not (weight == weight[0]).all():
+        return _weighted(d, weight, (1 - confidence) / tests, n_bootstrap, seed)
     n, mean = len(d), float(d.mean()) if len(d) else 0.0
     spread = float(d.std(ddof=1)) if n > 1 else np.inf
     error = spread / np.sqrt(max(n, 1))
@@ -80,7 +93,44 @@ def _t_quantiles(d: npt.NDArray[np.float64], alpha: float, n_bootstrap: int, see
     return min(float(low), -plain), max(float(high), plain)
 
 
-def wilson(hits: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def _weighted(
+    d: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], alpha: float, n_bootstrap: int, seed: int
+) -> Bound:
+    """The same of a self-normalised mean, Σwd / Σw, whose error is that of its linearisation (Hájek)."""
+    from scipy.stats import t
+
+    d, weight = d[weight > 0], weight[weight > 0]
+    n = len(d)
+    mean, error, effective = _weighted_mean(d[None], weight[None])
+    if n < 2 or effective[0] <= 1:
+        return Bound(float(mean[0]) if n else 0.0, -np.inf, np.inf, n)
+    if error[0] < SMALL:
+        return Bound(float(mean[0]), float(mean[0]), float(mean[0]), n)
+    plain = float(t.ppf(1 - alpha, effective[0] - 1))
+    low, high = -plain, plain
+    if effective[0] <= NORMAL_ROWS and alpha * n_bootstrap >= 5:
+        rng, statistics = np.random.default_rng(seed), []
+        for _ in range(max(1, -(-n_bootstrap * n // 2_000_000))):  # at most 32 MB at a time
+            drawn = rng.integers(0, n, (min(n_bootstrap, max(1, 2_000_000 // n)), n))
+            means, errors, _n = _weighted_mean(d[drawn], weight[drawn])
+            usable = errors > SMALL
+            statistics.append((means - mean)[usable] / errors[usable])
+        quantiles = np.quantile(np.concatenate(statistics), [alpha, 1 - alpha])
+        low, high = min(float(quantiles[0]), low), max(float(quantiles[1]), high)
+    return Bound(float(mean[0]), float(mean[0] - high * error[0]), float(mean[0] - low * error[0]), n)
+
+
+def _weighted_mean(d: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+    """Means, standard errors and effective sample sizes, (samples,) each, of (samples, n) values and weights."""
+    total = np.maximum(weight.sum(axis=1), SMALL)
+    squares = (weight**2).sum(axis=1)
+    mean = (weight * d).sum(axis=1) / total
+    effective = total**2 / np.maximum(squares, SMALL)
+    variance = (weight**2 * (d - mean[:, None]) ** 2).sum(axis=1) / total**2
+    return mean, np.sqrt(variance * effective / np.maximum(effective - 1, SMALL)), effective
+
+
+def wilson(hits: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson score interval of a share, two-sided.
 
     SciPy's `binomtest(hits, n).proportion_ci(method="wilson")` written out, for the process that ships the service's

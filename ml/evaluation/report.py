@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Values = dict[str, npt.NDArray[np.float64]]
 
+# Of all metrics those that are estimated without labels; the calibration error is 0 where probabilities are true.
+HEADLINE = ("accuracy", "log_loss", "brier", "precision", "recall", "f1", "macro_f1", "roc_auc", "pr_auc")
 PLAIN = "ece_plain"  # gives the calibration error's upper limit and is not shown
 STEPS = 256  # of the ROC and PR curves of a resample
 
@@ -136,6 +138,72 @@ def evaluate(
         slices=slice_metrics(p, y, codes, X, schema, draws, weight) if slices and X is not None else [],
         confusion=table.tolist(),
     )
+
+
+def headline(
+    p: Floats,
+    y: npt.NDArray[np.int64],
+    codes: npt.NDArray[np.int64],
+    schema: Schema,
+    *,
+    weight: Floats | None = None,
+    costs: Sequence[Sequence[float]] = (),
+) -> dict[str, float]:
+    """The headline metrics by name, without intervals, and `cost`, the mean of a row; those that exist.
+
+    Parameters
+    ----------
+    p
+        (n_rows, n_classes) probabilities as they are served.
+    y, codes
+        (n_rows,) class codes: true, and answered.
+    weight
+        (n_rows,); None: all alike.
+    costs
+        costs[true class][answered class]; empty: `cost` is left out.
+    """
+    w = np.ones((1, len(y))) if weight is None else np.asarray(weight, dtype=np.float64)[None, :]
+    measured = _measure(w, np.asarray(p, dtype=np.float64), y, codes, schema)
+    if len(costs):
+        measured["cost"] = metrics.mean(w, np.asarray(costs, dtype=np.float64)[y, codes])
+    named = {name: float(measured[name][0]) for name in (*HEADLINE, "cost") if name in measured}
+    return {name: value for name, value in named.items() if np.isfinite(value)}
+
+
+def expected(
+    p: Floats,
+    codes: npt.NDArray[np.int64],
+    schema: Schema,
+    *,
+    weight: Floats | None = None,
+    costs: Sequence[Sequence[float]] = (),
+) -> dict[str, float]:
+    """`headline` without labels: what it comes to where the probabilities are true.
+
+    Each row stands once for each class, with the weight of its probability: the cells of the confusion matrix are then
+    the expected ones, and every metric is that of the expected rows.
+
+    Parameters
+    ----------
+    p, codes, weight, costs
+        As `headline`; `codes` are those that were answered.
+
+    >>> schema = Schema(target="y", classes=("no", "yes"), positive_label="yes", columns=())
+    >>> p = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    >>> found = expected(p, np.array([0, 1, 1]), schema, costs=[[0.0, 1.0], [5.0, 0.0]])
+    >>> {name: round(found[name], 3) for name in ("accuracy", "precision", "recall", "cost")}
+    {'accuracy': 0.767, 'precision': 0.7, 'recall': 0.933, 'cost': 0.367}
+
+    **Source** confidence-based performance estimation, NannyML; Guillory et al. 2021.
+    """
+    p = np.asarray(p, dtype=np.float64)
+    n, classes = p.shape
+    w = np.ones(n) if weight is None else np.asarray(weight, dtype=np.float64)
+    every = np.tile(np.arange(classes), n)
+    return headline(
+        np.repeat(p, classes, axis=0), every, np.repeat(codes, classes), schema,
+        weight=(p * w[:, None]).ravel(), costs=costs,
+    )  # fmt: skip
 
 
 def _measure(

@@ -159,7 +159,12 @@ def share_error(n: float, m: float) -> float:
 
 
 def drop_lower_bound(
-    reference: npt.NDArray[Any], current: npt.NDArray[Any], confidence: float, *, shares: bool = False
+    reference: npt.NDArray[Any],
+    current: npt.NDArray[Any],
+    confidence: float,
+    *,
+    shares: bool = False,
+    weight: npt.NDArray[np.float64] | None = None,
 ) -> float:
     """One-sided lower confidence bound of mean(reference) - mean(current), by Welch's t.
 
@@ -174,18 +179,34 @@ def drop_lower_bound(
     shares
         Rows are 0 or 1: one success and one failure are added to each side (Agresti and Caffo 2000), which keeps the
         bound honest where the share is near 1 or rows are few.
+    weight
+        (m,) of the current rows: their mean is the weighted one, and they count by their effective sample size. None:
+        all alike.
 
     Returns
     -------
     The bound; -inf where a side has fewer than two rows.
     """
     a, b = (np.asarray(x, dtype=np.float64) for x in (reference, current))
+    w = np.ones(len(b)) if weight is None else np.asarray(weight, dtype=np.float64)
     if shares:
-        a, b = (np.concatenate([x, [0.0, 1.0]]) for x in (a, b))
-    if min(len(a), len(b)) < 2:
+        each = (w**2).sum() / max(w.sum(), 1e-12)  # what one row of the effective sample weighs
+        a, b, w = np.concatenate([a, [0.0, 1.0]]), np.concatenate([b, [0.0, 1.0]]), np.concatenate([w, [each, each]])
+    a_mean, va, n = _mean_variance(a, np.ones(len(a)))
+    b_mean, vb, m = _mean_variance(b, w)
+    if min(n, m) < 2:
         return float("-inf")
-    va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
     if va + vb == 0:
-        return float(a.mean() - b.mean())
-    freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
-    return float(a.mean() - b.mean() - stats.t.ppf(confidence, freedom) * np.sqrt(va + vb))
+        return a_mean - b_mean
+    freedom = (va + vb) ** 2 / (va**2 / (n - 1) + vb**2 / (m - 1))
+    return float(a_mean - b_mean - stats.t.ppf(confidence, freedom) * np.sqrt(va + vb))
+
+
+def _mean_variance(x: npt.NDArray[np.float64], w: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    """A weighted mean, its variance, and the effective sample size."""
+    if not w.any():
+        return 0.0, 0.0, 0.0
+    n = float(w.sum() ** 2 / (w**2).sum())
+    mean = float(w @ x / w.sum())
+    linear = float((w**2) @ (x - mean) ** 2 / w.sum() ** 2)
+    return mean, linear * n / (n - 1) if n > 1 else 0.0, n

@@ -15,9 +15,12 @@ from ml import registry
 from ml.bundle.reader import Bundle
 from ml.bundle.writer import rows_of
 from ml.errors import BundleError, RegistryError, SchemaError
+from ml.exploration.weights import Weights
 from ml.gate import regression_rows, rules
+from ml.gate.fitted_rows import FittedRows
 from ml.gate.rules import Servability, Verdict
 from ml.messages import Message, Text, message
+from ml.predictions.label_coverage import coverage
 from ml.registry import VersionInfo, ledger
 from ml.schema.schema import Schema, contract_changes
 from ml.settings import Settings
@@ -27,20 +30,22 @@ if TYPE_CHECKING:
 
     from ml.data.snapshot import Part, Snapshot
 
-TRAINED_ON = "trained_on.npy"  # sorted uint64 hashes of the rows that a version was fitted on
-TRAINED_IDS = "trained_ids.npy"  # the same of whom they are about
 FLOOR_RAREST = 50  # of the rarest class, with which the floor can be shown of a modest model; our choice
 CHUNK_ROWS = 8_192  # scored at once; bounds the memory
 Probabilities = npt.NDArray[np.float32]
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """Rows to judge on: canonical `X`, codes `y` (n,), and named masks (n,) of them."""
+    """Rows to judge on: canonical `X`, codes `y` (n,), and named masks (n,) of them.
+
+    `weight` (n,) has inverse propensities where the labelled rows are no sample; None: all rows count alike.
+    """
 
     X: Any
     y: npt.NDArray[np.int64]
     parts: dict[str, npt.NDArray[np.bool_]]
     notes: tuple[Message, ...] = ()
+    weight: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -48,16 +53,15 @@ class Rows(msgspec.Struct, frozen=True):
 
 def predict(bundle: Bundle, X: pd.DataFrame) -> Probabilities:
     """(n, C) float32 of canonical rows through a bundle, in chunks that fit the cache."""
-    rows = rows_of(X, bundle.schema)
-    parts = [
-        bundle.run(rows.numbers[i : i + CHUNK_ROWS], rows.categories[i : i + CHUNK_ROWS])
-        for i in range(0, len(rows), CHUNK_ROWS)
-    ]
+    parts = []
+    for start in range(0, len(X), CHUNK_ROWS):
+        rows = rows_of(X.iloc[start : start + CHUNK_ROWS], bundle.schema)
+        parts.append(bundle.run(rows.numbers, rows.categories))
     return np.concatenate(parts) if parts else np.empty((0, len(bundle.classes)), np.float32)
 
 
 def rows_to_judge(
-    settings: Settings, snapshot: Snapshot, champion: Bundle | None, challenger: Bundle | None = None
+    settings: Settings, snapshot: Snapshot, champion: FittedRows, challenger: FittedRows | None = None
 ) -> Rows:
     """The recent part where there is one, else the test part; and the regression rows.
 
@@ -66,24 +70,32 @@ def rows_to_judge(
 
     Parameters
     ----------
+    champion
+        The rows that it was fitted on; empty where none serves.
     challenger
-        Where it has been fitted on rows of the gate by now (`ml.pipeline.final_fit`): those are no evidence for it, and
-        none remaining is a refusal.
+        The same, where it has been fitted on rows of the gate by now (`ml.pipeline.final_fit`): those are no evidence
+        for it, and none remaining is a refusal.
     """
     recent, test, notes = snapshot.part("recent"), snapshot.part("test"), list[Message]()
     deciding = recent if len(recent.y) >= settings.gate.min_rows else test
     X, y, ids = deciding.X, deciding.y, deciding.ids
-    if (own := seen_in_training(challenger, X, y, snapshot.schema, ids)).any():
+    weighed = deciding is recent and snapshot.manifest.labelled.weighed
+    weight = deciding.weight if weighed and deciding.weight is not None else np.ones(len(y))
+    if challenger and (own := seen_in_training(challenger, X, y, snapshot.schema, ids)).any():
         X, y, ids = X[~own].reset_index(drop=True), y[~own], None if ids is None else ids[~own]
+        weight = weight[~own]
         test = deciding  # what it has learnt says nothing of the floor either
     known = seen_in_training(champion, X, y, snapshot.schema, ids)
     if known.any() and (~known).sum() >= settings.gate.min_rows:
-        X, y = X[~known].reset_index(drop=True), y[~known]
+        X, y, weight = X[~known].reset_index(drop=True), y[~known], weight[~known]
         notes.append(message("gate.trained_on_left_out", n=known.sum()))
     elif known.any():
         notes.append(message("gate.trained_on_maybe", n=known.sum(), all=len(y)))
     more = (test.X, test.y) if deciding is not test and len(test.y) and few_for_floor(y, snapshot.schema) else None
-    return with_regression_rows(settings, X, y, snapshot.schema, notes, for_floor=more)
+    found = Weights(weight, settings.explore.max_weight) if weighed else None
+    if deciding is recent and not weighed:
+        notes += coverage(settings, positive=snapshot.schema.positive_label).notes
+    return with_regression_rows(settings, X, y, snapshot.schema, notes, for_floor=more, weights=found)
 
 
 def few_for_floor(y: npt.NDArray[np.int64], schema: Schema) -> bool:
@@ -93,7 +105,7 @@ def few_for_floor(y: npt.NDArray[np.int64], schema: Schema) -> bool:
 
 def with_regression_rows(
     settings: Settings, X: pd.DataFrame, y: npt.NDArray[np.int64], schema: Schema, notes: list[Message],
-    *, for_floor: tuple[pd.DataFrame, npt.NDArray[np.int64]] | None = None,
+    *, for_floor: tuple[pd.DataFrame, npt.NDArray[np.int64]] | None = None, weights: Weights | None = None,
 ) -> Rows:  # fmt: skip
     """The rows that decide ("recent"), with the regression rows behind them where there are any of this schema.
 
@@ -103,6 +115,8 @@ def with_regression_rows(
         Canonical rows and their codes (n,).
     for_floor
         More of them, on which the floor is asked beside the recent ones ("floor"); None where those are enough.
+    weights
+        Of the rows that decide, by inverse propensity; None: they count alike. The others count once.
     """
     import pandas as pd
 
@@ -110,6 +124,10 @@ def with_regression_rows(
     blocks = [(X, y), *([old] if old else []), *([for_floor] if for_floor else [])]
     ends = np.cumsum([len(codes) for _, codes in blocks])
     place = np.arange(ends[-1])
+    weight = None
+    if weights is not None:
+        notes = [*notes, *weights.notes]
+        weight = np.concatenate([weights.rows, np.ones(ends[-1] - ends[0])])
     parts = {"recent": place < ends[0]}
     if old:
         parts["regression"] = (place >= ends[0]) & (place < ends[1])
@@ -117,9 +135,9 @@ def with_regression_rows(
         parts["floor"] = (place < ends[0]) | (place >= ends[-2])
         notes = [*notes, message("gate.floor_of_all", n=parts["floor"].sum())]
     if len(blocks) == 1:
-        return Rows(X, y, parts, tuple(notes))
+        return Rows(X, y, parts, tuple(notes), weight)
     everything = pd.concat([frame for frame, _ in blocks], ignore_index=True)
-    return Rows(everything, np.concatenate([codes for _, codes in blocks]), parts, tuple(notes))
+    return Rows(everything, np.concatenate([codes for _, codes in blocks]), parts, tuple(notes), weight)
 
 
 def reference_part(settings: Settings, snapshot: Snapshot) -> Part:
@@ -129,6 +147,13 @@ def reference_part(settings: Settings, snapshot: Snapshot) -> Part:
     """
     recent = snapshot.part("recent")
     return recent if len(recent.y) >= settings.drift.min_reference else snapshot.part("test")
+
+
+def reference_weight(settings: Settings, snapshot: Snapshot) -> npt.NDArray[np.float64] | None:
+    """Inverse propensities (n,) of the `reference_part`; None where its rows count alike."""
+    recent = snapshot.part("recent")
+    of_production = len(recent.y) >= settings.drift.min_reference and snapshot.manifest.labelled.weighed
+    return recent.weight if of_production else None
 
 
 def champion_bundle(
@@ -224,7 +249,7 @@ def judge(
     prior
         (n_classes,) shares of the classes in training, the floor; None: those of the rows that decide.
     degraded, challenger_beats_champion
-        What the drift check that started the run knew of the champion: see `rules.judge`.
+        What the drift checks know of the champion (`ml.retraining.standing`): see `rules.judge`.
     problem
         Why there is no bundle of a champion that serves; None where there is one, or none serves.
     family
@@ -247,6 +272,7 @@ def judge(
         slices=named, servability=servability(challenger), incomparable=incomparable, degraded=degraded,
         challenger_beats_champion=challenger_beats_champion,
         floor_known=_floor_known(champion, family or challenger.metrics.get("family", ""), settings),
+        weight=rows.weight,
         seed=seed,
     )  # fmt: skip
     return noted(verdict, [*rows.notes, *([message("gate.floor_known")] if verdict.numbers.floor_known else [])])
@@ -274,7 +300,7 @@ def _floor_known(champion: Bundle | None, family: str, settings: Settings) -> bo
 
 
 def seen_in_training(
-    bundle: Bundle | None,
+    trained: FittedRows,
     X: pd.DataFrame,
     y: npt.NDArray[np.int64],
     schema: Schema,
@@ -282,25 +308,20 @@ def seen_in_training(
 ) -> npt.NDArray[np.bool_]:
     """Which of canonical rows (n, columns) with codes (n,) a version was fitted on, or on others of their ids (n,).
 
-    None of them where the version does not say.
-
     Parameters
     ----------
-    bundle
-        Of the version in question; None where there is none.
+    trained
+        What it was fitted on; empty: nothing is known, so none of them.
     y
         (n,) codes in the order of the schema's classes.
     ids
         (n,) who each row is about; None where nobody is named.
     """
-    file = bundle.path / TRAINED_ON if bundle is not None else None
-    if file is None or not file.exists() or not len(y):
+    if not len(trained.rows) or not len(y):
         return np.zeros(len(y), bool)
-    hashes: npt.NDArray[np.uint64] = np.load(file, allow_pickle=False)
-    seen = np.isin(regression_rows.row_hashes(X, y, schema), hashes)
-    of_ids = file.with_name(TRAINED_IDS)
-    if ids is not None and of_ids.exists():
-        seen |= np.isin(id_hashes(ids), np.setdiff1d(np.load(of_ids, allow_pickle=False), [0]))
+    seen = np.isin(regression_rows.row_hashes(X, y, schema), trained.rows)
+    if ids is not None:
+        seen |= np.isin(id_hashes(ids), np.setdiff1d(trained.ids, [0]))
     return seen
 
 

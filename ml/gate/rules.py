@@ -27,7 +27,7 @@ In order, and each "no" is a reason in the verdict:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -109,6 +109,25 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return {**msgspec.to_builtins(self), "sentence": self.sentence, "reasons": self.reasons}
 
 
+class _Bounds(NamedTuple):
+    """Bounds of means over some of the rows, weighed alike everywhere."""
+
+    settings: Gate
+    weight: npt.NDArray[np.float64]  # (n_rows,)
+    seed: int
+
+    def of(self, d: npt.NDArray[np.float64], rows: npt.NDArray[np.int64], *, tests: int = 1) -> Bound:
+        """Of the mean of `d` (n_rows,) over `rows`."""
+        return bound(
+            d[rows], confidence=self.settings.confidence, n_bootstrap=self.settings.n_bootstrap, seed=self.seed,
+            tests=tests, weight=self.weight[rows],
+        )  # fmt: skip
+
+    def mean(self, values: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]) -> float:
+        """Of `values` (n_rows,) over `rows`."""
+        return float(np.average(values[rows], weights=self.weight[rows])) if self.weight[rows].any() else 0.0
+
+
 def judge(
     challenger: Floats,
     champion: Floats | None,
@@ -123,6 +142,7 @@ def judge(
     degraded: bool = False,
     challenger_beats_champion: bool = False,
     floor_known: bool = False,
+    weight: Floats | None = None,
     seed: int = 0,
 ) -> Verdict:
     """Judge a challenger.
@@ -151,13 +171,18 @@ def judge(
         that has passed.
     floor_known
         The champion is of the challenger's family, and has been shown to be above the floor.
+    weight
+        (n_rows,) inverse propensities, where the labelled rows are no sample (`ml.exploration.weights`): every mean is
+        weighed by them. None: all rows alike.
     """
     y = np.asarray(y, dtype=np.int64)
     reasons: list[Message] = _servability(servability, settings)
     loss = log_losses(challenger, y, GATE_FLOOR)
     everything = np.arange(len(y))
     recent = _rows((parts or {}).get("recent"), everything)
-    asked, floor_gain = _asked_for_floor(loss, y, recent, (parts or {}).get("floor"), prior, settings, seed)
+    w = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
+    bounds = _Bounds(settings, w, seed)
+    asked, floor_gain = _asked_for_floor(loss, y, recent, (parts or {}).get("floor"), prior, bounds)
     below = _below_floor(floor_gain if len(recent) else None, settings)
     numbers = GateNumbers(
         rows=len(y),
@@ -173,24 +198,24 @@ def judge(
         return _verdict(reasons + below, numbers, settings, first=champion is None)
     gain = log_losses(champion, y, GATE_FLOOR) - loss
     right = (challenger.argmax(axis=1) == y).astype(float) - (champion.argmax(axis=1) == y)
-    better = _bound(gain[recent], settings, seed)
-    accuracy = _bound(right[recent], settings, seed)
-    theirs = _floor_gain((gain + loss)[asked], y[asked], prior, settings, seed)
+    better = bounds.of(gain, recent)
+    accuracy = bounds.of(right, recent)
+    theirs = _floor_gain(gain + loss, y, asked, prior, bounds)
     lost_by_both = degraded and better.lower > 0 and _below_floor(theirs, settings)
     floor_known = bool(below) and floor_known and floor_gain is not None and floor_gain.upper > settings.floor_gain
     if not (lost_by_both or floor_known):
         reasons += below
     reasons += _against_champion(better, accuracy, settings, degraded, challenger_beats_champion)
-    remembered = gain[_rows((parts or {}).get("regression"), everything[:0])]
-    regression_gain = _bound(remembered, settings, seed) if len(remembered) else None
+    remembered = _rows((parts or {}).get("regression"), everything[:0])
+    regression_gain = bounds.of(gain, remembered) if len(remembered) else None
     if regression_gain is not None and not ((degraded or challenger_beats_champion) and better.lower > 0):
         reasons += _forgets(regression_gain, settings)
-    checked, worse = _worse_slices(gain, slices or {}, settings, seed)
+    checked, worse = _worse_slices(gain, slices or {}, bounds)
     reasons += _slices(worse)
     numbers = msgspec.structs.replace(
         numbers,
         floor_known=floor_known,
-        log_loss=LogLosses(challenger=float(loss[recent].mean()), champion=float((gain + loss)[recent].mean())),
+        log_loss=LogLosses(challenger=bounds.mean(loss, recent), champion=bounds.mean(gain + loss, recent)),
         gain=better,
         accuracy_gain=accuracy,
         regression_gain=regression_gain,
@@ -224,8 +249,7 @@ def _asked_for_floor(
     recent: npt.NDArray[np.int64],
     more: Rows | None,
     prior: Floats | None,
-    settings: Gate,
-    seed: int,
+    bounds: _Bounds,
 ) -> tuple[npt.NDArray[np.int64], Bound | None]:
     """The rows on which the floor is shown, and by how much; where on none of them, the larger part.
 
@@ -233,29 +257,27 @@ def _asked_for_floor(
     on more: either is enough, and the two looks are paid for.
     """
     if more is None:
-        return recent, _floor_gain(loss[recent], y[recent], prior, settings, seed)
-    looks = [
-        (rows, _floor_gain(loss[rows], y[rows], prior, settings, seed, tests=2))
-        for rows in (recent, _rows(more, recent))
-    ]
-    shown = [(rows, gain) for rows, gain in looks if gain is not None and gain.lower > settings.floor_gain]
+        return recent, _floor_gain(loss, y, recent, prior, bounds)
+    looks = [(rows, _floor_gain(loss, y, rows, prior, bounds, tests=2)) for rows in (recent, _rows(more, recent))]
+    shown = [(rows, gain) for rows, gain in looks if gain is not None and gain.lower > bounds.settings.floor_gain]
     return shown[0] if shown else looks[-1]
 
 
 def _floor_gain(
     loss: npt.NDArray[np.float64],
     y: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.int64],
     prior: Floats | None,
-    settings: Gate,
-    seed: int,
+    bounds: _Bounds,
     *,
     tests: int = 1,
 ) -> Bound | None:
-    """How much better than answering the class shares; None without rows."""
-    if not len(y):
+    """How much better than answering the class shares on some rows; None without any."""
+    if not len(rows):
         return None
-    shares = np.bincount(y, minlength=int(y.max()) + 1) / len(y) if prior is None else np.asarray(prior)
-    return _bound(log_losses_of_label(shares[y], GATE_FLOOR) - loss, settings, seed, tests=tests)
+    counts = np.bincount(y[rows], bounds.weight[rows], minlength=int(y.max()) + 1)
+    shares = counts / counts.sum() if prior is None else np.asarray(prior)
+    return bounds.of(log_losses_of_label(shares[y], GATE_FLOOR) - loss, rows, tests=tests)
 
 
 def _below_floor(gain: Bound | None, settings: Gate) -> list[Message]:
@@ -300,15 +322,15 @@ def _forgets(gain: Bound, settings: Gate) -> list[Message]:
 
 
 def _worse_slices(
-    gain: npt.NDArray[np.float64], slices: Mapping[Text, Rows], settings: Gate, seed: int
+    gain: npt.NDArray[np.float64], slices: Mapping[Text, Rows], bounds: _Bounds
 ) -> tuple[int, dict[Text, Bound]]:
     """How many slices have at least `slice_min_rows` rows and 5% of all, and which lose more than `slice_margin`."""
-    n = len(gain)
+    n, settings = len(gain), bounds.settings
     everything = np.arange(n)
     large = {name: _rows(rows, everything) for name, rows in slices.items()}
     large = {name: rows for name, rows in large.items() if len(rows) >= max(settings.slice_min_rows, 0.05 * n)}
-    bounds = {name: _bound(gain[rows], settings, seed, tests=len(large)) for name, rows in large.items()}
-    return len(large), {name: found for name, found in bounds.items() if found.upper < -settings.slice_margin}
+    found = {name: bounds.of(gain, rows, tests=len(large)) for name, rows in large.items()}
+    return len(large), {name: one for name, one in found.items() if one.upper < -settings.slice_margin}
 
 
 def _slices(worse: Mapping[Text, Bound]) -> list[Message]:
@@ -319,10 +341,6 @@ def _slices(worse: Mapping[Text, Bound]) -> list[Message]:
     ]
     more = len(ranked) - NAMED_SLICES
     return out + ([message("gate.more_worse_slices", n=more)] if more > 0 else [])
-
-
-def _bound(d: npt.NDArray[np.float64], settings: Gate, seed: int, *, tests: int = 1) -> Bound:
-    return bound(d, confidence=settings.confidence, n_bootstrap=settings.n_bootstrap, seed=seed, tests=tests)
 
 
 def _verdict(reasons: list[Message], numbers: GateNumbers, settings: Gate, *, first: bool = False) -> Verdict:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from ml.drift import profile
 from ml.evaluation import two_sample
-from ml.evaluation.bounds import wilson
+from ml.evaluation.bounds import bound, wilson
 
 
 def counted(reference: Any, current: Any) -> two_sample.Test:
@@ -159,3 +159,39 @@ def test_wilson_interval_agrees_with_scipy(hits: int, n: int) -> None:
     expected = stats.binomtest(hits, n).proportion_ci(0.9, method="wilson")
     assert wilson(hits, n, 0.9) == pytest.approx((expected.low, expected.high), abs=1e-12)
     assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_a_weighted_bound_is_the_plain_one_where_rows_count_alike() -> None:
+    rng = np.random.default_rng(0)
+    before, now = rng.normal(size=60), rng.normal(size=90)
+    plain = two_sample.drop_lower_bound(before, now, 0.95)
+    assert two_sample.drop_lower_bound(before, now, 0.95, weight=np.full(90, 7.0)) == pytest.approx(plain)
+    shares = [(x > 0).astype(float) for x in (before, now)]
+    plain = two_sample.drop_lower_bound(*shares, 0.95, shares=True)
+    assert two_sample.drop_lower_bound(*shares, 0.95, shares=True, weight=np.full(90, 7.0)) == pytest.approx(plain)
+    assert two_sample.drop_lower_bound(before, now, 0.95, weight=np.zeros(90)) == -np.inf
+
+
+def test_weighted_bounds_hold_for_all_rows_though_only_some_were_seen() -> None:
+    """One row in thirty of the third that is worse; the plain bound of the rows that were seen never holds."""
+    rng = np.random.default_rng(0)
+    true, held, plain = 0.7 * 0.1 - 0.3 * 0.5, 0, 0
+    for _ in range(300):
+        x = rng.random(1_500)
+        chance = np.where(x < 0.7, 1.0, 1 / 30)
+        seen = rng.random(1_500) < chance
+        d = (rng.normal(size=1_500) + np.where(x < 0.7, 0.1, -0.5))[seen]
+        asked = {"confidence": 0.95, "n_bootstrap": 300, "seed": 0}
+        held += (found := bound(d, weight=1 / chance[seen], **asked)).lower <= true <= found.upper
+        plain += (found := bound(d, **asked)).lower <= true <= found.upper
+    assert held / 300 == pytest.approx(0.9, abs=0.06)
+    assert plain < 15
+
+
+def test_rows_of_no_weight_are_as_if_they_were_not_there() -> None:
+    d = np.random.default_rng(0).normal(size=50)
+    weight = np.where(np.arange(50) < 30, 2.0, 0.0)
+    weight[0] = 5.0
+    whole = bound(d, confidence=0.9, n_bootstrap=200, seed=0, weight=weight)
+    assert whole == bound(d[:30], confidence=0.9, n_bootstrap=200, seed=0, weight=weight[:30])
+    assert bound(d, confidence=0.9, n_bootstrap=200, seed=0, weight=np.eye(50)[0]).lower == -np.inf

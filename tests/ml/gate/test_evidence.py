@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml import data
+from ml import data, predictions
 from ml.bundle.reader import Bundle
 from ml.gate import evidence
+from ml.gate.fitted_rows import FittedRows
 from ml.messages import Message
 from ml.retraining import window_policy
 from ml.settings import Settings
+from ml.storage import database
 from tests.ml import worlds
 
 
@@ -30,7 +32,11 @@ def rows_of(found: Settings, labels: Any) -> tuple[evidence.Rows, int, int]:
     worlds.serve(found, frame, p, labels=labels)
     chosen = window_policy.select(found, version="1", created=worlds.START - 1)
     snapshot = data.generate(found, labelled=chosen.labelled, gate_since=chosen.gate_since)
-    return evidence.rows_to_judge(found, snapshot, None), len(snapshot.part("recent").y), len(snapshot.part("test").y)
+    return (
+        evidence.rows_to_judge(found, snapshot, FittedRows()),
+        len(snapshot.part("recent").y),
+        len(snapshot.part("test").y),
+    )
 
 
 @pytest.mark.parametrize(("positives", "few"), [(49, True), (50, False)])
@@ -111,3 +117,38 @@ class _Folder:
 
     json = Bundle.json
     metrics = Bundle.metrics
+
+
+def lent(found: Settings, *, logged: bool) -> evidence.Rows:
+    """The gate's rows where the others than "0" answers have a label in one of twenty."""
+    frame, y, p = worlds.draw(4_000, 7)
+    chance = np.where(worlds.decide(p) == "0", 1.0, 0.05)
+    seen = np.random.default_rng(0).random(4_000) < chance
+    ids = worlds.serve(found, frame, p)
+    worlds.answer(found, [ids[i] for i in np.flatnonzero(seen)], y[seen], worlds.START + 30)
+    told = [
+        {"prediction_id": key, "action": "lend", "propensity": e, "label_propensity": e, "told_at": 1.0}
+        for key, e in zip(ids, chance.tolist(), strict=True)
+    ]
+    if logged:
+        predictions.insert_actions(database.engine(found), told)
+    chosen = window_policy.select(found, version="1", created=worlds.START - 1)
+    snapshot = data.generate(found, labelled=chosen.labelled, gate_since=chosen.gate_since)
+    assert (evidence.reference_weight(found, snapshot) is not None) == logged
+    return evidence.rows_to_judge(found, snapshot, FittedRows())
+
+
+def test_explored_rows_count_by_their_chance_and_more_are_held_out(found: Settings) -> None:
+    """The rows that decide are weighed, the others count once; the verdict tells what they are worth."""
+    rows = lent(found, logged=True)
+    assert rows.weight is not None
+    assert sorted(set(rows.weight[rows.parts["recent"]].tolist())) == pytest.approx([1.0, 20.0])
+    assert set(rows.weight[~rows.parts["recent"]].tolist()) <= {1.0}
+    assert rows.parts["recent"].sum() > 500, "so many of equal weight"
+    assert [note.code for note in rows.notes if note.code.startswith("exploration")] == ["exploration.weighed"]
+
+
+def test_where_nothing_is_logged_the_verdict_says_that_the_rows_are_no_sample(found: Settings) -> None:
+    rows = lent(found, logged=False)
+    assert rows.weight is None
+    assert [note.code for note in rows.notes if note.code.startswith("exploration")] == ["exploration.no_sample"]

@@ -213,3 +213,29 @@ def test_a_much_better_challenger_nearly_always_wins():
         for champion, challenger, y in [world(600, seed, champion=1.2)]
     )
     assert wins >= 95
+
+
+def test_a_challenger_that_is_better_on_what_is_seen_alone_is_refused_by_weight():
+    """Better by a little where labels come, and worse by much where one in twenty has one: blind to the declined."""
+    rng = np.random.default_rng(0)
+    n = 6_000
+    declined = rng.random(n) < 0.4
+    true = np.where(declined, 0.7, 0.15)
+    y = (rng.random(n) < true).astype(np.int64)
+    chance = np.where(declined, 0.05, 1.0)
+    seen = rng.random(n) < chance
+    champion = np.where(declined, 0.7, 0.3)[seen]
+    challenger = np.where(declined, 0.2, 0.15)[seen]
+    pair = [np.column_stack([1 - p, p]) for p in (challenger, champion)]
+    assert judge(*pair, y[seen], settings=GATE).promote
+    weighed = judge(*pair, y[seen], settings=GATE, weight=1 / chance[seen])
+    assert not weighed.promote
+    assert "gate.worse" in codes(weighed)
+    assert weighed.numbers.log_loss.challenger > weighed.numbers.log_loss.champion
+
+
+def test_weights_that_are_alike_change_nothing():
+    champion, challenger, y = world(600, champion=0.5)
+    plain = judge(challenger, champion, y, settings=GATE)
+    weighed = judge(challenger, champion, y, settings=GATE, weight=np.full(600, 3.0))
+    assert weighed.sentence == plain.sentence
