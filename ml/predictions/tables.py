@@ -1,43 +1,96 @@
-"""The tables of the prediction log, and what writes them. The log shipper calls this, so it is light to import."""
+"""The tables of the prediction log, in both dialects.
+
+In SQLite `predictions` has its id as the key, and inputs as JSON. In PostgreSQL `predictions` and `feedback` are cut
+into days by the moment of the answer, inputs are packed (`ml.predictions.packed`), and `prediction_keys` says of each
+prediction when it was answered: so a repeated id is known whatever its day, and a label finds the day of its
+prediction. A label whose prediction has not come has a key with `WAITING` in place of the moment, and so its row.
+"""
 
 from __future__ import annotations
-
-import hashlib
-import itertools
-from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from ml.settings import Settings
 from ml.storage import database
+
+LAYOUT = 2  # of the prediction log in PostgreSQL; 1 had no partitions. See `ml.predictions.migration`
+WAITING = -1.0  # in place of the moment of an answer that has not come
+
+BYTES = sa.Text().with_variant(sa.LargeBinary(), "postgresql")
 
 predictions = sa.Table(
     "predictions",
     database.metadata,
-    sa.Column("prediction_id", sa.Text, primary_key=True),
+    sa.Column("prediction_id", sa.Text, nullable=False),
     sa.Column("time", sa.Double, nullable=False),  # answered at
     sa.Column("model_version", sa.Text, nullable=False),
-    sa.Column("inputs", sa.Text, nullable=False),  # JSON object: column → value, null for missing
+    sa.Column("inputs", BYTES, nullable=False),  # packed, or JSON: an object, column → value, null for missing
     sa.Column("label", sa.Text, nullable=False),  # predicted
     sa.Column("probability", sa.Double, nullable=False),  # of the predicted or positive label, as answered
-    sa.Column("probabilities", sa.Text, nullable=False),  # JSON object: class → probability
+    sa.Column("probabilities", BYTES, nullable=False),  # packed, or JSON: an object, class → probability
     sa.Column("flags", sa.Text, nullable=False),  # JSON list of warnings, as answered
     sa.Column("model_sha256", sa.Text, nullable=False, server_default=""),  # of the bundle that answered: see meanings
     sa.Column("row_id", sa.Text, nullable=False, server_default=""),  # `ml.schema.schema.identity`; "" where no id came
+    sa.PrimaryKeyConstraint("prediction_id").ddl_if(dialect="sqlite"),
     sa.Index("predictions_by_version_and_time", "model_version", "time"),
     sa.Index("predictions_by_time", "time"),
+    postgresql_partition_by="RANGE (time)",
+    comment=f"Refit's prediction log, layout {LAYOUT}",
 )
 feedback = sa.Table(
     "feedback",
     database.metadata,
-    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, nullable=False),
     sa.Column("prediction_id", sa.Text, nullable=False),
     sa.Column("label", sa.Text, nullable=False),  # what turned out to be true
     sa.Column("received_at", sa.Double, nullable=False),
+    # PostgreSQL: when the prediction was answered, in whose partition it is; WAITING until that comes, and in SQLite.
+    sa.Column("answered", sa.Double, nullable=False, server_default="-1"),
+    sa.PrimaryKeyConstraint("id").ddl_if(dialect="sqlite"),
+    sa.Index("feedback_by_id", "id", "answered", unique=True).ddl_if(dialect="postgresql"),
     sa.Index("feedback_by_prediction", "prediction_id", "received_at", "id"),
+    postgresql_partition_by="RANGE (answered)",
+)
+
+# Labels that say what the one before them said. Readers do not see them; they are here because a label that was given
+# between the two may still come, from another machine, and make them a change.
+repeated_labels = sa.Table(
+    "repeated_labels",
+    database.metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("prediction_id", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("received_at", sa.Double, nullable=False),
+    sa.Index("repeated_labels_by_prediction", "prediction_id"),
+)
+
+# PostgreSQL: of every prediction. SQLite: of those that are in the archive and no longer in `predictions`.
+prediction_keys = sa.Table(
+    "prediction_keys",
+    database.metadata,
+    sa.Column("prediction_id", sa.Text, primary_key=True),
+    sa.Column("time", sa.Double, nullable=False),  # answered at; WAITING: only a label has come
+    sa.Index("prediction_keys_by_time", "time", postgresql_using="brin"),
+)
+
+# Which columns packed inputs have: `ml.predictions.packed`.
+layouts = sa.Table(
+    "layouts",
+    database.metadata,
+    sa.Column("key", sa.Text, primary_key=True),  # in hex
+    sa.Column("content", sa.Text, nullable=False),
+)
+
+# What followed an answer, where that is known: one a prediction, the caller's word before the policy's.
+actions = sa.Table(
+    "actions",
+    database.metadata,
+    sa.Column("prediction_id", sa.Text, primary_key=True),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("propensity", sa.Double),  # of this action for this row, in (0, 1]; null where it is not known
+    # Of a chance of a label, 0 where there is none: see `ml.exploration.policy`.
+    sa.Column("label_propensity", sa.Double),
+    sa.Column("told_at", sa.Double, nullable=False),  # by the caller; 0 where the policy of the settings gave it
 )
 
 # What a logged row means, by the content hash of the bundle that answered it: never taken from today's settings.
@@ -48,23 +101,47 @@ meanings = sa.Table(
     sa.Column("schema", sa.Text, nullable=False),  # schema.json: target, classes in order, ids, time, reading rules
 )
 
-# Rows of one INSERT … VALUES round; bounds memory, and how long other writers wait for SQLite's lock.
-BATCH_ROWS = 2_000
+# Rows that are in Parquet files: `ml.predictions.archive`.
+archived = sa.Table(
+    "archived",
+    database.metadata,
+    sa.Column("name", sa.Text, primary_key=True),  # of the file, below the archive's address
+    sa.Column("day", sa.Integer, nullable=False),  # days since 1970, UTC
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),  # of its values
+    sa.Column("since", sa.Double, nullable=False),  # the first answer in it
+    sa.Column("until", sa.Double, nullable=False),  # the last
+    sa.Column("archived_at", sa.Double, nullable=False),
+)
+
+
+class ActionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `actions`."""
+
+    prediction_id: str
+    action: str
+    propensity: float | None
+    label_propensity: float | None
+    told_at: float = 0.0
 
 
 class PredictionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `predictions`."""
+    """A row of `predictions`. Inputs and probabilities are JSON, or packed, which SQLite is not given.
+
+    `followed` is what the policy let follow, where there is one: a row of `actions`.
+    """
 
     prediction_id: str
     time: float
     model_version: str
-    inputs: str
+    inputs: str | bytes
     label: str
     probability: float
-    probabilities: str
+    probabilities: str | bytes
     flags: str
     model_sha256: str = ""
     row_id: str = ""
+    followed: ActionRow | None = None
 
 
 class MeaningRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +151,15 @@ class MeaningRow(msgspec.Struct, frozen=True, kw_only=True):
     schema: str
 
 
+class LayoutRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `layouts`."""
+
+    key: str
+    content: str
+
+
 class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `feedback`."""
+    """A row of `feedback` as it comes."""
 
     id: str
     prediction_id: str
@@ -83,131 +167,13 @@ class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
     received_at: float
 
 
-def insert(engine: sa.Engine, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write answered predictions; one whose `prediction_id` is already there is left as it is.
+class ArchivedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `archived`."""
 
-    Parameters
-    ----------
-    records
-        Mappings with `prediction_id`, `time` (seconds since 1970 UTC, or an aware datetime), `model_version`,
-        `inputs` (mapping column → value, or its JSON), `label`, `probability`, `probabilities` (mapping class →
-        probability, or its JSON) and, optionally, `flags` (list of text, or its JSON), `model_sha256` and `row_id`.
-
-    Raises
-    ------
-    StoreUnavailable
-        The database cannot be reached or stays locked; nothing of the batch in flight was written, and
-        the same call may be made again.
-    """
-    _write(engine, predictions, (_prediction(record) for record in records))
-
-
-def insert_meanings(engine: sa.Engine, found: Mapping[str, bytes]) -> None:
-    """Write what the rows of bundles mean: SHA-256 → schema.json. One that is there already is left as it is."""
-    _write(engine, meanings, (MeaningRow(sha256=key, schema=text.decode()) for key, text in found.items() if key))
-
-
-def insert_feedback(engine: sa.Engine, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write labels that came for predictions. History is kept; readers take the latest of a prediction.
-
-    A label may come before its prediction is in the database, twice, or corrected later.
-
-    Parameters
-    ----------
-    records
-        Mappings with `prediction_id`, `label`, `received_at` (as `time` above) and, optionally, `id`: the same
-        `id` is written once. Without it, the same label at the same moment is written once.
-    """
-    _write(engine, feedback, (_feedback(record) for record in records))
-
-
-def drop_repeated_labels(engine: sa.Engine, prediction_ids: Iterable[str] | None = None) -> int:
-    """Delete labels that repeat the one before them, so that history has one row a change; return how many.
-
-    The first of a run of equal labels stays, with the moment it came. To be called when the labels of a stretch of
-    time are all there, as each is compared with the one before it in time.
-
-    Parameters
-    ----------
-    prediction_ids
-        Only the labels of these; without it, all.
-    """
-    if prediction_ids is None:
-        return _drop_repeated(engine, None)
-    ids = sorted(set(prediction_ids))
-    return sum(_drop_repeated(engine, ids[i : i + BATCH_ROWS]) for i in range(0, len(ids), BATCH_ROWS))
-
-
-def purge(settings: Settings, older_than: float) -> int:
-    """Delete predictions answered before `older_than` (seconds), with their labels; return how many.
-
-    In short transactions: the service's writer is never kept waiting for long. Labels whose prediction never
-    came are deleted by their own age.
-    """
-    engine, gone = database.engine(settings), 0
-    p, f = predictions.c, feedback.c
-    while True:
-        with database.unavailable_as_transient(), engine.begin() as connection:
-            ids = list(connection.execute(sa.select(p.prediction_id).where(p.time < older_than).limit(500)).scalars())
-            connection.execute(sa.delete(feedback).where(f.prediction_id.in_(ids)))
-            connection.execute(sa.delete(predictions).where(p.prediction_id.in_(ids)))
-            if not ids:
-                orphan = ~sa.exists().where(p.prediction_id == f.prediction_id)
-                connection.execute(sa.delete(feedback).where(f.received_at < older_than, orphan))
-                return gone
-            gone += len(ids)
-
-
-def _drop_repeated(engine: sa.Engine, ids: list[str] | None) -> int:
-    f = feedback.c
-    before = sa.func.lag(f.label).over(partition_by=f.prediction_id, order_by=(f.received_at, f.id)).label("before")
-    runs = sa.select(f.id, f.label, before)
-    if ids is not None:
-        runs = runs.where(f.prediction_id.in_(ids))
-    ranked = runs.subquery()
-    query = sa.select(ranked.c.id).where(ranked.c.label == ranked.c.before)
-    with database.unavailable_as_transient(), engine.begin() as connection:
-        repeated = list(connection.execute(query).scalars())
-        for i in range(0, len(repeated), BATCH_ROWS):
-            connection.execute(sa.delete(feedback).where(f.id.in_(repeated[i : i + BATCH_ROWS])))
-    return len(repeated)
-
-
-def _write(engine: sa.Engine, table: sa.Table, rows: Iterable[msgspec.Struct]) -> None:
-    statement = database.insert_ignore(table, engine.dialect.name)
-    remaining = iter(rows)
-    while batch := [msgspec.structs.asdict(row) for row in itertools.islice(remaining, BATCH_ROWS)]:
-        with database.unavailable_as_transient(), engine.begin() as connection:
-            connection.execute(statement, batch)
-
-
-def _prediction(record: Mapping[str, Any]) -> PredictionRow:
-    return PredictionRow(
-        prediction_id=record["prediction_id"],
-        time=_seconds(record["time"]),
-        model_version=str(record["model_version"]),
-        inputs=_json(record["inputs"]),
-        label=str(record["label"]),
-        probability=float(record["probability"]),
-        probabilities=_json(record["probabilities"]),
-        flags=_json(record.get("flags") or []),
-        model_sha256=record.get("model_sha256") or "",
-        row_id=record.get("row_id") or "",
-    )
-
-
-def _feedback(record: Mapping[str, Any]) -> FeedbackRow:
-    prediction_id, label, moment = record["prediction_id"], str(record["label"]), _seconds(record["received_at"])
-    digest = hashlib.sha256(f"{prediction_id}\x00{label}\x00{moment}".encode()).hexdigest()[:32]
-    return FeedbackRow(id=str(record.get("id") or digest), prediction_id=prediction_id, label=label, received_at=moment)
-
-
-def _seconds(moment: float | datetime) -> float:
-    return moment.timestamp() if isinstance(moment, datetime) else float(moment)
-
-
-def _json(value: Any) -> str:
-    """JSON text; a non-finite number becomes null, which is what a missing number is in the log."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8")
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode("utf-8")
+    name: str
+    day: int
+    rows: int
+    sha256: str
+    since: float
+    until: float
+    archived_at: float

@@ -13,15 +13,9 @@ import sqlalchemy as sa
 from ml import predictions
 from ml.errors import StoreUnavailable
 from ml.predictions.windows import LabelCounts
-from ml.schema.schema import ANSWERED, PREDICTION_ID, QUESTION, ROW_ID
+from ml.schema.schema import ANSWERED, LABEL_PROPENSITY, PREDICTION_ID, QUESTION, ROW_ID
 from ml.settings import Settings
 from ml.storage import database
-from tests.ml import worlds
-
-
-@pytest.fixture
-def found(tmp_path: Path) -> Settings:
-    return worlds.settings(tmp_path)
 
 
 def log(found: Settings, *times: float, version: str = "1") -> sa.Engine:
@@ -93,8 +87,9 @@ def test_all_columns_and_no_others(found: Settings) -> None:
     engine = log(found, 10.0, 20.0)
     tell(engine, ("b", "0", 45.5, "1"))
     frame = predictions.window(engine)
-    assert {"actual", "labelled_at"} <= set(frame.columns)
-    assert set(frame.columns) - {"actual", "labelled_at"} == {c.name for c in predictions.predictions.columns}
+    joined = {"actual", "labelled_at", "action", "propensity", "label_propensity"}
+    assert joined <= set(frame.columns)
+    assert set(frame.columns) - joined == {c.name for c in predictions.predictions.columns}
     assert frame["labelled_at"].dtype == np.float64
     assert np.isnan(frame["labelled_at"][0])
     assert frame["labelled_at"][1] == 45.5
@@ -124,7 +119,10 @@ def test_labelled_rows_take_the_bounds_of_a_window(found: Settings, asked: dict[
     tell(engine, *((key, "1", 50.0, key) for key in "abc"))
     frame = predictions.labelled(found, **asked)
     assert keys(frame) == expected
-    assert frame.columns.tolist() == ["x", "c", found.data.target, QUESTION, PREDICTION_ID, ROW_ID, ANSWERED]
+    assert frame.columns.tolist() == [
+        *("x", "c", found.data.target, QUESTION, PREDICTION_ID, ROW_ID),
+        *(LABEL_PROPENSITY, ANSWERED),
+    ]
     assert frame[ANSWERED].iloc[-1].timestamp() == (20.0 if expected == "ab" else 30.0)
 
 
@@ -160,12 +158,12 @@ def test_probabilities_of_several_rows(found: Settings) -> None:
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        ({}, {"predictions": 4, "labelled": 3, "coverage": 0.75, "delay_s": 10.0}),
-        ({"until": 20.0}, {"predictions": 1, "labelled": 1, "coverage": 1.0, "delay_s": 5.0}),
-        ({"rows": 2}, {"predictions": 2, "labelled": 1, "coverage": 0.5, "delay_s": 40.0}),
-        ({"rows": 1}, {"predictions": 1, "labelled": 0, "coverage": 0.0, "delay_s": None}),
-        ({"until": 0.0}, {"predictions": 0, "labelled": 0, "coverage": None, "delay_s": None}),
-        ({"version": "2"}, {"predictions": 0, "labelled": 0, "coverage": None, "delay_s": None}),
+        ({}, {"predictions": 4, "labelled": 3, "waiting": 1, "coverage": 0.75, "delay_s": 10.0}),
+        ({"until": 20.0}, {"predictions": 1, "labelled": 1, "waiting": 0, "coverage": 1.0, "delay_s": 5.0}),
+        ({"rows": 2}, {"predictions": 2, "labelled": 1, "waiting": 1, "coverage": 0.5, "delay_s": 40.0}),
+        ({"rows": 1}, {"predictions": 1, "labelled": 0, "waiting": 1, "coverage": 0.0, "delay_s": None}),
+        ({"until": 0.0}, {"predictions": 0, "labelled": 0, "waiting": 0, "coverage": None, "delay_s": None}),
+        ({"version": "2"}, {"predictions": 0, "labelled": 0, "waiting": 0, "coverage": None, "delay_s": None}),
     ],
     ids=["all", "until", "newest", "unlabelled", "none", "version"],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +15,7 @@ from ml.predictions.windows import LabelCounts
 from ml.schema.schema import ANSWERED, PREDICTION_ID
 from ml.settings import Settings, from_values
 from ml.storage import database
-from tests.ml import worlds
-
-
-@pytest.fixture
-def found(tmp_path: Path) -> Settings:
-    return worlds.settings(tmp_path)
-
-
-def record(key: str, **more: Any) -> dict[str, Any]:
-    values = {
-        "prediction_id": key,
-        "time": 100.0,
-        "model_version": "1",
-        "inputs": {"x": 1.5, "c": "a"},
-        "label": "1",
-        "probability": 0.8,
-        "probabilities": {"0": 0.2, "1": 0.8},
-        "flags": ["x is out of range"],
-    }
-    return values | more
-
-
-def label(key: str, value: str, at: float, **more: Any) -> dict[str, Any]:
-    return {"prediction_id": key, "label": value, "received_at": at} | more
+from tests.ml.predictions.logged import history, label, record
 
 
 def test_repeated_prediction_is_kept_once_as_first_written(found: Settings) -> None:
@@ -57,18 +35,32 @@ def test_many_rows_cross_the_batches(found: Settings) -> None:
     assert predictions.window(engine)["time"].tolist() == [float(i) for i in range(n)]
 
 
-def test_labels_that_repeat_the_one_before_are_dropped(found: Settings) -> None:
-    """Of each run of equal labels the first stays, with its moment; other predictions are left alone."""
+@pytest.mark.parametrize("order", ["in order", "backwards", "shuffled"])
+def test_labels_that_repeat_the_one_before_are_put_aside(found: Settings, order: str) -> None:
+    """Of each run of equal labels the first stays, with its moment, in whatever order and batches they come."""
     engine = database.engine(found)
     runs = [label("a", value, float(at), id=f"{at}") for at, value in enumerate("1110011")]
-    predictions.insert_feedback(engine, [*reversed(runs), label("b", "1", 1.0), label("b", "1", 2.0)])
-    assert predictions.drop_repeated_labels(engine, ["a"]) == 4
-    query = predictions.feedback.select().order_by(predictions.feedback.c.received_at)
-    with engine.connect() as connection:
-        left = [(row.prediction_id, row.label, row.received_at) for row in connection.execute(query)]
-    assert [row[1:] for row in left if row[0] == "a"] == [("1", 0.0), ("0", 3.0), ("1", 5.0)]
-    assert sum(row[0] == "b" for row in left) == 2
-    assert predictions.drop_repeated_labels(engine) == 1
+    if order == "backwards":
+        runs.reverse()
+    elif order == "shuffled":
+        random.Random(3).shuffle(runs)
+    for one in runs:
+        predictions.insert_feedback(engine, [one, label("b", "1", 1.0)])
+    assert history(engine, "a") == [("1", 0.0), ("0", 3.0), ("1", 5.0)]
+    assert history(engine, "b") == [("1", 1.0)]
+
+
+def test_a_label_that_was_given_between_two_equal_ones_and_comes_late_makes_the_second_a_change(
+    found: Settings,
+) -> None:
+    """As from a machine whose log shipper is behind: the newest label is still the one that counts."""
+    engine = database.engine(found)
+    predictions.insert(engine, [record("a")])
+    predictions.insert_feedback(engine, [label("a", "1", 200.0), label("a", "1", 400.0)])
+    assert history(engine, "a") == [("1", 200.0)]
+    predictions.insert_feedback(engine, [label("a", "0", 300.0)])
+    assert history(engine, "a") == [("1", 200.0), ("0", 300.0), ("1", 400.0)]
+    assert predictions.window(engine)["actual"].tolist() == ["1"]
 
 
 def test_latest_label_wins_and_history_is_kept(found: Settings) -> None:
@@ -87,10 +79,9 @@ def test_repeated_label_is_kept_once(found: Settings) -> None:
     engine = database.engine(found)
     predictions.insert(engine, [record("a")])
     for _ in range(2):
-        predictions.insert_feedback(engine, [label("a", "1", 200.0), label("a", "1", 250.0, id="x")])
+        predictions.insert_feedback(engine, [label("a", "1", 200.0), label("a", "0", 250.0, id="x")])
     assert len(predictions.window(engine)) == 1
-    with engine.connect() as connection:
-        assert len(connection.execute(predictions.feedback.select()).all()) == 2
+    assert history(engine, "a") == [("1", 200.0), ("0", 250.0)]
 
 
 def test_label_may_come_before_its_prediction(found: Settings) -> None:
@@ -169,18 +160,18 @@ def test_counts_say_coverage_and_delay(found: Settings) -> None:
     engine = database.engine(found)
     predictions.insert(engine, [record("a"), record("b"), record("c"), record("d")])
     predictions.insert_feedback(engine, [label("a", "1", 110.0), label("a", "0", 500.0), label("b", "0", 130.0)])
-    assert predictions.counts(engine) == LabelCounts(predictions=4, labelled=2, coverage=0.5, delay_s=30.0)
+    assert predictions.counts(engine) == LabelCounts(predictions=4, labelled=2, waiting=0, coverage=0.5, delay_s=30.0)
     assert predictions.counts(engine, version="7").coverage is None
 
 
 def test_purge_deletes_the_old_with_their_labels(found: Settings) -> None:
     """And leaves what is younger, and labels that still wait for their prediction."""
-    engine = database.engine(found)
-    predictions.insert(engine, [record(f"old{i}", time=10.0) for i in range(1_200)] + [record("new", time=90.0)])
-    predictions.insert_feedback(
-        engine, [label("old1", "1", 95.0), label("new", "1", 95.0), label("early", "1", 95.0), label("lost", "1", 20.0)]
-    )
-    assert predictions.purge(found, older_than=50.0) == 1_200
+    engine, day = database.engine(found), 86_400.0
+    old = [record(f"old{i}", time=10.0) for i in range(1_200)]
+    predictions.insert(engine, [*old, record("new", time=1.5 * day)])
+    late = [label(key, "1", 1.6 * day) for key in ("old1", "new", "early")]
+    predictions.insert_feedback(engine, [*late, label("lost", "1", 20.0)])
+    assert predictions.purge(found, older_than=day) == 1_200
     assert predictions.window(engine)["prediction_id"].tolist() == ["new"]
     with engine.connect() as connection:
         left = connection.execute(predictions.feedback.select()).mappings().all()
@@ -202,3 +193,56 @@ def test_upsert_is_safe_in_both_dialects(dialect: str) -> None:
     kinds = {"sqlite": sqlite.dialect(), "postgresql": postgresql.dialect()}
     text = str(database.insert_ignore(predictions.predictions, dialect).compile(dialect=kinds[dialect]))
     assert "ON CONFLICT DO NOTHING" in text
+
+
+def action(key: str, name: str, at: float, propensity: float | None = 0.5) -> dict[str, Any]:
+    return {
+        "prediction_id": key, "action": name, "propensity": propensity, "label_propensity": propensity, "told_at": at,
+    }  # fmt: skip
+
+
+def followed(found: Settings) -> list[tuple[Any, ...]]:
+    window = predictions.window(database.engine(found))
+    return list(window[["action", "propensity", "label_propensity"]].itertuples(index=False, name=None))
+
+
+def test_what_followed_stands_beside_its_answer_and_is_unknown_without(found: Settings) -> None:
+    """A row that was logged before there were actions has none; its weight is not known."""
+    acted = {"action": "decline", "propensity": 0.9, "label_propensity": 0.0}
+    predictions.insert(database.engine(found), [record("a", **acted), record("b", time=101.0)])
+    [first, second] = followed(found)
+    assert first == ("decline", 0.9, 0.0)
+    assert second[0] is None
+    assert all(np.isnan(chance) for chance in second[1:])
+
+
+def test_a_repeated_prediction_keeps_its_first_action(found: Settings) -> None:
+    engine = database.engine(found)
+    predictions.insert(engine, [record("a", action="decline", propensity=0.9, label_propensity=0.0)])
+    predictions.insert(engine, [record("a", action="approve", propensity=0.1, label_propensity=0.1)])
+    assert followed(found) == [("decline", 0.9, 0.0)]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)], ids=str)
+def test_the_callers_newest_word_stands_whatever_comes_first(found: Settings, order: tuple[int, ...]) -> None:
+    """Before the policy's own, and in whichever order they reach the database."""
+    engine = database.engine(found)
+    steps = [
+        lambda: predictions.insert(engine, [record("a", action="decline", propensity=0.9, label_propensity=0.0)]),
+        lambda: predictions.insert_actions(engine, [action("a", "call", 200.0)]),
+        lambda: predictions.insert_actions(engine, [action("a", "approve", 300.0, None)]),
+    ]
+    for i in order:
+        steps[i]()
+    [(name, propensity, chance)] = followed(found)
+    assert name == "approve"
+    assert np.isnan([propensity, chance]).all()
+
+
+def test_actions_go_with_their_predictions(found: Settings) -> None:
+    engine = database.engine(found)
+    predictions.insert(engine, [record("a", action="decline", propensity=0.9, label_propensity=0.0)])
+    predictions.insert_actions(engine, [action("never answered", "approve", 100.0)])
+    assert predictions.purge(found, 86_400.0) == 1
+    with engine.connect() as connection:
+        assert connection.execute(predictions.tables.actions.select()).all() == []
