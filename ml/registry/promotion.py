@@ -9,15 +9,18 @@ own examples.
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from ml import alerts
 from ml.bundle.reader import Bundle
-from ml.errors import ChampionChanged, PromotionError, RegistryError
+from ml.errors import BundleError, ChampionChanged, PromotionError, RegistryError
 from ml.messages import Message, Text, message
 from ml.registry import aliases, ledger
 from ml.registry.aliases import CHAMPION, champion_now
-from ml.registry.cache import download
+from ml.registry.cache import download, fetch
 from ml.registry.catalog import VersionInfo, version
 from ml.registry.contract import before, border, changes, note_border, serving
 from ml.registry.ledger import Event
@@ -186,6 +189,9 @@ def _move(
 ) -> Event:
     """Move the alias, wait for the service, write the outcome; on failure put everything back.
 
+    Where no service can have fetched the version, as the artifacts are out of reach, nothing was refused: the intention
+    stays, and whoever comes next finishes it.
+
     `changed` is what callers feel of it: `previous` never stands on the other side of that by itself.
     """
     back = intention.what == ledger.ROLLING_BACK
@@ -194,6 +200,7 @@ def _move(
     try:
         confirmation = confirm_with(settings, new)
     except PromotionError as error:
+        _see_artifacts(settings, new)
         _put_back(settings, old)
         why = message("release.failed", why=intention.because, error=error.explanation)
         _outcome_of(settings, intention, failed=True, why=why, numbers=numbers)
@@ -206,11 +213,26 @@ def _move(
         aliases.set_previous(settings, earlier.version if earlier else "")
     elif old or changed:
         aliases.set_previous(settings, "" if changed else old)
+    if confirmation.without:
+        sentence = message("release.fleet_without", version=new, services=list(confirmation.without))
+        alerts.send(settings, ledger.NOT_SERVED, [sentence], model_version=new)
     numbers = {**numbers, "workers": confirmation.workers, "confirmation": str(confirmation.note)}
     outcome = _outcome_of(settings, intention, failed=False, why=intention.because, numbers=numbers)
     if changed:
         note_border(settings, outcome, intention.who, old, new, changed)
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
+
+
+def _see_artifacts(settings: Settings, number: str) -> None:
+    """Fetch a version once more, as a service would.
+
+    Raises
+    ------
+    RegistryUnavailable
+        The registry or its artifacts are out of reach.
+    """
+    with contextlib.suppress(BundleError, RegistryError), tempfile.TemporaryDirectory() as folder:
+        fetch(settings, version(settings, number), Path(folder))
 
 
 def _outcome_of(

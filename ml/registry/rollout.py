@@ -1,4 +1,8 @@
-"""Rollout verification: has every worker taken over the new version? Asked of `/health/ready` after the alias moved."""
+"""Rollout verification: has every worker taken over the new version?
+
+Read in the database after the alias moved, where services register themselves (`ml.fleet`); else asked of
+`/health/ready`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ import msgspec
 
 from ml import http
 from ml.errors import PromotionError
+from ml.fleet import confirmation
+from ml.fleet.services import Loaded
 from ml.messages import Message, Text, message
 from ml.registry import ledger
 from ml.settings import Settings
@@ -19,11 +25,15 @@ POLL_S = 0.1  # between two looks at the workers
 
 
 class Confirmation(msgspec.Struct, frozen=True):
-    """`services` that answered with the version on every worker; `note` says it for the ledger."""
+    """`services` that answered with the version on every worker; `note` says it for the ledger.
+
+    `without`: those that do not, each with the reason, where the version is promoted all the same.
+    """
 
     services: tuple[str, ...]
     workers: int
     note: Text
+    without: tuple[Message, ...] = ()
 
 
 def urls(settings: Settings) -> tuple[str, ...]:
@@ -49,6 +59,7 @@ def verify(
     """Wait until every worker of every service reports `version`: its number and, where a move of the alias is under
     way, the hash of the bundle that is moved to, as another registry has the number too.
 
+    Of services that are registered in the database the rule is that of `ml.fleet.confirmation`. Of others
     `settings.registry.confirm` is `never` (ask nobody), `auto` (a service that does not listen is passed over
     and the note says so) or `required` (every service must answer).
 
@@ -71,6 +82,8 @@ def verify(
     deadline = time.monotonic() + settings.registry.confirm_timeout_s
     moving = ledger.open_intention(settings)
     wanted = version, moving.to_sha256 if moving is not None and moving.to_version == version else ""
+    if (registered := _registered(settings, wanted, sleep)) is not None:
+        return registered
     confirmed, absent, workers = [], [], 0
     for url in urls(settings):
         count = _one(settings, url, wanted, deadline, fetch, sleep)
@@ -80,6 +93,23 @@ def verify(
             confirmed.append(url)
             workers += count
     return Confirmation(tuple(confirmed), workers, _note(workers, confirmed, absent))
+
+
+def _registered(settings: Settings, wanted: tuple[str, str], sleep: Callable[[float], None]) -> Confirmation | None:
+    def serves(loaded: Loaded) -> bool:
+        return ledger.same((loaded.version, loaded.sha256), wanted)
+
+    found = confirmation.wait(settings, wanted[0], serves, sleep=sleep)
+    if found is None:
+        return None
+    names = [service.name for service in found.serving]
+    parts = [message("release.fleet_confirmed", workers=found.workers, n=len(names), services=names)]
+    if found.without:
+        parts.append(message("release.fleet_without", version=wanted[0], services=list(found.without)))
+    if found.gone:
+        parts.append(message("release.fleet_gone", services=list(found.gone)))
+    addresses = tuple(service.address for service in found.serving)
+    return Confirmation(addresses, found.workers, message("release.confirmation", parts=parts), found.without)
 
 
 def _note(workers: int, confirmed: list[str], absent: list[str]) -> Message:

@@ -8,6 +8,7 @@ would blame the new model for a world that has become harder.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +17,9 @@ import numpy as np
 from ml import alerts, predictions
 from ml.errors import BundleError, PromotionError, RegistryError
 from ml.evaluation import two_sample
+from ml.exploration.weights import Weights, weights
 from ml.messages import Message, Text, message
+from ml.predictions.label_coverage import coverage
 from ml.registry import ledger
 from ml.release import replay_scoring
 from ml.settings import Settings
@@ -82,7 +85,11 @@ def watch(settings: Settings, now: float) -> Baking | None:
         before, _ = replay_scoring.score(settings, event.from_version, rows, event.from_sha256)
     except (RegistryError, BundleError) as error:  # deleted or damaged: there is nothing to go back to
         return _not_compared(settings, event, rows, error.explanation)
-    verdict = judge(settings, event, rows["actual"].to_numpy(object), rows["label"].to_numpy(object), before)
+    chances = weights(rows["label_propensity"], most=settings.explore.max_weight)
+    verdict = judge(
+        settings, event, rows["actual"].to_numpy(object), rows["label"].to_numpy(object), before, chances=chances,
+        notes=coverage(settings, version=event.to_version, sha256=event.to_sha256).notes,
+    )  # fmt: skip
     return _roll_back(settings, verdict) if verdict.worse_by > settings.drift.accuracy_margin else verdict
 
 
@@ -127,18 +134,38 @@ def promotion(settings: Settings, now: float) -> ledger.Event | None:
     return event if now - event.time <= settings.drift.baking_s else None
 
 
-def judge(settings: Settings, event: ledger.Event, actual: Any, label: Any, before: Any) -> Baking:
+def judge(
+    settings: Settings, event: ledger.Event, actual: Any, label: Any, before: Any, *, chances: Weights | None = None,
+    notes: Sequence[Message] = (),
+) -> Baking:  # fmt: skip
     """Paired, one-sided: by how much, at least, does the predecessor decide better on the same rows?
 
     Parameters
     ----------
     actual, label, before: (n,) object of str: the truth, the new champion's and the predecessor's decisions.
+    chances
+        Their weights by inverse propensity; None: they count alike.
+    notes
+        What else is to be known of the rows.
     """
     right, right_before = label == actual, before == actual
+    w = np.ones(len(actual)) if chances is None else chances.rows
     # One decision for and one against are added: with no disagreement at all a bound would be exact zero.
-    lost = np.concatenate([right_before.astype(float) - right, [1.0, -1.0]])
-    bound = two_sample.drop_lower_bound(lost, np.zeros(2), settings.drift.confidence)
-    accuracy, accuracy_before = float(right.mean()), float(right_before.mean())
+    each = float((w**2).sum() / w.sum()) if w.any() else 1.0
+    gained = np.concatenate([right.astype(float) - right_before, [1.0, -1.0]])
+    bound = two_sample.drop_lower_bound(
+        np.zeros(2), gained, settings.drift.confidence, weight=np.concatenate([w, [each, each]])
+    )
+    accuracy, accuracy_before = (float(w @ side / w.sum()) if w.any() else 0.0 for side in (right, right_before))
+    found = message(
+        "release.baked",
+        n=len(actual),
+        version=event.to_version,
+        accuracy=accuracy,
+        old=event.from_version,
+        before=accuracy_before,
+    )
+    notes = [*(chances.notes if chances is not None else []), *notes]
     return Baking(
         version=event.to_version,
         predecessor=event.from_version,
@@ -147,14 +174,7 @@ def judge(settings: Settings, event: ledger.Event, actual: Any, label: Any, befo
         predecessor_accuracy=accuracy_before,
         worse_by=bound,
         rolled_back=False,
-        message=message(
-            "release.baked",
-            n=len(actual),
-            version=event.to_version,
-            accuracy=accuracy,
-            old=event.from_version,
-            before=accuracy_before,
-        ),
+        message=message("exploration.with_notes", found=found, notes=notes) if notes else found,
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from ml import predictions
 from ml.bundle.reader import Bundle
 from ml.drift import reference
+from ml.exploration.weights import weights
 from ml.settings import Settings
 from ml.storage import database
 
@@ -75,7 +76,8 @@ def compare(settings: Settings, version: str, *, against: str, rows: int = 2_000
         At most so many, the newest.
     """
     bundle = open_version(settings, version)
-    return beside(bundle, live(settings, bundle, against=against, rows=rows))
+    most = settings.explore.max_weight
+    return beside(bundle, live(settings, bundle, against=against, rows=rows), most=most)
 
 
 def live(
@@ -96,17 +98,28 @@ def live(
     return window[window["actual"].isin(bundle.classes)].reset_index(drop=True)
 
 
-def beside(bundle: Bundle, rows: pd.DataFrame) -> Comparison:
-    """A model beside the one that answered labelled rows (of `live`)."""
+def beside(bundle: Bundle, rows: pd.DataFrame, *, most: float = np.inf) -> Comparison:
+    """A model beside the one that answered the same labelled rows.
+
+    Parameters
+    ----------
+    rows
+        Of `live`.
+    most
+        That a row may count, weighed by inverse propensity.
+    """
     if rows.empty:
         return Comparison()
     labels = bundle.label(bundle.run(*inputs(rows, bundle.schema)))
     actual, served = rows["actual"].to_numpy(dtype=object), rows["label"].to_numpy(dtype=object)
+    weight = weights(rows["label_propensity"], most=most).rows
+    if not weight.any():
+        return Comparison()
     return Comparison(
         rows=len(rows),
-        shadow=float((labels == actual).mean()),
-        served=float((served == actual).mean()),
-        agreement=float((labels == served).mean()),
+        shadow=float(np.average(labels == actual, weights=weight)),
+        served=float(np.average(served == actual, weights=weight)),
+        agreement=float(np.average(labels == served, weights=weight)),
     )
 
 

@@ -21,9 +21,11 @@ from ml.bundle.reader import Bundle
 from ml.drift import backtest, verdict_history
 from ml.drift.verdict import Shadow
 from ml.errors import BundleError, ChampionChanged, DataError, PromotionError, RegistryError, SchemaError
-from ml.gate import evidence
+from ml.exploration.weights import Weights, weights
+from ml.gate import evidence, fitted_rows
 from ml.gate.rules import Verdict
 from ml.messages import Message, Text, message
+from ml.predictions.label_coverage import coverage
 from ml.registry.ledger import same
 from ml.release import bake, replay_scoring, shadow_slot
 from ml.release.shadow_slot import ShadowCandidate
@@ -45,6 +47,7 @@ class _Evidence(NamedTuple):
     X: pd.DataFrame  # canonical
     y: npt.NDArray[np.int64]
     found: Shadow
+    weights: Weights | None = None  # by inverse propensity; None: the rows count alike
 
 
 def watch(settings: Settings, now: float) -> Shadow | None:
@@ -123,11 +126,14 @@ def _evidence(settings: Settings, candidate: ShadowCandidate, champion: str, sha
     needed = shadow_slot.needed(settings)
     most = max(needed, settings.drift.label_rows)
     rows = replay_scoring.live(settings, challenger, against=champion, sha256=sha256, rows=most, since=info.created)
+    rows = rows[rows["label_propensity"] != 0].reset_index(drop=True)  # its action gave no chance of that label
     X, y = backtest.canonical(predictions.training_rows(settings, rows), challenger.schema)
     # The customers of the training table may be asked about every day: they prove nothing.
-    new = ~evidence.seen_in_training(challenger, X, y, challenger.schema, rows["row_id"].to_numpy(object))
+    trained = fitted_rows.of(settings, challenger, info.version)
+    new = ~evidence.seen_in_training(trained, X, y, challenger.schema, rows["row_id"].to_numpy(object))
     X, y, rows = X[new].reset_index(drop=True), y[new], rows[new].reset_index(drop=True)
-    beside = replay_scoring.beside(challenger, rows)
+    chances = weights(rows["label_propensity"], most=settings.explore.max_weight)
+    beside = replay_scoring.beside(challenger, rows, most=settings.explore.max_weight)
     outcome = Shadow(
         version=candidate.version,
         champion=champion,
@@ -139,7 +145,7 @@ def _evidence(settings: Settings, candidate: ShadowCandidate, champion: str, sha
         since=candidate.since,
         until=candidate.since + settings.gate.shadow_s,
     )
-    return _Evidence(challenger, X, y, outcome)
+    return _Evidence(challenger, X, y, outcome, None if chances.uniform else chances)
 
 
 def _judge(settings: Settings, candidate: ShadowCandidate, champion: VersionInfo, seen: _Evidence) -> Verdict:
@@ -148,7 +154,10 @@ def _judge(settings: Settings, candidate: ShadowCandidate, champion: VersionInfo
     served, problem = evidence.open_version(settings, champion)
     if served is not None and served.schema.question != challenger.schema.question:
         raise SchemaError(message("release.shadow_other_columns", version=champion.version))
-    rows = evidence.with_regression_rows(settings, seen.X, seen.y, challenger.schema, [])
+    notes = coverage(
+        settings, positive=challenger.schema.positive_label, version=champion.version, sha256=champion.sha256
+    ).notes
+    rows = evidence.with_regression_rows(settings, seen.X, seen.y, challenger.schema, notes, weights=seen.weights)
     degraded, challenger_beats_champion = _world(settings, candidate, champion)
     return evidence.judge(
         settings, rows, challenger, served, prior=None, degraded=degraded,

@@ -126,6 +126,7 @@ def install(monkeypatch: pytest.MonkeyPatch, own: Settings, folder: Path) -> Reg
     monkeypatch.setattr(tracking, "log", log)
     monkeypatch.setattr(registry, "download", download)
     monkeypatch.setattr(promotion, "download", download)
+    monkeypatch.setattr(promotion, "fetch", lambda settings, info, _into: download(settings, info))
     monkeypatch.setattr(contract, "download", download)
     monkeypatch.setattr(outside_moves, "download", download)
     return made

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml import registry, tracking
+from ml import alerts, registry, tracking
 from ml.bundle.reader import Bundle
 from ml.errors import BundleError, ChampionChanged, PromotionError, RegistryError, RegistryUnavailable
-from ml.registry import VersionInfo, ledger
+from ml.messages import message
+from ml.registry import VersionInfo, ledger, promotion
 from ml.registry import aliases as registry_aliases
+from ml.registry.rollout import Confirmation
 from ml.settings import Settings
 from tests.ml.registry.versions import Killed, agree, aliases, die, make_settings, make_version, promote, refuse
 
@@ -74,6 +76,23 @@ def test_overwritten_artifact_is_refused(own: Settings, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"model\.onnx"):
         promote(own, info)
     assert registry.champion(own) is None
+
+
+def test_a_service_without_the_version_is_told_in_an_alert_and_in_the_ledger(own: Settings, tmp_path: Path) -> None:
+    """It is promoted all the same: the others serve it."""
+    info = make_version(own, tmp_path)
+    bad = message("release.fleet_service", name="b at http://b", reason="altered")
+
+    def partly(settings: Settings, version: str) -> Confirmation:
+        return Confirmation(("a",), 2, message("release.confirmation", parts=[bad]), (bad,))
+
+    told: list[dict[str, Any]] = []
+    with alerts.heard(told.append):
+        event = promote(own, info, partly)
+    assert event.numbers["confirmation"] == "b at http://b: altered"
+    [alert] = told
+    assert (alert["kind"], alert["model_version"]) == ("not served", info.version)
+    assert "b at http://b: altered" in alert["text"]
 
 
 def test_promotion_moves_the_aliases_and_is_written_down(own: Settings, tmp_path: Path) -> None:
@@ -357,3 +376,23 @@ def test_an_alias_moved_by_mlflows_own_client_is_a_promotion(own: Settings, tmp_
     assert aliases(own) == (second.version, first.version)
     tracking.client(own).delete_registered_model_alias(own.registry.model_name, "champion")
     assert registry.serving(own) == registry.version(own, second.version)
+
+
+def test_artifacts_that_are_out_of_reach_refuse_nothing(
+    own: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No service can have fetched the version: the move stays begun, and the task that is run again finishes it."""
+    one, other = make_version(own, tmp_path), make_version(own, tmp_path, 2.0)
+    promote(own, one)
+
+    def away(*_: Any) -> Path:
+        raise RegistryUnavailable("S3 does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion, "fetch", away)
+        with pytest.raises(RegistryUnavailable):
+            promote(own, other, refuse)
+    assert ledger.open_intention(own) is not None
+    assert promote(own, other).what == ledger.PROMOTED
+    assert aliases(own) == (other.version, one.version)
+    assert [event.what for event in ledger.events(own, what=[ledger.PROMOTION_FAILED, ledger.REFUSED])] == []

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ml.errors import PromotionError
+from ml.fleet import services
+from ml.fleet.services import Loaded, Refused, State
 from ml.registry import ledger, rollout
 from ml.settings import Settings, from_values
 
@@ -74,3 +77,35 @@ def test_a_refusal_of_now_ends_the_wait(own: Settings) -> None:
     with pytest.raises(PromotionError) as caught:
         ask(own, old, report(("1", OTHER), refused={"version": "2", "reason": "altered"}))
     assert caught.value.code == "release.service_refused"
+
+
+def test_services_that_are_registered_are_not_asked_but_read(tmp_path: Path, postgresql_url: str) -> None:
+    """One has the version, one refused it: promoted, and the other is named."""
+    registry = {"confirm_timeout_s": 20.0}
+    serving = {"urls": ["http://nobody:1"]}
+    homes = [
+        from_values(
+            {"home": str(tmp_path / n), "database_url": postgresql_url, "registry": registry, "serving": serving}
+        )
+        for n in "ab"
+    ]
+    moving(homes[0], HERE)
+    good, bad = State(workers=(Loaded("2", HERE),) * 2), State(workers=(Loaded("1", OTHER),) * 2)
+    services.beat(homes[0], "a1", good)
+    services.beat(homes[1], "b1", bad)
+    refusing = msgspec.structs.replace(bad, refused=Refused("2", "altered", 0.0))
+    found = rollout.verify(homes[0], "2", sleep=lambda _: services.beat(homes[1], "b1", refusing) and None)
+    assert found.workers == 2
+    [without] = found.without
+    assert str(without).endswith(": altered")
+    assert str(without) in str(found.note)
+
+
+def test_the_number_of_another_bundle_does_not_confirm(tmp_path: Path, postgresql_url: str) -> None:
+    registry = {"confirm_timeout_s": 0.2}
+    own = from_values({"home": str(tmp_path), "database_url": postgresql_url, "registry": registry})
+    moving(own, HERE)
+    services.beat(own, "a1", State(workers=(Loaded("2", OTHER),)))
+    with pytest.raises(PromotionError) as caught:
+        rollout.verify(own, "2", sleep=lambda _: None)
+    assert caught.value.code == "release.fleet_not_confirmed"

@@ -10,6 +10,8 @@ import pytest
 
 from ml import registry
 from ml.errors import PromotionError, RegistryError
+from ml.exploration.weights import weights
+from ml.messages import message
 from ml.registry import ledger
 from ml.release import bake, replay_scoring
 from ml.settings import Settings
@@ -128,3 +130,22 @@ def test_rollback_that_fails_is_told(found: Settings, monkeypatch: pytest.Monkey
     assert result is not None
     assert not result.rolled_back
     assert '"kind": "rollback failed"' in (found.var / "logs" / "alerts.jsonl").read_text()
+
+
+def test_what_only_explored_rows_show_counts_by_weight(found: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Better by a little where labels come by themselves, worse by much on the few that stand for half of all."""
+    promoted(found, monkeypatch, wrong=0.0, wrong_before=0.0)
+    [event] = [e for e in ledger.events(found) if e.what == ledger.PROMOTED]
+    actual = np.full(1_050, "1", dtype=object)
+    explored = np.arange(1_050) >= 1_000
+    label = np.where(explored & (np.arange(1_050) % 2 == 0), "0", "1").astype(object)
+    before = np.where(~explored & (np.arange(1_050) % 20 == 0), "0", "1").astype(object)
+    plain = bake.judge(found, event, actual, label, before)
+    chances = weights(np.where(explored, 0.05, 1.0), most=50)
+    weighed = bake.judge(found, event, actual, label, before, chances=chances, notes=[message("release.no_version")])
+    assert plain.worse_by < 0 < weighed.worse_by
+    assert plain.accuracy > (plain.predecessor_accuracy or 0.0)
+    assert weighed.accuracy == pytest.approx(0.75)
+    assert weighed.message.code == "exploration.with_notes"
+    assert "tell as much as" in weighed.sentence
+    assert weighed.sentence.endswith("no version)")

@@ -126,7 +126,7 @@ def test_it_goes_back_where_it_is_worse_by_more_than_the_margin(
     Before(monkeypatch)
     serve(own, 50, wrong=20)
     margin = own.drift.accuracy_margin
-    monkeypatch.setattr(two_sample, "drop_lower_bound", lambda *_: margin + above)
+    monkeypatch.setattr(two_sample, "drop_lower_bound", lambda *_, **__: margin + above)
     found = bake.watch(own, NOW)
     assert found is not None
     assert found.rolled_back is back

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,9 +80,9 @@ def serve(own: Settings, values: list[float], said: list[str], actual: list[str 
     worlds.answer(own, [key for key, _ in known], [label for _, label in known], at + 10)
 
 
-def rows_of(said: list[str], actual: list[str]) -> pd.DataFrame:
+def rows_of(said: list[str], actual: list[str], chances: Any = np.nan) -> pd.DataFrame:
     inputs = [json.dumps({"n0": value, "n1": 0.0, "c0": "green"}) for value in (5, 5, -5, -5)]
-    return pd.DataFrame({"inputs": inputs, "label": said, "actual": actual})
+    return pd.DataFrame({"inputs": inputs, "label": said, "actual": actual, "label_propensity": chances})
 
 
 def test_a_comparison_counts_each_share(own: Settings, store: memory.Registry) -> None:
@@ -94,6 +95,17 @@ def test_a_comparison_counts_each_share(own: Settings, store: memory.Registry) -
     assert replay_scoring.beside(bundle, rows[:0]) == replay_scoring.Comparison(
         rows=0, shadow=None, served=None, agreement=None
     )
+
+
+def test_a_comparison_weighs_each_row_by_its_chance_of_a_label(own: Settings, store: memory.Registry) -> None:
+    """The third row stands for four, the fourth for two, as its weight is cut; the first had no chance."""
+    bundle = replay_scoring.open_version(own, "1")
+    rows = rows_of(["yes", "no", "no", "yes"], ["yes"] * 4, [0.0, 1.0, 0.25, 0.5])
+    found = replay_scoring.beside(bundle, rows)
+    assert (found.shadow, found.served, found.agreement) == (1 / 7, 2 / 7, 4 / 7)
+    assert replay_scoring.beside(bundle, rows, most=2.0).shadow == 1 / 5
+    nothing = rows_of(["yes"] * 4, ["yes"] * 4, 0.0)
+    assert replay_scoring.beside(bundle, nothing) == replay_scoring.Comparison()
 
 
 def test_only_rows_whose_label_it_knows_are_live(own: Settings, store: memory.Registry) -> None:

@@ -16,9 +16,8 @@ from ml.cli import loop, status
 from ml.messages import message
 from ml.monitoring import check, retraining_decision
 from ml.monitoring import status as standing
-from ml.origin import Origin
 from ml.pipeline import pipeline
-from ml.pipeline.stages.records import SnapshotRecord
+from ml.pipeline.stages.records import EvaluationRecord
 from ml.pipeline.workspace import Workspace
 from ml.registry import ledger
 from ml.release import replay_scoring, shadow_slot, watch
@@ -165,11 +164,7 @@ def test_the_successor_of_a_degraded_champion(own: Settings, everyone: bool, pro
     """Waiting beside a champion that is known to be bad costs more than the way back, unless it is asked for."""
     own = msgspec.structs.replace(own, gate=msgspec.structs.replace(own.gate, shadow_degraded=everyone))
     space = Workspace(own, "two")
-    verdict = drift.DriftVerdict(
-        id="1", time=0.0, verdict="degraded", retrain=True, decision="", reasons=[], model_version="1"
-    )
-    started = msgspec.structs.replace(space.needed(SnapshotRecord), origin=Origin(drift=verdict))
-    write_json(space.path / "generate.json", started)
+    write_json(space.path / "evaluate.json", msgspec.structs.replace(space.needed(EvaluationRecord), degraded=True))
     result = pipeline.promote(own, "two")
     assert result.promoted is promoted
     found = shadow_slot.find(own)

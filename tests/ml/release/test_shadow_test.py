@@ -14,7 +14,8 @@ import pytest
 from ml import predictions, registry, tracking
 from ml.drift import backtest
 from ml.errors import PromotionError, RegistryUnavailable, StoreUnavailable
-from ml.gate import evidence, regression_rows
+from ml.gate import regression_rows
+from ml.gate.fitted_rows import FittedRows
 from ml.messages import Message, code_of, message
 from ml.registry import VersionInfo, catalog, ledger
 from ml.registry.rollout import Confirmation
@@ -165,8 +166,8 @@ def test_rows_that_it_was_fitted_on_do_not_count(
     bundle = replay_scoring.open_version(own, better.version)
     asked_again = replay_scoring.live(own, bundle, against=champion.version, rows=50)
     X, y = backtest.canonical(predictions.training_rows(own, asked_again), bundle.schema)
-    np.save(tmp_path / "taught.npy", np.unique(regression_rows.row_hashes(X, y, bundle.schema)))
-    monkeypatch.setattr(evidence, "TRAINED_ON", tmp_path / "taught.npy")  # a file more in the bundle would not verify
+    taught = FittedRows(np.unique(regression_rows.row_hashes(X, y, bundle.schema)))
+    monkeypatch.setattr("ml.gate.fitted_rows.of", lambda *_: taught)
     found = look(own, better)
     assert (found.state, found.rows) == ("waits", NEEDED - 50)
 

@@ -17,6 +17,7 @@ from ml.drift import backtest, verdict_history
 from ml.drift.verdict import DriftVerdict, Shadow, Signals, Verdict
 from ml.errors import BundleError, ChampionChanged, PromotionError, RegistryError
 from ml.gate import evidence, regression_rows, rules
+from ml.gate.fitted_rows import FittedRows
 from ml.messages import message
 from ml.registry import catalog, ledger
 from ml.release import replay_scoring, shadow_slot, shadow_test
@@ -206,9 +207,8 @@ def test_customers_of_its_training_do_not_count(
     known, new = "cd" * 16, "ab" * 16
     serve(own, 4, row_id=known)
     serve(own, 5, at=SINCE + 1, row_id=new)
-    np.save(tmp_path / "rows.npy", np.array([], np.uint64))
-    np.save(tmp_path / evidence.TRAINED_IDS, evidence.id_hashes(np.array([known], object)))
-    monkeypatch.setattr(evidence, "TRAINED_ON", tmp_path / "rows.npy")
+    taught = FittedRows(np.array([1], np.uint64), evidence.id_hashes(np.array([known], object)))
+    monkeypatch.setattr("ml.gate.fitted_rows.of", lambda *_: taught)
     found = look(own)
     assert found is not None
     assert found.rows == 5
@@ -236,8 +236,8 @@ def test_rows_of_its_own_training_do_not_count(
     bundle = replay_scoring.open_version(own, "2")
     known = replay_scoring.live(own, bundle, against="1", rows=4)
     X, y = backtest.canonical(predictions.training_rows(own, known), bundle.schema)
-    np.save(tmp_path / "known.npy", np.unique(regression_rows.row_hashes(X, y, bundle.schema)))
-    monkeypatch.setattr(evidence, "TRAINED_ON", tmp_path / "known.npy")
+    taught = FittedRows(np.unique(regression_rows.row_hashes(X, y, bundle.schema)))
+    monkeypatch.setattr("ml.gate.fitted_rows.of", lambda *_: taught)
     found = look(own)
     assert found is not None
     assert found.rows == NEEDED
