@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from ml.errors import DataError
 from ml.evaluation.metrics import DRIFT_FLOOR, log_losses
+from ml.exploration.weights import weights
+from ml.schema.schema import LABEL_PROPENSITY
 from ml.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class Base(NamedTuple):
 
 
 def base(settings: Settings, made_from: str = "", schema: Schema | None = None) -> Base | None:
-    """The champion's snapshot without the labelled rows that were added to it.
+    """The champion's snapshot without the labelled rows that were added to it; of more, `train.max_rows` rows.
 
     Parameters
     ----------
@@ -52,8 +54,9 @@ def base(settings: Settings, made_from: str = "", schema: Schema | None = None) 
         snapshot = None
     if snapshot is None:
         return None if schema is None else Base(schema, None)
-    part = snapshot.part("train")
-    added = snapshot.manifest.labelled.train
+    most = settings.train.max_rows
+    part = snapshot.sample("train", most, settings.train.seed)  # what a retraining would read
+    added = min(snapshot.manifest.labelled.train, most)
     n = len(part.y) - added  # labelled rows were put at the end
     return Base(snapshot.schema, (part.X.iloc[:n], part.y[:n]) if n else None)
 
@@ -80,12 +83,14 @@ def losses(
     found = {}
     for name, rows in windows.items():
         x, y = canonical(rows, source.schema)
+        weight = _weight(rows, source.schema, settings)
         if name == "all" and source.rows is not None:
             x, y = _concat(source.rows[0], x), np.concatenate([source.rows[1], y])
+            weight = None if weight is None else np.concatenate([np.ones(len(y) - len(weight)), weight])
         if len(y) < settings.retrain.min_rows // 2 or len(np.unique(y)) < len(source.schema.classes):
             continue
         for family in quick(settings):
-            loss = _losses(family, x, y, x_held, y_held, source.schema, settings)
+            loss = _losses(family, x, y, weight, x_held, y_held, source.schema, settings)
             if loss is not None:
                 found[model_name(name, family)] = loss
     return found
@@ -129,6 +134,14 @@ def codes(rows: pd.DataFrame, schema: Schema) -> NDArray[np.int64]:
     return labels.codes(rows, schema.of_canonical_rows, Report(), tolerate=None)
 
 
+def _weight(rows: pd.DataFrame, schema: Schema, settings: Settings) -> NDArray[np.float64] | None:
+    """Inverse-propensity weights of the rows that `canonical` keeps; None where the log has no propensities."""
+    if rows.empty or LABEL_PROPENSITY not in rows.columns:
+        return None
+    found = weights(rows[LABEL_PROPENSITY], most=settings.explore.max_weight)
+    return None if found.uniform and not found.without else found.rows[codes(rows, schema) >= 0]
+
+
 def _concat(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
@@ -136,14 +149,14 @@ def _concat(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 
 def _losses(
-    family: str, x: Any, y: Any, x_held: Any, y_held: Any, schema: Schema, settings: Settings
+    family: str, x: Any, y: Any, weight: Any, x_held: Any, y_held: Any, schema: Schema, settings: Settings
 ) -> NDArray[np.float64] | None:
     from ml.models import FAMILIES
 
     keep = np.sort(np.random.default_rng(settings.train.seed).permutation(len(y))[: settings.retrain.backtest_rows])
     model = FAMILIES[family].build(FAMILIES[family].baseline(len(keep)), schema, seed=settings.train.seed)
     try:
-        model.fit(x.iloc[keep], y[keep])
+        model.fit(x.iloc[keep], y[keep], sample_weight=None if weight is None else weight[keep])
     except DataError:  # a window in which nothing varies cannot win
         return None
     p = np.clip(model.predict_proba(x_held), DRIFT_FLOOR, 1.0)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from ml.charts.histograms import Histogram
+from ml.exploration.label_coverage import Coverage
 from ml.messages import Message, Text, code_of, english, message
 
 Verdict = Literal["insufficient data", "stable", "drift", "degraded", "broken data"]
@@ -39,6 +40,7 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
     """Measured on labelled rows of the champion. Accuracies in [0, 1], log-loss in nats, delays in seconds."""
 
     labels: int
+    effective_labels: float | None = None  # what the labels are worth, weighed by inverse propensity; None: not weighed
     coverage: float | None = None
     delay_s: float | None = None
     unknown_labels: int = 0
@@ -57,10 +59,29 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[Text] = []
 
 
+class Estimated(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric guessed from the scores alone, and how far such a guess was off where labels have come since.
+
+    `value` is of the window's rows, `reference` was measured at the promotion; `guessed` and `measured` are of the same
+    labelled rows of the champion, None without any. `cost` is the mean of a row.
+    """
+
+    value: float
+    reference: float
+    guessed: float | None = None
+    measured: float | None = None
+
+
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """Accuracy guessed from the scores alone: an estimate, blind to a changed relation of inputs and label."""
+    """Performance guessed from the scores alone: an estimate, blind to a changed relation of inputs and label.
+
+    `metrics` has every headline metric, and `cost` where there are costs; `labels` is how many labelled rows say how
+    far the guesses are off.
+    """
 
     accuracy: float | None = None
+    metrics: dict[str, Estimated] = {}
+    labels: int = 0
     drop_at_least: float | None = None
     dropped: bool = False
     reasons: list[Text] = []
@@ -77,10 +98,18 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     over_all_rows: int = 0
 
 
+class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What quick models of one window did beside those of all rows, over the checks of all champions; old ones fade."""
+
+    rows: float = 0.0  # labelled rows that both answered
+    over_all: float = 0.0  # sum of the loss on all rows minus its own, nats, of each check's best family
+
+
 class FreshModelProbe(msgspec.Struct, frozen=True, kw_only=True):
     """What quick models of older rows would have made of the labels since the champion's promotion. Nats.
 
-    `rows`, `gains` and `gain` are of the labels of this check alone; the others of all since the promotion.
+    `rows`, `gains` and `gain` are of the labels of this check alone, `record` is of all champions, the others of all
+    labels since the promotion.
     """
 
     rows: int = 0  # judged on; 0: not asked
@@ -94,6 +123,7 @@ class FreshModelProbe(msgspec.Struct, frozen=True, kw_only=True):
         0.0  # nats, that newer models know more; e^-4.6 = 1% is the chance to see 4.6 in a world unchanged
     )
     rehearsals: dict[str, Rehearsal] = {}  # model → its sums
+    record: dict[str, WindowRecord] = {}  # window → how it did beside all rows
     challenger_beats_champion: bool = False
     problem: Text = ""  # why champion and newer rows could not be compared, which is not the same as no newer rows
     reasons: list[Text] = []
@@ -155,8 +185,9 @@ class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What one check found.
 
     `time` in seconds; `retrain` says whether a retraining should start and `decision` why or why not, once `decided`
-    (`ml.monitoring.retraining_decision`); `numbers` are the figures that go to MLflow; `report` maps "html" and "json"
-    to files (empty without one).
+    (`ml.monitoring.retraining_decision`); `coverage` has the labels by score, and `notes` say what the labelled rows
+    are a sample of; `numbers` are the figures that go to MLflow; `report` maps "html" and "json" to files (empty
+    without one).
     """
 
     id: str
@@ -176,6 +207,8 @@ class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
     estimate: Estimate = msgspec.field(default_factory=Estimate)
     fresh_model_probe: FreshModelProbe = msgspec.field(default_factory=FreshModelProbe)
     shadow: Shadow | None = None
+    coverage: Coverage = Coverage()
+    notes: list[Text] = []
     numbers: dict[str, float] = {}
     report: dict[str, str] = {}
     alerts: list[Text] = []
@@ -205,7 +238,8 @@ class DriftVerdict(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def summary(self) -> str:
         """What was found, in one line for people."""
-        return f"{self.verdict}: {'; '.join(map(str, self.reasons[:3]))}."
+        noted = f" ({'; '.join(map(str, self.notes))})" if self.notes else ""
+        return f"{self.verdict}: {'; '.join(map(str, self.reasons[:3]))}{noted}."
 
     @property
     def sentence(self) -> str:

@@ -17,11 +17,13 @@ from ml.drift import champion_reference, features, performance, rule, verdict_hi
 from ml.drift.reference import Baseline, canonical
 from ml.drift.verdict import DriftVerdict, Performance, Shadow, Window
 from ml.errors import BundleError, RegistryError
+from ml.exploration.weights import weights
 from ml.messages import Message, message
-from ml.monitoring import evidently_report, histograms, mlflow_figures
+from ml.monitoring import evidently_report, histograms, mlflow_figures, report_files
+from ml.predictions.label_coverage import coverage
 from ml.registry import ledger
-from ml.retraining import fresh_model_probe, window_policy
-from ml.settings import Drift, Settings
+from ml.retraining import fresh_model_probe, window_policy, window_record
+from ml.settings import Settings
 from ml.storage import clock, database
 
 if TYPE_CHECKING:
@@ -110,10 +112,19 @@ def _examine(
     findings = features.examine(
         baseline, frame, problems, drift, answers=answers, earlier=lambda: _before(settings, baseline, current)
     )
-    measured = _measure(settings, now, baseline, counted)
-    guessed = performance.estimate(baseline, probabilities, drift)
+    rows = _labelled(settings, now, baseline)
+    measured, notes = _measure(settings, now, baseline, rows, counted)
+    covered = coverage(
+        settings, positive=baseline.schema.positive_label, version=baseline.version, sha256=baseline.sha256, until=now
+    )
+    guessed = performance.estimate(
+        baseline, probabilities, drift, label=answers[1], labelled=_answered(settings, baseline, rows),
+        costs=settings.tune.costs if len(settings.tune.costs) == len(classes) else (),
+    )  # fmt: skip
     shown, promoted = window_policy.shown(settings, baseline.version, baseline.sha256)
-    newer = fresh_model_probe.examine(settings, baseline, shown, now=now, since=promoted)
+    newer = fresh_model_probe.examine(
+        settings, baseline, shown, now=now, since=promoted, record=window_record.newest(settings)
+    )
     word, reasons, signals = rule.verdict(findings, measured, guessed, drift, fresh_model_probe=newer)
     verdict = DriftVerdict(
         id=_id(now, baseline.version),
@@ -129,6 +140,8 @@ def _examine(
         findings=findings,
         performance=measured,
         estimate=guessed,
+        coverage=covered,
+        notes=[*notes, *covered.notes],
         fresh_model_probe=newer,
         histograms=histograms.of_findings(baseline, frame, probabilities, findings),
     )
@@ -147,28 +160,47 @@ def _examine(
             seed=drift.seed,
         )
         evidently_report.prune(settings.var / "reports", drift.keep_reports)
+        report_files.keep(settings, verdict.id)
         verdict = msgspec.structs.replace(verdict, report=pages)
     return verdict
 
 
-def _measure(settings: Settings, now: float, baseline: Baseline, counted: list[DriftVerdict]) -> Performance:
-    """Performance on the champion's newest labelled rows, with coverage and delay of the labels."""
+def _measure(
+    settings: Settings, now: float, baseline: Baseline, rows: pd.DataFrame, counted: list[DriftVerdict]
+) -> tuple[Performance, list[Message]]:
+    """Performance on the champion's newest labelled rows, with coverage and delay of the labels; and what they are."""
     engine, drift = database.engine(settings), settings.drift
-    rows = predictions.window(
-        engine, until=now, rows=drift.label_rows, version=baseline.version, sha256=baseline.sha256, labelled_only=True
-    )
     mark = max((c.performance.labels_until for c in counted), default=0.0)
     fresh = rows[rows["labelled_at"] > mark]
-    measured = performance.combine(_measured(baseline, fresh, drift), _measured(baseline, rows, drift))
+    measured = performance.combine(_measured(settings, baseline, fresh), _measured(settings, baseline, rows))
     counts = predictions.counts(
         engine, until=now, version=baseline.version, sha256=baseline.sha256, rows=drift.window_rows
     )
-    return msgspec.structs.replace(
+    found = msgspec.structs.replace(
         measured,
         labels_until=float(rows["labelled_at"].max()) if measured.judged else mark,
         coverage=counts.coverage,
         delay_s=counts.delay_s,
     )
+    return found, weights(rows["label_propensity"], most=settings.explore.max_weight).notes
+
+
+def _labelled(settings: Settings, now: float, baseline: Baseline) -> pd.DataFrame:
+    """The champion's newest labelled rows."""
+    engine, rows = database.engine(settings), settings.drift.label_rows
+    return predictions.window(
+        engine, until=now, rows=rows, version=baseline.version, sha256=baseline.sha256, labelled_only=True
+    )
+
+
+def _answered(settings: Settings, baseline: Baseline, rows: pd.DataFrame) -> performance.Answered | None:
+    """The same as they were answered; None where those that count are too few to say how far a guess is off."""
+    weight = weights(rows["label_propensity"], most=settings.explore.max_weight).rows
+    rows, weight = rows[weight > 0], weight[weight > 0]
+    if len(rows) < settings.drift.min_labels:
+        return None
+    p = predictions.probabilities_array(rows, baseline.schema.classes)
+    return performance.Answered(p, rows["label"].to_numpy(object), rows["actual"].to_numpy(object), weight)
 
 
 def _before(settings: Settings, baseline: Baseline, current: pd.DataFrame) -> pd.DataFrame | None:
@@ -178,14 +210,16 @@ def _before(settings: Settings, baseline: Baseline, current: pd.DataFrame) -> pd
     return canonical(predictions.inputs_frame(window), baseline.schema)[0] if len(window) else None
 
 
-def _measured(baseline: Baseline, rows: pd.DataFrame, drift: Drift) -> Performance:
+def _measured(settings: Settings, baseline: Baseline, rows: pd.DataFrame) -> Performance:
+    chances = weights(rows["label_propensity"], most=settings.explore.max_weight)
     return performance.measure(
         baseline,
         rows["actual"].to_numpy(dtype=object),
         rows["label"].to_numpy(dtype=object),
         predictions.probabilities_array(rows, baseline.schema.classes),
-        drift,
+        settings.drift,
         looks=2,
+        chances=None if chances.uniform and not chances.without else chances,
     )
 
 

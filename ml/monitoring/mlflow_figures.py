@@ -38,6 +38,7 @@ def numbers(verdict: DriftVerdict) -> dict[str, float]:
         "reference_accuracy": measured.reference_accuracy,
         "log_loss": measured.log_loss,
         "estimated_accuracy": guessed.accuracy,
+        **{f"estimated_{name}": found.value for name, found in guessed.metrics.items() if name != "accuracy"},
         "evidence_nats": verdict.fresh_model_probe.evidence if verdict.fresh_model_probe.rows else None,
     }
     return {name: float(value) for name, value in figures.items() if value is not None and math.isfinite(value)}

@@ -10,6 +10,8 @@ import msgspec
 
 from ml.drift import verdict_history
 from ml.drift.verdict import DriftVerdict, Shadow
+from ml.fleet import services
+from ml.fleet.services import Fleet
 from ml.registry import ledger
 from ml.registry.ledger import Event
 from ml.release import shadow_slot
@@ -20,7 +22,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """`champion` is the move that brought what serves, None before the first; lists are newest first.
 
     `metrics` are the champion's on its test rows; `unfinished` is a move of the alias that was cut short;
-    `shadow` is the challenger that waits to be judged, as the newest check found it.
+    `shadow` is the challenger that waits to be judged, as the newest check found it; `fleet` are the services that
+    registered themselves.
     """
 
     champion: Event | None = None
@@ -30,6 +33,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     shadow: Shadow | None = None
     ledger: list[Event] = []
     checks: list[DriftVerdict] = []
+    fleet: Fleet = Fleet(0.0, ())
 
 
 def read(settings: Settings, *, events: int = 30, checks: int = 20) -> Status:
@@ -50,6 +54,7 @@ def read(settings: Settings, *, events: int = 30, checks: int = 20) -> Status:
         shadow=shadow(settings),
         ledger=ledger.events(settings, limit=events),
         checks=verdict_history.history(settings, checks),
+        fleet=services.known(settings),
     )
 
 

@@ -7,7 +7,6 @@ MLflow; the candidates are the families' untuned baselines.
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,9 +18,11 @@ import pandas as pd
 from ml import predictions
 from ml import settings as settings_module
 from ml.data import generate
-from ml.data.snapshot import Snapshot
+from ml.data.snapshot import Part, Snapshot
 from ml.drift.reference import Baseline
-from ml.evaluation.metrics import DRIFT_FLOOR, log_losses_of_label
+from ml.evaluation.metrics import DRIFT_FLOOR, log_losses, log_losses_of_label
+from ml.exploration import weights
+from ml.exploration.policy import Policy
 from ml.gate.evidence import few_for_floor
 from ml.gate.rules import judge
 from ml.messages import Text
@@ -72,6 +73,9 @@ class Model:
     def baseline(self) -> Baseline:
         recent = self.snapshot.part("recent")
         part = recent if len(recent.y) >= MIN_REFERENCE else self.snapshot.part("test")
+        if part is recent and self.snapshot.manifest.labelled.weighed and recent.weight is not None:
+            drawn = weights.resample(recent.weight, seed=0)
+            part = part._replace(X=part.X.iloc[drawn].reset_index(drop=True), y=part.y[drawn])
         p = (self.judged or self.estimator).predict_proba(part.X)
         labels = self.classes[part.y], self.classes[p.argmax(axis=1)]
         return Baseline(self.version, self.snapshot.schema, part.X, *labels, p)
@@ -156,7 +160,10 @@ class Stream:
     arrives
         Window → the window at whose end its labels have come; None: its own.
     values
-        Other settings, as a nested mapping.
+        Other settings, as a nested mapping. With `explore.policy`, labels come only after the actions that it lets
+        have one.
+    logged
+        Whether the prediction log learns which actions followed, and how likely they were.
     """
 
     def __init__(
@@ -169,7 +176,9 @@ class Stream:
         families: Sequence[str],
         arrives: Sequence[int] | None = None,
         values: Mapping[str, Any] | None = None,
+        logged: bool = True,
     ):
+        self.logged = logged
         self.target = str(data["target"])
         self.windows = [frame.iloc[rows] for rows in np.array_split(np.arange(len(frame)), n_windows)]
         self.arrives = list(range(n_windows)) if arrives is None else list(arrives)
@@ -196,13 +205,18 @@ def fit(settings: Settings, snapshot: Snapshot, version: str) -> Model:
         spec = CandidateSpec(family, FAMILIES[family].baseline(len(train.y)))
         if len(settings.train.families) == 1:
             break
-        found = fit_candidate(spec, train.X, train.y, schema=snapshot.schema, validation=(validation.X, validation.y))
-        if found.scores["log_loss"] < lowest:
-            best, lowest = family, found.scores["log_loss"]
+        found = fit_candidate(
+            spec, train.X, train.y, schema=snapshot.schema, validation=(validation.X, validation.y),
+            sample_weight=train.weight,
+        )  # fmt: skip
+        losses = log_losses(found.model.predict_proba(validation.X), validation.y)
+        loss = float(np.average(losses, weights=validation.weight))
+        if loss < lowest:
+            best, lowest = family, loss
     x = pd.concat([train.X, validation.X], ignore_index=True)
     y = np.concatenate([train.y, validation.y])
     spec = CandidateSpec(best, FAMILIES[best].baseline(len(y)))
-    model = fit_candidate(spec, x, y, schema=snapshot.schema)
+    model = fit_candidate(spec, x, y, schema=snapshot.schema, sample_weight=_weight([train, validation]))
     return Model(version, snapshot, model.model, best, time.time())
 
 
@@ -211,8 +225,13 @@ def final(judged: Model) -> Model:
     parts = [judged.snapshot.part(name) for name in ("train", "validation", "recent")]
     x, y = pd.concat([part.X for part in parts], ignore_index=True), np.concatenate([part.y for part in parts])
     spec = CandidateSpec(judged.family, FAMILIES[judged.family].baseline(len(y)))
-    model = fit_candidate(spec, x, y, schema=judged.snapshot.schema).model
+    model = fit_candidate(spec, x, y, schema=judged.snapshot.schema, sample_weight=_weight(parts)).model
     return replace(judged, estimator=model, judged=judged.estimator)
+
+
+def _weight(parts: Sequence[Part]) -> np.ndarray | None:
+    known = [part.weight for part in parts if part.weight is not None]
+    return np.concatenate(known) if known else None
 
 
 def refit(stream: Stream, first: Model, done: Callable[[int], None] = lambda _: None) -> Outcome:
@@ -261,17 +280,19 @@ def answer(stream: Stream, model: Model, window: int) -> tuple[np.ndarray, list[
 
     Returns
     -------
-    (n_rows, n_classes) probabilities, and the rows' ids.
+    (n_rows, n_classes) probabilities, and the ids of the rows whose labels may come.
     """
     frame = stream.windows[window].drop(columns=[stream.target])
     p = model.probabilities(frame)
     classes = model.classes
     labels = classes[p.argmax(axis=1)]
     inputs = _inputs(frame, model)
+    ids = [f"{window}-{i}" for i in range(len(frame))]
+    policy = Policy(stream.settings.explore)
     begin = time.time()
     rows = [
         {
-            "prediction_id": str(uuid.uuid4()),
+            "prediction_id": ids[i],
             "time": begin + i * 1e-6,
             "model_version": model.version,
             "inputs": inputs[i],
@@ -281,14 +302,26 @@ def answer(stream: Stream, model: Model, window: int) -> tuple[np.ndarray, list[
         }
         for i in range(len(frame))
     ]
+    may = [True] * len(rows)
+    for i, row in enumerate(rows):
+        if action := policy.act(str(row["label"]), ids[i]):
+            may[i] = action.label_propensity != 0
+            if stream.logged:
+                row |= {
+                    "action": action.name,
+                    "propensity": action.propensity,
+                    "label_propensity": action.label_propensity,
+                }
     predictions.insert(database.engine(stream.settings), rows)
-    return p, [str(row["prediction_id"]) for row in rows]
+    return p, [key for key, comes in zip(ids, may, strict=True) if comes]
 
 
 def label(stream: Stream, ids: list[str], actual: np.ndarray) -> None:
-    """The labels `actual`, (n_rows,) texts, of rows by their `ids` come."""
+    """The labels of a window's rows by their `ids` come; `actual`, (n_rows,) texts, has those of all its rows."""
+    places = [int(key.rpartition("-")[2]) for key in ids]
     known = [
-        {"prediction_id": key, "label": one, "received_at": time.time()} for key, one in zip(ids, actual, strict=True)
+        {"prediction_id": key, "label": actual[i], "received_at": time.time()}
+        for key, i in zip(ids, places, strict=True)
     ]
     predictions.insert_feedback(database.engine(stream.settings), known)
 
@@ -316,14 +349,19 @@ def gate(
     parts = {"recent": is_recent, "regression": ~is_recent} if len(recent.y) else {}
     if len(recent.y) and few_for_floor(recent.y, challenger.snapshot.schema):
         parts["floor"] = np.ones(len(y), bool)
-    train = challenger.snapshot.part("train").y
+    train = challenger.snapshot.part("train")
+    weighed = challenger.snapshot.manifest.labelled.weighed and recent.weight is not None
+    prior = np.bincount(
+        train.y, train.weight if weighed else None, minlength=len(challenger.snapshot.schema.classes)
+    ).astype(np.float64)
     verdict = judge(
         challenger.estimator.predict_proba(x),
         champion.estimator.predict_proba(x),
         y,
         settings=settings.gate,
         parts=parts,
-        prior=np.bincount(train, minlength=len(challenger.snapshot.schema.classes)) / len(train),
+        prior=prior / prior.sum(),
+        weight=np.concatenate([recent.weight, np.ones(len(test.y))]) if weighed else None,
         degraded=degraded,
         challenger_beats_champion=challenger_beats_champion,
         floor_known=challenger.family == champion.family,

@@ -1,4 +1,4 @@
-"""What the loop is held against: never retraining, retraining on a schedule, and after every window.
+"""What the loop is held against: never retraining, on a schedule, after every window, and by accuracy alone.
 
 None of these holds rows back for a gate, and none asks it.
 """
@@ -12,6 +12,7 @@ import pandas as pd
 
 from ml import settings as settings_module
 from ml.data import generate
+from ml.exploration.policy import Policy
 from ml.models.base import UntrainableError
 from ml.replay.loop import FIRST, Model, Outcome, Stream, fit
 from ml.schema.frame_coerce import canonical
@@ -50,6 +51,45 @@ def always(
         except UntrainableError:  # one class alone in the newest rows: nobody would serve a model of them
             models.append(models[-1])
     return models
+
+
+def by_accuracy(stream: Stream, first: Model, done: Callable[[int], None] = lambda _: None) -> tuple[Outcome, int]:
+    """Retrain at every window on all that is labelled; replace where accuracy on the newest labels is not lower.
+
+    Labels come only after the actions that the stream's policy lets have one. The newest of them are not trained on.
+
+    Parameters
+    ----------
+    done
+        Called with the number of windows behind it.
+
+    Returns
+    -------
+    The outcome, and how many of the retrainings replaced the model.
+    """
+    outcome, champion, replaced = Outcome(), first, 0
+    values = {**stream.values, "data": {**stream.values["data"], "recent_share": 0.0}}
+    s, policy = settings_module.from_values(values), Policy(stream.settings.explore)
+    waiting, rows = list[tuple[int, np.ndarray]](), list[pd.DataFrame]()
+    for window in range(FIRST, len(stream.windows)):
+        p = champion.probabilities(stream.windows[window].drop(columns=[stream.target]))
+        outcome.add(stream, champion, window, p)
+        actions = [policy.act(str(one), f"{window}-{i}") for i, one in enumerate(outcome.predicted[-1])]
+        waiting.append((window, np.array([action is None or action.label_propensity != 0 for action in actions])))
+        come = [one for one in waiting if stream.arrives[one[0]] <= window]
+        waiting = waiting[len(come) :]
+        rows += [_answered(stream, first, one)[seen] for one, seen in come]
+        done(window - FIRST + 1)
+        if not come or len(rows) < 2 or window == len(stream.windows) - 1:
+            continue
+        outcome.retrainings += 1
+        challenger = fit(s, generate(s, labelled=pd.concat(rows[:-1], ignore_index=True)), str(window))
+        newest, seen = come[-1]
+        frame, actual = stream.windows[newest].drop(columns=[stream.target])[seen], stream.labels(newest)[seen]
+        theirs, ours = (m.classes[m.probabilities(frame).argmax(axis=1)] for m in (champion, challenger))
+        if (ours == actual).mean() >= (theirs == actual).mean():
+            champion, replaced = challenger, replaced + 1
+    return outcome, replaced
 
 
 def _answered(stream: Stream, first: Model, window: int) -> pd.DataFrame:

@@ -15,6 +15,9 @@ Were the champion's probabilities the true ones, exp(E) would be a supermartinga
 - q is made of labels that came before the row's own, and the weights of the mean are fixed beforehand: 1/M for each of
   the M rehearsals that there may be, 1/(k(k+1)) for a beginning at check k. Money whose bet has not begun yet, and
   money on a rehearsal that cannot be fitted at a check, is kept: a factor of 1.
+- Where labelled rows are weighed by inverse propensity, a row multiplies by (q/p')^w with w in [0, 1], its weight over
+  the largest of the check: the expectation of x^w is at most 1 where that of x is (Jensen), and what is bet on is the
+  gain over all answered rows. Label and chance of a label are independent given the row, as the chance was drawn.
 - A mean of supermartingales is one. A row is counted once, in the check in which its label came first.
 
 Late beginnings cost little (log(k(k+1)) nats at check k) and keep years in which the champion was the better one from
@@ -39,7 +42,11 @@ Losses = NDArray[np.float64]
 
 
 def add(
-    before: Mapping[str, Rehearsal], checks: int, served: Losses, losses: Mapping[str, Losses]
+    before: Mapping[str, Rehearsal],
+    checks: int,
+    served: Losses,
+    losses: Mapping[str, Losses],
+    weight: Losses | None = None,
 ) -> dict[str, Rehearsal]:
     """The sums with one more check.
 
@@ -52,22 +59,33 @@ def add(
     served, losses
         (n,) log-losses of the champion, floored, and of each rehearsal (`ml.drift.backtest.losses`), on the rows whose
         first labels came since the check before.
+    weight
+        (n,) in [0, 1], known before the labels: each row's part of the bet; None: all of it.
     """
+    w = np.ones(len(served)) if weight is None else weight
     return {
-        name: _added(name, before.get(name), checks, served, losses) for name in sorted(before.keys() | losses.keys())
+        name: _added(name, before.get(name), checks, served, losses, w)
+        for name in sorted(before.keys() | losses.keys())
     }
 
 
-def _added(name: str, before: Rehearsal | None, checks: int, served: Losses, losses: Mapping[str, Losses]) -> Rehearsal:
+def _added(
+    name: str,
+    before: Rehearsal | None,
+    checks: int,
+    served: Losses,
+    losses: Mapping[str, Losses],
+    weight: Losses,
+) -> Rehearsal:
     begun = before.log_wealth if before else _log(1 - 1 / checks)  # kept so far: weights of the checks before
     wealth = float(np.logaddexp(begun, -math.log(checks * (checks + 1))))
     before = before or Rehearsal()
     if name not in losses:
         return msgspec.structs.replace(before, log_wealth=wealth)
-    gain = float((served - losses[name]).sum())
+    gain = float(weight @ (served - losses[name]))
     _, _, family = name.partition(" (")
     whole = losses.get(f"all ({family}")
-    over = losses[name][:0] if whole is None else whole - losses[name]
+    over = losses[name][:0] if whole is None else weight * (whole - losses[name])
     return Rehearsal(
         rows=before.rows + len(served),
         gain=before.gain + gain,

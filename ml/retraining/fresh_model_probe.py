@@ -22,10 +22,11 @@ from ml import predictions
 from ml.data import production
 from ml.drift import backtest, performance
 from ml.drift.reference import Baseline
-from ml.drift.verdict import FreshModelProbe
+from ml.drift.verdict import FreshModelProbe, WindowRecord
 from ml.errors import DataError
+from ml.exploration.weights import effective_sample_size, weights
 from ml.messages import Text, message
-from ml.retraining import e_process, window_policy
+from ml.retraining import e_process, label_delay, window_policy, window_record
 from ml.settings import Settings
 from ml.storage import database
 
@@ -36,7 +37,13 @@ log = logging.getLogger(__name__)
 
 
 def examine(
-    settings: Settings, baseline: Baseline, before: FreshModelProbe | None = None, *, now: float, since: float | None
+    settings: Settings,
+    baseline: Baseline,
+    before: FreshModelProbe | None = None,
+    *,
+    now: float,
+    since: float | None,
+    record: Mapping[str, WindowRecord] | None = None,
 ) -> FreshModelProbe:
     """Compare the champion with quick models on rows that none of them was trained on.
 
@@ -52,8 +59,10 @@ def examine(
         Of the rows that the champion answered before and from these moments on, seconds, those whose first label
         came since `before`: at least `drift.min_labels` of a known class are needed, and at most the newest
         `retrain.backtest_rows` are judged. None: without a bound.
+    record
+        How the windows did up to the newest check of any champion (`ml.retraining.window_record`).
     """
-    before = before or FreshModelProbe()
+    before = msgspec.structs.replace(before or FreshModelProbe(), record=dict(record or {}))
     fresh = predictions.window(
         database.engine(settings), since=since, until=now, rows=settings.retrain.backtest_rows,
         version=baseline.version, sha256=baseline.sha256, labelled_only=True, labels_after=before.labels_until,
@@ -63,7 +72,7 @@ def examine(
         return _nothing_new(before)
     counted = msgspec.structs.replace(_nothing_new(before), labels_until=float(fresh["labelled_at"].max()))
     try:
-        losses = _losses(settings, baseline, known)
+        losses = _losses(settings, baseline, known, now)
     except DataError as error:  # logged rows of other columns: a strange row must not cost the verdict
         log.warning("no newer model could be tried: %s", error)
         losses = error.explanation
@@ -77,7 +86,9 @@ def examine(
         predictions.probabilities_array(known, classes),
         classes,
     )
-    return judge(settings, counted, served, losses)
+    chances = weights(known["label_propensity"], most=settings.explore.max_weight)
+    largest = float(chances.rows.max(initial=0.0)) or 1.0
+    return judge(settings, counted, served, losses, weight=chances.rows / largest)
 
 
 def _nothing_new(before: FreshModelProbe) -> FreshModelProbe:
@@ -87,19 +98,24 @@ def _nothing_new(before: FreshModelProbe) -> FreshModelProbe:
     )
 
 
-def _losses(settings: Settings, baseline: Baseline, fresh: pd.DataFrame) -> dict[str, NDArray[np.float64]] | Text:
+def _losses(
+    settings: Settings, baseline: Baseline, fresh: pd.DataFrame, now: float
+) -> dict[str, NDArray[np.float64]] | Text:
     """Log-losses (n,) of the fresh rows by rehearsal; or why there are none, "" where it is too early for any."""
     source = backtest.base(settings, baseline.made_from, baseline.schema if baseline.made_from else None)
     if source is None:
         return message("drift.probe_no_snapshot")
     if source.schema.classes != baseline.schema.classes:
         return message("drift.probe_other_classes")
-    before = float(fresh["labelled_at"].min())
-    older = predictions.labelled(settings, labels_before=before, rows=settings.retrain.backtest_rows)
+    before, late = float(fresh["labelled_at"].min()), label_delay.rows(settings, now=now)
+    older = predictions.labelled(settings, labels_before=before, rows=settings.retrain.backtest_rows + late)
+    older = older.iloc[: max(len(older) - late, 0)]
     held = predictions.training_rows(settings, fresh)
     older, other = production.same_question(older, baseline.schema)
     older = production.without_ids_of(older, held)
     if len(older) < (needed := settings.retrain.min_rows):
+        if late and len(older) + other + late >= needed:
+            return message("drift.probe_labels_late", late=late, left=len(older), needed=needed)
         too_few = message("drift.probe_other_question", n=other, left=len(older), needed=needed)
         return too_few if len(older) + other >= needed else ""
     began = window_policy.drift_began(settings, baseline.version, baseline.sha256)
@@ -108,7 +124,12 @@ def _losses(settings: Settings, baseline: Baseline, fresh: pd.DataFrame) -> dict
 
 
 def judge(
-    settings: Settings, before: FreshModelProbe, served: NDArray[np.float64], losses: Mapping[str, NDArray[np.float64]]
+    settings: Settings,
+    before: FreshModelProbe,
+    served: NDArray[np.float64],
+    losses: Mapping[str, NDArray[np.float64]],
+    *,
+    weight: NDArray[np.float64] | None = None,
 ) -> FreshModelProbe:
     """Add the newest labels to the evidence since the promotion, and say whether it suffices.
 
@@ -116,14 +137,16 @@ def judge(
     ----------
     served, losses
         (n,) log-losses of the champion and of each rehearsal on the newest labels.
+    weight
+        (n,) of the rows, by inverse propensity over the largest; None: they count alike.
     """
     if not losses:
         return before
     checks, rows = before.windows + 1, len(served)
-    rehearsals = e_process.add(before.rehearsals, checks, served, losses)
+    rehearsals = e_process.add(before.rehearsals, checks, served, losses, weight)
     evidence = e_process.evidence(rehearsals, checks, len(backtest.quick(settings)))
     model, labels = e_process.best(rehearsals), before.labels + rows
-    gains = {name: _mean_and_error(served - loss) for name, loss in losses.items()}
+    gains = {name: _mean_and_error(served - loss, weight) for name, loss in losses.items()}
     beats = evidence > settings.drift.evidence_nats
     told = {"evidence": evidence, "asked": settings.drift.evidence_nats, "model": model, "n": labels}
     return msgspec.structs.replace(
@@ -136,10 +159,14 @@ def judge(
         gain=gains[model][0] if model in gains else None,
         evidence=evidence,
         rehearsals=rehearsals,
+        record=window_record.add(before.record, losses, weight, half_life=settings.retrain.backtest_rows),
         challenger_beats_champion=beats,
         reasons=[message("drift.newer_model_better", **told)] if beats else [],
     )
 
 
-def _mean_and_error(gain: NDArray[np.float64]) -> tuple[float, float]:
-    return float(gain.mean()), float(gain.std(ddof=1) / math.sqrt(len(gain)))
+def _mean_and_error(gain: NDArray[np.float64], weight: NDArray[np.float64] | None) -> tuple[float, float]:
+    w = np.ones(len(gain)) if weight is None or not weight.any() else weight
+    mean = float(w @ gain / w.sum())
+    variance = float(w @ (gain - mean) ** 2 / w.sum())
+    return mean, math.sqrt(variance / max(effective_sample_size(w) - 1, 1.0))

@@ -7,6 +7,8 @@
 | `since drift` | the labelled rows since the newest drift began, the champion's or one before it, alone |
 | `auto` | the window that the evidence for newer models is for, or that the checks together are sure of; else all |
 
+`auto` never takes a window that did worse than all rows under the champions so far (`ml.retraining.window_record`).
+
 Whatever the policy, the newest labelled rows that the champion cannot have been trained on are held out for
 the gate (`ml.data.production`), and predictions without a label are not trained on.
 """
@@ -26,7 +28,7 @@ from ml.drift import backtest, verdict_history
 from ml.drift.verdict import DriftVerdict, FreshModelProbe
 from ml.messages import Message, message
 from ml.registry import ledger
-from ml.retraining import change_point, e_process
+from ml.retraining import change_point, e_process, label_delay, window_record
 from ml.schema.schema import ANSWERED, QUESTION
 from ml.settings import Settings
 
@@ -94,6 +96,9 @@ def select(
         candidates = {name: part for name, part in candidates.items() if name == "all" or teaches[name]}
     if policy == "auto":
         policy, reason = _auto(settings, source, rows, candidates, _shown(settings, version))
+        record = window_record.newest(settings).get(policy)
+        if record is not None and record.over_all < 0:
+            policy, reason = "all", message("retraining.window_lost", policy=policy, n=round(record.rows))
     else:
         reason = message("retraining.configured", policy=policy)
     if policy not in candidates:
@@ -123,7 +128,9 @@ def _gate_since(settings: Settings, new: pd.DataFrame, created: float | None) ->
     if created is None:
         return None
     created_at = pd.Timestamp(created, unit="s", tz="UTC")
-    held = min(max(production.held_out(len(new), settings.data), settings.data.recent_min_rows), len(new))
+    weight = production.weights_of(new, settings.explore.max_weight)
+    held = production.held_out(len(new), settings.data, weight=weight)
+    held = min(max(held, settings.data.recent_min_rows), len(new))
     newest: pd.Timestamp = new[ANSWERED].iloc[-held] if held else created_at
     return newest if newest > created_at else created_at
 
@@ -131,7 +138,8 @@ def _gate_since(settings: Settings, new: pd.DataFrame, created: float | None) ->
 def _teaches(rows: pd.DataFrame, gate_since: pd.Timestamp | None, schema: Schema, settings: Settings) -> bool:
     """Whether every class is among those of the rows that would be trained on: the newest are for the gate."""
     untouched = len(rows) if gate_since is None else int((rows[ANSWERED] >= gate_since).sum())
-    parts = production.deal(len(rows), settings.data, untouched)
+    weight = production.weights_of(rows, settings.explore.max_weight)
+    parts = production.deal(len(rows), settings.data, untouched, weight=weight)
     codes = backtest.codes(rows[parts == split.TRAIN], schema)
     return set(range(len(schema.classes))) <= set(codes.tolist())
 
@@ -238,6 +246,8 @@ def _backtest(
     held = min(max(len(candidates["since drift"]) // 4, 50), 2_000)
     if source is None or len(rows) - held < settings.retrain.min_rows:
         return policy, reason
+    if len(candidates["since drift"]) <= label_delay.rows(settings):
+        return policy, reason  # what is answered meanwhile may be of another world again
     judged = rows.iloc[-held:]
     older = {name: production.without_ids_of(candidates[name].iloc[:-held], judged) for name in (policy, "since drift")}
     losses = backtest.losses(settings, source, older, judged)

@@ -18,6 +18,7 @@ from ml.drift.reference import Baseline, canonical
 from ml.drift.rule import Blocker, retrain, verdict
 from ml.drift.verdict import DriftVerdict, Estimate, Finding, FreshModelProbe, Performance, Signals
 from ml.errors import BundleError
+from ml.evaluation import report
 from ml.messages import Message, code_of, message
 from ml.monitoring import check as checking
 from ml.monitoring import evidently_report, retraining_decision
@@ -668,3 +669,132 @@ def test_check_reads_nothing_of_another_version(found: Settings) -> None:
     worlds.serve(found, frame, p, version="9", labels=y)
     assert window(found, 1).verdict == "stable"
     assert len(predictions.window(database.engine(found))) == 2_000
+
+
+# Labels that are no sample
+
+
+def lent(found: Settings, *, share: float, logged: bool, worse: float = 0.0) -> DriftVerdict:
+    """A window of which only the rows that were answered "0" have a label, and a share of the others.
+
+    Of the others' labels `worse` are turned around.
+    """
+    frame, y, p = worlds.draw(4_000, 7)
+    rng = np.random.default_rng(0)
+    answered = worlds.decide(p)
+    y = np.where((answered == "1") & (rng.random(4_000) < worse), "0", y).astype(object)
+    chance = np.where(answered == "0", 1.0, share)
+    seen = rng.random(4_000) < chance
+    ids = worlds.serve(found, frame, p)
+    engine = database.engine(found)
+    predictions.insert_feedback(
+        engine,
+        [{"prediction_id": ids[i], "label": y[i], "received_at": worlds.START + 30} for i in np.flatnonzero(seen)],
+    )
+    if logged:
+        told = [("lend" if seen[i] else "decline", chance[i], chance[i] if seen[i] else 0.0) for i in range(4_000)]
+        predictions.insert_actions(
+            engine,
+            [
+                {"prediction_id": k, "action": a, "propensity": e, "label_propensity": c, "told_at": worlds.START + 1}
+                for k, (a, e, c) in zip(ids, told, strict=True)
+            ],
+        )
+    return check(found, now=worlds.START + 60, baseline=worlds.baseline())
+
+
+def test_labels_that_an_answer_decides_on_are_told_in_every_verdict(found: Settings) -> None:
+    verdict = lent(found, share=0.0, logged=False)
+    assert [code_of(note) for note in verdict.notes] == ["exploration.no_sample"]
+    assert "not a sample of the answered ones" in verdict.sentence
+    assert verdict.coverage.bins[0].labelled == verdict.coverage.bins[0].rows
+    assert verdict.coverage.bins[-1].labelled == 0
+    assert verdict_history.latest(found) == verdict, "it is kept"
+
+
+def test_an_even_share_of_labels_is_not_told(found: Settings) -> None:
+    frame, y, p = worlds.draw(2_000, 7)
+    ids = worlds.serve(found, frame, p)
+    worlds.answer(found, ids[::3], y[::3], worlds.START + 30)
+    verdict = check(found, now=worlds.START + 60, baseline=worlds.baseline())
+    assert verdict.notes == []
+    assert sum(b.labelled for b in verdict.coverage.bins) == 667
+
+
+def test_what_only_explored_rows_show_is_seen_by_weight(found: Settings) -> None:
+    """Half of the "1" answers are wrong by now. The accuracy on the labels hardly moves; the weighed one falls."""
+    verdict = lent(found, share=0.03, logged=True, worse=0.5)
+    assert verdict.performance.degraded
+    assert verdict.performance.effective_labels is not None
+    assert verdict.performance.effective_labels < verdict.performance.labels
+    assert [code_of(note) for note in verdict.notes] == ["exploration.weighed"]
+
+
+def test_without_propensities_the_same_labels_hide_it(found: Settings) -> None:
+    verdict = lent(found, share=0.03, logged=False, worse=0.5)
+    assert not verdict.performance.degraded
+    assert [code_of(note) for note in verdict.notes] == ["exploration.no_sample"]
+
+
+def test_labels_without_a_chance_are_left_out_and_told(found: Settings) -> None:
+    frame, y, p = worlds.draw(1_000, 7)
+    ids = worlds.serve(found, frame, p, labels=y)
+    told = [
+        {"prediction_id": key, "action": "decline", "propensity": 1.0, "label_propensity": 0.0, "told_at": 1.0}
+        for key in ids[:300]
+    ]
+    predictions.insert_actions(database.engine(found), told)
+    verdict = check(found, now=worlds.START + 60, baseline=worlds.baseline())
+    assert verdict.performance.labels == 700
+    [note] = [note for note in verdict.notes if code_of(note) == "exploration.without_chance"]
+    assert isinstance(note, Message)
+    assert note.values["n"] == 300
+
+
+# Estimates without labels
+
+
+def test_every_headline_metric_and_money_is_estimated(tmp_path: Path) -> None:
+    """Of true probabilities each is what the labels then show; before any came nothing is said of its error."""
+    base = worlds.settings(tmp_path)
+    found = msgspec.structs.replace(base, tune=msgspec.structs.replace(base.tune, costs=((0.0, 1.0), (5.0, 0.0))))
+    frame, y, p = worlds.draw(4_000, 7)
+    ids = worlds.serve(found, frame, p)
+    before = check(found, now=worlds.START + 60, baseline=worlds.baseline(n=4_000)).estimate
+    assert set(before.metrics) == {*report.HEADLINE, "cost"}
+    assert before.labels == 0
+    assert all(one.guessed is None and one.measured is None for one in before.metrics.values())
+    worlds.answer(found, ids[:2_000], y[:2_000], worlds.START + 90)
+    worlds.serve(found, frame, p, at=worlds.START + 100)
+    after = check(found, now=worlds.START + 160, baseline=worlds.baseline(n=4_000)).estimate
+    assert after.labels == 2_000
+    for name, one in after.metrics.items():
+        assert one.guessed is not None
+        assert one.measured is not None
+        assert one.guessed == pytest.approx(one.measured, abs=0.05), name
+        assert one.value == pytest.approx(one.reference, abs=0.05), name
+
+
+def test_an_estimate_is_corrected_by_what_it_was_off_by_on_the_reference(found: Settings) -> None:
+    """Twice too sure of itself: the reference shows it, and the guess is not fooled."""
+    frame, y, p = worlds.draw(4_000, 7)
+    sure = p**3 / (p**3 + (1 - p) ** 3)
+    kept = msgspec.structs.replace(
+        worlds.baseline(n=4_000), probabilities=_sure(worlds.baseline(n=4_000).probabilities)
+    )
+    worlds.serve(found, frame, sure, labels=y)
+    found_estimate = check(found, now=worlds.START + 60, baseline=kept).estimate
+    for name in ("accuracy", "precision", "recall", "f1"):
+        one = found_estimate.metrics[name]
+        assert one.value == pytest.approx(one.measured, abs=0.04), name
+
+
+def _sure(p: np.ndarray) -> np.ndarray:
+    powers = np.asarray(p) ** 3
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def test_costs_of_another_task_are_passed_over(found: Settings) -> None:
+    costs = ((0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0))
+    other = msgspec.structs.replace(found, tune=msgspec.structs.replace(found.tune, costs=costs))
+    assert "cost" not in window(other, 0).estimate.metrics

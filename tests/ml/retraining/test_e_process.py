@@ -139,3 +139,31 @@ def test_the_bound_must_be_passed(rows: int, over: float, squares: float, errors
     """A sum of 25 has an error of 10, as the variance is about the mean."""
     sums = Rehearsal(gain=1.0, over_all=over, over_all_squares=squares, over_all_rows=rows)
     assert e_process.window_by_sums({SLIDING: sums}, errors) == window
+
+
+def test_a_weighted_bet_stays_fair() -> None:
+    """A champion whose probabilities are true, labels that one answer lets come, rows of any weight up to 1."""
+    rng = np.random.default_rng(0)
+    highest = []
+    for _ in range(400):
+        found: dict[str, Rehearsal] = {}
+        most = -math.inf
+        for k in range(1, 16):
+            p = rng.uniform(0.1, 0.9, 60)
+            weight = np.where(p > 0.5, 1.0, 0.05)
+            y = rng.random(60) < p
+            q = 1 / (1 + np.exp(-np.log(p / (1 - p)) - 0.6))
+            served, other = (log_losses_of_label(np.where(y, r, 1 - r), DRIFT_FLOOR) for r in (p, q))
+            found = e_process.add(found, k, served, {ALL: other}, weight)
+            most = max(most, e_process.evidence(found, k, 1))
+        highest.append(most)
+    assert np.mean(np.array(highest) > math.log(20)) <= 0.05
+
+
+def test_a_weighted_bet_is_on_the_gain_over_all_rows() -> None:
+    """Worse on the many that are seen, better on the few that stand for more."""
+    weight = np.array([0.05] * 90 + [1.0] * 10)
+    gain = np.array([-0.1] * 90 + [0.5] * 10)
+    found = e_process.add({}, 1, gain, {ALL: np.zeros(100)}, weight)
+    assert found[ALL].gain == pytest.approx(-0.45 + 5.0)
+    assert e_process.add({}, 1, gain, {ALL: np.zeros(100)})[ALL].gain == pytest.approx(-9 + 5)

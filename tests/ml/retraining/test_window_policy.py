@@ -18,7 +18,7 @@ from ml.gate import regression_rows
 from ml.messages import message
 from ml.registry import ledger
 from ml.retraining import window_policy
-from ml.schema.schema import ANSWERED, PREDICTION_ID, QUESTION, ROW_ID
+from ml.schema.schema import ANSWERED, LABEL_PROPENSITY, PREDICTION_ID, QUESTION, ROW_ID
 from ml.settings import Settings
 from ml.storage import database
 from tests.ml import worlds
@@ -171,12 +171,13 @@ def test_late_labels_do_not_hide_when_the_drift_began(tmp_path: Path) -> None:
         if verdict.retrain:
             break
     assert (verdict.verdict, hour) == ("degraded", 6)
-    chosen = window_policy.select(found, version="1", created=MADE)
-    assert chosen.policy == "since drift"
-    assert chosen.labelled is not None
-    began = chosen.labelled[ANSWERED].iloc[0].timestamp() - worlds.START
-    assert abs(began / HOUR - 4) < 0.1
-    assert 280 <= len(chosen.labelled) <= 310
+    began = window_policy.drift_began(found, "1")
+    assert began is not None
+    assert abs((began.timestamp() - worlds.START) / HOUR - 4) < 0.1
+    since = window_policy.windows(found, predictions.labelled(found), began)["since drift"]
+    assert 280 <= len(since) <= 310
+    # It has not lasted for as long as labels take, so it is not learnt from alone.
+    assert window_policy.select(found, version="1", created=MADE).policy == "sliding"
 
 
 def test_a_check_without_new_labels_says_nothing_of_performance(found: Settings) -> None:
@@ -309,7 +310,7 @@ def test_labelled_rows_carry_what_generate_needs(found: Settings) -> None:
     """Raw inputs, target, id, moment."""
     serve(found, 0, 300)
     rows = predictions.labelled(found)
-    assert set(rows) == {"x0", "x1", "x2", "x3", "c", "y", QUESTION, PREDICTION_ID, ROW_ID, ANSWERED}
+    assert set(rows) == {"x0", "x1", "x2", "x3", "c", "y", QUESTION, PREDICTION_ID, ROW_ID, LABEL_PROPENSITY, ANSWERED}
     assert isinstance(rows[ANSWERED].dtype, pd.DatetimeTZDtype)
     window = predictions.window(database.engine(found), labelled_only=True)
     pd.testing.assert_frame_equal(predictions.training_rows(found, window), rows)
