@@ -1,7 +1,7 @@
 """
 ### Look at what the service sees
 
-By schedule and soon after enough new predictions have come.
+By schedule, soon after enough new predictions have come, and right after another version has come to serve.
 
 | task | what it does | its result |
 |---|---|---|
@@ -30,7 +30,7 @@ from dags.triggers import NewPredictions
 
 SETTINGS = settings_of()
 
-# Updated by the triggerer when enough predictions have come since the last look.
+# Updated by the triggerer when enough predictions have come since the last look, or another version serves.
 NEW_PREDICTIONS = Asset(
     name="new_predictions",
     uri="refit://predictions",

@@ -1,4 +1,4 @@
-"""The event behind `new_predictions`: enough predictions have come for another drift check."""
+"""The event behind `new_predictions`: there is something for a drift check to look at."""
 
 from __future__ import annotations
 
@@ -7,16 +7,38 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 
+class News(msgspec.Struct, frozen=True):
+    """What has come since the last look.
+
+    Parameters
+    ----------
+    predictions
+        How many were answered.
+    until
+        When the newest of them was; seconds.
+    promoted
+        The version that has come to serve and that no check has looked at; "" where there is none.
+    move
+        Row of the ledger that brought it.
+    """
+
+    predictions: int
+    until: float
+    promoted: str = ""
+    move: int = 0
+
+
 class NewPredictions(BaseEventTrigger):
-    """Fires each time that `drift.min_rows` further predictions lie in the log.
+    """Fires each time that `drift.min_rows` further predictions lie in the log, and after each change of what serves.
 
     Parameters
     ----------
     poll_interval_s
-        Seconds between two looks; one indexed COUNT each.
+        Seconds between two looks; three indexed queries each.
     """
 
     def __init__(self, poll_interval_s: float) -> None:
@@ -33,21 +55,24 @@ class NewPredictions(BaseEventTrigger):
         from ml.settings import load
 
         since = 0.0  # the first look counts everything: what came while nothing watched is not lost
+        move = 0  # told once: a check that fails is Airflow's to tell and try again
         while True:
             try:
                 settings = load()
-                count, newest = await asyncio.to_thread(arrived, settings, since)
+                news = await asyncio.to_thread(look, settings, since)
             except RefitError as error:  # an unreachable database, settings being edited: neither ends the watch
                 self.log.warning("%s", error)
             else:
-                if count >= settings.drift.min_rows:
-                    yield TriggerEvent({"predictions": count, "until": newest, "seen_at": time.time()})
-                    since = newest
+                if news.predictions >= settings.drift.min_rows or news.move > move:
+                    yield TriggerEvent({**msgspec.to_builtins(news), "seen_at": time.time()})
+                    move = max(move, news.move)
+                    if news.predictions >= settings.drift.min_rows:
+                        since = news.until
             await asyncio.sleep(self.poll_interval_s)
 
 
-def arrived(settings: Any, since: float) -> tuple[int, float]:
-    """Number of predictions answered after `since`, and the moment of the newest; seconds.
+def look(settings: Any, since: float) -> News:
+    """What was answered after `since` (seconds), and what has come to serve since the newest check.
 
     Raises
     ------
@@ -57,6 +82,8 @@ def arrived(settings: Any, since: float) -> tuple[int, float]:
     import sqlalchemy as sa
 
     from ml import predictions
+    from ml.drift import verdict_history
+    from ml.registry import ledger
     from ml.storage import database
 
     when = predictions.predictions.c.time
@@ -64,4 +91,8 @@ def arrived(settings: Any, since: float) -> tuple[int, float]:
     engine = database.engine(settings)
     with database.unavailable_as_transient(), engine.connect() as connection:
         count, newest = connection.execute(query).one()
-    return int(count), float(newest or since)
+    news = News(int(count), float(newest or since))
+    move, checked = ledger.newest_move(settings), verdict_history.latest(settings)
+    if move is None or (checked is not None and checked.time >= move.time):
+        return news
+    return msgspec.structs.replace(news, promoted=move.to_version, move=move.id)

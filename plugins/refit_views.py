@@ -56,7 +56,7 @@ def page(dag_id: str, report: str = "") -> str:
 
     from ml import settings as settings_module
     from ml.errors import RefitError
-    from ml.monitoring import status
+    from ml.monitoring import report_files, status
 
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True)
     environment.filters["when"] = when
@@ -65,7 +65,8 @@ def page(dag_id: str, report: str = "") -> str:
     try:
         settings = settings_module.load()
         known, approval = status.read(settings), settings.approval == "required"
-        reports = [check.id for check in known.checks if report_file(settings, check.id) is not None]
+        there = report_files.there(settings)
+        reports = [check.id for check in known.checks if check.id in there]
     except RefitError as error:  # a slip in refit.toml, a database that is away: told on the page
         trouble = str(error)
     return environment.get_template("view.html").render(
@@ -90,13 +91,6 @@ def when(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
 
 
-def report_file(settings: Any, check_id: str) -> Path | None:
-    """The kept HTML of a check; None where there is none, or where the name leads out of the folder."""
-    folder = (settings.var / "reports").resolve()
-    file = (folder / f"{check_id}.html").resolve()
-    return file if file.parent == folder and file.is_file() else None
-
-
 def make_app() -> FastAPI:
     """The routes below `PREFIX`, for Airflow's own server."""
     from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
@@ -105,6 +99,7 @@ def make_app() -> FastAPI:
     from fastapi.responses import FileResponse, HTMLResponse
 
     from ml import settings as settings_module
+    from ml.monitoring import report_files
 
     website = Depends(requires_access_view(AccessView.WEBSITE))
     app = FastAPI(title="Refit", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[website])
@@ -126,7 +121,7 @@ def make_app() -> FastAPI:
 
     @app.get("/report/{check_id}", dependencies=[allowed("drift_check")])
     def report(check_id: str) -> FileResponse:
-        file = report_file(settings_module.load(), check_id)
+        file = report_files.page(settings_module.load(), check_id)
         if file is None:
             raise HTTPException(404, "There is no report of that check; reports are kept for a limited time.")
         return FileResponse(file, media_type="text/html", headers=HEADERS | {"Content-Security-Policy": REPORT_POLICY})

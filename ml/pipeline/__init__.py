@@ -8,6 +8,7 @@
 | `pipeline` | The whole loop as plain calls: what the DAG does, without Airflow |
 | `progress` | How far a run's stage is, written where another process can read it: `var/runs/<run_key>/progress.json` |
 | `run_key` | The run key: the name of a run's workspace, from whatever the caller calls its run |
+| `shared_trials` | Finished trials where machines share no disk: each is kept while the search goes on |
 | `stages` | What each stage of the pipeline does |
 | `workspace` | A run's workspace `var/runs/<run_key>`: a stage is done once its result is recorded, and not before |
 """

@@ -37,8 +37,12 @@ class AllRows:
         self._view = SnapshotWithoutHoldout(snapshot, settings)
         kept = regression_rows.reserved(settings, snapshot)
         # Where labelled rows alone are trained on, the source is of a world that has passed, and so is its test part.
-        of_source = len(snapshot.part("train").y) > snapshot.manifest.labelled.train
-        more = [snapshot.part(name) for name in (("test", "recent") if of_source else ("recent",))]
+        parts = snapshot.manifest.parts
+        of_source = parts["train"] > snapshot.manifest.labelled.train
+        more = [snapshot.part("recent")]
+        if of_source:  # no more of the test part than is read of the training part
+            share = min(1.0, settings.train.max_rows / parts["train"])
+            more.insert(0, snapshot.sample("test", round(share * parts["test"])))
         self._more = [part for part in (_without(part, kept, self.schema) for part in more) if len(part.y)]
         self.added = sum(len(part.y) for part in self._more)
 
@@ -89,12 +93,16 @@ def objection(settings: Settings, rows: Rows, judged: Bundle, final: Bundle, *, 
         return message("gate.final_fit_not_servable", reason=problem)
     gain = log_losses(evidence.predict(judged, rows.X), rows.y, GATE_FLOOR)
     gain -= log_losses(evidence.predict(final, rows.X), rows.y, GATE_FLOOR)
+    weight = np.ones(len(rows)) if rows.weight is None else rows.weight
     for name, margin in (("recent", 0.0), ("regression", settings.gate.golden_margin)):
-        part = gain[rows.parts[name]] if name in rows.parts else gain[:0]
+        mask = rows.parts[name] if name in rows.parts else np.zeros(len(rows), bool)
+        part = gain[mask]
         if not len(part):
             continue
         gate = settings.gate
-        found = bound(part, confidence=gate.confidence, n_bootstrap=gate.n_bootstrap, seed=seed)
+        found = bound(
+            part, confidence=gate.confidence, n_bootstrap=gate.n_bootstrap, seed=seed, weight=weight[mask]
+        )  # fmt: skip
         if found.upper < -margin:
             return message("gate.final_fit_worse", n=found.rows, loss=-found.mean)
     return None

@@ -34,7 +34,7 @@ class ModelMetrics(Evaluation, frozen=True, kw_only=True):
     `validation_log_loss` is the winner's over held-out rows (nats), `baseline_log_loss` the best untuned baseline's,
     None where none was complete; `importance` maps a column to its mean absolute Shapley value in log-odds, and is
     empty where it was not measured. `rows_trained` are those of the fit that is served, and `rows_judged_fit` those of
-    the one that all figures are of.
+    the one that all figures are of; `fitted_rows` has the digests of the files of `ml.gate.fitted_rows`.
     """
 
     rows_trained: int
@@ -47,17 +47,24 @@ class ModelMetrics(Evaluation, frozen=True, kw_only=True):
     validation_log_loss: float
     baseline_log_loss: float | None
     importance: dict[str, float]
+    fitted_rows: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def document(
     snapshot: Snapshot, candidate: Candidate, decision: Decision, metrics: ModelMetrics, verdict: Verdict,
-    trials: Sequence[Trial],
+    trials: Sequence[Trial], *, most_rows: int = 0,
 ) -> Document:  # fmt: skip
-    """The card by code, without its title: content of model_card.json."""
+    """The card by code, without its title: content of model_card.json.
+
+    Parameters
+    ----------
+    most_rows
+        Of the training and the validation part that learners read (`train.max_rows`); 0: all.
+    """
     return [
         block("text", message("card.verdict", verdict=verdict.message)),
         *_section("card.model", _model(candidate, decision, metrics)),
-        *_section("card.data", _data(snapshot)),
+        *_section("card.data", _data(snapshot, most_rows)),
         *_section("card.quality", _scores(metrics, decision, snapshot.schema)),
         *_section("card.weakest", _slices(metrics)),
         *_section("card.importance", _importance(metrics.importance)),
@@ -88,7 +95,7 @@ def _model(candidate: Candidate, decision: Decision, metrics: ModelMetrics) -> l
     return [block("item", line) for line in lines]
 
 
-def _data(snapshot: Snapshot) -> list[Block]:
+def _data(snapshot: Snapshot, most_rows: int) -> list[Block]:
     manifest = snapshot.manifest
     columns = len(snapshot.schema.columns)
     lines = [
@@ -96,6 +103,8 @@ def _data(snapshot: Snapshot) -> list[Block]:
         message("card.parts", parts=_counted(manifest.parts)),
         message("card.classes", classes=_counted(manifest.classes)),
     ]
+    if sampled := summary.sampled(manifest, most_rows):
+        lines.append(sampled)
     if manifest.time_range:
         lines.append(message("card.time", first=manifest.time_range[0], last=manifest.time_range[1]))
     if manifest.labelled.given:

@@ -13,7 +13,7 @@ RETURNED = {
         "compare": {"verdict": "degraded"},
         "request": {"verdict": "degraded", "decision": "the drop is confirmed"},
     },
-    "retrain": {"evaluate": {"sentence": "Promoted: better."}, "promote": {"sentence": "Version 2 is the champion."}},
+    "retrain": {"evaluate": {"sentence": "Passed: better."}, "promote": {"sentence": "Version 2 is the champion."}},
     "rollback": {"roll_back": {"sentence": "Version 1 is the champion."}},
 }
 
@@ -39,7 +39,7 @@ def note(airflow: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_run_is_noted_with_what_its_tasks_say(note: Any) -> None:
     assert note("drift_check") == "degraded\n\nthe drop is confirmed"
-    assert note("retrain") == "Promoted: better.\n\nVersion 2 is the champion."
+    assert note("retrain") == "Passed: better.\n\nVersion 2 is the champion."
     assert note("rollback") == "Version 1 is the champion."
     assert note("another") is None
 

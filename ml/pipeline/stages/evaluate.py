@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,8 +18,10 @@ from ml.charts import figures
 from ml.charts.model_quality import Curve
 from ml.charts.search_history import ScoredTrial
 from ml.decision import Decision, of_metrics, positive_code
+from ml.errors import BundleError
 from ml.explain.explainer import Explainer, importance
-from ml.gate import evidence, regression_rows
+from ml.gate import evidence, fitted_rows, regression_rows
+from ml.gate.fitted_rows import FittedRows
 from ml.gate.regression_rows import SnapshotWithoutHoldout
 from ml.gate.rules import Verdict
 from ml.messages import message
@@ -30,6 +31,8 @@ from ml.pipeline.progress import Progress
 from ml.pipeline.stages import tune
 from ml.pipeline.stages.records import EvaluationRecord, TrainingRecord, TuningRecord
 from ml.pipeline.workspace import Workspace, place
+from ml.retraining import standing
+from ml.retraining.standing import Standing
 from ml.schema.schema import Schema
 from ml.settings import Settings
 from ml.storage.files import replace_folder
@@ -73,8 +76,10 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
         promote=verdict.promote,
         message=verdict.message,
         messages=tuple(verdict.messages),
-        champion=against[0],
-        champion_sha256=against[1],
+        champion=against.version,
+        champion_sha256=against.sha256,
+        degraded=against.known.degraded,
+        outdone=against.known.outdone,
         metrics={name: found["value"] for name, found in registered.metrics["metrics"].items() if found},
         no_skill=registered.metrics.get("no_skill", {}),
         at_half=registered.metrics.get("at_half", {}),
@@ -86,7 +91,7 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
 
 def _make(
     settings: Settings, space: Workspace, snapshot: Snapshot, tuned: TuningRecord, progress: Progress
-) -> tuple[Bundle, Verdict, tuple[str, str]]:
+) -> tuple[Bundle, Verdict, _Against]:
     """Fit, calibrate, measure, judge, and write the bundle."""
     progress("evaluate", 0, STEPS, "fitting the winner")
     shutil.rmtree(space.path / JUDGED, ignore_errors=True)  # of a winner before this one
@@ -105,6 +110,7 @@ def _make(
     progress("evaluate", 3, STEPS, "judging")
     verdict, against, rows = _judge(settings, space, snapshot, draft)
     served, verdict = _serve(settings, space, snapshot, tuned, _Served.of(fitted, draft, snapshot), rows, verdict)
+    digests = fitted_rows.write(space.path / fitted_rows.FOLDER, served.hashes, served.ids)
     saved = save_candidate(served.candidate, _saved(settings, space))
     metrics = ModelMetrics(
         **msgspec.structs.asdict(measured),
@@ -118,28 +124,32 @@ def _make(
         validation_log_loss=tuned.best_loss,
         baseline_log_loss=tuned.baseline_loss,
         importance=_importance(draft, test.X),
+        fitted_rows=digests,
     )
     progress("evaluate", 4, STEPS, "writing the bundle")
     held = evidence.reference_part(settings, snapshot)
-    reference = writer.reference_frame(held.X, held.y, evidence.predict(draft, held.X), draft, seed=settings.train.seed)
+    reference = writer.reference_frame(
+        held.X, held.y, evidence.predict(draft, held.X), draft, seed=settings.train.seed,
+        weight=evidence.reference_weight(settings, snapshot),
+    )  # fmt: skip
     trials = tune.trials(space)
     curves = evaluation.curves(probabilities, test.y, snapshot.schema)
     drawn = _figures(fitted.candidate, metrics, curves, trials, snapshot.schema)
-    card = model_card.document(snapshot, served.candidate, decision, metrics, verdict, trials)
+    card = model_card.document(
+        snapshot, served.candidate, decision, metrics, verdict, trials, most_rows=settings.train.max_rows
+    )
     files = {
         "metrics.json": metrics,
         "history.json": fitted.candidate.history,
         "trials.json": [_trial(trial) for trial in trials],
         "grid.json": _grid(space),
         "curves.json": curves,
-        "gate.json": {**verdict.to_dict(), "champion": against[0], "rows": _counts(rows)},
+        "gate.json": {**verdict.to_dict(), "champion": against.version, "rows": _counts(rows)},
         "model_card.json": msgspec.to_builtins(card),
         "model_card.md": model_card.render(card, snapshot, served.candidate).encode(),
         "structure.json": served.candidate.model.describe(),
         WEIGHTS: saved / WEIGHTS,
         ARCHITECTURE: saved / ARCHITECTURE,
-        evidence.TRAINED_ON: _saved_array(served.hashes),
-        evidence.TRAINED_IDS: _saved_array(served.ids),
         **{f"figures/{name}": figure for name, figure in drawn.items()},
     }
     writer.finish(served.bundle.path, files, reference=reference).self_check()
@@ -148,6 +158,14 @@ def _make(
     final = space.path / "bundle"
     replace_folder(served.bundle.path, final)
     return Bundle.open(final), verdict, against
+
+
+class _Against(NamedTuple):
+    """The champion that was judged against, "" for none, and what was known of it."""
+
+    version: str = ""
+    sha256: str = ""
+    known: Standing = Standing()
 
 
 @dataclass(frozen=True)
@@ -221,21 +239,38 @@ def _decide(settings: Settings, space: Workspace, candidate: Candidate) -> Decis
 
 def _judge(
     settings: Settings, space: Workspace, snapshot: Snapshot, challenger: Bundle
-) -> tuple[Verdict, tuple[str, str], evidence.Rows]:
-    """The verdict, the version it was judged against with its hash ("" for none), and the rows."""
+) -> tuple[Verdict, _Against, evidence.Rows]:
+    """The verdict, the version it was judged against, and the rows."""
     info, champion, problem = evidence.champion_bundle(settings, but_of=space.run_key)
     figures = challenger.metrics  # a draft has none
     learnt = figures.get("rows_judged_fit") != figures.get("rows_trained")  # the rows of the gate, by a final fit
-    rows = evidence.rows_to_judge(settings, snapshot, champion, challenger if learnt else None)
-    degraded, challenger_beats_champion = space.drift()
+    known = FittedRows()
+    if champion is not None and info is not None:
+        try:
+            known = fitted_rows.of(settings, champion, info.version)
+        except BundleError as error:  # it might be judged on rows that it has learnt
+            problem = message("gate.champion_not_loaded", version=info.version, error=error.explanation)
+            champion = None
+    own = None
+    if learnt:
+        made = registry.of_run(settings, tracking.run(settings, space.run_key), space.run_key)
+        beside = space.path / fitted_rows.FOLDER
+        own = fitted_rows.of(settings, challenger, made.version if made else "", beside=beside)
+    rows = evidence.rows_to_judge(settings, snapshot, known, own)
+    against = _Against(info.version, info.sha256) if info else _Against()
+    against = against._replace(known=standing.of_champion(settings, *against[:2], space.origin().drift))
     classes = len(snapshot.schema.classes)
-    counts = np.sum([np.bincount(snapshot.part(n).y, minlength=classes) for n in ("train", "validation")], axis=0)
+    trained = ("train", "validation")
+    if snapshot.manifest.labelled.weighed:
+        some = (part for name in trained for part in snapshot.blocks(name))
+        counts = np.sum([np.bincount(part.y, part.weight, minlength=classes) for part in some], axis=0)
+    else:
+        counts = np.sum([np.bincount(snapshot.labels(name), minlength=classes) for name in trained], axis=0)
     verdict = evidence.judge(
-        settings, rows, challenger, champion, prior=counts / counts.sum(), degraded=degraded,
-        challenger_beats_champion=challenger_beats_champion,
+        settings, rows, challenger, champion, prior=counts / counts.sum(), degraded=against.known.degraded,
+        challenger_beats_champion=against.known.outdone,
         seed=settings.train.seed, problem=problem, family=space.needed(TuningRecord).best.family,
     )  # fmt: skip
-    against = (info.version, info.sha256) if info else ("", "")
     return verdict, against, rows
 
 
@@ -276,15 +311,7 @@ def _trial(trial: Trial) -> Trial:
 
 
 def _trained_ids(snapshot: Snapshot) -> npt.NDArray[np.uint64]:
-    parts = [snapshot.part(name).ids for name in ("train", "validation")]
-    return evidence.id_hashes(np.concatenate([ids for ids in parts if ids is not None] or [np.empty(0, object)]))
-
-
-def _saved_array(hashes: npt.NDArray[np.uint64]) -> bytes:
-    """The rows of the fit as sorted hashes, so that no later gate judges this version on them."""
-    buffer = io.BytesIO()
-    np.save(buffer, np.unique(hashes), allow_pickle=False)
-    return buffer.getvalue()
+    return evidence.id_hashes(np.concatenate([snapshot.ids(name) for name in ("train", "validation")]))
 
 
 def _verdict_tags(verdict: Verdict) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ml import data, tracking
 from ml.data import summary
-from ml.messages import Text, message
+from ml.messages import Message, Text, message
 from ml.origin import Origin
 from ml.pipeline.stages.records import SnapshotRecord
 from ml.pipeline.workspace import Workspace
@@ -53,7 +53,7 @@ def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
         policy=chosen.policy,
         policy_message=chosen.reason,
         noticed=_noticed(manifest.report),
-        found=summary.found(manifest, snapshot.schema, settings.data),
+        found=_found(settings, snapshot),
         origin=origin,
         run_id=run_id,
         mlflow_url=tracking.link(settings, run_id),
@@ -88,6 +88,11 @@ def snapshot_of(settings: Settings, space: Workspace) -> Snapshot:
         _opened.clear()  # one process runs several stages of one run; a snapshot never changes
         _opened[key] = snapshot.open(settings, wanted)
     return _opened[key]
+
+
+def _found(settings: Settings, snapshot: Snapshot) -> tuple[Message, ...]:
+    sampled = summary.sampled(snapshot.manifest, settings.train.max_rows)
+    return (*summary.found(snapshot.manifest, snapshot.schema, settings.data), *([sampled] if sampled else []))
 
 
 def _noticed(findings: Sequence[Finding]) -> tuple[Text, ...]:

@@ -6,7 +6,7 @@ Each record names its stage and its format; one of another stage or format is no
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -50,8 +50,13 @@ class _Told:
 
 
 class StageRecord(Record, frozen=True, kw_only=True, tag_field="stage"):
-    """Base of the stages' records. `seconds` is the wall time of the stage; the decorator fills both fields in."""
+    """Base of the stages' records. `seconds` is the wall time of the stage; the decorator fills both fields in.
 
+    `made` are the files and folders that the stage makes for others, below the home: what machines without a shared
+    disk hand on. A snapshot and the trials of a search are kept by their own.
+    """
+
+    made: ClassVar[tuple[str, ...]] = ()
     format: Literal[2] = 2
     run_key: str = ""
     seconds: float = 0.0
@@ -74,6 +79,8 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     `policy` is which of them are trained on, and `policy_message` why; `found` tells a person of the table, and
     `noticed` is every finding in it.
     """
+
+    made: ClassVar[tuple[str, ...]] = ("var/runs/{run}/settings.json",)
 
     snapshot: str
     rows: int
@@ -123,6 +130,8 @@ class TrainingRecord(StageRecord, frozen=True, kw_only=True, tag="train"):
     beside the course report's numbers.
     """
 
+    made: ClassVar[tuple[str, ...]] = ("var/runs/{run}/figures", "models/{run}/baseline-*")
+
     candidates: tuple[FittedCandidate, ...]
     grid: tuple[GridPoint, ...]
     beside_report: bool
@@ -142,6 +151,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 class TuningRecord(StageRecord, frozen=True, kw_only=True, tag="tune"):
     """tune: the winner, its held-out log-loss beside the best baseline's (nats), and counts of trials."""
 
+    made: ClassVar[tuple[str, ...]] = ("var/runs/{run}/tune/held_out.npz", "var/runs/{run}/tune/trials.json")
+
     best: CandidateSpec
     best_loss: float
     baseline_loss: float | None
@@ -158,8 +169,16 @@ class EvaluationRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="evalu
 
     `no_skill` and `at_half` are those of metrics.json; `told` says how an answer is made, and its precision and recall
     in counts. `messages` are the gate's reasons; `champion` is the version it was judged against, "" for none,
-    and `champion_sha256` the hash of that one's bundle; `bundle` and `model` are relative to the home.
+    `champion_sha256` the hash of that one's bundle, `degraded` and `outdone` what the drift checks knew of it
+    (`ml.retraining.standing`); `bundle` and `model` are relative to the home.
     """
+
+    made: ClassVar[tuple[str, ...]] = (
+        "var/runs/{run}/bundle",
+        "var/runs/{run}/bundle.judged",
+        "var/runs/{run}/fitted_rows",
+        "models/{run}/chosen",
+    )
 
     bundle: str
     sha256: str
@@ -170,6 +189,8 @@ class EvaluationRecord(_Told, StageRecord, frozen=True, kw_only=True, tag="evalu
     messages: tuple[Message, ...]
     champion: str
     champion_sha256: str = ""
+    degraded: bool = False
+    outdone: bool = False
     metrics: dict[str, float | None]
     no_skill: dict[str, float] = {}
     at_half: dict[str, float] = {}

@@ -10,8 +10,8 @@ import msgspec
 from ml import registry, tracking
 from ml.bundle.mlflow_flavor import log_bundle
 from ml.bundle.reader import Bundle
-from ml.errors import ChampionChanged, Permanent
-from ml.gate import regression_rows
+from ml.errors import BundleError, ChampionChanged, Permanent
+from ml.gate import fitted_rows, regression_rows
 from ml.messages import Message, Text, message
 from ml.origin import Origin
 from ml.pipeline.stages.generate import snapshot_of
@@ -30,7 +30,13 @@ def register(settings: Settings, space: Workspace) -> RegistrationRecord:
     folder = _bundle(settings, judged)
     opened = Bundle.open(folder, sha256=judged.sha256)
     run_id = tracking.run(settings, space.run_key)
-    uri = log_bundle(settings, folder, run_id)
+    beside = space.path / fitted_rows.FOLDER
+    if fitted_rows.are(beside, opened):
+        uri = log_bundle(settings, folder, run_id, beside=beside)
+    elif opened.metrics.get("fitted_rows") and registry.of_run(settings, run_id, space.run_key) is None:
+        raise BundleError(message("bundle.fitted_rows_not_there", folder=str(beside)))
+    else:  # it is in the store with them, or is of an earlier version of Refit
+        uri = log_bundle(settings, folder, run_id)
     verdict = "promote" if judged.promote else "refused"
     tags = registry.verdict_tags(verdict, judged.message) | {registry.FAMILY: judged.family}
     tags |= {registry.CONTRACT: opened.schema.contract_id, registry.SNAPSHOT: opened.metrics["snapshot"]}
@@ -100,18 +106,17 @@ def _waits_first(settings: Settings, space: Workspace, judged: EvaluationRecord)
     serves = registry.champion(settings)
     if serves is not None and serves.run_key == space.run_key:
         return False  # a person was faster
-    return settings.gate.shadow_degraded or not space.drift()[0]
+    return settings.gate.shadow_degraded or not judged.degraded
 
 
 def _shadow(
     settings: Settings, space: Workspace, registered: RegistrationRecord, judged: EvaluationRecord, origin: Origin
 ) -> PromotionRecord:
-    degraded, challenger_beats_champion = space.drift()
     version = registered.version
     event = shadow_slot.enter(
         settings, version, who=origin.who, why=_why(space, origin.reason, judged), run_key=space.run_key,
-        champion=judged.champion, champion_sha256=judged.champion_sha256, sha256=registered.sha256, degraded=degraded,
-        challenger_beats_champion=challenger_beats_champion,
+        champion=judged.champion, champion_sha256=judged.champion_sha256, sha256=registered.sha256,
+        degraded=judged.degraded, challenger_beats_champion=judged.outdone,
     )  # fmt: skip
     promoted = event.what == ledger.PROMOTED
     explanation = {

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ml import tracking, tuning
 from ml.gate.regression_rows import SnapshotWithoutHoldout
 from ml.pipeline.progress import Progress
+from ml.pipeline.shared_trials import SharedTrials
 from ml.pipeline.stages.records import Member, TuningRecord
 from ml.pipeline.workspace import Workspace
 from ml.settings import Settings
@@ -35,13 +36,15 @@ class HeldOut(msgspec.Struct, frozen=True):
 
 def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Progress) -> TuningRecord:
     """Search; returns the winner's spec, the losses, and counts."""
-    best = np.inf
+    best, trials = np.inf, SharedTrials(space)
 
     def show(done: int, total: int, trial: tuning.Trial) -> None:
         nonlocal best
+        trials.keep()
         best = min(best, trial.loss) if trial.loss is not None and trial.status == "ok" else best
         progress("tune", done, total, f"best log-loss {best:.4f}")
 
+    trials.fetch()
     run_id = tracking.run(settings, space.run_key)
     with TrialLog(settings, run_id, "tune") as log:
         result: tuning.TuneResult = tuning.search(
@@ -51,6 +54,7 @@ def run(settings: Settings, space: Workspace, snapshot: Snapshot, progress: Prog
             tracker=log,
             progress=show,
         )
+    trials.finish()
     _keep(result, space.path / "tune")
     write_bytes(space.path / "tune" / "trials.json", msgspec.json.format(msgspec.json.encode(result.trials)))
     tracking.log(

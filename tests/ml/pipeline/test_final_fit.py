@@ -15,7 +15,8 @@ import pytest
 from ml import data, registry
 from ml.bundle.reader import Bundle
 from ml.bundle.writer import probability_column
-from ml.gate import evidence, regression_rows
+from ml.gate import evidence, fitted_rows, regression_rows
+from ml.gate.fitted_rows import FittedRows
 from ml.messages import code_of
 from ml.pipeline import final_fit, pipeline
 from ml.pipeline.stages import evaluate
@@ -53,6 +54,11 @@ def bundle_of(settings: Settings, key: str) -> Bundle:
     return Bundle.open(settings.home / Workspace(settings, key).needed(EvaluationRecord).bundle)
 
 
+def learnt(settings: Settings, key: str) -> FittedRows:
+    """What the run's version was fitted on, as the run has it."""
+    return fitted_rows.of(settings, bundle_of(settings, key), "", beside=Workspace(settings, key).path / "fitted_rows")
+
+
 def snapshot_of(settings: Settings, key: str) -> Any:
     from ml.data import snapshot
 
@@ -80,7 +86,7 @@ def test_what_is_served_has_learnt_the_rows_that_judged_it(home: Settings) -> No
     assert code_of(record.message.values["notes"][-1]) == "gate.final_fit"  # type: ignore[union-attr]
     assert record.message.values["notes"][-1].values == {"n": len(recent.y)}  # type: ignore[union-attr]
     assert "held back from" in record.sentence
-    trained = np.load(bundle.path / evidence.TRAINED_ON)
+    trained = learnt(home, "second").rows
     assert np.isin(hashes(recent, home), trained).all()
     kept = regression_rows.load(home, bundle.schema)
     assert kept is not None
@@ -122,11 +128,11 @@ def test_judged_again_it_is_the_judged_fit_that_is_judged(home: Settings) -> Non
 def test_the_next_gate_without_new_labels_has_unseen_rows(home: Settings) -> None:
     """The regression rows, which are test rows of the first snapshot."""
     snapshot = data.generate(home)
-    rows = evidence.rows_to_judge(home, snapshot, bundle_of(home, "second"))
+    rows = evidence.rows_to_judge(home, snapshot, learnt(home, "second"))
     deciding = rows.parts["recent"]
     assert deciding.sum() >= home.gate.min_rows
     assert not evidence.seen_in_training(
-        bundle_of(home, "second"), rows.X[deciding], rows.y[deciding], snapshot.schema
+        learnt(home, "second"), rows.X[deciding], rows.y[deciding], snapshot.schema
     ).any()
 
 

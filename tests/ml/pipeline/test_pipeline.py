@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +15,10 @@ import pytest
 
 from ml import registry, tracking
 from ml.bundle.reader import Bundle
+from ml.drift import DriftVerdict, verdict_history
+from ml.drift.verdict import FreshModelProbe
 from ml.errors import ChampionChanged, DataError, RegistryError, SchemaError, SettingsError
-from ml.gate import evidence, regression_rows
+from ml.gate import evidence, fitted_rows, regression_rows
 from ml.messages import Message, message
 from ml.origin import Origin
 from ml.pipeline import pipeline
@@ -265,6 +268,23 @@ def test_same_data_again_is_refused_with_a_reason(own: Settings) -> None:
     assert [e.what for e in ledger.events(own)][:2] == [ledger.REFUSED, ledger.REGISTERED]
 
 
+def test_what_the_checks_have_proved_is_not_asked_again_of_a_run_by_schedule(own: Settings) -> None:
+    """The twin of a champion that newer models have been proved to outdo need not be proved better on fewer rows."""
+    pipeline.run_all(own, "one")
+    champion = registry.champion(own)
+    assert champion is not None
+    verdict = DriftVerdict(
+        id="1", time=time.time(), verdict="drift", retrain=False, reasons=[], model_version=champion.version,
+        model_sha256=champion.sha256, fresh_model_probe=FreshModelProbe(evidence=5.0),
+    )  # fmt: skip
+    verdict_history.save(own, verdict)
+    assert pipeline.run_all(own, "two", origin=Origin(who="schedule")).promoted
+    judged = Workspace(own, "two").needed(EvaluationRecord)
+    assert (judged.outdone, [reason.code for reason in judged.messages]) == (True, ["gate.not_worse_than_outdone"])
+    assert pipeline.run_all(own, "three", origin=Origin(who="schedule", drift=verdict)).promoted is False
+    assert Workspace(own, "three").needed(EvaluationRecord).outdone is False  # it was of the champion before
+
+
 def test_challenger_of_an_old_champion_is_not_promoted(home: Path, own: Settings) -> None:
     """Two runs at once: the second to end was judged against nobody, and must be judged again."""
     up_to(own, "slow", "register")
@@ -388,8 +408,11 @@ def test_rows_of_the_champion_do_not_judge(done: Settings) -> None:
         done, data=msgspec.structs.replace(done.data, seed=7), gate=msgspec.structs.replace(done.gate, min_rows=5)
     )
     snapshot = data.generate(other)
-    rows = evidence.rows_to_judge(other, snapshot, champion)
-    trained = np.load(champion.path / evidence.TRAINED_ON, allow_pickle=False)
+    known = fitted_rows.of(done, champion, info.version)
+    assert not list(champion.path.glob("*trained*"))  # a service has no use for them
+    rows = evidence.rows_to_judge(other, snapshot, known)
+    trained = known.rows
+    assert len(trained)
     deciding = rows.parts["recent"]
     seen = np.isin(regression_rows.row_hashes(rows.X[deciding], rows.y[deciding], snapshot.schema), trained)
     assert not seen.any()
