@@ -57,7 +57,14 @@ def create_app(settings: Settings | None = None) -> Flask:
             del request.environ["HTTP_RANGE"]  # RFC 9110, 14.2: a unit that is not known is passed over
         request.max_content_length = limits.body_bytes(settings, request.path, request.content_type or "")
         address = request.remote_addr or ""
-        refused = guard.check(service, request.method, app.scope(request.endpoint), request.headers.get, address)
+        refused = guard.check(
+            service,
+            request.method,
+            app.scope(request.endpoint),
+            request.headers.get,
+            address,
+            by_address=app.by_address(request.endpoint),
+        )
         refused = refused or _packed_form()
         return problems.response(refused, request.path) if refused is not None else None
 

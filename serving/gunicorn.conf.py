@@ -72,6 +72,7 @@ def post_fork(server: Any, worker: Any) -> None:
 def when_ready(server: Any) -> None:
     """The port is ours: what a service before this one left behind can go."""
     shutil.rmtree(_folder / "workers", ignore_errors=True)
+    (_folder / "fleet.json").unlink(missing_ok=True)
 
 
 def post_worker_init(worker: Any) -> None:

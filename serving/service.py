@@ -14,16 +14,18 @@ import threading
 
 from flask import Flask, current_app, request
 
-from ml.messages import message
+from ml.exploration.policy import Policy
+from ml.messages import Text, message
 from ml.settings import Settings
 from serving.auth import limits
 from serving.auth.keys import Keys, is_loopback
 from serving.auth.limits import RateLimit
 from serving.metrics import Metrics
+from serving.model.membership import Membership, Watch
 from serving.model.store import ModelStore, Served
 from serving.prediction_log.writer import LogUnavailable, PredictionLog
 from serving.problems import Problem
-from serving.scoring import bodies
+from serving.scoring import bodies, score
 from serving.scoring.score import Scored
 
 logger = logging.getLogger("refit.serving")
@@ -42,7 +44,10 @@ class Service:
         self.allowed_hosts = frozenset(map(str.lower, settings.serving.allowed_hosts))
         # Where a key protects what is reached from afar, a name need not; where names are listed, others may not come.
         self.checks_host = is_loopback(settings.serving.host) or not self.keys.required or bool(self.allowed_hosts)
+        self.policy = Policy(settings.explore) if settings.explore.policy else None
         self.limits = RateLimit(settings.serving.rate_limit_per_s, settings.serving.rate_burst)
+        # Where it may be one of several; by itself it needs no look at others.
+        self.fleet = Watch(self.folder, self._share) if settings.database_url.startswith("postgresql") else None
         self._pid = 0
         self._lock = threading.Lock()
 
@@ -56,16 +61,35 @@ class Service:
             self.metrics.start()
             self.log.start()
             self.store.start()
+            if self.fleet is not None:
+                self.fleet.start()
             self._pid = os.getpid()
 
     def close(self) -> None:
         """Write out what is in memory and stop the threads."""
         if self._pid != os.getpid():
             return
+        if self.fleet is not None:
+            self.fleet.close()
         self.store.close()
         self.log.close()
         self.metrics.close()
         self._pid = 0
+
+    @property
+    def out_of_rotation(self) -> Text:
+        """Why this service must not answer as one of several; "" where it may."""
+        if self.fleet is None:
+            return ""
+        known = self.fleet.current
+        if not known.identity and self.settings.log.hash_columns:
+            return message("connections.hash_key_not_compared")
+        if self.fleet.is_awaited:
+            return message("connections.not_registered_yet")
+        return known.out
+
+    def _share(self, known: Membership) -> None:
+        self.limits.share(known.live)
 
     def served(self) -> Served:
         """The version in service.
@@ -91,14 +115,20 @@ class Service:
         if not self.log.takes_tables:
             raise Problem(503, message("requests.tables_waiting"), headers={"Retry-After": "30"})
 
-    def record(self, served: Served, scored: Scored) -> None:
-        """Log and count the rows of one answer.
+    def acted(self, scored: Scored) -> Scored:
+        """The rows with what follows each, by the policy of the settings; as they are where there is none."""
+        return scored if self.policy is None or scored.actions else score.acted(scored, self.policy)
+
+    def record(self, served: Served, scored: Scored) -> Scored:
+        """Log and count the rows of one answer; returns them as they are logged, with what follows each (`acted`).
 
         Raises
         ------
         Problem
             503: the log cannot take them and the settings say to refuse.
         """
+        if self.policy is not None:
+            scored = self.acted(scored)
         try:
             if len(scored):
                 self.log.append(served, scored)
@@ -107,6 +137,7 @@ class Service:
             why = message("requests.log_unavailable", error=error.explanation)
             raise Problem(503, why, headers={"Retry-After": "1"}) from error
         self.metrics.scored(served.version, len(scored.ids), scored.rows.warnings)
+        return scored
 
 
 def read_body() -> bytes:

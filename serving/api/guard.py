@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import ipaddress
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -46,13 +47,24 @@ STATIC = "static"  # style sheets and pictures of the pages, which Flask serves 
 
 View = TypeVar("View", bound=Callable[..., Any])
 _scopes: dict[Callable[..., Any], Scope | None] = {}
+_by_address: set[Callable[..., Any]] = set()
 
 
-def opens(scope: Scope | None) -> Callable[[View], View]:
-    """Declare the scope that a key must have for a route; None where no key is needed. Below the route's decorator."""
+def opens(scope: Scope | None, *, by_address: bool = False) -> Callable[[View], View]:
+    """Declare what a request must bring for a route. Below the route's decorator.
+
+    Parameters
+    ----------
+    scope
+        That its key must have; None where no key is needed.
+    by_address
+        Its Host may be any IP address: Prometheus finds machines by DNS and asks them by address.
+    """
 
     def declare(view: View) -> View:
         _scopes[view] = scope
+        if by_address:
+            _by_address.add(view)
         return view
 
     return declare
@@ -85,6 +97,10 @@ class Application(Flask):
         if endpoint == STATIC:
             return None
         return "predict" if endpoint is None else _scopes[self.view_functions[endpoint]]
+
+    def by_address(self, endpoint: str | None) -> bool:
+        """Whether a route may be asked with any IP address as its Host."""
+        return endpoint is not None and self.view_functions[endpoint] in _by_address
 
 
 def stop_if_gone() -> None:
@@ -119,10 +135,18 @@ class Context(NamedTuple):
         return cls(request_id, trace_id, f"00-{trace_id}-{token()[:16]}-{flags}")
 
 
-def check(service: Service, method: str, scope: Scope | None, header: Header, address: str) -> Problem | None:
+def check(
+    service: Service, method: str, scope: Scope | None, header: Header, address: str, *, by_address: bool = False
+) -> Problem | None:
     """Why the request must not go on: 400 and 403 for what a foreign page makes a browser send, 401 and 403 for a
-    missing, wrong or too narrow key, 429 for too many requests."""
-    refusal = _foreign(service, method, header)
+    missing, wrong or too narrow key, 429 for too many requests.
+
+    Parameters
+    ----------
+    by_address
+        Its Host may be any IP address.
+    """
+    refusal = _foreign(service, method, header, by_address)
     if refusal is not None:
         return refusal
     keys, limits = service.keys, service.limits
@@ -161,13 +185,14 @@ def permits(service: Service, scope: Scope, header: Header) -> bool:
     return key is not None and bool({scope, "admin"} & set(key.scopes))
 
 
-def _foreign(service: Service, method: str, header: Header) -> Problem | None:
+def _foreign(service: Service, method: str, header: Header, by_address: bool) -> Problem | None:
     """A page of another site can make its reader's browser talk to a service on the reader's machine: by a form, or
     by a name of its own that resolves to 127.0.0.1 (DNS rebinding). Neither is any client of ours."""
     given = header("Host")
     host = given or ""
-    # Without a Host (HTTP/1.0) it is no browser.
-    if service.checks_host and given is not None and not (is_local_name(host) or _name(host) in service.allowed_hosts):
+    # Without a Host (HTTP/1.0) it is no browser. Rebinding needs a name: an address is where the browser really went.
+    known = is_local_name(host) or _name(host) in service.allowed_hosts or (by_address and _is_address(host))
+    if service.checks_host and given is not None and not known:
         return Problem(400, message("requests.foreign_host"))
     if method in ("GET", "HEAD"):
         return None
@@ -193,6 +218,15 @@ def _is_own(origin: str, host: str, allowed_hosts: frozenset[str]) -> bool:
 def is_local_name(host: str) -> bool:
     """Whether a Host header means this machine: localhost or a loopback address, with or without a port."""
     return is_loopback(_name(host))
+
+
+def _is_address(host: str) -> bool:
+    """Whether a Host header is an IP address, with or without a port."""
+    try:
+        ipaddress.ip_address(_name(host).strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _name(host: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response
 
-from ml.messages import Message, message
+from ml.messages import Message, Text, code_of, message
 from serving.api import guard, operations
 from serving.api.operations import JSON, OBJECT
 from serving.model.store import Refusal, read_refusals, worker_states
@@ -40,7 +40,7 @@ def ready() -> Response:
 
 
 @bp.get("/metrics")
-@guard.opens("admin")
+@guard.opens("admin", by_address=True)
 @operations.describe("Prometheus metrics.", {"text/plain": operations.TEXT}, tag="health")
 def metrics() -> Response:
     """Prometheus's text format."""
@@ -51,12 +51,15 @@ def readiness(found: Service) -> tuple[dict[str, Any], bool]:
     """What `/health/ready` tells, and whether this worker can answer predictions."""
     served = found.store.current()
     states = worker_states(found.folder)
-    problems = []
+    problems: list[Text] = []
     if served is None:
         problems.append(message("connections.no_model"))
     if found.log.problem:
         problems.append(message("connections.prediction_log", error=found.log.problem))
-    ok = served is not None and not (found.log.problem and found.settings.log.on_failure == "refuse")
+    out = found.out_of_rotation
+    if out:
+        problems.append(out)
+    ok = served is not None and not (found.log.problem and found.settings.log.on_failure == "refuse") and not out
     return {
         "status": "ready" if ok else "not ready",
         "model_version": served.version if served else None,
@@ -66,8 +69,9 @@ def readiness(found: Service) -> tuple[dict[str, Any], bool]:
             for s in states
         ],
         "refused": _refusal(_newest_refusal(found)),
-        "problems": [problem.text for problem in problems],
-        "codes": [problem.code for problem in problems],
+        "problems": [str(problem) for problem in problems],
+        "codes": [code_of(problem) for problem in problems],
+        "services": found.fleet.current.live if found.fleet is not None else 1,
         "log": {"lag_bytes": backlog_bytes(found.log.folder), "in_memory": found.log.waiting},
     }, ok
 

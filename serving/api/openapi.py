@@ -42,9 +42,10 @@ def document(
         Whether API keys are required: documents the scheme and its refusals.
     """
     types = {t for op in operations for content in _contents(op) for t in content.values() if isinstance(t, type)}
-    ordered = sorted({*types, c.Tensor, c.Label}, key=lambda t: t.__name__)
+    ordered = sorted({*types, c.Tensor, c.Label, c.FollowingAction}, key=lambda t: t.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=REF)
-    components |= {"Row": row_schema(schema), "Rows": _rows_schema(max_rows), "Labels": _labels_schema()}
+    components |= {"Row": row_schema(schema), "Rows": _rows_schema(max_rows)}
+    components |= {"Labels": _some("Label", "feedback"), "Actions": _some("FollowingAction", "actions")}
     paths: dict[str, dict[str, Any]] = {}
     for op in operations:
         paths.setdefault(op.path, {})[op.method] = _operation(op, keys, {"name": model_name, "version": model_version})
@@ -138,16 +139,17 @@ def _rows_schema(max_rows: int) -> dict[str, Any]:
     }
 
 
-def _labels_schema() -> dict[str, Any]:
-    label = {"$ref": REF.format(name="Label")}
-    many = {"type": "array", "items": label}
+def _some(name: str, wrapper: str) -> dict[str, Any]:
+    """One object of a schema, a list of them, or that list under `wrapper`."""
+    one = {"$ref": REF.format(name=name)}
+    many = {"type": "array", "items": one}
     wrapped = {
         "type": "object",
-        "required": ["feedback"],
-        "properties": {"feedback": many},
+        "required": [wrapper],
+        "properties": {wrapper: many},
         "additionalProperties": False,
     }
-    return {"anyOf": [label, many, wrapped]}
+    return {"anyOf": [one, many, wrapped]}
 
 
 def _contents(op: Operation) -> list[Content]:

@@ -44,8 +44,7 @@ def answer(service: Service, body: bytes, content_type: str | None) -> Reply:
     try:
         check_content_type(content_type)
         served = service.served()
-        scored = score.predict(served, body, service.settings.serving)
-        service.record(served, scored)
+        scored = service.record(served, score.predict(served, body, service.settings.serving))
         return Reply(200, responses.body(scored), {VERSION_HEADER: served.version})
     except Exception as error:
         return refusal(error)

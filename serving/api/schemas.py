@@ -37,6 +37,8 @@ class Prediction(Answer):
         Probability | None, Meta(description="of the positive label, whatever was answered; only where there is one")
     ] = None
     warnings: list[Warning] = []
+    action: Annotated[str | None, Meta(description="what follows by explore.policy; only where there is one")] = None
+    propensity: Annotated[Probability | None, Meta(description="of `action` for this row")] = None
 
 
 class Predictions(Answer):
@@ -114,8 +116,18 @@ class Label(msgspec.Struct, forbid_unknown_fields=True):
     label: str
 
 
+class FollowingAction(msgspec.Struct, forbid_unknown_fields=True):
+    """What followed one prediction."""
+
+    prediction_id: Annotated[str, Meta(min_length=1, max_length=200)] | int
+    action: Annotated[str, Meta(min_length=1, max_length=100)]
+    propensity: Annotated[
+        Annotated[float, Meta(gt=0, le=1)] | None, Meta(description="probability of this action for this row")
+    ] = None
+
+
 class Accepted(Answer):
-    """The answer of POST /feedback: how many labels were taken, those that change nothing among them."""
+    """The answer of POST /feedback and POST /actions: how many were taken, those that change nothing among them."""
 
     accepted: int
 

@@ -84,7 +84,7 @@ def score_upload(one: Service, served: Served, upload: Upload, writer: Writer) -
     with room.told():
         for part in _pieces(parts if parts is not None else upload):
             guard.stop_if_gone()
-            scored = score.score(served, part.rows, part.ids)
+            scored = one.acted(score.score(served, part.rows, part.ids))
             try:
                 writer.add(part, scored)
             except pa.ArrowException as error:  # a column beyond 2 GB, for one

@@ -3,6 +3,9 @@
 `python -m serving.auth create --scope predict --name "billing job"` prints a new key once. A key is 256 random bits,
 so its SHA-256 is as hard to turn back as a slow hash would be. Keys are required as soon as the service listens
 beyond loopback; the pages' and health's read-only routes need none unless they give away data (`SCOPES`).
+
+With PostgreSQL the list is in the database, the same for all services (`ml.fleet.shared_keys`), and each follower keeps
+a copy of it on its disk, so that no request asks for it. Keys of the file of before stay valid for that machine alone.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from ml.storage.files import write_bytes
 
 Scope = Literal["predict", "feedback", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-FILE = "api_keys.json"
+FILE = "api_keys.json"  # of this machine alone
+COPY = "shared_api_keys.json"  # of the database's
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -38,12 +42,12 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Keys:
-    """The keys in force, reread when the file changes."""
+    """The keys in force, reread when a file of them changes."""
 
     def __init__(self, settings: Settings) -> None:
-        self.file = settings.var / "secrets" / FILE
+        self.files = files(settings)
         self.required = required(settings)
-        self._seen: tuple[int, int] | None = None
+        self._seen: list[tuple[int, int] | None] = []
         self._keys: dict[str, Key] = {}
         self._next_look = 0.0
 
@@ -59,15 +63,28 @@ class Keys:
         if now < self._next_look:
             return
         self._next_look = now + 1.0
-        try:
-            stat = self.file.stat()
-        except OSError:
-            self._keys, self._seen = {}, None
-            return
-        identity = (stat.st_ino, stat.st_mtime_ns)
-        if identity != self._seen:
-            self._keys = {key.sha256: key for key in read(self.file)}
-            self._seen = identity
+        identities = [_identity(file) for file in self.files]
+        if identities != self._seen:
+            self._keys = {key.sha256: key for file in self.files for key in read(file)}
+            self._seen = identities
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns
+
+
+def files(settings: Settings) -> list[Path]:
+    """The lists of keys that count here."""
+    folder = settings.var / "secrets"
+    return [folder / FILE, *([folder / COPY] if _are_shared(settings) else [])]
+
+
+def _are_shared(settings: Settings) -> bool:
+    return settings.database_url.startswith("postgresql")
 
 
 def required(settings: Settings) -> bool:
@@ -92,6 +109,8 @@ def is_loopback(host: str) -> bool:
 def check_bind(settings: Settings) -> None:
     """Refuse to listen beyond loopback without a single key, or, where keys are switched off, without named hosts.
 
+    Where keys are in the database they may not have come yet: until then each request is refused.
+
     Raises
     ------
     SettingsError
@@ -100,7 +119,7 @@ def check_bind(settings: Settings) -> None:
     serving = settings.serving
     if not required(settings) and not is_loopback(serving.host) and not serving.allowed_hosts:
         raise SettingsError(message("settings.no_hosts", host=serving.host))
-    if required(settings) and not read(settings.var / "secrets" / FILE):
+    if required(settings) and not _are_shared(settings) and not read(settings.var / "secrets" / FILE):
         why = message("settings.host_reachable", host=settings.serving.host)
         if settings.serving.require_keys == "always":
             why = message("settings.keys_always")
@@ -130,19 +149,52 @@ def create(settings: Settings, scopes: tuple[Scope, ...], name: str) -> str:
     file = settings.var / "secrets" / FILE
     presented = "rk_" + secrets.token_urlsafe(32)
     digest = hashlib.sha256(presented.encode()).hexdigest()
-    _write(file, [*read(file), Key(secrets.token_hex(4), name, digest, scopes, time.time())])
+    key = Key(secrets.token_hex(4), name, digest, scopes, time.time())
+    if _are_shared(settings):
+        from ml.fleet import shared_keys  # not for a worker: it takes SQLAlchemy
+
+        shared_keys.add(settings, msgspec.convert(key, shared_keys.SharedKey, from_attributes=True))
+        mirror(settings)
+    else:
+        _write(file, [*read(file), key])
     return presented
 
 
+def mirror(settings: Settings) -> None:
+    """Copy the database's keys to this disk, where they are others; nothing where it has none.
+
+    Raises
+    ------
+    StoreUnavailable
+        The database does not answer: the copy stays.
+    """
+    if not _are_shared(settings):
+        return
+    from ml.fleet import shared_keys
+
+    found = [msgspec.convert(key, Key, from_attributes=True) for key in shared_keys.known(settings)]
+    file = settings.var / "secrets" / COPY
+    if found != read(file):
+        _write(file, found)
+
+
 def revoke(settings: Settings, key_id: str) -> bool:
-    """Forget a key; workers follow within a second. False when there is none of that id."""
+    """Forget a key; workers follow within a second, those of other machines after the next heartbeat.
+
+    False when there is none of that id.
+    """
+    gone = False
+    if _are_shared(settings):
+        from ml.fleet import shared_keys
+
+        gone = shared_keys.remove(settings, key_id)
+        mirror(settings)
     file = settings.var / "secrets" / FILE
     keys = read(file)
     remaining = [key for key in keys if key.id != key_id]
-    if len(remaining) == len(keys):
-        return False
-    _write(file, remaining)
-    return True
+    if len(remaining) < len(keys):
+        _write(file, remaining)
+    return gone or len(remaining) < len(keys)
 
 
 def _write(file: Path, keys: list[Key]) -> None:
@@ -167,9 +219,13 @@ def commands() -> Any:
 
     @group.command("list", help="Show the keys that are in force, without the keys themselves.")
     def _list() -> None:
-        for key in read(settings_module.load().var / "secrets" / FILE):
-            created = time.strftime("%Y-%m-%d", time.gmtime(key.created))
-            click.echo(f"{key.id}  {created}  {','.join(key.scopes)}  {key.name}")
+        settings = settings_module.load()
+        mirror(settings)
+        for file in files(settings):
+            for key in read(file):
+                created = time.strftime("%Y-%m-%d", time.gmtime(key.created))
+                here = "  (this machine alone)" if len(files(settings)) > 1 and file.name == FILE else ""
+                click.echo(f"{key.id}  {created}  {','.join(key.scopes)}  {key.name}{here}")
 
     @group.command("revoke", help="Forget a key.")
     @click.argument("key_id")

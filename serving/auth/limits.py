@@ -21,12 +21,20 @@ MAX_CALLERS = 10_000  # the one not seen for longest is forgotten, and starts ag
 
 
 class RateLimit:
-    """Allows `rate` requests a second and `burst` at once, a caller. A rate of 0 allows everything."""
+    """Allows `rate` requests a second and `burst` at once, a caller. A rate of 0 allows everything.
+
+    With `share`, of both the part that this service has among several.
+    """
 
     def __init__(self, rate: float, burst: int) -> None:
-        self.rate = rate
-        self.burst = float(burst)
+        self._whole = (rate, float(burst))
+        self.rate, self.burst = self._whole
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def share(self, services: int) -> None:
+        """Take a share of the limit: so many services answer. A burst is one request at least."""
+        rate, burst = self._whole
+        self.rate, self.burst = rate / services, max(1.0, burst / services)
 
     def wait_s(self, caller: str) -> float:
         """Take a token: 0 when there was one, else the seconds until the next."""

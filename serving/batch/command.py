@@ -20,16 +20,24 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("table", type=click.Path(path_type=Path))
+@click.argument("table", type=click.Path(path_type=Path), required=False)
+@click.option("--query", metavar="SELECT", help="Instead of TABLE: one SELECT on data.url.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the parts, as Parquet.")
 @click.option("--version", "number", default="", help="A registered version. Default: the champion.")
 @click.option("--keep", multiple=True, metavar="COLUMN", help="A column of the table that goes through; repeatable.")
+@click.option(
+    "--engine",
+    type=click.Choice(["processes", "dask"]),
+    help="Where: here, or on a Dask cluster. Default: tune.engine.",
+)
+@click.option("--engine-address", metavar="ADDRESS", help="The cluster's scheduler. Default: tune.engine_address.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes. Default: as many as cores.")
 @options.options()
 def command(
-    table: Path, output: Path, number: str, keep: Sequence[str], workers: int | None, as_json: bool, **given: Any
-) -> None:
-    """Score a table of any length: CSV (also compressed), a workbook or Parquet in, a folder of Parquet out.
+    table: Path | None, query: str | None, output: Path, number: str, keep: Sequence[str], engine: str | None,
+    engine_address: str | None, workers: int | None, as_json: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Score a table of any length: CSV (also compressed), a workbook, Parquet or SQL in, a folder of Parquet out.
 
         python -m ml score customers.parquet --output scored/
 
@@ -41,10 +49,17 @@ def command(
     from serving.batch import plan as plans
     from serving.batch import scorer
 
-    settings = options.settings_for(given)
-    if not table.is_file():
+    if (table is None) == (query is None):
+        raise click.UsageError("expected a TABLE or a --query, and one of them")
+    settings = _on(options.settings_for(given), engine, engine_address)
+    if table is not None and not table.is_file():
         raise DataError(message("files.not_there"), file=str(table))
     version, bundle = _bundle(settings, number)
+    if table is None:
+        from serving.batch import query as queries
+
+        settings = options.merged(settings, {"data": {"source": "sql", "query": query}})
+        table = queries.fetched(settings, bundle.schema, output)
     plan = plans.begin(
         output,
         plans.Plan(
@@ -64,6 +79,13 @@ def command(
         notes = [f"{one.column}: {one.message}" if one.column else str(one.message) for one in upload.report.findings]
     text = "\n".join([f"{plan.rows:,} rows scored by version {plan.version}: {output}", *notes])
     show.result({**msgspec.to_builtins(plan), "output": str(output), "warnings": notes}, as_json=as_json, text=text)
+
+
+def _on(settings: Settings, engine: str | None, address: str | None) -> Settings:
+    """With the engine that was asked for; where none was, an address asks for a cluster."""
+    engine = engine or ("dask" if address else settings.tune.engine)
+    address = (address or settings.tune.engine_address) if engine == "dask" else ""
+    return options.merged(settings, {"tune": {"engine": engine, "engine_address": address}})
 
 
 def _bundle(settings: Settings, number: str) -> tuple[str, Bundle]:

@@ -12,6 +12,7 @@ from ml.messages import message
 from ml.storage import files
 
 RECORD = "_scoring.json"  # readers of a folder of Parquet leave such names out
+QUERY = "_query-"  # begins the name of a query's rows beside the parts
 UNIT_ROWS = 65_536  # of a part of the output: 6 MB of twenty columns; our choice
 _SAMPLE = 1 << 20  # bytes read of each end of a table
 
@@ -49,20 +50,27 @@ def begin(folder: Path, plan: Plan) -> Plan:
     DataError
         Another table, version or choice of columns was scored into it, or something else is in it.
     """
-    record = folder / RECORD
-    if record.exists():
-        kept = msgspec.json.decode(record.read_bytes(), type=Plan)
+    if (kept := recorded(folder)) is not None:
         if msgspec.structs.replace(kept, rows=None) != msgspec.structs.replace(plan, rows=None):
-            raise DataError(
-                message("requests.other_scores", name=kept.name, version=kept.version, columns=kept.columns),
-                file=str(folder),
-            )
+            raise other_scores(folder, kept)
         return kept
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(not file.name.startswith(QUERY) for file in folder.iterdir()):
         raise DataError(message("requests.no_scores"), file=str(folder))
     files.make_folder(folder)
-    files.write_bytes(record, msgspec.json.encode(plan))
+    files.write_bytes(folder / RECORD, msgspec.json.encode(plan))
     return plan
+
+
+def recorded(folder: Path) -> Plan | None:
+    """The plan of `folder`, where there is one."""
+    record = folder / RECORD
+    return msgspec.json.decode(record.read_bytes(), type=Plan) if record.exists() else None
+
+
+def other_scores(folder: Path, kept: Plan) -> DataError:
+    """That `folder` has the scores of another table, version or choice of columns."""
+    what = message("requests.other_scores", name=kept.name, version=kept.version, columns=kept.columns)
+    return DataError(what, file=str(folder))
 
 
 def finish(folder: Path, plan: Plan, rows: int) -> Plan:

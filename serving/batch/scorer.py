@@ -1,19 +1,20 @@
-"""From units of rows to parts of the output, on one or more processes.
+"""From units of rows to parts of the output, on one or more processes, or on a Dask cluster.
 
 The table is read by one process, strictly and in order, with the reader of `POST /predict/file`: one set of rules, one
 set of messages. Models cost more than reading, so what the others get is rows as the model takes them. A part appears
-when it is whole; one that is there already is not scored again.
+when it is whole; one that is there already is not scored again. Workers of a cluster give their parts back as bytes:
+this process alone writes the folder.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,29 +23,21 @@ import pyarrow.parquet as pq
 
 from ml.bundle.reader import Bundle
 from ml.data.sources import csv_reader
+from ml.engine.cluster import Cluster
 from ml.errors import DataError, Transient
 from ml.messages import message
-from ml.schema.rows import RowReader, Rows
+from ml.schema.rows import RowReader
 from ml.settings import Settings, from_values, to_values
 from ml.storage import files
 from serving.batch import plan as plans
 from serving.batch.plan import Plan
+from serving.batch.units import Unit, cut, from_bytes, to_bytes
 from serving.scoring import score
-from serving.scoring.file_writers import warning_texts
 from serving.scoring.upload import Upload
 
 ROW = "row"
 _UNLIMITED = 1 << 40  # nobody's request: the table is as long as it is
-AHEAD = 2  # units a process that wait for it, so that it has always one; our choice
-
-
-class Unit(NamedTuple):
-    """Some rows of the table: their number, the place of the first, and the columns that go through."""
-
-    number: int
-    first: int
-    rows: Rows
-    kept: pa.Table
+AHEAD = 2  # units a process or a cluster's worker that wait for it, so that it has always one; our choice
 
 
 def run(
@@ -64,7 +57,7 @@ def run(
     plan
         As `plans.begin` gave it.
     workers
-        Processes; 1: this one alone.
+        Processes; 1: this one alone. Where `tune.engine` is dask, a cluster has its own number of them.
     done
         Called with the number of rows that are in their parts.
 
@@ -77,22 +70,23 @@ def run(
     DataError, RowsError
         The table is wrong somewhere: before anything was scored.
     Transient
-        A process was ended from outside: the command goes on where it was.
+        A process was ended from outside, or the cluster was lost: the command goes on where it was.
     """
     with file.open("rb") as stream:
         upload = reader(settings, bundle, stream, file.name)
         upload.checked(0)
-        units = (unit for unit in _units(upload, plan) if not plans.part(folder, unit.number).exists())
+        units = (unit for unit in cut(upload, plan) if not plans.part(folder, unit.number).exists())
         there = _there(folder, upload.rows, plan)
         done(there)
-        if workers == 1:
-            for unit in units:
-                there += write(bundle, folder, unit)
-                done(there)
+        if settings.tune.engine == "dask":
+            written = _on_cluster(settings.tune.engine_address, bundle.path, folder, units)
+        elif workers == 1:
+            written = (write(bundle, folder, unit) for unit in units)
         else:
-            for rows in _in_parallel(bundle.path, folder, units, workers):
-                there += rows
-                done(there)
+            written = _in_parallel(bundle.path, folder, units, workers)
+        for rows in written:
+            there += rows
+            done(there)
     return upload.rows, upload
 
 
@@ -111,48 +105,33 @@ def _there(folder: Path, rows: int, plan: Plan) -> int:
     return min(found * plan.unit_rows, rows)
 
 
-def _units(upload: Upload, plan: Plan) -> Iterator[Unit]:
-    """Parts of the reader cut into units of the plan's size: the same ones in every run."""
-    waiting: list[tuple[Rows, pa.Table]] = []
-    number = first = held = 0
-    for part in upload:
-        place, n = 0, len(part.rows)
-        while place < n:
-            take = min(plan.unit_rows - held, n - place)
-            kept = part.table.slice(place, take).select(plan.columns)
-            waiting.append((part.rows.part(place, place + take), kept))
-            held, place = held + take, place + take
-            if held == plan.unit_rows:
-                yield _joined(number, first, waiting)
-                number, first, held, waiting = number + 1, first + held, 0, []
-    if held:
-        yield _joined(number, first, waiting)
-
-
-def _joined(number: int, first: int, parts: Sequence[tuple[Rows, pa.Table]]) -> Unit:
-    rows = Rows(
-        np.concatenate([part.numbers for part, _ in parts]),
-        np.concatenate([part.categories for part, _ in parts]),
-        sum((part.warnings or ((),) * len(part) for part, _ in parts), ()) if any(p.warnings for p, _ in parts) else (),
-    )
-    return Unit(number, first, rows, pa.concat_tables([kept for _, kept in parts], promote_options="permissive"))
-
-
 def write(bundle: Bundle, folder: Path, unit: Unit) -> int:
     """Score a unit and write its part into `folder`, whole or not at all; returns its rows."""
-    probabilities = score.run(bundle, unit.rows)
-    if not np.isfinite(np.add.reduce(probabilities, axis=None)):
-        raise DataError(message("requests.no_finite_probability", row=unit.first + _first_bad(probabilities)))
+    answers = _scored(bundle, unit)
     target = plans.part(folder, unit.number)
     fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
-        pq.write_table(_answers(bundle, unit, probabilities), fresh)
+        pq.write_table(answers, fresh)
         files.sync_file(fresh)
         os.replace(fresh, target)
     finally:
         fresh.unlink(missing_ok=True)
     files.sync_folder(folder)
     return len(unit.rows)
+
+
+def answer(bundle: Bundle, ask: bytes) -> bytes:
+    """Score a unit that came as bytes; its part as bytes."""
+    content = pa.BufferOutputStream()
+    pq.write_table(_scored(bundle, from_bytes(ask)), content)
+    return bytes(content.getvalue())
+
+
+def _scored(bundle: Bundle, unit: Unit) -> pa.Table:
+    probabilities = score.run(bundle, unit.rows)
+    if not np.isfinite(np.add.reduce(probabilities, axis=None)):
+        raise DataError(message("requests.no_finite_probability", row=unit.first + _first_bad(probabilities)))
+    return _answers(bundle, unit, probabilities)
 
 
 def _first_bad(probabilities: npt.NDArray[np.float32]) -> int:
@@ -175,7 +154,7 @@ def _answers(bundle: Bundle, unit: Unit, probabilities: npt.NDArray[np.float32])
             else {}
         ),
         **{f"probability_{name}": pa.array(probabilities[:, j]) for j, name in enumerate(schema.classes)},
-        "warnings": warning_texts(unit.rows),
+        "warnings": unit.warnings,
     }
     for name, column in added.items():
         while name in columns:
@@ -212,3 +191,29 @@ def _in_parallel(bundle: Path, folder: Path, units: Iterator[Unit], workers: int
         raise Transient(message("requests.scorer_ended")) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _on_cluster(address: str, bundle: Path, folder: Path, units: Iterator[Unit]) -> Iterator[int]:
+    """As `_in_parallel`, by workers that have neither the bundle nor the folder."""
+    cluster: Cluster[tuple[int, int]] = Cluster(address, bundle, Bundle.open, answer)
+    under_way = 0
+    try:
+        for unit in units:
+            cluster.submit((unit.number, len(unit.rows)), to_bytes(unit))
+            under_way += 1
+            if under_way >= AHEAD * max(1, cluster.workers):
+                yield _kept(cluster, folder)
+                under_way -= 1
+        for _ in range(under_way):
+            yield _kept(cluster, folder)
+    finally:
+        cluster.close()
+
+
+def _kept(cluster: Cluster[tuple[int, int]], folder: Path) -> int:
+    """Wait for a part and write it; returns its rows."""
+    (number, rows), content = cluster.wait()
+    if content is None:
+        raise Transient(message("requests.scorer_ended"))
+    files.write_bytes(plans.part(folder, number), content)
+    return rows

@@ -4,5 +4,7 @@
 |---|---|
 | `champion_lookup` | Champion lookup: which version is the champion? |
 | `follower` | Follows the champion: registry → verified local cache → pointer file |
+| `heartbeat` | The heartbeat: the follower registers this service in the database |
+| `membership` | Membership: what a worker knows of the other services |
 | `store` | The model store of a worker |
 """

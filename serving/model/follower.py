@@ -42,6 +42,7 @@ CHECK_WORKERS_S = 1.0  # between two looks at what the workers serve
 KEPT_BUNDLES = 5  # with the one that serves, for a way back without a download; our choice
 MAX_REFUSALS = 20  # versions whose refusal is remembered; our choice
 STOP_RECORDER_S = 10.0  # when the service stops
+END_HEARTBEAT_S = 5.0  # for the last word to the database, when the service stops
 MAX_WAIT_S = 5.0  # between two questions to a registry that does not answer
 
 
@@ -75,7 +76,10 @@ class Follower:
         RegistryUnavailable
             Nothing could be asked; what serves, serves on.
         """
-        champion = self._found = champion_lookup.champion(self.settings)
+        champion = champion_lookup.champion(self.settings)
+        if champion != self._found:
+            self._refused_at.clear()  # the alias was moved: somebody waits for an answer of now
+        self._found = champion
         pointer = self._pointer()
         if champion is None:
             return False
@@ -276,5 +280,18 @@ def check(path: Path, sha256: str) -> None:
     Bundle.open(path, sha256=sha256).self_check()
 
 
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Follow until `stop`, and register the service where it may be one of several."""
+    beats = None
+    if settings.database_url.startswith("postgresql"):
+        from serving.model.heartbeat import Heartbeat  # takes SQLAlchemy's memory
+
+        beats = threading.Thread(target=Heartbeat(settings).run, args=(stop,), name="heartbeat", daemon=True)
+        beats.start()
+    Follower(settings).run(stop)
+    if beats is not None:
+        beats.join(END_HEARTBEAT_S)
+
+
 if __name__ == "__main__":
-    processes.main("follower", lambda settings, stop: Follower(settings).run(stop))
+    processes.main("follower", run)

@@ -5,15 +5,19 @@ verified and checked. A thread in every worker looks at the file's identity ever
 opens and warms up the new bundle while the old one answers, and then assigns `_served`. A request takes the
 reference once and keeps it, so that no answer mixes two versions and a request in flight ends on its own.
 
-What each worker serves is written to `var/serving/workers/<pid>.json`: `promote` reads it, through
-`/health/ready`, to prove that all have swapped.
+What each worker serves is written to `var/serving/workers/<host>-<pid>-<random>.json`: `promote` reads it, through
+`/health/ready`, to prove that all have swapped. A worker lives as long as it holds the lock beside its report: a pid
+tells nothing in another container, nor after a restart.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
+import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +29,7 @@ import msgspec
 from ml.bundle.reader import Bundle
 from ml.errors import BundleError, explained
 from ml.messages import Text, message
-from ml.storage.files import write_bytes
+from ml.storage.files import is_locked, write_bytes
 
 log = logging.getLogger("refit.serving")
 
@@ -50,13 +54,58 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class WorkerState(msgspec.Struct, frozen=True):
-    """Content of `workers/<pid>.json`."""
+    """Content of a worker's report; `pid` and `host` are for people."""
 
     pid: int
     model_version: str | None
     time: float
     refused: Refusal | None = None
     sha256: str = ""  # of the bundle that is served
+    host: str = ""
+
+
+class WorkerReport:
+    """A worker's report, which counts until it is withdrawn or the process ends, however it ends.
+
+    Parameters
+    ----------
+    folder
+        Of all workers' reports.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.host, self.pid = socket.gethostname(), os.getpid()
+        name = f"{self.host}-{self.pid}-{secrets.token_hex(4)}"
+        self.file, self._lock_file = folder / f"{name}.json", folder / f"{name}.lock"
+        self._lock = -1
+
+    def write(self, state: WorkerState) -> None:
+        """Replace it. Not synced: it describes a process and is worthless after a power cut."""
+        self._hold()
+        temporary = self.file.with_name(f".{self.file.name}.{threading.get_ident()}")
+        temporary.write_bytes(msgspec.json.encode(state))
+        os.replace(temporary, self.file)
+
+    def withdraw(self) -> None:
+        """Remove it, and its lock with it."""
+        for file in (self.file, self._lock_file):
+            with contextlib.suppress(OSError):
+                file.unlink()
+        self._let_go()
+
+    def _hold(self) -> None:
+        if self._lock >= 0 and self._lock_file.exists():
+            return
+        self._let_go()
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(handle, fcntl.LOCK_EX)  # others look at it for a moment only
+        self._lock = handle
+
+    def _let_go(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
 
 class Served:
@@ -103,6 +152,7 @@ class ModelStore:
         self.refused: Refusal | None = None
         self._served: Served | None = None
         self._seen: tuple[int, int, int] | None = None
+        self._own_report: WorkerReport | None = None
         self._unreported = 0.0  # since when (monotonic) the report is not as it should be; 0: it is
         self._on_swap = on_swap
         self._lock = threading.Lock()
@@ -126,8 +176,7 @@ class ModelStore:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
-        with contextlib.suppress(OSError):
-            self._report_file().unlink()
+        self._worker_report().withdraw()
 
     def refresh(self) -> None:
         """Follow the pointer if it has been replaced since the last look."""
@@ -176,14 +225,18 @@ class ModelStore:
         if self._on_swap is not None:
             self._on_swap(version)
 
-    def _report_file(self) -> Path:
-        return self.folder / "workers" / f"{os.getpid()}.json"
+    def _worker_report(self) -> WorkerReport:
+        """This process's: a store may be made before a fork."""
+        if self._own_report is None or self._own_report.pid != os.getpid():
+            self._own_report = WorkerReport(self.folder / "workers")
+        return self._own_report
 
     def _report(self) -> None:
         version, sha256 = (self._served.version, self._served.sha256) if self._served else (None, "")
-        state = WorkerState(os.getpid(), version, time.time(), self.refused, sha256)
+        report = self._worker_report()
+        state = WorkerState(report.pid, version, time.time(), self.refused, sha256, report.host)
         try:
-            write_state(self._report_file(), state)
+            report.write(state)
             self._unreported = 0.0
         except OSError as error:  # a full disk must not stop a swap; it is written once there is room
             if not self._unreported:
@@ -204,30 +257,27 @@ def open_served(folder: Path, pointer: Pointer) -> Served:
     return Served(pointer.version, bundle, bundle.sha256)
 
 
-def write_state(file: Path, state: WorkerState) -> None:
-    """Replace a worker's report. Not synced: it describes a process and is worthless after a power cut."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{threading.get_ident()}")
-    temporary.write_bytes(msgspec.json.encode(state))
-    os.replace(temporary, file)
-
-
 def worker_states(folder: Path) -> list[WorkerState]:
     """Reports of the workers that live; those of dead ones are removed."""
     states = []
     for file in sorted((folder / "workers").glob("*.json")):
+        lock = file.with_suffix(".lock")
         try:
-            state = msgspec.json.decode(file.read_bytes(), type=WorkerState)
-            os.kill(state.pid, 0)
-        except ProcessLookupError:
-            file.unlink(missing_ok=True)
-        except PermissionError:
-            states.append(state)  # alive, of another user
+            if _is_held(lock):
+                states.append(msgspec.json.decode(file.read_bytes(), type=WorkerState))
+            else:
+                file.unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
         except (OSError, msgspec.DecodeError):
             continue
-        else:
-            states.append(state)
     return states
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        return is_locked(lock)
+    except FileNotFoundError:
+        return False
 
 
 def read_refusals(folder: Path) -> list[Refusal]:

@@ -3,7 +3,7 @@
 A segment is a head and a row of frames. The head is `RFTSEG`, the format's version (uint16), a random marker of
 16 bytes and a CRC-32. A frame is the marker, its own offset (uint64), the CRC of the frame before it, the length of
 its record, a CRC-32 over record and these fields (uint32 each), then the record in MessagePack: one of `Model`,
-`Predictions` and `Feedback`. All integers are little-endian.
+`Predictions`, `Feedback` and `Actions`. All integers are little-endian.
 
 Records hold bytes that callers chose. None of them can become a frame: nobody outside knows the marker, a frame is
 valid only at the offset that it names, and only behind the frame that it names.
@@ -20,8 +20,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from ml.exploration.policy import Action
+
 MAGIC = b"RFTSEG"
-VERSION = 3  # of the record's format; a reader of another one refuses
+VERSION = 4  # of the record's format; 4 has what followed an answer
+READABLE = (3, VERSION)  # what is read; a reader refuses any other
 HEAD = struct.Struct("<6sH16sI")
 FIELDS = struct.Struct("<16sQII")
 CHECK = struct.Struct("<I")
@@ -56,7 +59,7 @@ class Predictions(msgspec.Struct, tag="P", array_like=True, gc=False):
     """The rows of one answer: arrays as little-endian bytes, row-major; `flags` is empty when no row has any.
 
     `hashed` maps a column to the keyed hash of each row's value ("" for missing); `who` has the identity of each row,
-    or is empty.
+    or is empty; `actions` what the policy let follow each, or is empty.
     """
 
     time: float
@@ -70,6 +73,7 @@ class Predictions(msgspec.Struct, tag="P", array_like=True, gc=False):
     flags: list[list[str]]
     hashed: dict[str, list[str]] = {}
     who: tuple[str, ...] = ()
+    actions: tuple[Action | None, ...] = ()
 
 
 class Label(msgspec.Struct, array_like=True, frozen=True):
@@ -87,7 +91,21 @@ class Feedback(msgspec.Struct, tag="F", array_like=True, frozen=True):
     labels: list[Label]
 
 
-Record = Model | Predictions | Feedback
+class ToldAction(msgspec.Struct, array_like=True, frozen=True):
+    """What a caller says that followed a prediction (`ml.exploration.policy`)."""
+
+    prediction_id: str
+    action: Action
+    told_at: float
+
+
+class Actions(msgspec.Struct, tag="A", array_like=True, frozen=True):
+    """The actions of one request."""
+
+    actions: list[ToldAction]
+
+
+Record = Model | Predictions | Feedback | Actions
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -71,7 +71,6 @@ def _repair(
                 left += 1
     predictions.insert(engine, rows)
     predictions.insert_feedback(engine, labels)
-    predictions.drop_repeated_labels(engine, {one["prediction_id"] for one in labels})
     if not left:
         file.unlink()
     return Repaired(file.name, len(rows), len(labels), left)

@@ -1,5 +1,7 @@
 """Retention: rows and labels past `log.retention_days` are deleted, by a clock that is not believed at once.
 
+Rows past `log.archive_after_days` leave the database for Parquet files (`ml.predictions.archive`) by the same clock.
+
 A clock that is wrong for a moment must not delete history, neither ahead (everything is old then) nor behind (what is
 answered then is old as soon as it is right again). So the log shipper keeps a time of its own (`ml.storage.clock`): it
 follows the machine's clock while that is within `BELIEVED_S` of it, runs on by itself where the clock leaps further,
@@ -9,12 +11,15 @@ and takes a leap for true after `PROVEN_S` of running with it. What is deleted i
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import multiprocessing.process
 import time
 
 import msgspec
 
 from ml import alerts, predictions
 from ml.messages import message
+from ml.predictions import archive
 from ml.settings import Settings
 from ml.storage import clock as clocks
 from ml.storage.clock import BELIEVED_S, DAY_S, Clock
@@ -37,6 +42,7 @@ class Retention:
         self.clock = kept or Clock(now=time.time(), purged=time.time())
         self._ticked = clocks.ran_s() - (clocks.since_kept(kept) if kept else 0.0)
         self._kept = float("-inf")
+        self._archiving: multiprocessing.process.BaseProcess | None = None
         self.tick()
 
     @property
@@ -84,11 +90,23 @@ class Retention:
             if clocks.ran_s() - self._kept > KEEP_EVERY_S:
                 self._keep()
             return
-        gone = predictions.purge(self.settings, self.horizon)
+        gone = predictions.purge(self.settings, self.horizon) + archive.purge(self.settings, self.horizon)
         clock.purged = clock.now
         self._keep()
         if gone:
             log.info("predictions past their retention deleted", extra={"rows": gone})
+        self._archive()
+
+    def _archive(self) -> None:
+        """In a process of its own, which takes its memory with it; the log shipper goes on."""
+        age = self.settings.log.archive_after_days
+        if age > 0 and (self._archiving is None or not self._archiving.is_alive()):
+            before = min(time.time(), self.clock.now) - DAY_S * age
+            spawned = multiprocessing.get_context("spawn").Process(
+                target=archive.run, args=(self.settings, before), name="archive", daemon=True
+            )
+            spawned.start()
+            self._archiving = spawned
 
     def _keep(self) -> None:
         self._kept, self.clock.ran_s = clocks.ran_s(), self._ticked

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
+import functools
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +11,19 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ml.exploration.policy import Action
+from ml.predictions import ActionRow, PredictionRow, packed
+from ml.predictions.packed import Layout
+from ml.storage.files import is_locked
 from serving.prediction_log.records import (
     CHECK,
     FIELDS,
     FRAME_BYTES,
     HEAD,
     MAGIC,
+    READABLE,
     SUFFIX,
-    VERSION,
+    Actions,
     Feedback,
     Model,
     Position,
@@ -46,7 +50,7 @@ def start(content: bytes) -> Position | None:
         return None
     magic, version, marker, check = HEAD.unpack_from(content)
     if check == zlib.crc32(memoryview(content)[: HEAD.size - CHECK.size]):
-        return Position(marker, HEAD.size, 0) if (magic, version) == (MAGIC, VERSION) else None
+        return Position(marker, HEAD.size, 0) if magic == MAGIC and version in READABLE else None
     first = Position(content[HEAD.size : HEAD.size + 16], HEAD.size, 0)
     return first if _frame_end(content, first, 0) is not None else None
 
@@ -113,16 +117,9 @@ def is_torn(tail: bytes, place: Position) -> bool:
 def is_sealed(segment: Path) -> bool:
     """Whether nothing more will come: its writer has closed it or is dead, so that its lock is free."""
     try:
-        fd = os.open(segment, os.O_RDONLY | os.O_CLOEXEC)
+        return not is_locked(segment)
     except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(fd)
-    return True
 
 
 def rows(record: Predictions, model: Model) -> Iterator[dict[str, Any]]:
@@ -151,7 +148,60 @@ def rows(record: Predictions, model: Model) -> Iterator[dict[str, Any]]:
             "probability": chosen[i],
             "probabilities": dict(zip(model.classes, probabilities[i].tolist(), strict=True)),
             "flags": record.flags[i] if record.flags else [],
+            **(_action(record.actions[i]) if record.actions else {}),
         }
+
+
+def packed_rows(record: Predictions, model: Model, moment: float) -> tuple[Layout, list[PredictionRow]]:
+    """The rows of a record with their values as they stand in it, and the layout of these; `moment` is the answer's."""
+    layout, prefix, kept = _layout(model, tuple(record.hashed))
+    n, width, classes = len(record.ids), 4 * len(model.numbers), 4 * len(model.classes)
+    numbers = record.numbers
+    if kept is not None:
+        numbers = np.frombuffer(numbers, "<f4").reshape(n, len(model.numbers))[:, list(kept)].tobytes()
+        width = 4 * len(kept)
+    chosen = np.frombuffer(record.chosen, "<f4").tolist()
+    found = []
+    for i, prediction_id in enumerate(record.ids):
+        inputs = prefix + numbers[i * width : (i + 1) * width]
+        if record.categories or record.hashed:
+            words = [
+                word
+                for name, word in zip(model.categories, record.categories[i] if record.categories else (), strict=False)
+                if name not in model.absent
+            ]
+            inputs += packed.words(words + [values[i] for values in record.hashed.values()])
+        flags = record.flags[i] if record.flags else None
+        followed = _action(record.actions[i]) if record.actions else None
+        found.append(
+            PredictionRow(
+                prediction_id=prediction_id,
+                time=moment,
+                model_version=record.version,
+                inputs=inputs,
+                label=record.labels[i],
+                probability=chosen[i],
+                probabilities=packed.PACKED + record.probabilities[i * classes : (i + 1) * classes],
+                flags=msgspec.json.encode(flags).decode() if flags else "[]",
+                model_sha256=model.sha256,
+                row_id=record.who[i] if record.who else "",
+                followed=ActionRow(prediction_id=prediction_id, **followed) if followed else None,
+            )
+        )
+    return layout, found
+
+
+@functools.lru_cache(maxsize=256)
+def _layout(model: Model, hashed: tuple[str, ...]) -> tuple[Layout, bytes, tuple[int, ...] | None]:
+    """(layout, what its inputs begin with, the places of the numbers that are logged, None for all)."""
+    kept = tuple(j for j, name in enumerate(model.numbers) if name not in model.absent)
+    layout = Layout(
+        tuple(model.numbers[j] for j in kept),
+        tuple(name for name in model.categories if name not in model.absent),
+        hashed,
+        model.classes,
+    )
+    return layout, packed.PACKED + layout.key, kept if len(kept) < len(model.numbers) else None
 
 
 def labels(record: Feedback) -> list[dict[str, Any]]:
@@ -161,6 +211,17 @@ def labels(record: Feedback) -> list[dict[str, Any]]:
         for x in record.labels
     ]
     return predictions
+
+
+def told_actions(record: Actions) -> list[dict[str, Any]]:
+    """The actions of a record as `ml.predictions.insert_actions` takes them."""
+    return [{"prediction_id": x.prediction_id, "told_at": x.told_at, **_action(x.action)} for x in record.actions]
+
+
+def _action(action: Action | None) -> dict[str, Any]:
+    if action is None:
+        return {}
+    return {"action": action.name, "propensity": action.propensity, "label_propensity": action.label_propensity}
 
 
 def _frame_end(content: bytes, place: Position, base: int) -> Position | None:

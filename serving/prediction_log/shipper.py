@@ -22,17 +22,18 @@ import msgspec
 
 from ml import predictions
 from ml.errors import StoreUnavailable
+from ml.predictions import PredictionRow
 from ml.settings import Settings
 from ml.storage import database, files
 from serving import processes
 from serving.prediction_log import segments
-from serving.prediction_log.records import HEAD, Feedback, Model, Position, Predictions, Record
+from serving.prediction_log.records import HEAD, Actions, Feedback, Model, Position, Predictions, Record
 from serving.prediction_log.retention import Retention
 from serving.status import collector, reader, version_keeper
 
 log = logging.getLogger("refit.log_shipper")
 
-BATCH_ROWS = 2_000  # a transaction; our choice
+BATCH_ROWS = 10_000  # handed to the database at once; our choice: 3 MB of rows
 STATUS_EVERY_S = 5.0  # between two collections for the pages
 STATUS_REST = 20  # times as long as a collection took, until the next: it has at most a twentieth of a core
 STATUS_AT_LEAST_EVERY_S = 60.0  # however long it takes; our choice
@@ -54,8 +55,8 @@ class LogShipper:
         self._models: dict[tuple[Path, str], Model] = {}
         self._seen: dict[Path, int] = {}
         self._places: dict[Path, Position] = {}  # how far each segment has been read
-        self._labelled: set[str] = set()  # predictions that got a label in this pass
-        self._first_pass = True
+        self._packed = database.url(settings).startswith("postgresql")
+        self._told: set[bytes] = set()  # layouts that the database has
 
     def step(self) -> int:
         """Move what is there; returns how many rows and labels were handed to the database.
@@ -71,17 +72,7 @@ class LogShipper:
         for segment in segments.segments(self.folder):
             self._move(segment)
         self.retention.passed(began)
-        self._drop_repeated_labels()
         return self.moved - before
-
-    def _drop_repeated_labels(self) -> None:
-        """After a whole pass, as the labels of one prediction may stand in the segments of several workers."""
-        if self._labelled or self._first_pass:  # what a killed log shipper had not come to is done at the next start
-            predictions.drop_repeated_labels(
-                database.engine(self.settings), None if self._first_pass else self._labelled
-            )
-        self._first_pass = False
-        self._labelled.clear()
 
     def _move(self, segment: Path) -> None:
         sealed = segments.is_sealed(segment)  # before reading: what was written until then is read below
@@ -133,15 +124,24 @@ class LogShipper:
             log.error("%s is no segment of this version of Refit; it is kept in 'damaged'", segment.name)
             _keep(segment)
 
-    def _take(self, segment: Path, record: Predictions | Feedback | None, batch: _Batch) -> None:
+    def _take(self, segment: Path, record: Predictions | Feedback | Actions | None, batch: _Batch) -> None:
         match record:
             case Predictions() if (model := self._models.get((segment, record.version))) is not None:
                 moment = self.retention.arrived(record.time)
-                batch.rows += [row | {"time": moment} for row in segments.rows(record, model)]
+                if self._packed:
+                    layout, rows = segments.packed_rows(record, model, moment)
+                    batch.layouts[layout.key] = layout.content
+                    batch.rows += rows
+                else:
+                    batch.rows += [row | {"time": moment} for row in segments.rows(record, model)]
             case Feedback():
                 batch.labels += [
                     label | {"received_at": self.retention.arrived(label["received_at"])}
                     for label in segments.labels(record)
+                ]
+            case Actions():
+                batch.actions += [
+                    one | {"told_at": self.retention.arrived(one["told_at"])} for one in segments.told_actions(record)
                 ]
             case _:
                 self._put_aside(segment)
@@ -154,9 +154,12 @@ class LogShipper:
     def _commit(self, segment: Path, batch: _Batch) -> None:
         engine = database.engine(self.settings)
         predictions.insert_meanings(engine, batch.meanings)  # first: no row is there without what it means
+        if new := {key: content for key, content in batch.layouts.items() if key not in self._told}:
+            predictions.insert_layouts(engine, new)
+            self._told |= new.keys()
         _insert(engine, predictions.insert, batch.rows, segment)
         _insert(engine, predictions.insert_feedback, batch.labels, segment)
-        self._labelled.update(label["prediction_id"] for label in batch.labels)
+        _insert(engine, predictions.insert_actions, batch.actions, segment)
         self.moved += len(batch)
         self._offsets[segment] = batch.end
         _write_offset(segment, batch.end)
@@ -190,16 +193,18 @@ class _Batch:
     """Records that go to the database in one go; `end` is the offset behind the last of them."""
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[dict[str, Any] | PredictionRow] = []
         self.labels: list[dict[str, Any]] = []
+        self.actions: list[dict[str, Any]] = []
         self.meanings: dict[str, bytes] = {}
+        self.layouts: dict[bytes, bytes] = {}
         self.end = 0
 
     def __len__(self) -> int:
-        return len(self.rows) + len(self.labels)
+        return len(self.rows) + len(self.labels) + len(self.actions)
 
 
-def _insert(engine: Any, write: Callable[[Any, list[dict[str, Any]]], None], rows: list[Any], segment: Path) -> None:
+def _insert(engine: Any, write: Callable[[Any, list[Any]], None], rows: list[Any], segment: Path) -> None:
     """Write rows; one that the database will never take is put aside, so that it does not hold up the rest."""
     if not rows:
         return
@@ -209,19 +214,18 @@ def _insert(engine: Any, write: Callable[[Any, list[dict[str, Any]]], None], row
     except StoreUnavailable:
         raise
     except Exception:
-        log.exception("a batch of %s was refused; its records are tried one by one", segment.name)
-    for row in rows:
-        try:
-            write(engine, [row])
-        except StoreUnavailable:
-            raise
-        except Exception:
-            log.exception("a record was refused; it is kept in 'damaged'")
-            with (_damaged(segment) / f"{segment.stem}.jsonl").open("ab") as file:
-                file.write(msgspec.json.encode(row) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            files.sync_folder(_damaged(segment))
+        if len(rows) > 1:
+            log.warning("%d records of %s were refused; each half is tried by itself", len(rows), segment.name)
+            middle = len(rows) // 2
+            _insert(engine, write, rows[:middle], segment)
+            _insert(engine, write, rows[middle:], segment)
+            return
+        log.exception("a record was refused; it is kept in 'damaged'")
+    with (_damaged(segment) / f"{segment.stem}.jsonl").open("ab") as file:
+        file.write(msgspec.json.encode(rows[0]) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    files.sync_folder(_damaged(segment))
 
 
 def _keep(segment: Path) -> None:

@@ -36,15 +36,17 @@ from ml.errors import Transient, explained
 from ml.messages import message
 from ml.settings import Settings
 from ml.storage.files import make_folder, sync_folder
-from ml.storage.secrets import secret
+from ml.storage.secrets import hash_key
 from serving.ids import token
 from serving.prediction_log.records import (
     SUFFIX,
+    Actions,
     Feedback,
     Label,
     Model,
     Position,
     Predictions,
+    ToldAction,
     backlog_bytes,
     begin,
     encode,
@@ -52,6 +54,7 @@ from serving.prediction_log.records import (
 )
 
 if TYPE_CHECKING:
+    from ml.exploration.policy import Action
     from ml.schema.rows import Rows
     from serving.model.store import Served
     from serving.scoring.score import Scored
@@ -72,7 +75,7 @@ class PredictionLog:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings.log
         self.folder = settings.var / "serving" / "segments"
-        self._secrets = settings.var / "secrets"
+        self._whole = settings
         self._machine = settings.log.durability == "machine"
         self._private = frozenset(settings.log.drop_columns) | frozenset(settings.log.hash_columns)
         self._key = b""
@@ -99,7 +102,7 @@ class PredictionLog:
         with contextlib.suppress(OSError):  # a full disk is told at the first append
             self.folder.mkdir(parents=True, exist_ok=True)
         if self.settings.hash_columns:
-            self._key = secret(self._secrets / "log_hash_key")
+            self._key = hash_key(self._whole)
         self._watch_backlog()
         self._stop.clear()
         self._thread = threading.Thread(target=self._housekeeping, name="refit-log-sync", daemon=True)
@@ -157,6 +160,7 @@ class PredictionLog:
             [[flag.message.text for flag in flags] for flags in rows.warnings],
             hashed,
             rows.who if rows.who and not self._private.intersection(served.bundle.schema.id_columns) else (),
+            scored.actions,
         )
         self._put(encode(record), served)
 
@@ -167,6 +171,11 @@ class PredictionLog:
         written = [Label(f"{i:08x}{token()}", key, label, now) for i, (key, label) in enumerate(labels)]
         self._put(encode(Feedback(written)), None)
         return written
+
+    def append_actions(self, told: Iterable[tuple[str, Action]]) -> None:
+        """Log what callers say that followed, pairs of prediction id and action, with the same guarantee."""
+        now = time.time()
+        self._put(encode(Actions([ToldAction(key, action, now) for key, action in told])), None)
 
     def _put(self, payload: bytes, served: Served | None) -> None:
         payload_crc = zlib.crc32(payload)  # here, as no other thread waits for it

@@ -59,8 +59,10 @@ class InvalidInput(RefitError):
 @guard.opens(None)
 @operations.describe("Is a model loaded?", NO_JSON, error=MLFLOW_ERROR, also={404: NO_JSON}, tag="mlflow")
 def ping() -> Response:
-    """200 when a model is loaded, 404 when not; MLflow's body is one line end."""
-    return Response("\n", 200 if current_service().store.current() is not None else 404, mimetype="application/json")
+    """200 when a model is loaded and the service in rotation, else 404; MLflow's body is one line end."""
+    service = current_service()
+    found = service.store.current() is not None and not service.out_of_rotation
+    return Response("\n", 200 if found else 404, mimetype="application/json")
 
 
 @bp.get("/version")
@@ -106,6 +108,7 @@ def _answer(service: Service, served: Served, n: int, parts: Iterator[Rows]) -> 
             out.write(b'{"predictions":[')
             for scored in (chunk for rows in parts for chunk in score.chunks(served, rows)):
                 guard.stop_if_gone()
+                scored = service.acted(scored)
                 for written, values in ((out, _records(scored)), (ids, scored.ids)):
                     written.write((b"," if room.logged else b"") + msgspec.json.encode(values)[1:-1])
                 if len(scored):
@@ -175,12 +178,15 @@ def _refused_content_type() -> Response | None:
 
 def _records(scored: Scored) -> list[dict[str, Any]]:
     names = [f"probability_{name}" for name in scored.schema.classes]
-    return [
+    records: list[dict[str, Any]] = [
         {"label": label, "probability": probability, **dict(zip(names, row, strict=True))}
         for label, probability, row in zip(
             scored.labels, scored.chosen.tolist(), scored.probabilities.tolist(), strict=True
         )
     ]
+    for record, action in zip(records, scored.actions, strict=False):  # there are none without a policy
+        record |= {"action": action and action.name, "propensity": action and action.propensity}
+    return records
 
 
 def _table_rows(one: Service, served: Served, body: bytes) -> tuple[int, Iterator[Rows]]:

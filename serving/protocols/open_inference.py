@@ -32,10 +32,11 @@ from serving.protocols import lenient_rows, tensors
 from serving.protocols.tensors import BYTES, DTYPES, TensorError
 from serving.scoring import json_rows, responses, score
 from serving.scoring.score import VERSION_HEADER, Scored
-from serving.service import current_service, read_body
+from serving.service import Service, current_service, read_body
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 OUTPUTS = {"label": BYTES, "probability": "FP64", "probabilities": "FP64", "prediction_id": BYTES}
+ACTION = "action"  # what follows by the policy, where there is one
 
 _logger = logging.getLogger("refit.serving")
 
@@ -63,9 +64,10 @@ def live() -> Response:
 @guard.opens(None)
 @_describe("Is a model loaded?", {JSON: OBJECT}, also={503: {JSON: OBJECT}})
 def ready() -> Response:
-    """A model is loaded: 200, else 503."""
-    loaded = current_service().store.current() is not None
-    return _json({"ready": loaded}, 200 if loaded else 503)
+    """A model is loaded, and the service in rotation: 200, else 503."""
+    service = current_service()
+    found = service.store.current() is not None and not service.out_of_rotation
+    return _json({"ready": found}, 200 if found else 503)
 
 
 @bp.get("/models")
@@ -90,7 +92,8 @@ def model(name: str, version: str = "") -> Response:
     ]
     shapes = {"probabilities": [-1, len(schema.classes)]}
     outputs = [
-        {"name": output, "datatype": kind, "shape": shapes.get(output, [-1])} for output, kind in OUTPUTS.items()
+        {"name": output, "datatype": kind, "shape": shapes.get(output, [-1])}
+        for output, kind in _known_outputs(current_service()).items()
     ]
     content = {
         "name": name,
@@ -127,15 +130,14 @@ def infer(name: str, version: str = "") -> Response:
     rows = _rows(served, content, binary)
     if len(rows) > score.CHUNK_ROWS:
         service.check_room_for_table()
-    wanted = _wanted(content)
+    wanted = _wanted(content, _known_outputs(service))
     head: dict[str, Any] = {"model_name": name, "model_version": served.version}
     if "id" in content:
         head["id"] = _request_id(content["id"])
     parts = []
     for scored in score.chunks(served, rows):
         guard.stop_if_gone()
-        service.record(served, scored)
-        parts.append(scored)
+        parts.append(service.record(served, scored))
     unusual = Counter(kind for part in parts for kind in responses.kinds(part.rows))
     headers = {VERSION_HEADER: served.version, **responses.warnings_header(responses.counted(unusual))}
     return _answer(head, _outputs(parts, len(served.bundle.schema.classes)), wanted, headers)
@@ -247,23 +249,28 @@ def _request_id(given: Any) -> str:
     return text
 
 
-def _wanted(content: dict[str, Any]) -> dict[str, bool]:
+def _known_outputs(service: Service) -> dict[str, str]:
+    """Name → datatype; what follows an answer is there where the settings have a policy."""
+    return OUTPUTS if service.policy is None else {**OUTPUTS, ACTION: BYTES}
+
+
+def _wanted(content: dict[str, Any], known: dict[str, str]) -> dict[str, bool]:
     """Names of the outputs to give, and whether each is to be binary."""
     parameters = content.get("parameters") or {}
     binary = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
     outputs = content.get("outputs")
     if outputs is None:
-        return dict.fromkeys(OUTPUTS, binary)
+        return dict.fromkeys(known, binary)
     if not isinstance(outputs, list) or not all(isinstance(item, dict) for item in outputs):
         raise TensorError(message("protocols.outputs"))
     wanted: dict[str, bool] = {}
     for item in outputs:
         name = item.get("name")
-        if not isinstance(name, str) or name not in OUTPUTS:
-            raise TensorError(message("protocols.output", kinds=list(OUTPUTS), got=shown(name)))
+        if not isinstance(name, str) or name not in known:
+            raise TensorError(message("protocols.output", kinds=list(known), got=shown(name)))
         own = item.get("parameters") or {}
         wanted[name] = own.get("binary_data", binary) is True if isinstance(own, dict) else binary
-    return wanted or dict.fromkeys(OUTPUTS, binary)
+    return wanted or dict.fromkeys(known, binary)
 
 
 def _outputs(parts: list[Scored], n_classes: int) -> dict[str, Any]:
@@ -275,6 +282,7 @@ def _outputs(parts: list[Scored], n_classes: int) -> dict[str, Any]:
         "probability": np.concatenate(chosen).astype("<f8"),
         "probabilities": np.concatenate(probabilities).astype("<f8"),
         "prediction_id": [prediction_id for part in parts for prediction_id in part.ids],
+        ACTION: [action.name if action else "" for part in parts for action in part.actions],
     }
 
 
@@ -286,7 +294,7 @@ def _answer(
     for name, as_binary in wanted.items():
         values = outputs[name]
         shape = list(values.shape) if isinstance(values, np.ndarray) else [len(values)]
-        output: dict[str, Any] = {"name": name, "datatype": OUTPUTS[name], "shape": shape}
+        output: dict[str, Any] = {"name": name, "datatype": OUTPUTS.get(name, BYTES), "shape": shape}
         if as_binary:
             binary.append(tensors.to_binary(values))
             output["parameters"] = {"binary_data_size": len(binary[-1])}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Sequence
 from typing import Any, BinaryIO, Protocol
 
 import msgspec
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+from pyarrow.types import is_floating
 
 from ml.schema import arrow_cells
 from ml.schema.cells import NUMBER
@@ -31,6 +33,12 @@ from serving.scoring.upload import Part
 # A sign alone ("-" for no value) is no formula.
 FORMULA = r"(?s)^(?:[=@\t\r\n;＝＠]|[+\-＋－].)"
 _FORMULA = re.compile(FORMULA)
+
+
+# Columns of an answer.
+LABEL, PROBABILITY, POSITIVE, WARNINGS = "label", "probability", "positive_probability", "warnings"
+ACTION, PROPENSITY = "action", "propensity"  # only where the settings have a policy
+OF_CLASS = "probability_"  # and the class's name
 
 
 class Writer(Protocol):
@@ -134,26 +142,47 @@ def answer_columns(scored: Scored, taken: list[str]) -> pa.Table:
     """The columns that are added; one whose name is taken is called `predicted_…`.
 
     `prediction_id` (unless the caller's own ids came in a column of that name), `label`, `probability` (of the
-    label), `positive_probability` (where there is a positive label), `probability_<class>`, and `warnings`, empty
-    where there are none.
+    label), `positive_probability` (where there is a positive label), `probability_<class>`, `action` and `propensity`
+    (where the settings have a policy), and `warnings`, empty where there are none.
     """
     probabilities = scored.probabilities.astype("float64")
     columns: dict[str, Any] = {
         ID_KEY: pa.array(scored.ids, pa.string()),
-        "label": pa.array(scored.labels, pa.string()),
-        "probability": pa.array(scored.chosen.astype("float64")),
-        **({} if scored.positive is None else {"positive_probability": pa.array(probabilities[:, scored.positive])}),
-        **{f"probability_{name}": pa.array(probabilities[:, j]) for j, name in enumerate(scored.schema.classes)},
-        "warnings": warning_texts(scored.rows),
+        LABEL: pa.array(scored.labels, pa.string()),
+        PROBABILITY: pa.array(scored.chosen.astype("float64")),
+        **({} if scored.positive is None else {POSITIVE: pa.array(probabilities[:, scored.positive])}),
+        **{f"{OF_CLASS}{name}": pa.array(probabilities[:, j]) for j, name in enumerate(scored.schema.classes)},
+        **_actions(scored),
+        WARNINGS: warning_texts(scored.rows),
     }
+    names = answer_names(scored, taken)
+    return pa.table([columns[kind] for kind in names.values()], names=list(names))
+
+
+def answer_names(scored: Scored, taken: list[str]) -> dict[str, str]:
+    """Name → kind of the columns that `answer_columns` adds, in their order."""
+    positive = [] if scored.positive is None else [POSITIVE]
+    classes = [f"{OF_CLASS}{name}" for name in scored.schema.classes]
+    acted = [ACTION, PROPENSITY] if scored.actions else []
+    kinds = [ID_KEY, LABEL, PROBABILITY, *positive, *classes, *acted, WARNINGS]
     if ID_KEY in taken and not any(column.name == ID_KEY for column in scored.schema.columns):
-        del columns[ID_KEY]
-    names: list[str] = []
-    for name in columns:
+        kinds.remove(ID_KEY)
+    names: dict[str, str] = {}
+    for kind in kinds:
+        name = kind
         while name in taken or name in names:
             name = f"predicted_{name}"
-        names.append(name)
-    return pa.table(list(columns.values()), names=names)
+        names[name] = kind
+    return names
+
+
+def _actions(scored: Scored) -> dict[str, pa.Array]:
+    if not scored.actions:
+        return {}
+    return {
+        ACTION: pa.array([action and action.name for action in scored.actions], pa.string()),
+        PROPENSITY: pa.array([action and action.propensity for action in scored.actions], pa.float64()),
+    }
 
 
 def warning_texts(rows: Rows) -> pa.Array:
@@ -169,7 +198,8 @@ def warning_texts(rows: Rows) -> pa.Array:
 
 def _is_ours(part: Part, scored: Scored) -> bool:
     """Whether no text of the answer came from outside and the classes are harmless: then nothing needs escaping."""
-    return part.ids is None and not scored.rows.warnings and not any(_FORMULA.match(c) for c in scored.schema.classes)
+    names = {*scored.schema.classes, *(action.name for action in scored.actions if action is not None)}
+    return part.ids is None and not scored.rows.warnings and not any(map(_FORMULA.match, names))
 
 
 def _has_formula(table: pa.Table, numbers: frozenset[str]) -> bool:
@@ -194,7 +224,7 @@ def _escaped(table: pa.Table, numbers: frozenset[str] = frozenset()) -> pa.Table
     """The table as CSV may show it: formula cells made text, NaN empty, what Arrow cannot write by its text."""
     columns = []
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if pa.types.is_floating(column.type):
+        if is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         elif not _is_text(column.type) and not _is_plain(column.type):
             texts = [None if cell is None else str(cell) for cell in column.to_pylist()]
@@ -223,11 +253,17 @@ def safe_name(name: str) -> str:
 
 def _as_written(table: pa.Table, schema: Schema) -> pa.Table:
     """Numbers with the decimal mark of the model's tables, so that the file can be sent again as it is."""
-    if schema.decimal == ".":
+    return _with_mark(table, schema.numbers, schema.decimal)
+
+
+def _with_mark(table: pa.Table, names: Sequence[str], decimal: str) -> pa.Table:
+    """The table with the floats of some columns as text with this decimal mark."""
+    if decimal == ".":
         return table
     for place, column in enumerate(table.columns):
-        if table.column_names[place] in schema.numbers and pa.types.is_floating(column.type):
-            texts = arrow_cells.swapped(arrow_cells.flat(column.cast(pa.string())), ".", schema.decimal)
+        if table.column_names[place] in names and is_floating(column.type):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+            texts = arrow_cells.swapped(arrow_cells.flat(column.cast(pa.string())), ".", decimal)
             table = table.set_column(place, table.column_names[place], texts)
     return table
 
@@ -237,18 +273,25 @@ def is_formula(text: str) -> bool:
     return _FORMULA.match(text) is not None and re.match(NUMBER, text) is None
 
 
-def as_csv(table: pa.Table, schema: Schema) -> bytes:
-    """CSV lines without a header of any table: numbers as the model's tables have them, formula cells made text."""
-    escaped = _escaped(_as_written(table, schema), frozenset(schema.numbers))
-    return _lines(pa.table(escaped.columns, names=[str(i) for i in range(escaped.num_columns)]))
+def as_csv(table: pa.Table, numbers: frozenset[str], *, delimiter: str, decimal: str) -> bytes:
+    """CSV lines without a header of any table: all numbers with one decimal mark, formula cells made text.
+
+    Parameters
+    ----------
+    numbers
+        Columns of numbers only: a sign there begins no formula.
+    """
+    floats = [name for name, kind in zip(table.column_names, table.schema.types, strict=True) if is_floating(kind)]
+    escaped = _escaped(_with_mark(table, floats, decimal), numbers | set(floats))
+    return _lines(pa.table(escaped.columns, names=[str(i) for i in range(escaped.num_columns)]), delimiter)
 
 
-def _lines(table: pa.Table) -> bytes:
+def _lines(table: pa.Table, delimiter: str = ",") -> bytes:
     """CSV lines without a header, quoted only where some cell needs it."""
     try:
-        return _written(table, "none")
-    except pa.ArrowInvalid:  # a cell holds a comma, a quote or a line end
-        return _written(table, "needed")
+        return _written(table, "none", delimiter)
+    except pa.ArrowInvalid:  # a cell holds a delimiter, a quote or a line end
+        return _written(table, "needed", delimiter)
 
 
 def _line_array(table: pa.Table) -> pa.Array:
@@ -259,7 +302,8 @@ def _line_array(table: pa.Table) -> pa.Array:
     return pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(content))
 
 
-def _written(table: pa.Table, quoting: str) -> bytes:
+def _written(table: pa.Table, quoting: str, delimiter: str) -> bytes:
     out = io.BytesIO()
-    pacsv.write_csv(table, out, pacsv.WriteOptions(include_header=False, quoting_style=quoting))
+    options = pacsv.WriteOptions(include_header=False, quoting_style=quoting, delimiter=delimiter)
+    pacsv.write_csv(table, out, options)
     return out.getvalue()

@@ -22,6 +22,7 @@ from ml.settings import Settings
 from serving.auth.limits import check_cells
 
 BATCH_ROWS = 8_192  # unpacked at once; our choice
+PAGE_BYTES = 65_536  # read of a column at once; Arrow's pages have a megabyte, and are read in parts; our choice
 
 
 class ParquetTable:
@@ -72,7 +73,9 @@ class ParquetTable:
         """
         columns = [name for name in self.names if wanted is None or name in wanted]
         with _parquet_errors(self._name):
-            file = pq.ParquetFile(self._stream, read_dictionary=_texts_of(self.schema))
+            # Page by page: else a row group is read as a whole, and a million rows of 20 numbers are 150 MB of it.
+            options = {"pre_buffer": False, "buffer_size": PAGE_BYTES}
+            file = pq.ParquetFile(self._stream, read_dictionary=_texts_of(self.schema), **options)
             left = self._options.max_bytes
             for group in range(file.num_row_groups):  # one reader for all of them keeps the bytes of each to the end
                 for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns):

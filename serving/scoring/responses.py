@@ -22,7 +22,8 @@ WARNINGS_BYTES = 4_000  # of the header X-Warnings: half of the 8 kB that proxie
 
 class Answer(msgspec.Struct, gc=False):
     """The answer for one row. `probabilities` has a probability for each class; `positive_probability` is there only
-    where there is a positive label, `warnings` only where there are any."""
+    where there is a positive label, `warnings` only where there are any, `action` and `propensity` only where the
+    settings have a policy."""
 
     prediction_id: str
     label: str
@@ -30,6 +31,8 @@ class Answer(msgspec.Struct, gc=False):
     probabilities: Any
     positive_probability: float | msgspec.UnsetType = msgspec.UNSET
     warnings: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
+    action: str | msgspec.UnsetType = msgspec.UNSET
+    propensity: float | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Body(msgspec.Struct):
@@ -58,6 +61,10 @@ def predictions(scored: Scored) -> list[Answer]:
         for answer, warnings in zip(answers, scored.rows.warnings, strict=True):
             if warnings:
                 answer.warnings = [warning.to_dict() for warning in warnings]
+    if scored.actions:
+        for answer, action in zip(answers, scored.actions, strict=True):
+            if action is not None:
+                answer.action, answer.propensity = action.name, action.propensity
     return answers
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.bundle.reader import Bundle
+from ml.exploration.policy import Action, Policy
 from ml.messages import message
 from ml.schema.rows import RowReader, Rows
 from ml.schema.schema import Schema
@@ -44,7 +45,8 @@ class Scored(msgspec.Struct, frozen=True, gc=False):
     """Scored rows, all by one version.
 
     `ids` has one prediction id a row; `labels` one class a row; `probabilities` is (n, C) float32 in the order
-    of `schema.classes`; `chosen` is (n,) float32, the probability of the answered label.
+    of `schema.classes`; `chosen` is (n,) float32, the probability of the answered label. `actions` has what follows
+    each, where the settings have a policy, and is empty where they have none.
     """
 
     version: str
@@ -54,6 +56,7 @@ class Scored(msgspec.Struct, frozen=True, gc=False):
     labels: list[str]
     probabilities: npt.NDArray[np.float32]
     chosen: npt.NDArray[np.float32]
+    actions: tuple[Action | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -123,6 +126,15 @@ def score(served: ServedModel, rows: Rows, ids: Ids | None = None) -> Scored:
         labels = list(map(schema.classes.__getitem__, codes.tolist()))
         chosen = probabilities[np.arange(n), codes]
     return Scored(served.version, schema, rows, _filled(ids, n), labels, probabilities, chosen)
+
+
+def acted(scored: Scored, policy: Policy) -> Scored:
+    """With what the policy lets follow each answer."""
+    actions = tuple(map(policy.act, scored.labels, scored.ids))
+    return Scored(
+        scored.version, scored.schema, scored.rows, scored.ids, scored.labels, scored.probabilities, scored.chosen,
+        actions,
+    )  # fmt: skip
 
 
 def _check_finite(total: float, probabilities: npt.NDArray[np.float32]) -> None:

@@ -6,6 +6,7 @@ no plain number comes as text, so that its marks are read and its words can be t
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -49,6 +50,15 @@ class Part(NamedTuple):
     table: pa.Table
     raw: pa.Array | None
     ids: Ids | None
+
+
+class Dialect(NamedTuple):
+    """How a text table is written: what stands between its fields, its decimal mark, and whether it begins with the
+    mark by which spreadsheets know UTF-8."""
+
+    delimiter: str = ","
+    decimal: str = "."
+    bom: bool = False
 
 
 class _Shared(io.RawIOBase):
@@ -122,11 +132,18 @@ class Upload:
         self.echo = echo
         self.rows = 0  # once it was checked
         self._delimiter = ""
+        stream.seek(0)
+        self._has_bom = stream.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
         self.report = Report()
         self._encoder = TableEncoder(reader, name, as_numbers=False)
         self._read_anew()
         if dates:
             self._read_with(self._marks, dates)
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the table is written, once some of it was read; Parquet says nothing."""
+        return Dialect(self._delimiter or ",", self._marks.decimal, self._has_bom)
 
     @property
     def is_parquet(self) -> bool:

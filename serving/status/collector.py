@@ -8,15 +8,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import sqlalchemy as sa
 
 from ml import registry, tracking
 from ml.drift import DriftVerdict
 from ml.errors import RefitError
 from ml.evaluation.bounds import wilson
+from ml.exploration.label_coverage import Coverage
+from ml.exploration.weights import effective_sample_size, weights
+from ml.fleet.services import Service
 from ml.messages import Message, Text
 from ml.monitoring import status
 from ml.predictions import feedback, predictions
+from ml.predictions.tables import actions
+from ml.predictions.windows import same
 from ml.registry import VersionInfo, ledger
 from ml.settings import Settings
 from ml.storage import clock, database
@@ -27,7 +33,9 @@ from serving.status.reader import (
     RANGES,
     Alert,
     CheckEntry,
+    EstimateEntry,
     LedgerEntry,
+    ServiceEntry,
     Status,
     VersionEntry,
     Window,
@@ -70,6 +78,7 @@ def collect(settings: Settings) -> Status:
         windows=tuple(all_time),
         recent={name: tuple(found) for name, found in recent.items()},
         alerts=tuple(alerts(settings.var / "logs" / "alerts.jsonl")),
+        services=tuple(_service(one, now - known.fleet.now) for one in known.fleet.services),
         next_check=_next_check(settings, now),
     )
 
@@ -119,12 +128,31 @@ def _check(check: DriftVerdict, *, with_histograms: bool) -> CheckEntry:
         verdict=check.verdict,
         retrain=check.retrain,
         decision=check.decision,
-        reasons=tuple(check.reasons),
+        reasons=(*check.reasons, *check.notes),
         columns=check.effects,
         rows=check.window.rows,
         report=Path(check.report["html"]).name if check.report.get("html") else "",
         version=check.model_version,
         histograms=check.histograms if with_histograms else (),
+        coverage=check.coverage if with_histograms else Coverage(),
+        estimates={
+            name: msgspec.convert(found, EstimateEntry, from_attributes=True)
+            for name, found in (check.estimate.metrics if with_histograms else {}).items()
+        },
+        estimate_labels=check.estimate.labels,
+    )
+
+
+def _service(one: Service, ahead_s: float) -> ServiceEntry:
+    """`ahead_s`: of this machine's clock before the database's."""
+    return ServiceEntry(
+        host=one.host,
+        address=one.address,
+        versions=one.versions,
+        workers=len(one.state.workers),
+        seen=one.seen + ahead_s,
+        stale=one.stale,
+        out=one.state.out,
     )
 
 
@@ -202,15 +230,28 @@ def windows(settings: Settings) -> tuple[list[Window], dict[str, list[Window]]]:
     Rows and labels are read one after the other and joined here: SQLite's plan for one query that does it all took
     95 CPU seconds of 50,000 rows, this takes 0.3.
     """
-    p, f = predictions.c, feedback.c
+    p, f, a = predictions.c, feedback.c, actions.c
     newest = sa.select(p.prediction_id, p.time, p.model_version, p.label).order_by(p.time.desc()).limit(NEWEST_ROWS)
     q = newest.subquery().c
-    labels = sa.select(f.prediction_id, f.label).join(q.prediction_id.table, q.prediction_id == f.prediction_id)
-    with database.unavailable_as_transient(), database.engine(settings).connect() as connection:
+    engine = database.engine(settings)
+    labels = sa.select(f.prediction_id, f.label).join(q.prediction_id.table, sa.and_(*same(engine, f, q)))
+    chances = sa.select(a.prediction_id, a.label_propensity).join(
+        q.prediction_id.table, a.prediction_id == q.prediction_id
+    )
+    with database.unavailable_as_transient(), engine.connect() as connection:
         rows = connection.execute(newest).all()
         # In the order in which they came: the latest label of a prediction counts.
         true = {row.prediction_id: row.label for row in connection.execute(labels.order_by(f.received_at, f.id))}
-    answers = [_Answer(time, version, true.get(key), label) for key, time, version, label in reversed(rows)]
+        chance = {row.prediction_id: row.label_propensity for row in connection.execute(chances)}
+    if any(known is not None for known in chance.values()):
+        known = [np.nan if chance.get(row.prediction_id) is None else chance[row.prediction_id] for row in rows]
+        weight = weights(known, most=settings.explore.max_weight).rows.tolist()
+    else:
+        weight = [1.0] * len(rows)
+    answers = [
+        _Answer(time, version, true.get(key), label, w)
+        for (key, time, version, label), w in zip(reversed(rows), reversed(weight), strict=True)
+    ]
     now = clock.now(settings)
     return sliced(answers), {
         name: sliced([answer for answer in answers if answer.time >= now - span]) for name, span in RANGES.items()
@@ -222,6 +263,7 @@ class _Answer(NamedTuple):
     version: str
     true: str | None
     label: str
+    weight: float
 
 
 def sliced(answers: Sequence[_Answer], slices: int = SLICES) -> list[Window]:
@@ -241,7 +283,11 @@ def _window(start: float, end: float, answers: Sequence[_Answer]) -> Window:
     made = Window(start=start, end=end, version=answers[-1].version, predictions=len(answers))
     if not labelled:
         return made
-    right = sum(answer.true == answer.label for answer in labelled)
-    low, high = wilson(right, len(labelled))
-    accuracy = right / len(labelled)
-    return msgspec.structs.replace(made, labelled=len(labelled), accuracy=accuracy, low=low, high=high)
+    weight = sum(answer.weight for answer in labelled)
+    made = msgspec.structs.replace(made, labelled=len(labelled), weight=weight)
+    if not weight:  # what let them through gave none of them a chance of a label
+        return made
+    accuracy = sum(answer.weight for answer in labelled if answer.true == answer.label) / weight
+    effective = effective_sample_size(np.array([answer.weight for answer in labelled]))
+    low, high = wilson(accuracy * effective, effective)
+    return msgspec.structs.replace(made, effective=effective, accuracy=accuracy, low=low, high=high)

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ml.charts import Histogram
+from ml.exploration.label_coverage import Coverage
 from ml.messages import Text
 from ml.storage.files import write_bytes
 
@@ -45,9 +46,23 @@ class VersionEntry(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, tuple[float, float | None, float | None]] = {}
 
 
+# The model's own scores among the columns of a check: `ml.drift.verdict.PREDICTION`, which is too heavy for a worker.
+SCORES = "prediction"
+
+
+class EstimateEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric guessed without labels: see `ml.drift.verdict.Estimated`."""
+
+    value: float
+    reference: float
+    guessed: float | None = None
+    measured: float | None = None
+
+
 class CheckEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One drift check, newest first, of `version`. `columns` maps a column to its effect size; `report` names the HTML
-    file; `decision` says why it asks for a retraining or not; `histograms` has the newest comparison alone."""
+    """One drift check, newest first, of `version`. `columns` maps a column, or SCORES, to its effect size; `report`
+    names the HTML file; `decision` says why it asks for a retraining or not; `histograms`, `coverage` and `estimates`
+    (with the labels they are held against) are of the newest comparison alone."""
 
     id: str
     time: float
@@ -60,6 +75,9 @@ class CheckEntry(msgspec.Struct, frozen=True, kw_only=True):
     report: str = ""
     version: str = ""
     histograms: tuple[Histogram, ...] = ()
+    coverage: Coverage = Coverage()
+    estimates: dict[str, EstimateEntry] = {}
+    estimate_labels: int = 0
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,16 +90,35 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """One slice of traffic in time order: how much came, how much of it is labelled, how right it was."""
+    """One slice of traffic in time order: how much came, how much of it is labelled, how right it was.
+
+    Where propensities are logged, labelled rows count by them (`ml.exploration.weights`): `weight` is their sum, and
+    `effective` how many rows of equal weight would tell as much; elsewhere both are the number of labels.
+    """
 
     start: float
     end: float
     version: str = ""
     predictions: int = 0
     labelled: int = 0
+    weight: float = 0.0
+    effective: float = 0.0
     accuracy: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+class ServiceEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A service that registered itself (`ml.fleet`): what its workers serve, when it was last heard of, and why it is
+    out of rotation ("" where it is not); `stale` where it is taken for dead."""
+
+    host: str
+    address: str
+    versions: tuple[str, ...] = ()
+    workers: int = 0
+    seen: float = 0.0
+    stale: bool = False
+    out: Text = ""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +138,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     windows: tuple[Window, ...] = ()
     recent: dict[str, tuple[Window, ...]] = {}
     alerts: tuple[Alert, ...] = ()
+    services: tuple[ServiceEntry, ...] = ()
     next_check: float = 0.0
 
 

@@ -13,7 +13,7 @@ from ml.bundle import manifest
 from ml.errors import BundleError, RefitError
 from ml.messages import message
 from ml.settings import Settings
-from ml.storage.files import make_folder
+from ml.storage.files import make_folder, sync_tree
 from serving.model import champion_lookup
 from serving.status.reader import VersionEntry
 from serving.status.version_files import NAMES
@@ -60,6 +60,7 @@ class Keeper:
             made = Path(temporary) / "files"
             make_folder(made)
             copy_verified(source, made, sha256)
+            sync_tree(made)  # a folder that is there is taken for whole, after a power cut too
             made.rename(self._folder / sha256)
 
     def _download(self, version: str, into: Path) -> Path:

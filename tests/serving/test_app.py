@@ -118,6 +118,30 @@ def test_local_and_configured_names_are_answered(make: Make, host: str) -> None:
     assert client.get("/model", headers={"Host": host}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "host", "status"),
+    [
+        ("/metrics", "10.1.2.3:8000", 200),
+        ("/metrics", "[fd00::3]:8000", 200),
+        ("/metrics", "10.1.2.3.evil.example:8000", 400),
+        ("/metrics", "167838211:8000", 400),  # a browser sends such an address written out
+        ("/metrics", "evil.example", 400),
+        ("/metrics", "", 400),
+        ("/model", "10.1.2.3:8000", 400),
+        ("/nowhere", "10.1.2.3:8000", 400),
+    ],
+)
+def test_metrics_alone_are_told_to_whoever_asks_by_address(make: Make, path: str, host: str, status: int) -> None:
+    """As Prometheus does that found the machine by DNS; a page can rebind a name, and no address."""
+    client = make(serving={"host": "0.0.0.0", "require_keys": "never", "allowed_hosts": ["service"]})
+    assert client.get(path, headers={"Host": host}).status_code == status
+
+
+def test_who_asks_for_metrics_by_address_needs_a_key_where_keys_are_asked_for(make: Make) -> None:
+    client = make(serving={"require_keys": "always"})
+    assert client.get("/metrics", headers={"Host": "10.1.2.3:8000"}).status_code == 401
+
+
 def test_form_of_another_site_is_refused(make: Make) -> None:
     client = make()
     assert client.post("/predict", json=ROWS, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403

@@ -138,6 +138,11 @@ JSON: dict[str, tuple[Any, ...]] = {
         [{"prediction_id": "a", "label": "yes"}],
         {"prediction_id": "a", "label": "yes"},
     ),
+    "/actions": (
+        {"actions": [{"prediction_id": "a", "action": "approve", "propensity": 0.25}]},
+        [{"prediction_id": "a", "action": "approve"}, {"prediction_id": 7, "action": "call", "propensity": None}],
+        {"prediction_id": "a", "action": "approve", "propensity": 1},
+    ),
     "/invocations": (
         {"dataframe_split": {"columns": ["n0", "n1", "c0"], "index": [0], "data": [[1, 2, "red"]]}},
         {"dataframe_records": ROWS},

@@ -27,7 +27,7 @@ anything = st.recursive(
     max_leaves=6,
 )
 KINDS = ["application/json", "text/csv", "application/vnd.apache.parquet", "application/gzip", "", "x/y", ";;"]
-PATHS = ("/predict", "/explain", "/feedback", "/invocations", "/v2/models/One_Customer_Classifier/infer")
+PATHS = ("/predict", "/explain", "/feedback", "/actions", "/invocations", "/v2/models/One_Customer_Classifier/infer")
 
 
 @pytest.fixture(scope="module")

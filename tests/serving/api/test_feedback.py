@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from ml.exploration.policy import Action
+from serving.api import feedback
+from serving.prediction_log.records import Actions
 from tests.serving import mixed
 from tests.serving.mixed import logged_labels
 
@@ -110,3 +113,76 @@ def test_broken_bodies_and_other_types_are_refused(app: Flask) -> None:
     client = app.test_client()
     assert client.post("/feedback", data=b"{", content_type="application/json").status_code == 400
     assert client.post("/feedback", data=json.dumps(ONE), content_type="text/plain").status_code == 415
+
+
+# What followed
+
+ACTION = {"prediction_id": "a", "action": "approve", "propensity": 0.25}
+
+
+def told(home: Path) -> list[tuple[str, Any]]:
+    return [(one.prediction_id, one.action) for r in mixed.logged(home) if isinstance(r, Actions) for one in r.actions]
+
+
+@pytest.mark.parametrize("content", [ACTION, [ACTION], {"actions": [ACTION]}], ids=["one", "list", "wrapped"])
+def test_what_followed_is_written(app: Flask, tmp_path: Path, content: Any) -> None:
+    answer = app.test_client().post("/actions", json=content)
+    assert (answer.status_code, answer.json) == (200, {"accepted": 1})
+    assert told(tmp_path) == [("a", Action("approve", 0.25, 1.0))]
+
+
+def test_a_caller_may_not_know_the_propensity(app: Flask, tmp_path: Path) -> None:
+    assert app.test_client().post("/actions", json={"prediction_id": 7, "action": "call"}).status_code == 200
+    assert told(tmp_path) == [("7", Action("call", None, 1.0))]
+
+
+@pytest.mark.parametrize(
+    ("changed", "column"),
+    [
+        ({"propensity": 0}, "propensity"),
+        ({"propensity": -0.1}, "propensity"),
+        ({"propensity": 1.0001}, "propensity"),
+        ({"propensity": "0.5"}, "propensity"),
+        ({"propensity": True}, "propensity"),
+        ({"propensity": 10**400}, "propensity"),
+        ({"action": ""}, "action"),
+        ({"action": "x" * 101}, "action"),
+        ({"action": "a\nb"}, "action"),
+        ({"action": None}, "action"),
+        ({"action": ["approve"]}, "action"),
+        ({"prediction_id": ""}, "prediction_id"),
+        ({"prediction_id": "x" * 201}, "prediction_id"),
+        ({"label": "yes"}, "label"),
+    ],
+    ids=str,
+)
+def test_an_action_that_is_none_is_refused_with_its_place(
+    app: Flask, tmp_path: Path, changed: dict[str, Any], column: str
+) -> None:
+    """And of the others of the request nothing is written."""
+    body = json.dumps([ACTION, ACTION | changed])
+    answer = app.test_client().post("/actions", data=body, content_type="application/json")
+    if 10**400 in changed.values():
+        assert answer.status_code in (400, 422)
+    else:
+        assert answer.status_code == 422
+        assert [(e["row"], e["column"]) for e in answer.get_json()["errors"]] == [(1, column)]
+    assert told(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "status"), [({}, 422), ("x", 422), ([1], 422), ({"actions": [], "more": 1}, 422), ([], 200)], ids=str
+)
+def test_another_form_is_refused(app: Flask, tmp_path: Path, content: Any, status: int) -> None:
+    assert app.test_client().post("/actions", json=content).status_code == status
+    assert told(tmp_path) == []
+
+
+def test_too_many_actions_are_refused(app: Flask) -> None:
+    answer = app.test_client().post("/actions", json=[ACTION] * (feedback.MAX_LABELS + 1))
+    assert answer.status_code == 413
+
+
+def test_actions_are_json(app: Flask) -> None:
+    answer = app.test_client().post("/actions", data=b"prediction_id,action", content_type="text/csv")
+    assert answer.status_code == 415

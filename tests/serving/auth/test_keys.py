@@ -71,7 +71,7 @@ def test_only_these_routes_need_no_key(tmp_path: Path) -> None:
         "/health", "/health/live", "/health/ready", "/ping", "/version", "/v2/health/live", "/v2/health/ready",
         "/static/<path:filename>",
     }  # fmt: skip
-    assert {rule for rule, scope in rules if scope == "feedback"} == {"/feedback", "/label", "/labels"}
+    assert {rule for rule, scope in rules if scope == "feedback"} == {"/actions", "/feedback", "/label", "/labels"}
     assert {rule for rule, scope in rules if scope == "admin"} == {"/metrics"}
 
 

@@ -38,7 +38,7 @@ def client(make: Make) -> FlaskClient:
     )
 
 
-@pytest.mark.parametrize("path", ["/predict", "/explain", "/feedback", "/invocations", MODEL])
+@pytest.mark.parametrize("path", ["/predict", "/explain", "/feedback", "/actions", "/invocations", MODEL])
 def test_values_of_a_json_body_are_counted_before_it_is_read(client: FlaskClient, path: str) -> None:
     answer = client.post(path, data=MANY, content_type="application/json")
     assert answer.status_code == 413

@@ -68,8 +68,6 @@ def test_every_row_is_answered_in_its_place(bundle: Bundle, file: Path, tmp_path
                                    "probability_1", "warnings"]  # fmt: skip
 
 
-# Tests that end what their process started end Python's own tracker too; it is started again.
-@pytest.mark.filterwarnings("ignore:resource_tracker")
 def test_two_processes_write_what_one_does(bundle: Bundle, file: Path, tmp_path: Path) -> None:
     one, two = scored(bundle, file, tmp_path / "one"), scored(bundle, file, tmp_path / "two", workers=2)
     pd.testing.assert_frame_equal(one, two)
@@ -116,7 +114,6 @@ def test_a_part_appears_when_it_is_whole(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["_scoring.json"]
 
 
-@pytest.mark.filterwarnings("ignore:resource_tracker")
 def test_a_process_that_is_ended_costs_a_try(bundle: Bundle, file: Path, tmp_path: Path) -> None:
     """As the kernel ends one for want of memory: here it cannot open its bundle any more."""
     folder = tmp_path / "out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from ml.messages import code_of
 from ml.settings import Settings
-from serving.model.store import ModelStore, Pointer, WorkerState, worker_states, write_pointer, write_state
+from serving.model.store import ModelStore, Pointer, WorkerReport, WorkerState, worker_states, write_pointer
 from tests.serving import tiny
 from tests.serving.running import wait_for
 
@@ -96,23 +97,47 @@ def test_pointer_that_names_another_hash_is_refused(settings: Settings, store: M
 
 
 def test_reports_of_dead_workers_are_removed(settings: Settings) -> None:
+    """Also where the pid is another process's by now, as after a restart of the machine."""
     folder = settings.var / "serving"
+    pid = os.getpid()
     dead = os.fork()
     if dead == 0:
+        WorkerReport(folder / "workers").write(WorkerState(pid, "0", 0.0))
         os._exit(0)
     os.waitpid(dead, 0)
-    for pid in (dead, os.getpid()):
-        write_state(folder / "workers" / f"{pid}.json", WorkerState(pid, "1", 0.0))
+    own = WorkerReport(folder / "workers")
+    own.write(WorkerState(pid, "1", 0.0))
     (folder / "workers" / "torn.json").write_bytes(b"{")
-    assert [state.pid for state in worker_states(folder)] == [os.getpid()]
-    assert not (folder / "workers" / f"{dead}.json").exists()
+    assert [state.model_version for state in worker_states(folder)] == ["1"]
+    assert len(list((folder / "workers").iterdir())) == 2
+    own.withdraw()
+    assert list((folder / "workers").iterdir()) == []
+
+
+def test_a_worker_of_another_container_lives_whatever_its_pid_means_here(settings: Settings) -> None:
+    folder = settings.var / "serving"
+    elsewhere = WorkerReport(folder / "workers")
+    elsewhere.write(WorkerState(2**22 + 1, "1", 0.0))  # no process of this system has it
+    assert [state.pid for state in worker_states(folder)] == [2**22 + 1]
+    assert elsewhere.file.exists()
+    elsewhere.withdraw()
+
+
+def test_a_report_counts_again_after_its_folder_was_cleaned(settings: Settings) -> None:
+    folder = settings.var / "serving"
+    report = WorkerReport(folder / "workers")
+    report.write(WorkerState(1, "1", 0.0))
+    shutil.rmtree(folder / "workers")
+    report.write(WorkerState(1, "2", 0.0))
+    assert [state.model_version for state in worker_states(folder)] == ["2"]
+    report.withdraw()
 
 
 def test_report_is_withdrawn_at_the_end(settings: Settings) -> None:
     store = ModelStore(settings.var / "serving")
     tiny.publish(settings, "1")
     store.start()
-    file = settings.var / "serving" / "workers" / f"{os.getpid()}.json"
+    (file,) = (settings.var / "serving" / "workers").glob(f"*-{os.getpid()}-*.json")
     assert msgspec.json.decode(file.read_bytes())["model_version"] == "1"
     store.close()
     assert not file.exists()

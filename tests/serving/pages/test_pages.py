@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import errno
 import html
@@ -29,6 +30,7 @@ from serving.auth.keys import Scope, create
 from serving.model.store import Pointer, write_pointer
 from serving.pages import STATIC, file, predict, work_list
 from serving.pages.models import overview, version
+from serving.scoring.upload import Dialect
 from serving.status import reader as status_file
 from serving.status.reader import LedgerEntry, VersionEntry
 from tests.serving import showcase
@@ -373,7 +375,9 @@ def test_a_result_is_a_list_to_work_through(client: FlaskClient) -> None:
     top = [int(row[place].split(",")[0]) for row in rows if float(row[0]) == shares[0]]
     assert top == sorted(top)  # of equals the first
     shown = re.findall(r"<tbody>.*</tbody>", text[text.index('id="rows"') :], re.DOTALL)[0]
-    assert [f"{share:.6g}" for share in shares[:200]] == re.findall(r"<tr><td>([^<]*)</td>", shown)
+    assert '<th scope="col">Probability of “yes”</th><th scope="col">Answer</th>' in text
+    assert "probability_no</th>" not in text  # what the first column implies
+    assert [f"{share:.1%}" for share in shares[:200]] == re.findall(r"<tr><td>([^<]*)</td>", shown)
     assert re.search(rf'<th scope="row">yes</th>(<td>[^<]*</td>){{2}}<td>{sum(shares):.0f}</td>', text)
     assert "24.3% of the test rows are “yes”" in text
 
@@ -425,14 +429,15 @@ def test_a_result_with_its_truths_is_sent_back_as_labels(client: FlaskClient) ->
         assert (
             "Thank you: 1 true label was kept. They count in the next drift check; 1 rows have none yet." in kept.text
         )
-    api = client.post("/feedback", data=content.replace(b";", b","), content_type="text/csv")
-    assert api.json == {"accepted": 1}
+        api = client.post("/feedback", data=content, content_type="text/csv")
+        assert api.json == {"accepted": 1}
     rows[1][place] = "perhaps"
     out = io.StringIO()
     csv.writer(out).writerows([head, *rows])
     wrong = client.post("/labels", data={"file": (io.BytesIO(out.getvalue().encode()), "r.csv")})
     assert wrong.status_code == 422
     assert "line 3" in wrong.text
+    assert "true_label" in wrong.text
     assert "perhaps" in wrong.text
 
 
@@ -456,9 +461,9 @@ def test_a_result_as_a_workbook(client: FlaskClient, tmp_path: Path) -> None:
     import python_calamine
 
     text, (head, *rows) = _scored(client, CSV + "007,1,2,3,4,5,6,red,green,blue\n")
-    link = re.search(r'href="(/file/[^"]+[.]xlsx)"', text)
+    link = re.search(r'href="(/file/[^"]+[.]xlsx[^"]*)"', text)
     assert link
-    with client.get(link[1]) as answer:
+    with client.get(html.unescape(link[1])) as answer:
         assert answer.mimetype == file.XLSX
         sheet = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(answer.data)).get_sheet_by_index(0)
     names, *cells = sheet.to_python()
@@ -466,7 +471,29 @@ def test_a_result_as_a_workbook(client: FlaskClient, tmp_path: Path) -> None:
     assert [row[0] for row in cells] == [float(row[0]) for row in rows]
     assert {row[head.index("id")] for row in cells} == {7.0, "=1+1", "007"}
     path = next((tmp_path / "var" / "serving" / "results").iterdir())
-    assert work_list.cells(path) == 4 * len(head)
+    assert work_list.cells(path, Dialect()) == 4 * len(head)
+
+
+def test_a_result_is_written_as_its_table_was(client: FlaskClient) -> None:
+    """What opens a table with semicolons and decimal commas opens its result, with one decimal mark throughout."""
+    import python_calamine
+
+    first, *rest = CSV.replace(",", ";").splitlines()
+    content = "\n".join([first, *(row.replace("7;1;", "7;1,25;").replace("=1+1;1;", "8;1,5;") for row in rest)]) + "\n"
+    page = client.post("/file", data={"file": (io.BytesIO(content.encode("utf-8-sig")), "rows.csv")})
+    links = re.findall(r'href="(/file/[^"]+)"', page.text)
+    with client.get(links[0]) as answer:
+        assert answer.data.startswith(codecs.BOM_UTF8), "or Excel takes UTF-8 for another encoding"
+        head, *rows = csv.reader(io.StringIO(answer.data.decode("utf-8-sig")), delimiter=";")
+    assert {row[head.index("n0")] for row in rows} == {"1,25", "1,5"}
+    assert all(re.fullmatch(r"0,\d+|1", row[0]) for row in rows)
+    with client.get(html.unescape(links[1])) as answer:
+        sheet = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(answer.data)).get_sheet_by_index(0)
+    names, *cells = sheet.to_python()
+    assert names == head
+    assert [row[0] for row in cells] == [float(row[0].replace(",", ".")) for row in rows]
+    assert {row[head.index("n0")] for row in cells} == {1.25, 1.5}
+    assert client.get(html.unescape(links[1]).replace("delimiter=;", "delimiter=ab")).status_code == 404
 
 
 def test_a_large_result_is_no_workbook(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:

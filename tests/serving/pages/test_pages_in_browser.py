@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
 from tests.conftest import CHECKOUT
+from tests.ports import free_port
 from tests.serving import showcase
 from tests.stack.browser import chromium, page
 
@@ -50,9 +50,7 @@ def wide_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @contextmanager
 def _serving(home: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environ = os.environ | {"REFIT_HOME": str(home), "REFIT_CONFIG": str(home / "refit.toml")}  # not the checkout's
     environ |= {"REFIT_SERVING_PORT": str(port), "REFIT_SERVING__WORKERS": "1"}
     command = [

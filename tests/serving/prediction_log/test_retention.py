@@ -228,3 +228,33 @@ def test_a_leap_that_stays_is_believed_after_a_day_of_running(settings: Settings
     running(clock, shipper, 5)
     pass_over(shipper)
     assert times(settings) == []
+
+
+def test_old_days_go_to_the_archive_once_a_day(tmp_path: Path, clock: Time) -> None:
+    """By a process of its own, by the log shipper's careful clock; a leap of the machine's moves nothing."""
+    settings = tiny.settings_for(tmp_path, log={"archive_after_days": 2})
+    answer(settings, 3)
+    shipper = LogShipper(settings)
+    pass_over(shipper)
+    clock.run(DAY_S + 1)
+    clock.wall += 300 * DAY_S
+    pass_over(shipper)
+    assert finished(shipper)
+    assert len(times(settings)) == 3
+    clock.wall -= 300 * DAY_S
+    shipper.retention.tick()
+    clock.run(3 * DAY_S)
+    pass_over(shipper)
+    assert finished(shipper)
+    assert len(list((settings.var / "archive").glob("*.parquet"))) == 1
+    window = predictions.window(database.engine(settings))
+    assert len(window) == 3
+    assert window["actual"].tolist() == ["1"] * 3
+
+
+def finished(shipper: LogShipper) -> bool:
+    """Wait for the archive's process; whether it ended well."""
+    process = shipper.retention._archiving
+    assert process is not None
+    process.join(60)
+    return process.exitcode == 0

@@ -13,13 +13,15 @@ import sqlalchemy as sa
 
 from ml import predictions
 from ml.errors import StoreUnavailable
+from ml.exploration.policy import Action, Policy
 from ml.predictions import windows
 from ml.schema.rows import RowReader
 from ml.schema.schema import identity
 from ml.settings import Settings
+from ml.settings.sections import Explore
 from ml.storage import database
 from serving.model.store import Served, open_served
-from serving.prediction_log import segments
+from serving.prediction_log import records, segments
 from serving.prediction_log import shipper as shippers
 from serving.prediction_log.records import moved_bytes
 from serving.prediction_log.shipper import LogShipper
@@ -314,14 +316,13 @@ def test_labels_of_two_workers_are_compared_in_the_order_of_time(settings: Setti
     assert history(settings) == ["1", "0", "1"]
 
 
-def test_repeats_that_a_killed_mover_left_go_at_the_next_start(settings: Settings, log: PredictionLog) -> None:
+def test_a_killed_shipper_leaves_no_repeats(settings: Settings, log: PredictionLog) -> None:
+    """They are settled with what brings them, and what there was before is not looked at again."""
     log.append_feedback([("a", "1")])
     log.append_feedback([("a", "1")])
     killed = LogShipper(settings)
     for segment in segments.segments(killed.folder):
         killed._move(segment)
-    assert history(settings) == ["1", "1"]
-    LogShipper(settings).step()
     assert history(settings) == ["1"]
 
 
@@ -342,3 +343,56 @@ def test_rows_are_moved_while_the_overview_is_held_up(
         stop.set()
         runs.join()
     assert in_database(settings) == ["a"]
+
+
+def with_policy(settings: Settings) -> Policy:
+    return Policy(Explore(policy={"0": "approve", "1": "decline"}, share=0.5, labelled=("approve",)))
+
+
+def test_what_followed_arrives_beside_its_answer(settings: Settings, log: PredictionLog, served: Served) -> None:
+    """The policy's by the answer's own record, the caller's by one of its own, which stands before it."""
+    ids = [f"row {i}" for i in range(20)]
+    rows = score.reader(served).records([tiny.row() for _ in ids])
+    scored = score.acted(score.score(served, rows, list(ids)), with_policy(settings))
+    log.append(served, scored)
+    log.append_actions([("row 0", Action("call", 0.25, None))])
+    LogShipper(settings).step()
+    window = predictions.window(database.engine(settings)).set_index("prediction_id")
+    for key, action in list(zip(ids, scored.actions, strict=True))[1:]:
+        assert action is not None
+        found = window.loc[key, ["action", "propensity", "label_propensity"]]
+        assert tuple(found) == tuple(action)
+    assert set(window["action"]) == {"approve", "decline", "call"}
+    assert window.loc["row 0", "propensity"] == 0.25
+
+
+def test_a_segment_of_the_version_before_is_read(
+    settings: Settings, log: PredictionLog, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waited while Refit was replaced arrives: its records are the same without what followed."""
+
+    class Before(msgspec.Struct, tag="P", array_like=True):
+        time: float
+        version: str
+        ids: list[str]
+        numbers: bytes
+        categories: list[list[str]]
+        labels: list[str]
+        chosen: bytes
+        probabilities: bytes
+        flags: list[list[str]]
+        hashed: dict[str, list[str]]
+        who: tuple[str, ...]
+
+    class Writer:
+        def encode(self, record: object) -> bytes:
+            if isinstance(record, records.Predictions):
+                record = Before(*msgspec.structs.astuple(record)[:-1])
+            return msgspec.msgpack.encode(record)
+
+    monkeypatch.setattr(records, "VERSION", 3)
+    monkeypatch.setattr(records, "_encoder", Writer())
+    answer(log, served, "a", "b")
+    monkeypatch.undo()
+    LogShipper(settings).step()
+    assert in_database(settings) == ["a", "b"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ml.errors import SettingsError
 from ml.settings import Settings
 from serving.model.store import Served, open_served
 from serving.prediction_log import segments
@@ -307,6 +308,14 @@ def test_private_columns_never_reach_the_disk(people: tuple[Settings, Prediction
     assert key.stat().st_mode & 0o777 == 0o600
 
 
+def test_machines_without_a_shared_disk_make_no_hash_keys_of_their_own(tmp_path: Path) -> None:
+    storage = {"url": "s3://refit/loop"}
+    settings = tiny.settings_for(tmp_path, log={"hash_columns": ["f1"]}, storage=storage)
+    with pytest.raises(SettingsError, match="the same on each"):
+        PredictionLog(settings).start()
+    assert not (settings.var / "secrets").exists()
+
+
 @pytest.mark.parametrize("durability", ["machine", "process"])
 def test_the_name_of_a_new_segment_reaches_the_disk_too(
     tmp_path: Path, served: Served, monkeypatch: pytest.MonkeyPatch, durability: str
@@ -331,3 +340,30 @@ def test_durability_machine_syncs_before_the_answer(
     log.append(served, scored(served, "a"))
     assert len(synced) == 1
     log.close()
+
+
+def test_the_key_of_hashed_columns_may_be_a_file_that_services_share(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("x" * 100 + "\n")
+    hashed = []
+    for home in ("a", "b"):
+        settings = tiny.settings_for(tmp_path / home, log={"hash_columns": ["f1"], "hash_key_file": str(key)})
+        served = open_served(settings.var / "serving", tiny.publish(settings, "1"))
+        log = PredictionLog(settings)
+        log.start()
+        log.append(served, score.score(served, score.reader(served).records([tiny.row()]), ["p"]))
+        log.close()
+        [segment] = segments.segments(log.folder)
+        content = segment.read_bytes()
+        place = segments.start(content)
+        assert place is not None
+        found = [one for _, one in segments.records(content[place.at :], place, sealed=True)]
+        hashed += [one.hashed for one in found if isinstance(one, Predictions)]
+    assert hashed[0] == hashed[1]
+    assert list(hashed[0]) == ["f1"]
+    key.write_text("")
+    with pytest.raises(SettingsError, match="0 bytes"):
+        PredictionLog(settings).start()
+    key.unlink()
+    with pytest.raises(SettingsError, match="No such file"):
+        PredictionLog(settings).start()

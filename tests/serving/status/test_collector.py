@@ -13,9 +13,12 @@ import sqlalchemy as sa
 from ml import alerts, registry
 from ml.cli import status
 from ml.errors import RegistryUnavailable
+from ml.fleet import services
+from ml.fleet.services import Loaded, State
 from ml.messages import message
 from ml.monitoring import status as known
 from ml.predictions import feedback, predictions
+from ml.predictions.tables import actions
 from ml.registry import ledger
 from ml.settings import Settings
 from ml.storage import database
@@ -143,6 +146,39 @@ def test_traffic_of_a_range_is_cut_into_slices_of_its_own(tmp_path: Path) -> Non
         assert len(recent[name]) == collector.SLICES
 
 
+def test_labels_count_by_the_chance_that_their_rows_had(tmp_path: Path) -> None:
+    """Nine that were let through at random one time in ten are right, one that always is let through is not."""
+    settings = tiny.settings_for(tmp_path)
+    chances = [0.1, 0.1, 1.0, 1.0, 1.0, 0.0]
+    rows = [
+        {"prediction_id": f"p{i}", "time": 1.0, "model_version": "1", "inputs": "{}", "label": "a", "probability": 0.5,
+         "probabilities": "[]", "flags": "[]", "model_sha256": "", "row_id": ""}
+        for i in range(len(chances))
+    ]  # fmt: skip
+    truth = ["a", "a", "b", "b", "a", "b"]
+    sent = [{"id": f"{i}", "prediction_id": f"p{i}", "label": y, "received_at": 2.0} for i, y in enumerate(truth)]
+    told = [{"prediction_id": f"p{i}", "action": "x", "propensity": 0.1, "label_propensity": e, "told_at": 0.0}
+            for i, e in enumerate(chances)]  # fmt: skip
+    with database.engine(settings).begin() as connection:
+        connection.execute(sa.insert(predictions), rows)
+        connection.execute(sa.insert(feedback), sent)
+    (plain,) = collector.windows(settings)[0]
+    assert (plain.labelled, plain.weight, plain.effective, plain.accuracy) == (6, 6.0, 6.0, 0.5)
+    with database.engine(settings).begin() as connection:
+        connection.execute(sa.insert(actions), told)
+    (window,) = collector.windows(settings)[0]
+    assert (window.labelled, window.weight, window.accuracy) == (6, 23.0, pytest.approx(21 / 23))
+    assert window.effective == pytest.approx(23**2 / 203)
+    assert window.low is not None
+    assert plain.low is not None
+    assert window.low < 21 / 23
+
+
+def test_labels_of_rows_that_had_no_chance_of_one_tell_nothing() -> None:
+    (window,) = collector.sliced([collector._Answer(1.0, "1", "a", "a", 0.0)])
+    assert (window.labelled, window.accuracy) == (1, None)
+
+
 def test_fifty_thousand_rows_are_read_by_their_index(tmp_path: Path) -> None:
     """One query that joined all of it compared each row with every label."""
     settings = tiny.settings_for(tmp_path)
@@ -159,3 +195,19 @@ def test_fifty_thousand_rows_are_read_by_their_index(tmp_path: Path) -> None:
         ]
     assert any("USING INDEX predictions_by_time" in plan for plan in plans)
     assert any("SEARCH feedback USING INDEX feedback_by_prediction" in plan for plan in plans)
+
+
+def test_the_models_scores_have_one_name() -> None:
+    """A worker does not load the package of drift for it."""
+    from ml.drift.verdict import PREDICTION
+
+    assert reader.SCORES == PREDICTION
+
+
+def test_services_are_told_by_this_machines_clock(tmp_path: Path, postgresql_url: str, asked: list[str]) -> None:
+    own = tiny.settings_for(tmp_path, database_url=postgresql_url, registry={"tracking_uri": ADDRESS})
+    state = State(workers=(Loaded("2"), Loaded("2")), out=WHY)
+    services.beat(own, "a1", state)
+    [one] = collector.collect(own).services
+    assert (one.versions, one.workers, one.stale, one.out) == (("2",), 2, False, WHY)
+    assert abs(one.seen - time.time()) < 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,25 @@ def test_files_are_copied_without_the_model_and_dropped_with_their_version(
     assert version_files.of(serving, "1", entries[0].sha256) is None
     assert version_files.of(serving, "2", entries[1].sha256) is not None
     assert [path.name for path in serving.iterdir()] == ["versions"]
+
+
+def test_files_are_on_the_disk_before_they_count(
+    tmp_path: Path, registry: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is there is never copied again: after a power cut it would stay empty for good."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    (entry,) = _entries(tmp_path, registry, "1")
+    Keeper(tiny.settings_for(tmp_path)).keep([entry])
+    kept = [path.name for path in (tmp_path / "var" / "serving" / "versions" / entry.sha256).iterdir()]
+    assert kept
+    assert set(kept) <= {Path(name).name for name in synced if "/.version-" in name}
 
 
 def test_an_altered_file_is_not_shown_and_not_asked_for_again_at_once(

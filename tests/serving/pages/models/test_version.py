@@ -52,7 +52,7 @@ def test_a_refused_version_tells_why_and_how_good_it_is(client: FlaskClient) -> 
 def test_a_version_whose_files_have_not_come_says_so(client: FlaskClient) -> None:
     text = client.get("/models/4").text
     assert "Its files are not here yet" in text
-    assert "Promoted" in text
+    assert "Passed" in text
 
 
 def test_the_version_in_service_leads_to_both_side_by_side(client: FlaskClient) -> None:
@@ -126,7 +126,7 @@ def test_parameters_of_a_blend_are_told_member_by_member(tmp_path: Path) -> None
 def test_a_version_that_waits_for_a_person_says_so(approval: str, what: str, waits: bool, tmp_path: Path) -> None:
     """The gate's sentence says that it passed; a no or a yes in the ledger ends the waiting."""
     showcase.write(tmp_path)
-    entry = VersionEntry(version="9", verdict="promote", sentence="Promoted: better.")
+    entry = VersionEntry(version="9", verdict="promote", sentence="Passed: better.")
     known = reader.read(tmp_path / "var" / "serving")
     said = [LedgerEntry(time=2.0, what=what, to_version="9")] if what else []
     asked = [*said, LedgerEntry(time=1.0, what="registered", to_version="9"), *known.ledger]
@@ -136,3 +136,22 @@ def test_a_version_that_waits_for_a_person_says_so(approval: str, what: str, wai
     for address in ("/models", "/models/9"):
         assert ("waits for approval" in app.test_client().get(address).text) == waits
     app.extensions["refit"].close()
+
+
+def test_a_refused_version_that_serves_all_the_same_says_who_wanted_it(client: FlaskClient) -> None:
+    """Not "refused" beside "in service", as if both were today's."""
+    service = client.application.extensions["refit"]
+    entry = VersionEntry(version="9", verdict="refused", aliases=("champion",))
+    refused, promoted = (
+        LedgerEntry(time=n, what=what, to_version="9") for n, what in ((1.0, "refused"), (2.0, "promoted"))
+    )
+    known = msgspec.structs.replace(reader.read(service.folder), ledger=(refused,))
+    assert [chip["text"] for chip in version.chips(service, known, entry)] == ["champion", "refused"]
+    known = msgspec.structs.replace(known, ledger=(promoted, refused))
+    assert [chip["text"] for chip in version.chips(service, known, entry)] == ["champion", "promoted by hand"]
+
+
+def test_the_figures_are_explained(client: FlaskClient) -> None:
+    text = client.get("/models/3").text
+    assert "What these figures mean" in text
+    assert "in nats (natural logarithms)" in text

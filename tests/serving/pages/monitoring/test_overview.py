@@ -65,6 +65,35 @@ def test_every_card_says_of_how_many_and_how_sure(client: FlaskClient) -> None:
         assert told in text
 
 
+@pytest.mark.parametrize(
+    ("days", "name", "told"), [(7, "30d", True), (7, "all", True), (7, "7d", False), (0, "all", False)]
+)
+def test_days_in_the_archive_are_told_where_they_are_missing(
+    client: FlaskClient, days: int, name: str, told: bool
+) -> None:
+    service = client.application.extensions["refit"]
+    log = msgspec.structs.replace(service.settings.log, archive_after_days=days)
+    service.settings = msgspec.structs.replace(service.settings, log=log)
+    text = client.get(f"/monitoring?range={name}").text
+    assert ("what is in the archive, older than 7 days, is not counted" in text) is told
+
+
+def test_labels_that_stand_for_others_say_what_they_are_worth(client: FlaskClient) -> None:
+    """Two windows: 100 rows' worth at 90% with weight 3, 50 at 50% with weight 1; and so in Vietnamese."""
+    heavy, light = (
+        {"weight": 3.0, "effective": 100.0, "accuracy": 0.9},
+        {"weight": 1.0, "effective": 50.0, "accuracy": 0.5},
+    )
+    first, second = _status(client).windows[:2]
+    windows = (msgspec.structs.replace(first, **heavy), msgspec.structs.replace(second, **light))
+    _status(client, windows=windows)
+    text = client.get("/monitoring").text
+    assert '<div class="figure">80.0%</div>' in text
+    told = "800 labels, each weighed by the chance that it had: they tell as much as 145 would; 95% interval "
+    assert told in text
+    assert "chúng cho biết ngang với 145 nhãn" in client.get("/monitoring?lang=vi").text
+
+
 def test_a_pointer_at_a_dot_shows_its_moment_and_its_count(client: FlaskClient) -> None:
     text = client.get("/monitoring").text
     assert re.search(r"<title>[^<]*, version 3: 90\.0% \(84\.0% – 93\.0%\), 400 labels</title>", text)
@@ -109,7 +138,7 @@ def test_a_version_that_no_check_has_seen_is_told_as_such(
     _status(client, checks=checks, ledger=kept.ledger if moves else ())
     text = client.get("/monitoring").text
     assert ("No drift check has looked at version 3 since it was promoted." in text) == told
-    assert ("One comes as soon as 200 new predictions are there." in text) == told
+    assert ("Airflow starts one within seconds of a promotion." in text) == told
     assert ("The schedule looks next at 21 Sep 2026, 14:28." in text) == told
 
 
@@ -151,3 +180,27 @@ def test_accuracy_ends_where_other_columns_or_classes_came(client: FlaskClient) 
     text = html.unescape(client.get("/monitoring").text)
     assert "2,800 of 4,800 right" in text
     assert "other columns or classes" not in text
+
+
+def test_a_time_axis_names_each_moment_once(client: FlaskClient) -> None:
+    """Three days have five marks, of which several are of one day; two minutes have but three minutes."""
+    from serving.pages.monitoring import charts
+
+    with client.application.test_request_context():
+        for span, names in ((3 * 24 * HOUR, 4), (110.0, 2), (8 * HOUR, 5), (0.0, 1)):
+            told = charts._time_names(NOON, NOON + span)
+            assert len({name for _, name in told}) == len(told)
+            assert len(told) >= names
+            assert [x for x, _ in told] == sorted(x for x, _ in told)
+
+
+def test_the_models_own_scores_have_a_name_of_their_own(client: FlaskClient) -> None:
+    kept = _status(client)
+    check = msgspec.structs.replace(kept.checks[0], columns={"prediction": 0.4, "n0": 0.2})
+    _status(client, checks=(check,))
+    drift = client.get("/monitoring").text
+    drift = drift[
+        drift.index("Drift by column") : drift.index("Verdicts over time") if "Verdicts over time" in drift else None
+    ]
+    assert "probability of the answer" in drift
+    assert ">prediction<" not in drift
