@@ -20,8 +20,8 @@ from ml.messages.templates import (
     settings,
     training,
 )
-from ml.messages.templates.service import connections, http, protocols, requests
-from ml.messages.templates.tables import data, files, findings, replay, rows
+from ml.messages.templates.service import connections, engine, http, protocols, requests
+from ml.messages.templates.tables import data, exploration, files, findings, replay, rows
 
 PLAIN = frozenset({str, int, float, bool, NoneType, Message})  # what a record holds as it is
 ROOMS = (
@@ -36,10 +36,12 @@ ROOMS = (
     settings,
     training,
     connections,
+    engine,
     http,
     protocols,
     requests,
     data,
+    exploration,
     files,
     findings,
     replay,

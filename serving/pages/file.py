@@ -49,7 +49,7 @@ def file() -> str | tuple[str, int]:
         stream, decimal = cast(BinaryIO, upload.stream), request.form.get("decimal", "")
         table = score_file.open_upload(service, served, stream, upload.filename, decimal=decimal)
         with place.open("xb") as out:
-            work = WorkList(out, place)
+            work = WorkList(out, place, table)
             if not score_file.score_upload(service, served, table, work)["rows"]:
                 raise DataError(message("files.header_no_rows"), file=table.name)
     except Exception as error:  # nothing half written is kept
@@ -83,10 +83,19 @@ def file() -> str | tuple[str, int]:
             )
             for name in sorted(served.bundle.schema.classes, key=lambda name: -work.counts[name])
         ],
-        head=work.head,
-        rows=work.rows,
+        head=[_heading(work.answers.get(name, ""), name, served.bundle.schema.positive_label) for name in work.head],
+        rows=[
+            [_cell(work.answers.get(name, ""), cell) for name, cell in zip(work.head, row, strict=True)]
+            for row in work.rows
+        ],
         downloads={
-            kind: url_for("pages.result", token=place.name, name=f"{stem}-predictions.{kind}") for kind in kinds
+            kind: url_for(
+                "pages.result",
+                token=place.name,
+                name=f"{stem}-predictions.{kind}",
+                **(work.dialect._asdict() if kind == "xlsx" else {}),
+            )
+            for kind in kinds
         },
         most_cells=formats.number(MAX_WORKBOOK_CELLS, 0),
     )
@@ -108,14 +117,32 @@ def result(token: str, name: str) -> Response:
 
 def _workbook(path: Path, name: str) -> Response:
     from serving.pages.work_list import MAX_WORKBOOK_CELLS, as_workbook, cells
+    from serving.scoring.upload import Dialect
 
-    if cells(path) > MAX_WORKBOOK_CELLS:
+    delimiter, decimal = (request.args.get(name, default) for name, default in (("delimiter", ","), ("decimal", ".")))
+    if len(delimiter) != 1 or delimiter in '"\r\n' or decimal not in (".", ","):
+        abort(404)
+    dialect = Dialect(delimiter, decimal)
+    if cells(path, dialect) > MAX_WORKBOOK_CELLS:
         abort(404, gettext("This result is too large for a workbook. Take the CSV."))
     out = files.spool()
-    as_workbook(path, out)
+    as_workbook(path, out, dialect)
     response = files.sent(out, XLSX)
     response.headers.set("Content-Disposition", "attachment", filename=name)
     return response
+
+
+def _heading(kind: str, name: str, positive: str) -> str:
+    """What stands above a column of the result: what was sent by its name, what was answered in the reader's words."""
+    return {
+        "positive_probability": gettext("Probability of “%(label)s”", label=positive),
+        "label": gettext("Answer"),
+        "probability": gettext("Probability"),
+    }.get(kind, name)
+
+
+def _cell(kind: str, cell: str) -> str:
+    return formats.percent(float(cell.replace(",", "."))) if kind.endswith("probability") and cell else cell
 
 
 def _clean(folder: Path) -> None:

@@ -34,7 +34,7 @@ def labels() -> str | tuple[str, int]:
         return failure(Problem(422, message("requests.choose_file")))
     try:
         items, lines, rows = _read(cast(BinaryIO, upload.stream), plain_name(upload.filename))
-        pairs = feedback.checked(items, service.served().bundle.schema.classes, lines)
+        pairs = feedback.checked(items, service.served().bundle.schema.classes, lines, column=TRUTH)
         service.log.append_feedback(pairs)
     except LogUnavailable as error:
         return failure(Problem(503, message("requests.labels_not_written", error=error.explanation)))

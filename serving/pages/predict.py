@@ -68,7 +68,7 @@ def predict() -> str | tuple[str, int]:
     if request.method == "POST":
         try:
             rows, scored = _scored(served, texts)
-            service.record(served, scored)
+            scored = service.record(served, scored)
             context["answer"] = _answer(served, rows, scored, texts)
         except (Problem, RowsError) as error:
             context["problem"] = problems.of(error)
@@ -281,6 +281,7 @@ def _answer(served: Served, rows: Rows, scored: Scored, texts: list[str]) -> dic
         "others": [(other, formats.percent(share)) for other, share in ranked[5:]],
         "flags": [f"{warning.column}: {translation.translated(warning.message)}" for warning in rows.warnings_of(0)],
         "prediction_id": scored.ids[0],
+        "action": scored.actions[0].name if scored.actions and scored.actions[0] else "",
         **_explanation(served, rows, schema),
     }
 

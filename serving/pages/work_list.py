@@ -16,9 +16,22 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from serving.api.feedback import TRUTH
-from serving.scoring.file_writers import Csv, answer_columns, as_csv, is_formula, safe_name
+from serving.pages.i18n import formats
+from serving.scoring.file_writers import (
+    ACTION,
+    LABEL,
+    POSITIVE,
+    WARNINGS,
+    Csv,
+    answer_columns,
+    answer_names,
+    as_csv,
+    is_formula,
+    safe_name,
+)
+from serving.scoring.json_rows import ID_KEY
 from serving.scoring.score import Scored
-from serving.scoring.upload import Part
+from serving.scoring.upload import Dialect, Part, Upload
 
 SHOWN_ROWS = 200  # of an uploaded table
 SHOWN_COLUMNS = 30  # of an uploaded table
@@ -32,21 +45,36 @@ _PLAIN = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,17})?(?:e-\d+)?")
 class WorkList(Csv):
     """Writes all rows, counts the classes and what the probabilities promise, and keeps for the page what comes first.
 
+    It is written as the upload was, with its delimiter and decimal mark: what opens the one opens the other.
     Columns: ids, the positive label's probability, label, `true_label` (empty, unless it came), then what was sent and
     the rest of the answer. `close` puts the rows in order, if there is a positive label.
+
+    Parameters
+    ----------
+    out, path
+        The result, open for writing, and where it lies.
+    upload
+        What is scored.
     """
 
-    def __init__(self, out: BinaryIO, path: Path):
+    def __init__(self, out: BinaryIO, path: Path, upload: Upload):
         super().__init__(out)
         self.path = path
+        self._upload = upload
         self.counts: Counter[str] = Counter()
         self.expected: dict[str, float] = {}
         self.flagged = 0
         self.head: list[str] = []
+        self.answers: dict[str, str] = {}
         self.ordered = False
         self._width = 0
         self._best: list[tuple[float, int, list[str]]] = []
         self._keys: list[npt.NDArray[np.float32]] = []
+
+    @property
+    def dialect(self) -> Dialect:
+        """How it is written."""
+        return self._upload.dialect
 
     @property
     def rows(self) -> list[list[str]]:
@@ -60,13 +88,15 @@ class WorkList(Csv):
 
     def add(self, part: Part, scored: Scored) -> None:
         """Append the rows of `part`, and first of all the header."""
-        table = _arranged(part.table, scored)
+        table, self.answers = _arranged(part.table, scored)
+        delimiter, decimal, bom = self.dialect
         if not self._begun:
             header = io.StringIO()
-            csv.writer(header, lineterminator="\n").writerow(map(safe_name, table.column_names))
-            self.out.write(header.getvalue().encode())
+            names = map(safe_name, table.column_names)
+            csv.writer(header, lineterminator="\n", delimiter=delimiter).writerow(names)
+            self.out.write(header.getvalue().encode("utf-8-sig" if bom else "utf-8"))
             self._begun = True
-        self.out.write(as_csv(table, scored.schema))
+        self.out.write(as_csv(table, frozenset(scored.schema.numbers), delimiter=delimiter, decimal=decimal))
         self._width = table.num_columns
         self.counts.update(scored.labels)
         for name, share in zip(scored.schema.classes, scored.probabilities.sum(axis=0), strict=True):
@@ -82,12 +112,20 @@ class WorkList(Csv):
         self._keys.append(keys)
         self.ordered = scored.positive is not None
         best = np.argsort(-keys, kind="stable")[:SHOWN_ROWS]
-        self.head = [name for name in table.column_names if not name.endswith(("prediction_id", "warnings", TRUTH))]
-        self.head = self.head[:SHOWN_COLUMNS]
+        self.head = [name for name in table.column_names if self._is_shown(name)][:SHOWN_COLUMNS]
         columns = [[_cell(value) for value in table[name].take(best).to_pylist()] for name in self.head]
         cells = map(list, zip(*columns, strict=True))
         self._best += [(-float(keys[i]), begun + i, row) for i, row in zip(best.tolist(), cells, strict=True)]
         self._best = sorted(self._best)[:SHOWN_ROWS]
+
+    def _is_shown(self, name: str) -> bool:
+        """Whether a column is on the page: what was sent, and of the answer no figure that another one implies."""
+        kind = self.answers.get(name)
+        if kind is None:
+            return not name.endswith((ID_KEY, TRUTH))
+        if POSITIVE in self.answers.values():
+            return kind in (LABEL, POSITIVE, ACTION)
+        return kind not in (ID_KEY, WARNINGS)
 
     def close(self, summary: dict[str, Any]) -> None:
         """Put the rows in order; on a full disk they stay in the order that they came in (`ordered` says it)."""
@@ -100,16 +138,17 @@ class WorkList(Csv):
                 self.ordered = False
 
 
-def _arranged(given: pa.Table, scored: Scored) -> pa.Table:
-    """What came and the answer, in the order that people work in."""
+def _arranged(given: pa.Table, scored: Scored) -> tuple[pa.Table, dict[str, str]]:
+    """What came and the answer, in the order that people work in; and what each column of the answer is."""
+    answers = answer_names(scored, given.column_names)
     added = answer_columns(scored, given.column_names)
     if TRUTH not in given.column_names:
         given = given.append_column(TRUTH, pa.repeat(pa.scalar("", pa.string()), len(scored)))
     whole = pa.table([*given.columns, *added.columns], names=[*given.column_names, *added.column_names])
-    found = [name for name in added.column_names if name.endswith(("positive_probability", "label"))]
     first = [name for name in scored.schema.id_columns if name in given.column_names]
-    first += [*sorted(found, key=lambda name: name.endswith("label")), TRUTH]
-    return whole.select([*first, *(name for name in whole.column_names if name not in first)])
+    first += [name for kind in (POSITIVE, LABEL) for name, its in answers.items() if its == kind]
+    first.append(TRUTH)
+    return whole.select([*first, *(name for name in whole.column_names if name not in first)]), answers
 
 
 def order_rows(path: Path, keys: npt.NDArray[np.float32]) -> None:
@@ -155,26 +194,34 @@ def _record_ends(content: mmap.mmap) -> npt.NDArray[np.int64]:
     return np.concatenate(ends)
 
 
-def cells(path: Path) -> int:
+def cells(path: Path, dialect: Dialect) -> int:
     """How many cells a result has, those of the header too."""
     with path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
         ends = _record_ends(content)
-        header = next(csv.reader(io.StringIO(content[: ends[0]].decode(), newline="")))
+        text = io.StringIO(content[: ends[0]].decode("utf-8-sig"), newline="")
+        header = next(csv.reader(text, delimiter=dialect.delimiter))
         return len(ends) * len(header)
 
 
-def as_workbook(path: Path, out: BinaryIO) -> None:
-    """Write a result as .xlsx: numbers as numbers where nothing of their text is lost, every other cell as text."""
+def as_workbook(path: Path, out: BinaryIO, dialect: Dialect) -> None:
+    """Write a result as .xlsx: numbers as numbers where nothing of their text is lost, every other cell as text.
+
+    Parameters
+    ----------
+    dialect
+        How the result is written.
+    """
     import xlsxwriter
 
     plain = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     book = xlsxwriter.Workbook(out, plain)
     sheet = book.add_worksheet()
-    with path.open(encoding="utf-8", newline="") as stream:
-        for i, row in enumerate(csv.reader(stream)):
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        for i, row in enumerate(csv.reader(stream, delimiter=dialect.delimiter)):
             for j, cell in enumerate(row):
-                if i and _PLAIN.fullmatch(cell):
-                    sheet.write_number(i, j, float(cell))
+                number = cell if dialect.decimal == "." else cell.replace(",", ".") if "." not in cell else ""
+                if i and _PLAIN.fullmatch(number):
+                    sheet.write_number(i, j, float(number))
                 elif cell:
                     text = cell[1:] if cell[0] == "'" and is_formula(cell[1:]) else cell  # text is no formula there
                     sheet.write_string(i, j, text[:32_767])  # what a cell of Excel holds
@@ -184,6 +231,6 @@ def as_workbook(path: Path, out: BinaryIO) -> None:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return formats.localised(f"{value:.12g}")
     text = "" if value is None else str(value)
     return text if len(text) <= 80 else text[:79] + "…"

@@ -11,7 +11,7 @@
 | `release` | Registration, promotion and rollback: what was done, and why |
 | `retraining` | Retraining: why a check asks for one or not, what forbids it, and which rows it learns from |
 | `settings` | What is wrong with the settings |
-| `service` | What the service tells its callers, and whoever runs it |
+| `service` | What the service and the engine tell their callers, and whoever runs them |
 | `tables` | What is told of tables and rows, and of the data that a model learns from |
 | `training` | Why nothing could be learned: fits, searches, candidates, and the records of a run |
 """

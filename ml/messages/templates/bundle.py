@@ -3,6 +3,11 @@
 from ml.messages.message import N_
 
 TEMPLATES = {
+    "bundle.no_common_key": N_(
+        "storage.url is set: machines that share no disk need one key to sign bundles with. Make it once with "
+        "openssl ecparam -name prime256v1 -genkey -noout, set registry.signing_key on each worker to it or its file, "
+        'and registry.trusted_keys on each service to its public half; or set registry.signatures to "off"'
+    ),
     "bundle.not_sealable": N_("{file}: cannot be sealed, there is no {missing}"),
     "bundle.other_hash": N_("{file}: expected bundle SHA-256 {expected}, got {got}"),
     "bundle.manifest_too_large": N_("{file}: larger than {limit} bytes: not a manifest of this project"),
@@ -30,6 +35,13 @@ TEMPLATES = {
     "bundle.unreadable": "{file}: {error}",
     "bundle.no_hash": N_("version {version} has no tag {tag}: it was not registered by Refit"),
     "bundle.gone": N_("version {version}: its artifact is not there any more: {error}"),
+    "bundle.fitted_rows_gone": N_(
+        "version {version}: the hashes of the rows that it was trained on are not there any more: {error}"
+    ),
+    "bundle.fitted_rows_altered": N_("version {version}: the hashes of the rows that it was trained on were altered"),
+    "bundle.fitted_rows_not_there": N_(
+        "{folder}: the hashes of the rows that the bundle was trained on are not there, or were altered; evaluate again"
+    ),
     "bundle.no_pointer": N_("{file}: not a readable pointer: {error}"),
     "bundle.unknown_key": N_("{file}: signed by key {key}, which is not in {place}"),
     "bundle.no_key_name": N_("(unnamed)"),

@@ -40,6 +40,10 @@ TEMPLATES = {
         "{n} older labelled rows answer another question (target, columns, classes), {left} are left and {needed} are "
         "needed"
     ),
+    "drift.probe_labels_late": N_(
+        "labels come {late:,} rows late, so as many lie between the rows that newer models may learn from and those "
+        "that they are judged on: {left} older ones are left and {needed} are needed"
+    ),
     "drift.newer_model_better": N_(
         "models of newer rows explain the labels since the promotion better: evidence {evidence:.1f} nats ({asked:g} "
         "are asked for; {n} labels, best '{model}')"

@@ -4,23 +4,23 @@ from ml.messages.message import N_
 
 TEMPLATES = {
     "gate.first": N_(
-        "Promoted: the first champion; log-loss beats the class shares by {gain:.4f} ({sure:.0%} sure of {lower:.4f}) "
+        "Passed: the first champion; log-loss beats the class shares by {gain:.4f} ({sure:.0%} sure of {lower:.4f}) "
         "on {n} rows."
     ),
     "gate.better": N_(
-        "Promoted: better than the champion on {n} rows: log-loss {loss:.4f} against {old:.4f}, lower by {gain:.4f} "
+        "Passed: better than the champion on {n} rows: log-loss {loss:.4f} against {old:.4f}, lower by {gain:.4f} "
         "({sure:.0%} sure of {lower:.4f})."
     ),
     "gate.not_worse_than_degraded": N_(
-        "Promoted: the champion is degraded, and the challenger is not worse by more than {margin:g} on {n} rows "
+        "Passed: the champion is degraded, and the challenger is not worse by more than {margin:g} on {n} rows "
         "(log-loss gain {gain:.4f}, {sure:.0%} sure of {lower:.4f})."
     ),
     "gate.not_worse_than_outdone": N_(
-        "Promoted: the labels since the champion's promotion speak against it, and the challenger is not worse by more "
+        "Passed: the labels since the champion's promotion speak against it, and the challenger is not worse by more "
         "than {margin:g} on {n} rows (log-loss gain {gain:.4f}, {sure:.0%} sure of {lower:.4f})."
     ),
-    "gate.always_although": N_("Promoted, as the policy is 'always'; the gate by itself refuses: {reasons:; }."),
-    "gate.always": N_("Promoted: the policy is 'always'."),
+    "gate.always_although": N_("Passed, as the policy is 'always'; the gate by itself refuses: {reasons:; }."),
+    "gate.always": N_("Passed: the policy is 'always'."),
     "gate.never": N_("Not promoted: the policy is 'never'."),
     "gate.refused": N_("Not promoted: {reasons:; }."),
     "gate.with_notes": "{verdict} ({notes:; })",
@@ -88,4 +88,11 @@ TEMPLATES = {
     "gate.classes_new": N_("classes new: {names}"),
     "gate.other_classes": N_("the champion knows the classes {old:, }, the data has {new:, }"),
     "gate.champion_cannot_score": N_("the champion cannot score these rows: {error}"),
+    "gate.regression_rows_lost": N_(
+        "the regression rows {file} were kept before and are lost, and cannot be drawn again from snapshot {snapshot} "
+        "({error}). Put the file or the snapshot back from a backup or another machine, or set "
+        'gate.regression_rows to "renew" to begin anew with this run\'s; what was learned of older rows is not guarded '
+        "then"
+    ),
+    "gate.other_rows": N_("it gives other rows than were kept"),
 }

@@ -76,6 +76,16 @@ TEMPLATES = {
     "release.not_confirmed": N_("not confirmed"),
     "release.not_asked": N_("not confirmed: registry.confirm is 'never'"),
     "release.absent": N_("no service listens at {urls:, }"),
+    "release.service_named": N_("{host} at {address}"),
+    "release.fleet_service": "{name}: {reason}",
+    "release.fleet_elsewhere": N_("it reports version {seen:, } after {seconds:g} s"),
+    "release.fleet_gone_meanwhile": N_("it has not reported any more"),
+    "release.fleet_confirmed": N_("{workers} workers of {n} services serve it: {services:, }"),
+    "release.fleet_without": N_("out of rotation, as it does not serve version {version}: {services:; }"),
+    "release.fleet_gone": N_("died meanwhile: {services:, }"),
+    "release.fleet_not_confirmed": N_(
+        "{n} of {of} services took over version {version}, which is too few: {services:; }"
+    ),
     "release.no_reason": N_("no reason given"),
     "release.service_refused": N_("{url} refused version {version}: {reason}"),
     "release.of_version": N_("Version {version}: {reason}"),

@@ -32,6 +32,10 @@ TEMPLATES = {
     "retraining.no_window_better": N_(
         "no other window is better than all rows by {errors:g} standard errors over all checks since the promotion"
     ),
+    "retraining.window_lost": N_(
+        "'{policy}' was worse than all rows over the {n:,} labels that came while both were rehearsed, under whichever "
+        "champion"
+    ),
     "retraining.window_by_sums": N_(
         "'{policy}' is better than all rows by {errors:g} standard errors over {n} labels since the promotion"
     ),

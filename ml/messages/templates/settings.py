@@ -14,6 +14,14 @@ TEMPLATES = {
     "settings.chosen_no_json": N_("{file}: not valid JSON: {error}; remove it to go back to refit.toml"),
     "settings.no_json": N_("{name}: not valid JSON: {error}"),
     "settings.mapping": N_('{name}: expected a JSON object such as {{"column": "category"}}, got {got}'),
+    "settings.no_file_system": N_(
+        "{address}: no file system that Arrow knows ({error}); expected a folder, file:///… or s3://bucket/prefix"
+    ),
+    "settings.no_common_hash_key": N_(
+        "log.hash_columns and storage.url are set: machines that share no disk need one key, for the same value to "
+        "have the same hash. Make one file with openssl rand -out FILE 32, and name it by log.hash_key_file, "
+        "the same on each"
+    ),
     "settings.no_hosts": N_(
         'serving.host is {host}, which other machines can reach, and serving.require_keys is "never": list the names '
         "that callers use in serving.allowed_hosts, so that no web page comes by a name of its own"
@@ -25,5 +33,6 @@ TEMPLATES = {
     ),
     "settings.host_reachable": N_("serving.host is {host}, which other machines can reach"),
     "settings.keys_always": N_('serving.require_keys is "always"'),
+    "settings.no_hash_key": N_("log.hash_key_file: {file} cannot be read as a key: {error}"),
     "settings.no_key_list": N_("{file}: not a readable list of keys: {error}"),
 }

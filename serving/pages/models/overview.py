@@ -18,7 +18,7 @@ from serving.pages.models import comparison, version
 from serving.pages.models.events import ledger_row, outside
 from serving.service import Service, current_service
 from serving.status import reader as status_file
-from serving.status.reader import Status, VersionEntry
+from serving.status.reader import ServiceEntry, Status, VersionEntry
 
 TABLE = ("accuracy", "roc_auc", "f1", "log_loss")
 FIRST_VERSIONS = 20  # of the table; the others are one click away
@@ -46,6 +46,7 @@ def models() -> str:
         metric_names=[formats.METRICS[name] for name in TABLE],
         compare=comparison.of(service, known, request.args.get("from", ""), request.args.get("to", "")),
         ledger=[ledger_row(e) for e in known.ledger],
+        services=[_service(one) for one in known.services],
         shadow=known.shadow,
         outside=outside(known),
         silent=version.silent(known),
@@ -102,6 +103,21 @@ def _row(service: Service, known: Status, entry: VersionEntry) -> dict[str, Any]
         "chips": version.chips(service, known, entry),
         "metrics": [_cell(entry, name) for name in TABLE],
         "sentence": entry.sentence,
+    }
+
+
+def _service(one: ServiceEntry) -> dict[str, Any]:
+    state, kind = (gettext("in rotation"), "good") if not one.out else (gettext("out of rotation"), "bad")
+    if one.stale:
+        state, kind = gettext("no longer heard of"), "warn"
+    return {
+        "name": f"{one.host}, {one.address}",
+        "versions": ", ".join(one.versions) or "–",
+        "workers": formats.number(one.workers, 0),
+        "seen": formats.when(one.seen),
+        "state": state,
+        "kind": kind,
+        "why": one.out,
     }
 
 

@@ -15,7 +15,7 @@ from ml.messages import Text
 from ml.settings.addresses import mlflow_page
 from serving.api import guard
 from serving.pages import actions, pages
-from serving.pages.i18n import formats
+from serving.pages.i18n import formats, glossary
 from serving.pages.models import card, course, quality, search
 from serving.pages.models.events import ledger_row
 from serving.service import Service, current_service
@@ -79,6 +79,7 @@ def described(files: VersionFiles) -> dict[str, Any]:
         "reasons": reasons,
         "cards": cards(files),
         "answers": of_metrics(files.decision, schema, files.metrics) if schema else [],
+        "glossary_of_figures": glossary.of_figures(),
         "quality": quality.of(files),
         "classes": quality.classes(files),
         "search": search.of(files),
@@ -106,7 +107,10 @@ def chips(service: Service, known: Status, version: VersionEntry) -> list[dict[s
     if version.quarantined:
         found.append({"text": formats.EVENTS["quarantined"][0], "kind": "bad"})
     if version.verdict == "refused":
-        found.append({"text": formats.EVENTS["refused"][0], "kind": "warn"})
+        overruled = any(e.to_version == version.version and e.what in ("promoted", "rolled back") for e in known.ledger)
+        found.append(
+            {"text": gettext("promoted by hand") if overruled else formats.EVENTS["refused"][0], "kind": "warn"}
+        )
     if _waits(service, known, version):
         found.append({"text": gettext("waits for approval"), "kind": "warn"})
     return found
@@ -126,7 +130,7 @@ def verdict(files: VersionFiles) -> tuple[Text, list[Text]]:
         whole, reasons = msgspec.convert((gate["message"], gate["messages"]), tuple[Text, list[Text]])
     else:
         whole, reasons = gate.get("sentence", ""), gate.get("reasons", [])
-    return whole, [reason for reason in reasons if reason != whole]
+    return whole, [reason for reason in reasons if str(reason) not in str(whole)]
 
 
 def cards(files: VersionFiles) -> list[dict[str, str]]:

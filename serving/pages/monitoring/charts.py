@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask_babel import gettext
@@ -10,7 +11,7 @@ from ml import charts
 from serving.pages.i18n import formats
 from serving.pages.monitoring.time_range import View
 from serving.service import current_service
-from serving.status.reader import LedgerEntry, Window
+from serving.status.reader import EstimateEntry, LedgerEntry, Window
 
 
 def performance(view: View) -> dict[str, Any] | None:
@@ -159,6 +160,73 @@ def traffic(view: View) -> dict[str, Any] | None:
     }
 
 
+def coverage(view: View) -> dict[str, Any] | None:
+    """Which of the answered rows have a label, by their score, at the newest comparison; None where none has one."""
+    check = next((check for check in view.checks if check.coverage.bins), None)
+    if check is None:
+        return None
+    found = check.coverage
+    names = [f"{formats.percent(b.low)} – {formats.percent(b.high)}" for b in found.bins]
+    shares = [b.labelled / b.rows for b in found.bins]
+    if found.weighed:
+        told = gettext("Actions and their propensities are logged: the labelled rows are weighed to stand for all.")
+    elif found.depends:
+        told = gettext(
+            "The labels are not a sample of the answers: figures from labels are those of the rows that got one."
+        )
+    elif found.p is not None:
+        told = gettext("Nothing speaks for labels that depend on the answer.")
+    else:
+        told = gettext("Too few rows, with a label or without one, to tell whether labels depend on the answer.")
+    title = gettext("Label coverage by score")
+    return {
+        "title": title,
+        "when": formats.when(check.time),
+        "told": told,
+        "svg": charts.bars(
+            list(zip(names, shares, strict=True)), title=title, maximum=1.0, percent=True, localise=formats.localised
+        ),
+        "head": [gettext("Score"), gettext("Predictions"), gettext("With a label"), gettext("Label coverage")],
+        "rows": [
+            [name, b.rows, b.labelled, formats.percent(share)]
+            for name, b, share in zip(names, found.bins, shares, strict=True)
+        ],
+    }
+
+
+def estimates(view: View) -> dict[str, Any] | None:
+    """Every headline metric guessed from the scores of the newest comparison, and how far such guesses were off."""
+    check = next((check for check in view.checks if check.estimates), None)
+    if check is None:
+        return None
+    names = {**formats.METRICS, "cost": gettext("Cost of a row")}
+    shown = [(names[name], found) for name, found in check.estimates.items() if name in names]
+    return {
+        "when": formats.when(check.time),
+        "labels": formats.number(check.estimate_labels, 0) if check.estimate_labels else "",
+        "head": [
+            gettext("Metric"),
+            gettext("Estimate"),
+            gettext("At the promotion"),
+            gettext("Estimate where labels came"),
+            gettext("Measured there"),
+            gettext("Error of the estimate"),
+        ],
+        "rows": [
+            [name, *map(_figure, (found.value, found.reference, found.guessed, found.measured, _error(found)))]
+            for name, found in shown
+        ],
+    }
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else formats.number(value, 4, fixed=True)
+
+
+def _error(found: EstimateEntry) -> float | None:
+    return None if found.guessed is None or found.measured is None else found.guessed - found.measured
+
+
 def verdicts(view: View) -> dict[str, Any] | None:
     """One mark a check on the lane of its verdict; the table of the checks is behind it."""
     if len(view.checks) < 2:
@@ -181,21 +249,38 @@ def verdicts(view: View) -> dict[str, Any] | None:
 
 
 def latency() -> dict[str, Any] | None:
-    """Quantiles of all workers' answers, as the upper bounds of the histogram's buckets."""
+    """Quantiles of all workers' answers, estimated within the histogram's buckets."""
     buckets = _latency_buckets()
-    total = buckets.get(float("inf"), 0.0)
-    if not total:
+    if not buckets.get(float("inf"), 0.0):
         return None
-    items = []
-    for share in (0.5, 0.9, 0.99):
-        bound = min(edge for edge, count in buckets.items() if count >= share * total)
-        items.append((f"p{100 * share:g}", bound * 1000))
-    finite = [(name, ms) for name, ms in items if ms != float("inf")]
+    items = [(f"p{100 * share:g}", 1000 * quantile(buckets, share)) for share in (0.5, 0.9, 0.99)]
     return {
-        "svg": charts.bars(finite, title=gettext("Latency"), localise=formats.localised),
-        "head": [gettext("Share of requests"), gettext("Milliseconds, at most")],
-        "rows": [(name, formats.number(ms, 2)) for name, ms in finite],
+        "svg": charts.bars(items, title=gettext("Latency"), localise=formats.localised),
+        "head": [gettext("Share of requests"), gettext("Milliseconds, about")],
+        "rows": [(name, formats.number(ms, 2)) for name, ms in items],
     }
+
+
+def quantile(buckets: Mapping[float, float], share: float) -> float:
+    """Where that share of a histogram lies, evenly spread within a bucket: Prometheus's histogram_quantile.
+
+    Beyond the last finite bound it is that bound.
+
+    Parameters
+    ----------
+    buckets
+        Upper bound → how many lie at or below it; infinity has all of them.
+
+    >>> quantile({0.1: 0.0, 0.2: 10.0, float("inf"): 10.0}, 0.5)
+    0.15
+    """
+    rank, low, below = share * buckets[float("inf")], 0.0, 0.0
+    for edge, count in sorted(buckets.items()):
+        if count >= rank:
+            inside = (rank - below) / (count - below) if count > below else 0.0
+            return low if edge == float("inf") else round(low + (edge - low) * inside, 12)
+        low, below = edge, count
+    return low
 
 
 def _latency_buckets() -> dict[float, float]:
@@ -212,6 +297,7 @@ def _latency_buckets() -> dict[float, float]:
 
 
 def _time_names(first: float, last: float) -> list[tuple[float, str]]:
-    """Five labels along the time axis; the date only where the span needs it."""
+    """At most five labels along the time axis, each once; the date only where the span needs it."""
     steps = [first + (last - first) * i / 4 for i in range(5)] if last > first else [first]
-    return [(x, formats.moment(x, days=last - first > 2 * 86_400)) for x in steps]
+    named = {formats.moment(x, days=last - first > 2 * 86_400): x for x in reversed(steps)}  # the first of equals stays
+    return [(x, name) for name, x in reversed(named.items())]

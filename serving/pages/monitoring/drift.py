@@ -10,7 +10,7 @@ from flask_babel import gettext
 from ml import charts
 from ml.charts import Histogram
 from serving.pages.i18n import formats
-from serving.status.reader import CheckEntry
+from serving.status.reader import SCORES, CheckEntry
 
 SHOWN_COLUMNS = 20  # of a check's chart
 FIRST_HISTOGRAMS = 6  # the others are one click away
@@ -26,7 +26,7 @@ def of(checks: tuple[CheckEntry, ...]) -> dict[str, Any] | None:
         "svg": charts.bars(
             ordered[:SHOWN_COLUMNS],
             title=gettext("Drift by column"),
-            labels=formats.short_names([name for name, _ in ordered]),
+            labels=formats.short_names([name for name, _ in ordered]) | _own(),
             maximum=1.0,
             mark=0.1,
             localise=formats.localised,
@@ -34,11 +34,16 @@ def of(checks: tuple[CheckEntry, ...]) -> dict[str, Any] | None:
         "when": formats.when(newest.time),
         "n": formats.number(newest.rows, 0),
         "unseen": max(0, len(ordered) - SHOWN_COLUMNS),
-        "rows": [(name, formats.number(value, fixed=True)) for name, value in ordered],
+        "rows": [(_own().get(name, name), formats.number(value, fixed=True)) for name, value in ordered],
         "histograms": [_panel(one) for one in newest.histograms],
         "first": FIRST_HISTOGRAMS,
         "sides": _sides(),
     }
+
+
+def _own() -> dict[str, str]:
+    """What the model's own scores are called: in the effects of a check they have that name, and no column has it."""
+    return {SCORES: gettext("probability of the answer")}
 
 
 def _sides() -> tuple[str, str]:
@@ -50,7 +55,7 @@ def _panel(one: Histogram) -> dict[str, Any]:
     sides = one.before, one.now
     totals = [sum(side) + missing for side, missing in zip(sides, one.missing, strict=True)]
     before, now = ([n / max(total, 1) for n in side] for side, total in zip(sides, totals, strict=True))
-    name = gettext("probability of the answer") if one.of_predictions else one.column
+    name = _own()[SCORES] if one.of_predictions else one.column
     names = _bins(one)
     if one.edges:
         svg = charts.histogram(one.edges, before, now, _sides(), title=name, localise=formats.localised)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ from flask_babel import gettext
 from werkzeug.wrappers import Response
 
 from ml.evaluation.bounds import wilson
+from ml.monitoring import report_files
 from serving.api import guard
 from serving.pages import actions, pages, theme
 from serving.pages.i18n import formats
 from serving.pages.models.events import outside
 from serving.pages.monitoring import charts, drift, time_range
-from serving.pages.monitoring.time_range import View
+from serving.pages.monitoring.time_range import ALL, View
 from serving.service import Service, current_service
 from serving.status import reader as status_file
-from serving.status.reader import NEWEST_ROWS, Alert, CheckEntry, Status
+from serving.status.reader import NEWEST_ROWS, RANGES, Alert, CheckEntry, Status, Window
 
 FIRST_CHECKS = 12  # of the table; the others are one click away
 SHOWN_REASONS = 12  # of one check; all of them are in its report
@@ -59,6 +61,8 @@ def monitoring() -> str:
         latency=charts.latency(),
         drift=drift.of(view.checks),
         verdicts=charts.verdicts(view),
+        coverage=charts.coverage(view),
+        estimates=charts.estimates(view),
         checks=[_check(check) for check in view.checks],
         first_checks=FIRST_CHECKS,
         alerts=[_alert(alert) for alert in view.alerts],
@@ -74,9 +78,8 @@ def report(check_id: str) -> Response:
     """Evidently's HTML of one check, in a sandbox and the chosen theme. Only files that the status names are served."""
     service = current_service()
     known = {c.id: c.report for c in status_file.read(service.folder).checks if c.report}
-    folder = service.settings.var / "reports"
-    file = (folder / known[check_id]).resolve() if check_id in known else None
-    if file is None or file.parent != folder.resolve() or not file.exists():
+    file = report_files.page(service.settings, Path(known[check_id]).stem) if check_id in known else None
+    if file is None:
         abort(404, gettext("There is no report of that check; reports are kept for a limited time."))
     response = _themed(file, theme())
     response.headers["Content-Security-Policy"] = REPORT_POLICY
@@ -92,7 +95,7 @@ def _themed(file: Path, chosen: str) -> Response:
     return Response(page, mimetype="text/html")
 
 
-def _unchecked(service: Service, known: Status) -> dict[str, str] | None:
+def _unchecked(service: Service, known: Status) -> dict[str, str | bool] | None:
     """What serves while no check has looked at it since it was promoted; None where one has, or nothing serves."""
     served = service.store.current()
     if served is None:
@@ -105,7 +108,7 @@ def _unchecked(service: Service, known: Status) -> dict[str, str] | None:
     return {
         "version": served.version,
         "since": formats.when(since),
-        "needed": formats.number(service.settings.drift.min_rows, 0),
+        "watched": service.settings.schedule.watch_interval_s > 0,
         "next": formats.when(known.next_check),
     }
 
@@ -142,24 +145,18 @@ def _cards(view: View) -> list[dict[str, str]]:
     total = sum(w.predictions for w in view.windows)
     labelled = sum(w.labelled for w in view.windows)
     judged = [w for w in view.windows if w.accuracy is not None and view.on_this_side(w)]
-    answered, right = sum(w.labelled for w in judged), round(sum((w.accuracy or 0.0) * w.labelled for w in judged))
-    counts = {"all": formats.number(total, 0), "n": formats.number(labelled, 0), "right": formats.number(right, 0)}
-    since = gettext("since %(when)s", when=formats.when(view.windows[0].start)) if view.windows else ""
-    capped = gettext("only the newest %(n)s are counted", n=formats.number(NEWEST_ROWS, 0))
-    note = f"{since}; {capped}" if total >= NEWEST_ROWS else since
-    cards = [{"name": gettext("Predictions"), "figure": counts["all"], "note": note}]
+    counts = {"all": formats.number(total, 0), "n": formats.number(labelled, 0)}
+    cards = [{"name": gettext("Predictions"), "figure": counts["all"], "note": "; ".join(_counted_are(view, total))}]
     if total:
         told = gettext("%(n)s labels of %(all)s predictions", **counts)
         cards.append({"name": gettext("Label coverage"), "figure": formats.percent(labelled / total), "note": told})
-    if answered:
-        low, high = (formats.percent(end) for end in wilson(right, answered))
-        counts["n"] = formats.number(answered, 0)
-        told = gettext("%(right)s of %(n)s right; 95%% interval %(low)s to %(high)s", low=low, high=high, **counts)
+    if judged:
+        accuracy, told = _accuracy(judged)
         if len(judged) < sum(w.accuracy is not None for w in view.windows):
             since = gettext("since other columns or classes came, %(when)s", when=formats.when(view.border))
             told = f"{told}; {since}"
         name = gettext("Accuracy on labelled traffic")
-        cards.append({"name": name, "figure": formats.percent(right / answered), "note": told})
+        cards.append({"name": name, "figure": formats.percent(accuracy), "note": told})
     cards.append(
         {
             "name": gettext("Checks"),
@@ -170,6 +167,38 @@ def _cards(view: View) -> list[dict[str, str]]:
     alerts = [str(_alert(alert)["what"]) for alert in view.alerts]
     cards.append({"name": gettext("Alerts"), "figure": formats.number(len(alerts), 0), "note": _counted(alerts)})
     return cards
+
+
+def _counted_are(view: View, total: int) -> Iterator[str]:
+    """Which predictions the figures are of."""
+    if view.windows:
+        yield gettext("since %(when)s", when=formats.when(view.windows[0].start))
+    if total >= NEWEST_ROWS:
+        yield gettext("only the newest %(n)s are counted", n=formats.number(NEWEST_ROWS, 0))
+    days = current_service().settings.log.archive_after_days
+    if days > 0 and (view.name == ALL or RANGES[view.name] > days * RANGES["1d"]):
+        yield gettext("what is in the archive, older than %(days)s days, is not counted", days=formats.number(days, 0))
+
+
+def _accuracy(judged: list[Window]) -> tuple[float, str]:
+    """Over the windows, and what it rests on; windows and rows count by their weights."""
+    answered = sum(w.labelled for w in judged)
+    weights = [w.weight or w.labelled for w in judged]  # an earlier version's file has none
+    accuracy = sum((w.accuracy or 0.0) * weight for w, weight in zip(judged, weights, strict=True)) / sum(weights)
+    squares = sum(weight**2 / (w.effective or w.labelled) for w, weight in zip(judged, weights, strict=True))
+    effective = sum(weights) ** 2 / squares
+    low, high = (formats.percent(end) for end in wilson(accuracy * effective, effective))
+    counts = {"n": formats.number(answered, 0), "low": low, "high": high}
+    if weights == [w.labelled for w in judged]:
+        right = formats.number(round(accuracy * answered), 0)
+        return accuracy, gettext("%(right)s of %(n)s right; 95%% interval %(low)s to %(high)s", right=right, **counts)
+    worth = formats.number(effective, 0)
+    return accuracy, gettext(
+        "%(n)s labels, each weighed by the chance that it had: they tell as much as %(worth)s would; "
+        "95%% interval %(low)s to %(high)s",
+        worth=worth,
+        **counts,
+    )
 
 
 def _counted(names: list[str]) -> str:

@@ -10,6 +10,13 @@ TEMPLATES = {
     "requests.label_not_written": N_("the label cannot be written: {error}"),
     "requests.labels_not_written": N_("the labels cannot be written: {error}"),
     "requests.nothing_lost": N_("{error}: nothing was lost; try again in a moment"),
+    "requests.database_newer": N_(
+        "the database was written by a newer version of Refit (prediction log of layout {found}, this version knows"
+        " {known}); start that version, or name another database in database_url"
+    ),
+    "requests.archive_silent": N_(
+        "the archive of predictions does not answer: {name}: {error}; see log.archive_url, it is tried again later"
+    ),
     "requests.database_silent": N_("the database does not answer: {error}; it is tried again later"),
     "requests.disk_full": N_("the disk is full: send it again when there is room"),
     "requests.partly_logged": N_(
@@ -55,6 +62,7 @@ TEMPLATES = {
     "requests.parameter": N_("expected {name}={one} or {name}={other}, got '{got}'"),
     "requests.accept": N_("expected Accept to allow one of {kinds:, }, got {got}"),
     "requests.too_many_labels": N_("expected at most {limit} labels in one request, got {got}"),
+    "requests.too_many_actions": N_("expected at most {limit} actions in one request, got {got}"),
     "requests.feedback_form": N_("expected {expected}, a list of them, or {wrapped}"),
     "requests.feedback_no_columns": N_("line 1: expected the columns {columns: and }, got none"),
     "requests.feedback_columns": N_("line {line}: expected the columns {columns: and }, got {got}"),

@@ -6,7 +6,8 @@ TEMPLATES = {
     "data.names": "{names:, }",
     "data.names_more": N_("{names:, } and {n:,} more"),
     "data.did_you_mean": N_("did you mean {names}?"),
-    "data.has_columns": N_("the table has {n} columns: {names}; does its first line name the columns?"),
+    "data.has_columns": N_("the table has {n} columns: {names}"),
+    "data.has_columns_or_values": N_("the table has {n} columns: {names}; does its first line name the columns?"),
     "data.doubles": N_("two columns of one name: {columns}; give each its own name"),
     "data.reserved": N_("{columns}: names that begin with '{prefix}' are Refit's own; rename"),
     "data.too_many_columns": N_(
@@ -124,6 +125,8 @@ TEMPLATES = {
         '"stratified"'
     ),
     "data.found_rows": N_("{rows:,} rows; '{target}' is {classes:, }"),
+    "data.sampled": N_("read by the learners (train.max_rows), drawn at random: {parts:, }"),
+    "data.sampled_part": N_("{n:,} of {rows:,} rows of {part}"),
     "data.found_class": N_("'{label}' in {n:,} ({share:.1%})"),
     "data.found_more_classes": N_("{n} more classes"),
     "data.found_columns": N_("{n} columns are learned from: {names}"),

@@ -24,6 +24,7 @@ TEMPLATES = {
     "rows.unknown_column": N_("an unknown column"),
     "rows.printable": N_("a printable text of 1 to {limit} characters"),
     "rows.one_of": N_("one of {values}"),
+    "rows.propensity": N_("a number above 0, at most 1"),
     "rows.only_keys": N_("the keys {names: and } only"),
     "rows.another_key": N_("another key"),
     "rows.the_text": N_("the text '{value}'"),
