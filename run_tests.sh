@@ -3,9 +3,16 @@
 #   ./run_tests.sh                      everything
 #   ./run_tests.sh -m "not stack"       without the tests that start real servers
 #   ./run_tests.sh tests/dags -k params one room
+#   ./run_tests.sh --compose            docker-compose.yaml on a container engine, and faults in it; nothing else
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/ops/setup.sh"
 "$system_python" "$root/ops/environment.py" --dev
+if [ "${1-}" = --compose ]; then
+  shift
+  "$root/ops/test_packages.sh" --compose
+  cd "$root"
+  exec "$venv_python" -m pytest --durations 0 tests/compose "$@"
+fi
 "$root/ops/test_packages.sh"
 cd "$root"
 if [ $# -eq 0 ]; then

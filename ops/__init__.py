@@ -13,6 +13,7 @@ Uses `ml.settings` for where things are; imports neither Airflow nor MLflow.
 | `reaper` | supervisord's event listener |
 | `terminal` | what a person sees: lines, a run that is followed, the summary |
 | `backup`, `mlflow_ui`, `containers` | commands of their own |
+| `probe` | the health check of the containers; standard library alone |
 """
 
 from __future__ import annotations

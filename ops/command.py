@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from ml import settings as settings_module
 from ml.errors import SettingsError
 from ml.settings import Settings, chosen_file
-from ml.settings.options import RUN_OPTIONS, RunOption
+from ml.settings.options import CHOICE_OF_DATA, RUN_OPTIONS, RunOption
 from ops import Interrupted, StackError, stack, supervision
 from ops.airflow_api import AirflowApi
 from ops.layout import Layout, write_private
@@ -41,11 +41,13 @@ def perform(arguments: argparse.Namespace) -> int:
             return 0
         if arguments.data:
             layout = Layout(choose_data(layout.settings, arguments))
-        ensure_running(layout, terminal)
+        started = ensure_running(layout, terminal)
     if arguments.start:
         close_loop(layout, terminal)
         addresses(layout, terminal)
         return 0
+    if started:
+        addresses(layout, terminal)  # to look at while it runs
     run(layout, terminal, _conf(arguments))
     return 0
 
@@ -85,8 +87,11 @@ def cancel(layout: Layout, terminal: Terminal) -> int:
     return 0
 
 
-def ensure_running(layout: Layout, terminal: Terminal) -> None:
-    """Start the stack, or take the one that runs; starts it anew when code or settings have changed."""
+def ensure_running(layout: Layout, terminal: Terminal) -> bool:
+    """Start the stack, or take the one that runs; starts it anew when code or settings have changed.
+
+    Returns whether it was started.
+    """
     running = bool(supervision.states(layout))
     if running and (parts := supervision.changed(layout)):
         why = f"{' and '.join(parts)} changed since the start" if parts != ["start"] else "the last start was cut short"
@@ -108,9 +113,9 @@ def ensure_running(layout: Layout, terminal: Terminal) -> None:
             if isinstance(error, KeyboardInterrupt):
                 raise Interrupted("Interrupted: what had been started was stopped again.") from None
             raise
-        addresses(layout, terminal)
-    else:
-        stack.wait_until_ready(layout, lambda _: None)
+        return True
+    stack.wait_until_ready(layout, lambda _: None)
+    return False
 
 
 def run(layout: Layout, terminal: Terminal, conf: dict[str, Any]) -> None:
@@ -187,7 +192,7 @@ def choose_data(settings: Settings, arguments: argparse.Namespace) -> Settings:
         return settings_module.load()
     data: dict[str, Any] = {"source": "file"}
     set_by = {"source": "--data"}
-    for option in (option for option in RUN_OPTIONS if option.group == "Data" and option.stack and not option.once):
+    for option in CHOICE_OF_DATA:
         name, given = option.settings[0].removeprefix("data."), _given(arguments, option)
         empty: Any = [] if option.kind == "texts" else ""
         if given:

@@ -1,34 +1,28 @@
-"""What docker-compose.yaml runs inside its containers: `python -m ops.containers probe URL`, `… make-bucket NAME`,
-`… first-run URL`."""
+"""What is run once: by docker-compose.yaml `python -m ops.containers make-bucket NAME` and `… first-run URL`, by the
+Dockerfile `… load serving`."""
 
 from __future__ import annotations
 
-import json
+import importlib
 import os
 import sys
 import time
+from pathlib import Path
 
-from ml import http
 from ops.airflow_api import AirflowApi, AirflowUnavailable
 
-PROBE_TIMEOUT_S = 8.0  # below the 10 s of the compose file, so that it can say why
 READ_WITHIN_S = 300.0  # until the DAG processor of a cold machine has read the DAGs; our choice
 
-
-def probe(address: str) -> int:
-    """The containers' health check: 0 when an address answers 200, else 1.
-
-    With a fragment it is Airflow's health page, `…/monitor/health#triggerer`, and the part must be healthy there: for
-    processes that have no port of their own. `airflow jobs check` would cost 3 CPU s a call.
-    """
-    address, _, part = address.partition("#")
-    try:
-        status, content = http.exchange("GET", address, timeout_s=PROBE_TIMEOUT_S)
-        healthy = status == 200 and (not part or json.loads(content)[part]["status"] == "healthy")
-    except (http.HttpError, ValueError, KeyError, TypeError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0 if healthy else 1
+# What a service loads only when it needs it: for files that people send, the registry, S3, PostgreSQL, supervisord.
+LATER = (
+    "boto3", "croniter",
+    "mlflow.artifacts", "mlflow.store.artifact.s3_artifact_repo", "mlflow.store.tracking.rest_store",
+    "onnxruntime", "psycopg2", "pyarrow.csv", "pyarrow.dataset", "pyarrow.fs", "pyarrow.parquet", "python_calamine",
+    "sqlalchemy.dialects.postgresql.psycopg2", "supervisor.supervisord", "xlsxwriter",
+    "ml.bundle.reader", "ml.registry.cache",
+)  # fmt: skip
+# Programs of their own; and `python -m ml score`, which a table's own machine runs.
+LEFT_OUT = ("__main__", "gunicorn.conf")
 
 
 def first_run(address: str) -> int:
@@ -59,7 +53,25 @@ def make_bucket(name: str) -> int:
     return 0
 
 
-COMMANDS = {"probe": probe, "make-bucket": make_bucket, "first-run": first_run}
+def load(folder: str) -> int:
+    """Load everything that a service loads: of its own folder, and `LATER`.
+
+    Its image is built with this: what was taken out of it by mistake stops the build, and what is loaded here is there
+    in compiled form.
+    """
+    for path in sorted(Path(folder).rglob("*.py")):
+        if path.stem not in LEFT_OUT and path.parts[1] != "batch":
+            importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
+    for name in LATER:
+        importlib.import_module(name)
+    importlib.import_module("serving.app").create_app()
+    # Its description of S3 is read when a client is made.
+    importlib.import_module("boto3").client("s3", region_name="us-east-1")
+    print("loaded")
+    return 0
+
+
+COMMANDS = {"make-bucket": make_bucket, "first-run": first_run, "load": load}
 
 
 def main(arguments: list[str]) -> int:

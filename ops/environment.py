@@ -23,9 +23,10 @@ UNFINISHED = ".refit-unfinished"
 # What is installed: pins with hashes, made from requirements*.txt by ops/lock.sh. They are complete, so pip follows no
 # dependency by itself: it would take one that nobody has looked at.
 LOCKS = Path("ops", "lock")
-RUNTIME, DEV = "runtime.txt", "dev.txt"
+RUNTIME, DEV, ENGINE = "runtime.txt", "dev.txt", "engine.txt"
 # The CPU build where a place of this machine has it (pip's find-links); else PyPI's, with what that needs on Linux.
 TORCH_CPU, TORCH, CUDA = "torch-cpu.txt", "torch.txt", "cuda.txt"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 # torch, pyspark and Airflow are the large ones; measured 2.3 GB installed, and pip unpacks beside it.
 NEEDED_GB = 5.0
 
@@ -43,7 +44,7 @@ def ensure(root: Path = ROOT, *, dev: bool = False) -> bool:
         No room on the disk, or pip failed: with pip's last lines.
     """
     venv = root / ".venv"
-    locks = [root / LOCKS / name for name in ((RUNTIME, DEV) if dev else (RUNTIME,))]
+    locks = [root / LOCKS / name for name in ((RUNTIME, DEV, ENGINE) if dev else (RUNTIME,))]
     with _only_one(root):
         stamps = {lock: venv / f".refit-{lock.stem}" for lock in locks}
         if not (venv / UNFINISHED).exists() and all(_fresh(lock, stamp) for lock, stamp in stamps.items()):
@@ -84,23 +85,37 @@ def _make(venv: Path) -> None:
     (venv / UNFINISHED).touch()
 
 
-def install(venv: Path, lock: Path) -> None:
-    """Install a lock; with that of the runtime also torch."""
+def install(venv: Path, lock: Path, torch: str = "found") -> None:
+    """Install a lock; with that of the runtime also torch.
+
+    Parameters
+    ----------
+    torch
+        "found": the CPU build where a place of this machine has it, else PyPI's; "cpu": the CPU build, from PyTorch's
+        own index where no nearer place has it; "cuda": PyPI's, with NVIDIA's libraries where it needs them.
+    """
     _install(venv, lock)
-    if lock.name == RUNTIME:
+    if lock.name != RUNTIME:
+        return
+    if torch == "cpu":
+        _install(venv, lock.with_name(TORCH_CPU), "--extra-index-url", CPU_INDEX)
+        return
+    if torch == "found":
         try:
             _install(venv, lock.with_name(TORCH_CPU))
+            return
         except SetupError:  # there is no such place
-            _install(venv, lock.with_name(TORCH))
-            if _needs_cuda(venv):
-                _install(venv, lock.with_name(CUDA))
+            pass
+    _install(venv, lock.with_name(TORCH))
+    if _needs_cuda(venv):
+        _install(venv, lock.with_name(CUDA))
 
 
-def _install(venv: Path, lock: Path) -> None:
+def _install(venv: Path, lock: Path, *options: str) -> None:
     print(f"Installing {lock.name} into .venv (a few minutes the first time) …", flush=True)
     started = time.monotonic()
     command = [venv / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off"]
-    _run([*map(str, command), "--require-hashes", "--no-deps", "-r", str(lock)], f"installing {lock.name}")
+    _run([*map(str, command), *options, "--require-hashes", "--no-deps", "-r", str(lock)], f"installing {lock.name}")
     print(f"Installed in {time.monotonic() - started:.0f} s.", flush=True)
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Renew what Refit is built of, and run the tests on it: ops/lock.sh [--keep] [--no-tests]
 #
-#   requirements.txt, requirements-dev.txt   newest versions that requirements*.in allow and that go together;
-#                                            with --keep the versions stay, and only what follows is renewed
+#   requirements.txt, requirements-dev.txt,  newest versions that requirements*.in allow and that go together;
+#   requirements-engine.txt                  with --keep the versions stay, and only what follows is renewed
 #   ops/lock/*.txt                           the same with the SHA-256 of every file that may be installed
 #   docker-compose.yaml, Dockerfile          images by digest, where Docker and a registry can be reached
 #   .github/workflows/*.yml                  actions by commit, where GitHub can be reached
@@ -29,10 +29,12 @@ if [[ " $* " != *" --keep "* ]]; then
   compile runtime <requirements.in
   grep -viE '^(nvidia-|cuda-|triton=)' "$tools/runtime" >"$tools/plain"
   header requirements.txt "$tools/plain" >"$tools/new" && cp "$tools/new" requirements.txt
-  grep -v '^-c' requirements-dev.in | compile dev --constraint requirements.txt
-  grep -vixFf "$tools/plain" "$tools/dev" >"$tools/plain-dev"
-  { head -n 1 requirements-dev.txt && echo "-r requirements.txt" && cat "$tools/plain-dev"; } >"$tools/new"
-  cp "$tools/new" requirements-dev.txt
+  for extra in dev engine; do
+    grep -v '^-c' "requirements-$extra.in" | compile "$extra" --constraint requirements.txt
+    grep -vixFf "$tools/plain" "$tools/$extra" >"$tools/plain-extra"
+    { head -n 1 "requirements-$extra.txt" && echo "-r requirements.txt" && cat "$tools/plain-extra"; } >"$tools/new"
+    cp "$tools/new" "requirements-$extra.txt"
+  done
 fi
 
 told="# Made by ops/lock.sh: the pins with the SHA-256 of every file that may be installed for them."
@@ -47,16 +49,19 @@ grep -v '^torch==' requirements.txt | compile runtime --generate-hashes --no-dep
 { echo "$told" && cat "$tools/runtime"; } >ops/lock/runtime.txt
 echo "$torch" | compile torch --generate-hashes --no-deps
 { echo "$told" && cat "$tools/torch"; } >ops/lock/torch.txt
-grep -v '^-r' requirements-dev.txt | compile dev --generate-hashes --no-deps
-{ echo "$told" && cat "$tools/dev"; } >ops/lock/dev.txt
+for extra in dev engine; do
+  grep -v '^-r' "requirements-$extra.txt" | compile "$extra" --generate-hashes --no-deps
+  { echo "$told" && cat "$tools/$extra"; } >"ops/lock/$extra.txt"
+done
 echo "$torch" | compile cuda --constraint requirements.txt --python-platform x86_64-manylinux_2_28
 grep -iE '^(nvidia-|cuda-|triton=)' "$tools/cuda" | compile hashed --generate-hashes --no-deps
 { echo "$told" && sed 's/^[a-z].*==[^ ]*/& ; platform_system == "Linux"/' "$tools/hashed"; } >ops/lock/cuda.txt
+compile service --constraint requirements.txt --generate-hashes <requirements-service.in
+{ echo "$told" && cat "$tools/service"; } >ops/lock/service.txt
 printf 'uv\npip-audit\ncyclonedx-bom\n' | compile tools --generate-hashes
 { echo "$told" && cat "$tools/tools"; } >ops/lock/tools.txt
 
 for image in $(sed -nE 's/^ *(image:|FROM) ([a-z0-9./-]+:[A-Za-z0-9._-]+).*/\2/p' docker-compose.yaml Dockerfile | sort -u); do
-  [ "$image" = refit:local ] && continue
   if digest="$(docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$image" 2>/dev/null)"; then
     sed -i -E "s#((image:|FROM) ${image//./\\.})(@sha256:[0-9a-f]+)?#\1@$digest#" docker-compose.yaml Dockerfile
   else

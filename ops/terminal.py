@@ -256,6 +256,8 @@ def summary(layout: Layout, terminal: Terminal, results: dict[str, Any]) -> None
     terminal.line(str((results.get("evaluate") or {}).get("sentence", "")))
     if expected is None:
         terminal.line(f"Version {model['model_version']} goes on serving.")
+        if way := way_across(results):
+            terminal.line(way)
     terminal.line(f"Champion: {layout.settings.registry.model_name} version {model['model_version']}")
     for metric, value in _headline(model["metrics"]).items():
         terminal.line(f"  {metric:<18} {value}")
@@ -268,6 +270,27 @@ def summary(layout: Layout, terminal: Terminal, results: dict[str, Any]) -> None
     terminal.line()
     terminal.line("Try it:")
     terminal.line(curl(layout, model["example"]))
+
+
+INCOMPARABLE = "gate.incomparable"  # of `ml.pipeline.stages.records`, which takes a second to load
+
+
+def way_across(results: dict[str, Any]) -> str:
+    """How a version of other columns or classes comes to serve all the same; "" where the run made none.
+
+    Parameters
+    ----------
+    results
+        Task → what it returned.
+    """
+    reasons = (results.get("evaluate") or {}).get("messages", [])
+    version = (results.get("register") or {}).get("version")
+    if not version or not any(reason.get("code") == INCOMPARABLE for reason in reasons):
+        return ""
+    return (
+        f"Version {version} answers something else, which callers would feel. If that is meant: "
+        f'python -m ml promote --version {version} --reason "…" --force (or the run again with --policy always)'
+    )
 
 
 def champion(layout: Layout, terminal: Terminal) -> None:

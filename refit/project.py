@@ -10,7 +10,11 @@ from pathlib import Path
 from ml import settings as settings_module
 from ml.errors import RefitError
 from ml.settings import Settings, toml
+from ml.settings.options import CHOICE_OF_DATA
 from ml.storage.files import write_bytes
+
+# What is told of a table beside where it lies.
+NAMED = tuple(option for option in CHOICE_OF_DATA if option.name != "data")
 
 # What is made at run time: no repository should keep it.
 IGNORED = "/data/\n/models/\n/var/\n"
@@ -24,11 +28,17 @@ def parser() -> argparse.ArgumentParser:
         "With a table, it is read and checked first; without one, rows are generated, to try things on.",
     )
     init.add_argument("table", nargs="?", help="CSV, .xlsx, .xls, .ods or Parquet, a path or a URL")
-    init.add_argument("--target", metavar="COLUMN", help="the column to predict")
-    init.add_argument("--positive", metavar="LABEL", default="", help="the class of interest (default: the rarer)")
-    init.add_argument("--id", metavar="COLUMN", action="append", default=[], help="names the row; repeatable")
-    init.add_argument("--time", metavar="COLUMN", default="", help="a column to order and split by")
-    init.add_argument("--exclude", metavar="COLUMN", action="append", default=[], help="left out; repeatable")
+    for option in NAMED:
+        many = option.kind == "texts"
+        init.add_argument(
+            option.stack,
+            dest=option.name,
+            metavar=option.metavar,
+            choices=option.choices or None,
+            action="append" if many else "store",
+            default=[] if many else "",
+            help=option.help,
+        )
     return init
 
 
@@ -37,10 +47,8 @@ def configured(arguments: argparse.Namespace, home: Path) -> Settings:
     data: dict[str, object] = {}
     if arguments.table:
         table = arguments.table if "://" in arguments.table else str(Path(arguments.table).expanduser().resolve())
-        data = {
-            "source": "file", "path": table, "target": arguments.target, "positive_label": arguments.positive,
-            "id_columns": arguments.id, "time_column": arguments.time, "exclude": arguments.exclude,
-        }  # fmt: skip
+        data = {"source": "file", "path": table}
+        data |= {option.settings[0].removeprefix("data."): getattr(arguments, option.name) for option in NAMED}
     return settings_module.from_values({"home": str(home), "data": data})
 
 

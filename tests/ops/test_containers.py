@@ -1,11 +1,12 @@
-"""What the containers run: the health check says yes to a 200 alone."""
+"""docker-compose.yaml, and what it runs once."""
 
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
-from collections.abc import Iterator
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -20,36 +21,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))
-
-
-class Health(fake_http.Handler):
-    """200 at /good, Airflow's health at /airflow, 503 elsewhere."""
-
-    def do_GET(self) -> None:
-        if self.path == "/airflow":
-            self.answer(200, {"triggerer": {"status": "healthy"}, "dag_processor": {"status": "unhealthy"}})
-        else:
-            self.answer(200 if self.path == "/good" else 503, b"OK")
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with fake_http.serving(Health) as port:
-        yield f"http://127.0.0.1:{port}"
-
-
-def test_a_healthy_container_is_one_that_answers_200(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert containers.main(["probe", f"{url}/good"]) == 0
-    assert containers.main(["probe", f"{url}/bad"]) == 1
-    assert "answers 503" in capsys.readouterr().err
-    assert containers.main(["probe", "http://127.0.0.1:9/"]) == 1
-
-
-def test_a_process_without_a_port_is_healthy_where_airflow_says_so(url: str) -> None:
-    assert containers.main(["probe", f"{url}/airflow#triggerer"]) == 0
-    assert containers.main(["probe", f"{url}/airflow#dag_processor"]) == 1
-    assert containers.main(["probe", f"{url}/airflow#scheduler"]) == 1
-    assert containers.main(["probe", f"{url}/good#triggerer"]) == 1
 
 
 class Airflow(fake_http.Handler):
@@ -113,6 +84,7 @@ def test_no_health_check_starts_airflows_or_celerys_command_line() -> None:
         check = " ".join(service.get("healthcheck", {}).get("test", []))
         assert "airflow jobs" not in check, name
         assert "celery" not in check, name
+        assert "python" not in check or "python -E -S ops/probe.py http://" in check, name
 
 
 def test_redis_keeps_its_queue_and_every_log_has_an_end() -> None:
@@ -122,17 +94,38 @@ def test_redis_keeps_its_queue_and_every_log_has_an_end() -> None:
     assert all(service["logging"]["options"]["max-size"] for service in COMPOSE["services"].values())
 
 
-@pytest.mark.parametrize("arguments", [[], ["probe"], ["delete", "x"]], ids=["none", "no address", "unknown"])
+def test_no_container_writes_to_its_image_or_takes_all_memory() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert service["read_only"] is True, name
+        assert service["mem_limit"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_the_service_has_an_image_of_its_own() -> None:
+    """The stage of the Dockerfile with ops/lock/service.txt; everything else has the last one, with CPU torch."""
+    stages = re.findall(r"^FROM \S+(?: AS (\S+))?$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    built = {name: one["build"] for name, one in COMPOSE["services"].items() if "build" in one}
+    assert built.pop("service") == {"context": ".", "target": "service"}
+    assert "service" in stages
+    assert stages[-1] == ""
+    assert all(one == {"context": ".", "args": {"TORCH": "${TORCH:-cpu}"}} for one in built.values())
+
+
+@pytest.mark.parametrize("arguments", [[], ["first-run"], ["delete", "x"]], ids=["none", "no address", "unknown"])
 def test_a_wrong_call_says_what_there_is(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert containers.main(arguments) == 2
-    assert "probe|make-bucket|first-run" in capsys.readouterr().err
+    assert "make-bucket|first-run|load" in capsys.readouterr().err
 
 
-def test_the_compose_file_calls_what_there_is() -> None:
+def test_compose_and_the_dockerfile_call_what_there_is() -> None:
     """In health checks and commands."""
     services = COMPOSE["services"].values()
     lists = [one.get("command") for one in services] + [one.get("healthcheck", {}).get("test") for one in services]
     calls = [words[words.index("ops.containers") + 1 :] for words in lists if words and "ops.containers" in words]
+    calls += [
+        line.split()
+        for line in re.findall(r"-m ops\.containers (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    ]
     assert {name for name, _ in calls} == set(containers.COMMANDS)
     assert all(len(call) == 2 for call in calls)
 
@@ -154,3 +147,63 @@ def test_the_s3_store_gets_its_keys_in_a_file_of_its_own(tmp_path: Path) -> None
     assert stat.S_IMODE(keys.stat().st_mode) == 0o600
     assert {"-s3.port=9000", f"-s3.config={keys}", "-dir=/data"} <= set(done.stdout.split())
     assert store["volumes"] == ["s3:/data"]
+
+
+def test_the_engine_has_the_code_and_nothing_to_steal() -> None:
+    """Only by its profile; whoever reaches a Dask cluster runs code in it: no secret, no volume, no published port."""
+    from distributed.cli import dask_scheduler, dask_worker
+
+    engine = {name: one for name, one in COMPOSE["services"].items() if "engine" in one.get("profiles", [])}
+    assert set(engine) == {"dask-scheduler", "dask-worker"}
+    for name, service in engine.items():
+        assert (service["image"], service["volumes"]) == (COMPOSE["services"]["worker"]["image"], []), name
+        assert not {"environment", "ports", "secrets"} & set(service), name
+    programs = {"scheduler": dask_scheduler.main, "worker": dask_worker.main}
+    for service in engine.values():
+        program, *arguments = [word.replace("${DASK_PROCESSES:-1}", "1") for word in service["command"][1:]]
+        programs[program].make_context(program, arguments)
+    address = "tcp://dask-scheduler:8786"
+    assert address in engine["dask-worker"]["command"]
+    assert address in (ROOT / ".env.example").read_text(encoding="utf-8")
+
+
+def test_no_two_containers_share_a_volume() -> None:
+    """So that `--scale` may put them on many machines: what is handed on goes through the database and the storage."""
+    named: list[str] = []
+    for name, service in COMPOSE["services"].items():
+        if service.get("image", "").startswith("${REFIT_"):
+            assert service["volumes"] == ([] if "engine" in service.get("profiles", []) else ["/state"]), name
+        named += [volume for volume in service.get("volumes", []) if volume.split(":")[0] in COMPOSE["volumes"]]
+    assert len(named) == len(set(COMPOSE["volumes"])), named
+
+
+def test_who_began_with_a_volume_in_common_goes_on_with_it() -> None:
+    """By a file over the first; without it and without a storage nothing starts."""
+    over = yaml.safe_load((ROOT / "ops" / "compose-volumes.yaml").read_text(encoding="utf-8"))
+    own_disk = {name for name, service in COMPOSE["services"].items() if service.get("volumes") == ["/state"]}
+    assert set(over["services"]) == own_disk
+    keys, reports = "trusted:/state/var/trusted_keys", "reports:/state/var/reports"
+    assert over["services"].pop("service") == {"volumes": ["/state", f"{keys}:ro", f"{reports}:ro"]}
+    assert all(one == {"volumes": ["state:/state", keys, reports]} for one in over["services"].values())
+    assert set(over["volumes"]) == {"state", "trusted", "reports"}
+    storage = COMPOSE["services"]["worker"]["environment"]["REFIT_STORAGE__URL"]
+    assert re.fullmatch(r"\$\{REFIT_STORAGE__URL\?.*ops/compose_env\.sh.*\}", storage)
+
+
+def test_the_storage_is_the_clusters_own() -> None:
+    """A bucket that is made at the start, at the address of the S3 service, with keys that all of them have."""
+    (line,) = re.findall(
+        r"^REFIT_STORAGE__URL=(.*)$", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    address = urllib.parse.urlsplit(line)
+    assert (address.scheme, address.netloc) == ("s3", COMPOSE["services"]["s3-bucket"]["command"][-1])
+    options = dict(urllib.parse.parse_qsl(address.query))
+    for name in ("worker", "service", "airflow-api"):
+        environment = COMPOSE["services"][name]["environment"]
+        assert environment["MLFLOW_S3_ENDPOINT_URL"] == f"{options['scheme']}://{options['endpoint_override']}"
+        assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "REFIT_REGISTRY__TRUSTED_KEYS"} <= set(environment)
+
+
+def test_the_image_has_the_engine() -> None:
+    """Where a task asks a cluster, and in the cluster."""
+    assert "e.ENGINE" in (ROOT / "Dockerfile").read_text(encoding="utf-8")

@@ -14,7 +14,8 @@ import pytest
 from ml.settings import Settings
 from ops import stack, supervision
 from ops.layout import Layout
-from tests.serving.running import free_port, wait_for
+from tests.ports import free_ports
+from tests.serving.running import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,8 +68,7 @@ command.ensure_running(layout, Terminal())
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
-    airflow = next(port for port in iter(free_port, 0) if not stack.listens(port + 1))
-    ports = {"serving_port": free_port(), "mlflow_port": free_port(), "airflow_port": airflow}
+    ports = dict(zip(("serving_port", "mlflow_port", "airflow_port"), free_ports(3, 1), strict=True))
     made = Layout(Settings(home=tmp_path, **ports))
     try:
         yield made

@@ -15,6 +15,7 @@ from demo import own_stack
 from ml.settings import Settings, load
 from ops import command, environment, stack, supervision
 from ops.layout import Layout, admin_password, ensure_secrets, write_private
+from tests.ports import free_port
 from tests.serving.running import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -115,6 +116,7 @@ class TestEnvironment:
         (tmp_path / "ops" / "lock").mkdir(parents=True)
         (tmp_path / environment.LOCKS / environment.RUNTIME).write_text("a==1\n", encoding="ascii")
         (tmp_path / environment.LOCKS / environment.DEV).write_text("b==1\n", encoding="ascii")
+        (tmp_path / environment.LOCKS / environment.ENGINE).write_text("c==1\n", encoding="ascii")
         self.commands: list[list[str]] = []
 
         def record(command: list[str], what: str) -> None:
@@ -154,8 +156,22 @@ class TestEnvironment:
         monkeypatch.setattr(environment, "_run", run)
         monkeypatch.setattr(environment, "_needs_cuda", lambda venv: cuda)
         environment.ensure(root, dev=True)
-        wanted = ["runtime.txt", "torch-cpu.txt", "torch.txt", *(["cuda.txt"] if cuda else []), "dev.txt"]
+        wanted = ["runtime.txt", "torch-cpu.txt", "torch.txt", *(["cuda.txt"] if cuda else []), "dev.txt", "engine.txt"]
         assert [Path(c[-1]).name for c in self.commands[1:]] == wanted
+
+    @pytest.mark.parametrize(
+        ("torch", "locks"),
+        [("cpu", ["runtime.txt", "torch-cpu.txt"]), ("cuda", ["runtime.txt", "torch.txt", "cuda.txt"])],
+    )
+    def test_an_image_says_which_torch_it_wants(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch, torch: str, locks: list[str]
+    ) -> None:
+        """And has the CPU build from PyTorch's own index, which no other build is looked for in."""
+        monkeypatch.setattr(environment, "_needs_cuda", lambda venv: True)
+        environment.install(root / ".venv", root / environment.LOCKS / environment.RUNTIME, torch)
+        assert [Path(command[-1]).name for command in self.commands] == locks
+        asked = {Path(command[-1]).name for command in self.commands if environment.CPU_INDEX in command}
+        assert asked == {"torch-cpu.txt"} & set(locks)
 
     def test_a_half_made_one_is_made_anew(self, root: Path) -> None:
         environment.ensure(root)
@@ -226,8 +242,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.Bas
 
 def test_what_a_killed_supervisor_left_on_a_port_is_told_and_ended(tmp_path: Path) -> None:
     """Without the environment that it was started with: a title overwrites it. Another home's may run the same code."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port(1)
     left = subprocess.Popen([sys.executable, "-c", LEFT, str(port)], cwd=tmp_path, env={})
     elsewhere = subprocess.Popen([sys.executable, "-c", LEFT, str(port + 1)], cwd=ROOT, env={})
     environment = {**os.environ, "REFIT_HOME": str(tmp_path), "REFIT_SERVING_PORT": str(port),

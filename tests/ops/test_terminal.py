@@ -143,3 +143,12 @@ def test_a_run_says_its_step_and_what_the_last_one_took(tmp_path: Path) -> None:
     assert watch.to_the_end() == {"generate": made}
     assert "✓ generate     1.0 s\n      note: the delimiter is semicolon\n" in screen.getvalue()
     assert "step 2 of 3: train (0 s; the last run took 95 s)" in screen.getvalue()
+
+
+def test_a_version_that_answers_something_else_has_a_way_to_serve() -> None:
+    """Refused since it cannot be compared: what a person may do about it is said, and of no other refusal."""
+    worse, other = ({"evaluate": {"messages": [{"code": f"gate.{code}"}]}, "register": {"version": "2"}}
+                    for code in ("worse", "incomparable"))  # fmt: skip
+    assert "python -m ml promote --version 2" in terminal.way_across(other)
+    assert terminal.way_across(worse) == ""
+    assert terminal.way_across({}) == ""

@@ -36,10 +36,12 @@ def test_without_a_table_everything_stands_at_its_default(folder: Path) -> None:
 def test_a_table_is_checked_and_kept_by_its_whole_path(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = table(folder)
     told = ["my table.csv", "--target", "left", "--positive", "yes", "--id", "key", "--exclude", "colour"]
+    told += ["--decimal", ".", "--dates", "day-first"]
     assert project.main(told) == 0
     data = settings.load().data
     assert (data.source, data.path, data.target) == ("file", str(file), "left")
     assert (data.positive_label, data.id_columns, data.exclude) == ("yes", ("key",), ("colour",))
+    assert (data.decimal, data.dates) == (".", "day-first")
     assert capsys.readouterr().out == f"{folder} is a project now. Next: refit up\n"
     text = (folder / "refit.toml").read_text()
     assert 'target = "left"  # the column to predict' in text, "with every setting's meaning beside it"

@@ -18,7 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.conftest import CHECKOUT
-from tests.stack.conftest import free_ports
+from tests.ports import free_ports
 
 TREE = ("config", "dags", "demo", "ml", "ops", "plugins", "serving")
 
@@ -101,7 +101,7 @@ def _version(text: str) -> str:
 
 @pytest.mark.stack
 def test_the_loop_runs_by_its_name_alone(installed: Path, project: Path) -> None:
-    service, mlflow, airflow = map(str, free_ports(3))
+    service, mlflow, airflow = map(str, free_ports(3, 1))
     ports = {"REFIT_SERVING_PORT": service, "REFIT_MLFLOW_PORT": mlflow, "REFIT_AIRFLOW_PORT": airflow}
     few = {"REFIT_SCHEDULE__RETRAIN_CRON": "0 0 29 2 *", "REFIT_TUNE__WORKERS": "1"}
     made = refit(installed, project, "init")
