@@ -185,7 +185,9 @@ class World:
     def boot(self) -> None:
         """Start every process."""
         self.logs = [PredictionLog(self.settings) for _ in range(WORKERS)]
-        self.stores = [_Store(self.settings.var / "serving", i) for i in range(WORKERS)]
+        for store in getattr(self, "stores", ()):
+            store.close()
+        self.stores = [ModelStore(self.settings.var / "serving") for _ in range(WORKERS)]
         self.shippers = [LogShipper(self.settings) for _ in range(SHIPPERS)]
         self.follower = Follower(self.settings)
 
@@ -195,7 +197,8 @@ class World:
         for handle in [*log._retired, *([log._fd] if log._fd >= 0 else [])]:
             os.close(handle)
         self.logs[i] = PredictionLog(self.settings)
-        self.stores[i] = _Store(self.settings.var / "serving", i)
+        self.stores[i].close()  # as its lock is gone, its report is
+        self.stores[i] = ModelStore(self.settings.var / "serving")
 
     def within(self, work: Callable[[], object], died: Callable[[], None], *, share: float = 0.3) -> None:
         """Do a process's work; sometimes it is killed inside, and `died` starts it anew. Errors of ours are its own."""
@@ -401,17 +404,6 @@ class World:
     def _last_move(self) -> str:
         found = ledger.events(self.settings, limit=1, what=ledger.SERVED)
         return found[0].to_version if found else ""
-
-
-class _Store(ModelStore):
-    """Workers of one process have one pid: each reports under a number of its own."""
-
-    def __init__(self, folder: Path, number: int) -> None:
-        super().__init__(folder)
-        self._number = number
-
-    def _report_file(self) -> Path:
-        return self.folder / "workers" / f"{os.getpid()}-{self._number}.json"
 
 
 STEPS: tuple[tuple[Callable[[World], None], int], ...] = (

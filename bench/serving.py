@@ -28,7 +28,7 @@ from bench import harness, load
 from bench.peers import model, servers
 from bench.peers.servers import Peer
 from serving.model.store import Pointer, write_pointer
-from tests.serving.running import free_port
+from tests.ports import free_port
 
 BASE = "mlflow models serve, columns"
 TENSOR = "mlflow models serve, tensor"

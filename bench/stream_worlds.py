@@ -10,6 +10,7 @@
 | `still` | nothing |
 | `seasonal` | the direction of the boundary turns and comes back, twice, a little with every row |
 | `rare` | one label in twenty is "yes"; in the middle the reason for it is another |
+| `lender` | who would not pay back, slowly; a label comes for those alone who were lent to (`bench/lender.py`) |
 | `hard` | nothing but the noise: every third stretch one label in four is wrong, and no model could do better |
 """
 
@@ -92,6 +93,13 @@ def hard(n: int, rng: np.random.Generator) -> Made:
     return x, (_first(x) > 0) ^ (rng.random(n) < noise)
 
 
+def lender(n: int, rng: np.random.Generator) -> Made:
+    x = rng.normal(size=(n, 8))
+    turn = np.arange(n) / n * np.pi / 2
+    risk = x[:, 0] * np.cos(turn) + x[:, 1] * np.sin(turn) + 0.6 * x[:, 2] - 0.5 * x[:, 3] * x[:, 4]
+    return x, rng.random(n) < 1 / (1 + np.exp(2.2 - 2.5 * risk))
+
+
 def _first(x: Any) -> Any:
     return x[:, 0] + 0.8 * x[:, 1] - 0.5 * x[:, 2] * x[:, 3]
 
@@ -114,4 +122,5 @@ WORLDS: dict[str, Callable[[int, np.random.Generator], Made]] = {
     "seasonal": seasonal,
     "rare": rare,
     "hard": hard,
+    "lender": lender,
 }

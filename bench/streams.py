@@ -10,7 +10,8 @@ untuned baselines, the same for every strategy.
     python -m bench.streams --data stream.csv [--data other.csv] [--generated sea] [--windows 30] [--delay 2] [--json]
 
 `--delay` is how many windows later labels come; `--generated` plays a stream of known drift instead
-(`bench/stream_worlds.py`), any number of times.
+(`bench/stream_worlds.py`), any number of times; of these `lender` is one whose answers decide who gets a label, and is
+told by itself (`bench/lender.py`).
 
 Beside each table lies a JSON with at least `target`, and `time_column` and `missing_markers` where it has them.
 """
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import harness, stream_worlds
+from bench import harness, lender, stream_worlds
 from ml.data import generate
 from ml.replay.loop import FIRST, Outcome, Stream, fit, refit
 from ml.replay.strategies import always, follow, on_schedule, schedule
@@ -140,6 +141,11 @@ def main() -> None:
     made = tempfile.TemporaryDirectory()
     generated = [stream_worlds.write(name, Path(made.name)) for name in options.generated]
     for file in [*options.data, *generated]:
+        if file.stem == lender.NAME and file in generated:
+            results.append(lender.run(file, families=tuple(options.families.split(","))))
+            if not options.json:
+                lender.show(results[-1])
+            continue
         results.append(run(file, options.windows, tuple(options.families.split(",")), options.delay))
         if not options.json:
             show(results[-1])

@@ -31,7 +31,7 @@ from tests.serving.counting import lost_and_doubled
 from tests.serving.fake_registry import Registry
 from tests.serving.running import ROOT, serving, wait_for
 
-HEADER = re.compile(rb"\r\nX-Model-Version: (\w+)\r\n")
+HEADER = re.compile(rb"\r\nX-Model-Version: (\w+)\r\n", re.IGNORECASE)  # a balancer writes names in its own way
 FOLLOWER = ("-m", "serving.model.follower")
 
 

@@ -117,11 +117,12 @@ def search(evals: int, repeats: int) -> dict[str, Any]:
             best["refit"].append(found.best_loss)
             space: Space = study._space(settings.train.families, problem, seed)[0]
             store = TrialStore(Path(folder, f"o{seed}"))
-            suggestions = (space.suggest(n, [], seed=seed) for n in range(evals))
-            losses = [
-                run(TrialRequest(number=n, family=f, params=p, seed=seed), problem, store).loss
-                for n, (f, p, _) in enumerate(suggestions)
+            names = list(space.expressions)
+            drawn_at_random = [
+                TrialRequest(number=n, family=name, params=space.suggest(n, name, [], seed=seed).params, seed=seed)
+                for n, name in enumerate(names[n % len(names)] for n in range(evals))
             ]
+            losses = [run(request, problem, store).loss for request in drawn_at_random]
             best["random"].append(min(loss for loss in losses if loss is not None))
             best["optuna"].append(by_optuna(space, problem, store, evals, seed))
             said = ", ".join(f"{name} {values[-1]:.4f}" for name, values in best.items())
@@ -139,8 +140,9 @@ def by_optuna(space: Any, problem: Any, store: Any, evals: int, seed: int) -> fl
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def objective(trial: Any) -> float:
-        point = drawn(space.expression, trial)
-        request = TrialRequest(number=trial.number, family=point["family"], params=point["params"], seed=seed)
+        family = trial.suggest_categorical("family", list(space.expressions))
+        params = drawn(space.expressions[family], trial)
+        request = TrialRequest(number=trial.number, family=family, params=params, seed=seed)
         found = run(request, problem, store).loss
         return float("inf") if found is None else found
 

@@ -6,11 +6,9 @@ import json
 import os
 import subprocess
 import sys
-import sysconfig
 import time
 import urllib.error
 import urllib.request
-import venv
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +18,10 @@ import numpy as np
 import psutil
 
 from bench import load
+from bench.peers.environment import own
 from bench.peers.model import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "refit-bench"
 WORKERS = 2
 
 
@@ -173,7 +171,7 @@ def all_peers(folder: Path) -> list[Peer]:
         Peer(
             "BentoML",
             lambda port: [
-                *(_own("bentoml"), "-m", "bentoml", "serve", "bench.peers.bento_app:Classifier"),
+                *(own("bentoml", ["bentoml"]), "-m", "bentoml", "serve", "bench.peers.bento_app:Classifier"),
                 *("--port", str(port), "--host", "127.0.0.1"),
             ],
             "/predict",
@@ -183,7 +181,7 @@ def all_peers(folder: Path) -> list[Peer]:
         ),
         Peer(
             "LitServe",
-            lambda port: [_own("litserve"), "-m", "bench.peers.litserve_app", str(port)],
+            lambda port: [own("litserve", ["litserve"]), "-m", "bench.peers.litserve_app", str(port)],
             "/predict",
             lambda rows: {"rows": rows.tolist()},
             lambda a: len(a["probabilities"]),
@@ -214,17 +212,3 @@ def _mlflow(name: str, model: Path, body: Callable[[np.ndarray], Any]) -> Peer:
 
     env = {"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     return Peer(name, command, "/invocations", body, lambda a: len(a["predictions"]), env=env)
-
-
-def _own(package: str) -> str:
-    """The Python of an environment of its own for `package`, made at the first call; torch is taken from ours."""
-    folder = CACHE / package
-    python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        venv.create(folder, clear=True, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", package], check=True, timeout=600)
-        site = next((folder / "lib").glob("python*/site-packages"))
-        # After its own packages on the path: only what it has not is taken from here.
-        (site / "zz_refit.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-        (folder / "complete").touch()
-    return str(python)
