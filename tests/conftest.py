@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+
+from tests import postgresql
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 _STATE = ("data", "models", "var")
@@ -21,6 +25,7 @@ _LONG = (
     "tests/serving/pages/test_pages_in_browser.py",
 )
 _scratch: list[Path] = []
+_databases = itertools.count()
 _before: dict[str, float] = {}
 _left_by_workers: list[str] = []
 
@@ -93,6 +98,31 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("REFIT_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server of the tests' own."""
+    with postgresql.running() as server:
+        yield server.url
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """The URL of an empty database there."""
+    import sqlalchemy as sa
+
+    from ml.storage import database
+
+    name = f"test_{next(_databases)}"
+    whole = sa.create_engine(postgresql_server, isolation_level="AUTOCOMMIT")
+    with whole.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        url = postgresql_server.replace("/postgres?", f"/{name}?")
+        yield url
+        database._engine(url).dispose()
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    whole.dispose()
 
 
 def _new_home() -> Path:

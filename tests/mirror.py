@@ -29,7 +29,6 @@ BY_HAND = {
         "tests/serving/http/test_worker.py: through sockets to a real worker",
     ),
     "serving/api/guard.py": "tests/serving/test_app.py: every request passes it",
-    "serving/api/predict.py": "tests/serving/test_app.py: POST /predict",
     "serving/pages/documents.py": "tests/serving/pages/test_pages.py: GET /docs",
     **dict.fromkeys(
         (
@@ -37,7 +36,7 @@ BY_HAND = {
             for name in (
                 "file",
                 "i18n/validation",
-                *(f"models/{of}" for of in ("card", "overview", "search", "events")),
+                *(f"models/{of}" for of in ("card", "search", "events")),
                 *(f"monitoring/{of}" for of in ("charts", "time_range")),
                 "predict",
                 "work_list",

@@ -21,8 +21,10 @@ import pytest
 import yaml
 
 from ml import settings
+from ml.bundle import signature
 from ml.errors import SettingsError
 from tests.docs_commands import COMMANDS, PAGES, ROOT, Command
+from tests.serving import tiny
 
 BIN = Path(sys.executable).parent
 SECTIONS = set(settings.to_values(settings.Settings()))
@@ -78,14 +80,15 @@ def _python(arguments: list[str]) -> None:
 
 
 def _curl(arguments: list[str]) -> None:
-    """The address is a route of the service, by the method that is meant, and the body is JSON."""
+    """The address is a route of the service, by the method that is meant, and the body is JSON, or a file."""
     from serving.api import operations
     from serving.app import create_app
 
     address = next(word for word in arguments if word.startswith("http"))
     body = arguments[arguments.index("-d") + 1] if "-d" in arguments else None
     routes = {(op.method.upper(), op.path) for op in operations.of(create_app(settings.Settings()))}
-    assert ("POST" if body else "GET", urlsplit(address).path) in routes
+    posts = body or "--data-binary" in arguments
+    assert ("POST" if posts else "GET", urlsplit(address).path) in routes
     if body:
         json.loads(body)
 
@@ -102,12 +105,26 @@ def _compose(arguments: list[str]) -> None:
     assert set(named) <= set(known), f"not in docker-compose.yaml: {set(named) - set(known)}"
 
 
+def _dask(arguments: list[str]) -> None:
+    """By the commands of the extra."""
+    from distributed.cli import dask_scheduler, dask_worker
+
+    _click({"scheduler": dask_scheduler.main, "worker": dask_worker.main}[arguments[0]], arguments[1:])
+
+
 def _tests(arguments: list[str]) -> None:
     assert not [word for word in arguments if "/" in word and not (ROOT / word).exists()]
 
 
 def _tool(name: str) -> Callable[[list[str]], None]:
     return lambda _: _there(BIN / name)
+
+
+def _supervisord(arguments: list[str]) -> None:
+    _there(BIN / "supervisord")
+    option, file = arguments
+    assert option == "-c"
+    assert (ROOT / file).is_file()
 
 
 def _there(path: Path) -> None:
@@ -141,6 +158,7 @@ def _known(_: list[str]) -> None:
 CHECKS: dict[str, Callable[[list[str]], None]] = {
     "./run_pipeline.sh": _pipeline,
     "./run_tests.sh": _tests,
+    ".venv/bin/dask": _dask,
     ".venv/bin/python": _python,
     "python": _python,
     "python3.11": _python,
@@ -150,6 +168,7 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "docker": _compose,
     "export": _export,
     "ops/compose_env.sh": lambda _: _there(ROOT / "ops" / "compose_env.sh"),
+    "supervisord": _supervisord,
     **{f".venv/bin/{name}": _tool(name) for name in ("pre-commit", "pybabel", "mkdocs", "ruff")},
     **dict.fromkeys(("git", "mv", "cp", "chmod", "aws"), _known),
 }
@@ -217,7 +236,8 @@ def test_secrets_for_compose_are_the_owners_alone_and_never_replaced(tmp_path: P
     made = _compose_env(tmp_path)
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
     script = (ROOT / "ops" / "compose_env.sh").read_text(encoding="utf-8")
-    assert "O_EXCL, 0o600" in script
+    assert "os.O_EXCL" in script
+    assert ", 0o600)" in script
     assert "chmod" not in script
     again = subprocess.run([ROOT / "ops" / "compose_env.sh", tmp_path / ".env"], capture_output=True, text=True)
     assert again.returncode == 1
@@ -225,9 +245,60 @@ def test_secrets_for_compose_are_the_owners_alone_and_never_replaced(tmp_path: P
     assert (tmp_path / ".env").read_text(encoding="utf-8") == made
 
 
+def test_a_pair_of_keys_for_compose_signs_and_is_trusted(tmp_path: Path) -> None:
+    """As they stand in the file: a worker signs with the one, and a service with a disk of its own has the other."""
+    values = _values(_compose_env(tmp_path))
+    names = ("REFIT_STORAGE__URL", "REFIT_REGISTRY__TRUSTED_KEYS")
+    service = {"REFIT_HOME": str(tmp_path / "service")} | {name: values[name] for name in names}
+    worker = service | {"REFIT_HOME": str(tmp_path / "worker")}
+    worker["REFIT_REGISTRY__SIGNING_KEY"] = values["REFIT_REGISTRY__SIGNING_KEY"]
+    tiny.write_bundle(tmp_path / "bundle")
+    signature.sign(settings.load(worker), tmp_path / "bundle")
+    signature.verify(settings.load(service), tmp_path / "bundle")
+
+
+def test_an_env_of_an_earlier_version_keeps_its_lines_and_its_volumes(tmp_path: Path) -> None:
+    """It gets what it lacks, and no storage or signing key that the installation does not know; once."""
+    file = tmp_path / ".env"
+    earlier = "POSTGRES_PASSWORD=p\n# REFIT_TUNE__ENGINE=dask\nS3_ACCESS_KEY=\nAIRFLOW_JWT_SECRET=j"
+    file.write_text(earlier, encoding="utf-8")
+    file.chmod(0o600)
+    words = [ROOT / "ops" / "compose_env.sh", file]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "GRAFANA_ADMIN_PASSWORD" in done.stdout
+    assert "goes on with its volumes" in done.stdout
+    text = file.read_text(encoding="utf-8")
+    assert text.startswith(earlier + "\n")
+    values = _values(text)
+    assert len(values["GRAFANA_ADMIN_PASSWORD"]) == 48
+    assert (values["S3_ACCESS_KEY"], values["AIRFLOW_JWT_SECRET"]) == ("", "j")
+    assert values["REFIT_STORAGE__URL"] == ""
+    assert all((ROOT / name).is_file() for name in values["COMPOSE_FILE"].split(":"))
+    assert not {"REFIT_REGISTRY__SIGNING_KEY", "REFIT_REGISTRY__TRUSTED_KEYS"} & set(values)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert subprocess.run(words, capture_output=True).returncode == 1
+    assert file.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("line", ["REFIT_STORAGE__URL=s3://bucket/prefix", "COMPOSE_FILE=mine.yaml"])
+def test_an_env_with_a_storage_or_files_of_its_own_keeps_them(tmp_path: Path, line: str) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"{line}\n", encoding="utf-8")
+    subprocess.run([ROOT / "ops" / "compose_env.sh", file], check=True, capture_output=True)
+    text = file.read_text(encoding="utf-8")
+    assert text.count("COMPOSE_FILE=") == (line.startswith("COMPOSE_FILE"))
+    assert text.count("REFIT_STORAGE__URL=") == 1
+
+
+def _values(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines() if line and line[0] != "#")
+
+
 def test_secrets_for_compose_are_generated_and_complete(tmp_path: Path) -> None:
-    values = dict(line.split("=", 1) for line in _compose_env(tmp_path).splitlines() if line and line[0] != "#")
-    wanted = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yaml").read_text(encoding="utf-8")))
+    values = _values(_compose_env(tmp_path))
+    compose = (ROOT / "docker-compose.yaml").read_text(encoding="utf-8")
+    wanted = set(re.findall(r"(?<!\$)\$\{(\w+):?\?", compose)) | {"GRAFANA_ADMIN_PASSWORD"}
     assert not {name for name in wanted if not values.get(name)}
 
 

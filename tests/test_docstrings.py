@@ -66,7 +66,6 @@ EXEMPT = {
         "ml/cli/show.py result",
         "ml/data/sources/decompress.py Text.__init__",
         "ml/errors.py DataError.__init__",
-        "ml/pipeline/model_card.py document",
         "ml/registry/aliases.py set_alias",
         "ml/registry/chain.py link",
         "ml/tracking/runs.py children",

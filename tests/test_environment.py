@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from importlib.metadata import distributions, version
 from pathlib import Path
@@ -35,6 +36,16 @@ def _celery_executor() -> None:
     from airflow.providers.celery.executors.celery_executor import CeleryExecutor
 
     assert CeleryExecutor.supports_sentry is not None
+
+
+def _dask() -> None:
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        assert client.submit(abs, -1).result() == 1
 
 
 def _evidently() -> None:
@@ -167,6 +178,14 @@ def test_what_is_installed_is_what_is_pinned() -> None:
     assert found == wanted
 
 
+def test_extras_do_not_change_what_is_tested() -> None:
+    """No package has two versions over the locks, and the wheel's extra is what the lock has."""
+    engine, others = pins("requirements-engine.txt"), pins("requirements.txt") | pins("requirements-dev.txt")
+    assert {name: version for name, version in engine.items() if others.get(name, version) != version} == {}
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert extra["engine"] == [f"{name}=={engine[name]}" for name in ("dask", "distributed")]
+
+
 def test_every_direct_dependency_is_in_the_lock() -> None:
     lines = (ROOT / "requirements.in").read_text(encoding="utf-8").splitlines()
     direct = [re.split(r"[\[=<>~ #]", line, maxsplit=1)[0] for line in lines if line and not line.startswith("#")]
@@ -178,7 +197,12 @@ HASHED = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)[^\n]*\\\n((?: +--hash=sha256:[0-
 
 
 @pytest.mark.parametrize(
-    ("locks", "pinned"), [(("runtime", "torch"), "requirements.txt"), (("dev",), "requirements-dev.txt")]
+    ("locks", "pinned"),
+    [
+        (("runtime", "torch"), "requirements.txt"),
+        (("dev",), "requirements-dev.txt"),
+        (("engine",), "requirements-engine.txt"),
+    ],
 )
 def test_every_pin_is_installed_by_hash(locks: tuple[str, ...], pinned: str) -> None:
     """The lock that the scripts install is the pins that people read, all of them and no other."""

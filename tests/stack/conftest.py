@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,9 +19,10 @@ import pytest
 
 from ml.settings import chosen_file, load
 from ml.storage.files import write_json
-from ops import stack, supervision
+from ops import supervision
 from ops.airflow_api import AirflowApi
 from ops.layout import Layout
+from tests.ports import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # The tests' own limit on anything that ought to happen; a loaded machine is slow.
@@ -110,18 +110,6 @@ class Stack:
         raise AssertionError(f"{complaint} within {PATIENCE_S} s")
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on, each with its neighbour free too."""
-    found: list[int] = []
-    while len(found) < count:
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-        if not stack.listens(port + 1) and all(abs(port - other) > 1 for other in found):
-            found.append(port)
-    return found
-
-
 def environment_of(home: str, ports: Sequence[int]) -> dict[str, str]:
     """What the stack is started with: small data, few evaluations, and a clock that starts nothing."""
     service, airflow, mlflow = ports
@@ -150,7 +138,7 @@ def environment_of(home: str, ports: Sequence[int]) -> dict[str, str]:
 def running() -> Iterator[Stack]:
     """The stack after `./run_pipeline.sh` on small settings: its first run has been promoted."""
     with tempfile.TemporaryDirectory(prefix="refit-stack-") as home:
-        environment = environment_of(home, free_ports(3))
+        environment = environment_of(home, free_ports(3, 1))
         made = Stack(Layout(load(environment)), environment)
         made.choose({"tune": {}})  # the first run searches as everybody's does
         try:

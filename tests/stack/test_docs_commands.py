@@ -40,8 +40,10 @@ def test_curl_lines_do_what_the_page_says(command: Command, running: Stack, tmp_
     words, address = list(command.words), next(word for word in command.words if word.startswith("http"))
     if address.endswith("/feedback"):  # the page has "…" where the reader's own id goes
         answer = running.get("/predict", {"rows": [running.get("/model")["example"]]})
-        prediction_id = answer["predictions"][0]["prediction_id"]
+        prediction_id, label = (answer["predictions"][0][name] for name in ("prediction_id", "label"))
         words = [word.replace("…", prediction_id) for word in words]
+        for file in (word[1:] for word in words if word.startswith("@")):  # with semicolons, as the page says
+            (tmp_path / file).write_text(f"prediction_id;label\n{prediction_id};{label}\n")
     said: Any = json.loads(typed(running, words, tmp_path))
     if address.endswith("/model"):
         assert said["model_version"] == "1"
@@ -50,8 +52,8 @@ def test_curl_lines_do_what_the_page_says(command: Command, running: Stack, tmp_
         assert said["status"] == 422
         assert "f1" in json.dumps(said)
     else:
-        assert address.endswith("/feedback")
-        assert "problem" not in json.dumps(said)
+        assert address.endswith(("/feedback", "/actions"))
+        assert said == {"accepted": 1}
 
 
 def test_the_batch_client_scores_a_file(running: Stack, tmp_path: Path) -> None:

@@ -55,6 +55,9 @@ def _asked(running: Stack, run_id: str) -> tuple[str, dict[str, Any]]:
     """The open question of this run among the Required Actions: its address, and what it says."""
 
     def find() -> dict[str, Any] | None:
+        # A question of the try before stays listed until the task, cleared, runs again: its answer would be lost.
+        if running.task(run_id, "approve")["state"] not in ("awaiting_input", "deferred"):
+            return None
         pending = running.api.call("GET", "/dags/retrain/dagRuns/~/hitlDetails?response_received=false")
         return next((q for q in pending["hitl_details"] if q["task_instance"]["dag_run_id"] == run_id), None)
 
