@@ -59,6 +59,7 @@ from tests.serving import tiny
 WORKERS, SHIPPERS, VERSIONS = 4, 2, 3
 FORGED = str(VERSIONS + 1)
 KILL_WITHIN = 25  # calls of the disk
+KILL_MOVE_WITHIN = 125  # as many as a promotion has, so that some are killed after the alias has moved
 
 Version = dict[str, Any]
 
@@ -200,11 +201,12 @@ class World:
         self.stores[i].close()  # as its lock is gone, its report is
         self.stores[i] = ModelStore(self.settings.var / "serving")
 
-    def within(self, work: Callable[[], object], died: Callable[[], None], *, share: float = 0.3) -> None:
+    def within(self, work: Callable[[], object], died: Callable[[], None], *, share: float = 0.3,
+               calls: int = KILL_WITHIN) -> None:  # fmt: skip
         """Do a process's work; sometimes it is killed inside, and `died` starts it anew. Errors of ours are its own."""
         kill = self.chance.random() < share
         ended = False
-        with self.disk.killed_within(KILL_WITHIN) if kill else contextlib.nullcontext():
+        with self.disk.killed_within(calls) if kill else contextlib.nullcontext():
             with contextlib.suppress(RefitError, OSError, sa.exc.SQLAlchemyError):
                 work()
             ended = True
@@ -289,7 +291,7 @@ class World:
         self._move(lambda: registry.reconcile(self.settings, self.confirm))
 
     def _move(self, move: Callable[[], object]) -> None:
-        self.within(move, lambda: None)
+        self.within(move, lambda: None, calls=KILL_MOVE_WITHIN)
         if self.mlflow.aliases.get("champion") != FORGED:
             self.moved_by_hand = (
                 False if self._last_move() == self.mlflow.aliases.get("champion") else self.moved_by_hand

@@ -175,12 +175,15 @@ def reconcile_locked(settings: Settings, confirm_with: Confirm) -> Event | None:
     if intention is None:
         return None
     current = champion_now(settings)
-    if current is not None and intention.is_to(current.version, current.sha256):
+    if current is None or current.version != intention.to_version:
+        _outcome_of(settings, intention, failed=True, why=message("release.interrupted"))
+    elif intention.is_to(current.version, current.sha256):
         with contextlib.suppress(PromotionError):
             changed = border(settings, intention.from_version, current, intention.from_sha256)
             return _move(settings, intention, confirm_with, {"interrupted": True}, changed)
-    else:
-        _outcome_of(settings, intention, failed=True, why=message("release.interrupted"))
+    else:  # moved, and by now that number is another model's: it is not what was judged, and no move of anybody's
+        _put_back(settings, intention.from_version)
+        _outcome_of(settings, intention, failed=True, why=message("release.other_bundle", version=current.version))
     return ledger.events(settings, limit=1, what=ledger.MOVES)[0]
 
 
@@ -202,9 +205,13 @@ def _move(
     except PromotionError as error:
         _see_artifacts(settings, new)
         _put_back(settings, old)
+        serves_on = message("release.serves_on", error=error.explanation, old=_named(old))
+        with contextlib.suppress(RegistryError):  # deleted meanwhile
+            if back and version(settings, old).quarantined:  # by a first try, which was cut short after it
+                release(settings, old, who=intention.who, why=serves_on)
         why = message("release.failed", why=intention.because, error=error.explanation)
         _outcome_of(settings, intention, failed=True, why=why, numbers=numbers)
-        raise PromotionError(message("release.serves_on", error=error.explanation, old=_named(old))) from error
+        raise PromotionError(serves_on) from error
     if back:
         # Where `previous` points after a rollback is where a second one would go: never at what was just left.
         why = message("release.rolled_back", version=new, reason=intention.because)

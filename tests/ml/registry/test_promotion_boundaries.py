@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from ml import registry
 from ml.errors import BundleError, ChampionChanged, PromotionError, RegistryError
 from ml.messages import Message, message
-from ml.registry import contract, ledger, promotion
+from ml.registry import contract, ledger, outside_moves, promotion
 from ml.registry.ledger import Event
 from ml.registry.rollout import Confirmation
 from ml.settings import Settings
@@ -427,6 +428,37 @@ def test_a_move_whose_alias_moved_is_ended_by_the_next_caller(
     assert (moved(event), event.intention) == ((what, "1", "2"), intention.id)
     assert event.numbers["interrupted"] is True
     assert (event.who, event.run_key, store.aliases["champion"]) == ("ann", "key", serves)
+
+
+@pytest.mark.parametrize("served", [(), ("1",)])
+def test_a_move_whose_version_is_another_by_now_is_taken_back(
+    own: Settings, store: memory.Registry, served: tuple[str, ...]
+) -> None:
+    """The registry tells another hash of it: it is not what was judged, and nobody moved the alias there by hand."""
+    serve(own, *served)
+    with pytest.raises(Killed):
+        promote(own, "2", die)
+    mine, store.tags("2")[registry.SHA256] = store.tags("2")[registry.SHA256], "0" * 64
+    event = registry.reconcile(own, agree)
+    assert event is not None
+    serves = served[-1] if served else ""
+    assert moved(event) == (ledger.PROMOTION_FAILED, serves, "2")
+    assert event.message == message("release.other_bundle", version="2")
+    assert store.aliases.get("champion", "") == serves
+    store.tags("2")[registry.SHA256] = mine
+    assert outside_moves.notice(own) is None
+
+
+def test_a_rollback_cut_short_that_is_not_confirmed_afterwards_lifts_its_quarantine(
+    own: Settings, store: memory.Registry
+) -> None:
+    serve(own, "1", "2")
+    dies_late = mock.Mock(side_effect=[registry.version(own, "1"), Killed])
+    with mock.patch.object(promotion, "before", dies_late), pytest.raises(Killed):
+        rollback(own)
+    assert registry.version(own, "2").quarantined
+    registry.reconcile(own, refuse)
+    assert (store.aliases["champion"], registry.version(own, "2").quarantined) == ("2", "")
 
 
 @pytest.mark.parametrize("served", [(), ("1",)])
