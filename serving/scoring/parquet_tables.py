@@ -42,8 +42,8 @@ class ParquetTable:
     Raises
     ------
     DataError
-        Here and from `batches`: no Parquet, no columns, names that are no UTF-8 or come twice, values that are no plain ones,
-        content over a limit.
+        Here and from `batches`: no Parquet, no columns, names that are no UTF-8 or come twice, values that are no plain
+        ones, content over a limit.
     Problem
         413: too many rows or cells.
     """
