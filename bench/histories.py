@@ -176,7 +176,7 @@ class World:
         self.answered: set[str] = set()
         self.labels_asked: set[tuple[str, str]] = set()
         self.labels_answered: set[tuple[str, str]] = set()
-        self.moved_by_hand = False
+        self.moved_by_hand = False  # ever: a move that fails later puts the alias back there
         self.told: list[str] = []
         for event in ("commit", "begin"):
             sa.event.listen(database.engine(self.settings), event, lambda _: self.disk.point())
@@ -292,10 +292,6 @@ class World:
 
     def _move(self, move: Callable[[], object]) -> None:
         self.within(move, lambda: None, calls=KILL_MOVE_WITHIN)
-        if self.mlflow.aliases.get("champion") != FORGED:
-            self.moved_by_hand = (
-                False if self._last_move() == self.mlflow.aliases.get("champion") else self.moved_by_hand
-            )
 
     def confirm(self, settings: Settings, version: str) -> Confirmation:
         """The service takes it over, or says no."""
@@ -385,7 +381,7 @@ class World:
         if ledger.open_intention(self.settings) is not None:
             f.unledgered.append("a move was left unfinished")
         champion, known = self.mlflow.aliases.get("champion", ""), self._last_move()
-        if champion != known and not self.moved_by_hand:
+        if champion != known and not (champion == FORGED and self.moved_by_hand):
             f.unledgered.append(f"the alias is on {champion or 'none'}, the ledger says {known or 'none'}")
         if champion == FORGED and not ledger.events(self.settings, what=[ledger.NOT_SERVED]):
             f.unledgered.append("the forged version is in no row")
