@@ -6,7 +6,7 @@ import functools
 
 import pytest
 
-from ml.messages import dates
+from ml.messages import dates, message
 from ml.messages.message import fill
 
 
@@ -30,3 +30,5 @@ def test_a_message_with_a_date_has_it_in_the_readers_way() -> None:
     values = {"first": "2026-01-02T00:00:00.000000"}
     assert fill("since {first:date}", values) == "since 2 Jan 2026"
     assert fill("từ {first:date}", values, date=functools.partial(dates.told, language="vi")) == "từ 02/01/2026"
+    made = message("card.time", first="2026-01-02T00:00:00.000000", last="7.5")
+    assert str(made) == "time: 2 Jan 2026 to 7.5"
