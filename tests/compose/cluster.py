@@ -24,6 +24,7 @@ from tests.stack.conftest import NEVER
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_S = 900.0  # on anything that ought to happen: a first start on a busy machine takes minutes; our choice
 COMMAND_S = 3600.0  # of one command of the engine: a first build loads gigabytes; our choice
+WORKERS, SERVICES = 2, 3
 ENDED = ("success", "failed")
 SETTLED = {"healthy", "running", "exited 0"}  # of containers
 
