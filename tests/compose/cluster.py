@@ -74,6 +74,9 @@ class Cluster:
             "REFIT_SERVING_PORT": self.service_port,
             "REFIT_AIRFLOW_PORT": self.airflow_port,
             "REFIT_MLFLOW_PORT": mlflow_port,
+            "REFIT_SERVING__PUBLIC_URL": f"http://127.0.0.1:{self.service_port}",
+            "REFIT_SCHEDULE__PUBLIC_URL": f"http://127.0.0.1:{self.airflow_port}",
+            "REFIT_REGISTRY__PUBLIC_URL": f"http://127.0.0.1:{mlflow_port}",
             "REFIT_TUNE__MAX_EVALS": 12,
             # The clock starts nothing in the middle of a test.
             "REFIT_SCHEDULE__RETRAIN_CRON": NEVER,
