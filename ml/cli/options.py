@@ -53,6 +53,15 @@ policy_option, reason_option = _of("Promotion")
 run_option = click.option("--run", "run_key", metavar="KEY", help="The run to go on with. Default: the newest.")
 force_option = click.option("--force", is_flag=True, help="Do it again, and forget the stages after it.")
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["processes", "dask"]),
+    help="Where: here, or on a Dask cluster. Default: tune.engine.",
+)
+engine_address_option = click.option(
+    "--engine-address", metavar="ADDRESS", help="The cluster's scheduler. Default: tune.engine_address."
+)
+
 
 def options(*, data: bool = False, learning: bool = False) -> Callable[[Function], Function]:
     """Add the shared options to a command."""
@@ -100,6 +109,13 @@ def merged(base: Settings, nested: dict[str, Any]) -> Settings:
         else:
             values[section] = change
     return from_values(values)
+
+
+def on_engine(settings: Settings, engine: str | None, address: str | None) -> Settings:
+    """With the `engine` that was asked for; where none was, an `address` asks for a cluster."""
+    engine = engine or ("dask" if address else settings.tune.engine)
+    address = (address or settings.tune.engine_address) if engine == "dask" else ""
+    return merged(settings, {"tune": {"engine": engine, "engine_address": address}})
 
 
 def run_of(run_key: str | None) -> str:

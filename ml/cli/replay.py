@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ml.cli import show
-from ml.cli.options import options, settings_for
+from ml.cli.options import engine_address_option, engine_option, on_engine, options, settings_for
 from ml.errors import SettingsError
 from ml.messages import message
 
@@ -19,9 +19,14 @@ from ml.messages import message
 @click.option("--families", metavar="A,B", help="Model families that compete, separated by commas.")
 @click.option("--label-delay", default="0", metavar="TIME", help="How long a label takes: 30d, 12h, 2w. Default: none.")
 @click.option("--windows", default=30, type=click.IntRange(5, 500), help="Parts of the table. Default: 30.")
+@engine_option
+@engine_address_option
 @click.option("--output", type=click.Path(path_type=Path), help="Folder of the page. Default: var/replay.")
 @click.option("--language", type=click.Choice(["en", "vi"]), default="en", help="Of the page.")
-def replay(as_json: bool, label_delay: str, windows: int, output: Path | None, language: str, **given: Any) -> None:
+def replay(
+    as_json: bool, label_delay: str, windows: int, engine: str | None, engine_address: str | None,
+    output: Path | None, language: str, **given: Any,
+) -> None:  # fmt: skip
     """Play the loop over a table of your own past, without a stack: what would it have done for you?
 
         python -m ml replay --data history.parquet --target Churn --time t --label-delay 30d
@@ -30,7 +35,7 @@ def replay(as_json: bool, label_delay: str, windows: int, output: Path | None, l
     does in service. Beside it: never retraining, as many retrainings on a schedule, and retraining after every
     window. Writes a page, a picture and the figures. Nothing of this home's models, runs or answers is touched.
     """
-    settings = settings_for(given)
+    settings = on_engine(settings_for(given), engine, engine_address)
     if settings.data.source not in ("file", "sql") or not settings.data.time_column:
         raise SettingsError(message("replay.needs_time"))
     from ml.replay import comparison, report

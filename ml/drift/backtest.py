@@ -8,15 +8,21 @@ quick families, and each is fitted on at most `retrain.backtest_rows` rows, so t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.errors import DataError
+from ml.engine.cluster import Cluster
+from ml.errors import DataError, EngineError, EngineUnavailable, SettingsError
 from ml.evaluation.metrics import DRIFT_FLOOR, log_losses
 from ml.exploration.weights import weights
+from ml.messages import message
 from ml.schema.schema import LABEL_PROPENSITY
 from ml.settings import Settings
 
@@ -25,6 +31,10 @@ if TYPE_CHECKING:
 
     from ml.schema.schema import Schema
 
+log = logging.getLogger(__name__)
+
+Ask: TypeAlias = tuple[str, str]  # window, family
+PAYS_CELLS = 5_000_000  # of all fits together; fewer are fitted here before a cluster has them (docs/engine.md)
 QUICK = ("hist_gradient_boosting", "logistic")  # seconds for 20,000 rows; the best first
 
 
@@ -66,6 +76,9 @@ def losses(
 ) -> dict[str, NDArray[np.float64]]:
     """Log-loss of every held row under a quick model of each window and family, by `model_name`.
 
+    Where `tune.engine` is dask and the fits are large enough to pay for it, they are made on the cluster; here, where
+    that is away. The losses are the same.
+
     Parameters
     ----------
     windows
@@ -79,21 +92,129 @@ def losses(
     Name → (n_held,) nats, of probabilities that are floored and sum to one; rows whose label is no class are dropped
     from all of them alike. A window that cannot be fitted is left out.
     """
-    x_held, y_held = canonical(held, source.schema)
-    found = {}
-    for name, rows in windows.items():
-        x, y = canonical(rows, source.schema)
-        weight = _weight(rows, source.schema, settings)
-        if name == "all" and source.rows is not None:
-            x, y = _concat(source.rows[0], x), np.concatenate([source.rows[1], y])
-            weight = None if weight is None else np.concatenate([np.ones(len(y) - len(weight)), weight])
-        if len(y) < settings.retrain.min_rows // 2 or len(np.unique(y)) < len(source.schema.classes):
-            continue
-        for family in quick(settings):
-            loss = _losses(family, x, y, weight, x_held, y_held, source.schema, settings)
-            if loss is not None:
-                found[model_name(name, family)] = loss
-    return found
+    learned = {name: _learned(settings, source, name, rows) for name, rows in windows.items()}
+    rehearsal = Rehearsal(
+        schema=source.schema,
+        seed=settings.train.seed,
+        held=Rows(*canonical(held, source.schema), None),
+        windows={name: rows for name, rows in learned.items() if rows is not None},
+    )
+    asks = [(name, family) for name in rehearsal.windows for family in quick(settings)]
+    found = _found(settings, rehearsal, asks)
+    return {model_name(*ask): found[ask] for ask in asks if ask in found}
+
+
+class Rows(NamedTuple):
+    """Inputs (n, columns), codes (n,), and weights (n,) where rows do not count alike."""
+
+    x: pd.DataFrame
+    y: NDArray[np.int64]
+    weight: NDArray[np.float64] | None
+
+    def save(self, folder: Path) -> None:
+        """As files in a new folder."""
+        folder.mkdir()
+        self.x.to_parquet(folder / "x.parquet", index=False)
+        np.save(folder / "y.npy", self.y, allow_pickle=False)
+        if self.weight is not None:
+            np.save(folder / "weight.npy", self.weight, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Rows:
+        """What `save` wrote."""
+        import pandas as pd
+
+        y, weight = (folder / name for name in ("y.npy", "weight.npy"))
+        x = pd.read_parquet(folder / "x.parquet")
+        return cls(x, np.load(y), np.load(weight) if weight.exists() else None)
+
+
+class Rehearsal(NamedTuple):
+    """What the fits of a backtest share: the rows of each window, and those that all of them are judged on."""
+
+    schema: Schema
+    seed: int
+    held: Rows
+    windows: Mapping[str, Rows]
+
+    def save(self, folder: Path) -> None:
+        """As files."""
+        (folder / "schema.json").write_bytes(self.schema.to_json())
+        (folder / "seed.json").write_bytes(msgspec.json.encode(self.seed))
+        self.held.save(folder / "held")
+        for name, rows in self.windows.items():
+            rows.save(folder / f"of {name}")
+
+    @classmethod
+    def load(cls, folder: Path) -> Rehearsal:
+        """What `save` wrote."""
+        from ml.schema.schema import Schema
+
+        return cls(
+            schema=Schema.from_json((folder / "schema.json").read_bytes()),
+            seed=msgspec.json.decode((folder / "seed.json").read_bytes(), type=int),
+            held=Rows.load(folder / "held"),
+            windows={place.name.removeprefix("of "): Rows.load(place) for place in folder.glob("of *")},
+        )
+
+    def losses(self, window: str, family: str) -> NDArray[np.float64] | None:
+        """(n_held,) nats, under the family's baseline that learned the window; None where it learned nothing."""
+        from ml.models import FAMILIES
+
+        rows = self.windows[window]
+        model = FAMILIES[family].build(FAMILIES[family].baseline(len(rows.y)), self.schema, seed=self.seed)
+        try:
+            model.fit(rows.x, rows.y, sample_weight=rows.weight)
+        except DataError:  # a window in which nothing varies cannot win
+            return None
+        p = np.clip(model.predict_proba(self.held.x), DRIFT_FLOOR, 1.0)
+        loss = log_losses(p / p.sum(axis=1, keepdims=True), self.held.y)
+        return loss if np.isfinite(loss).all() else None
+
+
+def _learned(settings: Settings, source: Base, name: str, rows: pd.DataFrame) -> Rows | None:
+    """What a quick model of a window is fitted on; None where that is too few rows, or not all classes."""
+    x, y = canonical(rows, source.schema)
+    weight = _weight(rows, source.schema, settings)
+    if name == "all" and source.rows is not None:
+        x, y = _concat(source.rows[0], x), np.concatenate([source.rows[1], y])
+        weight = None if weight is None else np.concatenate([np.ones(len(y) - len(weight)), weight])
+    if len(y) < settings.retrain.min_rows // 2 or len(np.unique(y)) < len(source.schema.classes):
+        return None
+    keep = np.sort(np.random.default_rng(settings.train.seed).permutation(len(y))[: settings.retrain.backtest_rows])
+    return Rows(x.iloc[keep], y[keep], None if weight is None else weight[keep])
+
+
+def _found(settings: Settings, rehearsal: Rehearsal, asks: Sequence[Ask]) -> dict[Ask, NDArray[np.float64]]:
+    cells = sum(rehearsal.windows[name].x.size for name, _ in asks)
+    if settings.tune.engine == "dask" and len(asks) > 1 and cells >= PAYS_CELLS:
+        try:
+            return _on_cluster(settings.tune.engine_address, rehearsal, asks)
+        except (EngineError, EngineUnavailable, SettingsError) as error:
+            log.warning("%s", message("drift.backtest_here", why=error.explanation))
+    here = {ask: rehearsal.losses(*ask) for ask in asks}
+    return {ask: loss for ask, loss in here.items() if loss is not None}
+
+
+def _on_cluster(address: str, rehearsal: Rehearsal, asks: Sequence[Ask]) -> dict[Ask, NDArray[np.float64]]:
+    with tempfile.TemporaryDirectory(prefix="refit-backtest-") as folder:
+        rehearsal.save(Path(folder))
+        cluster: Cluster[Ask] = Cluster(address, Path(folder), Rehearsal.load, answer, resumable=False)
+    try:
+        for ask in asks:
+            cluster.submit(ask, msgspec.msgpack.encode(ask))
+        found = [cluster.wait() for _ in asks]
+    finally:
+        cluster.close()
+    if any(said is None for _, said in found):
+        raise EngineUnavailable(message("drift.backtest_workers_ended", address=address))
+    return {ask: np.frombuffer(said, np.float64) for ask, said in found if said}
+
+
+def answer(rehearsal: Rehearsal, ask: bytes) -> bytes:
+    """The losses of a window and a family, as bytes of float64; none where nothing was learned."""
+    loss = rehearsal.losses(*msgspec.msgpack.decode(ask, type=tuple[str, str]))
+    return b"" if loss is None else loss.tobytes()
 
 
 def quick(settings: Settings) -> list[str]:
@@ -146,19 +267,3 @@ def _concat(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     return pd.concat([first, second], ignore_index=True) if len(second) else first
-
-
-def _losses(
-    family: str, x: Any, y: Any, weight: Any, x_held: Any, y_held: Any, schema: Schema, settings: Settings
-) -> NDArray[np.float64] | None:
-    from ml.models import FAMILIES
-
-    keep = np.sort(np.random.default_rng(settings.train.seed).permutation(len(y))[: settings.retrain.backtest_rows])
-    model = FAMILIES[family].build(FAMILIES[family].baseline(len(keep)), schema, seed=settings.train.seed)
-    try:
-        model.fit(x.iloc[keep], y[keep], sample_weight=None if weight is None else weight[keep])
-    except DataError:  # a window in which nothing varies cannot win
-        return None
-    p = np.clip(model.predict_proba(x_held), DRIFT_FLOOR, 1.0)
-    loss = log_losses(p / p.sum(axis=1, keepdims=True), y_held)
-    return loss if np.isfinite(loss).all() else None

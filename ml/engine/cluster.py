@@ -42,6 +42,8 @@ class Cluster(Generic[Tag]):
         Its files are sent, once.
     opened_by, work
         As in `remote.call`; named functions of this library, since a worker imports them by their names.
+    resumable
+        Whether who asks keeps what was answered, which the error of a lost cluster then tells.
 
     Raises
     ------
@@ -52,7 +54,13 @@ class Cluster(Generic[Tag]):
     """
 
     def __init__(
-        self, address: str, folder: Path, opened_by: Callable[[Path], Any], work: Callable[[Any, Any], bytes]
+        self,
+        address: str,
+        folder: Path,
+        opened_by: Callable[[Path], Any],
+        work: Callable[[Any, Any], bytes],
+        *,
+        resumable: bool = True,
     ) -> None:
         try:
             from distributed import Client
@@ -60,6 +68,7 @@ class Cluster(Generic[Tag]):
             raise SettingsError(message("engine.no_package")) from error
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs is told by our errors
         self._address, self._opened_by, self._work = address, opened_by, work
+        self._lost = "engine.unavailable" if resumable else "engine.lost"
         self._name = uuid.uuid4().hex
         self._finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._asked: dict[str, tuple[Future, Tag]] = {}
@@ -196,7 +205,7 @@ class Cluster(Generic[Tag]):
 
     def _unavailable(self, error: object) -> EngineUnavailable:
         said = str(error) or type(error).__name__
-        return EngineUnavailable(message("engine.unavailable", address=self._address, error=said))
+        return EngineUnavailable(message(self._lost, address=self._address, error=said))
 
 
 def _files_of(folder: Path) -> remote.Files:

@@ -13,8 +13,8 @@ import numpy as np
 from ml.data import generate
 from ml.errors import DataError
 from ml.messages import message
-from ml.replay import history, report, strategies
-from ml.replay.loop import FIRST, Outcome, Stream, fit, refit
+from ml.replay import history, on_cluster, report, strategies
+from ml.replay.loop import FIRST, OFF, Outcome, Stream, fit, refit
 from ml.settings import Settings, to_values
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int, str], None]  # stage, done, total, note
 LEAST_ROWS = 100  # of a window: fewer say nothing of a model
+OF_THE_SOURCE = ("delimiter", "encoding", "url", "query")  # of `data`: the rows are at hand, and an address is a secret
+HERE = {"engine": "processes", "engine_address": ""}  # where what is played is done: a worker asks no other
 
 
 def run(settings: Settings, *, label_delay: str, n_windows: int, progress: Progress = lambda *_: None) -> report.Replay:
@@ -31,7 +33,7 @@ def run(settings: Settings, *, label_delay: str, n_windows: int, progress: Progr
     ----------
     settings
         With a table whose rows have moments (`data.time_column`) and labels; its gate, drift rule, families and costs
-        are those of the replay. Its home is neither read nor written.
+        are those of the replay. Its home is neither read nor written. Where `tune.engine` is dask, it is played there.
     label_delay
         How long after its row a label comes: `30d`, or a number where the moments are numbers.
     n_windows
@@ -41,6 +43,8 @@ def run(settings: Settings, *, label_delay: str, n_windows: int, progress: Progr
     ------
     DataError, SettingsError
         The table cannot be read, has no such columns or too few rows, or the delay is of another kind.
+    EngineUnavailable
+        The cluster cannot be reached, was lost, or ended its workers.
     """
     past = history.read(settings)
     frame, moments = _labelled(past, settings)
@@ -50,13 +54,26 @@ def run(settings: Settings, *, label_delay: str, n_windows: int, progress: Progr
     edges = history.bounds(len(frame), n_windows)
     arrives = history.arrivals(moments, edges, history.delay(label_delay, moments))
     values = to_values(settings)
-    kept = {name: values[name] for name in ("drift", "gate", "retrain", "tune")}
-    data = {key: value for key, value in values["data"].items() if key not in ("delimiter", "encoding")}
+    setup = on_cluster.Setup(
+        n_windows=n_windows,
+        arrives=arrives,
+        data={key: value for key, value in values["data"].items() if key not in OF_THE_SOURCE},
+        families=list(settings.train.families),
+        values={
+            **{name: values[name] for name in ("gate", "retrain")},
+            "drift": {**values["drift"], **OFF},
+            "tune": {**values["tune"], **HERE},
+        },
+    )
     with tempfile.TemporaryDirectory() as home:
-        stream = Stream(
-            frame, n_windows, Path(home), data=data, families=settings.train.families, arrives=arrives, values=kept
-        )
-        outcomes = _outcomes(stream, progress)
+        stream = setup.stream(frame, Path(home))
+        if settings.tune.engine == "dask":
+            outcomes = on_cluster.outcomes(
+                settings.tune.engine_address, frame, setup,
+                done=lambda done, total: progress("cluster", done, total, ""),
+            )  # fmt: skip
+        else:
+            outcomes = _outcomes(stream, progress)
     ends = _shown(moments[edges[FIRST + 1 :] - 1])
     return report.Replay(
         table=Path(settings.data.path).name,

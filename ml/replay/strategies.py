@@ -5,7 +5,8 @@ None of these holds rows back for a gate, and none asks it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,38 +19,74 @@ from ml.replay.loop import FIRST, Model, Outcome, Stream, fit
 from ml.schema.frame_coerce import canonical
 from ml.schema.schema import ANSWERED, PREDICTION_ID
 
+T = TypeVar("T")
 
-def always(
-    stream: Stream, first: Model, newest: float | None = None, done: Callable[[int], None] = lambda _: None
-) -> list[Model]:
-    """The model after each window, fitted on what is labelled by then.
+
+class Every:
+    """Makes the model after a window, fitted on what is labelled by then; the windows in any order.
 
     Parameters
     ----------
     newest
         Only so many rows, or windows if a float, and not what the first model was made from; None: everything.
-    done
-        Called with the number of windows behind it.
     """
-    models, rows, taken = [first], list[pd.DataFrame](), FIRST
-    values = {**stream.values, "data": {**stream.values["data"], "recent_share": 0.0}}
-    s = settings_module.from_values(values)
-    for window in range(FIRST, len(stream.windows) - 1):
-        come = [w for w in range(taken, window + 1) if stream.arrives[w] <= window]
-        taken += len(come)
-        rows += [_answered(stream, first, w) for w in come]
-        done(window - FIRST + 1)
-        if not come:
-            models.append(models[-1])
-            continue
+
+    def __init__(self, stream: Stream, first: Model, newest: float | None = None) -> None:
+        self.stream, self.first, self._newest = stream, first, newest
+        values = {**stream.values, "data": {**stream.values["data"], "recent_share": 0.0}}
+        self._settings = settings_module.from_values(values)
+        self._answered: dict[int, pd.DataFrame] = {}
+
+    def model(self, window: int) -> Model | None:
+        """None where no labels came at its end, or nothing can be learned from them."""
+        if not came(self.stream.arrives, window):
+            return None
+        newest, rows = self._newest, [self._of(w) for w in known(self.stream.arrives, window)]
         labelled = pd.concat(rows[-int(newest) :] if isinstance(newest, float) else rows, ignore_index=True)
         labelled = labelled.iloc[-newest:] if isinstance(newest, int) else labelled
         whole = newest is None or (isinstance(newest, int) and len(labelled) < newest)  # not yet a window of its own
-        snapshot = generate(s, labelled=labelled, train_on_base=whole)
+        snapshot = generate(self._settings, labelled=labelled, train_on_base=whole)
         try:
-            models.append(fit(s, snapshot, str(window)))
+            return fit(self._settings, snapshot, str(window))
         except UntrainableError:  # one class alone in the newest rows: nobody would serve a model of them
-            models.append(models[-1])
+            return None
+
+    def _of(self, window: int) -> pd.DataFrame:
+        if window not in self._answered:
+            self._answered[window] = _answered(self.stream, self.first, window)
+        return self._answered[window]
+
+
+def known(arrives: Sequence[int], window: int) -> list[int]:
+    """Windows whose labels have come at the end of one, without those that the first model was made from.
+
+    >>> known([0, 1, 2, 4, 5, 6], 5), came([0, 1, 2, 4, 5, 6], 3)
+    ([3, 4], False)
+    """
+    return [w for w in range(FIRST, window + 1) if arrives[w] <= window]
+
+
+def came(arrives: Sequence[int], window: int) -> bool:
+    """Whether labels came at the end of a window."""
+    return len(known(arrives, window)) > len(known(arrives, window - 1))
+
+
+def always(
+    stream: Stream, first: Model, newest: float | None = None, done: Callable[[int], None] = lambda _: None
+) -> list[Model]:
+    """The model after each window, as `Every` makes it; the one before where it makes none.
+
+    Parameters
+    ----------
+    newest
+        As in `Every`.
+    done
+        Called with the number of windows behind it.
+    """
+    every, models = Every(stream, first, newest), [first]
+    for window in range(FIRST, len(stream.windows) - 1):
+        done(window - FIRST + 1)
+        models.append(every.model(window) or models[-1])
     return models
 
 
@@ -110,8 +147,12 @@ def schedule(n_windows: int, budget: int) -> list[int]:
     return [round((i + 1) * n_windows / (budget + 1)) for i in range(budget)]
 
 
-def on_schedule(models: list[Model], due: list[int]) -> list[Model]:
-    """The model of each scored window where one of `models` is taken up at the windows that are due."""
+def on_schedule(models: Sequence[T], due: Sequence[int]) -> list[T]:
+    """The model of each scored window where one of `models` is taken up at the windows that are due.
+
+    >>> on_schedule("abcde", [2, 4])
+    ['a', 'a', 'c', 'c', 'e']
+    """
     return [models[max([d for d in due if d <= i], default=0)] for i in range(len(models))]
 
 
@@ -119,5 +160,10 @@ def follow(stream: Stream, models: list[Model]) -> Outcome:
     """Predictions where scored window i is answered by `models[i]`."""
     outcome = Outcome(retrainings=len({id(model) for model in models}) - 1)
     for model, window in zip(models, range(FIRST, len(stream.windows)), strict=True):
-        outcome.add(stream, model, window, model.probabilities(stream.windows[window].drop(columns=[stream.target])))
+        answer(stream, outcome, model, window)
     return outcome
+
+
+def answer(stream: Stream, outcome: Outcome, model: Model, window: int) -> None:
+    """Add to an outcome what a model answers to `stream.windows[window]`."""
+    outcome.add(stream, model, window, model.probabilities(stream.windows[window].drop(columns=[stream.target])))

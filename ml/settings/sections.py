@@ -121,7 +121,7 @@ class Tune(Section, frozen=True):
 
     max_evals: int = 50  # with the families' baselines
     timeout_s: float = 0.0  # 0: no limit; trials that run then are finished
-    engine: Literal["processes", "dask"] = "processes"  # where trials and large tables run: here, or on a Dask cluster
+    engine: Literal["processes", "dask"] = "processes"  # of trials, large tables, replays: here, or a Dask cluster
     engine_address: str = ""  # of the cluster's scheduler: tcp://HOST:8786, or tls://; whoever can reach it runs code
     workers: int = 0  # processes; 0: one a core; 1: in this process; a Dask cluster has as many as it has
     outstanding: int = 6  # trials that a suggestion does not wait for, more on many Dask workers; decides the result

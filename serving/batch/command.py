@@ -25,12 +25,8 @@ if TYPE_CHECKING:
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the parts, as Parquet.")
 @click.option("--version", "number", default="", help="A registered version. Default: the champion.")
 @click.option("--keep", multiple=True, metavar="COLUMN", help="A column of the table that goes through; repeatable.")
-@click.option(
-    "--engine",
-    type=click.Choice(["processes", "dask"]),
-    help="Where: here, or on a Dask cluster. Default: tune.engine.",
-)
-@click.option("--engine-address", metavar="ADDRESS", help="The cluster's scheduler. Default: tune.engine_address.")
+@options.engine_option
+@options.engine_address_option
 @click.option("--workers", type=click.IntRange(min=1), help="Processes. Default: as many as cores.")
 @options.options()
 def command(
@@ -51,7 +47,7 @@ def command(
 
     if (table is None) == (query is None):
         raise click.UsageError("expected a TABLE or a --query, and one of them")
-    settings = _on(options.settings_for(given), engine, engine_address)
+    settings = options.on_engine(options.settings_for(given), engine, engine_address)
     if table is not None and not table.is_file():
         raise DataError(message("files.not_there"), file=str(table))
     version, bundle = _bundle(settings, number)
@@ -79,13 +75,6 @@ def command(
         notes = [f"{one.column}: {one.message}" if one.column else str(one.message) for one in upload.report.findings]
     text = "\n".join([f"{plan.rows:,} rows scored by version {plan.version}: {output}", *notes])
     show.result({**msgspec.to_builtins(plan), "output": str(output), "warnings": notes}, as_json=as_json, text=text)
-
-
-def _on(settings: Settings, engine: str | None, address: str | None) -> Settings:
-    """With the engine that was asked for; where none was, an address asks for a cluster."""
-    engine = engine or ("dask" if address else settings.tune.engine)
-    address = (address or settings.tune.engine_address) if engine == "dask" else ""
-    return options.merged(settings, {"tune": {"engine": engine, "engine_address": address}})
 
 
 def _bundle(settings: Settings, number: str) -> tuple[str, Bundle]:

@@ -34,6 +34,10 @@ TEMPLATES = {
     ),
     "drift.champion_not_readable": N_("the champion's reference cannot be read, so nothing was compared: {error}"),
     "drift.probe_not_compared": N_("whether a newer model would do better could not be compared: {why}"),
+    "drift.backtest_here": N_("the quick models of the drift check are fitted on this machine instead: {why}"),
+    "drift.backtest_workers_ended": N_(
+        "every worker of the Dask cluster at {address} that tried a quick model was ended, for want of memory perhaps"
+    ),
     "drift.probe_no_snapshot": N_("the snapshot that the champion was made from is not known"),
     "drift.probe_other_classes": N_("the champion's snapshot has other classes than the champion"),
     "drift.probe_other_question": N_(

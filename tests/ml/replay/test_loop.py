@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml import predictions
 from ml.data import generate
 from ml.drift.verdict import DriftVerdict
 from ml.replay import loop
 from ml.replay.loop import FIRST, Outcome, costs_of
+from ml.schema.schema import ANSWERED, PREDICTION_ID
 from tests.ml.replay.tables import WINDOWS, stream
 
 
@@ -39,6 +41,23 @@ def test_labels_that_have_not_come_are_not_seen(tmp_path: Path, monkeypatch: pyt
     played = stream(tmp_path, arrives=[WINDOWS] * WINDOWS)
     loop.refit(played, loop.fit(played.settings, generate(played.settings), "1"))
     assert judged == [False] * (WINDOWS - FIRST)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.0000002, 0.0000005, 0.0000009, 0.1234567])
+def test_rows_are_learned_from_in_their_order_whenever_it_is_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fraction: float
+) -> None:
+    """Moments are compared by microseconds; two rows of one would change places, and figures their last digit."""
+    played = stream(tmp_path)
+    model = loop.fit(played.settings, generate(played.settings), "1")
+    monkeypatch.setattr(loop.time, "time", lambda: 1_795_803_000.0 + fraction)
+    _, ids = loop.answer(played, model, FIRST)
+    loop.label(played, ids, played.labels(FIRST))
+    rows = predictions.labelled(played.settings, rows=1_000)
+    moments = rows[ANSWERED].dt.tz_localize(None).astype("datetime64[us]")
+    assert rows[PREDICTION_ID].tolist() == ids
+    assert moments.is_monotonic_increasing
+    assert moments.is_unique
 
 
 def test_nobody_is_alerted_of_the_past_and_the_cool_down_of_hours_is_off(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ TEMPLATES = {
         "the Dask scheduler at {address} cannot be reached or was lost ({error}); what was finished is kept, and "
         "the next try goes on from it"
     ),
+    "engine.lost": N_("the Dask scheduler at {address} cannot be reached or was lost ({error})"),
     "engine.no_workers": N_(
         "the Dask scheduler at {address} has had no worker for {seconds} s; start one with: dask worker {address}"
     ),

@@ -8,6 +8,10 @@ TEMPLATES = {
     ),
     "replay.no_delay": N_("label delay: expected for instance {expected}, got {got}"),
     "replay.too_few_rows": N_("{n} rows are too few for {windows} windows of at least {least}"),
+    "replay.workers_ended": N_(
+        "a part of the replay ended every worker of the Dask cluster at {address} that tried it, for want of memory "
+        "perhaps: give workers more of it, or play here with --engine processes"
+    ),
     "replay.title": N_("What the loop would have done: {table}"),
     "replay.strategy_never": N_("never retrained"),
     "replay.strategy_schedule": N_("as many retrainings, on a schedule"),
