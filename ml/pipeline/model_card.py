@@ -52,7 +52,7 @@ class ModelMetrics(Evaluation, frozen=True, kw_only=True):
 
 def document(
     snapshot: Snapshot, candidate: Candidate, decision: Decision, metrics: ModelMetrics, verdict: Verdict,
-    trials: Sequence[Trial], *, most_rows: int = 0,
+    trials: Sequence[Trial], *, most_rows: int = 0, policy: Message | None = None,
 ) -> Document:  # fmt: skip
     """The card by code, without its title: content of model_card.json.
 
@@ -60,11 +60,13 @@ def document(
     ----------
     most_rows
         Of the training and the validation part that learners read (`train.max_rows`); 0: all.
+    policy
+        Which labelled production rows were learned from, and why.
     """
     return [
         block("text", message("card.verdict", verdict=verdict.message)),
         *_section("card.model", _model(candidate, decision, metrics)),
-        *_section("card.data", _data(snapshot, most_rows)),
+        *_section("card.data", _data(snapshot, most_rows, policy)),
         *_section("card.quality", _scores(metrics, decision, snapshot.schema)),
         *_section("card.weakest", _slices(metrics)),
         *_section("card.importance", _importance(metrics.importance)),
@@ -95,7 +97,7 @@ def _model(candidate: Candidate, decision: Decision, metrics: ModelMetrics) -> l
     return [block("item", line) for line in lines]
 
 
-def _data(snapshot: Snapshot, most_rows: int) -> list[Block]:
+def _data(snapshot: Snapshot, most_rows: int, policy: Message | None) -> list[Block]:
     manifest = snapshot.manifest
     columns = len(snapshot.schema.columns)
     lines = [
@@ -108,7 +110,7 @@ def _data(snapshot: Snapshot, most_rows: int) -> list[Block]:
     if manifest.time_range:
         lines.append(message("card.time", first=manifest.time_range[0], last=manifest.time_range[1]))
     if manifest.labelled.given:
-        lines.append(message("card.labelled", n=manifest.labelled.given))
+        lines += [message("card.labelled", n=manifest.labelled.given), *([policy] if policy else [])]
     warned = [finding for finding in manifest.report if finding.level == "warning"]
     lines += [summary.line(finding, _escaped) for finding in warned[:_SHOWN]]
     return [block("item", line) for line in lines]

@@ -246,8 +246,9 @@ def _backtest(
     held = min(max(len(candidates["since drift"]) // 4, 50), 2_000)
     if source is None or len(rows) - held < settings.retrain.min_rows:
         return policy, reason
-    if len(candidates["since drift"]) <= label_delay.rows(settings):
-        return policy, reason  # what is answered meanwhile may be of another world again
+    since_drift, late = len(candidates["since drift"]), label_delay.rows(settings)
+    if since_drift <= late:  # what is answered meanwhile may be of another world again
+        return policy, message("retraining.drift_too_young", reason=reason, n=since_drift, late=late)
     judged = rows.iloc[-held:]
     older = {name: production.without_ids_of(candidates[name].iloc[:-held], judged) for name in (policy, "since drift")}
     losses = backtest.losses(settings, source, older, judged)

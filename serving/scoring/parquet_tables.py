@@ -42,8 +42,8 @@ class ParquetTable:
     Raises
     ------
     DataError
-        Here and from `batches`: no Parquet, names that are no UTF-8 or come twice, values that are no plain ones,
-        content over a limit.
+        Here and from `batches`: no Parquet, no columns, names that are no UTF-8 or come twice, values that are no plain
+        ones, content over a limit.
     Problem
         413: too many rows or cells.
     """
@@ -63,8 +63,12 @@ class ParquetTable:
             _check_values(file, settings, name)
             self.schema: pa.Schema = file.schema_arrow
             self.names = tuple(self.schema.names)
+        if not self.names:
+            raise DataError(message("files.no_columns"), file=name)
         if len(set(self.names)) < len(self.names):
-            raise DataError(message("files.doubles"), file=name)
+            doubles = sorted({name for name in self.names if self.names.count(name) > 1})
+            examples = [f"'{shown(name)}'" for name in doubles[:5]]
+            raise DataError(message("files.doubles", columns=examples), file=name)
 
     def batches(self, wanted: Collection[str] | None) -> Iterator[pa.Table]:
         """Tables of up to BATCH_ROWS rows with the `wanted` columns (None: all), their texts written out.

@@ -109,9 +109,12 @@ def read_parquet(stream: Any, name: str, data: Data, scratch: Scratch | None = N
         if len(file.schema_arrow.names) > data.max_columns:
             n = len(file.schema_arrow.names)
             raise DataError(message("files.too_many_columns", n=n, limit=data.max_columns), file=name)
+        empty = _plain(file.schema_arrow.empty_table())
+        if not empty.num_columns:
+            raise DataError(message("files.no_columns"), file=name)
         size = 0
         with Gathering(scratch) as gathering:
-            gathering.add(_plain(file.schema_arrow.empty_table()))
+            gathering.add(empty)
             for batch in file.iter_batches(BATCH_ROWS):  # a text said once in a dictionary may be a text in each row
                 size += batch.nbytes
                 if size > data.max_bytes:

@@ -52,7 +52,8 @@ def opened(settings: Settings) -> Iterator[tuple[list[str], Iterator[Sequence[sa
     Raises
     ------
     DataError
-        No URL or query, a query that is not one SELECT, an unknown driver, or the database's own complaint.
+        No URL or query, a query that is not one SELECT, that gives no column or two of one name, an unknown driver, or
+        the database's own complaint.
     Transient
         The database cannot be reached.
     """
@@ -77,12 +78,23 @@ def opened(settings: Settings) -> Iterator[tuple[list[str], Iterator[Sequence[sa
             options = {"stream_results": True, "no_parameters": True}
             result = _read_only(connection).exec_driver_sql(query, execution_options=options)
             names = list(result.keys())
+            _check_names(names, query, place)
             rows = max(1, min(_BATCH_ROWS, _BATCH_CELLS // len(names)))
             yield names, iter(lambda: result.fetchmany(rows), [])
     except sa.exc.SQLAlchemyError as error:
         raise DataError(message("files.sql_refused", error=_reason(error)), file=place) from error
     finally:
         engine.dispose()
+
+
+def _check_names(names: Sequence[str], query: str, place: str) -> None:
+    """Before a row is fetched: a table of such columns cannot be read, however long it is."""
+    if not names:
+        raise DataError(message("files.sql_no_columns", query=shown(query)), file=place)
+    stripped = [name.strip() for name in names]
+    if doubles := sorted({name for name in stripped if stripped.count(name) > 1}):
+        examples = [f"'{shown(name)}'" for name in doubles[:5]]
+        raise DataError(message("files.sql_doubles", columns=examples, query=shown(query)), file=place)
 
 
 def _engine(url: str, place: str) -> sa.Engine:

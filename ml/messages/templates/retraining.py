@@ -42,6 +42,10 @@ TEMPLATES = {
     "retraining.window_of_evidence": N_(
         "the evidence ({evidence:.1f} nats over {n} labels since the promotion) is for '{model}'"
     ),
+    "retraining.drift_too_young": N_(
+        "{reason}; the {n:,} labelled rows since the newest drift began are no more than the {late:,} that labels are "
+        "late by, so whether to learn from these rows alone is not asked yet"
+    ),
     "retraining.backtest": N_("backtest on the newest {n} labelled rows, log-loss: {scores:, }"),
     "retraining.backtest_score": "{policy} {loss:.3f}",
 }

@@ -28,8 +28,8 @@ from ml.messages import message
 from ml.pipeline import final_fit, model_card
 from ml.pipeline.model_card import ModelMetrics
 from ml.pipeline.progress import Progress
-from ml.pipeline.stages import tune
-from ml.pipeline.stages.records import EvaluationRecord, TrainingRecord, TuningRecord
+from ml.pipeline.stages import generate, tune
+from ml.pipeline.stages.records import EvaluationRecord, SnapshotRecord, TrainingRecord, TuningRecord
 from ml.pipeline.workspace import Workspace, place
 from ml.retraining import standing
 from ml.retraining.standing import Standing
@@ -135,9 +135,11 @@ def _make(
     trials = tune.trials(space)
     curves = evaluation.curves(probabilities, test.y, snapshot.schema)
     drawn = _figures(fitted.candidate, metrics, curves, trials, snapshot.schema)
+    made = space.needed(SnapshotRecord)
     card = model_card.document(
-        snapshot, served.candidate, decision, metrics, verdict, trials, most_rows=settings.train.max_rows
-    )
+        snapshot, served.candidate, decision, metrics, verdict, trials, most_rows=settings.train.max_rows,
+        policy=generate.labelled_policy(made.policy, made.policy_message),
+    )  # fmt: skip
     files = {
         "metrics.json": metrics,
         "history.json": fitted.candidate.history,

@@ -41,6 +41,8 @@ def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
     tracking.log_snapshot(settings, run_id, snapshot.path, rows=manifest.rows, columns=manifest.columns)
     tracking.log(settings, run_id, params=values, tags={"refit.snapshot": snapshot.id})
     space.remember_settings(settings)
+    # Where no row was given nothing was chosen.
+    policy = [labelled_policy(chosen.policy, chosen.reason)] if manifest.labelled.given else []
     return SnapshotRecord(
         snapshot=snapshot.id,
         rows=manifest.rows,
@@ -53,7 +55,7 @@ def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
         policy=chosen.policy,
         policy_message=chosen.reason,
         noticed=_noticed(manifest.report),
-        found=_found(settings, snapshot),
+        found=(*_found(settings, snapshot), *policy),
         origin=origin,
         run_id=run_id,
         mlflow_url=tracking.link(settings, run_id),
@@ -93,6 +95,11 @@ def snapshot_of(settings: Settings, space: Workspace) -> Snapshot:
 def _found(settings: Settings, snapshot: Snapshot) -> tuple[Message, ...]:
     sampled = summary.sampled(snapshot.manifest, settings.train.max_rows)
     return (*summary.found(snapshot.manifest, snapshot.schema, settings.data), *([sampled] if sampled else []))
+
+
+def labelled_policy(policy: str, reason: Message) -> Message:
+    """Which labelled rows are trained on, and why: for people, of `SnapshotRecord.policy` and its message."""
+    return message("data.labelled_policy", policy=policy, reason=reason)
 
 
 def _noticed(findings: Sequence[Finding]) -> tuple[Text, ...]:

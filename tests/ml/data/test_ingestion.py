@@ -279,3 +279,12 @@ def test_values_at_the_edges_of_numbers_stay_finite(tmp_path: Path) -> None:
     part = generate(of_file(tmp_path, frame)).part("train")
     assert not np.isinf(part.X["x"]).any()
     assert part.X["x"].isna().any()
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame(), pd.DataFrame(index=["a"] * 200)], ids=["empty", "an index alone"])
+def test_a_parquet_file_without_columns_is_told(tmp_path: Path, frame: pd.DataFrame) -> None:
+    """Not that it lacks rows."""
+    path = tmp_path / "table.parquet"
+    frame.to_parquet(path)
+    with pytest.raises(DataError, match=r"table\.parquet: the file has no columns"):
+        generate(settings_of(tmp_path, source="file", path=str(path), target="target"))

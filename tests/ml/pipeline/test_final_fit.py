@@ -20,7 +20,7 @@ from ml.gate.fitted_rows import FittedRows
 from ml.messages import code_of
 from ml.pipeline import final_fit, pipeline
 from ml.pipeline.stages import evaluate
-from ml.pipeline.stages.records import EvaluationRecord
+from ml.pipeline.stages.records import EvaluationRecord, SnapshotRecord
 from ml.pipeline.workspace import Workspace
 from ml.retraining import window_policy
 from ml.settings import Settings, from_values
@@ -240,3 +240,15 @@ def test_rows_of_whom_a_regression_row_is_about_stay_outside(tmp_path: Path) -> 
     assert not np.isin(ids[0], left.ids)
     assert len(final_fit._without(part, kept, snapshot.schema).y) == len(part.y) - 1
     pd.testing.assert_frame_equal(left.X, part.X.iloc[2:].reset_index(drop=True))
+
+
+def test_which_labelled_rows_were_learned_from_is_told_with_the_reason(home: Settings) -> None:
+    """At the command line and in the card; a table without labelled rows has nothing to tell of them."""
+    first, second = (Workspace(home, key).needed(SnapshotRecord) for key in ("first", "second"))
+    told = [one for one in second.found if one.code == "data.labelled_policy"]
+    assert [one.values for one in told] == [{"policy": second.policy, "reason": second.policy_message}]
+    assert str(told[0]).endswith(second.policy_reason)
+    card = (bundle_of(home, "second").path / "model_card.md").read_text()
+    assert str(told[0]) in card
+    assert not any(one.code == "data.labelled_policy" for one in first.found)
+    assert "(retrain.policy)" not in (bundle_of(home, "first").path / "model_card.md").read_text()

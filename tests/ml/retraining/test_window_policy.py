@@ -177,7 +177,11 @@ def test_late_labels_do_not_hide_when_the_drift_began(tmp_path: Path) -> None:
     since = window_policy.windows(found, predictions.labelled(found), began)["since drift"]
     assert 280 <= len(since) <= 310
     # It has not lasted for as long as labels take, so it is not learnt from alone.
-    assert window_policy.select(found, version="1", created=MADE).policy == "sliding"
+    chosen = window_policy.select(found, version="1", created=MADE)
+    assert chosen.policy == "sliding"
+    assert chosen.reason.code == "retraining.drift_too_young"
+    assert (chosen.reason.values["n"], chosen.reason.values["late"]) == (len(since), 600)
+    assert "the evidence" in str(chosen.reason)  # why it is this window, too
 
 
 def test_a_check_without_new_labels_says_nothing_of_performance(found: Settings) -> None:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml.data.sources import csv_reader
+from ml.errors import DataError
 from ml.settings import Settings
 from serving.scoring.parquet_tables import ParquetTable
 
@@ -40,3 +41,18 @@ def test_a_row_group_is_not_read_as_a_whole(compression: Any) -> None:
     found = pa.concat_tables(table.batches(None))
     np.testing.assert_array_equal(found["a"].to_numpy(), values)
     assert stream.longest < values.nbytes / 2
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (pa.table({}), "the file has no columns"),
+        (pa.table([[1], [2], [3]], ["a", "b", "a"]), "two columns of one name: 'a'"),
+    ],
+    ids=["no column", "two of one name"],
+)
+def test_a_table_of_other_columns_is_told(table: pa.Table, said: str) -> None:
+    written = io.BytesIO()
+    pq.write_table(table, written)
+    with pytest.raises(DataError, match=said):
+        ParquetTable(written, "t.parquet", settings=Settings(), options=csv_reader.Options(max_bytes=1 << 30))

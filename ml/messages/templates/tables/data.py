@@ -138,6 +138,7 @@ TEMPLATES = {
     "data.found_doubt": N_("look at this: {what}"),
     "data.found_note_of": N_("note on '{column}': {what}"),
     "data.found_note": N_("note: {what}"),
+    "data.labelled_policy": N_("labelled production rows learned from: '{policy}' (retrain.policy); {reason}"),
     "data.found_more": N_("{n} more findings are in the snapshot's manifest"),
     "data.found_command": N_("to have '{column}' otherwise: {command}"),
 }

@@ -55,13 +55,21 @@ TEMPLATES = {
     ),
     "files.no_database": N_("there is no such database file"),
     "files.sql_too_large": N_("the query gives more than {limit:,} bytes (data.max_bytes)"),
+    "files.sql_no_columns": N_(
+        "data.query selects no column; name the columns after SELECT, or write SELECT *; it is '{query}'"
+    ),
+    "files.sql_doubles": N_(
+        "data.query gives two columns of one name: {columns:, }; give each its own name with AS, "
+        "as in SELECT a.id AS a_id; it is '{query}'"
+    ),
     "files.sql_no_rows": N_("data.query gives no rows"),
     "files.does_not_fit": N_("The table does not fit"),
     "files.fitting_table": N_("a table that fits the model"),
     "files.words_for_missing": N_("expected numbers, but every row has a word for missing"),
     "files.over_limit": N_("{size:,} bytes, unpacked, are over the limit of {limit:,}"),
     "files.columns_over_limit": N_("{n:,} columns are over the limit of {limit:,}"),
-    "files.doubles": N_("two columns of one name"),
+    "files.doubles": N_("two columns of one name: {columns:, }; give each its own name"),
+    "files.no_columns": N_("the file has no columns"),
     "files.header_no_rows": N_("the file has a header but no rows"),
     "files.cell_over_limit": N_("a cell over data.max_cell_chars"),
     "files.texts_over_limit": N_("texts of more than {limit:,} bytes, unpacked"),

@@ -127,3 +127,22 @@ def test_postgresqls_own_types_are_read(postgresql_url: str, tmp_path: Path, mon
     assert whole.manifest.time_range == ("2026-01-02T00:00:00.000000", "2026-10-28T00:00:00.000000")
     assert whole.schema.numbers == ("price", "rest")
     assert whole.manifest.split == "time"
+
+
+def test_a_select_of_no_column_is_told_with_the_query(postgresql_url: str) -> None:
+    """PostgreSQL allows it."""
+    query = "SELECT FROM (VALUES (1), (2)) AS t"
+    settings = from_values({"data": {"source": "sql", "url": postgresql_url, "query": query}})
+    with pytest.raises(DataError, match=r"selects no column.*SELECT FROM \(VALUES") as caught:
+        sql.read(settings)
+    assert str(caught.value).startswith(sql.without_password(postgresql_url))
+
+
+@pytest.mark.parametrize("second", ["b.id", "b.id AS ' id '"])
+def test_two_columns_of_one_name_are_told_before_a_row_is_fetched(tmp_path: Path, second: str) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+    query = f"WITH a AS (SELECT 1 AS id), b AS (SELECT 1 AS id) SELECT a.id, {second} FROM a JOIN b ON a.id = b.id"
+    sa.create_engine(url).connect().close()
+    settings = from_values({"data": {"source": "sql", "url": url, "query": query}})
+    with pytest.raises(DataError, match=r"two columns of one name: 'id'; .* AS .*WITH a"), sql.opened(settings):
+        pytest.fail("rows were asked for")
