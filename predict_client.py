@@ -5,10 +5,9 @@ Needs Python's standard library alone (and pyarrow for .parquet, python-calamine
 part that fails for a reason that may pass is sent again with growing pauses; after an interruption the same command
 goes on where it stopped.
 
-The output has the input's columns and prediction_id, label, probability (of that label), positive_probability (of the
-positive label, for two classes: what --rank orders by), probability_<class>, warnings. A row's prediction id is made
-from the table's cells and the row's place, so a part that is sent twice is logged once; so is a table that is scored
-again after a promotion: its answers are the new version's, and the log keeps the first ones. Every answer is held to
+The output has the input's columns and prediction_id, label, probability (of that label), positive_probability (of
+the positive label, for two classes: what --rank orders by), probability_<class>, warnings. A row's prediction id is
+made from the table's cells and the row's place, so a part that is sent twice is logged once. Every answer is held to
 what was asked: its type, version and columns, as many rows, the same ids in the same order, all of it. Until all is
 done the rows are in OUTPUT.part, which one run at a time may write, with OUTPUT.part.json saying how far it is good.
 

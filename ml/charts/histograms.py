@@ -18,13 +18,11 @@ class Histogram:
 
     Of numbers there are `edges` (one more than counts; the outermost bins hold what lies beyond, too), of categories
     `levels`, the commonest first; `others` levels are counted together in the last count. `missing` rows of either side
-    are not in the counts. `of_predictions`: it is the model's own score, and no column of the table. `of_weekdays`: the
-    levels are days of the week, by their English names (`ml.schema.cells.WEEKDAYS`).
+    are not in the counts. `of_predictions`: it is the model's own score, and no column of the table.
     """
 
     column: str
     of_predictions: bool = False
-    of_weekdays: bool = False
     edges: tuple[float, ...] = ()
     levels: tuple[str, ...] = ()
     others: int = 0

@@ -44,7 +44,6 @@ HISTOGRAMS = (
         missing=(3, 40),
     ),
     Histogram(column="c0", levels=("red", "green", "blue"), others=4, before=(90, 60, 40, 10), now=(30, 120, 30, 20)),
-    Histogram(column="seen", of_weekdays=True, levels=("Monday", "Sunday"), before=(90, 110), now=(150, 50)),
     Histogram(column="prediction", of_predictions=True, edges=(0.5, 0.75, 1.0), before=(50, 150), now=(120, 80)),
 )
 VERDICTS = ("stable", "stable", "degraded", "drift", "insufficient data")

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from babel.dates import get_day_names
 from flask_babel import (
     format_date,
     format_datetime,
@@ -19,7 +18,7 @@ from flask_babel import (
 )
 from flask_babel import lazy_gettext as _l
 
-from ml.schema.cells import WEEKDAYS, iso
+from ml.schema.cells import iso
 
 IN_MLFLOW = "in MLflow's registry"  # who, of a move that was made there (`ml.registry.outside_moves`)
 VERDICTS = {
@@ -116,12 +115,6 @@ def day(days_since: float) -> str:
         return told.replace("T", " ")
     date, _, clock = told.partition("T")
     return " ".join(["/".join(reversed(date.split("-"))), *([clock] if clock else [])])
-
-
-def weekday(name: str) -> str:
-    """A day of the week, given by its English name, in the reader's language."""
-    days = get_day_names("wide", "stand-alone", get_locale())  # 0 is Monday
-    return str(days[(WEEKDAYS.index(name) - WEEKDAYS.index("Monday")) % 7])
 
 
 def number(value: Any, digits: int = 3, *, fixed: bool = False) -> str:

@@ -78,5 +78,4 @@ def _bins(one: Histogram) -> list[str]:
     if one.edges:
         ends = [formats.number(edge, 4) for edge in one.edges]
         return [f"{low} – {high}" for low, high in pairwise(ends)]
-    levels = map(formats.weekday, one.levels) if one.of_weekdays else one.levels
-    return [*levels, *([gettext("%(n)s others", n=one.others)] if one.others else [])]
+    return [*one.levels, *([gettext("%(n)s others", n=one.others)] if one.others else [])]
