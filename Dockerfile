@@ -10,16 +10,17 @@ COPY ops/lock/service.txt /tmp/service.txt
 RUN python -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps -r /tmp/service.txt \
     && /opt/venv/bin/pip uninstall --yes --quiet setuptools pip
-# Without what no service loads: tests, headers, other languages' dates, other clouds' calls, a second copy of ONNX
-# Runtime for C programs, marks for debuggers.
+# Without what no service loads: tests, headers, other languages' dates, other clouds' calls and clients, compilers'
+# helpers, a second copy of ONNX Runtime for C programs, marks for debuggers.
 RUN cd /opt/venv/lib/python3.11/site-packages \
     && rm -rf pyarrow/tests pyarrow/include pyarrow/includes pyarrow/src pyarrow/*.pyx pyarrow/*.pxd pyarrow/*flight* \
         pyarrow/_pyarrow_cpp_tests* pyarrow/libarrow_python*.so pyarrow/libarrow_python*.so.*.*.* \
         onnxruntime/capi/libonnxruntime.so.* onnxruntime/transformers onnxruntime/tools onnxruntime/quantization \
-        sqlalchemy/testing \
+        sqlalchemy/testing supervisor/tests numpy/distutils numpy/f2py databricks/sdk mlflow/assistant mlflow/langchain \
     && find babel/locale-data -name '*.dat' ! -name 'root.dat' ! -name 'en*' ! -name 'vi*' -delete \
     && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name 's3*' ! -name 'sts' ! -name 'sso*' -exec rm -rf {} + \
     && find numpy -type d -name tests -prune -exec rm -rf {} + \
+    && find . -name '*.pyi' -delete \
     && find sqlalchemy yaml -name '*.so' -exec strip --strip-debug {} + \
     && find . -type d -name __pycache__ -prune -exec rm -rf {} +
 # What is left is all that there has to be, and of it what is loaded is compiled.

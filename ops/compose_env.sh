@@ -7,6 +7,12 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 exec python3 - "$root/.env.example" "${1:-$root/.env}" <<'PYTHON'
 import base64, os, secrets, subprocess, sys
 
+# Where people open what is at a port; until then a link followed the port.
+ADDRESSES = {
+    "REFIT_SERVING__PUBLIC_URL": "REFIT_SERVING_PORT",
+    "REFIT_SCHEDULE__PUBLIC_URL": "REFIT_AIRFLOW_PORT",
+    "REFIT_REGISTRY__PUBLIC_URL": "REFIT_MLFLOW_PORT",
+}
 SIGNING, TRUSTED, STORAGE = "REFIT_REGISTRY__SIGNING_KEY", "REFIT_REGISTRY__TRUSTED_KEYS", "REFIT_STORAGE__URL"
 
 
@@ -50,6 +56,8 @@ def missing(example, present):
     there = dict(map(name_of, present))
     added = [f"{name}={secret(name)}" for name, value in map(name_of, example)
              if name and not value and name not in {*there, SIGNING, TRUSTED}]
+    added += [f"{name}=http://127.0.0.1:{there[port]}" for name, port in ADDRESSES.items()
+              if name not in there and there.get(port)]
     if STORAGE not in there:
         added.append(f"{STORAGE}=")
     if not there.get(STORAGE) and "COMPOSE_FILE" not in there:

@@ -260,7 +260,9 @@ def test_a_pair_of_keys_for_compose_signs_and_is_trusted(tmp_path: Path) -> None
 def test_an_env_of_an_earlier_version_keeps_its_lines_and_its_volumes(tmp_path: Path) -> None:
     """It gets what it lacks, and no storage or signing key that the installation does not know; once."""
     file = tmp_path / ".env"
-    earlier = "POSTGRES_PASSWORD=p\n# REFIT_TUNE__ENGINE=dask\nS3_ACCESS_KEY=\nAIRFLOW_JWT_SECRET=j"
+    earlier = (
+        "POSTGRES_PASSWORD=p\nREFIT_MLFLOW_PORT=5050\n# REFIT_TUNE__ENGINE=dask\nS3_ACCESS_KEY=\nAIRFLOW_JWT_SECRET=j"
+    )
     file.write_text(earlier, encoding="utf-8")
     file.chmod(0o600)
     words = [ROOT / "ops" / "compose_env.sh", file]
@@ -274,6 +276,8 @@ def test_an_env_of_an_earlier_version_keeps_its_lines_and_its_volumes(tmp_path: 
     assert len(values["GRAFANA_ADMIN_PASSWORD"]) == 48
     assert (values["S3_ACCESS_KEY"], values["AIRFLOW_JWT_SECRET"]) == ("", "j")
     assert values["REFIT_STORAGE__URL"] == ""
+    assert values["REFIT_REGISTRY__PUBLIC_URL"] == "http://127.0.0.1:5050"  # links followed the port until now
+    assert "REFIT_SERVING__PUBLIC_URL" not in values
     assert all((ROOT / name).is_file() for name in values["COMPOSE_FILE"].split(":"))
     assert not {"REFIT_REGISTRY__SIGNING_KEY", "REFIT_REGISTRY__TRUSTED_KEYS"} & set(values)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -222,10 +222,10 @@ def write(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
-        path = _write(rows, schema, parts, folder)
+        path, digest = _write(rows, schema, parts, folder)
         manifest = Manifest(
             id=path.stem,
-            sha256=sha256(path),
+            sha256=digest,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             rows=len(rows.y),
             columns=tuple(column.name for column in schema.columns),
@@ -244,7 +244,7 @@ def write(
             files.write_json(path.with_suffix(".json"), manifest)
     except OSError as error:
         raise DataError(message("data.not_written", error=str(error)), file=str(folder)) from error
-    return open(settings, path.stem)
+    return _opened(settings, path)
 
 
 def open(settings: Settings, snapshot_id: str) -> Snapshot:
@@ -263,6 +263,11 @@ def open(settings: Settings, snapshot_id: str) -> Snapshot:
     digest = sha256(path)
     if not digest.startswith(snapshot_id) or len(snapshot_id) != 16:
         raise DataError(message("data.snapshot_altered", sha256=digest), file=str(path))
+    return _opened(settings, path)
+
+
+def _opened(settings: Settings, path: Path) -> Snapshot:
+    """One whose bytes are those of its id."""
     try:
         manifest = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=Manifest)
         schema = Schema.from_json(pq.read_schema(part_files.files(path)[0]).metadata[_SCHEMA_KEY])
@@ -313,8 +318,8 @@ def _sweep(folder: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _write(rows: Rows, schema: Schema, parts: NDArray[np.int8], folder: Path) -> Path:
-    """One file, or a folder of them where the rows are more than a file may hold."""
+def _write(rows: Rows, schema: Schema, parts: NDArray[np.int8], folder: Path) -> tuple[Path, str]:
+    """One file, or a folder of them where the rows are more than a file may hold; and its hash, which names it."""
     if len(rows.y) <= part_files.PART_ROWS:
         return _write_table(_table(in_memory(rows.X), rows, schema, parts), folder)
     made = Path(tempfile.mkdtemp(dir=folder, prefix=".snapshot."))
@@ -325,32 +330,34 @@ def _write(rows: Rows, schema: Schema, parts: NDArray[np.int8], folder: Path) ->
             writer.add(_table(block, rows.rest(here), schema, parts[here]), parts[here])
             start = here.stop
         writer.finish()
-        path = folder / f"{sha256(made)[:16]}.parquet"
-        if path.exists() and sha256(path)[:16] == path.stem:
+        digest = sha256(made)
+        path = folder / f"{digest[:16]}.parquet"
+        if path.exists() and sha256(path) == digest:
             shutil.rmtree(made)
         else:
             made.chmod(0o755)
             files.replace_folder(made, path)
-        return path
+        return path, digest
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
 
 
-def _write_table(table: pa.Table, folder: Path) -> Path:
+def _write_table(table: pa.Table, folder: Path) -> tuple[Path, str]:
     handle, name = tempfile.mkstemp(dir=folder, prefix=".snapshot.")
     try:
         with os.fdopen(handle, "wb") as stream:
             pq.write_table(table, stream, compression="zstd")
             stream.flush()
             os.fsync(stream.fileno())
-        path = folder / f"{sha256(Path(name))[:16]}.parquet"
-        if path.exists() and sha256(path)[:16] == path.stem:
+        digest = sha256(Path(name))
+        path = folder / f"{digest[:16]}.parquet"
+        if path.exists() and sha256(path) == digest:
             os.unlink(name)
         else:
             os.replace(name, path)
             files.sync_folder(folder)
-        return path
+        return path, digest
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)

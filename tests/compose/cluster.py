@@ -24,6 +24,7 @@ from tests.stack.conftest import NEVER
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_S = 900.0  # on anything that ought to happen: a first start on a busy machine takes minutes; our choice
 COMMAND_S = 3600.0  # of one command of the engine: a first build loads gigabytes; our choice
+WORKERS, SERVICES = 2, 3
 ENDED = ("success", "failed")
 SETTLED = {"healthy", "running", "exited 0"}  # of containers
 
@@ -73,6 +74,9 @@ class Cluster:
             "REFIT_SERVING_PORT": self.service_port,
             "REFIT_AIRFLOW_PORT": self.airflow_port,
             "REFIT_MLFLOW_PORT": mlflow_port,
+            "REFIT_SERVING__PUBLIC_URL": f"http://127.0.0.1:{self.service_port}",
+            "REFIT_SCHEDULE__PUBLIC_URL": f"http://127.0.0.1:{self.airflow_port}",
+            "REFIT_REGISTRY__PUBLIC_URL": f"http://127.0.0.1:{mlflow_port}",
             "REFIT_TUNE__MAX_EVALS": 12,
             # The clock starts nothing in the middle of a test.
             "REFIT_SCHEDULE__RETRAIN_CRON": NEVER,

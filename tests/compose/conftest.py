@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose.cluster import Cluster
+from tests.compose.cluster import SERVICES, WORKERS, Cluster
 
 _figures: list[str] = []
 
@@ -22,7 +22,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
         made.compose("build", "worker", "service")  # the others have the first one's image
         made.note(f"images built, or found built: {time.monotonic() - began:.0f} s; {made.image_sizes()}")
         made.started = time.monotonic()
-        made.compose("up", "--detach", "--scale", "worker=2", "--scale", "service=2")
+        made.compose("up", "--detach", "--scale", f"worker={WORKERS}", "--scale", f"service={SERVICES}")
         yield made
     finally:
         if request.session.testsfailed:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.compose.cluster import Cluster, moment
 
+STAGES = ("generate", "train", "tune", "evaluate", "register", "promote")
 SEARCH = {"families": ["logistic"], "policy": "always"}
 NOTICED_S = 90.0  # what is promised: a killed worker and a lost queue are noticed within it
 
@@ -57,30 +58,35 @@ def test_redis_killed_under_workers_that_are_connected(cluster: Cluster) -> None
     _ends_with_one_version(cluster, run_id)
 
 
-def test_a_worker_killed_in_the_search(cluster: Cluster) -> None:
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_worker_killed_in_a_stage(cluster: Cluster, stage: str) -> None:
     """Its container stays down; the other worker takes the task up."""
     run_id = cluster.api.trigger("retrain", SEARCH | {"max_evals": 40})
-    task = cluster.in_state(run_id, "tune", "running")
-    time.sleep(3)
+    task = cluster.in_state(run_id, stage, "running")
+    if stage == "tune":
+        time.sleep(3)  # so that it has trials to go on from
     assert task["hostname"] in cluster.containers("worker")
     cluster.docker("kill", task["hostname"])
     killed = time.time()
     try:
-        cluster.until(lambda: cluster.task(run_id, "tune")["try_number"] == 2, "the search is not tried again")
-        again = moment(cluster.in_state(run_id, "tune", "running", "success")["start_date"])
-        cluster.note(f"worker killed in the search: tried again by the other {again - killed:.0f} s later")
+        cluster.until(lambda: cluster.task(run_id, stage)["try_number"] == 2, f"{stage} is not tried again")
+        again = moment(cluster.in_state(run_id, stage, "running", "success")["start_date"])
         _ends_with_one_version(cluster, run_id)
-        cluster.note(f"worker killed in the search: the run had ended {time.time() - killed:.0f} s later")
+        took = time.time() - killed
+        cluster.note(
+            f"worker killed in {stage}: tried again {again - killed:.0f} s later, run ended {took:.0f} s later"
+        )
     finally:
         cluster.docker("start", task["hostname"])
     assert again - killed <= NOTICED_S
 
 
-@pytest.mark.parametrize("service", ["postgres", "s3"])
-def test_a_minute_without(cluster: Cluster, service: str) -> None:
-    """Stopped in the search, so that what follows meets it too."""
+@pytest.mark.parametrize("service", ["redis", "postgres", "s3"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_minute_without(cluster: Cluster, stage: str, service: str) -> None:
+    """Stopped in a stage, so that what follows meets it too. The service answers all the while."""
     run_id = cluster.api.trigger("retrain", SEARCH | {"max_evals": 40})
-    cluster.in_state(run_id, "tune", "running")
+    cluster.in_state(run_id, stage, "running")
     stopped = cluster.containers(service)
     cluster.docker("stop", *stopped)
     try:
@@ -91,4 +97,4 @@ def test_a_minute_without(cluster: Cluster, service: str) -> None:
         cluster.docker("start", *stopped)
     back = time.time()
     _ends_with_one_version(cluster, run_id)
-    cluster.note(f"a minute without {service} in the search: the run had ended {time.time() - back:.0f} s after it")
+    cluster.note(f"a minute without {service} in {stage}: the run had ended {time.time() - back:.0f} s after it")

@@ -23,6 +23,11 @@ def test_every_dag_is_unpaused(cluster: Cluster) -> None:
     )
 
 
+def test_every_variable_of_the_file_is_filled_in(cluster: Cluster) -> None:
+    """By whichever Compose this is."""
+    assert "${" not in cluster.compose("config")
+
+
 def test_every_container_becomes_healthy_and_none_was_restarted(cluster: Cluster) -> None:
     """Of those that have a check; one that ran once has ended with 0."""
 

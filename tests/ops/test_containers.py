@@ -190,6 +190,17 @@ def test_who_began_with_a_volume_in_common_goes_on_with_it() -> None:
     assert re.fullmatch(r"\$\{REFIT_STORAGE__URL\?.*ops/compose_env\.sh.*\}", storage)
 
 
+def test_links_have_the_addresses_that_people_open() -> None:
+    """They may be a proxy's. Compose 1, Debian's, fills in no variable inside of another one's default."""
+    assert not re.findall(r"\$\{[^}\n]*\$\{", (ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))
+    example = dict(re.findall(r"^(REFIT_\w+)=(.*)$", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE))
+    environment = COMPOSE["x-environment"]
+    for section, port in (("SERVING", "SERVING"), ("SCHEDULE", "AIRFLOW"), ("REGISTRY", "MLFLOW")):
+        name = f"REFIT_{section}__PUBLIC_URL"
+        address = f"http://127.0.0.1:{example[f'REFIT_{port}_PORT']}"
+        assert (environment[name], example[name]) == (f"${{{name}:-{address}}}", address)
+
+
 def test_the_storage_is_the_clusters_own() -> None:
     """A bucket that is made at the start, at the address of the S3 service, with keys that all of them have."""
     (line,) = re.findall(

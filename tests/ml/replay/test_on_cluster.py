@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import msgspec
@@ -124,6 +125,19 @@ def test_a_table_arrives_as_it_was(tmp_path: Path) -> None:
     frame = pd.DataFrame({"a": ["1", np.nan, ""], "b": [np.nan] * 3, "tên": ["x", "y", "z"]}, dtype=object)
     on_cluster.save(tmp_path, frame, Setup(n_windows=5, arrives=[], data={}, families=[], values={}))
     pd.testing.assert_frame_equal(on_cluster.from_parquet(tmp_path / on_cluster.TABLE), frame)
+
+
+def test_a_worker_logs_no_alert_of_the_past(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And tells of today's again."""
+    setup = Setup(
+        n_windows=WINDOWS, arrives=list(range(WINDOWS)), data={"target": "y", "split": "stratified"},
+        families=["logistic"], values={},
+    )  # fmt: skip
+    on_cluster.save(tmp_path, pd.concat(stream(tmp_path).windows), setup)
+    caplog.clear()
+    assert Player(tmp_path).loop().retrainings
+    assert not [record for record in caplog.records if record.name == "ml.alerts"]
+    assert logging.getLogger("ml.alerts").level == logging.NOTSET
 
 
 def test_where_no_model_can_be_made_the_one_before_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
