@@ -7,9 +7,11 @@ goes on where it stopped.
 
 The output has the input's columns and prediction_id, label, probability (of that label), positive_probability (of
 the positive label, for two classes: what --rank orders by), probability_<class>, warnings. A row's prediction id is
-made from the table's cells and the row's place, so a part that is sent twice is logged once. Every answer is held to
-what was asked: its type, version and columns, as many rows, the same ids in the same order, all of it. Until all is
-done the rows are in OUTPUT.part, which one run at a time may write, with OUTPUT.part.json saying how far it is good.
+made from the table's cells, the row's place and the model version (a column prediction_id brings ids of your own): a
+part that is sent twice is logged once, and what another version answers is logged too, so that labels join it. Every
+answer is held to what was asked: its type, version and columns, as many rows, the same ids in the same order, all of
+it. Until all is done the rows are in OUTPUT.part, which one run at a time may write, with OUTPUT.part.json saying how
+far it is good.
 
 A few words in a number column are missing values, and the service counts them by the request. Where a part has more
 than a few, all is sent again in larger parts, as the whole table may have fewer.
@@ -184,7 +186,12 @@ def _score(options: argparse.Namespace, output: Path, digest: str) -> None:
         progress = Progress(options.quiet, journal.rows)
         names, rows = _table(options, opened)
         seen, decision = hashlib.sha256(_bytes(names)), ""
-        for chunk in _chunks(names, _hashed(rows, seen), options.chunk, journal.rows, digest):
+        version = journal.version or _version(options)
+
+        def prefix() -> str:
+            return hashlib.sha256(f"{digest} {journal.version or version}".encode()).hexdigest()[:20]
+
+        for chunk in _chunks(names, _hashed(rows, seen), options.chunk, journal.rows, prefix):
             answer = _ask(options, chunk)
             if journal.version not in ("", answer.version) and not options.allow_mixed:
                 raise Stop(
@@ -435,14 +442,20 @@ def _hashed(rows: Iterator[list[str]], seen: Any) -> Iterator[list[str]]:
         yield row
 
 
-def _chunks(names: list[str], rows: Iterator[list[str]], size: int, skip: int, digest: str) -> Iterator[Chunk]:
-    """Chunks of the rows after the first `skip`, which an earlier run has scored; one without rows of no rows."""
+def _chunks(
+    names: list[str], rows: Iterator[list[str]], size: int, skip: int, prefix: Callable[[], str]
+) -> Iterator[Chunk]:
+    """Chunks of the rows after the first `skip`, which an earlier run has scored; one without rows of no rows.
+
+    Their ids begin with what `prefix` gives when they are made.
+    """
     own = names.index(ID) if ID in names else None
     first = skip
     chunk: list[list[str]] = []
 
     def made() -> Chunk:
-        ids = [f"{digest}-{first + i}" if own is None else row[own].strip() for i, row in enumerate(chunk)]
+        begin = prefix()
+        ids = [f"{begin}-{first + i}" if own is None else row[own].strip() for i, row in enumerate(chunk)]
         return Chunk(first, names, chunk, ids)
 
     for i, row in enumerate(rows):
@@ -516,11 +529,20 @@ def _rank_places(names: list[str]) -> list[int]:
     return [i for i, name in enumerate(names) if name.removeprefix("predicted_") == RANKED_BY][-1:]
 
 
+def _version(options: argparse.Namespace) -> str:
+    """The version in service; "" where a service does not say."""
+    request = urllib.request.Request(f"{options.url.rstrip('/')}/model")
+    try:
+        return str(_sent(options, request, None)[1].get("X-Model-Version", ""))
+    except Stop as stop:
+        if stop.code != 3:
+            raise
+        return ""  # what it has against the key or the path it says of the rows too
+
+
 def _post(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes, Any]:
-    """Body and headers of the answer, tried again where the reason may pass."""
+    """Body and headers of the answer to a chunk."""
     headers = {"Content-Type": "text/csv", "Content-Encoding": "gzip", "Accept": "text/csv"}
-    if options.key:
-        headers["Authorization"] = f"Bearer {options.key}"
     name = urllib.parse.quote(options.file.name.split(".")[0] + ".csv.gz")
     told = {"decimal": options.decimal, "dates": options.dates}
     said = "".join(f"&{key}={value}" for key, value in told.items() if value)
@@ -530,6 +552,13 @@ def _post(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes
         headers=headers,
         method="POST",
     )
+    return _sent(options, request, chunk)
+
+
+def _sent(options: argparse.Namespace, request: urllib.request.Request, chunk: Chunk | None) -> tuple[bytes, Any]:
+    """Body and headers of the answer, tried again where the reason may pass."""
+    if options.key:
+        request.add_header("Authorization", f"Bearer {options.key}")
     last = ""
     for attempt in range(options.retries + 1):
         wait = min(30.0, 0.25 * 2**attempt) * (0.5 + random.random() / 2)
@@ -548,7 +577,7 @@ def _post(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes
     raise Stop(4, f"{last} (tried {options.retries + 1} times); the same command goes on from here")
 
 
-def _reason(error: urllib.error.HTTPError, chunk: Chunk) -> tuple[str, str]:
+def _reason(error: urllib.error.HTTPError, chunk: Chunk | None) -> tuple[str, str]:
     """The service's own words, with the places of this chunk told as rows of the file; and the problem's type."""
     try:
         problem = json.loads(error.read())
@@ -558,7 +587,7 @@ def _reason(error: urllib.error.HTTPError, chunk: Chunk) -> tuple[str, str]:
     if kind == DOUBTFUL_MARKS:
         detail = f"{detail}; give --decimal . or --decimal ,"
     lines = [fault["line"] for fault in problem.get("errors", []) if isinstance(fault.get("line"), int)]
-    if not lines:
+    if chunk is None or not lines:
         return f"HTTP {error.code}: {detail}", kind
     return f"HTTP {error.code}: row {chunk.first + lines[0] - 1} of the file (in its part, {detail})", kind
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import email.utils
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +25,8 @@ from werkzeug.serving import make_server
 import predict_client
 from ml.data.inference.number_marks import Evidence, Marks
 from ml.data.sources import workbook
-from tests.serving.mixed import application, logged_ids
+from serving.prediction_log.records import Predictions
+from tests.serving.mixed import application, logged, logged_ids
 
 N = 25
 ROWS = [{"id": str(i), "n0": f"{i / 10 - 1}", "n1": "0.5", "c0": "red" if i % 2 else ""} for i in range(N)]
@@ -49,7 +52,13 @@ def run(url: str, file: Path, output: Path, *more: str) -> int:
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[str]:
     """The real application behind a socket."""
-    with application(tmp_path / "home") as app:
+    with listening(tmp_path / "home") as url:
+        yield url
+
+
+@contextlib.contextmanager
+def listening(home: Path, **bundle: Any) -> Iterator[str]:
+    with application(home, **bundle) as app:
         server = make_server("127.0.0.1", 0, app, threaded=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -66,6 +75,7 @@ class Stub(ThreadingHTTPServer):
         self.script = script
         self.asked: list[list[dict[str, str]]] = []
         self.version = "3"
+        self.model: tuple[int, dict[str, str], bytes] | None = None  # what GET /model answers; None: the version
         self.damage: Callable[[str], str] = lambda text: text  # what is done to a good answer on its way
         self.paths: list[tuple[str, dict[str, str]]] = []
 
@@ -76,6 +86,9 @@ class Stub(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: Stub
+
+    def do_GET(self) -> None:
+        self._send(*(self.server.model or (200, {"X-Model-Version": self.server.version}, b"{}")))
 
     def do_POST(self) -> None:
         body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"])))
@@ -91,7 +104,9 @@ class _Handler(BaseHTTPRequestHandler):
             writer.writerows(row | {"label": "yes", "probability": "0.9"} for row in rows)
             told = {"X-Model-Version": self.server.version, "Content-Type": "text/csv; charset=utf-8"}
             scripted = (200, told, self.server.damage(text.getvalue()).encode())
-        status, headers, content = scripted
+        self._send(*scripted)
+
+    def _send(self, status: int, headers: dict[str, str], content: bytes) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -138,13 +153,51 @@ def test_a_table_is_scored_whole_and_in_order(service: str, tmp_path: Path, name
     assert sorted(logged) == sorted(row["prediction_id"] for row in found)
 
 
-def test_ids_depend_on_the_content_alone(service: str, tmp_path: Path) -> None:
+def test_ids_of_one_version_depend_on_the_content_alone(service: str, tmp_path: Path) -> None:
     """The same file sent again is logged under the same ids."""
     for name in ("a.csv", "b.csv"):
         assert run(service, table(tmp_path / name), tmp_path / f"out-{name}", "--chunk", "7") == 0
     assert [r["prediction_id"] for r in read(tmp_path / "out-a.csv")] == [
         r["prediction_id"] for r in read(tmp_path / "out-b.csv")
     ]
+
+
+def test_the_answers_of_another_version_are_logged_too(tmp_path: Path) -> None:
+    """Under ids of their own: under known ones the log would keep what the version before said, and labels join it."""
+    file, home = table(tmp_path / "t.csv"), tmp_path / "home"
+    found = {}
+    for version in ("3", "4"):
+        with listening(home, version=version) as url:
+            assert run(url, file, tmp_path / f"out-{version}.csv") == 0
+        found[version] = [row["prediction_id"] for row in read(tmp_path / f"out-{version}.csv")]
+    kept: dict[str, str] = {}  # as the database does: an id that is known is left as it is
+    for record in logged(home):
+        if isinstance(record, Predictions):
+            for one in record.ids:
+                kept.setdefault(one, record.version)
+    assert {version: [kept[one] for one in ids] for version, ids in found.items()} == {"3": ["3"] * N, "4": ["4"] * N}
+
+
+def test_a_part_that_is_sent_again_keeps_its_ids_when_the_version_changes(stub: Stub, tmp_path: Path) -> None:
+    """Its first answer may be in the log; parts after it have the ids of the new version."""
+
+    def swap(n: int) -> None:
+        stub.version = "4" if n > 1 else "3"
+
+    stub.script = swap
+    file = table(tmp_path / "t.csv")
+    assert run(stub.url, file, tmp_path / "out.csv") == 5
+    assert run(stub.url, file, tmp_path / "out.csv", "--allow-mixed") == 0
+    first, second, again, third = ([row["prediction_id"] for row in rows] for rows in stub.asked)
+    assert second == again
+    assert len({one.rpartition("-")[0] for one in (*first, *second)}) == 1
+    assert third[0].rpartition("-")[0] != first[0].rpartition("-")[0]
+
+
+def test_a_service_that_does_not_tell_its_version_is_asked_all_the_same(stub: Stub, tmp_path: Path) -> None:
+    stub.model = (404, {}, b"")
+    assert run(stub.url, table(tmp_path / "t.csv"), tmp_path / "out.csv") == 0
+    assert len({row["prediction_id"] for row in read(tmp_path / "out.csv")}) == N
 
 
 @pytest.mark.parametrize(("word", "again"), [("2 %", []), ("twelve", ["10", "25"])])

@@ -18,11 +18,13 @@ class Histogram:
 
     Of numbers there are `edges` (one more than counts; the outermost bins hold what lies beyond, too), of categories
     `levels`, the commonest first; `others` levels are counted together in the last count. `missing` rows of either side
-    are not in the counts. `of_predictions`: it is the model's own score, and no column of the table.
+    are not in the counts. `of_predictions`: it is the model's own score, and no column of the table. `weekdays`: the
+    levels are `ml.schema.cells.WEEKDAYS`, and no text of the table.
     """
 
     column: str
     of_predictions: bool = False
+    weekdays: bool = False
     edges: tuple[float, ...] = ()
     levels: tuple[str, ...] = ()
     others: int = 0

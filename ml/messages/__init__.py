@@ -4,6 +4,7 @@
 |---|---|
 | `message` | `Message`: a code, its values, and the English text they give; how a template is filled |
 | `catalogue` | `message(code, …)` makes one; all templates by code |
+| `dates` | Dates of ISO 8601 as the readers of a language write them |
 | `document` | A document of messages, as Markdown in the reader's language |
 | `templates` | The English templates, a module a room |
 
@@ -16,7 +17,8 @@ Make it where the fact is known, with raw values (numbers stay numbers), and kee
 
     message("gate.too_slow", ms=found.latency_ms, allowed=settings.max_latency_ms)
 
-A value may be a text, a number, another message, or a list of these: `{reasons:; }` joins a list with "; ". What a
+A value may be a text, a number, another message, or a list of these: `{reasons:; }` joins a list with "; ", and
+`{until:date}` is a date of ISO 8601 that is shown as its reader writes dates. What a
 person wrote is a plain text: where a record may hold either, its type is `Text`. Decide by `.code`, never by words;
 `str(message)` is the English. Errors of `ml.errors` take a message instead of a text, and have `.code` then. Then add
 the Vietnamese to `serving/translations/vi/LC_MESSAGES/messages.po` (CONTRIBUTING.md has the commands), with the same

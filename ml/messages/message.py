@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ml.commands import spoken
+from ml.messages.dates import told
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -77,6 +78,7 @@ def fill(
     *,
     translate: Callable[[Text], str] = str,
     localise: Callable[[str], str] = str,
+    date: Callable[[str], str] = told,
 ) -> str:
     """A template with its holes filled.
 
@@ -86,6 +88,8 @@ def fill(
         A message or a person's words in the reader's language.
     localise
         A number as Python writes it, with the reader's signs.
+    date
+        A date of ISO 8601 as the reader writes it: what stands in a hole like `{first:date}`.
 
     Raises
     ------
@@ -100,6 +104,8 @@ def fill(
         match values[name]:
             case list() as several:
                 return spec.join(map(translate, several))
+            case str() as text if spec == "date":
+                return date(text)
             case Message() | str() as text:
                 return translate(text)
             case number:

@@ -97,6 +97,7 @@ def _categories(finding: Finding, before: npt.NDArray[Any], now: npt.NDArray[Any
             row.append(sum(side.counts.get(level, 0) for level in rest))
     return Histogram(
         column=finding.column,
+        weekdays=finding.kind == "date",
         levels=tuple(level[:LONGEST] for level in shown),
         others=len(rest),
         before=tuple(counts[0]),

@@ -13,7 +13,7 @@ from ml.charts import Chart, Event, Localise, Series, line_chart
 from ml.charts.chart import escape
 from ml.charts.document import document
 from ml.commands import ROOT
-from ml.messages import Message, Text, message
+from ml.messages import Message, Text, dates, message
 from ml.messages.catalogue import TEMPLATES
 from ml.messages.message import fill
 from ml.storage.files import replace_folder, to_json
@@ -155,7 +155,11 @@ def translator(language: str) -> Translate:
         if not isinstance(told, Message):
             return told
         return fill(
-            catalogue.gettext(TEMPLATES[told.code]), told.values, translate=translate, localise=localiser(language)
+            catalogue.gettext(TEMPLATES[told.code]),
+            told.values,
+            translate=translate,
+            localise=localiser(language),
+            date=functools.partial(dates.told, language=language),
         )
 
     return translate
@@ -163,25 +167,23 @@ def translator(language: str) -> Translate:
 
 def picture(result: Replay, translate: Translate = str, language: str = "en") -> bytes:
     """The charts as one SVG file; `language` for the signs of its numbers."""
-    return document(
-        _charts(result, translate, localiser(language)), title=translate(message("replay.title", table=result.table))
-    )
+    return document(_charts(result, translate, language), title=translate(message("replay.title", table=result.table)))
 
 
-def _charts(result: Replay, translate: Translate, localise: Localise) -> list[Chart]:
+def _charts(result: Replay, translate: Translate, language: str) -> list[Chart]:
     measures = [
         ("replay.chart_log_loss", "replay.axis_log_loss", lambda one: one.log_loss_by_window),
         ("replay.chart_accuracy", "replay.axis_accuracy", lambda one: one.accuracy_by_window),
     ]
     if result.strategies[0].cost_by_window is not None:
         measures.insert(0, ("replay.chart_cost", "replay.axis_cost", lambda one: one.cost_by_window))
-    return [_chart(result, translate, localise, title, axis, values) for title, axis, values in measures]
+    return [_chart(result, translate, language, title, axis, values) for title, axis, values in measures]
 
 
 def _chart(
     result: Replay,
     translate: Translate,
-    localise: Localise,
+    language: str,
     title: str,
     axis: str,
     values: Callable[[Strategy], Sequence[float] | None],
@@ -196,7 +198,7 @@ def _chart(
     events = [
         Event(
             x=float(decision.window),
-            text=f"{decision.until}: {translate(_outcome(decision))}",
+            text=f"{dates.told(decision.until, language)}: {translate(_outcome(decision))}",
             kind="promoted" if decision.promoted else "drift",
         )
         for decision in result.decisions
@@ -206,8 +208,8 @@ def _chart(
     places = sorted({0, last // 3, 2 * last // 3, last})
     return line_chart(
         series, title=translate(message(title)), x_label=translate(message("replay.axis_time")),
-        y_label=translate(message(axis)), events=events, width=WIDTH, localise=localise,
-        x_names=[(float(place), result.windows[place]) for place in places],
+        y_label=translate(message(axis)), events=events, width=WIDTH, localise=localiser(language),
+        x_names=[(float(place), dates.told(result.windows[place], language)) for place in places],
     )  # fmt: skip
 
 
@@ -238,7 +240,9 @@ def page(result: Replay, translate: Translate = str, language: str = "en") -> st
     """A page of its own, without scripts, and with nothing from elsewhere; `language` as HTML names it."""
     title = translate(message("replay.title", table=result.table))
     sentences = "".join(f"<li>{escape(translate(one))}</li>" for one in summary(result))
-    decisions = [[one.until, translate(_verdict(one)), translate(one.sentence)] for one in result.decisions]
+    decisions = [
+        [dates.told(one.until, language), translate(_verdict(one)), translate(one.sentence)] for one in result.decisions
+    ]
     heads = [translate(message(code)) for code in DECISION_HEADS]
     return (
         f'<!doctype html><html lang="{escape(language)}"><head><meta charset="utf-8"><title>{escape(title)}</title>'

@@ -11,7 +11,7 @@ from ml.errors import BundleError
 from ml.explain.counterfactuals import Counterfactual, counterfactuals
 from ml.explain.explainer import Explainer, Explanation
 from ml.messages import message
-from ml.schema.cells import iso
+from ml.schema.cells import iso, shortest
 from ml.schema.rows import Rows
 from serving.api import guard, operations, predict, schemas
 from serving.model.store import Served
@@ -144,7 +144,7 @@ def row_values(rows: Rows, i: int, scored: Scored) -> dict[str, float | str | No
     numbers = dict(zip(scored.schema.numbers, rows.numbers[i].tolist(), strict=True))
     texts = dict(zip(scored.schema.categories, rows.categories[i].tolist(), strict=True))
     return {
-        **{name: None if value != value else value for name, value in numbers.items()},
+        **{name: None if value != value else shortest(value) for name, value in numbers.items()},
         **{name: iso(numbers[name]) for name in scored.schema.dates if numbers[name] == numbers[name]},
         **{name: value or None for name, value in texts.items()},
     }

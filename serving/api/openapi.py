@@ -80,7 +80,8 @@ def row_schema(schema: Schema | None) -> dict[str, Any]:
             "prediction_id": {
                 "type": ["string", "integer", "null"],
                 "maxLength": 200,
-                "description": "Your own id of this row.",
+                "description": "Your own id of this answer. One that comes again is answered, and logged once, as it "
+                "was answered first.",
             },
             **passed_over,
             **properties,

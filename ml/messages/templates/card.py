@@ -30,7 +30,7 @@ TEMPLATES = {
     "card.classes": N_("classes: {classes:, }"),
     "card.more": N_("{n} more"),
     "card.counted": "{name} {n:,}",
-    "card.time": N_("time: {first} to {last}"),
+    "card.time": N_("time: {first:date} to {last:date}"),
     "card.labelled": N_("labelled production rows: {n:,}"),
     "card.test_rows": N_("On {n:,} test rows, with {confidence:.0%} bootstrap intervals."),
     "card.calibration_p": N_(

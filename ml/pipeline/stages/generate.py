@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml import data, tracking
-from ml.data import summary
+from ml.data import pickle_export, summary
 from ml.messages import Message, Text, message
 from ml.origin import Origin
 from ml.pipeline.stages.records import SnapshotRecord
@@ -93,8 +93,8 @@ def snapshot_of(settings: Settings, space: Workspace) -> Snapshot:
 
 
 def _found(settings: Settings, snapshot: Snapshot) -> tuple[Message, ...]:
-    sampled = summary.sampled(snapshot.manifest, settings.train.max_rows)
-    return (*summary.found(snapshot.manifest, snapshot.schema, settings.data), *([sampled] if sampled else []))
+    sampled = summary.sampled(snapshot.manifest, settings.train.max_rows), pickle_export.sampled(snapshot)
+    return (*summary.found(snapshot.manifest, snapshot.schema, settings.data), *(one for one in sampled if one))
 
 
 def labelled_policy(policy: str, reason: Message) -> Message:

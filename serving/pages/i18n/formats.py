@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from babel.dates import get_day_names
 from flask_babel import (
     format_date,
     format_datetime,
@@ -18,7 +19,8 @@ from flask_babel import (
 )
 from flask_babel import lazy_gettext as _l
 
-from ml.schema.cells import iso
+from ml.messages import dates
+from ml.schema.cells import WEEKDAYS, iso
 
 IN_MLFLOW = "in MLflow's registry"  # who, of a move that was made there (`ml.registry.outside_moves`)
 VERDICTS = {
@@ -93,6 +95,7 @@ SHORTEST_CUT = 6  # letters that all names share: fewer are not worth the loss; 
 
 
 # English is read on both sides of the Atlantic, where 11/12/26 is two different days.
+_SATURDAY_AND_ON = {name: (5 + i) % 7 for i, name in enumerate(WEEKDAYS)}  # to Babel's numbers: Monday is 0
 MOMENT = {"en": "d MMM yyyy, HH:mm"}
 
 
@@ -109,12 +112,18 @@ def moment(seconds: float, *, days: bool) -> str:
 
 
 def day(days_since: float) -> str:
-    """A date, given as days since 2000-01-01, with its minute where it is not midnight; in Vietnamese day first."""
-    told = iso(round(days_since * 1440) / 1440)  # a row holds it to within a minute (float32)
-    if str(get_locale()) != "vi":
-        return told.replace("T", " ")
-    date, _, clock = told.partition("T")
-    return " ".join(["/".join(reversed(date.split("-"))), *([clock] if clock else [])])
+    """A date for reading, given as days since 2000-01-01, with its minute where it is not midnight."""
+    return iso_date(iso(round(days_since * 1440) / 1440))  # a row holds it to within a minute (float32)
+
+
+def iso_date(text: str) -> str:
+    """A date of ISO 8601 for reading; another text as it is."""
+    return dates.told(text, str(get_locale()))
+
+
+def weekday(name: str) -> str:
+    """A weekday of `WEEKDAYS` in the reader's language; another text as it is."""
+    return get_day_names(locale=get_locale())[_SATURDAY_AND_ON[name]] if name in _SATURDAY_AND_ON else name
 
 
 def number(value: Any, digits: int = 3, *, fixed: bool = False) -> str:

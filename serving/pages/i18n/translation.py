@@ -6,7 +6,7 @@ from flask_babel import gettext
 
 from ml.messages.catalogue import TEMPLATES
 from ml.messages.message import Message, Text, fill
-from serving.pages.i18n.formats import localised
+from serving.pages.i18n.formats import iso_date, localised
 
 
 def translated(text: Text) -> str:
@@ -18,6 +18,6 @@ def translated(text: Text) -> str:
         return text
     try:
         template = gettext(TEMPLATES[text.code])
-        return fill(template, text.values, translate=translated, localise=localised)
+        return fill(template, text.values, translate=translated, localise=localised, date=iso_date)
     except (KeyError, ValueError, TypeError):
         return text.text

@@ -78,4 +78,5 @@ def _bins(one: Histogram) -> list[str]:
     if one.edges:
         ends = [formats.number(edge, 4) for edge in one.edges]
         return [f"{low} – {high}" for low, high in pairwise(ends)]
-    return [*one.levels, *([gettext("%(n)s others", n=one.others)] if one.others else [])]
+    levels = [formats.weekday(level) for level in one.levels] if one.weekdays else one.levels
+    return [*levels, *([gettext("%(n)s others", n=one.others)] if one.others else [])]

@@ -33,6 +33,7 @@ def test_a_date_is_drawn_as_what_was_compared() -> None:
         (one,) = histograms.of_findings(kept, frame + 700, np.full((len(frame), 2), 0.5), [found])
         assert one.before == one.now
         assert getattr(one, drawn)
+        assert one.weekdays == (drawn == "levels")
 
 
 def _of(before: npt.ArrayLike, now: npt.ArrayLike, kind: str = "number") -> Histogram | None:

@@ -91,3 +91,15 @@ def test_written_again_it_is_replaced_as_a_whole(tmp_path: Path) -> None:
     (out / "old.txt").write_text("x")
     report.write(result(cost=None), out)
     assert sorted(path.name for path in out.iterdir()) == ["replay.html", "replay.json", "replay.svg"]
+
+
+@pytest.mark.parametrize(("language", "shown"), [("en", "5 Jan 2026"), ("vi", "05/01/2026")])
+def test_dates_are_as_their_reader_writes_them(language: str, shown: str, tmp_path: Path) -> None:
+    """In the table, on the axes, and where a pointer shows what was decided; the figures keep ISO 8601."""
+    report.write(result(), tmp_path / "out", language)
+    page = (tmp_path / "out" / "replay.html").read_text()
+    assert "2026-0" not in page
+    assert f"<td>{shown}</td>" in page
+    assert f">{shown}</text>" in page
+    assert f">{shown}: " in page
+    assert '"2026-01-05"' in (tmp_path / "out" / "replay.json").read_text()

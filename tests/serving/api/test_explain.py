@@ -39,6 +39,12 @@ def test_what_would_change_the_answer_really_changes_it(app: Flask) -> None:
         assert other["probability"] == pytest.approx(change["probability"], abs=1e-6)
 
 
+def test_values_are_told_as_they_were_sent(app: Flask) -> None:
+    """Not with the digits that float32 adds."""
+    (one,) = app.test_client().post("/explain", json={"rows": [ROW | {"n0": 0.3, "n1": -0.7}]}).json["explanations"]
+    assert {share["column"]: share["value"] for share in one["attributions"]} == {"n0": 0.3, "n1": -0.7, "c0": "red"}
+
+
 def test_changes_can_be_left_out(app: Flask) -> None:
     client = app.test_client()
     assert client.post("/explain?changes=false", json={"rows": [ROW]}).json["explanations"][0]["changes"] == []

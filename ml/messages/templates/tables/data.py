@@ -126,6 +126,7 @@ TEMPLATES = {
     ),
     "data.found_rows": N_("{rows:,} rows; '{target}' is {classes:, }"),
     "data.sampled": N_("read by the learners (train.max_rows), drawn at random: {parts:, }"),
+    "data.pickle_sampled": N_("in data/course.pkl, drawn at random: {parts:, }"),
     "data.sampled_part": N_("{n:,} of {rows:,} rows of {part}"),
     "data.found_class": N_("'{label}' in {n:,} ({share:.1%})"),
     "data.found_more_classes": N_("{n} more classes"),

@@ -1,6 +1,7 @@
 """A large snapshot is a folder of files, each of some rows of one part, and is read as a small one is."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,3 +95,28 @@ def test_the_same_table_is_kept_once_and_a_change_is_noticed(settings: Settings,
 
 def test_the_course_pickle_has_the_same_rows(settings: Settings, large: Snapshot) -> None:
     pd.testing.assert_frame_equal(pickle_export.read(settings)["X_train"], large.part("train").X)
+
+
+def test_the_course_pickle_of_a_large_table_is_a_sample_and_says_so(
+    settings: Settings, large: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No part is read as a whole, and what a person is told has both numbers."""
+    assert pickle_export.sampled(large) is None
+    most = large.manifest.parts["validation"]
+    monkeypatch.setattr(pickle_export, "MOST_CELLS", most * len(large.schema.columns) + 1)
+    monkeypatch.setattr(parts, "frame_of", _no_larger_than(most, parts.frame_of))
+    pickle_export.write(large, settings)
+    found, rows = pickle_export.read(settings), large.manifest.parts["train"]
+    assert len(found["X_train"]) == len(found["y_train"]) == most < rows
+    pd.testing.assert_frame_equal(found["X_train"], large.sample("train", most).X)
+    pd.testing.assert_frame_equal(found["X_val"], large.part("validation").X)
+    told = str(pickle_export.sampled(large))
+    assert f"in data/course.pkl, drawn at random: {most:,} of {rows:,} rows of train" in told
+
+
+def _no_larger_than(most: int, frame_of: Any) -> Any:
+    def checked(tables: Any, names: Any, rows: int) -> Any:
+        assert rows <= most
+        return frame_of(tables, names, rows)
+
+    return checked
