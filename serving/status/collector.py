@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import sqlalchemy as sa
 
+from ml import alerts as sent
 from ml import registry, tracking
 from ml.drift import DriftVerdict
 from ml.errors import RefitError
@@ -77,7 +78,7 @@ def collect(settings: Settings) -> Status:
         checks=tuple(_check(check, with_histograms=check.id == compared) for check in known.checks),
         windows=tuple(all_time),
         recent={name: tuple(found) for name, found in recent.items()},
-        alerts=tuple(alerts(settings.var / "logs" / "alerts.jsonl")),
+        alerts=tuple(alerts(settings)),
         services=tuple(_service(one, now - known.fleet.now) for one in known.fleet.services),
         next_check=_next_check(settings, now),
     )
@@ -93,25 +94,35 @@ def _next_check(settings: Settings, now: float) -> float:
         return 0.0
 
 
-def alerts(file: Path) -> list[Alert]:
-    """The newest alerts of this machine's `alerts.jsonl`, newest first; what is no alert is passed over."""
-    try:
-        with file.open("rb") as stream:
-            stream.seek(max(0, file.stat().st_size - ALERT_BYTES))
-            lines = stream.read().splitlines()
-    except OSError:
-        return []
-    found: list[Alert] = []
-    for line in reversed(lines):
+def alerts(settings: Settings) -> list[Alert]:
+    """The newest alerts, newest first: of this machine's `alerts.jsonl`, and of all that share its database."""
+    lines = [*_of_file(settings.var / "logs" / "alerts.jsonl"), *(line.encode() for line in _shared(settings))]
+    found: dict[bytes, Alert] = {}
+    for line in lines:
         try:
             kept = msgspec.json.decode(line, type=_Kept)
         except msgspec.DecodeError:  # half a line, or another version's
             continue
         sentences: tuple[Text, ...] = kept.messages or (kept.text,)
-        found.append(Alert(time=kept.time, kind=kept.kind, sentences=sentences, address=kept.run))
-        if len(found) == ALERTS:
-            break
-    return found
+        found[line] = Alert(time=kept.time, kind=kept.kind, sentences=sentences, address=kept.run)
+    return sorted(found.values(), key=lambda alert: -alert.time)[:ALERTS]
+
+
+def _of_file(file: Path) -> list[bytes]:
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - ALERT_BYTES))
+            return stream.read().splitlines()
+    except OSError:
+        return []
+
+
+def _shared(settings: Settings) -> list[str]:
+    try:
+        return sent.newest(settings, ALERTS)
+    except RefitError as error:
+        log.warning("alerts of other machines could not be read: %s", error)
+        return []
 
 
 def _line(event: ledger.Event) -> LedgerEntry:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ml import alerts
@@ -57,3 +58,22 @@ def test_refused_alert_is_a_warning(tmp_path: Path, receiver: tuple[str, type[Re
     url, kind = receiver
     kind.status = 500
     assert not alerts.send(worlds.settings(tmp_path, webhook_url=url), "degraded", ["x"])
+
+
+def test_an_alert_is_kept_for_the_other_machines_too_and_the_oldest_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = msgspec.structs.replace(worlds.settings(tmp_path), database_url=f"sqlite:///{tmp_path / 'shared.db'}")
+    monkeypatch.setattr(alerts, "KEPT", 2)
+    for number in range(4):
+        alerts.send(found, "degraded", ["x"], number=number)
+    assert [json.loads(line)["number"] for line in alerts.newest(found, 10)] == [3, 2]
+    assert len(alerts.newest(found, 1)) == 1
+    assert alerts.newest(worlds.settings(tmp_path), 10) == []
+
+
+def test_an_alert_is_sent_though_the_database_is_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    away = f"sqlite:///{tmp_path / 'no' / 'folder.db'}"
+    assert alerts.send(msgspec.structs.replace(worlds.settings(tmp_path), database_url=away), "degraded", ["x"])
+    assert "could not be kept in the database" in caplog.text
+    assert (tmp_path / "var" / "logs" / "alerts.jsonl").exists()

@@ -107,11 +107,24 @@ def test_alerts_are_the_newest_whole_lines(tmp_path: Path) -> None:
     file = settings.var / "logs" / "alerts.jsonl"
     with file.open("a") as stream:
         stream.write('{"kind": "half')
-    newest, older = collector.alerts(file)
+    newest, older = collector.alerts(settings)
     assert (newest.kind, newest.address) == ("task failed", "http://airflow/run")
     assert str(newest.sentences[0]) == "Refit: task failed. a person's words"
     assert (older.kind, older.sentences) == ("degraded", (WHY,))
-    assert collector.alerts(tmp_path / "none") == []
+    assert collector.alerts(tiny.settings_for(tmp_path / "none")) == []
+
+
+def test_alerts_of_another_machine_are_told_once(tmp_path: Path) -> None:
+    """They share a database and no disk; what this one sent is in both places."""
+    shared = {"database_url": f"sqlite:///{tmp_path / 'shared.db'}"}
+    here, there = (tiny.settings_for(tmp_path / name, **shared) for name in ("here", "there"))
+    alerts.send(there, "task failed", ["on a worker"], run="http://airflow/run")
+    alerts.send(here, "not served", ["in a service"])
+    other = tiny.settings_for(tmp_path / "other", **shared, registry={"model_name": "Another"})
+    alerts.send(other, "degraded", ["of another model"])
+    assert [alert.kind for alert in collector.alerts(here)] == ["not served", "task failed"]
+    silent = tiny.settings_for(tmp_path / "here", database_url=f"sqlite:///{tmp_path / 'no' / 'folder.db'}")
+    assert [alert.kind for alert in collector.alerts(silent)] == ["not served"]
 
 
 def test_the_next_check_is_the_schedules(settings: Settings, asked: list[str]) -> None:
