@@ -1,7 +1,7 @@
 """The real docker-compose.yaml on a container engine: `./run_tests.sh --compose`.
 
 The ordinary suite does not collect this package (`norecursedirs` in pyproject.toml): it needs an engine, images of
-several gigabytes and a quarter of an hour.
+several gigabytes and more than an hour.
 
 | module | what it is |
 |---|---|
