@@ -28,7 +28,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -468,11 +468,21 @@ def make_bundles(folder: Path) -> tuple[dict[str, str], Path]:
     return hashes, signature.trusted(own)
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the code logs of faults that are meant; a test's process logs again afterwards."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def run(histories: int, first: int, steps: int, tell: Callable[[str], None]) -> dict[str, Any]:
     """Play so many histories; what went wrong, by kind, and the seeds."""
-    logging.disable(logging.CRITICAL)
     began, kinds, seeds, answers = time.monotonic(), dict.fromkeys(Failures.__struct_fields__, 0), [], 0
-    with tempfile.TemporaryDirectory(prefix="refit-bundles-") as folder:
+    with tempfile.TemporaryDirectory(prefix="refit-bundles-") as folder, _quiet():
         hashes, key = make_bundles(Path(folder))
         for seed in range(first, first + histories):
             world = history(Path(folder), hashes, key, seed, steps)
