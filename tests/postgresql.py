@@ -48,10 +48,15 @@ class Server:
         _run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop")
 
     @contextlib.contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Inside, none of its processes moves."""
+    def frozen(self, only: str = "") -> Iterator[None]:
+        """Inside, none of its processes moves, or none whose title has `only` in it."""
         main = psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
-        processes = [main, *main.children(recursive=True)]
+        processes = [
+            process
+            for process in (main, *main.children(recursive=True))
+            if only in " ".join(process.cmdline()) and process.status() != psutil.STATUS_STOPPED
+        ]
+        assert processes, f"none of the server's processes is called {only}"
         for process in processes:
             process.send_signal(signal.SIGSTOP)
         try:

@@ -44,11 +44,15 @@ class Disk:
         _run("mount", "-o", OPTIONS, str(self._image), str(self._mount))
         self.home = self._mount / "home"
         self.home.mkdir()
-        os.sync()
+        self.sync()
 
     def close(self) -> None:
         """Take it away."""
         _run("umount", "--lazy", str(self._mount))
+
+    def sync(self) -> None:
+        """Bring all to this disk that is on its way, and to no other."""
+        _run("sync", "--file-system", str(self.home))
 
     def copy(self) -> Path:
         """The disk as it stands at this moment."""
