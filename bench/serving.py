@@ -16,6 +16,7 @@ import http.client
 import io
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ from tests.ports import free_port
 BASE = "mlflow models serve, columns"
 TENSOR = "mlflow models serve, tensor"
 OURS = "Refit"
+AS_MLFLOW = "Refit, /invocations"  # answers what MLflow answers: no line of the file comes back
 CONNECTIONS = (1, 8, 32)
 ROWS = (1, 100)
 FILE_ROWS = 100_000
@@ -71,17 +73,24 @@ def _figures(result: load.Result, cpu_s: float) -> Figures:
 
 
 def file_scoring(peers: list[Peer], repeats: int) -> dict[str, float]:
-    """Rows a second of a CSV with 100,000 rows, best of `repeats`."""
-    content = table(FILE_ROWS)
-    found = {}
-    for peer in peers:
-        if peer.name not in (OURS, BASE):
-            continue
-        path = "/predict/file" if peer.name == OURS else "/invocations"
-        times = [_upload(peer.port, path, content) for _ in range(repeats)]
-        found[peer.name] = FILE_ROWS / min(times)
-        progress(f"file of {FILE_ROWS} rows: {peer.name}")
-    return found
+    """Rows a second of a CSV with 100,000 rows: the median of `repeats`, in turns, after one that is not counted."""
+    content, times = table(FILE_ROWS), defaultdict[str, list[float]](list)
+    asked = [
+        (name, peer.port, path)
+        for peer in peers
+        for of, name, path in (
+            (OURS, OURS, "/predict/file"),
+            (OURS, AS_MLFLOW, "/invocations"),
+            (BASE, BASE, "/invocations"),
+        )
+        if peer.name == of
+    ]
+    for number in range(repeats + 1):
+        for name, port, path in asked:
+            took = _upload(port, path, content)
+            times[name] += [took] if number else []
+    progress(f"files of {FILE_ROWS} rows")
+    return {name: FILE_ROWS / statistics.median(took) for name, took in times.items()}
 
 
 def table(n: int) -> bytes:
@@ -167,7 +176,10 @@ def goals(found: dict[Key, Figures], files: dict[str, float], beside: Figures, r
         ("100 rows × 8: times mlflow columns", 15, times(BASE, 100), times(BASE, 100) >= 15),
         ("p99 at 8: mlflow's divided by ours", 15, p99(8), p99(8) >= 15),
         ("p99 at 32: mlflow's divided by ours", 15, p99(32), p99(32) >= 15),
-        ("file: times mlflow", 4, files[OURS] / files[BASE], files[OURS] >= 4 * files[BASE]),
+        *(
+            (f"file: {name}, times mlflow", 4, files[name] / files[BASE], files[name] >= 4 * files[BASE])
+            for name in (OURS, AS_MLFLOW)
+        ),
         ("p99 beside uploads, times quiet (at most)", 3, beside["busy_p99_ms"] / beside["quiet_p99_ms"],
          beside["busy_p99_ms"] <= 3 * beside["quiet_p99_ms"]),
         ("a worker, MB (below)", 100, rss, rss < 100),
@@ -229,7 +241,7 @@ def main() -> None:
         found = measure(peers, seconds, rounds)
         if not options.json:
             print_ratios(found, peers)
-        files = file_scoring(peers, 2 if options.quick else 3)
+        files = file_scoring(peers, 3 if options.quick else 7)
         beside = beside_files(ours, 2 * seconds)
         memory = {peer.name: peer.rss_mb() for peer in peers}
         for peer in peers:

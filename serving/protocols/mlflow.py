@@ -176,17 +176,15 @@ def _refused_content_type() -> Response | None:
     return Response(why.text, 415, mimetype="text/plain")
 
 
-def _records(scored: Scored) -> list[dict[str, Any]]:
-    names = [f"probability_{name}" for name in scored.schema.classes]
-    records: list[dict[str, Any]] = [
-        {"label": label, "probability": probability, **dict(zip(names, row, strict=True))}
-        for label, probability, row in zip(
-            scored.labels, scored.chosen.tolist(), scored.probabilities.tolist(), strict=True
-        )
-    ]
-    for record, action in zip(records, scored.actions, strict=False):  # there are none without a policy
-        record |= {"action": action and action.name, "propensity": action and action.propensity}
-    return records
+def _records(scored: Scored) -> list[Any]:
+    columns = {"label": scored.labels, "probability": scored.chosen.tolist()}
+    columns |= dict(
+        zip((f"probability_{name}" for name in scored.schema.classes), scored.probabilities.T.tolist(), strict=True)
+    )
+    if scored.actions:  # there are none without a policy
+        columns["action"] = [action and action.name for action in scored.actions]
+        columns["propensity"] = [action and action.propensity for action in scored.actions]
+    return list(map(responses.maker(tuple(columns)), *columns.values()))
 
 
 def _table_rows(one: Service, served: Served, body: bytes) -> tuple[int, Iterator[Rows]]:

@@ -98,7 +98,8 @@ class Upload:
     by_evidence
         Whether the file's own cells say how its numbers and dates are written; else the model's ways alone count.
     echo
-        Whether columns that the schema does not have are wanted as well; of Parquet they need not be read else.
+        Whether what came is wanted back: the lines of a CSV, and columns that the schema does not have. Of Parquet they
+        need not be read else.
 
     Raises
     ------
@@ -278,7 +279,7 @@ class Upload:
         self._delimiter = reader.head.delimiter
         self.report.extend(reader.report.findings)
         self._match_names(reader.names)
-        writes_back = reader.head.delimiter == "," and all(reader.head.names)
+        writes_back = self.echo and reader.head.delimiter == "," and all(reader.head.names)
         for chunk in reader:
             raw = with_commas(chunk.records) if writes_back and chunk.records is not None else None
             rows, table = self._encoder.encoded(chunk.table, chunk.lines)
