@@ -2,6 +2,7 @@
 
 | module | what is in it |
 |---|---|
+| `clean` | clean: delete old runs and the snapshots that nothing needs |
 | `loop` | drift-check: the loop's watching side as a command |
 | `options` | Options that several commands share, and the way from them to settings |
 | `release` | promote and rollback: the alias by hand, with a reason |
@@ -38,6 +39,7 @@ COMMANDS = {
     "replay": ("ml.cli.replay", "replay"),
     "send": ("demo.send", "command"),  # the demonstration's: known here by its name alone
     "status": ("ml.cli.status", "status"),
+    "clean": ("ml.cli.clean", "clean"),
     "score": ("serving.batch.command", "command"),  # by its name alone: it reads tables as the service does
     "verify": ("serving.integrity.command", "command"),  # by its name alone, too: it reads the service's segments
 }

@@ -11,6 +11,7 @@
 | `production` | Labelled production rows: the newest for the gate, the others for training |
 | `row_metadata` | Row metadata: what belongs to a row beside its inputs: weight, id, time |
 | `snapshot` | Immutable tables: `<id>.parquet`, named by the hash of its bytes, and its manifest `<id>.json` |
+| `snapshot_store` | Where snapshots lie: in `data/`, and on `storage.url` |
 | `sources` | The sources of raw tables, and the readers of what people bring |
 | `split` | Which row is learned from, tuned on, and judged on |
 | `summary` | What was found in a table, for people |

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ml.data import pickle_export, production, row_metadata, snapshot, split
+from ml.data import pickle_export, production, row_metadata, snapshot, snapshot_store, split
 from ml.data.blocks.copies import count as count_copies
 from ml.data.blocks.disk_table import Scratch
 from ml.data.contract import fit
@@ -130,8 +130,8 @@ def _prepare(raw: Table, data: Data, contract: Schema | None, report: Report) ->
 def latest(settings: Settings) -> Snapshot | None:
     """The snapshot made last, if it is still there."""
     try:
-        return snapshot.open(settings, (settings.data_dir / "latest").read_text())
-    except (OSError, DataError):
+        return snapshot.open(settings, snapshot_store.latest_id(settings))
+    except DataError:
         return None
 
 

@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ml.data import snapshot_store
 from ml.data.blocks import parts as part_files
 from ml.data.blocks.disk_table import DiskTable, blocks, in_memory
 from ml.data.blocks.parts import PartFiles, sha256
@@ -35,7 +36,7 @@ from ml.messages import message
 from ml.schema.findings import Report
 from ml.schema.schema import Schema
 from ml.settings import Settings
-from ml.storage import files, shared
+from ml.storage import files
 
 # Columns beside the inputs; the prefix keeps them apart from any customer's own names.
 Y, PART, WEIGHT, ID, TIME = (f"__refit_{name}" for name in ("y", "part", "weight", "id", "time"))
@@ -244,6 +245,7 @@ def write(
             files.write_json(path.with_suffix(".json"), manifest)
     except OSError as error:
         raise DataError(message("data.not_written", error=str(error)), file=str(folder)) from error
+    snapshot_store.share(settings, path, anew=True)
     return _opened(settings, path)
 
 
@@ -258,11 +260,12 @@ def open(settings: Settings, snapshot_id: str) -> Snapshot:
         There is none of that id, or its content is not what the id says.
     """
     path = settings.data_dir / f"{snapshot_id}.parquet"
-    if not snapshot_id.isalnum() or not (_is_here(path) or _fetch(settings, snapshot_id)):
+    if not snapshot_id.isalnum() or not (snapshot_store.is_here(path) or snapshot_store.fetch(settings, snapshot_id)):
         raise DataError(message("data.no_snapshot", snapshot=snapshot_id, folder=str(settings.data_dir)))
     digest = sha256(path)
-    if not digest.startswith(snapshot_id) or len(snapshot_id) != 16:
+    if not digest.startswith(snapshot_id) or len(snapshot_id) != snapshot_store.ID_LENGTH:
         raise DataError(message("data.snapshot_altered", sha256=digest), file=str(path))
+    snapshot_store.share(settings, path)
     return _opened(settings, path)
 
 
@@ -273,28 +276,7 @@ def _opened(settings: Settings, path: Path) -> Snapshot:
         schema = Schema.from_json(pq.read_schema(part_files.files(path)[0]).metadata[_SCHEMA_KEY])
     except (msgspec.DecodeError, KeyError, IndexError, TypeError, pa.ArrowInvalid) as error:
         raise DataError(message("data.other_snapshot", error=str(error)), file=str(path)) from error
-    _share(settings, path)
     return Snapshot(path, manifest, schema)
-
-
-def _is_here(path: Path) -> bool:
-    return path.exists() and path.with_suffix(".json").exists()
-
-
-def _fetch(settings: Settings, snapshot_id: str) -> bool:
-    store = shared.of(settings)
-    return store is not None and store.fetch(_set(snapshot_id))
-
-
-def _share(settings: Settings, path: Path) -> None:
-    """Keep it for other machines too; the first manifest of a table stays, also where another made the same one."""
-    store = shared.of(settings)
-    if store is not None and store.find(_set(path.stem)) is None:
-        store.put(_set(path.stem), [path, path.with_suffix(".json")])
-
-
-def _set(snapshot_id: str) -> str:
-    return f"snapshots/{snapshot_id}"
 
 
 def _table(X: pd.DataFrame, rows: Rows, schema: Schema, parts: NDArray[np.int8]) -> pa.Table:
@@ -331,8 +313,9 @@ def _write(rows: Rows, schema: Schema, parts: NDArray[np.int8], folder: Path) ->
             start = here.stop
         writer.finish()
         digest = sha256(made)
-        path = folder / f"{digest[:16]}.parquet"
+        path = folder / f"{digest[: snapshot_store.ID_LENGTH]}.parquet"
         if path.exists() and sha256(path) == digest:
+            os.utime(path)  # made anew: what is deleted as old goes by it
             shutil.rmtree(made)
         else:
             made.chmod(0o755)
@@ -351,8 +334,9 @@ def _write_table(table: pa.Table, folder: Path) -> tuple[Path, str]:
             stream.flush()
             os.fsync(stream.fileno())
         digest = sha256(Path(name))
-        path = folder / f"{digest[:16]}.parquet"
+        path = folder / f"{digest[: snapshot_store.ID_LENGTH]}.parquet"
         if path.exists() and sha256(path) == digest:
+            os.utime(path)
             os.unlink(name)
         else:
             os.replace(name, path)

@@ -109,6 +109,12 @@ def keep(settings: Settings, snapshot: Snapshot) -> bool:
     return True
 
 
+def drawn_from(settings: Settings) -> set[str]:
+    """Ids of the snapshots that regression rows were drawn from, and can be drawn from again."""
+    with database.unavailable_as_transient(), database.engine(settings).connect() as connection:
+        return set(connection.execute(sa.select(kept.c.snapshot)).scalars())
+
+
 def _is_here(settings: Settings, file: Path) -> bool:
     """Whether the file is on this machine: by now, where it is in the storage that machines share."""
     store = shared.of(settings)

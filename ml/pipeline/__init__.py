@@ -7,6 +7,7 @@
 | `model_card` | The model card: what the model is, what it was made from |
 | `pipeline` | The whole loop as plain calls: what the DAG does, without Airflow |
 | `progress` | How far a run's stage is, written where another process can read it: `var/runs/<run_key>/progress.json` |
+| `retention` | Old runs, and the snapshots that nothing needs, are deleted |
 | `run_key` | The run key: the name of a run's workspace, from whatever the caller calls its run |
 | `shared_trials` | Finished trials where machines share no disk: each is kept while the search goes on |
 | `stages` | What each stage of the pipeline does |

@@ -239,10 +239,16 @@ class Log(Section, frozen=True):
 
 
 class Storage(Section, frozen=True):
-    """What machines share where they share no disk."""
+    """What machines share where they share no disk, and how many runs are kept."""
 
     url: str = ""  # file:///…, s3://bucket/prefix or another Arrow file system; empty: below REFIT_HOME
     wait_s: float = 120.0  # how long a stage waits for a storage that does not answer, before its task is tried again
+    keep_runs: int = 0  # a new run deletes older ones than so many, and snapshots that nothing needs; 0: all are kept
+
+    def __post_init__(self) -> None:
+        """Refuse what would keep less than nothing."""
+        if self.keep_runs < 0:
+            raise ValueError(f"storage.keep_runs is {self.keep_runs}; 0 keeps all runs")
 
 
 class Explore(Section, frozen=True):

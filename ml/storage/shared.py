@@ -30,6 +30,7 @@ CHUNK_BYTES = 4_000_000  # read and written at once
 AT_ONCE = 8  # files that are put or fetched side by side: an object store's answers take long, and many at a time
 FIRST_PAUSE_S = 0.25  # between two tries while the store does not answer; each one is twice the one before …
 LONGEST_PAUSE_S = 5.0  # … up to this
+YOUNG_S = 3_600.0  # a file put so lately is not put again; far less than what `sweep` leaves alone
 NO_RECORD = msgspec.Raw(b"null")
 
 T = TypeVar("T")
@@ -134,23 +135,26 @@ class SharedStore:
         self._each(self._fetch_file, wanted[-1:])
 
     def names(self, folder: str) -> list[tuple[str, float]]:
-        """Names of the sets below a folder of names, with when each was last put (seconds since 1970)."""
+        """Names of the sets below a folder of names ("": all), with when each was last put (seconds since 1970)."""
+        top = f"{self._where.folder}/sets/"
+        return [
+            (one.path.removeprefix(top).removesuffix(".json"), one.mtime.timestamp())
+            for one in self._listed(f"sets/{folder}".rstrip("/"))
+            if one.path.endswith(".json") and not one.base_name.startswith(".")
+        ]
+
+    def _listed(self, folder: str) -> list[Any]:
+        """Arrow's `FileInfo` of each file below a folder, by path."""
         import pyarrow.fs as pafs
 
-        top = f"{self._where.folder}/sets"
-
-        def names() -> list[tuple[str, float]]:
+        def listed() -> list[Any]:
             with self._asking():
-                selector = pafs.FileSelector(f"{top}/{folder}", allow_not_found=True, recursive=True)
-                listed = self._where.system.get_file_info(selector)
-            found = [(info.path, info.mtime.timestamp()) for info in listed if info.is_file]
-            return [
-                (path.removeprefix(f"{top}/").removesuffix(".json"), moment)
-                for path, moment in sorted(found)
-                if path.endswith(".json") and not PurePosixPath(path).name.startswith(".")
-            ]
+                selector = pafs.FileSelector(f"{self._where.folder}/{folder}", allow_not_found=True, recursive=True)
+                return sorted(
+                    (one for one in self._where.system.get_file_info(selector) if one.is_file), key=lambda one: one.path
+                )
 
-        return self._patiently(names)
+        return self._patiently(listed)
 
     def delete(self, name: str) -> None:
         """Delete a set and its files, which no other set may have."""
@@ -158,6 +162,23 @@ class SharedStore:
         if found is not None:
             for path in (self._set(name), *(self._object(file.sha256) for file in found.files)):
                 self._patiently(functools.partial(self._delete, path))
+
+    def forget(self, name: str) -> None:
+        """Delete a set, and leave its files, which other sets may have, to `sweep`."""
+        self._patiently(functools.partial(self._delete, self._set(name)))
+
+    def sweep(self, before: float) -> int:
+        """Delete the files that no set has and that were put before `before` (seconds since 1970); bytes deleted.
+
+        Files are put before the set that names them: `before` must be older than any set takes to be put.
+        """
+        objects = self._listed("objects")  # before the sets: what is put from here on is not looked at
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            sets = list(pool.map(self.find, [name for name, _ in self.names("")]))
+        used = {file.sha256 for one in sets if one is not None for file in one.files}
+        spare = [one for one in objects if one.mtime.timestamp() < before and one.base_name not in used]
+        self._each(lambda one: self._patiently(functools.partial(self._delete, one.path)), spare)
+        return sum(one.size for one in spare)
 
     def _set(self, name: str) -> str:
         return f"{self._where.folder}/sets/{name}.json"
@@ -175,7 +196,9 @@ class SharedStore:
 
         def write() -> None:
             with self._asking():
-                if self._where.system.get_file_info(target).size == size:
+                known = self._where.system.get_file_info(target)
+                # An older one may belong to no set, and be deleted by a `sweep`: putting it makes it young.
+                if known.size == size and time.time() - known.mtime.timestamp() < YOUNG_S:
                     return
             with path.open("rb") as stream, self._asking(), file_systems.replacing(self._where, target) as put:
                 while piece := stream.read(CHUNK_BYTES):

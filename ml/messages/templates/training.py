@@ -34,8 +34,8 @@ TEMPLATES = {
     "training.run_key": N_("run key: expected letters, digits, '.', '_', '-', got {got}"),
     "training.no_stage": N_("run '{run}' has no {stage} yet; next: python -m ml {stage} --run {run}"),
     "training.disk_full": N_(
-        "{stage}: the disk is full ({error}). Make room under {folder}; then clear the task, or run the command again: "
-        "it goes on where it was"
+        "{stage}: the disk is full ({error}). Make room under {folder} (python -m ml clean --keep 20 deletes old "
+        "runs); then clear the task, or run the command again: it goes on where it was"
     ),
     "training.other_record": N_(
         "{file}: expected the record of {stage} as this version of Refit writes it, got: {error}; next: python -m ml "

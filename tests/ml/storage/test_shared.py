@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +191,43 @@ def test_one_that_refuses_is_asked_once(away: tuple[SharedStore, ObjectStore]) -
 
 def test_without_an_address_there_is_no_store(tmp_path: Path) -> None:
     assert shared.of(from_values({"home": str(tmp_path)})) is None
+
+
+def put(store: SharedStore, name: str, content: str) -> StoredFile:
+    file = store._home / "var" / name
+    file.write_text(content)
+    return store.put(name, [file]).files[0]
+
+
+def aged(root: Path, stored: StoredFile, seconds: float) -> Path:
+    path = root / "storage" / "objects" / stored.sha256
+    moment = path.stat().st_mtime - seconds
+    os.utime(path, (moment, moment))
+    return path
+
+
+def test_sweep_deletes_old_files_that_no_set_has(tmp_path: Path) -> None:
+    one, two = stores(tmp_path)
+    used, spare, fresh = put(one, "a", "used"), put(one, "b", "spare"), put(one, "c", "fresh")
+    paths = [aged(tmp_path, used, 9_000), aged(tmp_path, spare, 9_000), aged(tmp_path, fresh, 10)]
+    assert one.sweep(time.time() - 4_000) == 0
+    for name in ("b", "c"):
+        one.forget(name)
+    assert two.find("b") is None
+    assert two.sweep(time.time() - 4_000) == len("spare")
+    assert [path.exists() for path in paths] == [True, False, True]
+    assert two.fetch("a")
+
+
+def test_an_old_file_that_is_put_once_more_is_not_swept_before_its_set_is_there(tmp_path: Path) -> None:
+    """Another machine has it from a set that went; between its file and its set a sweep may come."""
+    one, two = stores(tmp_path)
+    path = aged(tmp_path, put(one, "a", "same"), 9_000)
+    one.forget("a")
+    file = two._home / "var" / "b"
+    file.write_text("same")
+    stored = two._put_file(file)
+    assert one.sweep(time.time() - 4_000) == 0
+    two.write("b", FileSet(files=(stored,)))
+    assert path.exists()
+    assert one.fetch("b")
