@@ -227,6 +227,7 @@ STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:1000px;margin:0 auto;padding:1rem;background:Canvas;color:CanvasText}
 h1,li{overflow-wrap:anywhere}
 svg{max-width:100%;height:auto}
+@media (prefers-color-scheme:dark){svg{filter:invert(.93) hue-rotate(180deg)}}
 .wide{overflow-x:auto}
 table{border-collapse:collapse}
 th,td{padding:.3rem .8rem;border-bottom:1px solid GrayText;text-align:right;vertical-align:top}

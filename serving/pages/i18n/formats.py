@@ -94,15 +94,14 @@ METRICS = {
 SHORTEST_CUT = 6  # letters that all names share: fewer are not worth the loss; our choice
 
 
-# English is read on both sides of the Atlantic, where 11/12/26 is two different days.
 _SATURDAY_AND_ON = {name: (5 + i) % 7 for i, name in enumerate(WEEKDAYS)}  # to Babel's numbers: Monday is 0
-MOMENT = {"en": "d MMM yyyy, HH:mm"}
+# As `dates.told` has them: English is read on both sides of the Atlantic, where 11/12/26 is two different days.
+MOMENT = {"en": "d MMM yyyy, HH:mm", "vi": "dd/MM/yyyy HH:mm"}
 
 
 def when(seconds: float) -> str:
     """A time in the reader's format; "" for none. `seconds` since 1970, shown as UTC."""
-    form = MOMENT.get(str(get_locale()), "short")
-    return format_datetime(datetime.fromtimestamp(seconds, UTC), form) if seconds else ""
+    return format_datetime(datetime.fromtimestamp(seconds, UTC), MOMENT[str(get_locale())]) if seconds else ""
 
 
 def moment(seconds: float, *, days: bool) -> str:
