@@ -30,7 +30,12 @@ def clean(keep: int | None, dry_run: bool, as_json: bool, **given: Any) -> None:
         raise click.UsageError("say how many runs are kept: --keep N, or storage.keep_runs")
     from ml.pipeline import retention
 
-    done = retention.clean(settings, keep, dry_run=dry_run)
+    try:
+        done = retention.clean(settings, keep, dry_run=dry_run)
+    except OSError as error:
+        raise click.ClickException(
+            f"not everything was deleted: {error}; what is left goes with the next call"
+        ) from error
     show.result(done, as_json=as_json, text=_text(done, dry_run=dry_run))
 
 

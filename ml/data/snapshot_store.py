@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ml.settings import Settings
 from ml.storage import shared
 
 ID_LENGTH = 16  # hex digits
+_ID = re.compile(f"[0-9a-f]{{{ID_LENGTH}}}")
 
 
 def ids(settings: Settings) -> dict[str, float]:
@@ -17,12 +19,13 @@ def ids(settings: Settings) -> dict[str, float]:
     found: dict[str, float] = {}
     for path in settings.data_dir.glob("*.parquet"):
         with contextlib.suppress(FileNotFoundError):  # gone meanwhile
-            if len(path.stem) == ID_LENGTH:  # also one without a manifest: a deletion may have been cut short
+            if _ID.fullmatch(path.stem):  # also one without a manifest: a deletion may have been cut short
                 found[path.stem] = path.stat().st_mtime
     store = shared.of(settings)
     for name, moment in store.names("snapshots") if store is not None else ():
         one = name.removeprefix("snapshots/")
-        found[one] = max(moment, found.get(one, 0.0))
+        if _ID.fullmatch(one):  # names come from outside, and an id becomes a path
+            found[one] = max(moment, found.get(one, 0.0))
     return found
 
 

@@ -4,7 +4,7 @@ What stays:
 
 - the newest `storage.keep_runs` runs, each that changed within a day, and each that has not ended and changed within
   a month, as a person may still be asked about it,
-- the runs of the versions that an alias points at (`champion`, `previous`, `shadow`),
+- the runs of the version that serves, of the one before it and of one in shadow,
 - the snapshots of all these, the newest one, those that regression rows were drawn from, and those of the last day.
 
 MLflow's runs and versions are MLflow's own (`mlflow gc`).
@@ -26,9 +26,10 @@ from ml import registry
 from ml.data import snapshot_store
 from ml.errors import RefitError
 from ml.gate import regression_rows
+from ml.pipeline import workspace
 from ml.pipeline.stages.records import PromotionRecord, SnapshotRecord
 from ml.pipeline.workspace import STAGES, RecordError, Workspace
-from ml.registry import aliases
+from ml.registry import aliases, contract
 from ml.registry.catalog import SNAPSHOT, VersionInfo
 from ml.settings import Settings
 from ml.storage import locks, shared
@@ -37,7 +38,7 @@ log = logging.getLogger("refit.pipeline")
 
 FRESH_S = 86_400.0  # somebody may be at work on what changed so lately; our choice
 OPEN_S = 30 * 86_400.0  # so long a run may wait for a person; our choice
-ALIASES = (aliases.CHAMPION, aliases.PREVIOUS, aliases.SHADOW)
+ALIASES = (aliases.PREVIOUS, aliases.SHADOW)  # beside the champion
 
 
 class Cleaned(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +73,7 @@ def clean(settings: Settings, keep: int, *, dry_run: bool = False, now: float | 
     Raises
     ------
     RegistryError
-        MLflow does not say which versions its aliases point at: nothing was deleted.
+        MLflow does not say which versions serve, served before or wait: nothing was deleted.
     StoreUnavailable, StorageUnavailable
         The database, or `storage.url`, does not answer; runs may have been deleted by then, and no snapshot that
         is needed.
@@ -82,7 +83,9 @@ def clean(settings: Settings, keep: int, *, dry_run: bool = False, now: float | 
     now = time.time() if now is None else now
     with locks.exclusive(settings, "clean"):
         store = shared.of(settings)
-        pointed = [version for alias in ALIASES if (version := registry.by_alias(settings, alias)) is not None]
+        # A registry without a champion, where the ledger knows of one, is an error: it may be the wrong registry.
+        asked = (contract.serving(settings), *(registry.by_alias(settings, alias) for alias in ALIASES))
+        pointed = [version for version in asked if version is not None]
         runs = _runs(settings, store)
         old = _old(runs, keep, {version.run_key for version in pointed}, now)
         size = _size(settings.var / "runs" / key for key in old) + _size(settings.models_dir / key for key in old)
@@ -129,13 +132,15 @@ def make_room(settings: Settings) -> None:
 def _runs(settings: Settings, store: shared.SharedStore | None) -> dict[str, _Run]:
     """All runs by their key: those with a workspace here, and those on the storage."""
     found: dict[str, _Run] = {}
-    for folder in (settings.var / "runs").glob("[!.]*"):
+    for folder in (settings.var / "runs").glob("*"):
         with contextlib.suppress(FileNotFoundError):  # gone meanwhile
-            if folder.is_dir():
+            if workspace.is_key(folder.name) and folder.is_dir() and not folder.is_symlink():
                 changed = max(path.stat().st_mtime for path in (folder, *folder.glob("*")))
                 found[folder.name] = _Run(changed, (folder / f"{PromotionRecord.stage_name()}.json").exists())
     for name, moment in store.names("runs") if store is not None else ():
         key, _, rest = name.removeprefix("runs/").partition("/")
+        if not workspace.is_key(key):  # names come from outside, and a key becomes a path
+            continue
         known = found.get(key, _Run(0.0, False))
         found[key] = _Run(max(known.changed, moment), known.ended or rest == PromotionRecord.stage_name())
     return found
@@ -172,7 +177,7 @@ def _delete_run(settings: Settings, store: shared.SharedStore | None, key: str) 
     for stage in reversed(STAGES):
         (folder / f"{stage}.json").unlink(missing_ok=True)
     for path in (settings.models_dir / key, folder):
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
 
 

@@ -47,7 +47,7 @@ class Workspace:
     """
 
     def __init__(self, settings: Settings, run_key: str) -> None:
-        if not _SAFE.fullmatch(run_key):
+        if not is_key(run_key):
             raise SettingsError(message("training.run_key", got=repr(run_key)))
         self.settings = settings
         self.run_key = run_key
@@ -209,6 +209,11 @@ class Workspace:
         values["registry"] |= {name: getattr(base.registry, name) for name in ("tracking_uri", "signing_key")}
         values["storage"] = to_values(base)["storage"]
         return from_values(values)
+
+
+def is_key(text: str) -> bool:
+    """Whether a text may be the key of a run, which becomes a folder's name."""
+    return _SAFE.fullmatch(text) is not None
 
 
 def new_key() -> str:

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 
-from ml import registry
 from ml.data import ingestion, snapshot, snapshot_store
-from ml.errors import RegistryUnavailable, StoreUnavailable
+from ml.errors import RegistryError, RegistryUnavailable, StoreUnavailable
 from ml.gate import regression_rows
 from ml.pipeline import pipeline, retention
 from ml.pipeline.stages.records import EvaluationRecord, SnapshotRecord
 from ml.pipeline.workspace import Workspace
-from ml.registry import aliases, contract
+from ml.registry import contract
 from ml.settings import Settings, from_values, to_values
 from ml.storage import shared
 from tests.ml.pipeline.machines import machine
@@ -121,16 +120,47 @@ def test_what_was_made_within_a_day_stays_and_what_has_not_ended_for_a_month(
     assert retention.clean(settings, 1, dry_run=True, now=now - 25 * DAY_S).runs == ("middle", "old")
 
 
-def test_a_snapshot_that_regression_rows_were_drawn_from_stays(home: tuple[Settings, dict[str, str]]) -> None:
+def test_a_snapshot_that_regression_rows_were_drawn_from_stays(
+    home: tuple[Settings, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings, ids = home
-    champion = registry.champion(settings)
-    assert champion is not None
     assert regression_rows.drawn_from(settings) == {ids["champion"]}
-    aliases.set_alias(settings, "champion", "")
+    monkeypatch.setattr(contract, "serving", lambda _: None)
     age(settings, 2)
     done = retention.clean(settings, 1)
     assert "champion" in done.runs
     assert set(done.snapshots) == {ids["old"], ids["middle"]}
+
+
+def test_another_registry_deletes_nothing(home: tuple[Settings, dict[str, str]], tmp_path: Path) -> None:
+    """One that knows no champion, while the ledger does."""
+    values = to_values(home[0])
+    values["registry"]["tracking_uri"] = f"sqlite:///{tmp_path / 'other.db'}"
+    with pytest.raises(RegistryError, match="version 1"):
+        retention.clean(from_values(values), 1)
+    assert runs_of(home[0]) == {"champion", "old", "middle", "new"}
+
+
+def test_a_name_on_the_storage_leads_to_no_other_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object store takes any name; what is not a run's key or a snapshot's id is left alone."""
+    settings = machine(tmp_path, "one")
+    sets = Path(settings.storage.url.removeprefix("file://")) / "sets"
+    listed = [
+        (f"{folder}/{name}", 0.0)
+        for folder, name in (("runs", "../generate"), ("runs", "../../generate"), ("runs", ".x/generate"))
+    ] + [("snapshots/../../one", 0.0), ("snapshots/../0123456789abcdef", 0.0)]
+    monkeypatch.setattr(
+        shared.SharedStore, "names", lambda _, folder: [one for one in listed if one[0].startswith(folder)]
+    )
+    settings.data_dir.mkdir(parents=True)
+    settings.models_dir.mkdir()
+    sets.mkdir(parents=True)
+    beside = settings.home / "one.parquet"
+    beside.write_text("")
+    (settings.var / "runs" / "real").mkdir(parents=True)
+    assert retention.clean(settings, 1) == retention.Cleaned(kept_runs=1)
+    assert beside.exists()
+    assert settings.models_dir.exists()
 
 
 def test_a_silent_registry_deletes_nothing(home: tuple[Settings, dict[str, str]], monkeypatch: Any) -> None:
@@ -139,7 +169,7 @@ def test_a_silent_registry_deletes_nothing(home: tuple[Settings, dict[str, str]]
     def silent(*_: Any) -> None:
         raise RegistryUnavailable("it does not answer")
 
-    monkeypatch.setattr(registry, "by_alias", silent)
+    monkeypatch.setattr(contract, "serving", silent)
     with pytest.raises(RegistryUnavailable):
         retention.clean(settings, 1)
     assert runs_of(settings) == {"champion", "old", "middle", "new"}
