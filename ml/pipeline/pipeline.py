@@ -99,10 +99,8 @@ def generate(run: Run) -> SnapshotRecord:
     DataError
         The table is broken: nothing was written.
     """
-    from ml.pipeline import retention
     from ml.pipeline.stages import generate as work
 
-    retention.make_room(run.settings)
     return work.run(run.settings, run.space, run.origin)
 
 

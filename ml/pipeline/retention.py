@@ -26,6 +26,7 @@ from ml import registry
 from ml.data import snapshot_store
 from ml.errors import RefitError
 from ml.gate import regression_rows
+from ml.messages import Message, message
 from ml.pipeline import workspace
 from ml.pipeline.stages.records import PromotionRecord, SnapshotRecord
 from ml.pipeline.workspace import STAGES, RecordError, Workspace
@@ -109,24 +110,20 @@ def clean(settings: Settings, keep: int, *, dry_run: bool = False, now: float | 
         )
 
 
-def make_room(settings: Settings) -> None:
-    """What `storage.keep_runs` asks for, before a run begins, which does not depend on it: a failure is logged."""
+def make_room(settings: Settings) -> tuple[Message, ...]:
+    """What `storage.keep_runs` asks for, before a run, which does not depend on it; and what the run tells of it."""
     if not settings.storage.keep_runs:
-        return
+        return ()
     try:
         done = clean(settings, settings.storage.keep_runs)
     except (RefitError, OSError) as error:
-        log.warning("old runs were not deleted (storage.keep_runs): %s", error)
-        return
-    if done.runs or done.snapshots:
-        log.info(
-            "deleted by storage.keep_runs: %d runs, %d snapshots, %.1f MB; kept: %d and %d",
-            len(done.runs),
-            len(done.snapshots),
-            done.bytes / 1e6,
-            done.kept_runs,
-            done.kept_snapshots,
-        )
+        told = message("training.old_runs_left", error=str(error))
+        log.warning("%s", told)
+        return (told,)
+    if not (done.runs or done.snapshots):
+        return ()
+    size = {"runs": len(done.runs), "snapshots": len(done.snapshots), "megabytes": done.bytes / 1e6}
+    return (message("training.old_runs_deleted", **size, kept=done.kept_runs),)
 
 
 def _runs(settings: Settings, store: shared.SharedStore | None) -> dict[str, _Run]:

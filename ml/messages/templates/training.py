@@ -37,6 +37,11 @@ TEMPLATES = {
         "{stage}: the disk is full ({error}). Make room under {folder} (python -m ml clean --keep 20 deletes old "
         "runs); then clear the task, or run the command again: it goes on where it was"
     ),
+    "training.old_runs_deleted": N_(
+        "storage.keep_runs: {runs} old runs and {snapshots} snapshots were deleted, {megabytes:,.1f} MB; {kept} runs "
+        "are kept"
+    ),
+    "training.old_runs_left": N_("storage.keep_runs: old runs were not deleted: {error}"),
     "training.other_record": N_(
         "{file}: expected the record of {stage} as this version of Refit writes it, got: {error}; next: python -m ml "
         "{stage} --force --run {run}"

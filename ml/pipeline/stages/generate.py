@@ -10,6 +10,7 @@ from ml import data, tracking
 from ml.data import pickle_export, summary
 from ml.messages import Message, Text, message
 from ml.origin import Origin
+from ml.pipeline import retention
 from ml.pipeline.stages.records import SnapshotRecord
 from ml.pipeline.workspace import Workspace
 from ml.registry import contract
@@ -25,7 +26,8 @@ _opened: dict[tuple[Path, str], Snapshot] = {}
 
 
 def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
-    """Read, validate, split and keep; `origin` says what started the run."""
+    """Read, validate, split and keep, after room was made; `origin` says what started the run."""
+    deleted = retention.make_room(settings)
     known = _contract(settings)
     chosen = window_policy.select(
         settings, contract=known.schema if known else None, anew=settings.data.schema == "infer"
@@ -55,7 +57,7 @@ def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
         policy=chosen.policy,
         policy_message=chosen.reason,
         noticed=_noticed(manifest.report),
-        found=(*_found(settings, snapshot), *policy),
+        found=(*_found(settings, snapshot), *policy, *deleted),
         origin=origin,
         run_id=run_id,
         mlflow_url=tracking.link(settings, run_id),

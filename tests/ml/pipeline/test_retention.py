@@ -221,20 +221,21 @@ def test_a_table_that_is_made_anew_is_young_again(home: tuple[Settings, dict[str
     assert snapshot.open(settings, ids["old"]).id == ids["old"]
 
 
-def test_a_run_makes_room_by_the_setting(home: tuple[Settings, dict[str, str]], caplog: Any) -> None:
+def test_a_run_makes_room_by_the_setting_and_tells_it(home: tuple[Settings, dict[str, str]]) -> None:
     settings, ids = home
     values = to_values(settings)
     values["storage"]["keep_runs"] = 1
-    with caplog.at_level("INFO", "refit.pipeline"):
-        pipeline.generate(with_seed(from_values(values), 300), "next")
+    record = pipeline.generate(with_seed(from_values(values), 300), "next")
     assert runs_of(settings) == {"champion", "new", "next"}
-    assert "deleted by storage.keep_runs: 2 runs, 2 snapshots" in caplog.text
-    pipeline.generate(with_seed(settings, 301), "without")
+    told = "\n".join(map(str, record.found))
+    assert "storage.keep_runs: 2 old runs and 2 snapshots were deleted, 0." in told
+    assert "2 runs are kept" in told
+    assert "keep_runs" not in str(pipeline.generate(with_seed(settings, 301), "without").found)
     assert ids["new"] in snapshot_store.ids(settings)
 
 
 def test_a_run_does_not_fail_where_old_ones_cannot_be_deleted(
-    home: tuple[Settings, dict[str, str]], monkeypatch: pytest.MonkeyPatch, caplog: Any
+    home: tuple[Settings, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = to_values(home[0])
     values["storage"]["keep_runs"] = 1
@@ -243,8 +244,8 @@ def test_a_run_does_not_fail_where_old_ones_cannot_be_deleted(
         raise PermissionError("read only")
 
     monkeypatch.setattr(retention, "_delete_run", refused)
-    pipeline.generate(with_seed(from_values(values), 300), "next")
-    assert "old runs were not deleted (storage.keep_runs): read only" in caplog.text
+    found = pipeline.generate(with_seed(from_values(values), 300), "next").found
+    assert str(found[-1]) == "storage.keep_runs: old runs were not deleted: read only"
 
 
 def test_keeping_no_run_is_refused(tmp_path: Path) -> None:
