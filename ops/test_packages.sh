@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install what the tests need of the system, Debian's Chromium, PostgreSQL, HAProxy and Prometheus, or with --compose a
-# container engine, where that is possible; say so where it is not.
+# Install what the tests need of the system, Debian's Chromium, PostgreSQL, Redis, HAProxy and Prometheus, or with
+# --compose a container engine, where that is possible; say so where it is not.
 set -euo pipefail
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
@@ -41,11 +41,18 @@ fi
 if ! command -v haproxy >/dev/null 2>&1; then
   install haproxy "the tests of services behind a balancer"
 fi
-if ! command -v prometheus >/dev/null 2>&1; then
-  # The same: the package's own would listen on port 9090.
-  unit=/etc/systemd/system/prometheus.service
+unstarted() { # SERVICE: the package's own would listen on a port
+  unit="/etc/systemd/system/$1.service"
   if [ "$(id -u)" -eq 0 ] && [ -d "$(dirname "$unit")" ] && [ ! -e "$unit" ]; then
     ln -s /dev/null "$unit"
   fi
+}
+
+if ! command -v redis-server >/dev/null 2>&1; then
+  unstarted redis-server
+  install redis-server "the test of the queue on Redis"
+fi
+if ! command -v prometheus >/dev/null 2>&1; then
+  unstarted prometheus
   install prometheus "the tests of what Prometheus and Grafana show"
 fi
