@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +32,7 @@ from ml.pipeline.workspace import STAGES, RecordError, Workspace
 from ml.registry import aliases, contract
 from ml.registry.catalog import SNAPSHOT, VersionInfo
 from ml.settings import Settings
-from ml.storage import locks, shared
+from ml.storage import clock, locks, shared
 
 log = logging.getLogger("refit.pipeline")
 
@@ -69,7 +68,7 @@ def clean(settings: Settings, keep: int, *, dry_run: bool = False, now: float | 
     dry_run
         Delete nothing, and say what would be; bytes are then those of this machine alone.
     now
-        Seconds since 1970; None: the clock.
+        Seconds since 1970; None: the clock that decides, which does not believe a leap.
 
     Raises
     ------
@@ -81,7 +80,7 @@ def clean(settings: Settings, keep: int, *, dry_run: bool = False, now: float | 
     """
     if keep < 1:
         raise ValueError(f"expected keep of at least 1, got {keep}")
-    now = time.time() if now is None else now
+    now = clock.now(settings) if now is None else now
     with locks.exclusive(settings, "clean"):
         store = shared.of(settings)
         # A registry without a champion, where the ledger knows of one, is an error: it may be the wrong registry.

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ml.data import ingestion, snapshot, snapshot_store
@@ -18,7 +19,7 @@ from ml.pipeline.stages.records import EvaluationRecord, SnapshotRecord
 from ml.pipeline.workspace import Workspace
 from ml.registry import contract
 from ml.settings import Settings, from_values, to_values
-from ml.storage import shared
+from ml.storage import clock, shared
 from tests.ml.pipeline.machines import machine
 from tests.ml.pipeline.runs import up_to
 
@@ -118,6 +119,18 @@ def test_what_was_made_within_a_day_stays_and_what_has_not_ended_for_a_month(
     for path in (folder / "promote.json", folder):
         os.utime(path, (now - 40 * DAY_S, now - 40 * DAY_S))
     assert retention.clean(settings, 1, dry_run=True, now=now - 25 * DAY_S).runs == ("middle", "old")
+
+
+def test_a_clock_that_leapt_deletes_nothing(home: tuple[Settings, dict[str, str]]) -> None:
+    """Ahead by a year: the log shipper's own time counts."""
+    settings, _ = home
+    now = time.time()
+    for key, run in retention._runs(settings, shared.of(settings)).items():
+        assert run.changed < now, key
+    was = clock.Clock(now=now - 55 * DAY_S, ran_s=clock.ran_s(), boot=clock.boot())
+    clock.file(settings).parent.mkdir(parents=True, exist_ok=True)
+    clock.file(settings).write_bytes(msgspec.json.encode(was))
+    assert retention.clean(settings, 1).runs == ()
 
 
 def test_a_snapshot_that_regression_rows_were_drawn_from_stays(
