@@ -50,6 +50,17 @@ def heard(listener: Callable[[Alert], None]) -> Iterator[None]:
         _listeners.remove(listener)
 
 
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Alerts within are not logged: those of a past that is played would be taken for today's."""
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
 def send(settings: Settings, kind: str, sentences: Sequence[Text], **facts: Any) -> bool:
     """Send one alert.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +37,10 @@ def replay(
     settings = on_engine(settings_for(given), engine, engine_address)
     if settings.data.source not in ("file", "sql") or not settings.data.time_column:
         raise SettingsError(message("replay.needs_time"))
+    from ml import alerts
     from ml.replay import comparison, report
 
-    logging.getLogger("ml.alerts").setLevel(logging.CRITICAL)  # of the past
-
-    with show.Bar(hidden=as_json) as bar:
+    with show.Bar(hidden=as_json) as bar, alerts.unlogged():
         result = comparison.run(settings, label_delay=label_delay, n_windows=windows, progress=bar.update)
     folder = output or settings.var / "replay"
     report.write(result, folder, language)

@@ -7,8 +7,6 @@ worker makes the first model for itself. With the same seed the outcomes are tho
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml import alerts
 from ml.data import generate
 from ml.engine.cluster import Cluster
 from ml.errors import EngineUnavailable
@@ -94,7 +93,7 @@ class Player:
 
     def loop(self) -> Outcome:
         """The loop over all windows, in a home of its own: it goes by what it finds there."""
-        with tempfile.TemporaryDirectory(dir=self._folder) as home, _without_alerts():
+        with tempfile.TemporaryDirectory(dir=self._folder) as home, alerts.unlogged():
             stream = self._setup.stream(self._frame, Path(home))
             try:
                 return refit(stream, _first(stream))
@@ -111,18 +110,6 @@ class Player:
         for window in windows:
             strategies.answer(stream, outcome, model, FIRST + window)
         return outcome, place
-
-
-@contextlib.contextmanager
-def _without_alerts() -> Iterator[None]:
-    """A worker's log is read by people who would take them for today's."""
-    log = logging.getLogger("ml.alerts")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
 
 
 def _first(stream: Stream) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ def test_a_past_becomes_a_page(home: Path, tmp_path: Path) -> None:
     assert [one["name"] for one in json.loads(done.stdout)["strategies"]] == ["never", "schedule", "every", "refit"]
     assert '<html lang="vi">' in (home / "var" / "replay" / "replay.html").read_text()
     assert [path.name for path in home.iterdir()] == ["var"], "no data, no models"
+    assert logging.getLogger("ml.alerts").level == logging.NOTSET, "alerts of today are logged again"
 
 
 def test_without_a_column_of_time_it_says_what_is_needed(home: Path, tmp_path: Path) -> None:
