@@ -6,6 +6,8 @@ So what it unpacks to is counted before it is unpacked.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -21,6 +23,13 @@ from ml.schema.validation_errors import shown
 from ml.settings import Settings
 from serving.auth.limits import check_cells
 
+_MOST_VALUES = """
+import io, sys
+import pyarrow.parquet as pq
+m = pq.read_metadata(io.BytesIO(sys.stdin.buffer.read()))
+groups = map(m.row_group, range(m.num_row_groups))
+print(max((g.column(j).num_values for g in groups for j in range(g.num_columns)), default=0))
+"""
 BATCH_ROWS = 8_192  # unpacked at once; our choice
 PAGE_BYTES = 65_536  # read of a column at once; Arrow's pages have a megabyte, and are read in parts; our choice
 
@@ -60,7 +69,7 @@ class ParquetTable:
                 counts = {"n": file.metadata.num_columns, "limit": options.max_columns}
                 raise DataError(message("files.columns_over_limit", **counts), file=name)
             check_cells(settings, file.metadata.num_rows, file.metadata.num_columns)
-            _check_values(file, settings, name)
+            _check_values(file, stream, settings, name)
             self.schema: pa.Schema = file.schema_arrow
             self.names = tuple(self.schema.names)
         if not self.names:
@@ -128,19 +137,33 @@ def _is_bytes(kind: pa.DataType) -> bool:
     )
 
 
-def _check_values(file: pq.ParquetFile, settings: Settings, name: str) -> None:
+def _check_values(file: pq.ParquetFile, stream: BinaryIO, settings: Settings, name: str) -> None:
     """Refuse what unpacks beyond the limits although it has few rows: lists, and wide values of a fixed length."""
-    metadata = file.metadata
-    for i in range(metadata.num_row_groups):
-        group = metadata.row_group(i)
-        for j in range(group.num_columns):
-            check_cells(settings, group.column(j).num_values, 1)
     for field in file.schema_arrow:
         if pa.types.is_nested(field.type):
             if any(_is_bytes(leaf) or pa.types.is_fixed_size_binary(leaf) for leaf in _leaves(field.type)):
                 raise DataError(message("files.plain_values"), file=name, column=field.name)
         elif pa.types.is_fixed_size_binary(field.type):
-            check_cells(settings, metadata.num_rows * field.type.byte_width // 8, 1)
+            check_cells(settings, file.metadata.num_rows * field.type.byte_width // 8, 1)
+    if any(pa.types.is_nested(field.type) for field in file.schema_arrow):
+        check_cells(settings, _most_values(stream, name), 1)
+
+
+def _most_values(stream: BinaryIO, name: str) -> int:
+    """Values of the longest column of a row group: of lists there may be many in a row.
+
+    Asked in a process of its own (.4 s, and columns of lists are rare): Arrow ends the process that asks, where what
+    the file says of a column is damaged. Reading the columns raises an error then, as it should.
+    """
+    stream.seek(-8, 2)
+    size = int.from_bytes(stream.read(4), "little")
+    stream.seek(-8 - size, 2)
+    asked = subprocess.run(
+        [sys.executable, "-I", "-c", _MOST_VALUES], input=b"PAR1" + stream.read(), capture_output=True, timeout=60
+    )
+    if asked.returncode:
+        raise DataError(message("files.no_parquet", error="what it says of its columns is damaged"), file=name)
+    return int(asked.stdout)
 
 
 def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:
