@@ -43,7 +43,7 @@ class Redis:
                 ["sh", "-c", f"{self._command} --port {self.port} --bind 127.0.0.1"],
                 env=os.environ | {"REDIS_PASSWORD": PASSWORD}, cwd=self._folder, stdout=log, stderr=log,
             )  # fmt: skip
-        wait_for(self._answers, what="Redis")
+        wait_for(lambda: self.ask("ping") == "PONG", what="Redis")
 
     def kill(self) -> None:
         """As the machine's lack of memory would."""
@@ -51,9 +51,10 @@ class Redis:
         self._process.kill()
         self._process.wait()
 
-    def _answers(self) -> bool:
-        asked = ["redis-cli", "-p", str(self.port), "--no-auth-warning", "-a", PASSWORD, "ping"]
-        return b"PONG" in subprocess.run(asked, capture_output=True).stdout
+    def ask(self, *words: str) -> str:
+        """What it answers to a command; "" where it does not."""
+        asked = ["redis-cli", "-p", str(self.port), "--no-auth-warning", "-a", PASSWORD, *words]
+        return subprocess.run(asked, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture
@@ -119,6 +120,8 @@ def test_a_queued_task_outlives_redis_and_a_worker_finds_it_again(
     worker()
     wait_for(lambda: len(lines()) == 3, what="the tasks that waited", seconds=AGAIN_S)
     assert lines() == ["one", "two", "three"]
+    # A task counts as done once its worker has told so: a kill of Redis before that has it done twice.
+    wait_for(lambda: redis.ask("hlen", "unacked") == "0", what="that they are done")
     redis.kill()
     redis.start()
     queue("four")
