@@ -245,8 +245,7 @@ def write(
             files.write_json(path.with_suffix(".json"), manifest)
     except OSError as error:
         raise DataError(message("data.not_written", error=str(error)), file=str(folder)) from error
-    snapshot_store.share(settings, path, anew=True)
-    return _opened(settings, path)
+    return _opened(settings, path, anew=True)
 
 
 def open(settings: Settings, snapshot_id: str) -> Snapshot:
@@ -265,17 +264,17 @@ def open(settings: Settings, snapshot_id: str) -> Snapshot:
     digest = sha256(path)
     if not digest.startswith(snapshot_id) or len(snapshot_id) != snapshot_store.ID_LENGTH:
         raise DataError(message("data.snapshot_altered", sha256=digest), file=str(path))
-    snapshot_store.share(settings, path)
     return _opened(settings, path)
 
 
-def _opened(settings: Settings, path: Path) -> Snapshot:
-    """One whose bytes are those of its id."""
+def _opened(settings: Settings, path: Path, *, anew: bool = False) -> Snapshot:
+    """One whose bytes are those of its id; others get it once it was found whole. `anew`: made just now."""
     try:
         manifest = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=Manifest)
         schema = Schema.from_json(pq.read_schema(part_files.files(path)[0]).metadata[_SCHEMA_KEY])
     except (msgspec.DecodeError, KeyError, IndexError, TypeError, pa.ArrowInvalid) as error:
         raise DataError(message("data.other_snapshot", error=str(error)), file=str(path)) from error
+    snapshot_store.share(settings, path, anew=anew)
     return Snapshot(path, manifest, schema)
 
 

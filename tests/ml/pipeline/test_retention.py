@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from ml.data import ingestion, snapshot, snapshot_store
-from ml.errors import RegistryError, RegistryUnavailable, StoreUnavailable
+from ml.errors import DataError, RegistryError, RegistryUnavailable, StoreUnavailable
 from ml.gate import regression_rows
 from ml.pipeline import pipeline, retention
 from ml.pipeline.stages.records import EvaluationRecord, SnapshotRecord
@@ -281,3 +281,14 @@ def test_runs_go_before_the_database_is_asked(
         retention.clean(settings, 1)
     assert runs_of(settings) == {"champion", "new"}
     assert set(snapshot_store.ids(settings)) == set(ids.values())
+
+
+def test_a_snapshot_whose_manifest_is_damaged_is_not_given_to_others(tmp_path: Path) -> None:
+    alone = machine(tmp_path, "one", storage={"url": ""})
+    made = ingestion.generate(alone).id
+    (alone.data_dir / f"{made}.json").write_text("{}")
+    with pytest.raises(DataError):
+        snapshot.open(machine(tmp_path, "one"), made)
+    store = shared.of(machine(tmp_path, "one"))
+    assert store is not None
+    assert store.names("snapshots") == []
