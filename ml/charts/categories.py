@@ -9,7 +9,7 @@ from ml.charts.line_chart import RIGHT, ticks
 
 # Bars: a name stands above its bar, so that a long one has the whole width, on a phone too.
 ROW, THICK, NUMBER, LONGEST_NAME = 44, 14, 72, 46
-DIGIT = 10  # of a number at a bar, as a phone shows it
+GAP, DIGIT = 6, 11  # from a bar to its number, and of each character of that, as a phone shows it
 DOT_ROW, LONGEST_DOT = 24, 22
 SIDE = 560  # of the matrix, names included
 LONGEST_CLASS = 14  # characters; what a cell of the matrix has room for
@@ -46,7 +46,7 @@ def bars(
         parts.append(f'<line class="event event-drift" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{height - 2}"/>')
     for index, (name, value) in enumerate(items):
         length = max(min(value / top, 1.0), 0.0) * (BARS - NUMBER)
-        number = _value(index, length + 6, "", localise(format(value, form)))
+        number = _value(index, length + GAP, "", localise(format(value, form)))
         text = f"{name}: {localise(format(value, form))}"
         parts.append(_bar(index, (labels or {}).get(name, name), "plain", "0", length, text) + number)
     return Chart(title=title, body="".join(parts), width=BARS, height=height)
@@ -68,7 +68,7 @@ def share_bar(share: float, marks: Sequence[tuple[str, float, str]], *, title: s
     ]
     for kind, at, text in marks:
         x, above = at * BARS, kind == "threshold"
-        top, bottom, base = (18, 48, 14) if above else (20, 50, 64)
+        top, bottom, base = (20, 48, 17) if above else (20, 50, 64)
         anchor = "start" if at < 0.35 else "end" if at > 0.65 else "middle"
         parts.append(
             f'<line class="event event-{escape(kind)}" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
@@ -107,13 +107,13 @@ def signed_bars(
     height = ROW * len(items) + 12
     widest = max(abs(value) for _, value in items) or 1.0
     middle = BARS / 2
-    scale = BARS / 2 - max(NUMBER, DIGIT * max(map(len, numbers), default=0))
+    scale = BARS / 2 - max(NUMBER, GAP + DIGIT * max(map(len, numbers), default=0))
     parts = [f'<line class="zero" x1="{middle}" x2="{middle}" y1="4" y2="{height - 4}"/>']
     for index, (name, value) in enumerate(items):
         length, up = abs(value) / widest * scale, value >= 0
         kind = f"{'up' if up else 'down'}{' bar-unsure' if unsure and unsure[index] else ''}"
         text = numbers[index] if numbers else localise(f"{value:+.3f}")
-        end, anchor = (middle + length + 6, "start") if up else (middle - length - 6, "end")
+        end, anchor = (middle + length + GAP, "start") if up else (middle - length - GAP, "end")
         start = f"{middle if up else middle - length:.1f}"
         number = _value(index, end, f' text-anchor="{anchor}"', escape(text))
         parts.append(_bar(index, (labels or {}).get(name, name), kind, start, length, f"{name}: {text}") + number)
@@ -146,7 +146,7 @@ def dot_plot(items: Sequence[tuple[str, float, int]], *, title: str, localise: L
     """
     if not items:
         return Chart(title=title)
-    left = 10 + 7.2 * max(len(cut(name, LONGEST_DOT)) for name, _, _ in items)
+    left = 14 + 7.2 * max(len(cut(name, LONGEST_DOT)) for name, _, _ in items)
     values = [value for _, value, _ in items]
     room = (max(values) - min(values)) * 0.12 or abs(values[0]) * 0.05 or 0.5
     low, high = min(values) - room, max(values) + room
