@@ -25,8 +25,14 @@ from tests.stack.browser import chromium, page
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser]
 
-PATHS = ("/", "/models", "/models/2", "/monitoring", "/monitoring?report=check0", "/docs")
+PATHS = ("/", "/models", "/models/2", "/models?from=2&to=3", "/monitoring", "/monitoring?report=check0", "/docs")
 NARROW, WIDE = {"width": 360, "height": 740}, {"width": 1920, "height": 1080}
+OUTSIDE = """() => [...document.querySelectorAll('svg.chart')].flatMap((chart) => {
+  const box = chart.getBoundingClientRect();
+  const over = (r) => r.width && Math.max(box.left - r.left, r.right - box.right, box.top - r.top, r.bottom - box.bottom);
+  return [...chart.querySelectorAll('text')].map((text) => [text.textContent, over(text.getBoundingClientRect())])
+    .filter(([, by]) => by > 1);
+})"""
 CSV = "id,n0,n1,n2,n3,n4,n5,c0,c1,c2\n" + "".join(f"{i},1,2,3,4,5,{i % 7 - 3},red,green,red\n" for i in range(50))
 
 
@@ -126,6 +132,23 @@ def test_the_widest_model_fits_the_screen(path: str, width: int, wide_url: str, 
         assert seen.errors == []
 
 
+@pytest.mark.parametrize("path", ["/", "/models", "/models/2", "/monitoring"])
+@pytest.mark.parametrize("locale", ["en-GB", "vi-VN"])
+@pytest.mark.parametrize("world", ["url", "wide_url"])
+def test_no_letter_of_a_chart_is_cut_off(
+    world: str, locale: str, path: str, browser: Browser, request: pytest.FixtureRequest
+) -> None:
+    """Letters keep their size where the picture shrinks: what stands at its edges must have room for them."""
+    address: str = request.getfixturevalue(world)
+    for width in (360, 600, 1280):
+        with page(browser, viewport={"width": width, "height": 900}, locale=locale) as (opened, _):
+            opened.goto(address + path)
+            if path == "/":
+                opened.locator("form[method=post] button[type=submit]").first.click()
+                expect(opened.locator("#answer svg.chart .bar").first).to_be_visible()
+            assert opened.evaluate(OUTSIDE) == []
+
+
 def test_every_chart_has_its_numbers_behind_it(url: str, browser: Browser) -> None:
     """Each picture of a model is drawn from numbers, which stand in a table that can be opened."""
     with page(browser, viewport=WIDE, locale="en-GB") as (opened, seen):
@@ -192,6 +215,32 @@ def test_a_file_is_scored_sorted_filtered_and_downloaded(url: str, browser: Brow
             opened.get_by_role("button", name="Download the results (CSV)").click()
         assert Path(download.value.path()).read_text().count("\n") == 51
         assert seen.errors == []
+
+
+@pytest.mark.parametrize("world", ["url", "wide_url"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_answers_are_accessible(
+    world: str, scheme: str, browser: Browser, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """What a form, a file and a wrong address are answered by has no axe violation either."""
+    address: str = request.getfixturevalue(world)
+    with page(browser, viewport=NARROW, locale="vi-VN", color_scheme=scheme) as (opened, _):
+        opened.goto(address)
+        opened.locator("form[method=post] button[type=submit]").first.click()
+        expect(opened.locator("#answer")).to_be_visible()
+        answer = Axe().run(opened)
+        assert answer.violations_count == 0, answer.generate_report()
+        if world == "url":  # the wide world's table is another one
+            (tmp_path / "rows.csv").write_text(CSV)
+            opened.locator("#upload input[type=file]").set_input_files(tmp_path / "rows.csv")
+            opened.get_by_role("button", name="Dự đoán tệp").click()
+            expect(opened.locator("#rows tbody tr").first).to_be_visible(timeout=30_000)
+            assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+            result = Axe().run(opened)
+            assert result.violations_count == 0, result.generate_report()
+        opened.goto(f"{address}/no-such-page")
+        missing = Axe().run(opened)
+        assert missing.violations_count == 0, missing.generate_report()
 
 
 def test_a_bad_file_is_explained(url: str, browser: Browser, tmp_path: Path) -> None:
