@@ -341,7 +341,10 @@ def _explanation(served: Served, rows: Rows, schema: Schema) -> dict[str, Any]:
         )
         if any(explanation.errors)
         else "",
-        "changes": [_change(change, change.column in schema.dates) for change in explanation.changes],
+        "changes": [
+            (change.column, _change(change, short[change.column], change.column in schema.dates))
+            for change in explanation.changes
+        ],
     }
 
 
@@ -366,13 +369,13 @@ def _shown(value: float | str) -> str:
     return value if isinstance(value, str) else formats.localised(_plain(value))
 
 
-def _change(change: Counterfactual, is_date: bool) -> str:
+def _change(change: Counterfactual, name: str, is_date: bool) -> str:
     new: Any = _day_of(change.new) if is_date else change.new
     old: Any = _day_of(change.old) if is_date else change.old
     old = gettext("(missing)") if old is None else _shown(old)
     return gettext(
         "%(column)s: %(new)s instead of %(old)s would give “%(label)s” (%(probability)s)",
-        column=change.column,
+        column=name,
         new=_shown(new),
         old=old,
         label=change.label,

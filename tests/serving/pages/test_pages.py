@@ -588,6 +588,19 @@ def test_a_wide_model_of_many_classes_makes_no_heavy_page(path: str, tmp_path: P
         assert weight(client, path) < 300_000
 
 
+def test_what_would_change_an_answer_names_columns_as_the_form_does(tmp_path: Path) -> None:
+    """Without what all names begin with; the whole name is under the pointer."""
+    showcase.write_wide(tmp_path)
+    for client in _client(tmp_path):
+        names = client.get("/model").json["example"]  # type: ignore[index]
+        shared = next(iter(names))[:-3]
+        text = client.post("/", data={f"c{i}": "0.25" for i in range(len(names))}).get_data(as_text=True)
+        changes = text.split("What would change it")[1].split("</ul>")[0]
+        assert f'<li title="{shared}' in changes
+        assert ">…0" in changes
+        assert f">{shared}" not in changes
+
+
 def test_every_string_is_translated() -> None:
     """The compiled catalogue is the catalogue, and leaves nothing in English."""
     folder = STATIC.parent / "translations" / "vi" / "LC_MESSAGES"

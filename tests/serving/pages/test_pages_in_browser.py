@@ -29,9 +29,9 @@ PATHS = ("/", "/models", "/models/2", "/models?from=2&to=3", "/monitoring", "/mo
 NARROW, WIDE = {"width": 360, "height": 740}, {"width": 1920, "height": 1080}
 OUTSIDE = """() => [...document.querySelectorAll('svg.chart')].flatMap((chart) => {
   const box = chart.getBoundingClientRect();
-  const over = (r) => r.width && Math.max(box.left - r.left, r.right - box.right, box.top - r.top, r.bottom - box.bottom);
-  return [...chart.querySelectorAll('text')].map((text) => [text.textContent, over(text.getBoundingClientRect())])
-    .filter(([, by]) => by > 1);
+  const over = (r) => Math.max(box.left - r.left, r.right - box.right, box.top - r.top, r.bottom - box.bottom);
+  const shown = [...chart.querySelectorAll('text')].filter((text) => text.getBoundingClientRect().width);
+  return shown.map((text) => [text.textContent, over(text.getBoundingClientRect())]).filter(([, by]) => by > 1);
 })"""
 CSV = "id,n0,n1,n2,n3,n4,n5,c0,c1,c2\n" + "".join(f"{i},1,2,3,4,5,{i % 7 - 3},red,green,red\n" for i in range(50))
 
