@@ -5,7 +5,8 @@ the service's log into the database never loads it.
 
 | module | what is in it |
 |---|---|
-| `archive` | Old days in Parquet files: what leaves the database by age, and is read as if it had not |
+| `archive` | Old days in Parquet files, read as if they had not left the database |
+| `archiver` | Brings old days into Parquet files: what leaves the database by age |
 | `label_coverage` | Which of the answered rows have a label, by their score, and whether they are a sample |
 | `migration` | From the first layout of the prediction log in PostgreSQL to this one, once, in one transaction |
 | `packed` | Inputs and probabilities of a logged row as few bytes, for PostgreSQL |

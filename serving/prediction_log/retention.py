@@ -1,6 +1,6 @@
 """Retention: rows and labels past `log.retention_days` are deleted, by a clock that is not believed at once.
 
-Rows past `log.archive_after_days` leave the database for Parquet files (`ml.predictions.archive`) by the same clock.
+Rows past `log.archive_after_days` leave the database for Parquet files (`ml.predictions.archiver`) by the same clock.
 
 A clock that is wrong for a moment must not delete history, neither ahead (everything is old then) nor behind (what is
 answered then is old as soon as it is right again). So the log shipper keeps a time of its own (`ml.storage.clock`): it
@@ -19,7 +19,7 @@ import msgspec
 
 from ml import alerts, predictions
 from ml.messages import message
-from ml.predictions import archive
+from ml.predictions import archiver
 from ml.settings import Settings
 from ml.storage import clock as clocks
 from ml.storage.clock import BELIEVED_S, DAY_S, Clock
@@ -90,7 +90,7 @@ class Retention:
             if clocks.ran_s() - self._kept > KEEP_EVERY_S:
                 self._keep()
             return
-        gone = predictions.purge(self.settings, self.horizon) + archive.purge(self.settings, self.horizon)
+        gone = predictions.purge(self.settings, self.horizon) + archiver.purge(self.settings, self.horizon)
         clock.purged = clock.now
         self._keep()
         if gone:
@@ -103,7 +103,7 @@ class Retention:
         if age > 0 and (self._archiving is None or not self._archiving.is_alive()):
             before = min(time.time(), self.clock.now) - DAY_S * age
             spawned = multiprocessing.get_context("spawn").Process(
-                target=archive.run, args=(self.settings, before), name="archive", daemon=True
+                target=archiver.run, args=(self.settings, before), name="archive", daemon=True
             )
             spawned.start()
             self._archiving = spawned

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from ml import predictions
 from ml.errors import StoreUnavailable
-from ml.predictions import archive, postgresql, tables
+from ml.predictions import archiver, postgresql, tables
 from ml.settings import Settings
 from ml.storage import database
 from tests.ml.predictions.logged import history, label, record
@@ -134,7 +134,7 @@ def test_a_reader_holds_a_drop_up_and_is_not_cut_off(on_postgresql: Settings, mo
 def test_a_row_that_comes_while_its_day_is_archived_waits_and_is_not_lost(
     on_postgresql: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, real = database.engine(on_postgresql), archive._digest_of
+    engine, real = database.engine(on_postgresql), archiver._digest_of
     predictions.insert(engine, [record("a", time=1.0)])
 
     def write() -> None:
@@ -152,13 +152,13 @@ def test_a_row_that_comes_while_its_day_is_archived_waits_and_is_not_lost(
         assert late.is_alive(), "it waits"
         return real(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(archive, "_digest_of", meanwhile)
+    monkeypatch.setattr(archiver, "_digest_of", meanwhile)
     with contextlib.suppress(StoreUnavailable):
-        archive.archive(on_postgresql, DAY)
+        archiver.archive(on_postgresql, DAY)
     monkeypatch.undo()
     late.join()
     assert predictions.window(engine)["prediction_id"].tolist() == ["a", "late"]
-    archive.archive(on_postgresql, DAY)
+    archiver.archive(on_postgresql, DAY)
     assert days(engine) == []
     assert predictions.window(engine)["prediction_id"].tolist() == ["a", "late"]
 
