@@ -9,10 +9,11 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ml import settings as settings_module
-from ml.errors import SettingsError
+from ml.errors import DataError, SettingsError
 from ml.settings import Settings, chosen_file
 from ml.settings.options import CHOICE_OF_DATA, RUN_OPTIONS, RunOption
 from ops import Interrupted, StackError, stack, supervision
@@ -39,6 +40,7 @@ def perform(arguments: argparse.Namespace) -> int:
             terminal.line("Stopping …")
             terminal.line("Stopped." if stack.stop(layout) else "Nothing runs.")
             return 0
+        before = _content(chosen_file(layout.settings.home))
         if arguments.data:
             layout = Layout(choose_data(layout.settings, arguments))
         started = ensure_running(layout, terminal)
@@ -48,7 +50,8 @@ def perform(arguments: argparse.Namespace) -> int:
         return 0
     if started:
         addresses(layout, terminal)  # to look at while it runs
-    run(layout, terminal, _conf(arguments))
+    with fitting_choice(layout, terminal, before) if arguments.data else contextlib.nullcontext():
+        run(layout, terminal, _conf(arguments))
     return 0
 
 
@@ -184,8 +187,6 @@ def choose_data(settings: Settings, arguments: argparse.Namespace) -> Settings:
     DataError
         The table cannot be read, or does not fit the champion's columns and classes.
     """
-    from ml.pipeline.stages import generate as stages  # pandas, for a choice of data alone
-
     file = chosen_file(settings.home)
     if arguments.data == "default":
         file.unlink(missing_ok=True)
@@ -205,10 +206,72 @@ def choose_data(settings: Settings, arguments: argparse.Namespace) -> Settings:
                 f"{_variable(name)} is set in the environment and would win over {stack_option}: unset it"
             )
     once = {"schema": arguments.schema} if arguments.schema else {}
-    stages.check(settings_module.load(overrides={"data": data | once}))
+    _check(settings_module.load(overrides={"data": data | once}))
     file.parent.mkdir(parents=True, exist_ok=True)
     write_private(file, json.dumps({"data": data}, indent=2) + "\n")
     return settings_module.load()
+
+
+def _check(settings: Settings) -> None:
+    """Read the table and hold it against the champion's contract, with this process's environment left as it is.
+
+    MLflow's client puts switches of its own there; what runs is compared by it with what would be started.
+    """
+    from ml.pipeline.stages import generate  # pandas, for a choice of data alone
+
+    before = dict(os.environ)
+    try:
+        generate.check(settings)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def fitting_choice(layout: Layout, terminal: Terminal, before: bytes | None) -> Iterator[None]:
+    """Put the earlier choice of data back after a run, if later ones would fail on the new one.
+
+    A run that infers the columns anew may be refused: the champion then goes on predicting something else.
+
+    Parameters
+    ----------
+    before
+        What `var/settings.json` had before the choice; None: there was none.
+    """
+    file = chosen_file(layout.settings.home)
+    chosen = _content(file)
+    try:
+        yield
+    except Interrupted:  # the run goes on, and reads it
+        raise
+    except BaseException:
+        _put_back_unfit(layout, terminal, before, chosen)
+        raise
+    _put_back_unfit(layout, terminal, before, chosen)
+
+
+def _put_back_unfit(layout: Layout, terminal: Terminal, before: bytes | None, chosen: bytes | None) -> None:
+    file = chosen_file(layout.settings.home)
+    with only_one(layout):
+        if _content(file) != chosen:  # somebody has chosen again meanwhile
+            return
+        try:
+            _check(settings_module.load())
+        except DataError as error:
+            if before is None:
+                file.unlink(missing_ok=True)
+            else:
+                write_private(file, before.decode("utf-8"))
+            terminal.line()
+            terminal.line(f"The choice of data is what it was before, since every later run would fail: {error}")
+            terminal.line("With --policy always beside --data, a table of another kind takes the champion's place.")
+
+
+def _content(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _variable(name: str) -> str:

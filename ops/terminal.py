@@ -288,8 +288,8 @@ def way_across(results: dict[str, Any]) -> str:
     if not version or not any(reason.get("code") == INCOMPARABLE for reason in reasons):
         return ""
     return (
-        f"Version {version} answers something else, which callers would feel. If that is meant: "
-        f'python -m ml promote --version {version} --reason "…" --force (or the run again with --policy always)'
+        f"Version {version} answers something else, which callers would feel. If that is meant: the run again with "
+        f'--policy always (or this version alone: python -m ml promote --version {version} --reason "…" --force)'
     )
 
 

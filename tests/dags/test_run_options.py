@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,15 @@ import yaml
 
 from ml.cli.options import overrides
 from ml.cli.stages import generate, pipeline
+from ml.data import ingestion
 from ml.errors import DataError, SettingsError
-from ml.settings import Settings, from_values, options
+from ml.registry import contract
+from ml.settings import Settings, from_values, load, options
 from ml.settings.options import RUN_OPTIONS, RunOption
+from ops import Interrupted, RunFailed, command
 from ops import __main__ as stack
-from ops import command
+from ops.layout import Layout
+from ops.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Of a command, and of no run: where it is kept, what is printed, what the exit code says.
@@ -110,6 +117,59 @@ def test_a_choice_of_data_that_fails_is_not_kept(tmp_path: Path, monkeypatch: py
         else:
             command.choose_data(Settings(home=tmp_path), arguments)
         assert yaml.safe_load(kept.read_text(encoding="utf-8"))["data"]["path"] == str(tmp_path / "good.csv")
+
+
+@pytest.mark.parametrize("ends", [None, RunFailed("generate failed"), Interrupted("left")], ids=str)
+@pytest.mark.parametrize("first", [True, False], ids=["first", "again"])
+def test_a_choice_that_later_runs_would_fail_on_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool, ends: Exception | None
+) -> None:
+    """The run inferred other columns, and the champion stayed: unless it goes on, what was chosen before is chosen."""
+    monkeypatch.setenv("REFIT_HOME", str(tmp_path))
+    table(tmp_path / "old.csv")
+    table(tmp_path / "new.csv", target="z")
+    kept, out = tmp_path / "var" / "settings.json", io.StringIO()
+    if not first:
+        command.choose_data(Settings(home=tmp_path), stack.parser().parse_args(_words(tmp_path / "old.csv", "y")))
+    before = kept.read_bytes() if kept.is_file() else None
+    asked = stack.parser().parse_args([*_words(tmp_path / "new.csv", "z"), "--schema", "infer"])
+    layout = Layout(command.choose_data(Settings(home=tmp_path), asked))
+    chosen = kept.read_bytes()
+    old = {"source": "file", "path": str(tmp_path / "old.csv"), "target": "y"}
+    schema = ingestion.check(load(overrides={"data": old | {"schema": "infer"}}))
+    served = contract.Contract(version="1", schema=schema, snapshot="")
+    monkeypatch.setattr(contract, "in_force", lambda settings: served)
+    with (
+        contextlib.nullcontext() if ends is None else pytest.raises(type(ends)),
+        command.fitting_choice(layout, Terminal(out), before),
+    ):
+        if ends:
+            raise ends
+    if isinstance(ends, Interrupted):
+        assert (kept.read_bytes(), out.getvalue()) == (chosen, "")
+    else:
+        assert (kept.read_bytes() if kept.is_file() else None) == before
+        assert "data.target is 'z', and the champion predicts 'y'" in out.getvalue()
+        assert "--policy always" in out.getvalue()
+
+
+def test_a_choice_that_fits_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the environment is as it was: what runs would be started anew for what MLflow's client puts there."""
+    monkeypatch.setenv("REFIT_HOME", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    before = dict(os.environ)
+    table(tmp_path / "t.csv")
+    layout = Layout(
+        command.choose_data(Settings(home=tmp_path), stack.parser().parse_args(_words(tmp_path / "t.csv", "y")))
+    )
+    with command.fitting_choice(layout, Terminal(io.StringIO()), None):
+        pass
+    assert (tmp_path / "var" / "settings.json").is_file()
+    assert dict(os.environ) == before
+
+
+def _words(file: Path, target: str) -> list[str]:
+    return ["--data", str(file), "--target", target]
 
 
 def test_the_environment_may_say_what_the_command_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
