@@ -30,6 +30,7 @@ LEFT_OUT = frozenset(
         "decorated",
     )
 )
+ANEW = ("--schema", "infer", "--policy", "always")  # a table of other columns, to take the champion's place
 COLUMN = ""  # stands for the name of the finding's column
 # What a person may answer to a finding, as an option of the command that reads the table, and what it is given.
 ANSWERS = {
@@ -107,8 +108,8 @@ def _commands(findings: Sequence[Finding], data: Data) -> Iterator[Message]:
         option, value = _answer(finding)
         if option and option not in told:
             told.add(option)
-            asked = [*(_asked(data) if data.path else []), option, value or finding.column]
-            command = spoken(shlex.join(["./run_pipeline.sh", *asked, "--schema", "infer"]))
+            asked = [*(_asked(data, option) if data.path else []), option, value or finding.column]
+            command = spoken(shlex.join(["./run_pipeline.sh", *asked, *ANEW]))
             yield message("data.found_command", column=finding.column, command=command)
 
 
@@ -120,9 +121,11 @@ def _answer(finding: Finding) -> tuple[str, str]:
     return ANSWERS.get(code_of(said), ("", ""))
 
 
-def _asked(data: Data) -> Iterator[str]:
-    """The options that name this table as it was named now."""
+def _asked(data: Data, answer: str) -> Iterator[str]:
+    """The options that name this table as it was named now, but for what the answer's option says otherwise."""
     for option in CHOICE_OF_DATA:
+        if option.stack == answer and option.kind != "texts":
+            continue
         value = getattr(data, option.settings[0].removeprefix("data."))
         for one in value if option.kind == "texts" else [value] if value else []:
             yield from (option.stack, one)

@@ -308,7 +308,8 @@ def _nothing_before(settings: Settings, current: str) -> Message:
     before = ledger.served_before(settings, current, now.sha256)
     other, sha256 = next((one for one in before if border(settings, one[0], now, one[1])), ("", ""))
     if other and not _is_gone(settings, other, sha256):
-        return message("release.nothing_within_contract", version=current, other=other)
+        felt = changes(settings, now, version(settings, other, sha256))
+        return message("release.nothing_within_contract", version=current, other=other, changes=felt)
     return message("release.nothing_to_go_back_to", version=current)
 
 

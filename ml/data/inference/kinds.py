@@ -175,7 +175,9 @@ def _date(name: str, array: pa.Array, data: Data, report: Report) -> Found | Non
         doubtful = not data.dates and days(cell, order="day-first") is not None
         report.warn(message("findings.dates_doubtful" if doubtful else "findings.dates_unread", cell=cell), name)
         return None
-    report.info(message("findings.dates"), name)
+    # Only a column with a moment in every row can order them, and only one does.
+    may_be_time = not data.time_column and present == len(array)
+    report.info(message("findings.dates" if may_be_time else "findings.dates_learned"), name)
     return Found("date", date_order=data.dates)
 
 

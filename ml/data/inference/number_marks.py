@@ -149,7 +149,13 @@ class Evidence:
         ------
         MixedMarks
             Cells contradict each other, and nobody said which are right.
+        DataError
+            All that decide it contradict what a person says.
         """
+        if decimal and self._decimal and decimal not in self._decimal:
+            [(shown_mark, cell)] = self._decimal.items()
+            known = {"said": decimal, "mark": shown_mark, "cell": cell.text, "place": cell.place}
+            raise DataError(message("data.said_mark", **known), file=file, line=cell.line, column=cell.column)
         if not decimal and len(self._decimal) > 1:
             one, other = sorted(self._decimal.values(), key=lambda cell: cell.row)
             raise MixedMarks(one, other, file)
@@ -181,6 +187,8 @@ def settled(frame: Table, data: Data, names: Iterable[str], place: Place, report
     ------
     MixedMarks
         Columns or cells contradict each other; the message names one of each way.
+    DataError
+        They contradict `data.decimal`.
     """
     if data.thousands:
         decimal = data.decimal or ("," if data.thousands == "." else ".")

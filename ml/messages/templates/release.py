@@ -25,7 +25,8 @@ TEMPLATES = {
     "release.shadow_replaced": N_("version {version} takes its place in shadow: the champion has degraded since"),
     "release.quarantined": N_("version {version} is quarantined ({reason})"),
     "release.changes_contract": N_(
-        "version {version} would change what callers send and get: {changes:; }; do it with force if that is meant"
+        "version {version} would change what callers send and get: {changes:; }; do it with force (--force) if that is "
+        "meant"
     ),
     "release.contract": "{changes:; }",
     "release.contract_not_known": N_("not known: {error}"),
@@ -34,8 +35,8 @@ TEMPLATES = {
         "back to another version, or begin anew with --schema infer"
     ),
     "release.nothing_within_contract": N_(
-        "no version of the same columns and classes served before version {version}; version {other} did: name it, "
-        "with force"
+        "no version of the same columns and classes served before version {version}; version {other} did, and would "
+        "change what callers send and get: {changes:; }; name it with force (--to {other} --force) if that is meant"
     ),
     "release.moved_in_mlflow": N_("the alias was moved in MLflow's registry"),
     "release.moved_with_doubts": N_("the alias was moved in MLflow's registry; {doubts:; }"),

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from ml.data import ingestion, summary
+from ml.messages import message
 from ml.pipeline import progress
 from ml.schema.findings import Finding
 from ml.settings import Settings, from_values
@@ -47,8 +48,8 @@ def test_a_table_is_told_line_by_line(tmp_path: Path) -> None:
     assert "note: the delimiter is semicolon" in lines
     table = f"--data '{tmp_path}/my churn.csv' --target Churn"
     assert lines[-2:] == [
-        f"to have 'Mã số' otherwise: ./run_pipeline.sh {table} --id 'Mã số' --schema infer",
-        f"to have 'LastContact' otherwise: ./run_pipeline.sh {table} --time LastContact --schema infer",
+        f"to have 'Mã số' otherwise: ./run_pipeline.sh {table} --id 'Mã số' --schema infer --policy always",
+        f"to have 'LastContact' otherwise: ./run_pipeline.sh {table} --time LastContact --schema infer --policy always",
     ]
 
 
@@ -75,9 +76,15 @@ def test_the_command_reads_the_table_as_it_was_read(tmp_path: Path) -> None:
     made = ingestion.generate(chosen)
     lines = list(map(str, summary.found(made.manifest, made.schema, chosen.data)))
     table = f"--data '{tmp_path}/my churn.csv' --target Churn --positive 'Có' --decimal ."
-    assert f"to have 'key' otherwise: ./run_pipeline.sh {table} --id key --schema infer" in lines
-    assert f"to have 'signed' otherwise: ./run_pipeline.sh {table} --dates day-first --schema infer" in lines
-    assert f"to have 'LastContact' otherwise: ./run_pipeline.sh {table} --time LastContact --schema infer" in lines
+    assert f"to have 'key' otherwise: ./run_pipeline.sh {table} --id key --schema infer --policy always" in lines
+    assert (
+        f"to have 'signed' otherwise: ./run_pipeline.sh {table} --dates day-first --schema infer --policy always"
+        in lines
+    )
+    assert (
+        f"to have 'LastContact' otherwise: ./run_pipeline.sh {table} --time LastContact --schema infer --policy always"
+        in lines
+    )
 
 
 def test_many_columns_classes_and_findings_are_counted(tmp_path: Path) -> None:
@@ -115,5 +122,31 @@ def test_the_command_names_the_table_as_it_was_named(tmp_path: Path) -> None:
     made = ingestion.generate(msgspec.structs.replace(chosen, data=data))
     last = str(summary.found(made.manifest, made.schema, data)[-1])
     assert last.endswith(
-        "--target Churn --positive 'Có' --id 'Mã số' --exclude charges --time LastContact --schema infer"
+        "--target Churn --positive 'Có' --id 'Mã số' --exclude charges --time LastContact --schema infer --policy always"
     )
+
+
+def test_a_column_that_cannot_be_the_time_is_not_offered_as_it(tmp_path: Path) -> None:
+    """Dates with gaps order no rows, and where a time is named there is nothing to choose."""
+    chosen = settings(tmp_path)
+    frame = pd.read_csv(chosen.data.path, sep=";")
+    frame["gaps"] = frame["LastContact"].where(frame.index % 3 > 0)
+    frame.to_csv(chosen.data.path, index=False, sep=";")
+    for named, offered in (("", ["Mã số", "LastContact"]), ("LastContact", ["Mã số"])):
+        data = msgspec.structs.replace(chosen.data, time_column=named)
+        made = ingestion.generate(msgspec.structs.replace(chosen, data=data))
+        lines = list(map(str, summary.found(made.manifest, made.schema, data)))
+        assert [line.split("'")[1] for line in lines if "otherwise" in line] == offered
+        assert any(line.startswith("note on 'gaps': dates: their days") and "--time" not in line for line in lines)
+
+
+def test_an_answer_takes_the_place_of_what_was_said(tmp_path: Path) -> None:
+    """No option that is given once stands in the command twice."""
+    chosen = settings(tmp_path)
+    data = msgspec.structs.replace(chosen.data, dates="month-first", time_column="LastContact")
+    made = ingestion.generate(msgspec.structs.replace(chosen, data=data))
+    finding = Finding("warning", "signed", message("findings.dates_doubtful", cell="01/02/2025"))
+    manifest = msgspec.structs.replace(made.manifest, report=(finding,))
+    last = str(summary.found(manifest, made.schema, data)[-1])
+    assert "--time LastContact --dates day-first --schema infer" in last
+    assert "month-first" not in last

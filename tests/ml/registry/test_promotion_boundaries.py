@@ -566,7 +566,7 @@ def test_a_rollback_crosses_a_contract_by_name_and_force(
     before = rows(own)
     with pytest.raises(PromotionError) as unnamed:
         rollback(own)
-    assert unnamed.value.message == message("release.nothing_within_contract", version="2", other="1")
+    assert unnamed.value.message == message("release.nothing_within_contract", version="2", other="1", changes=[GONE])
     with pytest.raises(PromotionError) as unforced:
         rollback(own, "1")
     assert unforced.value.message == message("release.changes_contract", version="1", changes=[GONE])

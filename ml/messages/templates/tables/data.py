@@ -38,6 +38,10 @@ TEMPLATES = {
     "data.marks": N_("{n:,} cells such as '{cell}' are numbers with marks in them; {remedies:, or }"),
     "data.either_mark": N_("give --decimal . ('{cell}' is {one}) or --decimal , (it is {other})"),
     "data.other_marks": N_("write them with the table's own marks, {marks: and }"),
+    "data.said_mark": N_(
+        "'{cell}' in {place} shows that the decimal mark is '{mark}', and '{said}' was given: leave that out, or give "
+        "'{mark}'"
+    ),
     "data.mixed_marks": N_(
         "'{cell}' in {at} is written with other marks than '{first}' in {place} of column '{column}': write all "
         "numbers of the table in one way, or leave a column out"
@@ -78,7 +82,8 @@ TEMPLATES = {
     "data.against_contract": N_(
         "the table does not fit the champion's contract:\n- {problems:\n- }\nRepair the table or the settings; or, "
         "where the change is meant, let columns, classes and positive label be found anew: data.schema = "
-        '"infer" (--schema infer, or the field in Airflow\'s form)'
+        "\"infer\" (--schema infer, or the field in Airflow's form), and the new version take the champion's place "
+        "(--policy always)"
     ),
     "data.other_target": N_("data.target is '{got}', and the champion predicts '{expected}'"),
     "data.other_positive": N_("data.positive_label is '{got}', and the champion's is '{expected}'"),

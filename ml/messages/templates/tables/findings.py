@@ -38,6 +38,9 @@ TEMPLATES = {
         "when a row was known, name it as the time instead (--time): then it orders the rows, and nothing is learned "
         "from it or from the days to it"
     ),
+    "findings.dates_learned": N_(
+        "dates: their days, seasons and weekdays are learned from, and the days to other columns of dates"
+    ),
     "findings.dates_doubtful": N_(
         "holds dates such as '{cell}' that may have the day or the month first: left out; say --dates day-first or "
         "--dates month-first (data.dates)"
