@@ -16,6 +16,8 @@ from ml.pipeline import progress
 from ml.schema.findings import Finding
 from ml.settings import Settings, from_values
 
+ANEW = "--schema infer --policy always"
+
 
 def settings(home: Path) -> Settings:
     """Of a churn table with an id with gaps, dates, and a constant, as a person brings it."""
@@ -48,8 +50,8 @@ def test_a_table_is_told_line_by_line(tmp_path: Path) -> None:
     assert "note: the delimiter is semicolon" in lines
     table = f"--data '{tmp_path}/my churn.csv' --target Churn"
     assert lines[-2:] == [
-        f"to have 'Mã số' otherwise: ./run_pipeline.sh {table} --id 'Mã số' --schema infer --policy always",
-        f"to have 'LastContact' otherwise: ./run_pipeline.sh {table} --time LastContact --schema infer --policy always",
+        f"to have 'Mã số' otherwise: ./run_pipeline.sh {table} --id 'Mã số' {ANEW}",
+        f"to have 'LastContact' otherwise: ./run_pipeline.sh {table} --time LastContact {ANEW}",
     ]
 
 
@@ -76,15 +78,9 @@ def test_the_command_reads_the_table_as_it_was_read(tmp_path: Path) -> None:
     made = ingestion.generate(chosen)
     lines = list(map(str, summary.found(made.manifest, made.schema, chosen.data)))
     table = f"--data '{tmp_path}/my churn.csv' --target Churn --positive 'Có' --decimal ."
-    assert f"to have 'key' otherwise: ./run_pipeline.sh {table} --id key --schema infer --policy always" in lines
-    assert (
-        f"to have 'signed' otherwise: ./run_pipeline.sh {table} --dates day-first --schema infer --policy always"
-        in lines
-    )
-    assert (
-        f"to have 'LastContact' otherwise: ./run_pipeline.sh {table} --time LastContact --schema infer --policy always"
-        in lines
-    )
+    assert f"to have 'key' otherwise: ./run_pipeline.sh {table} --id key {ANEW}" in lines
+    assert f"to have 'signed' otherwise: ./run_pipeline.sh {table} --dates day-first {ANEW}" in lines
+    assert f"to have 'LastContact' otherwise: ./run_pipeline.sh {table} --time LastContact {ANEW}" in lines
 
 
 def test_many_columns_classes_and_findings_are_counted(tmp_path: Path) -> None:
@@ -121,9 +117,7 @@ def test_the_command_names_the_table_as_it_was_named(tmp_path: Path) -> None:
     data = msgspec.structs.replace(chosen.data, positive_label="Có", id_columns=("Mã số",), exclude=("charges",))
     made = ingestion.generate(msgspec.structs.replace(chosen, data=data))
     last = str(summary.found(made.manifest, made.schema, data)[-1])
-    assert last.endswith(
-        "--target Churn --positive 'Có' --id 'Mã số' --exclude charges --time LastContact --schema infer --policy always"
-    )
+    assert last.endswith(f"--target Churn --positive 'Có' --id 'Mã số' --exclude charges --time LastContact {ANEW}")
 
 
 def test_a_column_that_cannot_be_the_time_is_not_offered_as_it(tmp_path: Path) -> None:

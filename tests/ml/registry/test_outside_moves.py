@@ -186,7 +186,7 @@ def test_another_contract_is_refused_unless_forced(
     assert store.aliases == {"champion": "4"}
     border = ledger.events(own, limit=1, what=[ledger.NEW_CONTRACT])[0]
     assert (border.from_version, border.to_version, str(border.why)) == ("2", "4", "columns gone: score")
-    with pytest.raises(PromotionError, match="version 2 did, .*: columns gone: score; name it with force"):
+    with pytest.raises(PromotionError, match=r"version 2 did, .*: columns gone: score; name it with force"):
         registry.rollback(own, who="bob", why="complaints", confirm_with=agree)
     with pytest.raises(PromotionError, match="columns gone: score"):
         registry.rollback(own, "2", who="bob", why="complaints", confirm_with=agree)
