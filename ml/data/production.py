@@ -109,11 +109,21 @@ def add(
 
 
 def same_question(labelled: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, int]:
-    """The labelled rows that answer what is being trained, and how many do not. One that does not say is taken."""
+    """The labelled rows that answer what is being trained, and how many do not. One that does not say is taken.
+
+    Columns that only the others have a value in go with them.
+    """
     if QUESTION not in labelled.columns:
         return labelled, 0
     same = labelled[QUESTION].isin(["", schema.question])
-    return labelled[same].reset_index(drop=True), int((~same).sum())
+    kept = labelled[same].reset_index(drop=True)
+    known = {column.name for column in schema.columns} | {schema.target}
+    foreign = [
+        name
+        for name in kept.columns
+        if name not in known and not name.startswith(RESERVED) and kept[name].isna().all() and not same.all()
+    ]
+    return kept.drop(columns=foreign), int((~same).sum())
 
 
 def without_ids_of(labelled: pd.DataFrame, held: pd.DataFrame) -> pd.DataFrame:

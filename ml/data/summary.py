@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
+
 from ml.commands import spoken
 from ml.data.manifest import Manifest
 from ml.messages import Message, code_of, message
@@ -50,11 +52,24 @@ def found(manifest: Manifest, schema: Schema, data: Data) -> tuple[Message, ...]
     ]
     if aside := [name for name in (*schema.id_columns, schema.time_column, schema.weight_column) if name]:
         lines.append(message("data.found_aside", names=_names(aside)))
+    return (*lines, *noticed(manifest, data))
+
+
+def noticed(manifest: Manifest, data: Data, *, escape: Callable[[str], str] = str) -> tuple[Message, ...]:
+    """What was left out, doubts and notes, a line each, and the commands that change it.
+
+    Parameters
+    ----------
+    data
+        The settings that the table was read by.
+    escape
+        Done to the texts of others: names of columns, and commands.
+    """
     ordered = sorted(manifest.report, key=_rank)
-    lines += [line(finding) for finding in ordered[:SHOWN]]
+    lines = [_line(finding, escape) for finding in ordered[:SHOWN]]
     if more := len(ordered[SHOWN:]):
         lines.append(message("data.found_more", n=more))
-    return (*lines, *_commands(ordered, data))
+    return (*lines, *_commands(ordered, data, escape))
 
 
 def sampled(manifest: Manifest, most: int) -> Message | None:
@@ -66,8 +81,8 @@ def sampled(manifest: Manifest, most: int) -> Message | None:
     return message("data.sampled", parts=named)
 
 
-def line(finding: Finding, escape: Callable[[str], str] = str) -> Message:
-    """A finding as a line that says what it is: left out, a doubt, or a note. `escape` is done to its column's name."""
+def _line(finding: Finding, escape: Callable[[str], str]) -> Message:
+    """A finding as a line that says what it is: left out, a doubt, or a note."""
     column, what = escape(finding.column), finding.message
     if _rank(finding) == 0:
         return message("data.found_left_out", column=column, why=what)
@@ -101,7 +116,7 @@ def _names(names: Sequence[str]) -> Message:
     return message("data.found_names", names=shown)
 
 
-def _commands(findings: Sequence[Finding], data: Data) -> Iterator[Message]:
+def _commands(findings: Sequence[Finding], data: Data, escape: Callable[[str], str]) -> Iterator[Message]:
     """At most one a kind of answer: the command with which the table is read otherwise."""
     told: set[str] = set()
     for finding in findings:
@@ -110,7 +125,7 @@ def _commands(findings: Sequence[Finding], data: Data) -> Iterator[Message]:
             told.add(option)
             asked = [*(_asked(data, option) if data.path else []), option, value or finding.column]
             command = spoken(shlex.join(["./run_pipeline.sh", *asked, *ANEW]))
-            yield message("data.found_command", column=finding.column, command=command)
+            yield message("data.found_command", column=escape(finding.column), command=escape(command))
 
 
 def _answer(finding: Finding) -> tuple[str, str]:
@@ -123,9 +138,12 @@ def _answer(finding: Finding) -> tuple[str, str]:
 
 def _asked(data: Data, answer: str) -> Iterator[str]:
     """The options that name this table as it was named now, but for what the answer's option says otherwise."""
+    from ml.data.sources import files  # pandas
+
+    shown = msgspec.structs.replace(data, path=files.without_password(data.path))
     for option in CHOICE_OF_DATA:
         if option.stack == answer and option.kind != "texts":
             continue
-        value = getattr(data, option.settings[0].removeprefix("data."))
+        value = getattr(shown, option.settings[0].removeprefix("data."))
         for one in value if option.kind == "texts" else [value] if value else []:
             yield from (option.stack, one)

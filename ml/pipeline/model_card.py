@@ -17,6 +17,7 @@ from ml.messages import Message, Text, message
 from ml.messages.document import Block, Document, block, markdown
 from ml.models.base import Params
 from ml.schema.cells import iso
+from ml.settings import Data
 
 if TYPE_CHECKING:
     from ml.data.snapshot import Snapshot
@@ -52,12 +53,14 @@ class ModelMetrics(Evaluation, frozen=True, kw_only=True):
 
 def document(
     snapshot: Snapshot, candidate: Candidate, decision: Decision, metrics: ModelMetrics, verdict: Verdict,
-    trials: Sequence[Trial], *, most_rows: int = 0, policy: Message | None = None,
+    trials: Sequence[Trial], *, data: Data | None = None, most_rows: int = 0, policy: Message | None = None,
 ) -> Document:  # fmt: skip
     """The card by code, without its title: content of model_card.json.
 
     Parameters
     ----------
+    data
+        The settings that the table was read by: with them stand the commands that read it otherwise.
     most_rows
         Of the training and the validation part that learners read (`train.max_rows`); 0: all.
     policy
@@ -66,7 +69,7 @@ def document(
     return [
         block("text", message("card.verdict", verdict=verdict.message)),
         *_section("card.model", _model(candidate, decision, metrics)),
-        *_section("card.data", _data(snapshot, most_rows, policy)),
+        *_section("card.data", _data(snapshot, data or Data(), most_rows, policy)),
         *_section("card.quality", _scores(metrics, decision, snapshot.schema)),
         *_section("card.weakest", _slices(metrics)),
         *_section("card.importance", _importance(metrics.importance)),
@@ -97,7 +100,7 @@ def _model(candidate: Candidate, decision: Decision, metrics: ModelMetrics) -> l
     return [block("item", line) for line in lines]
 
 
-def _data(snapshot: Snapshot, most_rows: int, policy: Message | None) -> list[Block]:
+def _data(snapshot: Snapshot, data: Data, most_rows: int, policy: Message | None) -> list[Block]:
     manifest = snapshot.manifest
     columns = len(snapshot.schema.columns)
     lines = [
@@ -109,10 +112,10 @@ def _data(snapshot: Snapshot, most_rows: int, policy: Message | None) -> list[Bl
         lines.append(sampled)
     if manifest.time_range:
         lines.append(message("card.time", first=manifest.time_range[0], last=manifest.time_range[1]))
-    if manifest.labelled.given:
-        lines += [message("card.labelled", n=manifest.labelled.given), *([policy] if policy else [])]
-    warned = [finding for finding in manifest.report if finding.level == "warning"]
-    lines += [summary.line(finding, _escaped) for finding in warned[:_SHOWN]]
+    if given := manifest.labelled.given:
+        lines.append(message("card.labelled_in", n=manifest.labelled.added, given=given))
+        lines += [policy] if policy and manifest.labelled.added else []
+    lines += summary.noticed(manifest, data, escape=_plain)
     return [block("item", line) for line in lines]
 
 
@@ -216,4 +219,9 @@ def _search(metrics: ModelMetrics, trials: Sequence[Trial]) -> Block:
 
 def _escaped(text: str) -> str:
     """A customer's own text inside of a Markdown table."""
-    return "".join("\\" + c if c in "\\|`*_<>[]#" else " " if c in "\r\n" else c for c in str(text))[:80]
+    return _plain(text)[:80]
+
+
+def _plain(text: str) -> str:
+    """A text without a meaning in Markdown, in one line."""
+    return "".join("\\" + c if c in "\\|`*_<>[]#" else " " if c in "\r\n" else c for c in str(text))

@@ -137,8 +137,8 @@ def _make(
     drawn = _figures(fitted.candidate, metrics, curves, trials, snapshot.schema)
     made = space.needed(SnapshotRecord)
     card = model_card.document(
-        snapshot, served.candidate, decision, metrics, verdict, trials, most_rows=settings.train.max_rows,
-        policy=generate.labelled_policy(made.policy, made.policy_message),
+        snapshot, served.candidate, decision, metrics, verdict, trials, data=settings.data,
+        most_rows=settings.train.max_rows, policy=generate.labelled_policy(made.policy, made.policy_message),
     )  # fmt: skip
     files = {
         "metrics.json": metrics,

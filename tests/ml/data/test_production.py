@@ -105,6 +105,18 @@ def test_rows_of_another_question_are_left_out_and_counted(settings: Settings) -
     assert told == ["labelled production rows that answer another question (target, columns, classes) are left out: 50"]
 
 
+def test_columns_of_another_question_are_not_told_as_the_tables(settings: Settings) -> None:
+    """They came with rows that are left out; one that the rows that stay have, too, is told as before."""
+    rows = labelled(200)
+    others = pd.Series([True] * 50 + [False] * 150)
+    rows[QUESTION] = np.where(others, "another", generate(settings).schema.question)
+    rows["tenure_of_theirs"] = np.where(others, 1.0, np.nan)
+    rows["note"] = "x"
+    told = [str(f.message) for f in generate(settings, labelled=rows).manifest.report]
+    assert "columns that the model does not know are ignored: 'note'" in told
+    assert "tenure_of_theirs" not in " ".join(told)
+
+
 def test_a_feature_may_be_called_time(tmp_path: Path) -> None:
     """Or prediction_id, label, actual: Refit's own names are reserved, and refused in a table."""
     rng = np.random.default_rng(0)

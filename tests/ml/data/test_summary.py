@@ -134,6 +134,15 @@ def test_a_column_that_cannot_be_the_time_is_not_offered_as_it(tmp_path: Path) -
         assert any(line.startswith("note on 'gaps': dates: their days") and "--time" not in line for line in lines)
 
 
+def test_a_password_in_the_address_is_not_told(tmp_path: Path) -> None:
+    """The command stands in logs, on pages and in the card."""
+    made = ingestion.generate(settings(tmp_path))
+    data = msgspec.structs.replace(settings(tmp_path).data, path="ftp://me:secret@host/t.csv")
+    told = " ".join(map(str, summary.found(made.manifest, made.schema, data)))
+    assert "--data 'ftp://me:***@host/t.csv' --target Churn" in told
+    assert "secret" not in told
+
+
 def test_an_answer_takes_the_place_of_what_was_said(tmp_path: Path) -> None:
     """No option that is given once stands in the command twice."""
     chosen = settings(tmp_path)
