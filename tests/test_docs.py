@@ -346,3 +346,37 @@ def test_every_picture_is_shown_and_made_by_the_script() -> None:
     assert set(pictures) == made
     assert made <= shown
     assert max(pictures.values()) < 200_000
+
+
+TRANSLATED = {
+    ROOT / "README.md": ROOT / "README.vi.md",
+    ROOT / "docs/how-to.md": ROOT / "docs/vi/how-to.md",
+    ROOT / "docs/index.md": ROOT / "docs/vi/first-steps.md",
+}
+
+
+def _shape(page: Path) -> dict[str, int]:
+    """How many headings, rows of tables, pictures and blocks of commands a page has."""
+    text = page.read_text(encoding="utf-8")
+    bare = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    counts = {"headings": r"^##+ ", "rows": r"^\|", "pictures": r"^!\["}
+    shape = {what: len(re.findall(pattern, bare, re.MULTILINE)) for what, pattern in counts.items()}
+    return shape | {"blocks": text.count("\n```bash\n")}
+
+
+def _pages(page: Path) -> set[Path]:
+    """The documents that a page leads to."""
+    targets = [target.partition("#")[0] for target in _LINK.findall(_CODE.sub("", page.read_text(encoding="utf-8")))]
+    return {
+        (page.parent / target).resolve() for target in targets if target.endswith(".md") and not urlsplit(target).scheme
+    }
+
+
+@pytest.mark.parametrize("english", TRANSLATED, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_vietnamese_page_has_what_the_english_one_has(english: Path) -> None:
+    """No section, row, picture, command or page that readers of one language alone are told of."""
+    vietnamese = TRANSLATED[english]
+    asked, there = _shape(english), _shape(vietnamese)
+    assert not {what: (n, there[what]) for what, n in asked.items() if there[what] < n}
+    known = _pages(vietnamese) | {vietnamese}
+    assert not {page.name for page in _pages(english) if not {page, TRANSLATED.get(page, page)} & known}
