@@ -245,7 +245,11 @@ def write(
             files.write_json(path.with_suffix(".json"), manifest)
     except OSError as error:
         raise DataError(message("data.not_written", error=str(error)), file=str(folder)) from error
-    return _opened(settings, path, anew=True)
+    made = _opened(settings, path, anew=True)
+    # Where the same rows were there already, what is told is of this reading: another file, other checks.
+    known = {"report": manifest.report, "source": manifest.source, "labelled": manifest.labelled}
+    made.manifest = msgspec.structs.replace(made.manifest, **known)
+    return made
 
 
 def open(settings: Settings, snapshot_id: str) -> Snapshot:

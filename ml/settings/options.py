@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
+
+from ml.settings.sections import Source
 
 
 class RunOption(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +55,7 @@ class RunOption(msgspec.Struct, frozen=True, kw_only=True):
 RUN_OPTIONS = (
     RunOption(
         name="source", settings=("data.source",), group="Data", kind="choice", command="--source", field="source",
-        choices=("synthetic", "customers", "file", "sql"), help="Where rows come from.",
+        choices=get_args(Source), help="Where rows come from.",
         title="Source", note="'file' and 'sql' use the fields below or what is configured.",
     ),
     RunOption(

@@ -15,6 +15,9 @@ ENGINE_ADDRESSES = ("tcp://", "tls://", "ws://", "wss://")  # Dask's protocols
 MAX_ACTION_CHARS = 100  # of an action's name; our choice
 
 
+Source = Literal["synthetic", "customers", "file", "sql"]  # as `ml.data.sources.registry` has them
+
+
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of every section: immutable, and a key that is not declared is an error."""
 
@@ -22,7 +25,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class Data(Section, frozen=True):
     """Where rows come from and what their columns mean."""
 
-    source: Literal["synthetic", "customers", "file", "sql"] = "synthetic"
+    source: Source = "synthetic"
     path: str = ""  # file: local path or fsspec URL
     url: str = ""  # sql: SQLAlchemy URL
     query: str = ""  # sql: SELECT …

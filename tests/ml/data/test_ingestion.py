@@ -288,3 +288,18 @@ def test_a_parquet_file_without_columns_is_told(tmp_path: Path, frame: pd.DataFr
     frame.to_parquet(path)
     with pytest.raises(DataError, match=r"table\.parquet: the file has no columns"):
         generate(settings_of(tmp_path, source="file", path=str(path), target="target"))
+
+
+def test_what_is_told_is_of_this_reading(tmp_path: Path) -> None:
+    """The same rows from another file are the same snapshot, and not what was noticed of the first file."""
+    frame = pd.DataFrame({"x": np.arange(400) / 4, "y": np.where(np.arange(400) % 3 == 0, "a", "b")})
+    ids, told = [], []
+    for name, delimiter in (("one.csv", ","), ("two.csv", ";")):
+        frame.to_csv(tmp_path / name, index=False, sep=delimiter)
+        data = {"source": "file", "path": str(tmp_path / name), "target": "y"}
+        made = generate(from_values({"home": str(tmp_path), "data": data}))
+        ids.append(made.id)
+        told.append([str(finding.message) for finding in made.manifest.report])
+        assert made.manifest.source["path"] == str(tmp_path / name)
+    assert ids[0] == ids[1]
+    assert ["the delimiter is semicolon" in lines for lines in told] == [False, True]
