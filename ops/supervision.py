@@ -97,7 +97,7 @@ def supervisor_config(layout: Layout) -> str:
         "logfile": str(layout.logs / "supervisord.log"),
         "logfile_maxbytes": "10MB",
         "logfile_backups": "2",
-        "pidfile": str(layout.settings.var / "supervisord.pid"),
+        "pidfile": str(layout.supervisor_pid),
         "childlogdir": str(layout.logs),
         "directory": str(layout.home),  # by which `stack.left_listening` knows them
         "umask": "077",
