@@ -14,10 +14,12 @@ import msgspec
 
 from ml.errors import SettingsError
 from ml.messages import Message, message
-from ml.settings.sections import CHECKOUT, Section, Settings
+from ml.settings.sections import CHECKOUT, Schedule, Section, Settings
 
 # Settings of before, and what replaced them: whose file still has one is told.
 REPLACED = {"drift.renewal_gain": "drift.evidence_nats"}
+# Known without croniter, which is loaded for others alone: the defaults, and the preset that it lacks and Airflow has.
+_CRONS = {Schedule().retrain_cron, Schedule().drift_cron, "@quarterly"}
 _NOT_SETTINGS = {"REFIT_HOME", "REFIT_CONFIG"}  # read here by themselves
 
 
@@ -65,11 +67,33 @@ def from_values(values: Mapping[str, Any]) -> Settings:
         if key in (values.get(section) or {}):
             raise SettingsError(message("settings.replaced", old=old, new=new))
     try:
-        return msgspec.convert(
+        settings = msgspec.convert(
             values, Settings, strict=False, dec_hook=lambda kind, value: kind(value) if kind is Path else value
         )
     except msgspec.ValidationError as error:
         raise SettingsError(_wrong(str(error))) from error
+    _check_schedule(settings.schedule)
+    return settings
+
+
+def _check_schedule(schedule: Schedule) -> None:
+    """Refuse what Airflow cannot read as a time: its DAG would be gone, and nobody told."""
+    for name, dag in (("retrain_cron", "retrain"), ("drift_cron", "drift_check")):
+        if not _is_cron(text := getattr(schedule, name)):
+            raise SettingsError(message("settings.no_cron", setting=f"schedule.{name}", got=text, dag=dag))
+
+
+def _is_cron(text: str) -> bool:
+    """Whether Airflow's `CronTriggerTimetable` takes it: a preset of its own, or what croniter reads."""
+    if text in _CRONS:
+        return True
+    from croniter import CroniterError, croniter  # type: ignore[import-untyped]
+
+    try:
+        croniter(text)
+    except CroniterError:
+        return False
+    return True
 
 
 def _wrong(error: str) -> Message:

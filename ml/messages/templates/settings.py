@@ -5,6 +5,10 @@ from ml.messages.message import N_
 TEMPLATES = {
     "settings.wrong": N_("settings: {error}"),
     "settings.not_one_of": N_("{setting}: expected one of {allowed:, }, got '{got}'"),
+    "settings.no_cron": N_(
+        "{setting}: expected a time as cron writes it, in UTC, such as '0 3 * * *' (each day at 3:00) or '@daily', got "
+        "'{got}'; to switch it off, pause the DAG {dag} in Airflow"
+    ),
     "settings.did_you_mean": N_("{why}; did you mean '{near}'?"),
     "settings.replaced": N_("{old} is no setting any more: {new} replaced it, see docs/drift.md"),
     "settings.no_section": N_("{name}: there is no section '{section}'"),
