@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 from configparser import RawConfigParser
 from pathlib import Path
 
@@ -101,6 +103,18 @@ def test_the_fingerprint_sees_settings_of_the_environment(tmp_path: Path, monkey
     monkeypatch.setenv("REFIT_TUNE__MAX_EVALS", "3")
     after = supervision.fingerprint(layout)
     assert [part for part in after if after[part] != before[part]] == ["environment"]
+
+
+def test_the_fingerprint_sees_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that run looked for an optional library when they began."""
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path / "site-packages"))
+    layout = _layout(tmp_path)
+    (tmp_path / "site-packages" / "numpy-2.0.dist-info").mkdir(parents=True)
+    layout.fingerprint_file.parent.mkdir(parents=True)
+    layout.fingerprint_file.write_text(json.dumps(supervision.fingerprint(layout)), encoding="utf-8")
+    assert supervision.changed(layout) == []
+    (tmp_path / "site-packages" / "lightgbm-4.7.0.dist-info").mkdir()
+    assert supervision.changed(layout) == ["packages"]
 
 
 def test_the_environment_example_is_one_of_settings() -> None:
