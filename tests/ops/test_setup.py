@@ -217,6 +217,51 @@ class TestEnvironment:
         assert not (root / ".venv").exists()
 
 
+HOLDER = """
+import fcntl, os, sys
+handle = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.flock(handle, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+INSTALLS = """
+import sys
+from pathlib import Path
+from ops import environment
+with environment._only_one(Path(sys.argv[1])):
+    print("its turn", flush=True)
+"""
+STARTS = """
+import sys
+from pathlib import Path
+from ml.settings import Settings
+from ops import command
+from ops.layout import Layout
+with command.only_one(Layout(Settings(home=Path(sys.argv[1])))):
+    print("its turn", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "locked", "told"),
+    [(INSTALLS, ".", "is installing into .venv: waiting"), (STARTS, "var", "is starting or stopping the stack: wait")],
+)
+def test_a_command_that_waits_for_another_says_so(tmp_path: Path, code: str, locked: str, told: str) -> None:
+    """At once, before the wait; one that waits for nobody says nothing."""
+    (tmp_path / "var").mkdir()
+    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    alone = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (alone.stdout, alone.stderr) == ("its turn\n", "")
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / locked)], **piped) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with subprocess.Popen(command, **piped) as waiting:
+            assert told in waiting.stderr.readline()
+            assert waiting.poll() is None
+            holder.stdin.close()
+            assert waiting.communicate(timeout=60)[0] == "its turn\n"
+
+
 def test_a_missing_python_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "bash").symlink_to("/bin/bash")
     (tmp_path / "dirname").symlink_to(Path("/usr/bin/dirname"))
