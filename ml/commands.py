@@ -19,6 +19,7 @@ _WORDS = (
     ("python -m ml status", "refit versions"),
     ("python -m ops.backup", "refit backup"),
     ("python -m ml", "refit"),
+    (".venv/bin/pip install {family}", "pip install 'refit-classifier[{family}]'"),  # of a template
     ("pip install -r requirements-engine.txt", "pip install 'refit-classifier[engine]'"),
 )
 

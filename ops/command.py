@@ -295,7 +295,11 @@ def only_one(layout: Layout) -> Iterator[None]:
     layout.settings.var.mkdir(parents=True, exist_ok=True)
     handle = os.open(layout.settings.var, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Another command is starting or stopping the stack: waiting for it …", file=sys.stderr, flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

@@ -143,7 +143,11 @@ def _only_one(root: Path) -> Iterator[None]:
     """Two commands started at once do not install into each other; the lock goes with the process."""
     handle = os.open(root, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Another command is installing into .venv: waiting for it …", file=sys.stderr, flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

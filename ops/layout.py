@@ -67,6 +67,11 @@ class Layout:
         return self.settings.var / "supervisord.conf"
 
     @property
+    def supervisor_pid(self) -> Path:
+        """Where the supervisor keeps its number while it runs, and leaves it when it is killed."""
+        return self.settings.var / "supervisord.pid"
+
+    @property
     def fingerprint_file(self) -> Path:
         """What the running stack was started with (`ops.supervision.fingerprint`)."""
         return self.settings.var / "stack.json"

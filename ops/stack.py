@@ -233,20 +233,38 @@ def stop(layout: Layout) -> bool:
 def left_listening(layout: Layout) -> dict[str, psutil.Process]:
     """What a killed supervisor left on the ports of this stack, by the port's name.
 
-    A title wipes the environment by which children are known, gunicorn's for one. So these are known by their port
-    and by their working directory, the home, which the supervisor gives them and nothing in them changes.
+    A title wipes the environment by which children are known, gunicorn's for one. So these are known by their port, by
+    the supervisor's session, and by their working directory, the home: it gives them both, and nothing in them changes
+    either. A program that somebody else started in this directory has another session.
     """
     names = {port: name for name, port in layout.ports.items()}
     processes: dict[str, psutil.Process] = {}
+    if not (session := _session(layout)):
+        return processes
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr.port in names:
                 with contextlib.suppress(psutil.Error, OSError):
                     process = psutil.Process(connection.pid)
-                    ours = os.path.realpath(process.cwd()) == os.path.realpath(layout.home)
-                    if ours and process.uids().real == os.getuid() and process.pid not in _own_line():
+                    here = os.path.realpath(process.cwd()) == os.path.realpath(layout.home)
+                    ours = here and os.getsid(process.pid) == session and process.uids().real == os.getuid()
+                    if ours and process.pid not in _own_line():
                         processes[names[connection.laddr.port]] = process
     return processes
+
+
+def _session(layout: Layout) -> int:
+    """The session that this home's last supervisor led, which outlives it; 0 where none is known to be its own.
+
+    The system gives a session's number to no other process while one is left in it, but the file may be older.
+    """
+    try:
+        leader = int(layout.supervisor_pid.read_text(encoding="ascii"))
+        return leader if str(layout.supervisor_config) in psutil.Process(leader).cmdline() else 0
+    except psutil.NoSuchProcess as gone:
+        return int(gone.pid)
+    except (OSError, ValueError, psutil.Error):
+        return 0
 
 
 def sweep(layout: Layout) -> int:
@@ -257,6 +275,7 @@ def sweep(layout: Layout) -> int:
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get("SUPERVISOR_SERVER_URL") == marker and process.pid not in _own_line():
                 left += [process, *process.children(recursive=True)]
+    # A group is of one session, so that all in it are what the supervisor started.
     groups = {_group(listener.pid) for listener in left_listening(layout).values()} - {0, os.getpgrp()}
     left += [process for process in psutil.process_iter() if _group(process.pid) in groups]
     for process in left:

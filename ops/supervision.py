@@ -7,8 +7,10 @@ import hashlib
 import io
 import json
 import os
+import sysconfig
 from configparser import RawConfigParser
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
 
@@ -97,7 +99,7 @@ def supervisor_config(layout: Layout) -> str:
         "logfile": str(layout.logs / "supervisord.log"),
         "logfile_maxbytes": "10MB",
         "logfile_backups": "2",
-        "pidfile": str(layout.settings.var / "supervisord.pid"),
+        "pidfile": str(layout.supervisor_pid),
         "childlogdir": str(layout.logs),
         "directory": str(layout.home),  # by which `stack.left_listening` knows them
         "umask": "077",
@@ -240,11 +242,19 @@ def fingerprint(layout: Layout) -> dict[str, str]:
     mine = {name: value for name, value in os.environ.items() if name.startswith(("REFIT_", "AWS_", "MLFLOW_"))}
     return {
         "code": code.hexdigest(),
+        # Each process looks once for what is optional, a model family's library for one.
+        "packages": hashlib.sha256("\n".join(_packages()).encode()).hexdigest(),
         "ports": json.dumps(layout.ports),
         # A digest: the environment can hold secrets.
         "environment": hashlib.sha256(json.dumps(mine, sort_keys=True).encode()).hexdigest(),
         "settings": hashlib.sha256(repr(layout.settings.serving).encode()).hexdigest(),
     }
+
+
+def _packages() -> list[str]:
+    """Every installed package with its version, as its folder in the environment that runs this is called."""
+    folders = {sysconfig.get_path(kind) for kind in ("purelib", "platlib")}
+    return sorted({path.name for folder in folders for path in Path(folder).glob("*.dist-info")})
 
 
 def changed(layout: Layout) -> list[str]:

@@ -99,7 +99,8 @@ def test_settings_and_errors_are_at_the_bottom() -> None:
     bottom = {
         "ml.errors": {"ml.messages"},
         "ml.settings.sections": set[str](),
-        "ml.settings.loading": {"ml.errors", "ml.messages", "ml.settings.sections"},
+        "ml.settings.faults": {"ml.errors", "ml.messages", "ml.settings.sections"},
+        "ml.settings.loading": {"ml.errors", "ml.messages", "ml.settings.faults", "ml.settings.sections"},
         "ml.schema.schema": {"ml.errors", "ml.messages", "ml.schema.findings"},
     }
     for module, allowed in bottom.items():

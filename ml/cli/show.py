@@ -13,11 +13,30 @@ from ml.storage.files import to_json
 
 if TYPE_CHECKING:
     from ml.pipeline.stages.records import EvaluationRecord, SnapshotRecord, StageRecord, TrainingRecord, TuningRecord
+    from ml.settings import Settings
 
 
 def result(value: Any, *, as_json: bool, text: str) -> None:
     """The result of a command: JSON for machines, or a text for people."""
     click.echo(to_json(value).decode() if as_json else spoken(text))
+
+
+def mlflow_line(settings: Settings, address: str) -> str:
+    """Where a run is in MLflow's pages; where no server of theirs shows it, also what opens them.
+
+    Parameters
+    ----------
+    address
+        Of the run's page.
+    """
+    from ml import tracking
+
+    line = f"MLflow    {address}"
+    if settings.registry.public_url or tracking.uri(settings).startswith("http"):
+        return line
+    own_store = "a server of MLflow's on registry.tracking_uri"  # which may hold a password
+    opens = own_store if settings.registry.tracking_uri else "./mlflow_ui.sh or ./run_pipeline.sh --start"
+    return spoken(f"{line}\n          no server shows it there yet: {opens} does")
 
 
 class Bar:

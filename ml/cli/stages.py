@@ -60,7 +60,7 @@ def pipeline(run_key: str | None, reason: str, fail_if_refused: bool, as_json: b
     if as_json:
         show.result({"run_key": key, "stages": done}, as_json=True, text="")
     elif isinstance(result, PromotionRecord):
-        click.echo(f"MLflow    {result.mlflow_url}")
+        click.echo(show.mlflow_line(settings, result.mlflow_url))
     elif getattr(done.get("evaluate"), "promote", True):
         click.echo(spoken(f"Waits for approval. Next: python -m ml promote --run {key}"))
     else:

@@ -20,20 +20,42 @@ Importing this package loads neither torch nor scikit-learn: a family loads its 
 | `state` | What a fitted estimator is saved as, beside its arrays, and how it describes itself: one record a family |
 """
 
+from collections.abc import Collection
 from importlib.util import find_spec
 
+from ml.errors import TrainingError
+from ml.messages import message
 from ml.models.base import Family
 from ml.models.families import BlendFamily, BoostingFamily, CatBoostFamily, LightGBMFamily, LogisticFamily, MLPFamily
 
 # What a search may try.
 FAMILIES: dict[str, Family] = {family.name: family for family in (LogisticFamily(), MLPFamily(), BoostingFamily())}
-# Optional: what they made is loaded and served without them.
-if find_spec("lightgbm"):
-    FAMILIES["lightgbm"] = LightGBMFamily()
-if find_spec("catboost"):
-    FAMILIES["catboost"] = CatBoostFamily()
+# Optional, where the library of their name is installed: what they made is loaded and served without it.
+OPTIONAL: dict[str, Family] = {family.name: family for family in (LightGBMFamily(), CatBoostFamily())}
+FAMILIES |= {name: family for name, family in OPTIONAL.items() if find_spec(name)}
 
 # What can be fitted, saved and loaded: also a weighted mean of candidates.
 ALL_FAMILIES: dict[str, Family] = {**FAMILIES, "blend": BlendFamily(FAMILIES)}
 
-__all__ = ["ALL_FAMILIES", "FAMILIES", "Family"]
+__all__ = ["ALL_FAMILIES", "FAMILIES", "Family", "refuse_unknown"]
+
+
+def refuse_unknown(names: Collection[str], among: Collection[str] = FAMILIES) -> None:
+    """Return where all are there.
+
+    Parameters
+    ----------
+    names
+        Of families, as `train.families` has them.
+    among
+        Those that there are.
+
+    Raises
+    ------
+    TrainingError
+        One is not there: with how to install it where it can be, and those that are there.
+    """
+    for name in names:
+        if name not in among:
+            code = "training.family_not_installed" if name in OPTIONAL else "training.unknown_family"
+            raise TrainingError(message(code, family=name, families=list(among)))

@@ -11,6 +11,7 @@ everything else is handed a `Settings`.
 | module | what is in it |
 |---|---|
 | `addresses` | Where people open what runs: links to MLflow's pages |
+| `faults` | What is wrong with settings, for people: which place says it, what was expected, what came |
 | `loading` | Where settings come from: `refit.toml`, then `var/settings.json`, then `REFIT_*` |
 | `options` | What a run may be told, declared once for the four places that ask |
 | `sections` | Everything that can be set: each value once, with its default, type and unit |

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import msgspec
 
 from ml.errors import SettingsError
-from ml.messages import Message, message
-from ml.settings.sections import CHECKOUT, Section, Settings
+from ml.messages import message
+from ml.settings.faults import Layer, did_you_mean, environment_layers, fault, placed
+from ml.settings.sections import CHECKOUT, Schedule, Section, Settings
 
 # Settings of before, and what replaced them: whose file still has one is told.
 REPLACED = {"drift.renewal_gain": "drift.evidence_nats"}
+# Known without croniter, which is loaded for others alone: the defaults, and the preset that it lacks and Airflow has.
+_CRONS = {Schedule().retrain_cron, Schedule().drift_cron, "@quarterly"}
 _NOT_SETTINGS = {"REFIT_HOME", "REFIT_CONFIG"}  # read here by themselves
 
 
@@ -49,39 +50,62 @@ def load(
     """
     environ = os.environ if environ is None else environ
     home = Path(environ.get("REFIT_HOME") or CHECKOUT).expanduser().resolve()
-    values = _read_toml(file or _config_file(environ, home))
     kept = _read_chosen(chosen_file(home))
-    _merge(values, kept if chosen else {name: section for name, section in kept.items() if name != "data"})
-    _merge(values, from_environment(environ))
-    _merge(values, dict(overrides or {}))
+    named = file or _config_file(environ, home)
+    layers = [
+        Layer(named, _read_toml(named)),
+        Layer(chosen_file(home), kept if chosen else {name: one for name, one in kept.items() if name != "data"}),
+        *environment_layers(from_environment(environ)),
+        Layer("", overrides or {}),
+    ]
+    values: dict[str, Any] = {}
+    for layer in layers:
+        _merge(values, layer.values)
     values["home"] = str(home)
-    return from_values(values)
+    return from_values(values, layers)
 
 
-def from_values(values: Mapping[str, Any]) -> Settings:
-    """Settings from a nested mapping, with the same checks as `load`."""
+def from_values(values: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Settings:
+    """Settings from a nested mapping, with the same checks as `load`.
+
+    Parameters
+    ----------
+    layers
+        What was laid over each other to give the values, the strongest last: names the place of what is wrong.
+    """
     for old, new in REPLACED.items():
         section, _, key = old.partition(".")
-        if key in (values.get(section) or {}):
-            raise SettingsError(message("settings.replaced", old=old, new=new))
+        if isinstance(of_section := values.get(section), Mapping) and key in of_section:
+            raise placed(message("settings.replaced", old=old, new=new), [section, key], layers)
     try:
-        return msgspec.convert(
+        settings = msgspec.convert(
             values, Settings, strict=False, dec_hook=lambda kind, value: kind(value) if kind is Path else value
         )
     except msgspec.ValidationError as error:
-        raise SettingsError(_wrong(str(error))) from error
+        raise fault(str(error), values, layers) from error
+    _check_schedule(settings.schedule, layers)
+    return settings
 
 
-def _wrong(error: str) -> Message:
-    """What msgspec found; of a word that is none of a few, with the others."""
-    found = re.fullmatch(r"Invalid enum value '(.*)' - at `\$\.([\w.]+)`", error)
-    if found is None:
-        return message("settings.wrong", error=error)
-    hint: Any = Settings
-    for name in found[2].split("."):
-        hint = get_type_hints(hint).get(name) if isinstance(hint, type) else None
-    allowed = [str(one) for one in get_args(hint)]
-    return message("settings.not_one_of", setting=found[2], got=found[1], allowed=allowed)
+def _check_schedule(schedule: Schedule, layers: Sequence[Layer]) -> None:
+    """Refuse what Airflow cannot read as a time: its DAG would be gone, and nobody told."""
+    for name, dag in (("retrain_cron", "retrain"), ("drift_cron", "drift_check")):
+        if not _is_cron(text := getattr(schedule, name)):
+            what = message("settings.no_cron", setting=f"schedule.{name}", got=text, dag=dag)
+            raise placed(what, ["schedule", name], layers)
+
+
+def _is_cron(text: str) -> bool:
+    """Whether Airflow's `CronTriggerTimetable` takes it: a preset of its own, or what croniter reads."""
+    if text in _CRONS:
+        return True
+    from croniter import CroniterError, croniter  # type: ignore[import-untyped]
+
+    try:
+        croniter(text)
+    except CroniterError:
+        return False
+    return True
 
 
 def to_values(settings: Settings) -> dict[str, Any]:
@@ -113,7 +137,8 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if key:
             owner = get_type_hints(Settings).get(section)
             if not (isinstance(owner, type) and issubclass(owner, Section)):
-                raise SettingsError(message("settings.no_section", name=name, section=section))
+                why = message("settings.no_section", name=name, section=section)
+                raise SettingsError(did_you_mean(why, section, Settings))
             target, field = values.setdefault(section, {}), key
         if (new := REPLACED.get(f"{section}.{field}")) is not None:
             raise SettingsError(message("settings.replaced", old=name, new=new))
@@ -122,9 +147,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             why = message("settings.no_setting", name=name, setting=field)
             if key:
                 why = message("settings.no_setting_in", name=name, setting=field, section=section)
-            if near := difflib.get_close_matches(field, get_type_hints(owner), n=1):
-                why = message("settings.did_you_mean", why=why, near=near[0])
-            raise SettingsError(why)
+            raise SettingsError(did_you_mean(why, field, owner))
         target[field] = _parse(name, text, hint)
     return values
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ml.errors import TrainingError
 from ml.evaluation.metrics import log_losses
 from ml.messages import message
-from ml.models import ALL_FAMILIES
+from ml.models import ALL_FAMILIES, refuse_unknown
 from ml.models.base import OnEpoch, Params
 from ml.models.families import restore
 from ml.models.state import AnyState
@@ -82,8 +82,7 @@ def fit_candidate(
     TrainingError
         An unknown family or parameter, or a fit that does not converge to numbers.
     """
-    if spec.family not in ALL_FAMILIES:
-        raise TrainingError(message("training.unknown_family", family=spec.family, families=list(ALL_FAMILIES)))
+    refuse_unknown([spec.family], ALL_FAMILIES)
     try:
         model = ALL_FAMILIES[spec.family].build(spec.params, schema, seed=spec.seed, device=device, threads=threads)
     except TypeError as error:

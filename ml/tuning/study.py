@@ -24,8 +24,6 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from ml.errors import TrainingError
-from ml.messages import message
 from ml.models.base import TableSize
 from ml.settings import Settings
 from ml.training.candidate import CandidateSpec
@@ -133,11 +131,10 @@ def make_problem(snapshot: Snapshot, settings: Settings) -> Problem:
 
 
 def _space(names: Sequence[str], problem: Problem, seed: int) -> tuple[Space, list[CandidateSpec]]:
-    from ml.models import FAMILIES
+    from ml.models import FAMILIES, refuse_unknown
     from ml.models.families import start_of
 
-    if unknown := [name for name in names if name not in FAMILIES]:
-        raise TrainingError(message("training.unknown_family", family=unknown[0], families=list(FAMILIES)))
+    refuse_unknown(names)
     n_levels = max((problem.X[name].nunique() for name in problem.schema.categories), default=0)
     size = TableSize(len(problem.folds[0][0]), len(problem.schema.classes), n_levels)
     starts = {name: start for name in names if (start := start_of(FAMILIES[name], size.n_rows))}

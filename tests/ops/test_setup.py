@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import sysconfig
+from configparser import RawConfigParser
 from pathlib import Path
 
+import psutil
 import pytest
 
 from demo import own_stack
@@ -97,6 +103,18 @@ def test_the_fingerprint_sees_settings_of_the_environment(tmp_path: Path, monkey
     monkeypatch.setenv("REFIT_TUNE__MAX_EVALS", "3")
     after = supervision.fingerprint(layout)
     assert [part for part in after if after[part] != before[part]] == ["environment"]
+
+
+def test_the_fingerprint_sees_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that run looked for an optional library when they began."""
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path / "site-packages"))
+    layout = _layout(tmp_path)
+    (tmp_path / "site-packages" / "numpy-2.0.dist-info").mkdir(parents=True)
+    layout.fingerprint_file.parent.mkdir(parents=True)
+    layout.fingerprint_file.write_text(json.dumps(supervision.fingerprint(layout)), encoding="utf-8")
+    assert supervision.changed(layout) == []
+    (tmp_path / "site-packages" / "lightgbm-4.7.0.dist-info").mkdir()
+    assert supervision.changed(layout) == ["packages"]
 
 
 def test_the_environment_example_is_one_of_settings() -> None:
@@ -199,6 +217,51 @@ class TestEnvironment:
         assert not (root / ".venv").exists()
 
 
+HOLDER = """
+import fcntl, os, sys
+handle = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.flock(handle, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+INSTALLS = """
+import sys
+from pathlib import Path
+from ops import environment
+with environment._only_one(Path(sys.argv[1])):
+    print("its turn", flush=True)
+"""
+STARTS = """
+import sys
+from pathlib import Path
+from ml.settings import Settings
+from ops import command
+from ops.layout import Layout
+with command.only_one(Layout(Settings(home=Path(sys.argv[1])))):
+    print("its turn", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "locked", "told"),
+    [(INSTALLS, ".", "is installing into .venv: waiting"), (STARTS, "var", "is starting or stopping the stack: wait")],
+)
+def test_a_command_that_waits_for_another_says_so(tmp_path: Path, code: str, locked: str, told: str) -> None:
+    """At once, before the wait; one that waits for nobody says nothing."""
+    (tmp_path / "var").mkdir()
+    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    alone = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (alone.stdout, alone.stderr) == ("its turn\n", "")
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / locked)], **piped) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with subprocess.Popen(command, **piped) as waiting:
+            assert told in waiting.stderr.readline()
+            assert waiting.poll() is None
+            holder.stdin.close()
+            assert waiting.communicate(timeout=60)[0] == "its turn\n"
+
+
 def test_a_missing_python_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "bash").symlink_to("/bin/bash")
     (tmp_path / "dirname").symlink_to(Path("/usr/bin/dirname"))
@@ -233,36 +296,85 @@ def test_the_demonstration_takes_the_commands_place(tmp_path: Path, monkeypatch:
         importlib.import_module(f"{module}.__main__").main([*options, "--help"])
 
 
-LEFT = """
-import http.server, os, sys
-os.setsid()
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.BaseHTTPRequestHandler).serve_forever()
-"""
+# Without the environment that it was started with: a title overwrites it.
+LEFT = "/usr/bin/env -i {python} -m http.server --bind 127.0.0.1 {port}"
+
+
+def _supervised(layout: Layout, command: str) -> psutil.Process:
+    """This home's supervisor, as it is configured, over one program; returns its process."""
+    layout.logs.mkdir(parents=True)
+    parser = RawConfigParser()
+    parser.read_string(supervision.supervisor_config(layout))
+    model = dict(parser["program:log-shipper"])
+    for section in parser.sections():
+        if section.startswith("program:"):
+            parser.remove_section(section)
+    parser["program:left"] = model | {"command": command}
+    text = io.StringIO()
+    parser.write(text)
+    write_private(layout.supervisor_config, text.getvalue())
+    program = [str(layout.bin / "supervisord"), "-c", str(layout.supervisor_config)]
+    subprocess.run(program, env=stack.environment(layout), check=True)
+    control = wait_for(lambda: supervision.supervisor(layout), what="the supervisor")
+    return psutil.Process(control.getPID())
+
+
+def _listener(port: int) -> int:
+    return next(one.pid for one in psutil.net_connections("tcp") if one.laddr.port == port and one.status == "LISTEN")
 
 
 def test_what_a_killed_supervisor_left_on_a_port_is_told_and_ended(tmp_path: Path) -> None:
-    """Without the environment that it was started with: a title overwrites it. Another home's may run the same code."""
+    """And nothing else on its ports: a program that a person started in this very directory, or its shell."""
     port = free_port(1)
-    left = subprocess.Popen([sys.executable, "-c", LEFT, str(port)], cwd=tmp_path, env={})
-    elsewhere = subprocess.Popen([sys.executable, "-c", LEFT, str(port + 1)], cwd=ROOT, env={})
+    layout = _layout(tmp_path, serving=port, mlflow=port + 1, airflow=1)
     environment = {**os.environ, "REFIT_HOME": str(tmp_path), "REFIT_SERVING_PORT": str(port),
                    "REFIT_MLFLOW_PORT": str(port + 1), "REFIT_AIRFLOW_PORT": "1"}  # fmt: skip
+    theirs = subprocess.Popen(
+        ["/bin/bash", "-c", f"{sys.executable} -m http.server --bind 127.0.0.1 {port + 1}; true"],
+        cwd=tmp_path, start_new_session=True,
+    )  # fmt: skip
 
     def ops(argument: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "ops", argument]
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
     try:
+        supervisor = _supervised(layout, LEFT.format(python=sys.executable, port=port))
         wait_for(lambda: stack.listens(port) and stack.listens(port + 1), what="both listen")
+        left, other = _listener(port), _listener(port + 1)
+        supervisor.kill()
+        supervisor.wait(10)
         said = ops("--status")
         assert said.returncode == 1
-        assert f"service                answers on port {port} (process {left.pid})" in said.stdout
-        assert "mlflow" not in said.stdout, "another home's is not ours to name or end"
+        assert f"service                answers on port {port} (process {left})" in said.stdout
+        assert "mlflow" not in said.stdout, "what another started is not ours to name or end"
         assert "Stopped." in ops("--stop").stdout
-        assert left.wait(timeout=10) != 0
-        assert elsewhere.poll() is None
+        wait_for(lambda: not psutil.pid_exists(left), what="its end")
+        assert stack.listens(port + 1)
+        assert theirs.poll() is None
         assert ops("--status").returncode == 3
+        assert "Nothing runs." in ops("--stop").stdout
+        assert f"Port {port + 1} for mlflow is taken by process {other}" in ops("--start").stderr
+        assert theirs.poll() is None
     finally:
-        for process in (left, elsewhere):
-            process.kill()
-            process.wait()
+        stack.stop(layout)
+        os.killpg(theirs.pid, signal.SIGKILL)
+        theirs.wait()
+
+
+def test_a_number_that_another_process_has_by_now_is_no_supervisors(tmp_path: Path) -> None:
+    """The file of a machine that lost power: the same number is a person's shell after the next start."""
+    port = free_port()
+    layout = _layout(tmp_path, serving=port, airflow=1)
+    layout.supervisor_pid.parent.mkdir(parents=True)
+    command = ["/bin/bash", "-c", f"{sys.executable} -m http.server --bind 127.0.0.1 {port}; true"]
+    theirs = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
+    try:
+        layout.supervisor_pid.write_text(f"{theirs.pid}\n", encoding="ascii")
+        wait_for(lambda: stack.listens(port), what="it listens")
+        assert stack.left_listening(layout) == {}
+        assert stack.sweep(layout) == 0
+        assert theirs.poll() is None
+    finally:
+        os.killpg(theirs.pid, signal.SIGKILL)
+        theirs.wait()

@@ -4,7 +4,19 @@ from ml.messages.message import N_
 
 TEMPLATES = {
     "settings.wrong": N_("settings: {error}"),
+    "settings.at": N_("{place}: {what}"),
+    "settings.other_kind": N_("{setting}: expected {expected: or }, got {got}"),
+    "settings.kind_whole": N_("a whole number"),
+    "settings.kind_number": N_("a number"),
+    "settings.kind_text": N_("a text"),
+    "settings.kind_flag": N_("true or false"),
+    "settings.kind_list": N_("a list"),
+    "settings.kind_table": N_("a table of names and values"),
     "settings.not_one_of": N_("{setting}: expected one of {allowed:, }, got '{got}'"),
+    "settings.no_cron": N_(
+        "{setting}: expected a time as cron writes it, in UTC, such as '0 3 * * *' (each day at 3:00) or '@daily', got "
+        "'{got}'; to switch it off, pause the DAG {dag} in Airflow"
+    ),
     "settings.did_you_mean": N_("{why}; did you mean '{near}'?"),
     "settings.replaced": N_("{old} is no setting any more: {new} replaced it, see docs/drift.md"),
     "settings.no_section": N_("{name}: there is no section '{section}'"),

@@ -3,6 +3,10 @@
 from ml.messages.message import N_
 
 TEMPLATES = {
+    "training.family_not_installed": N_(
+        "family '{family}' is not installed here: .venv/bin/pip install {family}, then ./run_pipeline.sh, which starts "
+        "anew what runs; there are {families:, }"
+    ),
     "training.unknown_family": N_("unknown family '{family}'; there are {families:, }"),
     "training.parameters": N_("parameters of {family}: {error}"),
     "training.no_candidate": N_("{folder}: expected a saved candidate, got {error}"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ml import data, tracking
 from ml.data import pickle_export, summary
 from ml.messages import Message, Text, message
+from ml.models import refuse_unknown
 from ml.origin import Origin
 from ml.pipeline import retention
 from ml.pipeline.stages.records import SnapshotRecord
@@ -27,6 +28,7 @@ _opened: dict[tuple[Path, str], Snapshot] = {}
 
 def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
     """Read, validate, split and keep, after room was made; `origin` says what started the run."""
+    refuse_unknown(settings.train.families)  # before anything is read: `train` could not go on
     deleted = retention.make_room(settings)
     known = _contract(settings)
     chosen = window_policy.select(

@@ -13,7 +13,7 @@ from ml.charts import figures
 from ml.errors import TrainingError
 from ml.gate.regression_rows import SnapshotWithoutHoldout
 from ml.messages import message
-from ml.models import FAMILIES
+from ml.models import FAMILIES, refuse_unknown
 from ml.pipeline.progress import Progress
 from ml.pipeline.stages.records import FittedCandidate, TrainingRecord
 from ml.pipeline.workspace import Workspace, place
@@ -102,8 +102,7 @@ def _draw(space: Workspace, baseline: Candidate) -> None:
 
 def _specs(settings: Settings, n_rows: int) -> list[tuple[str, CandidateSpec]]:
     seed, names = settings.train.seed, settings.train.families
-    if unknown := [name for name in names if name not in FAMILIES]:
-        raise TrainingError(message("training.unknown_family", family=unknown[0], families=list(FAMILIES)))
+    refuse_unknown(names)
     grids = [("grid", CandidateSpec(name, params, seed)) for name in names for params in FAMILIES[name].grid()]
     baselines = [("baseline", CandidateSpec(name, FAMILIES[name].baseline(n_rows), seed)) for name in names]
     return grids + baselines

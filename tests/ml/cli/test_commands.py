@@ -24,6 +24,7 @@ from ml.messages import message
 from ml.pipeline import model_card
 from ml.pipeline.stages.records import EvaluationRecord
 from ml.settings import Settings
+from ml.settings.sections import Registry
 
 
 def refit(*arguments: str, home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -152,6 +153,22 @@ def test_undefined_metric_is_shown_as_such() -> None:
     assert str(model_card._interval(Interval(0.5))) == "0.5000"
 
 
+def test_a_link_to_pages_that_no_server_shows_says_what_opens_them(tmp_path: Path) -> None:
+    """Without a stack nothing listens there."""
+    settings = Settings(home=tmp_path, mlflow_port=1)
+    line = "MLflow    http://127.0.0.1:1/#/x"
+    told = f"{line}\n          no server shows it there yet: "
+
+    def said(**registry: str) -> str:
+        own = msgspec.structs.replace(settings, registry=Registry(**registry))
+        return show.mlflow_line(own, "http://127.0.0.1:1/#/x")
+
+    assert said() == f"{told}./mlflow_ui.sh or ./run_pipeline.sh --start does"
+    assert said(tracking_uri="sqlite:////s.db") == f"{told}a server of MLflow's on registry.tracking_uri does"
+    assert said(tracking_uri="http://127.0.0.1:1") == line
+    assert said(public_url="https://mlflow.example") == line
+
+
 def test_pipeline_then_status(tmp_path: Path) -> None:
     """One small run as a user types it: JSON of all stages, and then what serves and who said so."""
     small = ["--rows", "300", "--families", "logistic", "--max-evals", "2", "--set", "tune.workers=1"]
@@ -191,5 +208,6 @@ def test_pipeline_without_a_champion_has_an_exit_code_of_its_own(tmp_path: Path)
     done = refit("pipeline", *small, home=tmp_path)
     assert done.returncode == 4, done.stdout + done.stderr
     assert "Not promoted" in done.stdout
+    assert "no server shows it there yet: ./mlflow_ui.sh" in done.stdout
     wanted = refit("pipeline", *small, "--set", "gate.policy=never", home=tmp_path)
     assert wanted.returncode == 0, wanted.stdout + wanted.stderr

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.errors import DataError, SchemaError
-from ml.models import ALL_FAMILIES, FAMILIES
+from ml.errors import DataError, SchemaError, TrainingError
+from ml.models import ALL_FAMILIES, FAMILIES, OPTIONAL, refuse_unknown
 from ml.models.base import TableSize
 from ml.schema.schema import Schema
 from tests.ml.models.quick import PARAMS, params_of
@@ -261,3 +261,14 @@ def test_a_fit_tells_what_it_cost(which: str) -> None:
     small, again, large = fitted(which)[0], fitted(which)[0], fitted(which, n=800)[0]
     assert 0 < small.cost(200) == again.cost(200)
     assert large.cost(800) > small.cost(200)
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_a_family_that_can_be_installed_is_told_with_how(name: str) -> None:
+    refuse_unknown(["logistic"])
+    with pytest.raises(TrainingError) as told:
+        refuse_unknown(["logistic", name], among=["logistic", "mlp"])
+    assert str(told.value) == (
+        f"family '{name}' is not installed here: .venv/bin/pip install {name}, then ./run_pipeline.sh, which starts "
+        "anew what runs; there are logistic, mlp"
+    )

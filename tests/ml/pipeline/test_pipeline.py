@@ -17,7 +17,7 @@ from ml import registry, tracking
 from ml.bundle.reader import Bundle
 from ml.drift import DriftVerdict, verdict_history
 from ml.drift.verdict import FreshModelProbe
-from ml.errors import ChampionChanged, DataError, RegistryError, SchemaError, SettingsError
+from ml.errors import ChampionChanged, DataError, RegistryError, SchemaError, SettingsError, TrainingError
 from ml.gate import evidence, fitted_rows, regression_rows
 from ml.messages import Message, message
 from ml.origin import Origin
@@ -367,6 +367,12 @@ def test_broken_table_leaves_nothing(home: Path, tmp_path: Path) -> None:
         pipeline.generate(settings, "bad")
     assert Workspace(settings, "bad").result(SnapshotRecord) is None
     assert not Workspace(settings, "bad").path.exists()
+
+
+def test_a_family_that_is_not_there_is_told_before_a_table_is_read(own: Settings) -> None:
+    with pytest.raises(TrainingError, match="unknown family 'forest'; there are logistic"):
+        pipeline.generate(small(own.home, train={"families": ["logistic", "forest"]}), "first")
+    assert not own.data_dir.exists()
 
 
 @pytest.mark.parametrize("key", ["", "../up", "a/b", ".hidden", "a b", "x" * 300])

@@ -130,6 +130,28 @@ def test_a_wrong_word_is_told_with_the_right_ones(tmp_path: Path, name: str, tex
         load(tmp_path, **{name: text})
 
 
+@pytest.mark.parametrize("text", ["every day", "0 3 * *", "", "61 * * * *", "H 3 * * *", "@once", "* * * * * * * *"])
+@pytest.mark.parametrize(("name", "dag"), [("retrain_cron", "retrain"), ("drift_cron", "drift_check")])
+def test_a_time_that_airflow_cannot_read_is_refused(tmp_path: Path, name: str, dag: str, text: str) -> None:
+    """From the file, from the environment, and from a run's own choices."""
+    told = re.escape(f"schedule.{name}: expected a time as cron writes it, in UTC, such as '0 3 * * *'")
+    told += f".*got '{re.escape(text)}'; to switch it off, pause the DAG {dag} in Airflow$"
+    with pytest.raises(SettingsError, match=told):
+        load(tmp_path, **{f"REFIT_SCHEDULE__{name.upper()}": text})
+    with pytest.raises(SettingsError, match=told):
+        settings.load({"REFIT_HOME": str(tmp_path)}, overrides={"schedule": {name: text}})
+    (tmp_path / "refit.toml").write_text(f'[schedule]\n{name} = "{text}"\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match=told):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly", "0 0 29 2 *", "* * * * * */10"]
+)
+def test_a_time_that_airflow_reads_is_taken(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, REFIT_SCHEDULE__RETRAIN_CRON=text).schedule.retrain_cron == text
+
+
 def test_another_table_is_not_read_by_an_earlier_choice(tmp_path: Path) -> None:
     """Its columns are not that one's; what the file says of every table stays."""
     (tmp_path / "var").mkdir()
