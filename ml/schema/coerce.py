@@ -139,21 +139,32 @@ def _judge_words(
 ) -> None:
     refused = refused_word(array, bad, numbers, schema.max_bad_share, column.kind)
     if refused is not None:
-        what = _no_number(shown(array[refused].as_py()), int(bad.sum()), place, refused)
+        what = _no_value(column.kind, shown(array[refused].as_py()), int(bad.sum()), place, refused)
         raise place.error(what, refused, column.name, SchemaError)
     position = int(np.argmax(bad))
     first = {"cell": shown(array[position].as_py()), "place": place.words(position)}
-    report.warn(message("findings.words", n=int(bad.sum()), **first), column.name)
+    code = "findings.no_dates" if column.kind == "date" else "findings.words"
+    report.warn(message(code, n=int(bad.sum()), **first), column.name)
 
 
-def _no_number(cell: str, n: int, place: Place, position: int) -> Message:
-    """Says the place itself where the error cannot name a line."""
-    if place.lines is not None:
-        return message("data.no_numbers", cell=cell, n=n) if n > 1 else message("data.no_number", cell=cell)
-    where = place.words(position)
-    if n > 1:
-        return message("data.no_numbers_in", cell=cell, place=where, n=n)
-    return message("data.no_number_in", cell=cell, place=where)
+# By kind, whether there are several such cells, and whether their place is in the sentence.
+_NO_VALUE = {
+    ("number", False, False): "data.no_number",
+    ("number", True, False): "data.no_numbers",
+    ("number", False, True): "data.no_number_in",
+    ("number", True, True): "data.no_numbers_in",
+    ("date", False, False): "data.no_date",
+    ("date", True, False): "data.no_dates",
+    ("date", False, True): "data.no_date_in",
+    ("date", True, True): "data.no_dates_in",
+}
+
+
+def _no_value(kind: str, cell: str, n: int, place: Place, position: int) -> Message:
+    """Of a cell that is no number, or no date. Says the place itself where the error cannot name a line."""
+    code = _NO_VALUE[kind, n > 1, place.lines is None]
+    known: dict[str, Any] = {"n": n} if n > 1 else {}
+    return message(code, cell=cell, **known | ({"place": place.words(position)} if place.lines is None else {}))
 
 
 def refused_word(

@@ -61,7 +61,7 @@ RUN_OPTIONS = (
     RunOption(
         name="data", settings=("data.path",), group="Data", metavar="FILE",
         command="--data", stack="--data", field="path", parameter="data",
-        help="Own table: CSV (also compressed), .xlsx, .xls, .ods or Parquet, a path or a URL.",
+        help="Own table: CSV (also compressed), .xlsx, .xlsb, .xls, .ods or Parquet, a path or a URL.",
         title="File", note="The path is one on the worker; for the source 'file'.",
     ),
     RunOption(

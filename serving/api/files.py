@@ -47,7 +47,7 @@ bp = Blueprint("files", __name__)
 @bp.post("/predict/file")
 @guard.opens("predict")
 @operations.describe(
-    "Score a table: CSV (plain, gzip, bzip2, xz, zstd), a workbook (.xlsx, .xls, .ods) or Parquet.",
+    "Score a table: CSV (plain, gzip, bzip2, xz, zstd), a workbook (.xlsx, .xlsb, .xls, .ods) or Parquet.",
     {CSV: TEXT, PARQUET: BINARY, JSON: schemas.FilePredictions},
     (*operations.BODY, 406),
     {CSV: TEXT, "multipart/form-data": operations.FILE, PARQUET: BINARY, "application/gzip": BINARY, BYTES: BINARY},

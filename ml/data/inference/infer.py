@@ -33,9 +33,9 @@ def infer(frame: Table, data: Data) -> tuple[Schema, Report]:
 def infer_rows(frame: Table, data: Data) -> tuple[Schema, Report, Any]:
     """Infer the schema of a raw table; and the canonical inputs (n_rows, columns), of the kind of table that came.
 
-    Numbers are `number`; text and booleans are `category`; `data.kinds` overrides. Columns without
-    information (empty, constant) and columns that identify a row (ids, free text, dates) are left
-    out, each with a warning. A column that alone separates the classes is warned of.
+    Numbers are `number`, dates `date`; text and booleans are `category`; `data.kinds` overrides. Columns without
+    information (empty, constant) and columns that identify a row (ids, free text) are left out, each with a warning.
+    A column that alone separates the classes is warned of.
 
     Raises
     ------

@@ -41,14 +41,19 @@ def test_positive_label_and_order_of_classes_stay_when_the_other_class_is_rarer(
 
 
 def test_every_column_that_does_not_fit_is_told(tmp_path: Path) -> None:
-    first = generate(
-        of(tmp_path / "10.csv", table(0.3).assign(visits=1.5 * np.arange(400), score=1.5 * np.arange(400)))
-    )
-    wrong = table(0.3).assign(visits="many").rename(columns={"city": "cty"})
+    numbers = 1.5 * np.arange(400)
+    days = pd.date_range("2025-01-01", periods=400).strftime("%d/%m/%Y")
+    first = generate(of(tmp_path / "10.csv", table(0.3).assign(visits=numbers, score=numbers, since=days)))
+    wrong = table(0.3).assign(visits="many", since="31/02/2026").rename(columns={"city": "cty"})
     wrong.loc[:99, "leaves"] = "maybe"
     with pytest.raises(SchemaError) as refused:
         generate(of(tmp_path / "11.csv", wrong), contract=first.schema)
-    for told in ("lacks 'city', 'score'; did you mean 'cty'?", "'visits': expected a number, got 'many'", "'maybe'"):
+    for told in (
+        "lacks 'city', 'score'; did you mean 'cty'?",
+        "'visits': expected a number, got 'many'",
+        "'since': expected a date, got '31/02/2026'",
+        "'maybe'",
+    ):
         assert told in str(refused.value)
     assert 'data.schema = "infer"' in str(refused.value)
 

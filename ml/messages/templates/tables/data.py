@@ -23,6 +23,10 @@ TEMPLATES = {
     "data.no_number_in": N_("expected a number, got '{cell}' in {place}"),
     "data.no_numbers": N_("expected a number, got '{cell}' ({n:,} such cells)"),
     "data.no_numbers_in": N_("expected a number, got '{cell}' in {place} ({n:,} such cells)"),
+    "data.no_date": N_("expected a date, got '{cell}'"),
+    "data.no_date_in": N_("expected a date, got '{cell}' in {place}"),
+    "data.no_dates": N_("expected a date, got '{cell}' ({n:,} such cells)"),
+    "data.no_dates_in": N_("expected a date, got '{cell}' in {place} ({n:,} such cells)"),
     "data.only_words": N_("expected numbers, but every row says {words}"),
     "data.only_markers": N_(
         "every row says {words}, none a value; repair the export, or name the column in data.exclude"

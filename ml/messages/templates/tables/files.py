@@ -39,7 +39,7 @@ TEMPLATES = {
     "files.no_such_file": N_("there is no such file; data.path is relative to {cwd}"),
     "files.no_such_file_but": N_("there is no such file; did you mean {near: or }? data.path is relative to {cwd}"),
     "files.no_such_folder": N_("there is no such file, nor the folder {folder}; data.path is relative to {cwd}"),
-    "files.no_file": N_("is not a file; data.path names one CSV or Parquet file"),
+    "files.no_file": N_("is not a file; data.path names one: CSV, a workbook or Parquet"),
     "files.unreadable": N_("cannot be read: {error}"),
     "files.bad_path": N_("data.path: {error}"),
     "files.not_there": N_("there is no such file"),

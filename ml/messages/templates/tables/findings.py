@@ -80,6 +80,7 @@ TEMPLATES = {
         "numbers are read with '{decimal}' as the decimal mark and '{thousands}' between thousands, as '{cell}' in "
         "column '{column}' says"
     ),
+    "findings.no_dates": N_("{n:,} cells are no dates and are taken as missing, the first '{cell}' in {place}"),
     "findings.words": N_("{n:,} cells are no numbers and are taken as missing, the first '{cell}' in {place}"),
     "findings.zeros": N_(
         "{n:,} cells begin with a zero, the first '{cell}' in {place}; they are read as numbers. If these are codes, "
