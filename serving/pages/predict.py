@@ -183,7 +183,7 @@ def _field(index: int, column: Column, text: str, wrong: bool) -> Field:
     elif column.kind == "number":
         field.number = True
         field.hint = gettext(
-            "%(low)s to %(high)s", low=formats.typed(column.minimum, 4), high=formats.typed(column.maximum, 4)
+            "%(low)s to %(high)s", low=formats.typed(column.minimum), high=formats.typed(column.maximum)
         )
     else:
         known = [(level, level) for level in column.categories]
@@ -233,9 +233,8 @@ def _record(schema: Schema, texts: list[str]) -> dict[str, Any]:
         if column.kind != "number":
             record[column.name] = text or None
             continue
-        found: list[Any] = (
-            [column.example] if text in (_example(column), _plain(column.example)) else _readings(text, schema)
-        )
+        own = _own_texts(column)
+        found: list[Any] = [own[text]] if text in own else _readings(text, schema)
         if len(found) > 1:
             ways = [_shown(value) for value in found]
             errors.append(ValidationError(0, column.name, message("rows.one_reading", ways=ways), f"'{shown(text)}'"))
@@ -243,6 +242,12 @@ def _record(schema: Schema, texts: list[str]) -> dict[str, Any]:
     if errors:
         raise RowsError(errors)
     return record
+
+
+def _own_texts(column: Column) -> dict[str, Any]:
+    """What the form itself prints of a column, and what it stands for: no mark in it is in doubt."""
+    bounds = {formats.typed(bound): bound for bound in (column.minimum, column.maximum) if bound is not None}
+    return bounds | {_example(column): column.example, _plain(column.example): column.example}
 
 
 def _readings(text: str, schema: Schema) -> list[Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ml.schema.cells import shortest
 from serving.api.feedback import TRUTH
 from serving.pages.i18n import formats
 from serving.scoring.file_writers import (
@@ -113,7 +114,7 @@ class WorkList(Csv):
         self.ordered = scored.positive is not None
         best = np.argsort(-keys, kind="stable")[:SHOWN_ROWS]
         self.head = [name for name in table.column_names if self._is_shown(name)][:SHOWN_COLUMNS]
-        columns = [[_cell(value) for value in table[name].take(best).to_pylist()] for name in self.head]
+        columns = [[_cell(value) for value in _values(table[name].take(best))] for name in self.head]
         cells = map(list, zip(*columns, strict=True))
         self._best += [(-float(keys[i]), begun + i, row) for i, row in zip(best.tolist(), cells, strict=True)]
         self._best = sorted(self._best)[:SHOWN_ROWS]
@@ -227,6 +228,14 @@ def as_workbook(path: Path, out: BinaryIO, dialect: Dialect) -> None:
                     sheet.write_string(i, j, text[:32_767])  # what a cell of Excel holds
     sheet.freeze_panes(1, 0)
     book.close()
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """Floats of 32 bits with the digits that were written."""
+    values: list[Any] = column.to_pylist()
+    if column.type != pa.float32():
+        return values
+    return [None if value is None else shortest(value) for value in values]
 
 
 def _cell(value: object) -> str:

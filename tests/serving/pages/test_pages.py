@@ -14,6 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import numpy as np
+import pyarrow as pa
 import pytest
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
@@ -24,11 +26,13 @@ from ml.bundle import reader
 from ml.charts import bars
 from ml.charts.document import document
 from ml.registry import outside_moves
+from ml.schema.rows import RowReader
 from ml.schema.schema import Column, Schema
 from serving.app import create_app
 from serving.auth.keys import Scope, create
 from serving.model.store import Pointer, write_pointer
 from serving.pages import STATIC, file, predict, work_list
+from serving.pages.i18n import formats
 from serving.pages.models import overview, version
 from serving.scoring.upload import Dialect
 from serving.status import reader as status_file
@@ -314,6 +318,32 @@ def test_what_the_hint_prints_can_be_typed(client: FlaskClient, lang: str) -> No
             schema = Schema(target="y", classes=("a", "b"), positive_label="b", columns=(column,))
             assert low == high
             assert predict._readings(low, schema) == [value]
+
+
+@pytest.mark.parametrize(("lang", "hint"), [("en", "80.48 to 41881.54"), ("vi", "80,48 đến 41881,54")])
+def test_the_hint_has_the_digits_that_the_table_had(client: FlaskClient, lang: str, hint: str) -> None:
+    """A bound is a float32, which as a double is 41881.5390625; what is typed is inside of the range."""
+    low, high = (float(np.float32(bound)) for bound in (80.48, 41881.54))
+    column = Column(name="x", kind="number", minimum=low, maximum=high)
+    schema = Schema(target="y", classes=("a", "b"), positive_label="b", columns=(column,))
+    with client.application.test_request_context(f"/?lang={lang}"):
+        assert predict._field(0, column, "", wrong=False).hint == hint
+        for bound in re.split(" to | đến ", hint):
+            record = predict._record(schema, [bound])
+            assert RowReader(schema).records([record]).warnings == ()
+
+
+def test_a_small_bound_is_not_rounded_to_nothing(client: FlaskClient) -> None:
+    with client.application.test_request_context("/?lang=en"):
+        assert formats.typed(0.00000125) == "0.00000125"
+
+
+def test_a_bound_is_taken_as_the_form_printed_it(client: FlaskClient) -> None:
+    """Even where the tables' marks would make another number of it."""
+    column = Column(name="x", kind="number", minimum=1.5, maximum=234.568)
+    schema = Schema(target="y", classes=("a", "b"), positive_label="b", columns=(column,), decimal=",", thousands=".")
+    with client.application.test_request_context("/?lang=en"):
+        assert predict._record(schema, ["234.568"]) == {"x": 234.568}
 
 
 def test_a_number_in_vietnamese_that_may_be_another_is_refused(client: FlaskClient) -> None:
@@ -626,3 +656,9 @@ def test_the_catalogue_has_every_string_of_the_pages() -> None:
     for name, line, message, *_ in extract_from_dir(str(root), methods, keywords=keywords):
         first = message[0] if isinstance(message, tuple) else message
         assert first in known, f"{name}:{line}"
+
+
+def test_a_table_of_float32_is_shown_with_the_digits_that_it_had(client: FlaskClient) -> None:
+    with client.application.test_request_context("/?lang=en"):
+        values = work_list._values(pa.chunked_array([pa.array([2368.56, None], pa.float32())]))
+        assert [work_list._cell(value) for value in values] == ["2368.56", ""]
