@@ -361,6 +361,37 @@ def test_a_number_that_may_be_another_is_refused(client: FlaskClient, typed: str
     assert typed in answer.text
 
 
+@pytest.mark.parametrize(
+    ("lang", "typed", "told"),
+    [
+        ("en", "1.339,75", "a number as this page writes it: 1339.75, got"),
+        ("en", "1 339,75", "a number as this page writes it: 1339.75, got"),
+        ("en", "1'339.75", "a number as this page writes it: 1339.75, got"),
+        ("vi", "1,339.75", "một số viết như trên trang này: 1339,75"),
+        ("en", "1.5.0", "a number, or nothing where it is missing"),
+    ],
+)
+def test_a_number_of_another_language_is_refused_with_its_form_here(
+    client: FlaskClient, lang: str, typed: str, told: str
+) -> None:
+    answer = client.post(f"/?lang={lang}", data=ROW | {"c0": typed})
+    assert answer.status_code == 422
+    assert told in answer.text
+
+
+@pytest.mark.parametrize(
+    ("lang", "told"), [("en", "choose it in the field “Decimal mark”"), ("vi", "hãy chọn ở ô “Dấu thập phân”")]
+)
+def test_marks_in_doubt_are_chosen_in_the_field_of_the_page(client: FlaskClient, lang: str, told: str) -> None:
+    """It has no parameter decimal=."""
+    table = CSV.replace("7,1,2", '7,"1,234",2')
+    answer = client.post(f"/file?lang={lang}", data={"file": (io.BytesIO(table.encode()), "t.csv")})
+    assert answer.status_code == 422
+    assert told in answer.text
+    assert "1234" in answer.text
+    assert "decimal=" not in answer.text
+
+
 def test_a_wrong_label_is_refused(client: FlaskClient) -> None:
     """Only the model's classes are labels."""
     answer = client.post("/label", data={"prediction_id": "a", "label": "perhaps"})
