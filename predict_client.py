@@ -543,7 +543,7 @@ def _version(options: argparse.Namespace) -> str:
 def _post(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes, Any]:
     """Body and headers of the answer to a chunk."""
     headers = {"Content-Type": "text/csv", "Content-Encoding": "gzip", "Accept": "text/csv"}
-    name = urllib.parse.quote(options.file.name.split(".")[0] + ".csv.gz")
+    name = urllib.parse.quote(_sent_name(options))
     told = {"decimal": options.decimal, "dates": options.dates}
     said = "".join(f"&{key}={value}" for key, value in told.items() if value)
     request = urllib.request.Request(
@@ -553,6 +553,11 @@ def _post(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes
         method="POST",
     )
     return _sent(options, request, chunk)
+
+
+def _sent_name(options: argparse.Namespace) -> str:
+    """What a part is called: its ending says how it is packed."""
+    return str(options.file.name.split(".")[0]) + ".csv.gz"
 
 
 def _sent(options: argparse.Namespace, request: urllib.request.Request, chunk: Chunk | None) -> tuple[bytes, Any]:
@@ -567,6 +572,7 @@ def _sent(options: argparse.Namespace, request: urllib.request.Request, chunk: C
                 return response.read(), response.headers
         except urllib.error.HTTPError as error:
             last, kind = _reason(error, chunk)
+            last = _of_the_file(last, options, chunk)
             if error.code not in PASSING:
                 raise (TooManyWords if kind == TOO_MANY_WORDS else Stop)(3, last) from error
             wait = _retry_after(error.headers.get("Retry-After", ""), wait)
@@ -590,6 +596,14 @@ def _reason(error: urllib.error.HTTPError, chunk: Chunk | None) -> tuple[str, st
     if chunk is None or not lines:
         return f"HTTP {error.code}: {detail}", kind
     return f"HTTP {error.code}: row {chunk.first + lines[0] - 1} of the file (in its part, {detail})", kind
+
+
+def _of_the_file(said: str, options: argparse.Namespace, chunk: Chunk | None) -> str:
+    """What is said of a part in words of the file that it is of: its name, and no column that was added here."""
+    if chunk is None:
+        return said
+    said = said.replace(_sent_name(options), options.file.name)
+    return said if ID in chunk.names else said.replace(f"'{ID}', ", "", 1)
 
 
 def _retry_after(given: str, wait: float) -> float:

@@ -215,6 +215,31 @@ def test_rows_that_do_not_fit_end_with_the_services_words(
     assert not (tmp_path / "out.csv").exists()
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_missing_column_is_told_of_the_file_that_was_given(
+    service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Not of the part that was sent, with the ids that were added to it."""
+    rows = [{key: cell for key, cell in row.items() if key != "n1"} for row in ROWS]
+    file = tmp_path / name
+    if file.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    else:
+        table(file, rows)
+    assert run(service, file, tmp_path / "out.csv") == 3
+    said = capsys.readouterr().err
+    assert f"HTTP 422: {name}, column 'n1': the model needs 3 columns and the table lacks 'n1'" in said
+    assert "it has 'id', 'n0', 'c0'" in said
+
+
+def test_ids_of_the_callers_own_are_among_the_columns_that_are_told(
+    service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"prediction_id": row["id"], "n0": row["n0"], "c0": row["c0"]} for row in ROWS]
+    assert run(service, table(tmp_path / "t.csv", rows), tmp_path / "out.csv") == 3
+    assert "it has 'prediction_id', 'n0', 'c0'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [range(0, 3), range(57, 60)], ids=["first", "last"])
 def test_words_side_by_side_are_few_where_the_table_has_few(
     service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: range
