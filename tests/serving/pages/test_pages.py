@@ -31,7 +31,7 @@ from ml.schema.schema import Column, Schema
 from serving.app import create_app
 from serving.auth.keys import Scope, create
 from serving.model.store import Pointer, write_pointer
-from serving.pages import STATIC, file, predict, work_list
+from serving.pages import STATIC, file, predict, work_list, workbook
 from serving.pages.i18n import formats
 from serving.pages.models import overview, version
 from serving.scoring.upload import Dialect
@@ -558,7 +558,7 @@ def test_a_result_is_written_as_its_table_was(client: FlaskClient) -> None:
 
 
 def test_a_large_result_is_no_workbook(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work_list, "MAX_WORKBOOK_CELLS", 10)
+    monkeypatch.setattr(workbook, "MAX_CELLS", 10)
     text, _ = _scored(client, CSV)
     assert ".xlsx&#34;" not in text
     link = re.search(r'href="(/file/[^"]+)[.]csv"', text)
