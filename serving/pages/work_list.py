@@ -26,7 +26,7 @@ from serving.scoring.file_writers import (
     answer_columns,
     answer_names,
     as_csv,
-    safe_name,
+    with_answer,
 )
 from serving.scoring.json_rows import ID_KEY
 from serving.scoring.score import Scored
@@ -59,9 +59,8 @@ class WorkList(Csv):
     """
 
     def __init__(self, out: BinaryIO, path: Path, upload: Upload):
-        super().__init__(out)
+        super().__init__(out, upload)
         self.path = path
-        self._upload = upload
         self.counts: Counter[str] = Counter()
         self.expected: dict[str, float] = {}
         self.flagged = 0
@@ -92,12 +91,7 @@ class WorkList(Csv):
         """Append the rows of `part`, and first of all the header."""
         table, self.answers = _arranged(part.table, scored)
         delimiter, decimal, bom, _ = self.dialect
-        if not self._begun:
-            header = io.StringIO()
-            names = map(safe_name, table.column_names)
-            csv.writer(header, lineterminator="\n", delimiter=delimiter).writerow(names)
-            self.out.write(header.getvalue().encode("utf-8-sig" if bom else "utf-8"))
-            self._begun = True
+        self._begin(table.column_names, delimiter, bom=bom)
         self.out.write(as_csv(table, frozenset(scored.schema.numbers), delimiter=delimiter, decimal=decimal))
         self._width = table.num_columns
         plain = frozenset(scored.schema.plain_numbers)
@@ -148,7 +142,7 @@ def _arranged(given: pa.Table, scored: Scored) -> tuple[pa.Table, dict[str, str]
     added = answer_columns(scored, given.column_names)
     if TRUTH not in given.column_names:
         given = given.append_column(TRUTH, pa.repeat(pa.scalar("", pa.string()), len(scored)))
-    whole = pa.table([*given.columns, *added.columns], names=[*given.column_names, *added.column_names])
+    whole = with_answer(given, added)
     first = [name for name in scored.schema.id_columns if name in given.column_names]
     first += [name for kind in (POSITIVE, LABEL) for name, its in answers.items() if its == kind]
     first.append(TRUTH)
