@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from ml.data.inference.number_marks import Evidence, Marks, MixedMarks
-from ml.schema.cells import LIKE_MARKS, grouped, number
+from ml.schema.cells import LIKE_MARKS, grouped
 from serving.scoring.file_writers import is_formula
 from serving.scoring.upload import Dialect
 
@@ -70,10 +71,15 @@ def marks_of(column: Sequence[str], dialect: Dialect) -> Marks | None:
     marks = evidence.marks(decimal)
     if marks.thousands:
         says = any(decimal in cell for cell in column)
-        fits = all(number(cell, decimal=decimal, thousands=marks.thousands) is not None for cell in column)
+        fits = all(not cell or _figure(cell, marks) for cell in column)
         return marks if says and fits else None
     doubtful = evidence.decided is None and evidence.either and dialect.delimiter == ";"
     return None if doubtful and dialect.decimal == "." else plain
+
+
+@functools.cache
+def _grouped(marks: Marks) -> re.Pattern[str]:
+    return re.compile(grouped(*marks))
 
 
 def _figure(cell: str, marks: Marks | None) -> str:
@@ -83,7 +89,7 @@ def _figure(cell: str, marks: Marks | None) -> str:
     if marks.thousands:
         for like in LIKE_MARKS.get(marks.thousands, ""):
             cell = cell.replace(like, marks.thousands)
-        cell = cell.replace(marks.thousands, "") if re.match(grouped(*marks), cell) else cell
+        cell = cell.replace(marks.thousands, "") if _grouped(marks).match(cell) else cell
     if marks.decimal != ".":
         cell = cell.replace(marks.decimal, ".") if "." not in cell else ""
     return cell if _PLAIN.fullmatch(cell) else ""
