@@ -5,13 +5,14 @@ Needs Python's standard library alone (and pyarrow for .parquet, python-calamine
 part that fails for a reason that may pass is sent again with growing pauses; after an interruption the same command
 goes on where it stopped.
 
-The output has the input's columns and prediction_id, label, probability (of that label), positive_probability (of
-the positive label, for two classes: what --rank orders by), probability_<class>, warnings. A row's prediction id is
-made from the table's cells, the row's place and the model version (a column prediction_id brings ids of your own): a
-part that is sent twice is logged once, and what another version answers is logged too, so that labels join it. Every
-answer is held to what was asked: its type, version and columns, as many rows, the same ids in the same order, all of
-it. Until all is done the rows are in OUTPUT.part, which one run at a time may write, with OUTPUT.part.json saying how
-far it is good.
+The output has the input's columns and prediction_id, label, probability (of that label), positive_probability (of the
+positive label, for two classes: what --rank orders by), probability_<class>, warnings. A row's prediction id is made
+from the table's cells, the row's place and the model version (a column prediction_id brings ids of your own): a part
+that is sent twice is logged once, and what another version answers is logged too, so that labels join it. Every answer
+is held to what was asked: its type, version and columns, as many rows, the same ids in the same order, all of it. What
+comes of a CSV with another delimiter than a comma is written as it is: with its delimiter, its decimal mark (that its
+numbers show, or --decimal says), and the mark by which spreadsheets know UTF-8. Until all is done the rows are in
+OUTPUT.part, which one run at a time may write, with OUTPUT.part.json saying how far it is good.
 
 A few words in a number column are missing values, and the service counts them by the request. Where a part has more
 than a few, all is sent again in larger parts, as the whole table may have fewer.
@@ -66,6 +67,8 @@ except ImportError:  # Windows: two runs at once into one output are not noticed
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 ID = "prediction_id"
 RANKED_BY = "positive_probability"
+FIGURE = re.compile(r"(?:predicted_)*(?:probability(?:_.*)?|positive_probability|propensity)", re.DOTALL)
+BOM = "\ufeff"  # by which spreadsheets know UTF-8
 WORKBOOKS = {".xlsx", ".xlsb", ".xls", ".ods"}
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 DELIMITERS, SAMPLE_LINES = ",;\t|", 50  # as the service looks for it
@@ -93,6 +96,14 @@ class Stop(Exception):
 
 class TooManyWords(Stop):
     """Raised where a larger part could hold the words that this one cannot."""
+
+
+class Form(NamedTuple):
+    """How the output is written: with semicolons as the input is, so that what opens the one opens the other."""
+
+    delimiter: str = ","
+    decimal: str = "."
+    bom: bool = False
 
 
 class Chunk(NamedTuple):
@@ -181,8 +192,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _score(options: argparse.Namespace, output: Path, digest: str) -> None:
+    form = _form(options)
     with contextlib.ExitStack() as opened:
-        journal = opened.enter_context(Journal(output, digest, restart=options.restart))
+        journal = opened.enter_context(Journal(output, digest, form, restart=options.restart))
         progress = Progress(options.quiet, journal.rows)
         names, rows = _table(options, opened)
         seen, decision = hashlib.sha256(_bytes(names)), ""
@@ -192,7 +204,7 @@ def _score(options: argparse.Namespace, output: Path, digest: str) -> None:
             return hashlib.sha256(f"{digest} {journal.version or version}".encode()).hexdigest()[:20]
 
         for chunk in _chunks(names, _hashed(rows, seen), options.chunk, journal.rows, prefix):
-            answer = _ask(options, chunk)
+            answer = _ask(options, chunk, form)
             if journal.version not in ("", answer.version) and not options.allow_mixed:
                 raise Stop(
                     5, f"the model changed from version {journal.version} to {answer.version} after {journal.rows} "
@@ -224,14 +236,26 @@ def _table(options: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[l
         return _parquet(file, opened)
     if file.suffix.lower() in WORKBOOKS:
         return _parsed(file, opened.enter_context(_workbook(file)), ",")
-    opener = OPENERS.get(file.suffix, open)
-    delimiter = "\t" if options.delimiter == "tab" else options.delimiter
+    delimiter, opener = _form(options).delimiter, OPENERS.get(file.suffix, open)
+    return _parsed(file, opened.enter_context(opener(file, "rt", encoding="utf-8-sig", newline="")), delimiter)
+
+
+def _form(options: argparse.Namespace) -> Form:
+    """How the input is written, as far as the output shall be so: with commas the answers are taken as they come."""
+    file: Path = options.file
+    if file.suffix in (".parquet", ".pq") or file.suffix.lower() in WORKBOOKS:
+        return Form()
+    delimiter, opener = "\t" if options.delimiter == "tab" else options.delimiter, OPENERS.get(file.suffix, open)
     try:
-        with opener(file, "rt", encoding="utf-8-sig", newline="") as begin:
-            delimiter = delimiter or _delimiter([line for line, _ in zip(begin, range(SAMPLE_LINES), strict=False)])
+        with opener(file, "rt", encoding="utf-8", newline="") as begin:
+            lines = [line for line, _ in zip(begin, range(SAMPLE_LINES), strict=False)]
     except (UnicodeDecodeError, EOFError, lzma.LZMAError, OSError) as error:
         raise Stop(2, f"{file}: not a readable CSV file: {error}") from error
-    return _parsed(file, opened.enter_context(opener(file, "rt", encoding="utf-8-sig", newline="")), delimiter)
+    has_bom = bool(lines) and lines[0].startswith(BOM)
+    if has_bom:
+        lines[0] = lines[0].removeprefix(BOM)
+    delimiter = delimiter or _delimiter(lines)
+    return Form() if delimiter == "," else Form(delimiter, options.decimal or ".", has_bom)
 
 
 def _delimiter(lines: list[str]) -> str:
@@ -472,8 +496,8 @@ def _chunks(
 # ---- asking
 
 
-def _ask(options: argparse.Namespace, chunk: Chunk) -> Answer:
-    """The checked answer of one chunk."""
+def _ask(options: argparse.Namespace, chunk: Chunk, form: Form) -> Answer:
+    """The checked answer of one chunk, written in this form."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     own = ID in chunk.names
@@ -481,9 +505,30 @@ def _ask(options: argparse.Namespace, chunk: Chunk) -> Answer:
     writer.writerows(chunk.rows if own else ([key, *row] for key, row in zip(chunk.ids, chunk.rows, strict=True)))
     content, headers = _post(options, gzip.compress(text.getvalue().encode(), 1), chunk)
     try:
-        return _checked(content, headers, chunk)
+        answer = _checked(content, headers, chunk)
     except (ValueError, csv.Error) as error:
         raise Stop(6, f"{options.url} gave no answer to what was asked: {error}") from error
+    return answer._replace(content=_in_form(content, len(_sent_columns(chunk)), form))
+
+
+def _in_form(content: bytes, n_sent: int, form: Form) -> bytes:
+    """An answer, which comes with commas and points, as the output is written; what was sent is as it was."""
+    if form == Form():
+        return content
+    names, *rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
+    figures = [i for i, name in enumerate(names) if i >= n_sent and FIGURE.fullmatch(name)]
+    for row in rows:
+        for i in figures:
+            row[i] = row[i].replace(".", form.decimal)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n", delimiter=form.delimiter)
+    writer.writerows([names, *rows])
+    return ((BOM if form.bom else "") + text.getvalue()).encode()
+
+
+def _sent_columns(chunk: Chunk) -> list[str]:
+    """The columns that come back of a part: the service leaves out those without a name."""
+    return [name for name in (chunk.names if ID in chunk.names else [ID, *chunk.names]) if name]
 
 
 def _checked(content: bytes, headers: Any, chunk: Chunk) -> Answer:
@@ -502,7 +547,7 @@ def _checked(content: bytes, headers: Any, chunk: Chunk) -> Answer:
     if not content.endswith(b"\n"):
         raise ValueError("it breaks off in the middle of a line")
     names, *rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
-    sent = [name for name in (chunk.names if ID in chunk.names else [ID, *chunk.names]) if name]
+    sent = _sent_columns(chunk)
     came = [name.removeprefix("'") for name in names[: len(sent)]]  # in front of what a spreadsheet would run
     added = {name.removeprefix("predicted_").removeprefix("predicted_") for name in names[len(sent) :]}
     if came != [name.removeprefix("'") for name in sent] or not {"label", "probability"} <= added:
@@ -543,7 +588,7 @@ def _version(options: argparse.Namespace) -> str:
 def _post(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes, Any]:
     """Body and headers of the answer to a chunk."""
     headers = {"Content-Type": "text/csv", "Content-Encoding": "gzip", "Accept": "text/csv"}
-    name = urllib.parse.quote(options.file.name.split(".")[0] + ".csv.gz")
+    name = urllib.parse.quote(_sent_name(options))
     told = {"decimal": options.decimal, "dates": options.dates}
     said = "".join(f"&{key}={value}" for key, value in told.items() if value)
     request = urllib.request.Request(
@@ -553,6 +598,11 @@ def _post(options: argparse.Namespace, body: bytes, chunk: Chunk) -> tuple[bytes
         method="POST",
     )
     return _sent(options, request, chunk)
+
+
+def _sent_name(options: argparse.Namespace) -> str:
+    """What a part is called: its ending says how it is packed."""
+    return str(options.file.name.split(".")[0]) + ".csv.gz"
 
 
 def _sent(options: argparse.Namespace, request: urllib.request.Request, chunk: Chunk | None) -> tuple[bytes, Any]:
@@ -567,6 +617,7 @@ def _sent(options: argparse.Namespace, request: urllib.request.Request, chunk: C
                 return response.read(), response.headers
         except urllib.error.HTTPError as error:
             last, kind = _reason(error, chunk)
+            last = _of_the_file(last, options, chunk)
             if error.code not in PASSING:
                 raise (TooManyWords if kind == TOO_MANY_WORDS else Stop)(3, last) from error
             wait = _retry_after(error.headers.get("Retry-After", ""), wait)
@@ -592,6 +643,14 @@ def _reason(error: urllib.error.HTTPError, chunk: Chunk | None) -> tuple[str, st
     return f"HTTP {error.code}: row {chunk.first + lines[0] - 1} of the file (in its part, {detail})", kind
 
 
+def _of_the_file(said: str, options: argparse.Namespace, chunk: Chunk | None) -> str:
+    """What is said of a part in words of the file that it is of: its name, and no column that was added here."""
+    if chunk is None:
+        return said
+    said = said.replace(_sent_name(options), options.file.name)
+    return said if ID in chunk.names else said.replace(f"'{ID}', ", "", 1)
+
+
 def _retry_after(given: str, wait: float) -> float:
     """Seconds to wait: as `given` says, in seconds or as a date, up to a minute, and at least `wait`."""
     try:
@@ -610,11 +669,11 @@ def _retry_after(given: str, wait: float) -> float:
 class Journal:
     """The output as far as it is good: whole parts in OUTPUT.part, their number and length in OUTPUT.part.json."""
 
-    def __init__(self, output: Path, digest: str, *, restart: bool):
+    def __init__(self, output: Path, digest: str, form: Form, *, restart: bool):
         self.output = output
         self.part = output.with_name(output.name + ".part")
         self.state = output.with_name(output.name + ".part.json")
-        self.digest = digest
+        self.digest, self.form = digest, form
         self.rows, self.bytes, self.version = 0, 0, ""
         self._restart = restart
         self._names: list[str] = []
@@ -669,7 +728,8 @@ class Journal:
         self.rows, self.bytes, self.version = self.rows + rows, self.bytes + len(content), answer.version
         temporary = self.state.with_name(self.state.name + ".new")
         state = {
-            "file": self.digest, "rows": self.rows, "bytes": self.bytes, "version": self.version, "names": self._names
+            "file": self.digest, "rows": self.rows, "bytes": self.bytes, "version": self.version, "names": self._names,
+            "form": self.form,
         }  # fmt: skip
         with temporary.open("w") as stream:
             json.dump(state, stream)
@@ -706,8 +766,10 @@ class Journal:
             out.write(next(records))
             found = []
             for record in records:
-                cells = next(csv.reader(io.StringIO(record.decode(), newline="")))
-                found.append((-float(cells[place]), stream.tell() - len(record), len(record)))
+                cells = next(csv.reader(io.StringIO(record.decode(), newline=""), delimiter=self.form.delimiter))
+                found.append(
+                    (-float(cells[place].replace(self.form.decimal, ".")), stream.tell() - len(record), len(record))
+                )
             for _, start, size in sorted(found):
                 stream.seek(start)
                 out.write(stream.read(size))
@@ -721,6 +783,8 @@ class Journal:
             return
         if state.get("file") != self.digest:
             raise Stop(2, f"{self.part} belongs to another input; --restart replaces it")
+        if state.get("form", list(Form())) != list(self.form):
+            raise Stop(2, f"{self.part} has another delimiter or decimal mark; --restart replaces it")
         if size >= state["bytes"]:
             self.rows, self.bytes, self.version = state["rows"], state["bytes"], state["version"]
             self._names = state["names"]

@@ -41,8 +41,10 @@ def table(file: Path, rows: list[dict[str, str]] = ROWS) -> Path:
 
 
 def read(file: Path) -> list[dict[str, str]]:
-    with (gzip.open if file.suffix == ".gz" else open)(file, "rt", newline="") as stream:
-        return list(csv.DictReader(stream))  # type: ignore[arg-type]
+    with (gzip.open if file.suffix == ".gz" else open)(file, "rt", newline="", encoding="utf-8-sig") as stream:
+        header = stream.readline()
+        stream.seek(0)
+        return list(csv.DictReader(stream, delimiter=";" if ";" in header else ","))  # type: ignore[arg-type, type-var]
 
 
 def run(url: str, file: Path, output: Path, *more: str) -> int:
@@ -213,6 +215,31 @@ def test_rows_that_do_not_fit_end_with_the_services_words(
     assert f"column 'n1': expected a number, got '{word}'" in said
     assert re.findall(r"here 2 of (\d+) are", said) == again
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_missing_column_is_told_of_the_file_that_was_given(
+    service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Not of the part that was sent, with the ids that were added to it."""
+    rows = [{key: cell for key, cell in row.items() if key != "n1"} for row in ROWS]
+    file = tmp_path / name
+    if file.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    else:
+        table(file, rows)
+    assert run(service, file, tmp_path / "out.csv") == 3
+    said = capsys.readouterr().err
+    assert f"HTTP 422: {name}, column 'n1': the model needs 3 columns and the table lacks 'n1'" in said
+    assert "it has 'id', 'n0', 'c0'" in said
+
+
+def test_ids_of_the_callers_own_are_among_the_columns_that_are_told(
+    service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"prediction_id": row["id"], "n0": row["n0"], "c0": row["c0"]} for row in ROWS]
+    assert run(service, table(tmp_path / "t.csv", rows), tmp_path / "out.csv") == 3
+    assert "it has 'prediction_id', 'n0', 'c0'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [range(0, 3), range(57, 60)], ids=["first", "last"])
@@ -538,7 +565,47 @@ def test_a_semicolon_file_is_read_by_what_all_of_it_shows(service: str, tmp_path
     for name, file in (("g.out.csv", tmp_path / "g.csv"), ("p.out.csv", plain)):
         assert run(service, file, tmp_path / name, "--chunk", "1") == 0
     got, wanted = ([row["probability_yes"] for row in read(tmp_path / f"{name}.out.csv")] for name in "gp")
-    assert got == wanted
+    assert [cell.replace(",", ".") for cell in got] == wanted
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize("bom", ["", "\ufeff"], ids=["plain", "bom"])
+def test_an_output_is_written_as_its_input_was(service: str, tmp_path: Path, bom: str, ending: str) -> None:
+    """What opens the one opens the other: its delimiter, its decimal mark in all numbers, its mark of UTF-8."""
+    content = f'{bom}id;n0;n1;c0\na;1,25;2;red\nb;-0,5;-1;a,b\nc;0,125;1;"x;y"\n'.encode()
+    packed = gzip.compress(content) if ending else content
+    (tmp_path / f"g.csv{ending}").write_bytes(packed)
+    output = tmp_path / f"g.out.csv{ending}"
+    assert run(service, tmp_path / f"g.csv{ending}", output, "--chunk", "2", "--rank") == 0
+    written = gzip.decompress(output.read_bytes()) if ending else output.read_bytes()
+    assert written.startswith(f"{bom}prediction_id;id;n0;n1;c0;label;probability;".encode())
+    assert written.count(b"\xef\xbb\xbf") == len(bom)
+    rows = read(output)
+    assert sorted((row["id"], row["n0"], row["n1"], row["c0"]) for row in rows) == [
+        ("a", "1,25", "2", "red"), ("b", "-0,5", "-1", "a,b"), ("c", "0,125", "1", "x;y")
+    ]  # fmt: skip
+    for row in rows:
+        for name in ("probability", "positive_probability", "probability_yes", "probability_no"):
+            assert re.fullmatch(r"[01](,\d+)?(e-\d+)?", row[name])
+    shares = [float(row["positive_probability"].replace(",", ".")) for row in rows]
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_a_part_of_another_form_is_not_gone_on_with(
+    stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half of an output with points and half of it with commas is of no use."""
+    content = "\n".join(["id;n0", *(f"{i};{i}" for i in range(N))]) + "\n"
+    (tmp_path / "g.csv").write_text(content)
+    stub.script = lambda n: None if n == 1 else (400, {}, b"{}")
+    assert run(stub.url, tmp_path / "g.csv", tmp_path / "o.csv") == 3
+    stub.script = lambda n: None
+    assert run(stub.url, tmp_path / "g.csv", tmp_path / "o.csv", "--decimal", ",") == 2
+    assert "has another delimiter or decimal mark; --restart replaces it" in capsys.readouterr().err
+    assert run(stub.url, tmp_path / "g.csv", tmp_path / "o.csv") == 0
+    assert {row["probability"] for row in read(tmp_path / "o.csv")} == {"0.9"}
+    assert run(stub.url, tmp_path / "g.csv", tmp_path / "o.csv", "--decimal", ",") == 0
+    assert {row["probability"] for row in read(tmp_path / "o.csv")} == {"0,9"}
 
 
 def test_a_doubtful_mark_is_asked_about_with_the_option(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from ml.messages import Message, message
-from ml.schema.cells import FLOAT32_LIMIT
+from ml.schema.cells import FLOAT32_LIMIT, shortest
 from ml.schema.schema import Column
 from ml.schema.validation_errors import shown
 
@@ -39,11 +41,18 @@ class RowWarning(msgspec.Struct, frozen=True, gc=False):
 def _message(warning: RowWarning) -> Message:
     match warning.code:
         case "out_of_range":
-            return message("rows.out_of_range", value=warning.value, low=warning.low, high=warning.high)
+            low, high = shortest(warning.low), shortest(warning.high)
+            return message("rows.out_of_range", value=_as_sent(warning.value), low=low, high=high)
         case "unseen_category":
             return message("rows.unseen", value=warning.value)
         case _:
             return message("rows.not_a_number", value=warning.value)
+
+
+def _as_sent(value: Any) -> Any:
+    """A number that came as a float32 with the digits of one; a double as it is."""
+    is_float32 = abs(value) <= FLOAT32_LIMIT and not float(value).is_integer() and float(np.float32(value)) == value
+    return shortest(value) if is_float32 else value
 
 
 RowWarnings = dict[int, list[RowWarning]]  # row number → its warnings

@@ -47,7 +47,8 @@ bp = Blueprint("files", __name__)
 @bp.post("/predict/file")
 @guard.opens("predict")
 @operations.describe(
-    "Score a table: CSV (plain, gzip, bzip2, xz, zstd), a workbook (.xlsx, .xlsb, .xls, .ods) or Parquet.",
+    "Score a table: CSV (plain, gzip, bzip2, xz, zstd), a workbook (.xlsx, .xlsb, .xls, .ods) or Parquet. A CSV with "
+    "another delimiter than a comma comes back with its own, and with its decimal mark.",
     {CSV: TEXT, PARQUET: BINARY, JSON: schemas.FilePredictions},
     (*operations.BODY, 406),
     {CSV: TEXT, "multipart/form-data": operations.FILE, PARQUET: BINARY, "application/gzip": BINARY, BYTES: BINARY},
@@ -68,7 +69,7 @@ def predict_file() -> Response:
         upload.echo, writer_class = kind != "json", score_file.WRITERS[kind]
         out = spool()
         try:
-            summary = score_file.score_upload(service, served, upload, writer_class(out))
+            summary = score_file.score_upload(service, served, upload, writer_class(out, upload))
         except BaseException:
             out.close()
             raise

@@ -94,7 +94,7 @@ def _column_schema(column: Column) -> dict[str, Any]:
     example = column.example
     examples = [] if example is None else [shortest(example) if isinstance(example, float) else example]
     if column.kind == "number":
-        limits = [f"{bound:.6g}" for bound in (column.minimum, column.maximum) if bound is not None]
+        limits = [f"{shortest(bound):.9g}" for bound in (column.minimum, column.maximum) if bound is not None]
         described = f"A number; {' to '.join(limits)} in training." if limits else "A number."
         return {
             "type": ["number", "null"],

@@ -14,6 +14,7 @@ so the policy below can be strict. `install(app)` adds translations, filters and
 | `monitoring` | `/monitoring`: is the model still good? |
 | `predict` | `/`: predict one row by a form that is built from the schema; `/label`: its true label |
 | `work_list` | The result of a file as a list to work through: the likeliest positive label first, room for the truth |
+| `workbook` | A file's result as a workbook: a column is of numbers or of texts, whatever its thousands are like |
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from serving.service import current_service
 KEPT_S = 3600  # a scored file can be fetched for so long; our choice
 MAX_KEPT = 20  # scored files; the oldest go first; our choice
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+BITS = re.compile(r"[0-9a-f]{1,5000}")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
@@ -36,7 +37,8 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 def file() -> str | tuple[str, int]:
     """Score the upload; the problem above the form where it does not fit."""
     from serving.api import score_file  # Arrow: a worker that never sees a table does without
-    from serving.pages.work_list import MAX_WORKBOOK_CELLS, WorkList
+    from serving.pages.work_list import WorkList
+    from serving.pages.workbook import MAX_CELLS
 
     service = current_service()
     upload = request.files.get("file")
@@ -62,7 +64,7 @@ def file() -> str | tuple[str, int]:
     total = sum(work.counts.values())
     shares = [(name, count / total) for name, count in work.counts.most_common()]
     stem = Path(table.name).stem
-    kinds = ("csv", "xlsx") if total * work.width <= MAX_WORKBOOK_CELLS else ("csv",)
+    kinds = ("csv", "xlsx") if total * work.width <= MAX_CELLS else ("csv",)
     return render_template(
         "file.html",
         name=table.name,
@@ -93,11 +95,11 @@ def file() -> str | tuple[str, int]:
                 "pages.result",
                 token=place.name,
                 name=f"{stem}-predictions.{kind}",
-                **(work.dialect._asdict() if kind == "xlsx" else {}),
+                **(work.dialect._asdict() | {"numbers": f"{work.numbers:x}"} if kind == "xlsx" else {}),
             )
             for kind in kinds
         },
-        most_cells=formats.number(MAX_WORKBOOK_CELLS, 0),
+        most_cells=formats.number(MAX_CELLS, 0),
     )
 
 
@@ -116,17 +118,21 @@ def result(token: str, name: str) -> Response:
 
 
 def _workbook(path: Path, name: str) -> Response:
-    from serving.pages.work_list import MAX_WORKBOOK_CELLS, as_workbook, cells
+    from serving.pages.work_list import cells
+    from serving.pages.workbook import MAX_CELLS, as_workbook
     from serving.scoring.upload import Dialect
 
-    delimiter, decimal = (request.args.get(name, default) for name, default in (("delimiter", ","), ("decimal", ".")))
-    if len(delimiter) != 1 or delimiter in '"\r\n' or decimal not in (".", ","):
+    given = {"delimiter": ",", "decimal": ".", "thousands": "", "numbers": "0"} | request.args.to_dict()
+    delimiter, decimal, thousands, numbers = (given[key] for key in ("delimiter", "decimal", "thousands", "numbers"))
+    if len(delimiter) != 1 or delimiter in '"\r\n' or not BITS.fullmatch(numbers):
         abort(404)
-    dialect = Dialect(delimiter, decimal)
-    if cells(path, dialect) > MAX_WORKBOOK_CELLS:
+    if decimal not in (".", ",") or thousands not in ("", ".", ",", " ", "'") or thousands == decimal:
+        abort(404)
+    dialect = Dialect(delimiter, decimal, thousands=thousands)
+    if cells(path, dialect) > MAX_CELLS:
         abort(404, gettext("This result is too large for a workbook. Take the CSV."))
     out = files.spool()
-    as_workbook(path, out, dialect)
+    as_workbook(path, out, dialect, int(numbers, 16))
     response = files.sent(out, XLSX)
     response.headers.set("Content-Disposition", "attachment", filename=name)
     return response

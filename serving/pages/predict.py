@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from ml import charts
 from ml.decision import of_metrics, positive_code
 from ml.explain.counterfactuals import Counterfactual
-from ml.messages import message
+from ml.messages import Message, message
 from ml.schema.cells import days, iso, number, shortest
 from ml.schema.rows import Rows
 from ml.schema.schema import Column, Schema
@@ -31,6 +31,8 @@ from serving.scoring.score import Scored
 from serving.service import current_service
 
 _READERS_ORDER = {"vi": "day-first"}
+# Marks of decimals and between thousands, wherever people are from.
+_ELSEWHERE = ((".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))
 SHOWN_FEATURES = 10  # of an explanation
 MOST_FIELDS, FIRST_FIELDS = 24, 12  # columns up to which a form shows all, and what it shows of more
 SURE = 2  # standard errors that a contribution must have to be drawn as more than noise; about 95%
@@ -183,7 +185,7 @@ def _field(index: int, column: Column, text: str, wrong: bool) -> Field:
     elif column.kind == "number":
         field.number = True
         field.hint = gettext(
-            "%(low)s to %(high)s", low=formats.typed(column.minimum, 4), high=formats.typed(column.maximum, 4)
+            "%(low)s to %(high)s", low=formats.typed(column.minimum), high=formats.typed(column.maximum)
         )
     else:
         known = [(level, level) for level in column.categories]
@@ -222,7 +224,7 @@ def _record(schema: Schema, texts: list[str]) -> dict[str, Any]:
     Raises
     ------
     RowsError
-        A number that may be read in two ways.
+        A number that may be read in two ways, or that is written as other languages do.
     """
     record: dict[str, Any] = {}
     errors = []
@@ -233,16 +235,29 @@ def _record(schema: Schema, texts: list[str]) -> dict[str, Any]:
         if column.kind != "number":
             record[column.name] = text or None
             continue
-        found: list[Any] = (
-            [column.example] if text in (_example(column), _plain(column.example)) else _readings(text, schema)
-        )
-        if len(found) > 1:
-            ways = [_shown(value) for value in found]
-            errors.append(ValidationError(0, column.name, message("rows.one_reading", ways=ways), f"'{shown(text)}'"))
+        own = _own_texts(column)
+        found: list[Any] = [own[text]] if text in own else _readings(text, schema)
+        expected = _rewritten(text, found)
+        if expected is not None:
+            errors.append(ValidationError(0, column.name, expected, f"'{shown(text)}'"))
         record[column.name] = found[0] if found else text
     if errors:
         raise RowsError(errors)
     return record
+
+
+def _rewritten(text: str, found: list[Any]) -> Message | None:
+    """How to write a number that reads in two ways, or in none but with the marks of another language."""
+    if len(found) > 1:
+        return message("rows.one_reading", ways=[_shown(value) for value in found])
+    ways = _finite(text, _ELSEWHERE) if not found else []
+    return message("rows.written_here", ways=[formats.typed(value) for value in ways]) if ways else None
+
+
+def _own_texts(column: Column) -> dict[str, Any]:
+    """What the form itself prints of a column, and what it stands for: no mark in it is in doubt."""
+    bounds = {formats.typed(bound): bound for bound in (column.minimum, column.maximum) if bound is not None}
+    return bounds | {_example(column): column.example, _plain(column.example): column.example}
 
 
 def _readings(text: str, schema: Schema) -> list[Any]:
@@ -258,7 +273,12 @@ def _readings(text: str, schema: Schema) -> list[Any]:
     else:
         ways = [point, (".", ","), comma]
     own = (schema.decimal, schema.thousands)
-    read = [number(text, decimal=decimal, thousands=thousands) for decimal, thousands in (own, *ways)]
+    return _finite(text, (own, *ways))
+
+
+def _finite(text: str, ways: Iterable[tuple[str, str]]) -> list[Any]:
+    """The numbers that a text is with these marks of decimals and between thousands."""
+    read = [number(text, decimal=decimal, thousands=thousands) for decimal, thousands in ways]
     return list(dict.fromkeys(value for value in read if value is not None and math.isfinite(value)))
 
 

@@ -6,7 +6,6 @@ import csv
 import io
 import mmap
 import os
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ml.schema.cells import shortest
 from serving.api.feedback import TRUTH
 from serving.pages.i18n import formats
 from serving.scoring.file_writers import (
@@ -26,8 +26,7 @@ from serving.scoring.file_writers import (
     answer_columns,
     answer_names,
     as_csv,
-    is_formula,
-    safe_name,
+    with_answer,
 )
 from serving.scoring.json_rows import ID_KEY
 from serving.scoring.score import Scored
@@ -37,9 +36,6 @@ SHOWN_ROWS = 200  # of an uploaded table
 SHOWN_COLUMNS = 30  # of an uploaded table
 BLOCK_BYTES = 8_000_000  # of a file that is looked at, at once
 BLOCK_ROWS = 10_000  # that are put in order at once
-MAX_WORKBOOK_CELLS = 400_000  # about 2 s of a core; our choice
-# What a spreadsheet shows as it stands: no leading zero, no more digits than it keeps, no exponent but a small one's.
-_PLAIN = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,17})?(?:e-\d+)?")
 
 
 class WorkList(Csv):
@@ -55,18 +51,23 @@ class WorkList(Csv):
         The result, open for writing, and where it lies.
     upload
         What is scored.
+
+    Attributes
+    ----------
+    numbers
+        The columns of the result that the model reads as numbers, as bits: 1 is the first, 4 the third.
     """
 
     def __init__(self, out: BinaryIO, path: Path, upload: Upload):
-        super().__init__(out)
+        super().__init__(out, upload)
         self.path = path
-        self._upload = upload
         self.counts: Counter[str] = Counter()
         self.expected: dict[str, float] = {}
         self.flagged = 0
         self.head: list[str] = []
         self.answers: dict[str, str] = {}
         self.ordered = False
+        self.numbers = 0
         self._width = 0
         self._best: list[tuple[float, int, list[str]]] = []
         self._keys: list[npt.NDArray[np.float32]] = []
@@ -89,15 +90,12 @@ class WorkList(Csv):
     def add(self, part: Part, scored: Scored) -> None:
         """Append the rows of `part`, and first of all the header."""
         table, self.answers = _arranged(part.table, scored)
-        delimiter, decimal, bom = self.dialect
-        if not self._begun:
-            header = io.StringIO()
-            names = map(safe_name, table.column_names)
-            csv.writer(header, lineterminator="\n", delimiter=delimiter).writerow(names)
-            self.out.write(header.getvalue().encode("utf-8-sig" if bom else "utf-8"))
-            self._begun = True
+        delimiter, decimal, bom, _ = self.dialect
+        self._begin(table.column_names, delimiter, bom=bom)
         self.out.write(as_csv(table, frozenset(scored.schema.numbers), delimiter=delimiter, decimal=decimal))
         self._width = table.num_columns
+        plain = frozenset(scored.schema.plain_numbers)
+        self.numbers = sum(1 << j for j, name in enumerate(table.column_names) if name in plain)
         self.counts.update(scored.labels)
         for name, share in zip(scored.schema.classes, scored.probabilities.sum(axis=0), strict=True):
             self.expected[name] = self.expected.get(name, 0.0) + float(share)
@@ -113,7 +111,7 @@ class WorkList(Csv):
         self.ordered = scored.positive is not None
         best = np.argsort(-keys, kind="stable")[:SHOWN_ROWS]
         self.head = [name for name in table.column_names if self._is_shown(name)][:SHOWN_COLUMNS]
-        columns = [[_cell(value) for value in table[name].take(best).to_pylist()] for name in self.head]
+        columns = [[_cell(value) for value in _values(table[name].take(best))] for name in self.head]
         cells = map(list, zip(*columns, strict=True))
         self._best += [(-float(keys[i]), begun + i, row) for i, row in zip(best.tolist(), cells, strict=True)]
         self._best = sorted(self._best)[:SHOWN_ROWS]
@@ -144,7 +142,7 @@ def _arranged(given: pa.Table, scored: Scored) -> tuple[pa.Table, dict[str, str]
     added = answer_columns(scored, given.column_names)
     if TRUTH not in given.column_names:
         given = given.append_column(TRUTH, pa.repeat(pa.scalar("", pa.string()), len(scored)))
-    whole = pa.table([*given.columns, *added.columns], names=[*given.column_names, *added.column_names])
+    whole = with_answer(given, added)
     first = [name for name in scored.schema.id_columns if name in given.column_names]
     first += [name for kind in (POSITIVE, LABEL) for name, its in answers.items() if its == kind]
     first.append(TRUTH)
@@ -203,30 +201,12 @@ def cells(path: Path, dialect: Dialect) -> int:
         return len(ends) * len(header)
 
 
-def as_workbook(path: Path, out: BinaryIO, dialect: Dialect) -> None:
-    """Write a result as .xlsx: numbers as numbers where nothing of their text is lost, every other cell as text.
-
-    Parameters
-    ----------
-    dialect
-        How the result is written.
-    """
-    import xlsxwriter
-
-    plain = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-    book = xlsxwriter.Workbook(out, plain)
-    sheet = book.add_worksheet()
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        for i, row in enumerate(csv.reader(stream, delimiter=dialect.delimiter)):
-            for j, cell in enumerate(row):
-                number = cell if dialect.decimal == "." else cell.replace(",", ".") if "." not in cell else ""
-                if i and _PLAIN.fullmatch(number):
-                    sheet.write_number(i, j, float(number))
-                elif cell:
-                    text = cell[1:] if cell[0] == "'" and is_formula(cell[1:]) else cell  # text is no formula there
-                    sheet.write_string(i, j, text[:32_767])  # what a cell of Excel holds
-    sheet.freeze_panes(1, 0)
-    book.close()
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """Floats of 32 bits with the digits that were written."""
+    values: list[Any] = column.to_pylist()
+    if column.type != pa.float32():
+        return values
+    return [None if value is None else shortest(value) for value in values]
 
 
 def _cell(value: object) -> str:

@@ -27,7 +27,7 @@ from ml.schema.schema import Schema
 from serving.scoring import responses as answers
 from serving.scoring.json_rows import ID_KEY
 from serving.scoring.score import Scored
-from serving.scoring.upload import Part
+from serving.scoring.upload import Part, Upload
 
 # Also the full-width signs, which spreadsheets read as the plain ones, and a semicolon, which ends a cell in some.
 # A sign alone ("-" for no value) is no formula.
@@ -54,26 +54,30 @@ class Writer(Protocol):
 
 
 class Csv:
-    """The lines as they came, where nothing in them needs escaping; otherwise written anew."""
+    """As the upload was written: with commas the lines as they came, where nothing in them needs escaping, otherwise
+    written anew; with other delimiters the same delimiter, decimal mark, and mark of UTF-8 at the begin."""
 
     mimetype = "text/csv; charset=utf-8"
     ending = ".csv"
 
-    def __init__(self, out: BinaryIO):
+    def __init__(self, out: BinaryIO, upload: Upload):
         self.out = out
+        self._upload = upload
         self._begun = False
 
     def add(self, part: Part, scored: Scored) -> None:
         """Append the rows of `part`, and first of all the header."""
         added = answer_columns(scored, part.table.column_names)
-        if not self._begun:
-            names = [safe_name(name) for name in (*part.table.column_names, *added.column_names)]
-            header = io.StringIO()
-            csv.writer(header, lineterminator="\n").writerow(names)
-            self.out.write(header.getvalue().encode())
-            self._begun = True
+        delimiter, decimal, bom, _ = self._upload.dialect
+        if delimiter != ",":
+            self._begin((*part.table.column_names, *added.column_names), delimiter, bom=bom)
+            self.out.write(
+                as_csv(with_answer(part.table, added), _numbers(scored), delimiter=delimiter, decimal=decimal)
+            )
+            return
+        self._begin((*part.table.column_names, *added.column_names))
         answers = added if _is_ours(part, scored) else _escaped(added)
-        numbers = frozenset(scored.schema.numbers)
+        numbers = _numbers(scored)
         if part.raw is not None and not _has_formula(part.table, numbers):
             tails = _line_array(answers)
             if len(tails) == len(part.raw):  # else a class or a warning has a line end in it
@@ -85,6 +89,12 @@ class Csv:
         joined = [*_escaped(_as_written(part.table, scored.schema), numbers).columns, *answers.columns]
         self.out.write(_lines(pa.table(joined, names=[str(i) for i in range(len(joined))])))
 
+    def _begin(self, names: Sequence[str], delimiter: str = ",", *, bom: bool = False) -> None:
+        if self._begun:
+            return
+        self.out.write(_header(names, delimiter, bom=bom))
+        self._begun = True
+
     def close(self, summary: dict[str, Any]) -> None:
         """Nothing comes last."""
 
@@ -95,14 +105,14 @@ class Parquet:
     mimetype = "application/vnd.apache.parquet"
     ending = ".parquet"
 
-    def __init__(self, out: BinaryIO):
+    def __init__(self, out: BinaryIO, upload: Upload):
         self.out = out
         self._writer: pq.ParquetWriter | None = None
 
     def add(self, part: Part, scored: Scored) -> None:
         """Append the rows of `part`."""
         added = answer_columns(scored, part.table.column_names)
-        table = pa.table([*part.table.columns, *added.columns], names=[*part.table.column_names, *added.column_names])
+        table = with_answer(part.table, added)
         if self._writer is None:
             self._writer = pq.ParquetWriter(self.out, table.schema)
         self._writer.write_table(table.cast(self._writer.schema))
@@ -119,7 +129,7 @@ class Json:
     mimetype = "application/json"
     ending = ".json"
 
-    def __init__(self, out: BinaryIO):
+    def __init__(self, out: BinaryIO, upload: Upload):
         self.out = out
         self._begun = False
 
@@ -136,6 +146,22 @@ class Json:
 
 
 WRITERS: dict[str, type[Csv] | type[Parquet] | type[Json]] = {"csv": Csv, "parquet": Parquet, "json": Json}
+
+
+def with_answer(given: pa.Table, added: pa.Table) -> pa.Table:
+    """What came, and behind it the columns of the answer."""
+    return pa.table([*given.columns, *added.columns], names=[*given.column_names, *added.column_names])
+
+
+def _header(names: Sequence[str], delimiter: str, *, bom: bool) -> bytes:
+    """The first line of a CSV."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n", delimiter=delimiter).writerow(map(safe_name, names))
+    return line.getvalue().encode("utf-8-sig" if bom else "utf-8")
+
+
+def _numbers(scored: Scored) -> frozenset[str]:
+    return frozenset(scored.schema.numbers)
 
 
 def answer_columns(scored: Scored, taken: list[str]) -> pa.Table:

@@ -53,12 +53,13 @@ class Part(NamedTuple):
 
 
 class Dialect(NamedTuple):
-    """How a text table is written: what stands between its fields, its decimal mark, and whether it begins with the
-    mark by which spreadsheets know UTF-8."""
+    """How a text table is written: what stands between its fields, its decimal mark, whether it begins with the mark by
+    which spreadsheets know UTF-8, and what stands between thousands ("" for nothing)."""
 
     delimiter: str = ","
     decimal: str = "."
     bom: bool = False
+    thousands: str = ""
 
 
 class _Shared(io.RawIOBase):
@@ -144,7 +145,7 @@ class Upload:
     @property
     def dialect(self) -> Dialect:
         """How the table is written, once some of it was read; Parquet says nothing."""
-        return Dialect(self._delimiter or ",", self._marks.decimal, self._has_bom)
+        return Dialect(self._delimiter or ",", self._marks.decimal, self._has_bom, self._marks.thousands)
 
     @property
     def is_parquet(self) -> bool:

@@ -178,5 +178,6 @@ def batch(one: Trained, folder: Path) -> list[list[float]]:
     finally:
         server.shutdown()
         thread.join()
-    with output.open(newline="", encoding="utf-8") as stream:
-        return [[float(row[f"probability_{name}"]) for name in one.bundle.classes] for row in csv.DictReader(stream)]
+    with output.open(newline="", encoding="utf-8-sig") as stream:
+        rows = list(csv.DictReader(stream, delimiter=one.case.delimiter))
+    return [[float(row[f"probability_{name}"].replace(",", ".")) for name in one.bundle.classes] for row in rows]

@@ -94,7 +94,7 @@ def test_a_file_is_read_in_the_order_of_dates_that_it_shows(client: FlaskClient,
     content = other[dated.NAMES].to_csv(index=False, sep=";").encode()
     answer = client.post("/predict/file", data={"file": (io.BytesIO(content), "t.csv")})
     assert answer.status_code == 200, answer.text
-    found = [float(row["probability_yes"]) for row in csv.DictReader(io.StringIO(answer.text))]
+    found = [float(row["probability_yes"]) for row in csv.DictReader(io.StringIO(answer.text), delimiter=";")]
     np.testing.assert_allclose(found, dated.expected(opened, RAW), atol=1e-6)
 
 

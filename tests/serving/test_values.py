@@ -293,10 +293,10 @@ def test_a_file_with_a_decimal_comma_comes_back_with_one(doors: dict[str, Entran
     """It can be sent again as it is."""
     client = doors["comma"].client if "." not in content else doors["german"].client
     answer = client.post("/predict/file", data={"file": (io.BytesIO(content.encode()), "t.csv")})
-    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    rows = list(csv.DictReader(io.StringIO(answer.text), delimiter=";"))
     assert rows[0]["n"] == "12,5"
     again = client.post("/predict/file", data={"file": (io.BytesIO(answer.data), "t.csv")})
-    assert [row["probability_1"] for row in csv.DictReader(io.StringIO(again.text))] == [
+    assert [row["probability_1"] for row in csv.DictReader(io.StringIO(again.text), delimiter=";")] == [
         row["probability_1"] for row in rows
     ]
 

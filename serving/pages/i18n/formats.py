@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from babel.dates import get_day_names
 from flask_babel import (
     format_date,
@@ -138,9 +139,12 @@ def number(value: Any, digits: int = 3, *, fixed: bool = False) -> str:
     return format_decimal(round(float(value), digits), format=f"#,##0.{('0' if fixed else '#') * digits}")
 
 
-def typed(value: Any, digits: int) -> str:
-    """A number as people type it: in the reader's format, without marks between thousands; "–" for none."""
-    return "–" if value is None else format_decimal(round(float(value), digits), format=f"0.{'#' * digits}")
+def typed(value: float | None) -> str:
+    """A number as people type it: in the reader's format, without marks between thousands; "–" for none.
+
+    With the fewest digits that give the same float32, so that what is typed is the number that was seen.
+    """
+    return "–" if value is None else localised(np.format_float_positional(np.float32(value), trim="-"))
 
 
 def localised(text: str) -> str:

@@ -6,16 +6,21 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from ml.messages import Message, Text, code_of
+from ml.messages.message import fill
 from ml.schema.validation_errors import ValidationError, shown
 from serving.pages.i18n import formats
 from serving.pages.i18n.translation import translated
 from serving.problems import Problem
 
-# A form has no null and no JSON.
+# A form has no null, no JSON and no parameters, but fields.
 IN_A_FORM = {
     "rows.do_not_fit": _l("This row does not fit the model"),
     "rows.finite_number": _l("a number, or nothing where it is missing"),
     "rows.text": _l("a text, or nothing where it is missing"),
+    "rows.doubtful_marks": _l(
+        "a number that can be read in one way: {one} with the decimal mark '.', {other} with ',' (choose it in the "
+        "field “Decimal mark”)"
+    ),
 }
 
 
@@ -37,7 +42,9 @@ def told(error: ValidationError) -> str:
 
 
 def _in_a_form(text: Text) -> str:
-    return str(IN_A_FORM.get(code_of(text)) or translated(text))
+    if not isinstance(text, Message) or text.code not in IN_A_FORM:
+        return translated(text)
+    return fill(str(IN_A_FORM[text.code]), text.values, translate=translated, localise=formats.localised)
 
 
 def _got(text: Text) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask_babel import gettext
 
@@ -18,7 +18,20 @@ from serving.status.version_files import VersionFiles
 LOWER_IS_BETTER = ("log_loss", "brier", "ece")
 SAME = 5e-5  # a smaller difference is not seen in four digits
 
+PAIRED = {"log_loss": "gain", "accuracy": "accuracy_gain"}  # what the gate measures of both on the same rows
+
 Row = tuple[str, str, str, str, str]  # name, of the one, of the other, difference, its tone
+
+
+Bounded = tuple[float | None, float | None, float | None]  # a value, its lower and upper bound
+
+
+class Judged(NamedTuple):
+    """What the gate found when it judged version `new` against version `old`."""
+
+    new: str
+    old: str
+    numbers: dict[str, Any]
 
 
 def of(service: Service, known: Status, first: str, second: str) -> dict[str, Any]:
@@ -32,11 +45,12 @@ def of(service: Service, known: Status, first: str, second: str) -> dict[str, An
     before, after = files
     rows = [*_what(a, b), *_made_of(a, b, before, after)]
     parameters = _parameters(before, after)
+    judged = _judged(before, after) if before and after else None
     return {
         "a": a.version,
         "b": b.version,
-        "metrics": list(_metrics(a, b, before, after)),
-        "paired": _paired(before, after) if before and after else [],
+        "metrics": list(_metrics(a, b, before, after, judged)),
+        "paired": list(_told(*judged)) if judged else [],
         "other_rows": _other_rows(before, after),
         "rows": rows,
         "parameters": [row for row in parameters if row[1] != row[2]],
@@ -65,15 +79,16 @@ def _parameters(before: VersionFiles | None, after: VersionFiles | None) -> list
 
 
 def _metrics(
-    a: VersionEntry, b: VersionEntry, before: VersionFiles | None, after: VersionFiles | None
+    a: VersionEntry, b: VersionEntry, before: VersionFiles | None, after: VersionFiles | None, judged: Judged | None
 ) -> Iterator[Row]:
     one, other = _measured(a, before), _measured(b, after)
     same_question = not _another_question(before, after)
     for name, text in formats.METRICS.items():
         if name in one or name in other:
-            x, y = (_value(values.get(name)) for values in (one, other))
+            x, y = (_with_bounds(values.get(name)) for values in (one, other))
+            paired = _paired_bounds(judged, name, b.version)
             cells = [formats.measured(values[name]) if name in values else "–" for values in (one, other)]
-            difference, tone = _difference(name, x, y) if same_question else ("", "")
+            difference, tone = _difference(name, x, y, paired) if same_question else ("", "")
             yield str(text), cells[0], cells[1], difference, tone
 
 
@@ -88,20 +103,53 @@ def _measured(entry: VersionEntry, files: VersionFiles | None) -> dict[str, Any]
     return (files.metrics.get("metrics") if files else None) or dict(entry.metrics)
 
 
-def _value(measured: Any) -> float | None:
-    return measured.get("value") if isinstance(measured, dict) else measured[0] if measured else None
+def _with_bounds(measured: Any) -> Bounded:
+    """A metric with the bounds of its interval; None for what is not known."""
+    if isinstance(measured, dict):
+        return measured.get("value"), measured.get("low"), measured.get("high")
+    value, low, high = measured or (None, None, None)
+    return value, low, high
 
 
-def _difference(name: str, x: float | None, y: float | None) -> tuple[str, str]:
-    """The difference with a word for which is better, as it would be seen in four digits; and its tone."""
-    if x is None or y is None:
+def _paired_bounds(judged: Judged | None, name: str, after: str) -> tuple[float, float] | None:
+    """Between what the gate's gain lies, of version `after` over the other; None where it measured none."""
+    gain = (judged.numbers.get(PAIRED.get(name, "")) or {}) if judged else {}
+    lower, upper = gain.get("lower"), gain.get("upper")
+    if judged is None or lower is None or upper is None:
+        return None
+    return (lower, upper) if judged.new == after else (-upper, -lower)
+
+
+def _difference(name: str, x: Bounded, y: Bounded, paired: tuple[float, float] | None) -> tuple[str, str]:
+    """The difference with a word for which is better, as it would be seen in four digits; and its tone.
+
+    Parameters
+    ----------
+    paired
+        Between what the gain on the same rows lies, if it is known: two intervals may overlap and the one be better.
+    """
+    if x[0] is None or y[0] is None:
         return "", ""
-    gain = x - y if name in LOWER_IS_BETTER else y - x
-    figure = formats.localised(f"{y - x:+.4f}")
+    gain = x[0] - y[0] if name in LOWER_IS_BETTER else y[0] - x[0]
+    figure = formats.localised(f"{y[0] - x[0]:+.4f}")
     if abs(gain) < SAME:
         return gettext("the same"), ""
+    if _within_error(gain, x, y, paired):
+        return gettext("%(figure)s, within the error", figure=figure), ""
     better = gettext("%(figure)s ▲ better", figure=figure), "good"
     return better if gain > 0 else (gettext("%(figure)s ▼ worse", figure=figure), "warn")
+
+
+def _within_error(gain: float, x: Bounded, y: Bounded, paired: tuple[float, float] | None) -> bool:
+    """Whether chance may have made the difference; without intervals nobody can say so."""
+    if paired is not None and paired[0] <= 0 <= paired[1]:
+        return True
+    if paired is not None and (paired[0] > 0) == (gain > 0):
+        return False
+    (_, low, high), (_, other_low, other_high) = x, y
+    if low is None or high is None or other_low is None or other_high is None:
+        return False
+    return low <= other_high and other_low <= high
 
 
 def _other_rows(before: VersionFiles | None, after: VersionFiles | None) -> bool:
@@ -117,36 +165,64 @@ def _contract(before: VersionFiles | None, after: VersionFiles | None) -> list[M
     return contract_changes(*known) if len(known) == 2 else []
 
 
-def _paired(before: VersionFiles, after: VersionFiles) -> list[str]:
+def _judged(before: VersionFiles, after: VersionFiles) -> Judged | None:
     """What the gate measured of both on the same rows, when the one was judged against the other."""
     for challenger, champion in ((after, before), (before, after)):
         gate = challenger.json("gate.json") or {}
         if str(gate.get("champion") or "") == champion.version:
-            return list(_told(challenger.version, champion.version, gate.get("numbers") or {}))
-    return []
+            return Judged(challenger.version, champion.version, gate.get("numbers") or {})
+    return None
 
 
 def _told(new: str, old: str, numbers: dict[str, Any]) -> Iterator[str]:
     sure = formats.percent(numbers.get("confidence") or 0.0)
-    for name, scale in (("gain", 1.0), ("accuracy_gain", 100.0)):
+    for name in PAIRED.values():
         gain = numbers.get(name) or {}
-        if any(gain.get(key) is None for key in ("mean", "lower", "upper", "rows")):
-            continue
-        figures = {
-            key: formats.localised(f"{scale * gain[key]:+.{4 if scale == 1 else 1}f}")
-            for key in ("mean", "lower", "upper")
-        }
-        known = {"new": new, "old": old, "n": formats.number(gain["rows"], 0), "sure": sure, **figures}
-        if name == "gain" and abs(gain["mean"]) < SAME:
-            yield gettext(
-                "On the same %(n)s rows the log-loss of version %(new)s is that of version %(old)s: they answer alike.",
-                **known,
-            )
-        elif name == "gain":
-            yield gettext(
-                "On the same %(n)s rows the log-loss of version %(new)s is better than that of version %(old)s by "
-                "%(mean)s nats a row, between %(lower)s and %(upper)s (each bound with %(sure)s confidence).",
-                **known,
-            )
-        else:
-            yield gettext("Its accuracy there differs by %(mean)s points, between %(lower)s and %(upper)s.", **known)
+        if all(gain.get(key) is not None for key in ("mean", "lower", "upper", "rows")):
+            known = {"new": new, "old": old, "n": formats.number(gain["rows"], 0), "sure": sure}
+            yield _told_loss(gain, known) if name == "gain" else _told_accuracy(gain)
+
+
+def _told_loss(gain: dict[str, float], known: dict[str, str]) -> str:
+    if abs(gain["mean"]) < SAME:
+        return gettext(
+            "On the same %(n)s rows the log-loss of version %(new)s is that of version %(old)s: they answer alike.",
+            **known,
+        )
+    if gain["lower"] <= 0 <= gain["upper"]:
+        return gettext(
+            "On the same %(n)s rows the log-loss of version %(new)s cannot be told from that of version %(old)s: the "
+            "gain is %(mean)s nats a row, between %(lower)s and %(upper)s (each bound with %(sure)s confidence).",
+            **known,
+            **_figures(gain, "+.4f"),
+        )
+    if gain["mean"] > 0:
+        return gettext(
+            "On the same %(n)s rows the log-loss of version %(new)s is better than that of version %(old)s by "
+            "%(mean)s nats a row, between %(lower)s and %(upper)s (each bound with %(sure)s confidence).",
+            **known,
+            **_figures(gain, ".4f"),
+        )
+    return gettext(
+        "On the same %(n)s rows the log-loss of version %(new)s is worse than that of version %(old)s by "
+        "%(mean)s nats a row, between %(lower)s and %(upper)s (each bound with %(sure)s confidence).",
+        **known,
+        **_figures({"mean": -gain["mean"], "lower": -gain["upper"], "upper": -gain["lower"]}, ".4f"),
+    )
+
+
+def _told_accuracy(gain: dict[str, float]) -> str:
+    points = {key: 100 * gain[key] for key in ("mean", "lower", "upper")}
+    if gain["lower"] <= 0 <= gain["upper"]:
+        return gettext(
+            "Their accuracy there cannot be told apart: it differs by %(mean)s points, between %(lower)s and "
+            "%(upper)s.",
+            **_figures(points, "+.1f"),
+        )
+    return gettext(
+        "Its accuracy there differs by %(mean)s points, between %(lower)s and %(upper)s.", **_figures(points, "+.1f")
+    )
+
+
+def _figures(gain: dict[str, float], spec: str) -> dict[str, str]:
+    return {key: formats.localised(format(gain[key], spec)) for key in ("mean", "lower", "upper")}

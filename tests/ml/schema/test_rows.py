@@ -165,6 +165,15 @@ def test_the_edge_of_the_range_is_inside_of_it() -> None:
     assert read(ROW | {"age": 0.0999}).warnings != ()
 
 
+def test_a_range_is_told_with_the_digits_that_the_table_had() -> None:
+    """Bounds are float32, and so is a value that came as one: 41881.54 as a double is 41881.5390625."""
+    low, high, beyond = (float(np.float32(value)) for value in (80.48, 41881.54, 52368.56))
+    column = Column(name="x", kind="number", minimum=low, maximum=high)
+    reader = RowReader(Schema(target="y", classes=("a", "b"), positive_label="b", columns=(column,)))
+    (warning,) = reader.records([{"x": beyond}]).warnings_of(0)
+    assert str(warning.message) == "52368.56 is outside of 80.48 to 41881.54, the range in training"
+
+
 def test_what_float32_cannot_hold_is_clipped_and_flagged() -> None:
     rows = read(ROW | {"age": 1e308})
     assert rows.numbers[0, 0] == np.float32(FLOAT32_LIMIT)

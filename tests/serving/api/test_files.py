@@ -47,12 +47,19 @@ def send(client: FlaskClient, content: bytes, name: str = "t.csv", **kwargs: Any
 
 
 def table(answer: TestResponse) -> list[dict[str, str]]:
+    """The rows, whatever stands between their fields."""
     assert answer.status_code == 200, answer.text
-    return list(csv.DictReader(io.StringIO(answer.text), strict=True))
+    content = answer.data.decode("utf-8-sig")
+    (delimiter,) = {mark for mark in ",;\t|" if mark in content.splitlines()[0]}
+    return list(csv.DictReader(io.StringIO(content), strict=True, delimiter=delimiter))
 
 
 def numbers(answer: TestResponse) -> list[float]:
-    return [float(row["probability_yes"]) for row in table(answer)]
+    return [number(row["probability_yes"]) for row in table(answer)]
+
+
+def number(cell: str) -> float:
+    return float(cell.replace(",", "."))
 
 
 def test_a_table_comes_back_with_the_predictions_columns(client: FlaskClient) -> None:
@@ -94,11 +101,39 @@ def test_a_files_numbers_are_read_by_its_own_evidence(
         one["probabilities"]["yes"] for one in client.post("/predict", json={"rows": asked}).json["predictions"]
     ]
     answer = send(client, semicolons(*rows))
-    assert [float(row["probability_yes"]) for row in table(answer)] == expected
+    assert [number(row["probability_yes"]) for row in table(answer)] == expected
     (warned,) = [one for one in json.loads(answer.headers["X-Warnings"]) if one["code"].startswith("findings.marks")]
     assert "as the decimal mark" in warned["message"]
     again = [{name: row[name] for name in ("id", "n0", "n1", "c0")} for row in table(answer)]
-    assert [float(row["probability_yes"]) for row in table(send(client, text(again)))] == expected
+    for content in (answer.data, text(again)):
+        assert [number(row["probability_yes"]) for row in table(send(client, content))] == expected
+
+
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_an_answer_is_written_as_its_file_was(client: FlaskClient, delimiter: str, bom: bytes) -> None:
+    """What opens the one opens the other: its delimiter, its decimal mark in all numbers, its mark of UTF-8."""
+    sent = semicolons("a;115,4;2;red", "b;1.239,5;-1;green").replace(b";", delimiter.encode())
+    answer = send(client, bom + sent)
+    assert answer.data.startswith(bom + delimiter.join(["id", "n0", "n1", "c0", "prediction_id"]).encode())
+    found = table(answer)
+    assert [(row["id"], row["n0"], row["n1"], row["c0"]) for row in found] == [
+        ("a", "115,4", "2", "red"), ("b", "1.239,5", "-1", "green")
+    ]  # fmt: skip
+    for row in found:
+        for name in ("probability", "positive_probability", "probability_yes", "probability_no"):
+            assert re.fullmatch(r"[01](,\d+)?(e-\d+)?", row[name])
+
+
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
+def test_a_file_with_commas_comes_back_as_it_always_did(client: FlaskClient, bom: bytes) -> None:
+    """Its lines byte for byte, also where its numbers have decimal commas within quotes; the answer with points."""
+    lines = [b"id,n0,n1,c0", b'a,"1,25",2,red', b'b,"-0,5",-1,green']
+    first, *rest = send(client, bom + b"\n".join(lines) + b"\n").data.splitlines()
+    assert first.startswith(lines[0] + b",prediction_id,")
+    for line, came in zip(lines[1:], rest, strict=True):
+        assert came.startswith(line + b",")
+        assert re.search(rb",[01]\.\d+,", came)
 
 
 def test_a_file_of_mixed_marks_is_refused_by_place(client: FlaskClient) -> None:
@@ -121,7 +156,7 @@ def test_a_doubtful_mark_is_asked_about(client: FlaskClient) -> None:
         row = {"n0": number, "n1": 2, "c0": "red"}
         expected = client.post("/predict", json={"rows": [row]}).json["predictions"][0]["probabilities"]["yes"]
         found = client.post(f"/predict/file?decimal={decimal}", data={"file": (io.BytesIO(content), "t.csv")})
-        assert float(table(found)[0]["probability_yes"]) == expected
+        assert numbers(found)[0] == expected
     refused = client.post("/predict/file?decimal=;", data={"file": (io.BytesIO(content), "t.csv")})
     assert (refused.status_code, refused.json["type"]) == (422, "urn:refit:requests.parameter")
 

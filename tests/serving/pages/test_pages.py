@@ -14,6 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import numpy as np
+import pyarrow as pa
 import pytest
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
@@ -24,11 +26,13 @@ from ml.bundle import reader
 from ml.charts import bars
 from ml.charts.document import document
 from ml.registry import outside_moves
+from ml.schema.rows import RowReader
 from ml.schema.schema import Column, Schema
 from serving.app import create_app
 from serving.auth.keys import Scope, create
 from serving.model.store import Pointer, write_pointer
-from serving.pages import STATIC, file, predict, work_list
+from serving.pages import STATIC, file, predict, work_list, workbook
+from serving.pages.i18n import formats
 from serving.pages.models import overview, version
 from serving.scoring.upload import Dialect
 from serving.status import reader as status_file
@@ -316,6 +320,32 @@ def test_what_the_hint_prints_can_be_typed(client: FlaskClient, lang: str) -> No
             assert predict._readings(low, schema) == [value]
 
 
+@pytest.mark.parametrize(("lang", "hint"), [("en", "80.48 to 41881.54"), ("vi", "80,48 đến 41881,54")])
+def test_the_hint_has_the_digits_that_the_table_had(client: FlaskClient, lang: str, hint: str) -> None:
+    """A bound is a float32, which as a double is 41881.5390625; what is typed is inside of the range."""
+    low, high = (float(np.float32(bound)) for bound in (80.48, 41881.54))
+    column = Column(name="x", kind="number", minimum=low, maximum=high)
+    schema = Schema(target="y", classes=("a", "b"), positive_label="b", columns=(column,))
+    with client.application.test_request_context(f"/?lang={lang}"):
+        assert predict._field(0, column, "", wrong=False).hint == hint
+        for bound in re.split(" to | đến ", hint):
+            record = predict._record(schema, [bound])
+            assert RowReader(schema).records([record]).warnings == ()
+
+
+def test_a_small_bound_is_not_rounded_to_nothing(client: FlaskClient) -> None:
+    with client.application.test_request_context("/?lang=en"):
+        assert formats.typed(0.00000125) == "0.00000125"
+
+
+def test_a_bound_is_taken_as_the_form_printed_it(client: FlaskClient) -> None:
+    """Even where the tables' marks would make another number of it."""
+    column = Column(name="x", kind="number", minimum=1.5, maximum=234.568)
+    schema = Schema(target="y", classes=("a", "b"), positive_label="b", columns=(column,), decimal=",", thousands=".")
+    with client.application.test_request_context("/?lang=en"):
+        assert predict._record(schema, ["234.568"]) == {"x": 234.568}
+
+
 def test_a_number_in_vietnamese_that_may_be_another_is_refused(client: FlaskClient) -> None:
     """Unless it is the example, which the form filled in itself."""
     refused = client.post("/?lang=vi", data=ROW | {"c0": "1.500"})
@@ -329,6 +359,37 @@ def test_a_number_that_may_be_another_is_refused(client: FlaskClient, typed: str
     answer = client.post("/", data=ROW | {"c0": typed})
     assert answer.status_code == 422
     assert typed in answer.text
+
+
+@pytest.mark.parametrize(
+    ("lang", "typed", "told"),
+    [
+        ("en", "1.339,75", "a number as this page writes it: 1339.75, got"),
+        ("en", "1 339,75", "a number as this page writes it: 1339.75, got"),
+        ("en", "1'339.75", "a number as this page writes it: 1339.75, got"),
+        ("vi", "1,339.75", "một số viết như trên trang này: 1339,75"),
+        ("en", "1.5.0", "a number, or nothing where it is missing"),
+    ],
+)
+def test_a_number_of_another_language_is_refused_with_its_form_here(
+    client: FlaskClient, lang: str, typed: str, told: str
+) -> None:
+    answer = client.post(f"/?lang={lang}", data=ROW | {"c0": typed})
+    assert answer.status_code == 422
+    assert told in answer.text
+
+
+@pytest.mark.parametrize(
+    ("lang", "told"), [("en", "choose it in the field “Decimal mark”"), ("vi", "hãy chọn ở ô “Dấu thập phân”")]
+)
+def test_marks_in_doubt_are_chosen_in_the_field_of_the_page(client: FlaskClient, lang: str, told: str) -> None:
+    """It has no parameter decimal=."""
+    table = CSV.replace("7,1,2", '7,"1,234",2')
+    answer = client.post(f"/file?lang={lang}", data={"file": (io.BytesIO(table.encode()), "t.csv")})
+    assert answer.status_code == 422
+    assert told in answer.text
+    assert "1234" in answer.text
+    assert "decimal=" not in answer.text
 
 
 def test_a_wrong_label_is_refused(client: FlaskClient) -> None:
@@ -497,7 +558,7 @@ def test_a_result_is_written_as_its_table_was(client: FlaskClient) -> None:
 
 
 def test_a_large_result_is_no_workbook(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work_list, "MAX_WORKBOOK_CELLS", 10)
+    monkeypatch.setattr(workbook, "MAX_CELLS", 10)
     text, _ = _scored(client, CSV)
     assert ".xlsx&#34;" not in text
     link = re.search(r'href="(/file/[^"]+)[.]csv"', text)
@@ -626,3 +687,9 @@ def test_the_catalogue_has_every_string_of_the_pages() -> None:
     for name, line, message, *_ in extract_from_dir(str(root), methods, keywords=keywords):
         first = message[0] if isinstance(message, tuple) else message
         assert first in known, f"{name}:{line}"
+
+
+def test_a_table_of_float32_is_shown_with_the_digits_that_it_had(client: FlaskClient) -> None:
+    with client.application.test_request_context("/?lang=en"):
+        values = work_list._values(pa.chunked_array([pa.array([2368.56, None], pa.float32())]))
+        assert [work_list._cell(value) for value in values] == ["2368.56", ""]

@@ -42,5 +42,6 @@ TEMPLATES = {
         "a number that can be read in one way: {one} with the decimal mark '.', {other} with ',' (say decimal=. or "
         "decimal=,)"
     ),
+    "rows.written_here": N_("a number as this page writes it: {ways: or }"),
     "rows.one_reading": N_("a number that can be read in one way: {ways: or }"),
 }
