@@ -83,11 +83,23 @@ def cancel(layout: Layout, terminal: Terminal) -> int:
     api = AirflowApi.embedded(layout)
     runs = api.active_runs("retrain")
     for run_id in runs:
-        api.cancel("retrain", run_id)
+        end_run(api, run_id)
         terminal.line(f"Cancelled: {api.page('retrain', run_id)}")
     terminal.line("What its task was doing ends within seconds." if runs else "No run is active.")
     champion(layout, terminal)
     return 0
+
+
+def end_run(api: AirflowApi, run_id: str) -> None:
+    """Cancel a run of `retrain`; again where a task of it began in the same moment, which Airflow lets run on."""
+    api.cancel("retrain", run_id)
+    quiet = 0
+    for _ in stack.ticks(10):
+        if any(task["state"] == "running" for task in api.tasks("retrain", run_id)):
+            api.cancel("retrain", run_id)
+            quiet = 0
+        elif (quiet := quiet + 1) == 3:
+            return
 
 
 def ensure_running(layout: Layout, terminal: Terminal) -> bool:

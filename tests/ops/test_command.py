@@ -113,3 +113,20 @@ def test_a_run_that_leaves_no_champion_has_a_code_of_its_own(
     monkeypatch.setattr(command, "perform", ends)
     assert __main__.main(["--status"]) == 4
     assert "python -m ml promote --version 1" in capsys.readouterr().err
+
+
+def test_a_task_that_begins_while_its_run_is_cancelled_is_ended_too() -> None:
+    """Airflow marks what runs; what its executor starts in that moment would run on."""
+
+    class Api:
+        cancelled, looks = 0, iter(["queued", "running", "failed", "failed", "failed", "failed"])
+
+        def cancel(self, *_: str) -> None:
+            self.cancelled += 1
+
+        def tasks(self, *_: str) -> list[dict[str, str]]:
+            return [{"state": next(self.looks)}]
+
+    api = Api()
+    command.end_run(api, "r1")  # type: ignore[arg-type]
+    assert api.cancelled == 2

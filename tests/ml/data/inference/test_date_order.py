@@ -93,7 +93,7 @@ def test_missing_dates_are_missing_and_wrong_ones_as_words_among_numbers() -> No
     assert canonical(frame, schema)[0]["d"].isna().mean() == pytest.approx(0.1)
     one = frame.assign(d=["soon" if i == 5 else cell for i, cell in enumerate(frame["d"])])
     values, report = canonical(one, schema)
-    assert told(report) == ["findings.words"]
+    assert told(report) == ["findings.no_dates"]
     assert np.isnan(values["d"].iloc[5])
     with pytest.raises(SchemaError) as caught:
         canonical(frame.assign(d=["soon" if i % 3 else cell for i, cell in enumerate(frame["d"])]), schema)
