@@ -154,8 +154,8 @@ class Evidence:
         """
         if decimal and self._decimal and decimal not in self._decimal:
             [(shown_mark, cell)] = self._decimal.items()
-            known = {"said": decimal, "mark": shown_mark, "cell": cell.text, "place": cell.place}
-            raise DataError(message("data.said_mark", **known), file=file, line=cell.line, column=cell.column)
+            what = message("data.said_mark", said=decimal, mark=shown_mark, cell=cell.text)
+            raise DataError(what, file=file, line=cell.line, column=cell.column)
         if not decimal and len(self._decimal) > 1:
             one, other = sorted(self._decimal.values(), key=lambda cell: cell.row)
             raise MixedMarks(one, other, file)

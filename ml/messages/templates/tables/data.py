@@ -43,8 +43,7 @@ TEMPLATES = {
     "data.either_mark": N_("give --decimal . ('{cell}' is {one}) or --decimal , (it is {other})"),
     "data.other_marks": N_("write them with the table's own marks, {marks: and }"),
     "data.said_mark": N_(
-        "'{cell}' in {place} shows that the decimal mark is '{mark}', and '{said}' was given: leave that out, or give "
-        "'{mark}'"
+        "'{cell}' shows that the decimal mark is '{mark}', and '{said}' was given: leave that out, or give '{mark}'"
     ),
     "data.mixed_marks": N_(
         "'{cell}' in {at} is written with other marks than '{first}' in {place} of column '{column}': write all "
