@@ -117,7 +117,7 @@ def test_the_gates_gain_is_of_the_version_that_comes_second() -> None:
         (
             "vi",
             (-0.001, -0.0015, -0.0005),
-            "kém hơn phiên bản 2 0,0010 nat mỗi dòng, trong khoảng từ 0,0005 đến 0,0015",
+            "kém hơn phiên bản 2: log-loss cao hơn 0,0010 nat mỗi dòng, trong khoảng từ 0,0005 đến 0,0015",
         ),
         ("en", (-0.001, -0.002, 0.001), "cannot be told from that of version 2: the gain is -0.0010 nats a row"),
         ("vi", (-0.001, -0.002, 0.001), "chưa phân biệt được với phiên bản 2: mức cải thiện là -0,0010 nat mỗi dòng"),
