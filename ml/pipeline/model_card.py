@@ -16,7 +16,7 @@ from ml.gate.rules import Verdict
 from ml.messages import Message, Text, message
 from ml.messages.document import Block, Document, block, markdown
 from ml.models.base import Params
-from ml.schema.cells import iso
+from ml.schema.cells import iso, shortest
 from ml.settings import Data
 
 if TYPE_CHECKING:
@@ -203,7 +203,9 @@ def _range(column: Column) -> Text:
     if column.kind == "date" and column.minimum is not None and column.maximum is not None:
         return message("evaluation.dates", low=iso(column.minimum), high=iso(column.maximum))
     if column.kind != "category":
-        return "–" if column.minimum is None else message("evaluation.range", low=column.minimum, high=column.maximum)
+        if column.minimum is None or column.maximum is None:
+            return "–"
+        return message("card.range", low=shortest(column.minimum), high=shortest(column.maximum))
     levels, more = [_escaped(level) for level in column.categories[:5]], len(column.categories) - 5
     return message("card.more_levels", levels=levels, n=more) if more > 0 else message("card.levels", levels=levels)
 

@@ -31,6 +31,7 @@ TEMPLATES = {
     "card.more": N_("{n} more"),
     "card.counted": "{name} {n:,}",
     "card.time": N_("time: {first:date} to {last:date}"),
+    "card.range": N_("{low:.9g} to {high:.9g}"),
     "card.labelled_in": N_("labelled production rows: {n:,} of {given:,} are in it"),
     "card.test_rows": N_("On {n:,} test rows, with {confidence:.0%} bootstrap intervals."),
     "card.calibration_p": N_(

@@ -14,6 +14,7 @@ from ml.data import ingestion
 from ml.data.manifest import Labelled
 from ml.messages.document import markdown
 from ml.pipeline import model_card
+from ml.schema.schema import Column
 from ml.settings import Settings, from_values
 
 
@@ -50,3 +51,11 @@ def test_labelled_rows_that_are_not_in_it_are_not_counted_as_such(tmp_path: Path
     """Of another table, say: given and left out."""
     assert "labelled production rows: 0 of 31 are in it" in told(churn(tmp_path), Labelled(given=31, other_question=31))
     assert "labelled production rows" not in told(churn(tmp_path))
+
+
+def test_a_range_has_the_digits_that_the_table_had() -> None:
+    """A bound is kept as a float32: 41881.5390625."""
+    column = Column(
+        name="charges", kind="number", minimum=float(np.float32(80.48)), maximum=float(np.float32(41881.54))
+    )
+    assert str(model_card._range(column)) == "80.48 to 41881.54"
