@@ -6,7 +6,9 @@ so the policy below can be strict. `install(app)` adds translations, filters and
 | module | what is in it |
 |---|---|
 | `actions` | What a person can do to the model, as links to the very page of Airflow |
+| `answer` | The answer to one row: the label with its probability, what pushed it there, what would change it |
 | `documents` | `GET /openapi.json` and `GET /docs`, the same as a page that needs no other host |
+| `fields` | The form of one row: its fields, made from the schema, and what is typed in them as a row |
 | `file` | `/file`: an uploaded table scored, shown as a list to work through, and kept for an hour to be downloaded |
 | `i18n` | The reader's language: numbers and times, and sentences of the library |
 | `labels` | `/labels`: a result file with its column of truths filled in, sent back as labels |

@@ -31,7 +31,7 @@ from ml.schema.schema import Column, Schema
 from serving.app import create_app
 from serving.auth.keys import Scope, create
 from serving.model.store import Pointer, write_pointer
-from serving.pages import STATIC, file, predict, work_list, workbook
+from serving.pages import STATIC, fields, file, work_list, workbook
 from serving.pages.i18n import formats
 from serving.pages.models import overview, version
 from serving.scoring.upload import Dialect
@@ -282,9 +282,9 @@ def test_the_example_is_read_as_it_stands_in_its_field(client: FlaskClient) -> N
     column = Column(name="amount", kind="number", minimum=1.0, maximum=900.0, example=247.23)
     schema = Schema(target="y", classes=("0", "1"), positive_label="1", columns=(column,), decimal=",", thousands=".")
     with client.application.test_request_context("/?lang=vi"):
-        assert predict._example(column) == "247,23"
-        assert predict._record(schema, ["247,23"]) == predict._record(schema, ["247.23"]) == {"amount": 247.23}
-        assert predict._record(schema, ["1.250,5"]) == {"amount": 1250.5}
+        assert fields.example(column) == "247,23"
+        assert fields.record(schema, ["247,23"]) == fields.record(schema, ["247.23"]) == {"amount": 247.23}
+        assert fields.record(schema, ["1.250,5"]) == {"amount": 1250.5}
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_the_example_is_read_as_it_stands_in_its_field(client: FlaskClient) -> N
 )
 def test_a_number_is_read_as_its_language_writes_it(client: FlaskClient, lang: str, text: str, value: str) -> None:
     with client.application.test_request_context(f"/?lang={lang}"):
-        assert predict._readings(text, Schema(target="y", classes=("a", "b"), positive_label="b", columns=())) == [
+        assert fields._readings(text, Schema(target="y", classes=("a", "b"), positive_label="b", columns=())) == [
             float(value)
         ]
 
@@ -314,10 +314,10 @@ def test_what_the_hint_prints_can_be_typed(client: FlaskClient, lang: str) -> No
     with client.application.test_request_context(f"/?lang={lang}"):
         for value in (1339.75, 1339.0, 1.339, -1234567.0, 0.125, -0.5):
             column = Column(name="x", kind="number", minimum=value, maximum=value)
-            (low, high) = re.split(" to | đến ", predict._field(0, column, "", wrong=False).hint)
+            (low, high) = re.split(" to | đến ", fields._field(0, column, "", wrong=False).hint)
             schema = Schema(target="y", classes=("a", "b"), positive_label="b", columns=(column,))
             assert low == high
-            assert predict._readings(low, schema) == [value]
+            assert fields._readings(low, schema) == [value]
 
 
 @pytest.mark.parametrize(("lang", "hint"), [("en", "80.48 to 41881.54"), ("vi", "80,48 đến 41881,54")])
@@ -327,9 +327,9 @@ def test_the_hint_has_the_digits_that_the_table_had(client: FlaskClient, lang: s
     column = Column(name="x", kind="number", minimum=low, maximum=high)
     schema = Schema(target="y", classes=("a", "b"), positive_label="b", columns=(column,))
     with client.application.test_request_context(f"/?lang={lang}"):
-        assert predict._field(0, column, "", wrong=False).hint == hint
+        assert fields._field(0, column, "", wrong=False).hint == hint
         for bound in re.split(" to | đến ", hint):
-            record = predict._record(schema, [bound])
+            record = fields.record(schema, [bound])
             assert RowReader(schema).records([record]).warnings == ()
 
 
@@ -343,7 +343,7 @@ def test_a_bound_is_taken_as_the_form_printed_it(client: FlaskClient) -> None:
     column = Column(name="x", kind="number", minimum=1.5, maximum=234.568)
     schema = Schema(target="y", classes=("a", "b"), positive_label="b", columns=(column,), decimal=",", thousands=".")
     with client.application.test_request_context("/?lang=en"):
-        assert predict._record(schema, ["234.568"]) == {"x": 234.568}
+        assert fields.record(schema, ["234.568"]) == {"x": 234.568}
 
 
 def test_a_number_in_vietnamese_that_may_be_another_is_refused(client: FlaskClient) -> None:
