@@ -144,13 +144,21 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _sign(text: str) -> str:
+    if text != "tab" and len(text) > 1:
+        raise argparse.ArgumentTypeError(f"one character, or the word tab, not {text!r}")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Score a table with a running Refit service.")
     parser.add_argument("file", type=Path, help="CSV (.csv, also .gz, .bz2, .xz), .xlsx, .xls, .ods or .parquet")
     parser.add_argument("--url", default=os.environ.get("REFIT_URL", "http://127.0.0.1:8000"), help="the service")
     parser.add_argument("--output", "-o", type=Path, help="default: FILE with -predictions before its ending, as CSV")
     parser.add_argument("--chunk", type=int, default=2_000, help="rows a request (default 2000)")
-    parser.add_argument("--delimiter", default="", help='of a CSV (default: found in the file; "tab" for a tabulator)')
+    parser.add_argument(
+        "--delimiter", type=_sign, default="", help='of a CSV (default: found in the file; "tab" for a tabulator)'
+    )
     parser.add_argument("--decimal", default="", choices=(".", ","), help="decimal mark (default: found in the file)")
     parser.add_argument("--dates", default="", choices=("day-first", "month-first"), help="03/04/2026 (default: found)")
     parser.add_argument("--retries", type=int, default=8, help="of one part, with growing pauses (default 8)")

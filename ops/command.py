@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ml import settings as settings_module
-from ml.errors import DataError, SettingsError
+from ml.errors import DataError, RefitError, SettingsError
 from ml.settings import Settings, chosen_file
 from ml.settings.options import CHOICE_OF_DATA, RUN_OPTIONS, RunOption
 from ops import Interrupted, StackError, stack, supervision
@@ -268,15 +268,28 @@ def _put_back_unfit(layout: Layout, terminal: Terminal, before: bytes | None, ch
         if _content(file) != chosen:  # somebody has chosen again meanwhile
             return
         try:
-            _check(settings_module.load())
-        except DataError as error:
+            if (fault := _unfit()) is None:
+                return
             if before is None:
                 file.unlink(missing_ok=True)
             else:
                 write_private(file, before.decode("utf-8"))
+        except (RefitError, OSError) as error:  # what the run itself came to is told, whatever this comes to
             terminal.line()
-            terminal.line(f"The choice of data is what it was before, since every later run would fail: {error}")
+            terminal.line(f"Whether later runs can read the chosen table could not be seen, and it stays: {error}")
+        else:
+            terminal.line()
+            terminal.line(f"The choice of data is what it was before, since every later run would fail: {fault}")
             terminal.line("With --policy always beside --data, a table of another kind takes the champion's place.")
+
+
+def _unfit() -> DataError | None:
+    """Why a run without options would fail on the table that is chosen now; None where it would not."""
+    try:
+        _check(settings_module.load())
+    except DataError as error:
+        return error
+    return None
 
 
 def _content(file: Path) -> bytes | None:

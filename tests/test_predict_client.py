@@ -661,3 +661,9 @@ def test_how_a_label_is_made_is_said_at_the_end(
 def test_a_workbooks_cell_is_sent_as_training_read_it(cell: object) -> None:
     """The client has no part of the product, so the rule stands twice: it must be one."""
     assert predict_client._plain(cell) == workbook.text(cell)
+
+
+def test_a_delimiter_is_one_character(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        predict_client.main(["t.csv", "--delimiter", ";;"])
+    assert "one character, or the word tab, not ';;'" in capsys.readouterr().err

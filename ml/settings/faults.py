@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-import msgspec
-
 from ml.errors import SettingsError
 from ml.messages import Message, Text, message
 from ml.settings.sections import Section, Settings
@@ -25,6 +23,7 @@ KINDS = {
 }
 PYTHON = {int: "int", float: "float", str: "str", bool: "bool", list: "array", tuple: "array", dict: "object"}
 SHOWN_CHARACTERS = 60  # of a value; our choice
+_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^@\s]*@")
 
 
 class Layer(NamedTuple):
@@ -84,7 +83,7 @@ def _unknown_name(path: Sequence[str], values: Mapping[str, Any], layers: Sequen
 
 def did_you_mean(why: Message, name: str, owner: type) -> Message:
     """`why`, with the name of the `owner`'s that is nearest to `name`, where one is near."""
-    near = difflib.get_close_matches(name, get_type_hints(owner), n=1)
+    near = difflib.get_close_matches(name, set(get_type_hints(owner)) - {name}, n=1)
     return message("settings.did_you_mean", why=why, near=near[0]) if near else why
 
 
@@ -113,9 +112,10 @@ def _named(path: Sequence[str], kind: str, values: Mapping[str, Any]) -> list[st
 
 def _other_kind(path: Sequence[str], expected: str, values: Mapping[str, Any]) -> Message:
     hint, name, value = _hint(path), ".".join(path), _value(path, values)
-    if get_origin(hint) is Literal:
-        return message("settings.not_one_of", setting=name, got=str(value), allowed=list(map(str, get_args(hint))))
-    kinds = [KINDS[kind] for kind in expected.split(" | ") if kind in KINDS]
+    if get_origin(hint) is Literal and not isinstance(value, Mapping | list | tuple):
+        allowed = list(map(str, get_args(hint)))
+        return message("settings.not_one_of", setting=name, got=_short(str(value)), allowed=allowed)
+    kinds = [KINDS[kind] for kind in expected.split(" | ") if kind in KINDS] or [KINDS["str"]]
     return message("settings.other_kind", setting=name, expected=kinds, got=_shown(value))
 
 
@@ -138,7 +138,12 @@ def _shown(value: Any) -> Text:
     """As its file has it; of what holds several values, which may be secrets, its kind alone."""
     if isinstance(value, Mapping | list | tuple):
         return KINDS["object" if isinstance(value, Mapping) else "array"]
-    text = repr(value) if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
+    return _short(repr(value) if isinstance(value, str) else str(value).lower())
+
+
+def _short(text: str) -> str:
+    """A value as messages may show it: an address without its password."""
+    text = _PASSWORD.sub(r"\1:***@", text)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 

@@ -132,7 +132,11 @@ def _workbook(path: Path, name: str) -> Response:
     if cells(path, dialect) > MAX_CELLS:
         abort(404, gettext("This result is too large for a workbook. Take the CSV."))
     out = files.spool()
-    as_workbook(path, out, dialect, int(numbers, 16))
+    try:
+        as_workbook(path, out, dialect, int(numbers, 16))
+    except ValueError:  # by another address than the page's own
+        out.close()
+        abort(404)
     response = files.sent(out, XLSX)
     response.headers.set("Content-Disposition", "attachment", filename=name)
     return response

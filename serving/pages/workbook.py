@@ -18,7 +18,7 @@ from serving.scoring.upload import Dialect
 
 MAX_CELLS = 400_000  # about 2 s of a core; our choice
 # What a spreadsheet shows as it stands: no leading zero, no more digits than it keeps, no exponent but a small one's.
-_PLAIN = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,17})?(?:e-\d+)?")
+_PLAIN = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.0*\d{1,17})?(?:e-\d+)?")
 
 
 def as_workbook(path: Path, out: BinaryIO, dialect: Dialect, numbers: int = 0) -> None:
@@ -32,11 +32,18 @@ def as_workbook(path: Path, out: BinaryIO, dialect: Dialect, numbers: int = 0) -
         How the result is written.
     numbers
         The columns that the model reads as numbers, as bits: 1 is the first, 4 the third.
+
+    Raises
+    ------
+    ValueError
+        It is not written so: its rows have other numbers of cells than its header.
     """
     import xlsxwriter
 
     with path.open(encoding="utf-8-sig", newline="") as stream:
         header, *rows = csv.reader(stream, delimiter=dialect.delimiter)
+    if any(len(row) != len(header) for row in rows):
+        raise ValueError(f"{path.name} is not written as {dialect}")
     known = Marks(dialect.decimal, dialect.thousands)
     marks = [
         known if numbers >> j & 1 else marks_of(column, dialect)
@@ -69,7 +76,7 @@ def marks_of(column: Sequence[str], dialect: Dialect) -> Marks | None:
     except MixedMarks:
         return plain
     marks = evidence.marks(decimal)
-    if marks.thousands:
+    if marks.thousands or marks.decimal != dialect.decimal:
         says = any(decimal in cell for cell in column)
         fits = all(not cell or _figure(cell, marks) for cell in column)
         return marks if says and fits else None

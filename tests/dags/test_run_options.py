@@ -16,7 +16,7 @@ import yaml
 from ml.cli.options import overrides
 from ml.cli.stages import generate, pipeline
 from ml.data import ingestion
-from ml.errors import DataError, SettingsError
+from ml.errors import DataError, RegistryUnavailable, SettingsError
 from ml.registry import contract
 from ml.settings import Settings, from_values, load, options
 from ml.settings.options import RUN_OPTIONS, RunOption
@@ -166,6 +166,32 @@ def test_a_choice_that_fits_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         pass
     assert (tmp_path / "var" / "settings.json").is_file()
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(
+    "error", [RegistryUnavailable("silent"), SettingsError("broken"), OSError("no space")], ids=str
+)
+def test_a_look_that_fails_hides_nothing_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """What a run came to is told, and the choice stays, where nobody can see whether later runs would read it."""
+    monkeypatch.setenv("REFIT_HOME", str(tmp_path))
+    table(tmp_path / "t.csv")
+    layout = Layout(
+        command.choose_data(Settings(home=tmp_path), stack.parser().parse_args(_words(tmp_path / "t.csv", "y")))
+    )
+
+    def fails(_: Settings) -> None:
+        raise error
+
+    monkeypatch.setattr(command, "_check", fails)
+    out = io.StringIO()
+    with pytest.raises(RunFailed, match="train failed"), command.fitting_choice(layout, Terminal(out), None):
+        raise RunFailed("train failed")
+    with command.fitting_choice(layout, Terminal(out), None):
+        pass
+    assert out.getvalue().count("could not be seen, and it stays") == 2
+    assert (tmp_path / "var" / "settings.json").is_file()
 
 
 def _words(file: Path, target: str) -> list[str]:

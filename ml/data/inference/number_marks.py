@@ -68,6 +68,13 @@ class MixedMarks(DataError):
         self.cells = one, other
 
 
+class OtherMark(NamedTuple):
+    """That a cell contradicts what a person says of the decimal mark, for people."""
+
+    message: Message
+    cell: Cell
+
+
 class Evidence:
     """What the cells of a table's number columns say; it may come in parts.
 
@@ -152,10 +159,9 @@ class Evidence:
         DataError
             All that decide it contradict what a person says.
         """
-        if decimal and self._decimal and decimal not in self._decimal:
-            [(shown_mark, cell)] = self._decimal.items()
-            what = message("data.said_mark", said=decimal, mark=shown_mark, cell=cell.text)
-            raise DataError(what, file=file, line=cell.line, column=cell.column)
+        if found_other := self.other_mark(decimal):
+            place = found_other.cell
+            raise DataError(found_other.message, file=file, line=place.line, column=place.column)
         if not decimal and len(self._decimal) > 1:
             one, other = sorted(self._decimal.values(), key=lambda cell: cell.row)
             raise MixedMarks(one, other, file)
@@ -164,6 +170,13 @@ class Evidence:
         if found:
             return Marks(found, next(iter(signs), default.thousands if found == default.decimal else ""))
         return Marks(default.decimal, default.thousands or next((mark for mark in signs if mark in " '"), ""))
+
+    def other_mark(self, decimal: str) -> OtherMark | None:
+        """What shows the other decimal mark, where nothing shows the one that a person says; "" says none."""
+        if not decimal or decimal in self._decimal or not self._decimal:
+            return None
+        [(mark, cell)] = self._decimal.items()
+        return OtherMark(message("data.said_mark", said=decimal, mark=mark, cell=cell.text), cell)
 
     def first_of(self, marks: Marks) -> Cell | None:
         """A cell that shows these marks."""
@@ -196,6 +209,10 @@ def settled(frame: Table, data: Data, names: Iterable[str], place: Place, report
     evidence = Evidence()
     for name in names:
         _add(evidence, name, arrow_cells.flat(frame[name]), data, place)
+    if other := evidence.other_mark(data.decimal):
+        as_names = message("data.category_of_names", column=other.cell.column)
+        what = message("data.or_names", what=other.message, names=as_names)
+        raise DataError(what, file=place.file, line=other.cell.line, column=other.cell.column)
     marks = evidence.marks(data.decimal, default, place.file)
     if marks not in (default, Marks()) and (cell := evidence.first_of(marks)) is not None:
         report.info(told(marks, cell))

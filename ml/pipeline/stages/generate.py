@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ml import data, tracking
 from ml.data import pickle_export, summary
 from ml.messages import Message, Text, message
 from ml.models import refuse_unknown
 from ml.origin import Origin
 from ml.pipeline import retention
-from ml.pipeline.stages.records import SnapshotRecord
+from ml.pipeline.stages.records import MOST_FINDINGS, SnapshotRecord
 from ml.pipeline.workspace import Workspace
 from ml.registry import contract
 from ml.registry.contract import Contract
@@ -60,6 +62,7 @@ def run(settings: Settings, space: Workspace, origin: Origin) -> SnapshotRecord:
         policy_message=chosen.reason,
         noticed=_noticed(manifest.report),
         found=(*_found(settings, snapshot), *policy, *deleted),
+        report=manifest.report[:MOST_FINDINGS],
         origin=origin,
         run_id=run_id,
         mlflow_url=tracking.link(settings, run_id),
@@ -85,15 +88,18 @@ def _contract(settings: Settings) -> Contract | None:
 
 
 def snapshot_of(settings: Settings, space: Workspace) -> Snapshot:
-    """The run's snapshot, as `generate` made it."""
-    wanted = space.needed(SnapshotRecord).snapshot
+    """The run's snapshot, as `generate` made it: its notes are of this run's reading of the rows."""
+    made = space.needed(SnapshotRecord)
+    wanted = made.snapshot
     key = (settings.data_dir, wanted)
     if key not in _opened:
         from ml.data import snapshot
 
         _opened.clear()  # one process runs several stages of one run; a snapshot never changes
         _opened[key] = snapshot.open(settings, wanted)
-    return _opened[key]
+    opened = _opened[key]
+    opened.manifest = msgspec.structs.replace(opened.manifest, report=made.report, labelled=made.labelled)
+    return opened
 
 
 def _found(settings: Settings, snapshot: Snapshot) -> tuple[Message, ...]:
@@ -108,7 +114,8 @@ def labelled_policy(policy: str, reason: Message) -> Message:
 
 def _noticed(findings: Sequence[Finding]) -> tuple[Text, ...]:
     return tuple(
-        message("findings.of_column", column=f.column, what=f.message) if f.column else f.message for f in findings[:50]
+        message("findings.of_column", column=f.column, what=f.message) if f.column else f.message
+        for f in findings[:MOST_FINDINGS]
     )
 
 

@@ -14,9 +14,11 @@ from ml.data.manifest import Labelled
 from ml.messages import Message, Text
 from ml.models.base import Params
 from ml.origin import Origin
+from ml.schema.findings import Finding
 from ml.training.candidate import CandidateSpec
 from ml.training.course_grid import GridPoint
 
+MOST_FINDINGS = 50  # of a table, in its record; our choice
 INCOMPARABLE = "gate.incomparable"  # of `ml.messages.gate`
 
 
@@ -76,8 +78,8 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
 
     `contract_of` is the version whose columns and classes the table was held against, "" where they were found anew.
     `rows` counts all rows, `parts` those of each part; `labelled` tells of the production rows that were added;
-    `policy` is which of them are trained on, and `policy_message` why; `found` tells a person of the table, and
-    `noticed` is every finding in it.
+    `policy` is which of them are trained on, and `policy_message` why; `found` tells a person of the table;
+    `noticed` is what was found in it as sentences, and `report` as findings, the first `MOST_FINDINGS` of them.
     """
 
     made: ClassVar[tuple[str, ...]] = ("var/runs/{run}/settings.json",)
@@ -94,6 +96,7 @@ class SnapshotRecord(StageRecord, frozen=True, kw_only=True, tag="generate"):
     policy_message: Message
     noticed: tuple[Text, ...]
     found: tuple[Message, ...] = ()
+    report: tuple[Finding, ...] = ()
     origin: Origin
     run_id: str
     mlflow_url: str

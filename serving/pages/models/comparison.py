@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -106,15 +107,19 @@ def _measured(entry: VersionEntry, files: VersionFiles | None) -> dict[str, Any]
 def _with_bounds(measured: Any) -> Bounded:
     """A metric with the bounds of its interval; None for what is not known."""
     if isinstance(measured, dict):
-        return measured.get("value"), measured.get("low"), measured.get("high")
-    value, low, high = measured or (None, None, None)
+        measured = [measured.get(key) for key in ("value", "low", "high")]
+    value, low, high = (_finite(one) for one in measured or (None, None, None))
     return value, low, high
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _paired_bounds(judged: Judged | None, name: str, after: str) -> tuple[float, float] | None:
     """Between what the gate's gain lies, of version `after` over the other; None where it measured none."""
     gain = (judged.numbers.get(PAIRED.get(name, "")) or {}) if judged else {}
-    lower, upper = gain.get("lower"), gain.get("upper")
+    lower, upper = _finite(gain.get("lower")), _finite(gain.get("upper"))
     if judged is None or lower is None or upper is None:
         return None
     return (lower, upper) if judged.new == after else (-upper, -lower)
@@ -178,7 +183,7 @@ def _told(new: str, old: str, numbers: dict[str, Any]) -> Iterator[str]:
     sure = formats.percent(numbers.get("confidence") or 0.0)
     for name in PAIRED.values():
         gain = numbers.get(name) or {}
-        if all(gain.get(key) is not None for key in ("mean", "lower", "upper", "rows")):
+        if all(_finite(gain.get(key)) is not None for key in ("mean", "lower", "upper", "rows")):
             known = {"new": new, "old": old, "n": formats.number(gain["rows"], 0), "sure": sure}
             yield _told_loss(gain, known) if name == "gain" else _told_accuracy(gain)
 

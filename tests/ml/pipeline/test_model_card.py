@@ -14,8 +14,11 @@ from ml.data import ingestion
 from ml.data.manifest import Labelled
 from ml.messages.document import markdown
 from ml.pipeline import model_card
+from ml.pipeline.stages import generate
+from ml.pipeline.workspace import Workspace
 from ml.schema.schema import Column
 from ml.settings import Settings, from_values
+from tests.ml.pipeline.runs import SMALL, up_to
 
 
 def churn(home: Path) -> Settings:
@@ -59,3 +62,21 @@ def test_a_range_has_the_digits_that_the_table_had() -> None:
         name="charges", kind="number", minimum=float(np.float32(80.48)), maximum=float(np.float32(41881.54))
     )
     assert str(model_card._range(column)) == "80.48 to 41881.54"
+
+
+def test_notes_are_of_this_runs_reading(tmp_path: Path) -> None:
+    """Of two files with the same rows, which are one snapshot, the card of the second has those of the second."""
+    first = churn(tmp_path)
+    frame = pd.read_csv(first.data.path, sep=";")
+    frame.to_csv(tmp_path / "commas.csv", index=False)
+    told = []
+    for key, path in (("r1", first.data.path), ("r2", str(tmp_path / "commas.csv"))):
+        data = {"source": "file", "path": path, "target": "Churn"}
+        settings = from_values(SMALL | {"home": str(tmp_path), "data": data})
+        up_to(settings, key, "generate")
+        snapshot = generate.snapshot_of(settings, Workspace(settings, key))
+        told.append((snapshot.id, markdown(model_card._data(snapshot, settings.data, 0, None))))
+    (one, semicolons), (other, commas) = told
+    assert one == other
+    assert "the delimiter is semicolon" in semicolons
+    assert "the delimiter is semicolon" not in commas

@@ -68,3 +68,26 @@ def test_a_fault_of_the_environment_names_its_variable(tmp_path: Path, name: str
     with pytest.raises(SettingsError) as found:
         settings.load({"REFIT_HOME": str(tmp_path), name: "x"})
     assert str(found.value) == told
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"data": {"source": {"url": "postgresql://u:hunter2secret@h/db"}}},
+        {"data": {"decimal": ["postgresql://u:hunter2secret@h/db"]}},
+        {"data": {"decimal": "postgresql://u:hunter2secret@h/db"}},
+        {"data": {"seed": "postgresql://u:hunter2secret@h/db"}},
+        {"registry": "postgresql://u:hunter2secret@h/db"},
+    ],
+    ids=str,
+)
+def test_a_secret_at_a_wrong_place_is_not_told(tmp_path: Path, values: dict[str, object]) -> None:
+    with pytest.raises(SettingsError) as found:
+        settings.load({"REFIT_HOME": str(tmp_path)}, overrides=values)
+    assert "hunter2" not in str(found.value)
+    assert "expected" in str(found.value)
+
+
+def test_a_name_is_not_taken_for_itself() -> None:
+    with pytest.raises(SettingsError, match=r"there is no section 'home'$"):
+        settings.load({"REFIT_HOME__X": "1"})

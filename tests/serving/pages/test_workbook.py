@@ -59,8 +59,25 @@ def test_a_column_of_the_model_is_of_numbers(
         (Dialect(";"), ["1.230", "999"], ["1.230", "999"]),
         (Dialect(), ["1.230", "999"], [1.23, 999]),
         (Dialect(";"), ["1.239,54", "115,4"], [1239.54, 115.4]),
+        (Dialect(";"), ["1,5", "2", "30,25"], [1.5, 2, 30.25]),
+        (Dialect(";"), ["1,5", "2", "see above"], ["1,5", "2", "see above"]),
+        (VIETNAMESE, ["1.5", "2"], [1.5, 2]),
+        (Dialect(), ["0.004070162773132324", "1"], [0.004070162773132324, 1]),
     ],
-    ids=["amounts", "ids", "long ids", "words", "no thousands", "ids of no known mark", "plain", "another mark"],
+    ids=[
+        "amounts",
+        "ids",
+        "long ids",
+        "words",
+        "no thousands",
+        "ids of no known mark",
+        "plain",
+        "another mark",
+        "decimal commas alone",
+        "decimal commas and words",
+        "decimal points alone",
+        "as small as a probability may be",
+    ],
 )
 def test_another_column_is_of_numbers_or_of_texts(
     tmp_path: Path, dialect: Dialect, cells: list[str], expected: list[Any]
@@ -90,7 +107,7 @@ def test_the_page_knows_the_marks_and_the_models_columns(client: FlaskClient) ->
     assert {type(value) for value in columns["positive_probability"]} == {float}
 
 
-@pytest.mark.parametrize("wrong", ["thousands=x", "numbers=-1", "decimal=,&thousands=,", "numbers="])
+@pytest.mark.parametrize("wrong", ["thousands=x", "numbers=-1", "decimal=,&thousands=,", "numbers=", "delimiter=a"])
 def test_an_address_that_is_not_ours_is_not_found(client: FlaskClient, wrong: str) -> None:
     content = b"id,n0,n1,c0\n1,2,3,red\n"
     page = client.post("/file", data={"file": (io.BytesIO(content), "rows.csv")}).text

@@ -45,6 +45,7 @@ TEMPLATES = {
     "data.said_mark": N_(
         "'{cell}' shows that the decimal mark is '{mark}', and '{said}' was given: leave that out, or give '{mark}'"
     ),
+    "data.or_names": N_("{what}; or {names}"),
     "data.mixed_marks": N_(
         "'{cell}' in {at} is written with other marks than '{first}' in {place} of column '{column}': write all "
         "numbers of the table in one way, or leave a column out"

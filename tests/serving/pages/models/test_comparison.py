@@ -171,3 +171,14 @@ def test_figures_of_another_question_are_neither_better_nor_worse(client: FlaskC
             schema.write_bytes(msgspec.json.encode(found))
     text = client.get("/models?from=2&to=3").text
     assert not re.search("▲|▼|within the error", text)
+
+
+def test_what_is_not_known_is_not_judged(client: FlaskClient) -> None:
+    """NaN is no number that the other one is better than."""
+    nan = float("nan")
+    with client.application.test_request_context("/models?lang=en"):
+        bounded = comparison._with_bounds({"value": nan, "low": nan, "high": nan})
+        assert bounded == (None, None, None)
+        assert comparison._difference("accuracy", bounded, (0.9, None, None), None) == ("", "")
+        gain = {"mean": nan, "lower": nan, "upper": nan, "rows": 500}
+        assert list(comparison._told("3", "2", {"confidence": 0.95, "gain": gain})) == []
